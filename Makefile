@@ -1,0 +1,65 @@
+# Every target works from a fresh clone: `make demo`, `make test`. CI calls the same targets.
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+# Spinning OpenMP threads starve whatever else runs on a small machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu demo package clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --group dev
+	$(BIN)/maturin develop --release --quiet --extras train,api,gguf
+	@touch $@
+
+install: $(VENV)/.installed ## Set up .venv with p2o and everything its tests need
+
+core: $(BIN)/python ## Rebuild the Rust extension into .venv
+	$(BIN)/maturin develop --release --quiet
+
+fmt: install ## Format Rust and Python
+	cargo fmt --all
+	$(BIN)/ruff format python tests benches
+	$(BIN)/ruff check --fix python tests benches
+
+lint: install ## Formatting, clippy, ruff, mypy, stubtest
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	$(BIN)/ruff format --check python tests benches
+	$(BIN)/ruff check python tests benches
+	$(BIN)/mypy python
+	$(BIN)/python -m mypy.stubtest p2o._core
+
+test-rust: ## Rust tests and doctests
+	cargo test --workspace --quiet
+	cargo test --package p2o-core --no-default-features --quiet
+
+test-python: install core ## Python tests
+	$(BIN)/pytest -q
+
+test: lint test-rust test-python ## Everything that must hold on a CPU
+
+test-slow: install core ## Tests that take minutes
+	$(BIN)/pytest -q -m slow
+
+test-gpu: install core ## Tests that need a GPU
+	$(BIN)/pytest -q -m gpu
+
+demo: install ## Train the embedded model with P²O on this CPU
+	$(BIN)/p2o-train
+
+package: install ## Build the wheel and check that the core crate packages
+	$(BIN)/maturin build --release --out dist
+	cargo package --package p2o-core --allow-dirty --quiet
+
+clean: ## Remove build products (not .venv)
+	cargo clean
+	rm -rf dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+//! Criterion benchmarks of `p2o-core`; the Python benches beside this file compare with the peers.

@@ -1,0 +1,14 @@
+"""P²O: joint policy and prompt optimization of language models.
+
+Importing this package is light: it never imports torch. The names below stand on their own:
+
+- `verify`, `verify_batch`, `equivalent`: the answer verifier;
+- `ParetoFront`, `evolve`: prompt evolution;
+- `pack`: rollout packing.
+"""
+
+from importlib.metadata import version as _version
+
+__version__ = _version("p2o-rl")
+
+__all__ = ["__version__"]

@@ -1,0 +1,53 @@
+"""Entry points. Arguments are parsed before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from p2o import __version__
+from p2o.errors import P2oError
+
+COMMANDS = {
+    "verify": "check completions against gold answers",
+    "evolve": "evolve prompt templates without training",
+}
+"""Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `p2o`. Returns the exit code: 0, or 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="p2o", description="Joint policy and prompt optimization.")
+    parser.add_argument("--version", action="version", version=f"p2o {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Only the chosen command's module is imported: `p2o verify` must not pay for the trainer.
+    chosen = next((word for word in arguments if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            import_module(f"p2o.cli.{name}").add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    return guarded(args.command, args)
+
+
+def guarded(command: str, args: argparse.Namespace) -> int:
+    """Runs a command; a user's mistake becomes one line on stderr and exit code 2."""
+    try:
+        code: int = import_module(f"p2o.cli.{command}").run(args)
+        return code
+    except P2oError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 141
+
+
+def main_train(argv: Sequence[str] | None = None) -> int:
+    """The command `p2o-train`: `p2o train` under its own name."""
+    return main(["train", *(sys.argv[1:] if argv is None else argv)])

@@ -1,0 +1,41 @@
+"""The exceptions users meet. Each message is one line: what is wrong, where, and the remedy.
+
+To add one: derive from [`P2oError`][] and from the standard exception a caller would expect to catch. All take a
+single message, so all of them pickle (they cross process boundaries under torchrun and in `spawn` pools).
+"""
+
+
+class P2oError(Exception):
+    """Base of every error p2o raises on purpose. The commands print it as one line and exit with 2."""
+
+
+class ConfigError(P2oError, ValueError):
+    """A setting is unknown, of the wrong type, or contradicts another. The message names the setting."""
+
+
+class DataError(P2oError, ValueError):
+    """A data file cannot be used. The message names the file and the line."""
+
+
+class InputError(P2oError, ValueError):
+    """An argument of a library call cannot be used (raised by the Rust core as well)."""
+
+
+class ModelError(P2oError, ValueError):
+    """A model path or id does not lead to a loadable model."""
+
+
+class MissingDependencyError(P2oError, ImportError):
+    """An optional dependency is needed. The message gives the `pip install` line."""
+
+
+class ReflectionError(P2oError, RuntimeError):
+    """The reflection model cannot be reached or refuses for good. Ends the prompt step, not the run."""
+
+
+class RunDirectoryError(P2oError, RuntimeError):
+    """A run directory cannot be used: it exists already, is incomplete, or belongs to another configuration."""
+
+
+class TrainingError(P2oError, RuntimeError):
+    """Training cannot go on (non-finite loss, sampler and trainer disagree about the weights)."""

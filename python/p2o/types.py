@@ -1,0 +1,72 @@
+"""The data that flows through a run: problem -> rollout -> group -> micro-batch.
+
+Shape suffixes: `_P` prompts, `_G` rollouts of a group, `_T` tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+FinishReason = Literal["stop", "length"]
+
+
+class Message(TypedDict):
+    """One chat message, as `transformers` chat templates take it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A problem `x` and its gold answer `g`.
+
+    `id` is stable across runs and epochs: given in the data or derived from the messages and the gold.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    gold: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt template `z`. The empty text is the plain prompt; its id is `plain`."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled completion `y_i`, with the reward once it is verified.
+
+    `prompt_ids` (tokens of T(x, z)) and `response_ids` (including the end token if one was sampled);
+    `sampler_logprobs` are those of the distribution that was sampled, in nats, one per response token.
+    """
+
+    problem_id: str
+    template_id: str
+    index: int
+    prompt_ids: Sequence[int]
+    response_ids: Sequence[int]
+    sampler_logprobs: Sequence[float]
+    finish_reason: FinishReason
+    text: str
+    reward: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The n rollouts of one problem in one step; rewards are compared within it and nowhere else."""
+
+    problem: Problem
+    rollouts: Sequence[Rollout]
+
+    @property
+    def rewards_G(self) -> list[float]:
+        """Rewards in rollout order."""
+        return [rollout.reward for rollout in self.rollouts]

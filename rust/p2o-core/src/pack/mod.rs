@@ -1,0 +1,1 @@
+//! Packing of ragged rows into micro-batches.

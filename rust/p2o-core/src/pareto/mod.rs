@@ -1,0 +1,1 @@
+//! Per-instance Pareto fronts over candidates.

@@ -1,0 +1,1 @@
+//! Answer verification: extraction of the final answer and equivalence with the gold.

@@ -1,0 +1,8 @@
+//! Bindings of `p2o_core::pack`.
+
+use pyo3::prelude::*;
+
+/// Adds this room's functions and classes to the module.
+pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+    Ok(())
+}
