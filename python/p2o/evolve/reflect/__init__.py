@@ -1,0 +1,12 @@
+"""Reflection: what the reflection model is asked, and what becomes of its reply."""
+
+from p2o.evolve.reflect.extract import extract_template
+from p2o.evolve.reflect.prompt import ReflectionExample, ReflectionPrompt, load_prompt, render_reflection
+
+__all__ = [
+    "ReflectionExample",
+    "ReflectionPrompt",
+    "extract_template",
+    "load_prompt",
+    "render_reflection",
+]
