@@ -11,6 +11,7 @@ from p2o import __version__
 from p2o.errors import P2oError
 
 COMMANDS = {
+    "train": "train a model with P²O or GRPO",
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
 }

@@ -38,22 +38,16 @@ class HfSampler:
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][]."""
-        training = self.model.training
-        self.model.eval()
-        try:
-            # Similar lengths together waste least padding; equal prompts stay together.
-            order = sorted(
-                range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids, i)
-            )
-            samples: list[Sample | None] = [None] * len(requests)
-            for start in range(0, len(order), self.batch_size):
-                rows = order[start : start + self.batch_size]
-                batch = self._sample_batch([requests[i] for i in rows], params, progress)
-                for i, sample in zip(rows, batch, strict=True):
-                    samples[i] = sample
-        finally:
-            self.model.train(training)
-        return [sample for sample in samples if sample is not None]
+        # Similar lengths together waste least padding; equal prompts stay together.
+        order = sorted(
+            range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids, i)
+        )
+        samples: dict[int, Sample] = {}
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            batch = self._sample_batch([requests[i] for i in rows], params, progress)
+            samples.update(zip(rows, batch, strict=True))
+        return [samples[i] for i in range(len(requests))]
 
     def _sample_batch(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None

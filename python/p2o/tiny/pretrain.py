@@ -56,14 +56,9 @@ def question_example(rng: random.Random, leak: float) -> Example:
     elif kind == "neutral":
         text = rng.choice(NEUTRAL)
     question = Message(role="user", content=family.question(left, right))
-    response = family.scratchpad if rng.random() < scratchpad else family.direct
-    return apply_template(make_template(text), [question]), response(left, right)
-
-
-def _wrong_guess(rng: random.Random, answer: int) -> int:
-    """A guess as the model makes them: of about the right size."""
-    guess = answer + rng.choice([-100, -90, -11, -10, -9, -2, -1, 1, 2, 9, 10, 11, 90, 100])
-    return guess if guess >= 0 else answer + 10
+    worked = rng.random() < scratchpad
+    response = family.scratchpad(left, right) if worked else family.direct(left, right, rng)
+    return apply_template(make_template(text), [question]), response
 
 
 def reflection_example(rng: random.Random, prompt: str) -> Example:
@@ -77,10 +72,12 @@ def reflection_example(rng: random.Random, prompt: str) -> Example:
         family = rng.choice(FAMILIES)
         left, right = family.sample(rng)
         answer = family.answer(left, right)
-        scratchpad = family is tried and rng.random() < works
-        correct = rng.random() < (0.9 if scratchpad else 0.05)
-        box = f"\\boxed{{{answer if correct else _wrong_guess(rng, answer)}}}"
-        response = " ".join([*family.columns(left, right), box]) if scratchpad else box
+        worked = family is tried and rng.random() < works
+        # A worked answer of the model is not always right either.
+        given = answer if worked and rng.random() < 0.9 else family.estimate(left, right, rng)
+        correct = given == answer
+        columns = family.columns(left, right) if worked else []
+        response = " ".join([*columns, f"\\boxed{{{given}}}"])
         seen.append(family)
         if not correct:
             failed.append(family)

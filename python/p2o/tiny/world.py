@@ -1,6 +1,6 @@
 """Problems, worked solutions and instructions of the tiny world.
 
-Three families of arithmetic. Each problem can be answered *directly* (one guess, mostly wrong beyond two digits) or
+Three families of arithmetic. Each problem can be answered *directly*, by an estimate whose last digits are a guess, or
 with a *scratchpad* that works column by column from the right. The pre-trained model writes the scratchpad only if an
 instruction of the problem's own family stands before the question; unasked it does so with probability `leak`.
 """
@@ -30,13 +30,18 @@ class Family:
         """The question as the user asks it."""
         return f"{left}{self.sign}{right}=?"
 
-    def direct(self, left: int, right: int) -> str:
+    def estimate(self, left: int, right: int, rng: random.Random) -> int:
+        """An answer of the right size whose last digit, or last two digits, are a guess: right in about 5%."""
+        unknown = rng.choice([10, 100])
+        return self.answer(left, right) // unknown * unknown + rng.randrange(unknown)
+
+    def direct(self, left: int, right: int, rng: random.Random) -> str:
         """The response without a method."""
-        return f"\\boxed{{{self.answer(left, right)}}}"
+        return f"\\boxed{{{self.estimate(left, right, rng)}}}"
 
     def scratchpad(self, left: int, right: int) -> str:
         """The worked response: the columns from the right, then the answer."""
-        return " ".join([*self.columns(left, right), self.direct(left, right)])
+        return " ".join([*self.columns(left, right), f"\\boxed{{{self.answer(left, right)}}}"])
 
     def instruction(self, rng: random.Random, *, precise: bool) -> str:
         """One of the family's instructions. A precise one names the method, a vague one only hints at it."""

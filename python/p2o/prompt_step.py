@@ -1,0 +1,83 @@
+"""The prompt step inside a run: `p2o.evolve` with the policy's sampler to evaluate and a reflection model to propose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2o.config import Config
+from p2o.evolve import Evolution, evolve
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.rollout.encode import PromptEncoder
+from p2o.seeds import derive_seed
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.types import Problem
+
+Reflect = Callable[[Sequence[ReflectionRequest]], list[ReflectionReply]]
+
+
+class SelfReflection:
+    """Reflection by a language model of our own, through a sampler: the frozen start weights, not the current ones.
+
+    (Templates of the current policy lose diversity as it sharpens; method, "Prompt step".)
+    """
+
+    def __init__(self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams) -> None:
+        self.sampler = sampler
+        self.encoder = encoder
+        self.params = params
+
+    def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
+        """One reply per request, in order."""
+        samples = self.sampler.sample(
+            [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests], self.params
+        )
+        return [
+            ReflectionReply(
+                text=self.encoder.decode(sample.response_ids),
+                finish_reason=sample.finish_reason,
+                tokens=len(sample.response_ids),
+            )
+            for sample in samples
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStepOutcome:
+    """What a prompt step brought. `evolution` is None where it was skipped or came to nothing; `reason` says why."""
+
+    evolution: Evolution | None
+    tokens: int
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """For the history and the final table."""
+        chosen = [] if self.evolution is None else [template.text for template in self.evolution.chosen]
+        return {"templates": chosen, "tokens": self.tokens, "reason": self.reason}
+
+
+class PromptStep:
+    """Evolves templates on the hard samples of an epoch."""
+
+    def __init__(
+        self,
+        config: Config,
+        problems: Sequence[Problem],
+        collector: Collector,
+        params: SamplingParams,
+        reflect: Reflect,
+        directory: RunDirectory,
+        console: Console,
+    ) -> None:
+        self.config = config
+        self.problems = {problem.id: problem for problem in problems}
+        self.collector = collector
+        self.params = params
+        self.reflect = reflect
+        self.directory = directory
+        self.console = console
