@@ -9,6 +9,11 @@ Importing this package is light: it never imports torch. The names below stand o
 
 from importlib.metadata import version as _version
 
+from p2o._core import ParetoFront
+
 __version__ = _version("p2o-rl")
 
-__all__ = ["__version__"]
+__all__ = [
+    "ParetoFront",
+    "__version__",
+]
