@@ -81,3 +81,60 @@ class PromptStep:
         self.reflect = reflect
         self.directory = directory
         self.console = console
+
+    def evolve(self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int) -> PromptStepOutcome:
+        """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
+
+        Whatever goes wrong with the reflection model ends the prompt step and not the run: the next epoch is then
+        plain GRPO, and `reason` says why.
+        """
+        least = self.config.mining.min_count
+        if len(hard) < least:
+            return PromptStepOutcome(None, 0, f"skipped: {len(hard)} hard samples, under mining.min_count = {least}")
+        tokens = 0
+        seed = derive_seed(self.config.run.seed, "evolve", epoch)
+
+        def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+            nonlocal tokens
+            drawn = [
+                RolloutRequest(
+                    request.problem,
+                    request.template,
+                    request.rollout_index,
+                    derive_seed(seed, request.problem.id, request.template.id, request.rollout_index),
+                )
+                for request in requests
+            ]
+            with self.console.phase("prompt step  rollouts", len(drawn)) as progress:
+                rollouts = self.collector.collect(drawn, self.params, progress)
+            tokens += generated_tokens(rollouts)
+            return [
+                EvaluationResult(
+                    reward=rollout.reward,
+                    text=rollout.text,
+                    finish_reason=rollout.finish_reason,
+                    tokens=len(rollout.response_ids),
+                )
+                for rollout in rollouts
+            ]
+
+        journal = self.directory.journals / f"epoch-{epoch:04d}.jsonl"
+        try:
+            evolution = evolve(
+                [self.problems[identity] for identity in hard],
+                evaluate,
+                self.reflect,
+                self.config.evolve,
+                reflection=self.config.reflection,
+                seed=seed,
+                policy_version=str(epoch),
+                evidence=evidence,
+                journal=journal,
+            )
+        except ReflectionError as error:
+            self.console.note(f"prompt step ended: {error}")
+            return PromptStepOutcome(None, tokens, f"ended: {error}")
+        self.directory.log_templates(epoch, evolution)
+        spent = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
+        reason = f"{len(evolution.chosen)} of {len(evolution.candidates)} templates" if evolution.chosen else "nothing found"
+        return PromptStepOutcome(evolution, spent, reason)

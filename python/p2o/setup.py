@@ -12,6 +12,7 @@ import torch
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
+from p2o.evaluate import Evaluation, evaluate
 from p2o.evolve.reflect import OpenAIReflector
 from p2o.model.load import load_model
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
@@ -19,13 +20,12 @@ from p2o.prompt_step import PromptStep, Reflect, SelfReflection
 from p2o.rollout.collect import Collector, math_reward
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.train import LoopState, Run, sampling
-from p2o.types import Problem
 
 
 def prepare(config: Config, path: Path, *, resume: bool = False, console: Console | None = None) -> Run:
@@ -82,6 +82,32 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         console=console,
         state=state,
     )
+
+
+def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
+    """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
+    _, problems = load_data(config.data)
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    model, tokenizer = load_policy_model(config)
+    collector = Collector(
+        make_sampler(model, tokenizer, config),
+        PromptEncoder(tokenizer),
+        math_reward,
+        max_prompt_tokens=config.rollout.max_prompt_tokens,
+    )
+
+    def run(progress: Progress) -> Evaluation:
+        return evaluate(
+            problems,
+            collector,
+            config.evaluation,
+            max_tokens=config.rollout.max_tokens,
+            seed=config.run.seed,
+            progress=progress,
+        )
+
+    return run, len(problems) * config.evaluation.samples
 
 
 def load_policy_model(config: Config) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ from p2o.evaluate import evaluate
 from p2o.evolve.assign import assign
 from p2o.evolve.evidence import Evidence
 from p2o.mining import HardSet
+from p2o.model.load import save_model
 from p2o.policy.rows import is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
 from p2o.policy.torch_backend import TorchPolicy
@@ -28,6 +29,7 @@ from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
+from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem, Template
 
@@ -113,6 +115,11 @@ class Run:
     directory: RunDirectory
     console: Console
     state: LoopState
+
+    def finish(self) -> None:
+        """Exports the trained model and writes the report."""
+        save_model(self.policy.model, self.tokenizer, self.directory.path / "model")
+        write_report(self.directory.path)
 
 
 def train(run: Run) -> LoopState:
