@@ -10,10 +10,12 @@ Importing this package is light: it never imports torch. The names below stand o
 from importlib.metadata import version as _version
 
 from p2o._core import ParetoFront
+from p2o.evolve import evolve
 
 __version__ = _version("p2o-rl")
 
 __all__ = [
     "ParetoFront",
     "__version__",
+    "evolve",
 ]

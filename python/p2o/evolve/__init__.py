@@ -1,1 +1,24 @@
-"""Prompt evolution: reflective mutation of templates, kept on a per-instance Pareto front."""
+"""Prompt evolution: reflective mutation of templates, kept on a per-instance Pareto front. Needs no torch."""
+
+from p2o.evolve.assign import assign
+from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
+from p2o.evolve.engine import evolve
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Candidate, Evolution
+from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+
+__all__ = [
+    "AssignConfig",
+    "Candidate",
+    "EvaluationRequest",
+    "EvaluationResult",
+    "Evidence",
+    "Evolution",
+    "EvolveConfig",
+    "MiningConfig",
+    "ReflectionConfig",
+    "ReflectionReply",
+    "ReflectionRequest",
+    "assign",
+    "evolve",
+]

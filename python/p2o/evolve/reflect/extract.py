@@ -23,8 +23,8 @@ def last_fence(reply: str) -> str | None:
     """The content of the last complete fence, or None if there is none.
 
     A fence opens and closes with a line of at least three backticks; the opening line may name a language,
-    and the closing line has at least as many backticks as the opening one (CommonMark, "Fenced code blocks"). A
-    fence on a single line counts too.
+    and the closing line has at least as many backticks as the opening one (CommonMark, "Fenced code
+    blocks"). A fence on a single line counts too.
     """
     found: str | None = None
     opened: tuple[int, int] | None = None

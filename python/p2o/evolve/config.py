@@ -1,0 +1,209 @@
+"""Settings of mining, of the prompt step, of reflection and of assignment."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from p2o.settings import Settings
+
+Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
+
+
+class MiningConfig(Settings):
+    """Which training samples count as hard."""
+
+    near_hard: bool = True
+    """Whether samples with exactly one success (in a group of at least two) are hard too."""
+
+    min_count: int = Field(default=100, ge=2)
+    """With fewer hard samples the prompt step is skipped and the next epoch is plain GRPO."""
+
+    hardness: Literal["group", "plain"] = "group"
+    """`group`: judged by all rollouts of the epoch's group (the paper). `plain`: by the rollouts without a
+    template only; a sample then stays hard, and keeps its templates, until a plain rollout succeeds."""
+
+
+class EvolveConfig(Settings):
+    """The prompt step."""
+
+    budget: Level | PositiveInt = "heavy_4"
+    """Rollouts the prompt step may spend, or a level whose rollouts follow from the size of the dev set."""
+
+    dev_size: PositiveInt = 300
+    """Problems that score the templates; half of the hard set if that is fewer."""
+
+    parents: PositiveInt = 16
+    """K: different parents drawn from the front in each round. Proposals are spread over those there are."""
+
+    proposals: PositiveInt = 1
+    """Proposals per parent; a round makes `parents` times `proposals` of them as one flat batch."""
+
+    minibatch: PositiveInt = 3
+    """Feedback problems on which a proposal is compared with its parent."""
+
+    rollouts_per_evaluation: PositiveInt = 1
+    """Rollouts of each (template, problem) evaluation, at the policy's sampling settings."""
+
+    acceptance: Literal["strict", "posterior"] = "posterior"
+    """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: it is
+    only the ticket to a race on the dev set, which a template wins if it beats the plain prompt with
+    `confidence`."""
+
+    confidence: float = Field(default=0.99, gt=0.5, lt=1)
+    """Posterior probability of beating the plain prompt on the dev set that `posterior` asks for."""
+
+    race_stages: tuple[float, ...] = (0.1, 0.25, 0.5)
+    """Shares of the dev set after which `posterior` drops templates that are not promising."""
+
+    race_thresholds: tuple[float, ...] = (0.5, 0.7, 0.9)
+    """Posterior probability of beating the plain prompt needed to go on after each of `race_stages`."""
+
+    crossover: float = Field(default=0.0, ge=0, le=1)
+    """Share of the proposals that join two parents which solve different problems."""
+
+    frontier: Literal["instance", "objective", "hybrid"] = "instance"
+    """What forms the front: dev problems, the objectives (mean reward and brevity of the responses), or
+    both."""
+
+    prior: tuple[float, float] = (0.5, 0.5)
+    """Beta prior of the success rate of a template on a problem, in the scores of `posterior`."""
+
+    cover_threshold: float = Field(default=0.5, gt=0, le=1)
+    """Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in
+    `strict`."""
+
+    cover_min_gain: PositiveInt = 1
+    """Dev problems that a template must newly solve to join the training templates."""
+
+    cover_max_size: PositiveInt | None = None
+    """Most training templates."""
+
+    max_rounds: PositiveInt | None = None
+    """Stop after this many rounds."""
+
+    patience: PositiveInt | None = None
+    """Stop after this many rounds in a row without an accepted template."""
+
+    time_limit_s: float | None = Field(default=None, gt=0)
+    """Stop once this many seconds have passed; the round under way is finished."""
+
+    target_score: float | None = None
+    """Stop once a template's mean dev reward reaches this."""
+
+    stop_file: str | None = None
+    """Stop once this file exists; the round under way is finished."""
+
+    max_rollout_tokens: PositiveInt | None = None
+    """Most tokens of all rollouts together; needs `tokens_per_rollout`."""
+
+    tokens_per_rollout: PositiveInt | None = None
+    """Upper bound of one rollout's tokens, reserved before it is dispatched."""
+
+    max_reflection_calls: PositiveInt | None = None
+    """Most calls of the reflection model."""
+
+    max_reflection_tokens: PositiveInt | None = None
+    """Most tokens of all reflection replies; `reflection.max_tokens` is reserved for each call."""
+
+    max_reflection_cost: float | None = Field(default=None, gt=0)
+    """Most cost of all reflection calls, in the currency of the prices; `reflection.cost_per_call` is
+    reserved."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.race_stages) != len(self.race_thresholds):
+            raise ValueError("race_thresholds needs one entry for each of race_stages")
+        if list(self.race_stages) != sorted(set(self.race_stages)) or not all(
+            0 < s < 1 for s in self.race_stages
+        ):
+            raise ValueError("race_stages must ascend between 0 and 1")
+        if min(self.prior) <= 0:
+            raise ValueError("prior needs two positive numbers")
+        if self.max_rollout_tokens is not None and self.tokens_per_rollout is None:
+            raise ValueError("max_rollout_tokens needs tokens_per_rollout, the bound that is reserved")
+        return self
+
+
+class ReflectionConfig(Settings):
+    """The reflection model and what it is asked."""
+
+    kind: Literal["self", "openai"] = "self"
+    """`self`: the frozen initial policy. `openai`: a model behind an OpenAI-compatible API."""
+
+    prompt: str = "default"
+    """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""
+
+    crossover_prompt: str = "crossover"
+    """Prompt file of crossover proposals, with `{other}` for the second template."""
+
+    show_gold: bool = True
+    """Whether the reflection model sees the gold answers of its examples."""
+
+    max_tokens: PositiveInt = 2048
+    """Most tokens of a reply; a reply that reaches it is refused."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Sampling temperature of the reflection model."""
+
+    max_template_chars: PositiveInt = 6000
+    """Longest template accepted, in characters."""
+
+    max_copied_words: PositiveInt = 12
+    """A template with this many words in a row of an example's problem (or all of a shorter one) is
+    refused."""
+
+    model: str = ""
+    """Model name at the API."""
+
+    base_url: str | None = None
+    """Address of the API; None is OpenAI's."""
+
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key. Servers without keys need none."""
+
+    concurrency: PositiveInt = 16
+    """Requests in flight at once."""
+
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Seconds until one attempt counts as failed."""
+
+    retries: int = Field(default=4, ge=0)
+    """Attempts after the first, with exponential back-off, for errors that may pass."""
+
+    price_per_million_input: float = Field(default=0.0, ge=0)
+    """Price of a million prompt tokens, for the cost in the ledger."""
+
+    price_per_million_output: float = Field(default=0.0, ge=0)
+    """Price of a million reply tokens."""
+
+    cost_per_call: float = Field(default=0.0, ge=0)
+    """Upper bound of one call's cost, reserved under `max_reflection_cost`."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind == "openai" and not self.model:
+            raise ValueError("kind 'openai' needs a model")
+        return self
+
+
+class AssignConfig(Settings):
+    """Which templates the rollouts of a hard sample get."""
+
+    rule: Literal["paper", "thompson"] = "paper"
+    """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
+    each rollout the template with the highest draw from its posterior on this sample."""
+
+    plain_rollouts: int = Field(default=0, ge=0)
+    """Rollouts of each hard sample without a template."""
+
+    graduate: float | None = Field(default=None, gt=0, le=1)
+    """A hard sample whose plain success rate has a posterior mean of at least this gets no template at
+    all."""
+
+    discount: float = Field(default=0.5, ge=0, le=1)
+    """Weight of evidence from the policy version before, and again for each version further back."""
+
+    prior_strength: float = Field(default=2.0, gt=0)
+    """Trials that a template's dev score is worth as the prior of its success rate on one sample."""

@@ -1,0 +1,151 @@
+"""What the prompt step returns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
+
+from p2o.errors import InputError
+from p2o.evolve.budget import Ledger
+from p2o.types import Template
+
+MadeBy = Literal["plain", "given", "mutation", "crossover"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A template that was tried, and what became of it.
+
+    `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback
+    problems with the mean reward of the (first) parent and of the candidate. `scores` are successes and
+    trials per dev problem
+    id: on the whole dev set if accepted, on the part raced over if refused in the race, else empty.
+    """
+
+    id: int
+    template: Template
+    parents: tuple[int, ...] = ()
+    made_by: MadeBy = "mutation"
+    round: int = 0
+    accepted: bool = False
+    reason: str = ""
+    minibatch: tuple[tuple[str, float, float], ...] = ()
+    scores: dict[str, tuple[float, int]] = field(default_factory=dict)
+    probability_better: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean reward over the dev rollouts; 0 without any."""
+        trials = sum(tried for _, tried in self.scores.values())
+        return sum(won for won, _ in self.scores.values()) / trials if trials else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-serialisable form: a line of `templates.jsonl`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Reads what `to_dict` wrote."""
+        return cls(
+            **{
+                **data,
+                "template": Template(**data["template"]),
+                "parents": tuple(data["parents"]),
+                "minibatch": tuple((problem, before, after) for problem, before, after in data["minibatch"]),
+                "scores": {problem: (won, tried) for problem, (won, tried) in data["scores"].items()},
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """The result of a prompt step.
+
+    `chosen` are the training templates in the order of the cover, never the plain one. `refusals` counts
+    the proposals by why they were refused, those without a template included. `merged` leads from the id of
+    a duplicate problem to the one that was kept.
+    """
+
+    policy_version: str
+    candidates: tuple[Candidate, ...]
+    chosen: tuple[Template, ...]
+    dev_ids: tuple[str, ...]
+    feedback_ids: tuple[str, ...]
+    ledger: Ledger
+    stop_reason: str
+    rounds: int = 0
+    cover_threshold: float = 0.5
+    refusals: dict[str, int] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
+
+    def accepted(self) -> list[Candidate]:
+        """The candidates on the dev set: the plain prompt, the templates given, and the accepted
+        proposals."""
+        return [candidate for candidate in self.candidates if candidate.accepted]
+
+    def candidate_of(self, template_id: str) -> Candidate | None:
+        """The accepted candidate with a template."""
+        return next((c for c in self.candidates if c.accepted and c.template.id == template_id), None)
+
+    def metrics(self) -> dict[str, float]:
+        """The step in numbers, under names that stay the same."""
+        accepted = self.accepted()
+        proposals = [c for c in self.candidates if c.made_by in ("mutation", "crossover")]
+        plain = next((c.mean for c in accepted if c.made_by == "plain"), 0.0)
+        solved = {
+            problem
+            for c in accepted
+            if c.made_by != "plain"
+            for problem, (won, tried) in c.scores.items()
+            if tried and won / tried >= self.cover_threshold
+        }
+        return {
+            "evolve/rounds": float(self.rounds),
+            "evolve/proposals": float(len(proposals)),
+            "evolve/accepted": float(sum(c.accepted for c in proposals)),
+            "evolve/refused": float(sum(self.refusals.values())),
+            "evolve/chosen": float(len(self.chosen)),
+            "evolve/dev_size": float(len(self.dev_ids)),
+            "evolve/dev_plain": plain,
+            "evolve/dev_best": max((c.mean for c in accepted), default=0.0),
+            "evolve/dev_solved": len(solved) / len(self.dev_ids) if self.dev_ids else 0.0,
+            "evolve/rollouts": float(self.ledger.rollouts),
+            "evolve/rollout_tokens": float(self.ledger.rollout_tokens),
+            "evolve/reflection_calls": float(self.ledger.reflection_calls),
+            "evolve/reflection_tokens": float(self.ledger.reflection_tokens),
+            "evolve/reflection_cost": self.ledger.reflection_cost,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-serialisable form."""
+        return {"schema": 1, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Reads what `to_dict` wrote, JSON in between or not.
+
+        Raises:
+            InputError: if the schema is another one.
+        """
+        if data.get("schema") != 1:
+            raise InputError(
+                f"evolution of schema {data.get('schema')!r} cannot be read; this version reads 1"
+            )
+        fields = {key: value for key, value in data.items() if key != "schema"}
+        return cls(
+            **{
+                **fields,
+                "candidates": tuple(Candidate.from_dict(candidate) for candidate in data["candidates"]),
+                "chosen": tuple(Template(**template) for template in data["chosen"]),
+                "dev_ids": tuple(data["dev_ids"]),
+                "feedback_ids": tuple(data["feedback_ids"]),
+                "ledger": Ledger.from_dict(data["ledger"]),
+            }
+        )
+
+
+def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:
+    """Refusals by reason: those of the candidates and those of replies without a template."""
+    counts = others + Counter(c.reason for c in candidates if not c.accepted)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,156 @@
+"""Proposals: which parent meets which problems, what the reflection model is asked, and what its reply is
+worth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from p2o.errors import InputError
+from p2o.evolve.budget import Ledger
+from p2o.evolve.config import ReflectionConfig
+from p2o.evolve.evolution import Candidate
+from p2o.evolve.journal import Journal
+from p2o.evolve.reflect.extract import extract_template
+from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_reflection, render_template
+from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE
+from p2o.evolve.types import EvaluationResult, Reflect, ReflectionReply, ReflectionRequest
+from p2o.types import Message, Problem
+
+
+class Minibatches:
+    """Feedback problems in shuffled order, pass after pass; nothing repeats within a pass.
+
+    The problems at the end of a pass that do not fill a minibatch wait for a later pass, each shuffled anew.
+    """
+
+    def __init__(self, problems: Sequence[Problem], size: int, seed: int) -> None:
+        self._problems = list(problems)
+        self.size = min(size, len(self._problems))
+        self._seed = seed
+        self._pass = 0
+        self._order: list[Problem] = []
+
+    def next(self) -> list[Problem]:
+        """The next minibatch."""
+        if len(self._order) < self.size:
+            self._order = list(self._problems)
+            Random(f"{self._seed}/minibatches/{self._pass}").shuffle(self._order)
+            self._pass += 1
+        batch, self._order = self._order[: self.size], self._order[self.size :]
+        return batch
+
+
+@dataclass(slots=True)
+class Task:
+    """A parent (and a partner to cross it with) on a minibatch, with the examples its rollouts give."""
+
+    parent: Candidate
+    partner: Candidate | None
+    minibatch: list[Problem]
+    examples: list[ReflectionExample]
+
+
+def problem_text(problem: Problem) -> str:
+    """What the reflection model sees of a problem: the last user message, which the template precedes."""
+    users = [message["content"] for message in problem.messages if message["role"] == "user"]
+    if not users:
+        raise InputError(f"problem {problem.id} has no user message; the template needs one to stand before")
+    return users[-1]
+
+
+def make_example(problem: Problem, results: Sequence[EvaluationResult]) -> ReflectionExample:
+    """The rollout of a problem worth showing: the first failure, else the first success."""
+    shown = min(results, key=lambda result: result.reward)
+    return ReflectionExample(
+        problem_text(problem), shown.text, shown.reward, problem.gold, shown.finish_reason, shown.feedback
+    )
+
+
+def complementary(parent: Candidate, others: Iterable[Candidate]) -> Candidate | None:
+    """The candidate that adds most to a parent: the sum of what its dev scores exceed the parent's by."""
+
+    def gain(other: Candidate) -> float:
+        total = 0.0
+        for problem, (won, tried) in other.scores.items():
+            mine, trials = parent.scores.get(problem, (0.0, 0))
+            total += max(0.0, won / max(tried, 1) - mine / max(trials, 1))
+        return total
+
+    partners = [other for other in others if other.id != parent.id and other.made_by != "plain"]
+    best = max(partners, key=gain, default=None)
+    return best if best is not None and gain(best) > 0 else None
+
+
+class Reflector:
+    """Asks the reflection model, through ledger and journal."""
+
+    def __init__(
+        self, reflect: Reflect, config: ReflectionConfig, ledger: Ledger, journal: Journal, seed: int
+    ) -> None:
+        self._reflect = reflect
+        self._config = config
+        self._ledger = ledger
+        self._journal = journal
+        self._seed = seed
+        self._prompt = load_prompt(config.prompt)
+        self._crossover_prompt = load_prompt(config.crossover_prompt)
+
+    def propose(self, tasks: Sequence[Task], refusals: Counter[str]) -> list[str | None]:
+        """The text proposed for each task, or None; what came without a usable text is counted in `refusals`.
+
+        Raises:
+            ReflectionError: if the reflection model cannot be used any longer.
+        """
+        texts: list[str | None] = []
+        for task, reply in zip(tasks, self._ask([self._messages(task) for task in tasks]), strict=True):
+            prompt = self._prompt if task.partner is None else self._crossover_prompt
+            text = extract_template(reply.text, prompt.settings.reply)
+            if reply.finish_reason == "length":
+                refusals[CUT_OFF] += 1
+                text = None
+            elif text is None:
+                refusals[NO_TEMPLATE] += 1
+            texts.append(text)
+        return texts
+
+    def _messages(self, task: Task) -> tuple[Message, ...]:
+        show_gold = self._config.show_gold
+        template = task.parent.template
+        if task.partner is None:
+            return render_reflection(self._prompt, template, task.examples, show_gold=show_gold)
+        prompt = self._crossover_prompt
+        other = {"other": render_template(prompt, task.partner.template)}
+        return render_reflection(prompt, template, task.examples, show_gold=show_gold, values=other)
+
+    def _ask(self, prompts: Sequence[tuple[Message, ...]]) -> list[ReflectionReply]:
+        requests: list[ReflectionRequest] = []
+        names: list[str] = []
+        replies: list[ReflectionReply] = []
+        for messages in prompts:
+            call = self._ledger.reflection_calls
+            self._ledger.reflection_calls += 1
+            digest = hashlib.sha256(f"{self._seed}/{call}/{json.dumps(messages)}".encode())
+            name = digest.hexdigest()[:16]
+            request = ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1)
+            if call < len(self._journal.reflections):
+                asked, reply = self._journal.reflections[call]
+                if asked != name:
+                    raise InputError(
+                        f"{self._journal.path}: reflection {call} asked something else; delete it"
+                    )
+                replies.append(reply)
+            else:
+                requests.append(request)
+                names.append(name)
+        for name, reply in zip(names, self._reflect(requests) if requests else (), strict=True):
+            self._journal.reflection(name, reply)
+            replies.append(reply)
+        for reply in replies:
+            self._ledger.reflection_tokens += reply.tokens
+            self._ledger.reflection_cost += reply.cost
+        return replies

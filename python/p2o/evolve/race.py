@@ -1,0 +1,114 @@
+"""The way of a proposal onto the dev set: all of it at once (`strict`), or a race against the plain prompt.
+
+In the race a template is rolled out on growing shares of the dev set and dropped as soon as it is
+unpromising, so that a template that does nothing costs a fraction of a full evaluation. The comparison is
+paired with the plain prompt's rollouts on the same problems, not with the parent's: a template for other
+problems than its parent's is welcome though it is no better on average.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from p2o.evolve.budget import Ledger
+from p2o.evolve.config import EvolveConfig
+from p2o.evolve.rollouts import Rollouts
+from p2o.evolve.statistics import probability_better
+from p2o.templates import PLAIN
+from p2o.types import Problem, Template
+
+NO_BUDGET = "no budget left for the dev set"
+LOST_RACE = "not better than the plain prompt"
+
+_FIRST_STAGE = 8
+"""Fewest dev problems worth a look: below, chance alone drops good templates."""
+
+
+@dataclass(slots=True)
+class Entrant:
+    """A template on its way; `stage` counts the stages it has passed."""
+
+    id: int
+    template: Template
+    stage: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What became of an entrant: accepted on the whole dev set, or refused after `seen` of its problems."""
+
+    id: int
+    accepted: bool
+    reason: str
+    seen: int
+    probability_better: float | None
+
+
+def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
+    """Number of dev problems and the posterior probability needed after each stage; the last stage is all
+    of them."""
+    if config.acceptance == "strict":
+        return [(dev_size, 0.0)]
+    found: list[tuple[int, float]] = []
+    for share, threshold in zip(config.race_stages, config.race_thresholds, strict=True):
+        size = max(_FIRST_STAGE, ceil(share * dev_size))
+        if size < dev_size and (not found or size > found[-1][0]):
+            found.append((size, threshold))
+    return [*found, (dev_size, config.confidence)]
+
+
+def race(
+    entrants: Sequence[Entrant],
+    dev: Sequence[Problem],
+    rollouts: Rollouts,
+    ledger: Ledger,
+    config: EvolveConfig,
+) -> Iterator[Finish]:
+    """Runs the entrants, the earlier ones first where the budget does not reach all; all racing ones in one
+    batch.
+
+    An entrant starts only when its whole evaluation fits beside those of all who are racing, so no accepted
+    one is ever cut short. What a dropped entrant leaves lets the next one start.
+    """
+    plan = stages(config, len(dev))
+    waiting = deque(entrants)
+    racing: list[Entrant] = []
+
+    def outstanding(entrant: Entrant) -> int:
+        return rollouts.missing(rollouts.requests(entrant.template, dev[entrant.seen :]))
+
+    while waiting or racing:
+        free = ledger.affordable_rollouts(config) - sum(map(outstanding, racing))
+        while waiting and (cost := outstanding(waiting[0])) <= free:
+            free -= cost
+            racing.append(waiting.popleft())
+        if not racing:
+            break
+        batch = [
+            request
+            for entrant in racing
+            for request in rollouts.requests(entrant.template, dev[entrant.seen : plan[entrant.stage][0]])
+        ]
+        rollouts.run(batch, keep_text=False)
+        going: list[Entrant] = []
+        for entrant in racing:
+            entrant.seen, threshold = plan[entrant.stage]
+            entrant.stage += 1
+            probability = None
+            if config.acceptance == "posterior":
+                probability = probability_better(
+                    *rollouts.compare(entrant.template, PLAIN, dev[: entrant.seen])
+                )
+            if probability is not None and probability < threshold:
+                yield Finish(entrant.id, False, LOST_RACE, entrant.seen, probability)
+            elif entrant.stage == len(plan):
+                yield Finish(entrant.id, True, "", entrant.seen, probability)
+            else:
+                going.append(entrant)
+        racing = going
+    for entrant in waiting:
+        yield Finish(entrant.id, False, NO_BUDGET, 0, None)

@@ -1,0 +1,131 @@
+"""Rollouts of the prompt step: each is reserved in the ledger, asked for once, journaled, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from p2o.errors import InputError
+from p2o.evolve.budget import Ledger
+from p2o.evolve.config import EvolveConfig
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.journal import Journal, Key
+from p2o.evolve.types import Evaluate, EvaluationRequest, EvaluationResult
+from p2o.types import Problem, Template
+
+
+class Rollouts:
+    """The cache of one step, keyed by (template, problem, rollout index) under one policy version."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        config: EvolveConfig,
+        ledger: Ledger,
+        journal: Journal,
+        on_batch: Callable[[int], None],
+    ) -> None:
+        self._evaluate = evaluate
+        self._config = config
+        self._ledger = ledger
+        self._journal = journal
+        self._on_batch = on_batch
+        self._results: dict[Key, EvaluationResult] = {}
+
+    def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
+        """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in
+        order."""
+        count = self._config.rollouts_per_evaluation
+        if count == 1:
+            return [EvaluationRequest(problem, template, 0) for problem in problems]
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
+
+    def missing(self, requests: Sequence[EvaluationRequest]) -> int:
+        """How many of the requests would have to be rolled out."""
+        return len({key for key in map(_key, requests) if key not in self._results})
+
+    def run(self, requests: Sequence[EvaluationRequest], *, keep_text: bool) -> list[EvaluationResult]:
+        """The results of the requests, in order; only what is missing is rolled out, as one batch.
+
+        Texts are kept (and journaled) only for rollouts that a reflection may show.
+
+        Raises:
+            InputError: if the evaluator returns too few or too many results, or a reward outside [0, 1].
+        """
+        keys = [_key(request) for request in requests]
+        results = self._results
+        wanted: dict[Key, EvaluationRequest] = {}
+        replayed = 0
+        fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
+        self._ledger.reserve_rollouts(len(fresh), self._config)
+        journaled = self._journal.evaluations
+        for key, request in fresh.items():
+            if key in journaled:
+                results[key] = journaled[key]
+                self._ledger.rollout_tokens += journaled[key].tokens
+                replayed += 1
+            else:
+                wanted[key] = request
+        if wanted:
+            self._dispatch(wanted, keep_text=keep_text)
+        if fresh:
+            self._on_batch(len(fresh))
+        return [results[key] for key in keys]
+
+    def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
+        answers = iter(self._evaluate(list(wanted.values())))
+        try:
+            for key, request in wanted.items():
+                result = next(answers, None)
+                if result is None:
+                    raise InputError(f"evaluate returned fewer than the {len(wanted)} results asked for")
+                if not 0 <= result.reward <= 1:
+                    raise InputError(
+                        f"problem {request.problem.id}: reward {result.reward} is outside [0, 1]; rescale it"
+                    )
+                if not keep_text and result.text:
+                    result = EvaluationResult(
+                        result.reward, "", result.finish_reason, result.tokens, result.feedback
+                    )
+                self._results[key] = result
+                self._ledger.rollout_tokens += result.tokens
+                self._journal.evaluation(key, result)
+            if next(answers, None) is not None:
+                raise InputError(f"evaluate returned more than the {len(wanted)} results asked for")
+        finally:
+            self._journal.sync()
+
+    def total(self, template: Template, problem: Problem) -> tuple[float, int]:
+        """Sum of rewards and number of rollouts of a pair so far."""
+        won, tried = 0.0, 0
+        for index in range(self._config.rollouts_per_evaluation):
+            result = self._results.get((template.id, problem.id, index))
+            if result is not None:
+                won += result.reward
+                tried += 1
+        return won, tried
+
+    def compare(self, template: Template, other: Template, problems: Iterable[Problem]) -> tuple[int, int]:
+        """Pairs (problem, rollout index) on which `template` did better than `other`, and worse."""
+        wins = losses = 0
+        for problem in problems:
+            for index in range(self._config.rollouts_per_evaluation):
+                mine = self._results[template.id, problem.id, index].reward
+                theirs = self._results[other.id, problem.id, index].reward
+                wins += mine > theirs
+                losses += mine < theirs
+        return wins, losses
+
+    def mean_tokens(self, template: Template, problems: Sequence[Problem]) -> float:
+        """Mean length of a template's responses to problems."""
+        indices = range(self._config.rollouts_per_evaluation)
+        lengths = [self._results[template.id, problem.id, i].tokens for problem in problems for i in indices]
+        return sum(lengths) / len(lengths)
+
+    def record_into(self, evidence: Evidence, policy_version: str) -> None:
+        """Adds every rollout of the step to the evidence."""
+        for (template, problem, _), result in self._results.items():
+            evidence.record(policy_version, template, problem, result.reward)
+
+
+def _key(request: EvaluationRequest) -> Key:
+    return (request.template.id, request.problem.id, request.rollout_index)

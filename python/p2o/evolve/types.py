@@ -1,0 +1,59 @@
+"""What the prompt step asks of its two callables, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from p2o.types import FinishReason, Message, Problem, Template
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRequest:
+    """One rollout wanted: a sample of the policy's response to T(problem, template).
+
+    `rollout_index` tells repeated rollouts of one pair apart; it belongs in the seed of the draw.
+    """
+
+    problem: Problem
+    template: Template
+    rollout_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """One rollout: its reward in [0, 1], its text, why it ended and its length in tokens.
+
+    `feedback` may say more than the reward; the reflection model sees it.
+    """
+
+    reward: float
+    text: str = ""
+    finish_reason: FinishReason = "stop"
+    tokens: int = 0
+    feedback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectionRequest:
+    """One call of the reflection model; `seed` makes it reproducible where the model can be seeded."""
+
+    messages: tuple[Message, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectionReply:
+    """The reflection model's answer, its length in tokens, and its cost (0 for a model of one's own)."""
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    tokens: int = 0
+    cost: float = 0.0
+
+
+Evaluate = Callable[[list[EvaluationRequest]], Iterable[EvaluationResult]]
+"""One flat batch in, one result per request out, in order. An iterator is journaled result by result."""
+
+Reflect = Callable[[list[ReflectionRequest]], Iterable[ReflectionReply]]
+"""One flat batch in, one reply per request out, in order. Raises ReflectionError to end the prompt step."""
