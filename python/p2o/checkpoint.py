@@ -9,6 +9,7 @@ from typing import Any
 
 from p2o.errors import RunDirectoryError
 from p2o.files import new_directory, write_text
+from p2o.model.load import save_model
 from p2o.policy.torch_backend import TorchPolicy
 
 LATEST = "LATEST"
@@ -24,8 +25,7 @@ def save_checkpoint(
     """
     path = folder / name
     with new_directory(path) as temporary:
-        policy.model.save_pretrained(temporary / "model", safe_serialization=True)
-        tokenizer.save_pretrained(temporary / "model")
+        save_model(policy.model, tokenizer, temporary / "model")
         policy.save(temporary)
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     write_text(folder / LATEST, path.name + "\n")

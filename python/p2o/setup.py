@@ -13,7 +13,7 @@ from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolve.reflect import OpenAIReflector
+from p2o.mining import HardSet
 from p2o.model.load import load_model
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
 from p2o.prompt_step import PromptStep, Reflect, SelfReflection
@@ -58,11 +58,11 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
     facts = {"data": fingerprint([*problems, *evaluation_problems])}
     open_directory = RunDirectory.resume if resume else RunDirectory.create
     directory = open_directory(path, config, facts)
-    state = LoopState()
+    state = LoopState(hard_set=HardSet(config.mining))
     if resume:
         newest = latest_checkpoint(directory.checkpoints)
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy))
+            state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         directory.rewind(logged=state.logged, step=state.step)
     sampler.sync(policy.model)
     prompt_step = None
@@ -141,6 +141,8 @@ def needs_start_weights(config: Config) -> bool:
 def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
     """The reflection model of `config.reflection`."""
     if config.reflection.kind == "openai":
+        from p2o.evolve.reflect.openai import OpenAIReflector
+
         return OpenAIReflector(config.reflection)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
