@@ -374,14 +374,14 @@ class _Step:
         per_evaluation = self.config.rollouts_per_evaluation
         left = self.ledger.affordable_rollouts(self.config) - len(self.dev) * per_evaluation
         tasks = max(left, 0) // (2 * self.minibatches.size * per_evaluation)
-        calls = self.ledger.affordable_reflections(self.config, self.reflection)
+        calls = self.ledger.affordable_reflections(self.reflection)
         return tasks if calls is None else min(tasks, calls)
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
         config, journal = self.config, self.journal
         best = max((c.mean for c in self.on_front() if c.made_by != "plain"), default=None)
-        if self.ledger.affordable_reflections(config, self.reflection) == 0:
+        if self.ledger.affordable_reflections(self.reflection) == 0:
             return "reflection limit"
         if self.affordable_tasks() == 0:
             return "budget"
