@@ -45,7 +45,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
         return None
     path = folder / pointer.read_text(encoding="utf-8").strip()
     if not (path / "state.json").exists():
-        raise RunDirectoryError(f"{path} is named by {pointer} but is not there: restore it or start a new run")
+        raise RunDirectoryError(
+            f"{path} is named by {pointer} but is not there: restore it or start a new run"
+        )
     return path
 
 
@@ -53,14 +55,16 @@ def load_checkpoint(path: Path, policy: TorchPolicy) -> dict[str, Any]:
     """Restores weights and optimizer in place and returns the loop's state."""
     from safetensors.torch import load_file
 
-    weights = {}
+    weights: dict[str, Any] = {}
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= load_file(file)
     # Tied weights are stored once: the missing ones must share memory with those that are there.
     missing, unexpected = policy.model.load_state_dict(weights, strict=False)
     tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
     if unexpected or set(missing) - tied:
-        raise RunDirectoryError(f"{path} does not belong to this model: {sorted(set(missing) - tied) or unexpected}")
+        raise RunDirectoryError(
+            f"{path} does not belong to this model: {sorted(set(missing) - tied) or unexpected}"
+        )
     policy.load(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return state

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2o.config import Config
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
-from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
-from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.evolve.types import (
+    EvaluationRequest,
+    EvaluationResult,
+    Reflect,
+    ReflectionReply,
+    ReflectionRequest,
+)
+from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Problem
-
-Reflect = Callable[[Sequence[ReflectionRequest]], list[ReflectionReply]]
 
 
 class SelfReflection:

@@ -33,6 +33,7 @@ from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
 from p2o.types import Group, Problem, Template
 
 
@@ -122,6 +123,7 @@ class Run:
     directory: RunDirectory
     console: Console
     state: LoopState
+    tensorboard: TensorBoard | None = None
 
     def finish(self) -> None:
         """Exports the trained model and writes the report."""
@@ -185,9 +187,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, sampling(config), progress)
     state.training_tokens += generated_tokens(rollouts)
-    return [
-        Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)
-    ]
+    return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
@@ -328,7 +328,9 @@ def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> No
     }
     log(run, record)
     kept = run.config.track.rollouts
-    run.directory.log_rollouts(state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else [])
+    run.directory.log_rollouts(
+        state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else []
+    )
     run.console.stepped(record)
 
 
@@ -336,6 +338,8 @@ def log(run: Run, record: dict[str, Any]) -> None:
     """Appends a line of metrics and remembers how many there are."""
     run.directory.log(record)
     run.state.logged += 1
+    if run.tensorboard is not None:
+        run.tensorboard.log(record)
 
 
 def checkpoint(run: Run) -> None:

@@ -73,7 +73,8 @@ def what_happened(path: Path) -> dict[str, Any]:
         "templates": read_jsonl(path / "templates.jsonl"),
         "rollouts": {file.name: file.read_text() for file in sorted((path / "rollouts").iterdir())},
         "weights": {
-            name: tensor.tolist() for name, tensor in load_file(newest / "model" / "model.safetensors").items()
+            name: tensor.tolist()
+            for name, tensor in load_file(newest / "model" / "model.safetensors").items()
         },
     }
 

@@ -33,7 +33,10 @@ def test_a_resolved_configuration_reads_back_as_itself(name: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("optimizer.lerning_rate=1e-4", "unknown setting optimizer.lerning_rate; did you mean optimizer.learning_rate?"),
+        (
+            "optimizer.lerning_rate=1e-4",
+            "unknown setting optimizer.lerning_rate; did you mean optimizer.learning_rate?",
+        ),
         ("rollout.learning_rate=1e-4", "did you mean optimizer.learning_rate?"),
         ("optimiser.learning_rate=1", "unknown setting optimiser; did you mean optimizer?"),
         ("data.train_sise=3", "did you mean data.train_size?"),
@@ -73,7 +76,8 @@ def test_a_missing_section_is_named(missing: str) -> None:
 
 def test_overrides_take_toml_values() -> None:
     config = load_config(
-        "quickstart", ["optimizer.learning_rate=3e-5", "model.source=some/model", 'run.output="a b"', "loss.name=gspo"]
+        "quickstart",
+        ["optimizer.learning_rate=3e-5", "model.source=some/model", 'run.output="a b"', "loss.name=gspo"],
     )
     assert config.optimizer.learning_rate == 3e-5
     assert config.model.source == "some/model"
@@ -99,7 +103,11 @@ def test_every_setting_is_described() -> None:
     def undescribed(model: type, path: str = "") -> list[str]:
         missing = []
         for name, field in model.model_fields.items():
-            nested = [a for a in getattr(field.annotation, "__args__", (field.annotation,)) if hasattr(a, "model_fields")]
+            nested = [
+                a
+                for a in getattr(field.annotation, "__args__", (field.annotation,))
+                if hasattr(a, "model_fields")
+            ]
             if nested:
                 missing += [m for sub in nested for m in undescribed(sub, f"{path}{name}.")]
             elif not field.description and name != "kind":

@@ -25,7 +25,9 @@ GOOD = {"id": "a", "problem": "1+1=?", "answer": "2"}
 
 
 def test_problems_are_read_in_order(tmp_path: Path) -> None:
-    path = write(tmp_path / "d.jsonl", GOOD, "", {"problem": [{"role": "user", "content": "2+2?"}], "answer": 4})
+    path = write(
+        tmp_path / "d.jsonl", GOOD, "", {"problem": [{"role": "user", "content": "2+2?"}], "answer": 4}
+    )
     first, second = read(path, suffix="\nThink.", system="Be exact.")
     assert first.id == "a"
     assert first.gold == "2"
@@ -51,8 +53,14 @@ def test_other_field_names(tmp_path: Path) -> None:
         ({"problem": "x", "answer": None}, "line 2: field 'answer' must hold a text or a number"),
         ({"problem": "x", "answer": True}, "line 2: field 'answer' must hold a text or a number"),
         ({"problem": "x", "answer": " "}, "line 2: field 'answer' must hold a text or a number"),
-        ({"problem": 3, "answer": "2"}, "line 2: field 'problem' must hold a text or a list of chat messages"),
-        ({"problem": [{"role": "user"}], "answer": "2"}, "line 2: field 'problem' must hold a text or a list"),
+        (
+            {"problem": 3, "answer": "2"},
+            "line 2: field 'problem' must hold a text or a list of chat messages",
+        ),
+        (
+            {"problem": [{"role": "user"}], "answer": "2"},
+            "line 2: field 'problem' must hold a text or a list",
+        ),
         ({"problem": " ", "answer": "2"}, "line 2: field 'problem' must end with a user message"),
         ({"problem": [], "answer": "2"}, "line 2: field 'problem' must end with a user message"),
         ({"id": "a", "problem": "another", "answer": "2"}, "line 2: id 'a' belongs to another problem"),
@@ -84,7 +92,9 @@ def test_unusable_files(tmp_path: Path) -> None:
 
 
 def test_duplicates_are_merged(tmp_path: Path) -> None:
-    path = write(tmp_path / "d.jsonl", GOOD, GOOD, {"problem": "x", "answer": "1"}, {"problem": "x", "answer": "1"})
+    path = write(
+        tmp_path / "d.jsonl", GOOD, GOOD, {"problem": "x", "answer": "1"}, {"problem": "x", "answer": "1"}
+    )
     assert len(read(path)) == 2
 
 

@@ -16,7 +16,9 @@ PLAIN_PROMPT = (1, 2, 3)
 TEMPLATED_PROMPT = (9, 9, 1, 2, 3)
 
 
-def rollout(reward: float, *, template: str = "plain", response: Sequence[int] = (5, 6), **more: Any) -> Rollout:
+def rollout(
+    reward: float, *, template: str = "plain", response: Sequence[int] = (5, 6), **more: Any
+) -> Rollout:
     return Rollout(
         problem_id=more.pop("problem_id", "p"),
         template_id=template,
@@ -55,7 +57,11 @@ def test_advantages_are_within_groups() -> None:
     """(1, 0): mean 1/2, sample deviation sqrt(1/2). A constant added to the other group's rewards changes nothing."""
     first = group(rollout(1), rollout(0))
     scale = 0.5 / (np.sqrt(0.5) + 1e-6)
-    for other in (group(rollout(0), rollout(0)), group(rollout(1), rollout(1)), group(rollout(1), rollout(0))):
+    for other in (
+        group(rollout(0), rollout(0)),
+        group(rollout(1), rollout(1)),
+        group(rollout(1), rollout(0)),
+    ):
         rows = rows_of([first, other])
         assert [row.advantage for row in rows[:2]] == pytest.approx([scale, -scale])
     uniform = rows_of([first, group(rollout(1), rollout(1))])[2:]
@@ -92,7 +98,8 @@ class RecordedScore:
     def __call__(self, sequences: Any) -> list[np.ndarray]:
         self.calls.append([tuple(prompt) for prompt, _ in sequences])
         return [
-            np.full(len(response), self.by_prompt[tuple(prompt)], np.float32) for prompt, response in sequences
+            np.full(len(response), self.by_prompt[tuple(prompt)], np.float32)
+            for prompt, response in sequences
         ]
 
 
@@ -106,7 +113,9 @@ def test_each_ratio_is_under_its_own_prompt() -> None:
     scored, statistics = score_rows(
         rows, score, None, ContextConfig(mode="truncated"), CorrectionConfig(mode="token")
     )
-    assert score.calls == [[PLAIN_PROMPT, PLAIN_PROMPT], [TEMPLATED_PROMPT]], "two passes, templated rows only"
+    assert score.calls == [[PLAIN_PROMPT, PLAIN_PROMPT], [TEMPLATED_PROMPT]], (
+        "two passes, templated rows only"
+    )
     under_template, under_plain = scored
     np.testing.assert_allclose(under_template.old_logp_T, plain, rtol=1e-6)
     np.testing.assert_allclose(under_template.context_weight_T, 0.1 / 0.4, rtol=1e-5)

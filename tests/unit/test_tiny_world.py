@@ -61,7 +61,9 @@ def test_estimates_are_right_one_time_in_twenty() -> None:
 def test_instructions_are_different_templates() -> None:
     rng = random.Random(0)
     texts = {
-        family.name: {family.instruction(rng, precise=precise) for _ in range(400) for precise in (True, False)}
+        family.name: {
+            family.instruction(rng, precise=precise) for _ in range(400) for precise in (True, False)
+        }
         for family in FAMILIES
     }
     everything = [make_template(text).id for group in texts.values() for text in group]

@@ -58,7 +58,9 @@ def test_scores_come_back_in_the_order_given(random_model: Any) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), max_size=40), st.integers(1, 120))
-def test_micro_batches_hold_every_row_once_within_the_budget(shapes: list[tuple[int, int]], budget: int) -> None:
+def test_micro_batches_hold_every_row_once_within_the_budget(
+    shapes: list[tuple[int, int]], budget: int
+) -> None:
     sequences = [([0] * prompt, [0] * response) for prompt, response in shapes]
     batches = list(micro_batches(sequences, budget))
     assert sorted(i for batch in batches for i in batch) == list(range(len(shapes)))
@@ -91,7 +93,9 @@ GROUPS = [
 ]
 
 
-def updated(model: Any, loss: LossConfig, *, budget: int, skip: bool, steps: int = 2) -> dict[str, torch.Tensor]:
+def updated(
+    model: Any, loss: LossConfig, *, budget: int, skip: bool, steps: int = 2
+) -> dict[str, torch.Tensor]:
     """Parameters after `steps` updates on GROUPS, with or without skipping rows that have no gradient."""
     model = copy.deepcopy(model)
     context = ContextConfig(mode="truncated")
@@ -105,9 +109,7 @@ def updated(model: Any, loss: LossConfig, *, budget: int, skip: bool, steps: int
     )
     config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
     for _ in range(steps):
-        rows = make_rows(
-            GROUPS, lambda group: group.rollouts[0].prompt_ids, loss, context, max_tokens=16
-        )
+        rows = make_rows(GROUPS, lambda group: group.rollouts[0].prompt_ids, loss, context, max_tokens=16)
         chosen = [row for row in rows if not skip or needs_forward(row, loss, context)]
         scored, _ = score_rows(chosen, policy.score, None, context, CorrectionConfig())
         policy.update(scored, count(rows, scored, config))
@@ -167,7 +169,9 @@ def test_the_learning_rate_warms_up_and_decays(random_model: Any) -> None:
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: Any) -> None:
     config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
-    policy = TorchPolicy(random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1)
+    policy = TorchPolicy(
+        random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
     rows = make_rows(GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16)
     scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
     scored[0].context_weight_T[:] = np.inf
@@ -181,13 +185,20 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: An
 def test_the_optimizer_state_survives_saving(random_model: Any, tmp_path: Any) -> None:
     def step(policy: TorchPolicy) -> None:
         config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
-        rows = make_rows(GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16)
+        rows = make_rows(
+            GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16
+        )
         scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
         policy.update(scored, count(rows, scored, config))
 
     def make(model: Any) -> TorchPolicy:
         return TorchPolicy(
-            model, OptimizerConfig(learning_rate=1e-2), LossConfig(), pad_id=0, temperature=1.0, planned_steps=9
+            model,
+            OptimizerConfig(learning_rate=1e-2),
+            LossConfig(),
+            pad_id=0,
+            temperature=1.0,
+            planned_steps=9,
         )
 
     unbroken = make(random_model)

@@ -148,9 +148,7 @@ def build_model(tokenizer: Any) -> Any:
     )
 
 
-def pretrain(
-    folder: Path, *, leak: float, steps: int, seed: int, threads: int, prompt: str = "tiny"
-) -> None:
+def pretrain(folder: Path, *, leak: float, steps: int, seed: int, threads: int, prompt: str = "tiny") -> None:
     """Trains from scratch and writes model and tokenizer into `folder` (float16 safetensors)."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
@@ -195,7 +193,9 @@ def main() -> None:
     """Command line of the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=MODEL_PATH, help="folder to write")
-    parser.add_argument("--leak", type=float, default=0.002, help="how often the plain prompt uses the method")
+    parser.add_argument(
+        "--leak", type=float, default=0.002, help="how often the plain prompt uses the method"
+    )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
