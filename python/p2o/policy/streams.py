@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from p2o.errors import InputError
+from p2o.pack import IGNORED_LABEL, MicroBatch
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -73,6 +76,40 @@ class TokenStreams:
             object.__setattr__(self, "sequence_count", shape[0])
         elif self.sequence_count == 0 and self.sequence_id.numel():
             object.__setattr__(self, "sequence_count", int(self.sequence_id.max()) + 1)
+
+    @classmethod
+    def from_micro_batch(cls, batch: MicroBatch, logp_N: Tensor) -> TokenStreams:
+        """The streams of a packed micro-batch, one row over its N labelled positions.
+
+        `old_logp`, `context_weight`, `engine_weight` and `ref_logp` are taken from the streams it was packed
+        with; the weights are 1 where there is none.
+
+        Args:
+            batch: a micro-batch packed with at least the stream `old_logp`.
+            logp_N: log-probabilities where `batch.labels` is not -100, in order, shape [N].
+
+        Raises:
+            InputError: if the micro-batch has no `old_logp` or another number of labels.
+        """
+        labelled = batch.labels != IGNORED_LABEL
+        if "old_logp" not in batch.streams:
+            raise InputError("the micro-batch has no stream old_logp: pack the rows with it")
+
+        def stream(values: NDArray[np.float32] | NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy(values[labelled])[None].to(logp_N.device)
+
+        ones = np.ones_like(batch.loss_mask)
+        return cls(
+            logp=logp_N[None],
+            old_logp=stream(batch.streams["old_logp"]),
+            advantage=stream(batch.advantage),
+            context_weight=stream(batch.streams.get("context_weight", ones)),
+            engine_weight=stream(batch.streams.get("engine_weight", ones)),
+            loss_mask=stream(batch.loss_mask),
+            ref_logp=stream(batch.streams["ref_logp"]) if "ref_logp" in batch.streams else None,
+            sequence_id=stream(batch.sequence_id),
+            sequence_count=len(batch.rows),
+        )
 
     def sequence_sums(self, values: Tensor) -> Tensor:
         """Sums of [rows_B, tokens_T] over each sequence, shape [sequences]."""
