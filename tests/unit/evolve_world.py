@@ -1,6 +1,6 @@
-"""A world for tests of the prompt step: problems of three kinds, each solved under a template that names its kind.
+"""A world for tests of the prompt step: problems of three kinds, each solved by a template that names it.
 
-Policy and reflection model are pure functions of the request, so two runs with the same seed see the same answers.
+Policy and reflection model are pure functions of the request: the same seed gives the same answers.
 """
 
 from collections.abc import Iterator

@@ -157,8 +157,9 @@ class Reflector:
     def _dispatch(self, requests: list[ReflectionRequest], names: Sequence[str]) -> list[ReflectionReply]:
         replies: list[ReflectionReply] = []
         try:
-            for name, reply in zip(names, self._reflect(requests), strict=False):
-                self._journal.reflection(name, reply)
+            for reply in self._reflect(requests):
+                if len(replies) < len(requests):
+                    self._journal.reflection(names[len(replies)], reply)
                 replies.append(reply)
         finally:
             self._journal.sync()
