@@ -1,4 +1,4 @@
-"""The prompt step inside a run: `p2o.evolve` with the policy's sampler to evaluate and a reflection model to propose."""
+"""The prompt step inside a run: `p2o.evolve`, with the policy to evaluate and a reflection model to propose."""
 
 from __future__ import annotations
 

@@ -93,10 +93,8 @@ def reflection_example(rng: random.Random, prompt: str) -> Example:
     target = rng.choice(failed or seen)
     precise, vague = (0.8, 0.1) if target is tried else (0.5, 0.35)
     draw = rng.random()
-    if draw < precise + vague:
-        proposal = target.instruction(rng, precise=draw < precise)
-    else:
-        proposal = rng.choice(NEUTRAL)
+    names_a_family = draw < precise + vague
+    proposal = target.instruction(rng, precise=draw < precise) if names_a_family else rng.choice(NEUTRAL)
     return list(render_reflection(prompt, current, examples)), f"```\n{proposal}\n```"
 
 
