@@ -9,6 +9,15 @@ Importing this package is light: it never imports torch. The names below stand o
 
 from importlib.metadata import version as _version
 
+from p2o.verify import Verdict, equivalent, gold_parses, verify, verify_batch
+
 __version__ = _version("p2o-rl")
 
-__all__ = ["__version__"]
+__all__ = [
+    "Verdict",
+    "__version__",
+    "equivalent",
+    "gold_parses",
+    "verify",
+    "verify_batch",
+]
