@@ -121,8 +121,9 @@ impl Gold {
 
     /// The first place that holds something this gold can be compared with.
     fn first_readable(&self, found: Vec<Candidate>, fuel: &mut Fuel) -> Option<(Candidate, Reading)> {
-        let textual =
-            self.reading.words.is_some() || self.reading.choice.is_some() || !self.reading.is_readable();
+        let textual = self.reading.words.is_some()
+            || self.reading.choice.is_some()
+            || self.reading.expr.as_ref().is_none_or(|expr| *expr == Expr::EmptySet);
         let mut fallback = None;
         for candidate in found {
             if candidate.text.trim().is_empty() {

@@ -110,6 +110,11 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     if distinct::<FloatBall>(left, right, 53, fuel) {
         return Outcome::Different(Tier::Ball);
     }
+    match identity(left, right, fuel) {
+        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
+        Ok(Identity::Different) => return Outcome::Different(Tier::Random),
+        _ => {}
+    }
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
@@ -134,14 +139,8 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     if agreed {
         return Outcome::Equal(Tier::Numeric);
     }
-    match identity(left, right, fuel) {
-        Ok(Identity::Equal) => Outcome::Equal(Tier::Random),
-        Ok(Identity::Different) => Outcome::Different(Tier::Random),
-        _ => {
-            fuel.give_up();
-            Outcome::Different(Tier::Numeric)
-        }
-    }
+    fuel.give_up();
+    Outcome::Different(Tier::Numeric)
 }
 
 fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
@@ -151,7 +150,8 @@ fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outc
         Ok(Identity::Unknown) => {}
         Err(_) => return Outcome::Different(Tier::Random),
     }
-    let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index)).collect();
+    let discrete = is_discrete(left) || is_discrete(right);
+    let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index, discrete)).collect();
     for (index, values) in points.iter().enumerate() {
         if apart_at::<FloatBall>(left, right, values, 53, index, fuel) {
             return Outcome::Different(Tier::Ball);
@@ -177,9 +177,9 @@ fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outc
     Outcome::Different(Tier::Numeric)
 }
 
-/// A pseudo-random point: small positive rationals first, mixed signs later, integers in between (for factorials,
-/// binomials and floors).
-fn point<'a>(names: &[&'a str], index: usize) -> Vec<(&'a str, RBig)> {
+/// A pseudo-random point: small positive rationals first, mixed signs later, integers in between; integers only for
+/// discrete functions.
+fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, RBig)> {
     names
         .iter()
         .enumerate()
@@ -190,6 +190,7 @@ fn point<'a>(names: &[&'a str], index: usize) -> Vec<(&'a str, RBig)> {
                 });
             let mixed = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33;
             let value = match index % 4 {
+                _ if discrete => RBig::from((mixed % 17 + 3 + position as u64) as i64),
                 // Positive, with a denominator that no formula has by chance.
                 0 | 1 => RBig::from_parts(((mixed % 509) + 131).into(), 257u16.into()),
                 2 => RBig::from((mixed % 17 + 3 + position as u64) as i64),
@@ -201,6 +202,14 @@ fn point<'a>(names: &[&'a str], index: usize) -> Vec<(&'a str, RBig)> {
             (*name, value)
         })
         .collect()
+}
+
+/// Whether an expression is only defined at integers.
+fn is_discrete(expr: &Expr) -> bool {
+    use Function as F;
+    expr.any(&|node| {
+        matches!(node, Expr::Call(F::Factorial | F::Binomial | F::Gcd | F::Lcm, _) | Expr::Series { .. })
+    })
 }
 
 /// Whether a difference at a point with negative values counts: only where both sides are real, because branches of

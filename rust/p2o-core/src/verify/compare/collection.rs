@@ -76,8 +76,11 @@ impl Comparer<'_> {
         if gold.len() != answer.len() || gold.len() > LONGEST {
             return DIFFERENT;
         }
-        let gold = unassigned(gold);
-        let answer = unassigned(answer);
+        let (gold_name, gold) = unassigned(gold);
+        let (answer_name, answer) = unassigned(answer);
+        if gold_name.is_some() && answer_name.is_some() && gold_name != answer_name {
+            return DIFFERENT;
+        }
         let mut pairing = Pairing::exact(&gold, &answer, self);
         for left in 0..gold.len() {
             if pairing.partner_of_gold[left].is_none() {
@@ -153,24 +156,25 @@ fn entries(expr: &Expr) -> Option<Vec<Expr>> {
 }
 
 /// `x = -1, 3` names its variable once: the items are what is assigned, if all assign to one name.
-fn unassigned(items: &[Expr]) -> Vec<Expr> {
+fn unassigned(items: &[Expr]) -> (Option<&Expr>, Vec<Expr>) {
     let mut name: Option<&Expr> = None;
     for item in items {
         if let Some((operands, _)) = super::equation(item) {
             let same = name.is_none_or(|name| *name == operands[0]);
             if operands.len() != 2 || !super::relation::names_a_value(&operands[0]) || !same {
-                return items.to_vec();
+                return (None, items.to_vec());
             }
             name = Some(&operands[0]);
         }
     }
-    items
+    let values = items
         .iter()
         .map(|item| match super::equation(item) {
             Some((operands, _)) => operands[1].clone(),
             None => item.clone(),
         })
-        .collect()
+        .collect();
+    (name, values)
 }
 
 /// A growing bipartite matching (Kuhn 1955).

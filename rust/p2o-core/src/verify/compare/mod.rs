@@ -55,7 +55,7 @@ impl<'a> Comparer<'a> {
     }
 
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let (gold, answer) = (&expanded(gold), &expanded(answer));
+        let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
         match (gold, answer) {
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {
                 self.relations(gold, answer)
@@ -119,6 +119,35 @@ fn expanded(expr: &Expr) -> Expr {
         Expr::List(..) | Expr::Set(_) => expr.clone(),
         other if other.any(&ambiguous) => Expr::List(both_signs(other), Joint::Or),
         other => other.clone(),
+    }
+}
+
+/// A scalar multiple of a matrix as a matrix.
+fn distributed(expr: Expr) -> Expr {
+    let cells = |rows: &[Vec<Expr>], change: &dyn Fn(&Expr) -> Expr| {
+        Expr::Matrix(rows.iter().map(|row| row.iter().map(change).collect()).collect())
+    };
+    match &expr {
+        Expr::Neg(inner) => match &**inner {
+            Expr::Matrix(rows) => cells(rows, &|cell| Expr::Neg(Box::new(cell.clone()))),
+            _ => expr,
+        },
+        Expr::Div(pair) => match &pair.0 {
+            Expr::Matrix(rows) => cells(rows, &|cell| Expr::Div(Box::new((cell.clone(), pair.1.clone())))),
+            _ => expr,
+        },
+        Expr::Mul(factors) => {
+            let matrix = factors.iter().position(|factor| matches!(factor, Expr::Matrix(_)));
+            match matrix.map(|index| (index, &factors[index])) {
+                Some((index, Expr::Matrix(rows))) => cells(rows, &|cell| {
+                    let mut product = factors.clone();
+                    product[index] = cell.clone();
+                    Expr::Mul(product)
+                }),
+                _ => expr,
+            }
+        }
+        _ => expr,
     }
 }
 

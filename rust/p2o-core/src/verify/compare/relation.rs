@@ -9,7 +9,9 @@ impl Comparer<'_> {
     /// A relation on at least one side.
     pub(super) fn relations(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         match (equation(gold), equation(answer)) {
-            (Some((left, _)), Some((right, _))) => return self.equations(left, right),
+            (Some((left, first)), Some((right, second))) => {
+                return self.equations(&left[..=exact_end(first)], &right[..=exact_end(second)]);
+            }
             (Some((operands, relations)), None) if !matches!(answer, Expr::Chain { .. }) => {
                 return self.against_gold_equation(operands, relations, answer);
             }
@@ -252,8 +254,12 @@ impl Comparer<'_> {
 
 /// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` says 1/3.
 fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
-    let exact = relations.iter().take_while(|relation| **relation == Relation::Equal).count();
-    if exact == 0 { &operands[1] } else { &operands[exact] }
+    &operands[exact_end(relations)]
+}
+
+/// The index of that operand.
+fn exact_end(relations: &[Relation]) -> usize {
+    relations.iter().take_while(|relation| **relation == Relation::Equal).count().max(1)
 }
 
 /// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
@@ -265,6 +271,8 @@ pub(super) fn names_a_value(expr: &Expr) -> bool {
             Expr::Tuple { items, .. } => items.iter().all(names_a_value),
             Expr::Pow(pair) => index == 0 && matches!(pair.0, Expr::Symbol(_)),
             Expr::Number(_) => index == factors.len() - 1 && index > 0,
+            // P(X = 2), P(A ∪ B)
+            Expr::Chain { .. } | Expr::SetOperation(..) => index > 0,
             _ => false,
         }),
         Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),

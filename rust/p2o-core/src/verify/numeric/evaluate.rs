@@ -152,11 +152,13 @@ impl Evaluator<'_, '_> {
             Function::Floor => self.floor(&arguments[0], false),
             Function::Ceil => self.floor(&arguments[0], true),
             Function::Factorial => {
-                let count = small_integer(&arguments[0], self.fuel)?;
+                let argument = self.substituted(&arguments[0]);
+                let count = small_integer(&argument, self.fuel)?;
                 self.factorial(count)
             }
             Function::Binomial | Function::Gcd | Function::Lcm | Function::Min | Function::Max => {
-                let value = exact(&Expr::Call(function, arguments.to_vec()), self.fuel)?;
+                let arguments = arguments.iter().map(|argument| self.substituted(argument)).collect();
+                let value = exact(&Expr::Call(function, arguments), self.fuel)?;
                 self.rational(&value.re)
             }
             Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc => {
@@ -170,6 +172,13 @@ impl Evaluator<'_, '_> {
                 self.inverse_hyperbolic(function, &arguments[0])
             }
         }
+    }
+
+    /// The expression with the symbols replaced by their values.
+    fn substituted(&self, expr: &Expr) -> Expr {
+        self.values
+            .iter()
+            .fold(expr.clone(), |expr, (name, value)| expr.substitute(name, &Expr::rational(value.clone())))
     }
 
     fn root<R: Real>(&mut self, index: &Expr, radicand: &Expr) -> Result<Complex<R>, Halt> {
@@ -321,7 +330,8 @@ impl Evaluator<'_, '_> {
         bounds: &(Expr, Expr),
         body: &Expr,
     ) -> Result<Complex<R>, Halt> {
-        let (first, last) = (small_integer(&bounds.0, self.fuel)?, small_integer(&bounds.1, self.fuel)?);
+        let (first, last) = (self.substituted(&bounds.0), self.substituted(&bounds.1));
+        let (first, last) = (small_integer(&first, self.fuel)?, small_integer(&last, self.fuel)?);
         if last.saturating_sub(first) > LONGEST_SERIES {
             return Err(Halt::Unsupported);
         }

@@ -29,7 +29,7 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed, Halt> {
     let Tokens { list, grouped_by_comma } = lex(text, commas, fuel)?;
     let tokens = structure::without_redundant_brackets(list);
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, fuel };
+    let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, fuel };
     parser.skip_noise();
     let expr = parser.list()?;
     parser.skip_noise();
@@ -48,6 +48,8 @@ struct Parser<'a, 'f> {
     bars: usize,
     /// Contexts in which `:` separates instead of forming a ratio.
     colons: usize,
+    /// Inside `]a, b[` an opening bracket closes.
+    reversed: bool,
     fuel: &'f mut Fuel,
 }
 

@@ -116,7 +116,8 @@ impl Parser<'_, '_> {
                 word,
                 Word::Function(_) | Word::Log | Word::SquareRoot | Word::CubeRoot | Word::Pi | Word::Infinity
             ),
-            Some(Kind::Op('(' | '{' | '[')) => true,
+            Some(Kind::Op('(' | '{')) => true,
+            Some(Kind::Op('[')) => !self.reversed,
             Some(Kind::Op('|')) => self.bars == 0,
             Some(Kind::Command(name)) => matches!(
                 *name,

@@ -8,9 +8,10 @@ use super::Parser;
 impl Parser<'_, '_> {
     /// After `(` or `[`: a grouping, a tuple or an interval.
     pub(super) fn bracket(&mut self, open: char) -> Result<Expr, Halt> {
-        let (bars, colons) = (std::mem::take(&mut self.bars), std::mem::take(&mut self.colons));
+        let context = (self.bars, self.colons, self.reversed);
+        (self.bars, self.colons, self.reversed) = (0, 0, false);
         let inner = self.nested(Self::list);
-        (self.bars, self.colons) = (bars, colons);
+        (self.bars, self.colons, self.reversed) = context;
         let inner = inner?;
         let right_closed = match self.peek() {
             Some(Kind::Op(')')) => false,
@@ -45,7 +46,10 @@ impl Parser<'_, '_> {
 
     /// `]a, b[` and `]a, b]`.
     pub(super) fn french_interval(&mut self) -> Result<Expr, Halt> {
-        let inner = self.nested(Self::list)?;
+        self.reversed = true;
+        let inner = self.nested(Self::list);
+        self.reversed = false;
+        let inner = inner?;
         let right_closed = match self.peek() {
             Some(Kind::Op('[')) => false,
             Some(Kind::Op(']')) => true,
