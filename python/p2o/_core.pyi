@@ -17,6 +17,7 @@ class VerifyOptions:
         float_rounding: int,
         allow_set_relation_comp: bool,
         compare_names: bool,
+        sources: list[str],
         require_boxed: bool,
         deadline_ms: float | None,
     ) -> VerifyOptions: ...

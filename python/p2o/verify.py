@@ -32,6 +32,8 @@ class VerifyOptions(TypedDict, total=False):
     """Decimal places to which values are rounded where a decimal is written (6)."""
     allow_set_relation_comp: bool
     """With `compat`: accept an inequality for a gold interval (false)."""
+    extraction: tuple[Literal["latex", "expr", "string"], ...]
+    """With `compat`: what may hold an answer, as in Math-Verify's extraction configs (`("latex", "expr")`)."""
     require_boxed: bool
     """Only a `\\boxed{}` holds an answer (false)."""
     deadline_ms: float | None
@@ -64,6 +66,7 @@ def _options(
     strict: bool | None = None,
     float_rounding: int = 6,
     allow_set_relation_comp: bool = False,
+    extraction: tuple[str, ...] = ("latex", "expr"),
     require_boxed: bool = False,
     deadline_ms: float | None = 50,
 ) -> _core.VerifyOptions:
@@ -76,7 +79,7 @@ def _options(
     if deadline_ms is not None:
         deadline_ms = float(deadline_ms)
     return _core.VerifyOptions(
-        profile, float_rounding, allow_set_relation_comp, names, require_boxed, deadline_ms
+        profile, float_rounding, allow_set_relation_comp, names, list(extraction), require_boxed, deadline_ms
     )
 
 
@@ -85,6 +88,8 @@ def _checked(options: VerifyOptions) -> _core.VerifyOptions:
     if unknown:
         known = ", ".join(VerifyOptions.__annotations__)
         raise InputError(f"unknown option {sorted(unknown)[0]!r}: the options are {known}")
+    if "extraction" in options:
+        options["extraction"] = tuple(options["extraction"])
     return _options(**options)
 
 

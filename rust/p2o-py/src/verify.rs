@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1};
-use p2o_core::verify::{self as core, Gold, Options, Profile, Verdict};
+use p2o_core::verify::{self as core, Gold, Options, Profile, Sources, Verdict};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
@@ -25,12 +25,13 @@ struct VerifyOptions {
 #[pymethods]
 impl VerifyOptions {
     #[new]
-    #[pyo3(signature = (profile, float_rounding, allow_set_relation_comp, compare_names, require_boxed, deadline_ms))]
+    #[pyo3(signature = (profile, float_rounding, allow_set_relation_comp, compare_names, sources, require_boxed, deadline_ms))]
     fn new(
         profile: &str,
         float_rounding: u32,
         allow_set_relation_comp: bool,
         compare_names: bool,
+        sources: Vec<String>,
         require_boxed: bool,
         deadline_ms: Option<f64>,
     ) -> PyResult<Self> {
@@ -44,6 +45,7 @@ impl VerifyOptions {
                 )));
             }
         };
+        let sources = sources_from(&sources)?;
         let deadline = match deadline_ms {
             None => None,
             Some(limit) => Some(Duration::try_from_secs_f64(limit / 1000.0).map_err(|_| {
@@ -57,6 +59,7 @@ impl VerifyOptions {
             float_rounding,
             allow_set_relation_comp,
             compare_names,
+            sources,
             require_boxed,
             deadline,
         };
@@ -76,6 +79,23 @@ impl VerifyOptions {
         *slot = Some((gold.to_string(), std::sync::Arc::clone(&parsed)));
         parsed
     }
+}
+
+fn sources_from(names: &[String]) -> PyResult<Sources> {
+    let mut sources = Sources { latex: false, expressions: false, letters: false };
+    for name in names {
+        match name.as_str() {
+            "latex" => sources.latex = true,
+            "expr" => sources.expressions = true,
+            "string" => sources.letters = true,
+            other => {
+                return Err(InputError::new_err(format!(
+                    "unknown extraction '{other}': use 'latex', 'expr' or 'string'"
+                )));
+            }
+        }
+    }
+    Ok(sources)
 }
 
 /// Status, extracted answer, tier.

@@ -26,7 +26,7 @@ mod text;
 mod words;
 
 pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_each};
-pub use options::{Options, Profile};
+pub use options::{Options, Profile, Sources};
 
 /// What a verification found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

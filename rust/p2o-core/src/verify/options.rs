@@ -15,6 +15,23 @@ pub enum Profile {
     Strict,
 }
 
+/// Which kinds of text may hold an answer; only [`Profile::MathVerify`] looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// Boxes and math environments.
+    pub latex: bool,
+    /// Plain numbers and expressions.
+    pub expressions: bool,
+    /// The letters A to D.
+    pub letters: bool,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { latex: true, expressions: true, letters: false }
+    }
+}
+
 /// Options of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -26,6 +43,8 @@ pub struct Options {
     pub allow_set_relation_comp: bool,
     /// In [`Profile::MathVerify`]: compare variable names (`true`) or only their order (`false`).
     pub compare_names: bool,
+    /// In [`Profile::MathVerify`]: where answers are looked for.
+    pub sources: Sources,
     /// Only a `\boxed` or `\fbox` holds an answer.
     pub require_boxed: bool,
     /// Wall-clock limit of one verification, a backstop behind the step limit. None: only the step limit.
@@ -39,6 +58,7 @@ impl Default for Options {
             float_rounding: 6,
             allow_set_relation_comp: false,
             compare_names: true,
+            sources: Sources::default(),
             require_boxed: false,
             deadline: Some(Duration::from_millis(50)),
         }

@@ -14,7 +14,10 @@ impl Comparer<'_> {
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, gold_unit) = without_unit(gold);
         let (answer, answer_unit) = without_unit(answer);
-        if !self.compat() && !gold_unit.is_empty() && !answer_unit.is_empty() && gold_unit != answer_unit {
+        if self.compat() {
+            return self.compat_scalars(gold, answer);
+        }
+        if !gold_unit.is_empty() && !answer_unit.is_empty() && gold_unit != answer_unit {
             return Outcome::Different(Tier::Exact);
         }
         if self.strict() {
@@ -24,7 +27,7 @@ impl Comparer<'_> {
         if result.is_equal() {
             return result;
         }
-        for (gold, answer) in self.other_readings(gold, answer) {
+        for (gold, answer) in Self::other_readings(gold, answer) {
             let outcome = self.values(&gold, &answer);
             if outcome.is_equal() {
                 return outcome;
@@ -32,6 +35,22 @@ impl Comparer<'_> {
             result = Outcome::Different(result.tier().max(outcome.tier()));
         }
         result
+    }
+
+    /// Math-Verify's reading: symbols without case, units and bases and degree signs dropped on both sides.
+    fn compat_scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (gold, mut answer) = (simplified(gold), simplified(answer));
+        if !self.options.compare_names {
+            answer = renamed(&gold, &answer);
+        }
+        let outcome = self.values(&gold, &answer);
+        let whole = |expr: &Expr| matches!(expr, Expr::Number(number) if number.value.is_int());
+        match (&gold, &answer) {
+            _ if outcome.is_equal() => outcome,
+            (Expr::Percent(left), right) if whole(left) && whole(right) => self.values(left, right),
+            (left, Expr::Percent(right)) if whole(left) && whole(right) => self.values(left, right),
+            _ => outcome,
+        }
     }
 
     /// Equal as written, or one a rounding of the other.
@@ -71,16 +90,16 @@ impl Comparer<'_> {
     }
 
     /// Readings of a pair that the default rules allow besides the literal one.
-    fn other_readings(&self, gold: &Expr, answer: &Expr) -> Vec<(Expr, Expr)> {
+    fn other_readings(gold: &Expr, answer: &Expr) -> Vec<(Expr, Expr)> {
         let mut readings = Vec::new();
         match (gold, answer) {
             (Expr::Percent(left), Expr::Percent(right)) => {
                 readings.push(((**left).clone(), (**right).clone()))
             }
-            (Expr::Percent(inner), other) if self.bare_percent(inner) => {
+            (Expr::Percent(inner), other) => {
                 readings.push(((**inner).clone(), other.clone()));
             }
-            (other, Expr::Percent(inner)) if self.bare_percent(inner) => {
+            (other, Expr::Percent(inner)) => {
                 readings.push((other.clone(), (**inner).clone()));
             }
             (Expr::Based { plain, .. }, Expr::Number(_)) => {
@@ -101,11 +120,6 @@ impl Comparer<'_> {
             readings.push((gold.clone(), number));
         }
         readings
-    }
-
-    /// Whether `p%` may be answered by a bare `p`. Math-Verify allows it for whole numbers.
-    fn bare_percent(&self, inner: &Expr) -> bool {
-        !self.compat() || matches!(inner, Expr::Number(number) if number.value.is_int())
     }
 }
 
@@ -135,6 +149,42 @@ fn unit_letter_behind_number(expr: &Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// What Math-Verify keeps of a scalar.
+fn simplified(expr: &Expr) -> Expr {
+    let plain = expr.map(&mut |node| match node {
+        Expr::Degrees(inner) => *inner,
+        Expr::Quantity(inner, _) => *inner,
+        Expr::Based { plain, .. } => Expr::rational(plain),
+        Expr::Symbol(name) => Expr::Symbol(name.to_lowercase().into()),
+        other => other,
+    });
+    match plain {
+        Expr::Mul(mut factors) if factors.len() > 1 => {
+            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if words::unit(name).is_some());
+            if is_unit {
+                factors.pop();
+            }
+            if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) }
+        }
+        other => other,
+    }
+}
+
+/// The answer with its symbols renamed to the gold's, in order, if there are equally many.
+fn renamed(gold: &Expr, answer: &Expr) -> Expr {
+    let (names, given) = (gold.symbols(), answer.symbols());
+    if names.len() != given.len() {
+        return answer.clone();
+    }
+    answer.map(&mut |node| match &node {
+        Expr::Symbol(name) => match given.iter().position(|symbol| **symbol == **name) {
+            Some(index) => Expr::Symbol(names[index].into()),
+            None => node,
+        },
+        _ => node,
+    })
 }
 
 fn has_decimal(expr: &Expr) -> bool {

@@ -111,7 +111,7 @@ impl Parser<'_, '_> {
                 if decorated.is_empty() {
                     return Err(Halt::Unsupported);
                 }
-                Ok(Expr::Symbol(format!("{name}({decorated})").into()))
+                self.symbol_or_constant(format!("{name}({decorated})"), false)
             }
             "boxed" | "fbox" => self.nested(Self::macro_argument),
             _ => Err(Halt::Unsupported),

@@ -3,6 +3,8 @@
 //! [`candidates`] yields the places to look, best first; the first that can be read is the answer. Only the tail of a
 //! long completion is scanned, and only what follows the last `</think>`.
 
+mod compat;
+
 use super::lex::balanced;
 use super::{Options, Profile};
 
@@ -31,13 +33,17 @@ impl Candidate {
     }
 }
 
-/// The part of a completion that may hold the answer.
-pub(crate) fn scanned(completion: &str) -> &str {
+fn tail(completion: &str) -> &str {
     let mut start = completion.len().saturating_sub(TAIL);
     while !completion.is_char_boundary(start) {
         start += 1;
     }
-    let tail = &completion[start..];
+    &completion[start..]
+}
+
+/// The part of a completion that may hold the answer.
+fn scanned(completion: &str) -> &str {
+    let tail = tail(completion);
     match tail.rfind("</think>") {
         Some(end) => &tail[end + "</think>".len()..],
         None => tail,
@@ -46,7 +52,10 @@ pub(crate) fn scanned(completion: &str) -> &str {
 
 /// Places to look, best first.
 pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> {
-    let text = if options.profile == Profile::MathVerify { completion } else { scanned(completion) };
+    if options.profile == Profile::MathVerify && !options.require_boxed {
+        return compat::candidates(tail(completion), options.sources);
+    }
+    let text = scanned(completion);
     let mut found = Vec::new();
     let boxed = last_box(text);
     let boxed_end = boxed.as_ref().map_or(0, |(_, end)| *end);
@@ -259,21 +268,27 @@ fn sentence(text: &str) -> &str {
     text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim()
 }
 
-/// The contents of `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, in order; the last ones of a long text.
+/// The contents of the math environments, in order.
 fn environments(text: &str) -> Vec<&str> {
+    environments_at(text).into_iter().map(|(_, _, content)| content).collect()
+}
+
+/// Start, end and content of each `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, in order; the last ones of a long text.
+fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
     let mut found = Vec::new();
+    let mut unclosed: Vec<&str> = Vec::new();
     let bytes = text.as_bytes();
     let mut index = 0;
     while index < bytes.len() {
         let rest = &text[index..];
-        let close = if rest.starts_with("$$") {
-            "$$"
+        let (open, close) = if rest.starts_with("$$") {
+            ("$$", "$$")
         } else if rest.starts_with('$') {
-            "$"
+            ("$", "$")
         } else if rest.starts_with("\\(") {
-            "\\)"
+            ("\\(", "\\)")
         } else if rest.starts_with("\\[") {
-            "\\]"
+            ("\\[", "\\]")
         } else {
             index += if bytes[index] == b'\\' { 2 } else { 1 };
             while index < bytes.len() && !text.is_char_boundary(index) {
@@ -281,21 +296,27 @@ fn environments(text: &str) -> Vec<&str> {
             }
             continue;
         };
-        let inside = index + close.len();
-        let Some(length) = text[inside..].find(close) else { break };
+        let inside = index + open.len();
+        let length = if unclosed.contains(&close) { None } else { text[inside..].find(close) };
+        let Some(length) = length else {
+            // Nothing closes this kind from here on; other kinds may still occur.
+            unclosed.push(close);
+            index = inside;
+            continue;
+        };
         let content = &text[inside..inside + length];
-        let inline = close.len() == 1;
-        if inline && content.contains('\n') {
+        if open == "$" && content.contains('\n') {
             index = inside;
             continue;
         }
+        let end = inside + length + close.len();
         if !content.trim().is_empty() {
-            found.push(content.trim());
+            found.push((index, end, content.trim()));
             if found.len() > 2 * ENVIRONMENTS {
                 found.drain(..ENVIRONMENTS);
             }
         }
-        index = inside + length + close.len();
+        index = end;
     }
     found
 }
