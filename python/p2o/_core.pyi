@@ -1,17 +1,19 @@
 """The Rust core. Use the names re-exported by `p2o`; this module is private."""
 
 from collections.abc import Sequence
-from typing import Self, final
+from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
     "ParetoFront",
+    "balance",
+    "fill",
+    "pack_rows",
 ]
 
 # ---- verify ----------------------------------------------------------------------------------------------
-
 
 # ---- pareto ----------------------------------------------------------------------------------------------
 
@@ -116,7 +118,24 @@ class ParetoFront:
     def n_instances(self) -> int:
         """Number of instances."""
 
-
-
 # ---- pack ------------------------------------------------------------------------------------------------
 
+def pack_rows(
+    lengths: NDArray[np.uint32], budget: int, ranks: int, quadratic: float
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint32], float]:
+    """`p2o.pack` without its dataclass: (indices, bin offsets, ranks, fill)."""
+
+def balance(costs: NDArray[np.float64], parts: int) -> NDArray[np.uint32]:
+    """`p2o.balance` after its checks."""
+
+def fill(
+    indices: NDArray[np.uint32],
+    bin_offsets: NDArray[np.uint32],
+    tokens: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    prompt_lengths: NDArray[np.int64],
+    advantages: NDArray[np.float32],
+    trained: NDArray[np.bool_],
+    streams: list[tuple[str, NDArray[np.float32]]],
+) -> dict[str, Any]:
+    """The arrays of all micro-batches, by name."""

@@ -11,8 +11,11 @@ from p2o import __version__
 from p2o.errors import P2oError
 
 COMMANDS = {
+    "train": "train a model with P²O or GRPO",
+    "eval": "accuracy of a model on plain prompts",
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
+    "report": "write the HTML report of a run",
 }
 """Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
 

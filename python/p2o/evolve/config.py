@@ -80,6 +80,10 @@ class EvolveConfig(Settings):
     cover_max_size: PositiveInt | None = None
     """Most training templates."""
 
+    carry_over: bool = False
+    """In a training run: start from the templates the step before chose, and go on using them where a step is
+    skipped. Off, every step starts from the plain prompt (the paper)."""
+
     max_rounds: PositiveInt | None = None
     """Stop after this many rounds."""
 

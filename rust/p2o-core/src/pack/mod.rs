@@ -1,1 +1,102 @@
-//! Packing of ragged rows into micro-batches.
+//! Packing of ragged rows into micro-batches under a hard token budget.
+//!
+//! [`pack`] decides which rows share a micro-batch (a *bin*), [`fill`] writes the token arrays in that order. Every
+//! rank gets the same number of bins, so that collective operations line up, and about the same cost.
+//!
+//! All results are functions of the arguments alone: ties go to the lower index, and no floating-point sum depends
+//! on the order of anything but the rows.
+//!
+//! ```
+//! use p2o_core::pack::pack;
+//!
+//! let packing = pack(&[6, 3, 3, 2], 8, 1, 0.0)?;
+//! let bins: Vec<&[u32]> = packing.bins().collect();
+//! assert_eq!(bins, [&[0, 3][..], &[1, 2]]); // 6 + 2 and 3 + 3 of 8
+//! assert_eq!(packing.fill, 14.0 / 16.0);
+//! # Ok::<(), p2o_core::pack::PackError>(())
+//! ```
+
+mod balance;
+mod error;
+mod fill;
+mod fit;
+
+pub use balance::balance;
+pub use error::PackError;
+pub use fill::{Filled, IGNORED_LABEL, Rows, fill};
+
+/// Which rows go into which bin, and which bins to which rank.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packing {
+    /// Row indices bin by bin, ascending within a bin.
+    pub indices: Vec<u32>,
+    /// Start of each bin in `indices` and the end of the last: one more than there are bins.
+    pub bin_offsets: Vec<u32>,
+    /// The rank of each bin, ascending. Every rank has the same number of bins, its most costly first.
+    pub ranks: Vec<u32>,
+    /// Tokens over capacity (bins × budget); 1 when there are no bins.
+    pub fill: f64,
+}
+
+impl Packing {
+    /// The rows of each bin, in the order of `ranks`. A bin is empty only if there are fewer rows than bins must be.
+    pub fn bins(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+        self.bin_offsets.windows(2).map(|edge| &self.indices[edge[0] as usize..edge[1] as usize])
+    }
+}
+
+/// Packs rows into bins of at most `budget` tokens, the same number of bins for each rank.
+///
+/// Best-fit decreasing gives few, full bins. If their number is no multiple of `ranks`, the most costly bins are split
+/// until it is; when no bin with two rows is left, empty bins fill up. Bins are then dealt to ranks by
+/// [`balance`], where a bin costs Σ (L + `quadratic` · L²) over its rows: attention is quadratic within a row only.
+///
+/// # Errors
+///
+/// [`PackError::Overlong`] names the first row that is longer than the budget; other variants name the argument that
+/// makes no sense.
+pub fn pack(lengths: &[u32], budget: u32, ranks: usize, quadratic: f64) -> Result<Packing, PackError> {
+    if budget == 0 {
+        return Err(PackError::NoBudget);
+    }
+    if ranks == 0 || u32::try_from(ranks).is_err() {
+        return Err(PackError::NoRanks);
+    }
+    if !(quadratic.is_finite() && quadratic >= 0.0) {
+        return Err(PackError::Quadratic(quadratic));
+    }
+    if u32::try_from(lengths.len()).is_err() {
+        return Err(PackError::TooManyRows(lengths.len()));
+    }
+    let cost = |row: u32| {
+        let length = f64::from(lengths[row as usize]);
+        quadratic.mul_add(length * length, length)
+    };
+    let mut bins = fit::best_fit_decreasing(lengths, budget)?;
+    balance::split_to_multiple(&mut bins, ranks, &cost);
+    for bin in &mut bins {
+        bin.sort_unstable();
+    }
+    let costs: Vec<f64> = bins.iter().map(|bin| bin.iter().copied().map(&cost).sum()).collect();
+    let rank_of_bin = balance(&costs, ranks);
+
+    let mut order: Vec<usize> = (0..bins.len()).collect();
+    order.sort_by(|&a, &b| {
+        rank_of_bin[a].cmp(&rank_of_bin[b]).then(costs[b].total_cmp(&costs[a])).then(a.cmp(&b))
+    });
+    let mut packing = Packing {
+        indices: Vec::with_capacity(lengths.len()),
+        bin_offsets: vec![0],
+        ranks: order.iter().map(|&bin| rank_of_bin[bin]).collect(),
+        fill: 1.0,
+    };
+    for &bin in &order {
+        packing.indices.extend_from_slice(&bins[bin]);
+        packing.bin_offsets.push(packing.indices.len() as u32);
+    }
+    if !bins.is_empty() {
+        let tokens: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
+        packing.fill = tokens as f64 / (bins.len() as f64 * f64::from(budget));
+    }
+    Ok(packing)
+}

@@ -1,0 +1,60 @@
+"""`p2o eval`: accuracy of a model, or of a run's newest checkpoint, on plain prompts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from p2o.cli.train import require_training_packages
+from p2o.config import load_config
+from p2o.errors import RunDirectoryError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `p2o eval`."""
+    parser.add_argument("recipe", help="the recipe whose data and sampling limits are used")
+    parser.add_argument(
+        "--model", help="another model than the recipe's: hub id, folder, .gguf, or a run directory"
+    )
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates and prints the accuracy."""
+    config = load_config(args.recipe, args.overrides)
+    require_training_packages()
+    if args.model is not None:
+        source = model_of(args.model)
+        config = config.model_copy(update={"model": config.model.model_copy(update={"source": source})})
+    from p2o.setup import prepare_evaluation
+    from p2o.track.console import Console
+
+    console = Console()
+    evaluate, total = prepare_evaluation(config)
+    with console.phase("evaluation (plain prompts)", total) as progress:
+        result = evaluate(progress)
+    if args.json:
+        print(json.dumps({"model": config.model.source, **result.to_dict()}))
+        return 0
+    for family, accuracy in {**result.by_family, "all": result.accuracy}.items():
+        console.note(f"{family:20} {accuracy:.3f}")
+    samples = config.evaluation.samples
+    console.note(f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts")
+    return 0
+
+
+def model_of(source: str) -> str:
+    """The model folder of a run directory: the exported one, else the newest checkpoint's. Other sources as given."""
+    run = Path(source)
+    if not (run / "metrics.jsonl").exists():
+        return source
+    from p2o.checkpoint import latest_checkpoint
+
+    newest = latest_checkpoint(run / "checkpoints")
+    if (run / "model").is_dir():
+        return str(run / "model")
+    if newest is None:
+        raise RunDirectoryError(f"{run} holds no checkpoint yet")
+    return str(newest / "model")

@@ -1,0 +1,146 @@
+"""`p2o train` (also `p2o-train`): run a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p2o.config import Config, load_config, recipe_names
+from p2o.errors import DataError, MissingDependencyError, RunDirectoryError
+
+if TYPE_CHECKING:
+    from p2o.track.console import Console
+    from p2o.train import LoopState
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `p2o train`."""
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="quickstart",
+        help=f"a TOML file or a shipped recipe ({', '.join(recipe_names())}); default: quickstart",
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. --set run.seed=1; may be repeated",
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--resume", action="store_true", help="continue the newest run of this recipe after a kill"
+    )
+    mode.add_argument(
+        "--check", action="store_true", help="check settings, data, model and memory; train nothing"
+    )
+    mode.add_argument(
+        "--compare",
+        choices=["grpo"],
+        help="afterwards train with this method for as many generated tokens, and print both",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the recipe."""
+    config = load_config(args.recipe, args.overrides)
+    require_training_packages()
+    # Heavy imports come after the settings are known to be good.
+    from p2o.track.console import Console
+
+    if args.check:
+        return check(config, Console())
+    path = run_path(config, Path(args.recipe).stem, resume=args.resume)
+    console = Console()
+    state = train_at(config, path, console, resume=args.resume)
+    if args.compare is not None:
+        other = other_method(config, args.compare, state.generated_tokens)
+        other_path = run_path(other, Path(args.recipe).stem, resume=False)
+        labelled = Console(console.rich, label=args.compare)
+        other_state = train_at(other, other_path, labelled, resume=False)
+        console.comparison({config.run.method: state.history, args.compare: other_state.history})
+    return 0
+
+
+def train_at(config: Config, path: Path, console: Console, *, resume: bool) -> LoopState:
+    """Trains in the run directory `path` and prints the summary."""
+    from p2o.setup import prepare
+    from p2o.train import train
+
+    prepared = prepare(config, path, resume=resume, console=console)
+    state = train(prepared)
+    prepared.finish()
+    console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
+    console.note(f"run directory: {path}")
+    return state
+
+
+def other_method(config: Config, method: str, tokens: int) -> Config:
+    """The same run by another method, ended by generated tokens instead of epochs."""
+    limits = {"method": method, "max_generated_tokens": tokens, "epochs": 1_000_000, "output": None}
+    return config.model_copy(update={"run": config.run.model_copy(update=limits)})
+
+
+def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
+    """Where the run is written: `run.output`, or the next free (with `resume`: the newest) numbered name.
+
+    Raises:
+        RunDirectoryError: if there is nothing to resume.
+    """
+    if config.run.output is not None:
+        return config.run.output
+    base = Path("runs") / f"{recipe}-{config.run.method}-seed{config.run.seed}"
+    taken = {
+        int(match[1] or 1): folder
+        for folder in base.parent.glob(f"{base.name}*")
+        if (match := re.fullmatch(re.escape(base.name) + r"(?:-(\d+))?", folder.name))
+    }
+    newest = max(taken, default=0)
+    if resume:
+        if not taken:
+            raise RunDirectoryError(f"nothing to resume: there is no run {base}")
+        return taken[newest]
+    return base if newest == 0 else base.with_name(f"{base.name}-{newest + 1}")
+
+
+def check(config: Config, console: Console) -> int:
+    """Loads data and model as a run would, estimates the memory, and trains nothing."""
+    from p2o.data import load_data
+    from p2o.rollout.encode import PromptEncoder
+    from p2o.setup import load_policy_model, needs_start_weights
+
+    problems, evaluation_problems = load_data(config.data)
+    console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
+    model, tokenizer = load_policy_model(config)
+    encoder = PromptEncoder(tokenizer)
+    longest = max(len(encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems))
+    if longest > config.rollout.max_prompt_tokens:
+        raise DataError(
+            f"the longest prompt takes {longest} tokens, over rollout.max_prompt_tokens = "
+            f"{config.rollout.max_prompt_tokens}"
+        )
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    size = next(model.parameters()).element_size()
+    # Weights, gradients and AdamW's two moments, all in the weights' type; a frozen copy where one is needed.
+    copies = 4 + int(needs_start_weights(config))
+    console.note(f"model: {parameters:,} parameters on {model.device}; longest prompt {longest} tokens")
+    console.note(
+        f"memory: {parameters * size * copies / 2**30:.2f} GiB for {copies} copies of the weights "
+        "(weights, gradients, AdamW's moments"
+        + (", the frozen start weights)" if needs_start_weights(config) else ")")
+        + ", and activations"
+    )
+    return 0
+
+
+def require_training_packages() -> None:
+    """Raises `MissingDependencyError` if torch or transformers are not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(f"training needs {' and '.join(missing)}: pip install 'p2o-rl[train]'")

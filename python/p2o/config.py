@@ -1,0 +1,248 @@
+"""The settings of a run: a recipe (TOML) and `--set` overrides, checked before anything heavy is imported.
+
+A room's settings live beside its code; this module puts them together, resolves recipes by name and turns every
+mistake into one line that names the setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from p2o.data import JsonlData, TinyData
+from p2o.errors import ConfigError
+from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
+from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.rollout.config import RolloutConfig
+from p2o.settings import Settings
+
+
+class RunConfig(Settings):
+    """What is run, for how long, and where it is written."""
+
+    method: Literal["p2o", "grpo"] = "p2o"
+    """`p2o`: a prompt step between the epochs. `grpo`: none; everything else is the same."""
+
+    seed: int = 0
+    """Every random draw derives from it."""
+
+    epochs: int = Field(10, ge=1)
+    """Passes over the training problems."""
+
+    max_generated_tokens: int | None = Field(None, ge=1)
+    """Stop after the step in which this many tokens have been generated, the prompt step's included."""
+
+    batch_problems: int = Field(128, ge=1)
+    """Problems per step; each gives a group of `rollout.n` rollouts."""
+
+    mini_batch_problems: int | None = Field(None, ge=1)
+    """Problems per optimizer step; unset, a step is one optimizer step."""
+
+    output: Path | None = None
+    """The run directory; unset, `runs/<recipe>-<method>-seed<seed>`."""
+
+    threads: int | None = Field(None, ge=1)
+    """CPU threads of torch; unset, torch decides. Part of what makes a run repeatable."""
+
+
+class ModelConfig(Settings):
+    """The policy at the start."""
+
+    source: str
+    """A hub id, a local folder, a .gguf file, or `p2o-tiny` (shipped)."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights in training."""
+
+    device: str = "auto"
+    """`auto` takes a GPU if there is one; else `cpu`, `cuda`, `cuda:1`."""
+
+    trust_remote_code: bool = False
+    """Run code that comes with the model. Only for sources you trust."""
+
+
+class EvaluationConfig(Settings):
+    """Accuracy on the evaluation problems, always on plain prompts."""
+
+    samples: int = Field(1, ge=1)
+    """Completions per problem."""
+
+    temperature: float = Field(0.0, ge=0)
+    """0 is greedy."""
+
+    every: int | None = Field(None, ge=1)
+    """Evaluate every so many steps as well as at each epoch's end; unset, at epoch ends only."""
+
+
+class CheckpointConfig(Settings):
+    """What is kept on disk."""
+
+    every: int = Field(50, ge=1)
+    """Steps between checkpoints; one is also written at each epoch's end."""
+
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints kept."""
+
+
+class TrackConfig(Settings):
+    """What is written beside the checkpoints."""
+
+    rollouts: int = Field(8, ge=0)
+    """Rollouts per step written to `rollouts/`."""
+
+    tensorboard: bool = False
+    """Write metrics for TensorBoard as well (needs the package `tensorboard`)."""
+
+
+class Config(Settings):
+    """A whole run."""
+
+    run: RunConfig = RunConfig()
+    model: ModelConfig
+    data: TinyData | JsonlData = Field(discriminator="kind")
+    rollout: RolloutConfig = RolloutConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
+    context: ContextConfig = ContextConfig()
+    correction: CorrectionConfig = CorrectionConfig()
+    mining: MiningConfig = MiningConfig()
+    evolve: EvolveConfig = EvolveConfig()
+    reflection: ReflectionConfig = ReflectionConfig()
+    assign: AssignConfig = AssignConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    track: TrackConfig = TrackConfig()
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        if self.assign.plain_rollouts >= self.rollout.n:
+            raise ValueError(
+                f"assign.plain_rollouts is {self.assign.plain_rollouts}, but a group has only rollout.n = "
+                f"{self.rollout.n} rollouts: leave at least one for the templates"
+            )
+        if self.mining.hardness == "plain" and self.run.method == "p2o" and self.assign.plain_rollouts == 0:
+            raise ValueError(
+                'mining.hardness = "plain" judges by plain rollouts: set assign.plain_rollouts to 1 or more'
+            )
+        mini = self.run.mini_batch_problems
+        if mini is not None and mini > self.run.batch_problems:
+            raise ValueError(
+                f"run.mini_batch_problems is {mini}, over run.batch_problems = {self.run.batch_problems}"
+            )
+        return self
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    shipped = files("p2o") / "recipes"
+    return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
+
+
+def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """Reads a recipe (a shipped name or a path to a TOML file) and applies `key=value` overrides.
+
+    Paths in a recipe file are relative to the working directory.
+
+    Raises:
+        ConfigError: one line naming the file or the setting.
+    """
+    values = _read_recipe(recipe)
+    for override in overrides:
+        _apply_override(values, override)
+    return build_config(values)
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """A checked configuration of nested mappings.
+
+    Raises:
+        ConfigError: one line naming the first setting that is wrong, with the nearest name if it is unknown.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _read_recipe(recipe: str) -> dict[str, Any]:
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        if recipe not in recipe_names():
+            raise ConfigError(
+                f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or the path of a .toml file"
+            )
+        text = (files("p2o") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError(f"{recipe}: no such file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{recipe}: cannot be read ({error})") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{recipe}: not valid TOML ({error})") from None
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError(f"--set {override!r}: write section.name=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    table = values
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {override!r}: {name} is a value, not a section")
+    table[names[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first problem of a validation error."""
+    first = error.errors()[0]
+    # The discriminator's tag is part of pydantic's path but not of the TOML's.
+    path = [str(part) for part in first["loc"] if part not in ("tiny", "jsonl")]
+    name = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(path[-1], _fields_at(path[:-1]), n=1, cutoff=0.5)
+        elsewhere = [".".join([*s, path[-1]]) for s in _sections() if path[-1] in _fields_at(s)]
+        if close:
+            hint = f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
+        elif elsewhere:
+            hint = f"; did you mean {elsewhere[0]}?"
+        else:
+            hint = f"; known: {', '.join(sorted(_fields_at(path[:-1])))}"
+        return f"unknown setting {name}{hint}"
+    if first["type"] == "missing":
+        return f"setting {name} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if not name or first["type"] == "value_error":
+        return f"{name}: {message}" if name else message
+    shown = repr(first["input"])
+    return f"setting {name} = {shown if len(shown) < 80 else shown[:77] + '...'}: {message}"
+
+
+def _sections() -> list[list[str]]:
+    return [[name] for name in Config.model_fields]
+
+
+def _fields_at(path: Sequence[str]) -> set[str]:
+    """Names of the settings in a section."""
+    models: Iterable[Any] = [Config]
+    for name in path:
+        annotations = [m.model_fields[name].annotation for m in models if name in m.model_fields]
+        models = [a for annotation in annotations for a in getattr(annotation, "__args__", (annotation,))]
+        models = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
+    return {name for model in models for name in model.model_fields}

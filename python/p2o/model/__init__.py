@@ -1,0 +1,1 @@
+"""Loading and saving language models. Importing this package does not import torch."""

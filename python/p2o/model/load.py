@@ -1,0 +1,236 @@
+"""A causal language model and its tokenizer, from a hub id, a local folder or a GGUF file; and back to a
+folder.
+
+Weights are read from safetensors (or dequantised from GGUF) and never from pickles, which can run code.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p2o.errors import ConfigError, MissingDependencyError, ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Names `load_model` takes for `dtype`."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def load_model(
+    source: str | Path,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    trust_remote_code: bool = False,
+    attn_implementation: str | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a model (in evaluation mode) and its tokenizer, which has a padding token afterwards.
+
+    Args:
+        source: a hub id (`owner/name`), a local folder with `config.json` and safetensors, or a `.gguf` file.
+            What exists on disk is never looked for on the hub.
+        dtype: `float32`, `bfloat16` or `float16`.
+        device: where the weights go, as torch names it.
+        trust_remote_code: let a model repository run its own Python code.
+        attn_implementation: `sdpa`, `eager`, `flash_attention_2`; None: the best that transformers finds.
+
+    Raises:
+        ModelError: if the source is not a model that can be loaded.
+        ConfigError: if `dtype` is unknown.
+        MissingDependencyError: if torch, transformers or the reader of GGUF files is missing.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
+    location, options = _locate(source)
+    options |= {"trust_remote_code": trust_remote_code}
+    torch, transformers = _libraries()
+    if location.endswith(".gguf"):
+        model, tokenizer = _load_gguf(Path(location), getattr(torch, dtype), attn_implementation)
+    else:
+        with _one_line_errors(source), _no_progress_bars():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(location, **options)
+            model, report = transformers.AutoModelForCausalLM.from_pretrained(
+                location,
+                dtype=getattr(torch, dtype),
+                attn_implementation=attn_implementation,
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+        # transformers fills what is missing with random numbers and only warns.
+        if report["missing_keys"]:
+            first = sorted(report["missing_keys"])[0]
+            raise ModelError(
+                f"{source} lacks {len(report['missing_keys'])} weights of a {type(model).__name__} "
+                f"(first: {first}): the download or the copy is incomplete"
+            )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    with _one_line_errors(source):
+        return model.to(device).eval(), tokenizer
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Writes a model and its tokenizer as a folder `load_model` and any other reader of safetensors takes.
+
+    All is written and synced under a temporary name beside `folder`, then renamed: a folder of that name is
+    complete. An earlier model of the same name is moved aside first and removed last.
+
+    Raises:
+        ModelError: if `folder` exists and is not a model, or cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        with _no_progress_bars():
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+        for path in [*temporary.rglob("*"), temporary]:
+            _sync(path)
+        if folder.exists():
+            folder.rename(aside)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:
+    """Where to load from and with which options; refuses what cannot be a model before anything heavy is
+    imported."""
+    if not str(source):
+        raise ModelError("no model is named: give a model folder, a .gguf file or a hub id (owner/name)")
+    path = Path(source).expanduser()
+    if path.is_file():
+        with path.open("rb") as file:
+            is_gguf = file.read(4) == b"GGUF"
+        if path.suffix != ".gguf" or not is_gguf:
+            raise ModelError(f"{source} is a file but not a GGUF model: give a model folder or a .gguf file")
+        return str(path), {}
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{source} is not a model folder: it has no config.json")
+        if not list(path.glob("*.safetensors")):
+            raise ModelError(
+                f"{source} has no *.safetensors: convert its weights (pickled ones are not loaded)"
+            )
+        return str(path), {"local_files_only": True}
+    if isinstance(source, Path) or path.suffix == ".gguf" or not _HUB_ID.fullmatch(source):
+        raise ModelError(
+            f"{source} does not exist: give a model folder, a .gguf file or a hub id (owner/name)"
+        )
+    return source, {}
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"loading a model needs {error.name}: pip install 'p2o-rl[train]'"
+        ) from error
+    return torch, transformers
+
+
+def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple[Any, Any]:
+    """Dequantises a GGUF file into a plain model.
+
+    What transformers returns is marked as quantised and refuses to be saved, so the weights move into a model
+    built from the same configuration without that mark.
+    """
+    torch, transformers = _libraries()
+    try:
+        import accelerate  # noqa: F401  # transformers needs it for GGUF files
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise MissingDependencyError(f"a GGUF file needs {error.name}: pip install 'p2o-rl[gguf]'") from error
+    with _one_line_errors(path), _no_progress_bars():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=torch.float32
+        )
+        values = loaded.config.to_dict()
+        values.pop("quantization_config", None)
+        values.pop("_model_name_or_path", None)
+        config = type(loaded.config).from_dict(values)
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, dtype=dtype, attn_implementation=attn_implementation
+        )
+        model.load_state_dict(loaded.state_dict())
+        model.generation_config = transformers.GenerationConfig.from_model_config(config)
+        field = GGUFReader(path).get_field("tokenizer.ggml.pre")
+        if field is not None and field.contents() == "smollm":
+            _split_digits(tokenizer)
+    return model, tokenizer
+
+
+def _split_digits(tokenizer: Any) -> None:
+    """Restores SmolLM's splitting into single digits, which transformers does not read from GGUF files.
+
+    Without it runs of spaces before a number are cut differently from what the model was trained on.
+    """
+    from tokenizers import pre_tokenizers
+
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+
+
+@contextmanager
+def _one_line_errors(source: str | Path) -> Iterator[None]:
+    """Whatever the libraries raise about a model becomes a ModelError of one line that names the source."""
+    try:
+        yield
+    except (ModelError, MissingDependencyError, MemoryError):
+        raise
+    except Exception as error:
+        # Malformed models surface as almost any type: OSError, KeyError, SafetensorError, RuntimeError.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        if not Path(source).expanduser().exists():
+            reason = f"no such folder, and as a hub id: {reason}"
+        raise ModelError(f"cannot load the model {source}: {reason}") from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Loading and saving show no bars of their own: the caller has its own display."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

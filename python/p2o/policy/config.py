@@ -1,0 +1,105 @@
+"""Settings of the policy update."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from p2o.settings import Settings
+
+LossName = Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"]
+ContextMode = Literal["hard", "soft", "truncated", "none", "no-distill"]
+CorrectionMode = Literal["token", "sequence", "none"]
+
+
+class LossConfig(Settings):
+    """The policy loss and how rewards become advantages."""
+
+    name: LossName = "dapo"
+    """The loss: `dapo` (mean over all tokens), `grpo` (mean over sequences of token means), `dr_grpo` (sum
+    over sequences times the length limit), `bnpo` (mean over each rank's tokens), `gspo` (sequence ratio),
+    `cispo` (clipped importance weight)."""
+
+    clip_low: float = Field(default=0.2, ge=0.0, le=1.0)
+    """The policy ratio is clipped below at 1 - clip_low. `gspo` wants far smaller values (its paper:
+    0.0003)."""
+
+    clip_high: float = Field(default=0.2, ge=0.0)
+    """The policy ratio is clipped above at 1 + clip_high ("clip-higher": 0.28). `gspo`'s paper: 0.0004."""
+
+    dual_clip: float | None = Field(default=None, gt=1.0)
+    """Bound c of the loss at negative advantages: no token's objective falls below c times its advantage.
+    None: no bound."""
+
+    kl_coef: float = Field(default=0.0, ge=0.0)
+    """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is
+    scored."""
+
+    std_normalize: bool = True
+    """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its
+    paper."""
+
+    zero_variance: Literal["keep", "drop"] = "keep"
+    """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
+    them out of the batch."""
+
+    mask_truncated: bool = False
+    """Leave rollouts that ended at the length limit out of the loss (numerator and denominator)."""
+
+    overlong_buffer: int = Field(default=0, ge=0)
+    """The soft punishment of long responses sets in this many tokens before the length limit. 0: none."""
+
+    overlong_penalty: float = Field(default=1.0, ge=0.0)
+    """What a response of the full length loses from its reward; inside the buffer the loss grows linearly."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_loss(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("name") == "dr_grpo":
+            return {"std_normalize": False, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        if self.name == "cispo" and self.dual_clip is not None:
+            raise ValueError(
+                "dual_clip has no meaning for the loss cispo, which clips no objective: remove it"
+            )
+        return self
+
+
+class ContextConfig(Settings):
+    """The context weight: what a token sampled under a template counts in the update on the plain prompt."""
+
+    mode: ContextMode = "hard"
+    """`hard`: 1 inside [c_low, c_high], 0 outside. `soft`: clip(c)/c. `truncated`: min(c, c_high), the
+    truncated importance weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the
+    prompt."""
+
+    c_low: float = Field(default=0.01, ge=0.0, le=1.0)
+    """Lower bound of the context ratio c, plain over templated probability of the token."""
+
+    c_high: float = Field(default=10.0, ge=1.0)
+    """Upper bound of the context ratio."""
+
+    renormalize: bool = False
+    """Take tokens of context weight 0 out of the loss's denominator as well."""
+
+
+class CorrectionConfig(Settings):
+    """The engine weight: correction of the difference between the sampler's and the trainer's
+    probabilities."""
+
+    mode: CorrectionMode = "token"
+    """`token`: each token's ratio, truncated at `cap`. `sequence`: 0 for every token of a sequence whose
+    geometric mean ratio lies outside [sequence_low, sequence_high], else 1. `none`: 1."""
+
+    cap: float = Field(default=2.0, ge=1.0)
+    """Upper bound of the per-token weight."""
+
+    sequence_low: float = Field(default=0.95, ge=0.0, le=1.0)
+    """Lower bound of a sequence's geometric mean ratio."""
+
+    sequence_high: float = Field(default=1.05, ge=1.0)
+    """Upper bound of a sequence's geometric mean ratio."""

@@ -1,0 +1,148 @@
+"""Log-probabilities of given tokens from hidden states, in chunks: no [tokens, vocabulary] tensor is ever
+held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from p2o.errors import InputError, ModelError
+
+CHUNK_TOKENS = 512
+"""Tokens per chunk: the logits held are CHUNK_TOKENS x vocabulary float32 (100 MB at 50k), a few times that
+backward."""
+
+
+def token_logprobs(
+    hidden_ND: Tensor,
+    targets_N: Tensor,
+    head: Callable[[Tensor], Tensor],
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = CHUNK_TOKENS,
+) -> Tensor:
+    """log p(target) under softmax(head(hidden) / temperature), differentiable in `hidden_ND` and the head.
+
+    The logits of a chunk are computed, reduced and dropped; the backward pass computes them again.
+
+    Args:
+        hidden_ND: last hidden states at the positions that predict the targets, shape [N, hidden size].
+        targets_N: token ids, shape [N].
+        head: hidden states to logits, shape [n, D] -> [n, V]: `output_head(model)`.
+        temperature: the sampling temperature, for the distribution that was sampled from.
+        chunk_tokens: tokens per chunk.
+
+    Returns:
+        float32 log-probabilities in nats, shape [N].
+
+    Raises:
+        InputError: if shapes disagree, or the temperature or the chunk size is not positive.
+    """
+    chunks = _chunks(hidden_ND, targets_N, temperature, chunk_tokens)
+
+    def one_chunk(hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = head(hidden).float() / temperature
+        chosen = logits.gather(1, targets[:, None]).squeeze(1)
+        return chosen - logits.logsumexp(dim=1)
+
+    if not torch.is_grad_enabled():
+        parts = [one_chunk(hidden, targets) for hidden, targets in chunks]
+    else:
+        parts = [
+            # The head draws no random numbers, so there is no generator state to restore.
+            checkpoint(one_chunk, hidden, targets, use_reentrant=False, preserve_rng_state=False)
+            for hidden, targets in chunks
+        ]
+    return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+def token_entropies(
+    hidden_ND: Tensor,
+    head: Callable[[Tensor], Tensor],
+    *,
+    temperature: float = 1.0,
+    chunk_tokens: int = CHUNK_TOKENS,
+) -> Tensor:
+    """Entropy in nats of softmax(head(hidden) / temperature) at each position, float32, shape [N]. No
+    gradient."""
+    targets_N = torch.zeros(hidden_ND.shape[0], dtype=torch.int64, device=hidden_ND.device)
+    parts = []
+    for hidden, _ in _chunks(hidden_ND, targets_N, temperature, chunk_tokens):
+        logp = torch.log_softmax(head(hidden).float() / temperature, dim=1)
+        parts.append(-torch.xlogy(logp.exp(), logp.exp()).sum(dim=1))
+    return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
+
+
+def output_head(model: Any) -> Callable[[Tensor], Tensor]:
+    """The map from last hidden states to logits of a causal language model of transformers.
+
+    Beside the output matrix it applies what some architectures do to logits afterwards: a factor
+    (`logit_scale` of Cohere), a divisor (`logits_scaling` of Granite), a soft cap (`final_logit_softcapping`
+    of Gemma).
+
+    Raises:
+        ModelError: if the model has no output matrix.
+    """
+    matrix = model.get_output_embeddings()
+    if matrix is None:
+        raise ModelError(f"{type(model).__name__} has no output embeddings: give a causal language model")
+    config = model.config
+    factor = float(getattr(config, "logit_scale", None) or 1.0)
+    divisor = float(getattr(config, "logits_scaling", None) or 1.0)
+    cap = getattr(config, "final_logit_softcapping", None)
+
+    def head(hidden: Tensor) -> Tensor:
+        logits: Tensor = matrix(hidden)
+        if factor != divisor:
+            logits = logits * (factor / divisor)
+        if cap:
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    return head
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+def check_output_head(model: Any, *, tolerance: float = 1e-3) -> None:
+    """Compares `output_head` with the model's own logits on a few tokens.
+
+    Raises:
+        ModelError: if they differ by more than `tolerance` (relative to the largest logit): the architecture
+            changes its logits in a way `output_head` does not know.
+    """
+    tokens = torch.arange(4, device=next(model.parameters()).device)[None] % model.config.vocab_size
+    was_training = model.training
+    model.eval()
+    try:
+        own = model(input_ids=tokens, use_cache=False).logits.float()
+        hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        ours = output_head(model)(hidden).float()
+    finally:
+        model.train(was_training)
+    if (own - ours).abs().max() > tolerance * own.abs().max().clamp(min=1.0):
+        raise ModelError(
+            f"{type(model).__name__} changes its logits after the output matrix in a way not known here: "
+            "use another architecture"
+        )
+
+
+def _chunks(
+    hidden_ND: Tensor, targets_N: Tensor, temperature: float, chunk_tokens: int
+) -> list[tuple[Tensor, Tensor]]:
+    if hidden_ND.dim() != 2 or targets_N.shape != hidden_ND.shape[:1]:
+        raise InputError(
+            "hidden states of shape [N, D] and targets of shape [N] are needed, "
+            f"not {tuple(hidden_ND.shape)} and {tuple(targets_N.shape)}"
+        )
+    if temperature <= 0.0:
+        raise InputError(
+            f"the temperature must be positive, not {temperature}: greedy decoding has no log-probabilities"
+        )
+    if chunk_tokens <= 0:
+        raise InputError(f"chunk_tokens must be positive, not {chunk_tokens}")
+    return list(zip(hidden_ND.split(chunk_tokens), targets_N.split(chunk_tokens), strict=True))

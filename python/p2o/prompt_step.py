@@ -1,0 +1,151 @@
+"""The prompt step inside a run: `p2o.evolve`, with the policy to evaluate and a reflection model to propose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2o.config import Config
+from p2o.evolve import Evolution, evolve
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.types import (
+    EvaluationRequest,
+    EvaluationResult,
+    Reflect,
+    ReflectionReply,
+    ReflectionRequest,
+)
+from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.seeds import derive_seed
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.types import Problem
+
+
+class SelfReflection:
+    """Reflection by a language model of our own, through a sampler: the frozen start weights, not the current ones.
+
+    (Templates of the current policy lose diversity as it sharpens; method, "Prompt step".)
+    """
+
+    def __init__(self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams) -> None:
+        self.sampler = sampler
+        self.encoder = encoder
+        self.params = params
+
+    def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
+        """One reply per request, in order."""
+        samples = self.sampler.sample(
+            [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests], self.params
+        )
+        return [
+            ReflectionReply(
+                text=self.encoder.decode(sample.response_ids),
+                finish_reason=sample.finish_reason,
+                tokens=len(sample.response_ids),
+            )
+            for sample in samples
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStepOutcome:
+    """What a prompt step brought. `evolution` is None where it was skipped or came to nothing; `reason` says why."""
+
+    evolution: Evolution | None
+    tokens: int
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """For the history and the final table."""
+        chosen = [] if self.evolution is None else [template.text for template in self.evolution.chosen]
+        return {"templates": chosen, "tokens": self.tokens, "reason": self.reason}
+
+
+class PromptStep:
+    """Evolves templates on the hard samples of an epoch."""
+
+    def __init__(
+        self,
+        config: Config,
+        problems: Sequence[Problem],
+        collector: Collector,
+        params: SamplingParams,
+        reflect: Reflect,
+        directory: RunDirectory,
+        console: Console,
+    ) -> None:
+        self.config = config
+        self.problems = {problem.id: problem for problem in problems}
+        self.collector = collector
+        self.params = params
+        self.reflect = reflect
+        self.directory = directory
+        self.console = console
+
+    def evolve(
+        self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int, previous: Evolution | None
+    ) -> PromptStepOutcome:
+        """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
+
+        Whatever goes wrong with the reflection model ends the prompt step and not the run; the outcome's `reason`
+        says why. With `evolve.carry_over` the templates of the step before are candidates of this one, and stay in
+        use where it is skipped; without, the next epoch is then plain GRPO.
+        """
+        carried = previous if self.config.evolve.carry_over else None
+        least = self.config.mining.min_count
+        if len(hard) < least:
+            reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
+            return PromptStepOutcome(carried, 0, reason)
+        seed = derive_seed(self.config.run.seed, "evolve", epoch)
+
+        def evaluate(requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
+            drawn = [
+                RolloutRequest(
+                    request.problem,
+                    request.template,
+                    request.rollout_index,
+                    derive_seed(seed, request.problem.id, request.template.id, request.rollout_index),
+                )
+                for request in requests
+            ]
+            with self.console.phase("prompt step  rollouts", len(drawn)) as progress:
+                rollouts = self.collector.collect(drawn, self.params, progress)
+            return [
+                EvaluationResult(
+                    reward=rollout.reward,
+                    text=rollout.text,
+                    finish_reason=rollout.finish_reason,
+                    tokens=len(rollout.response_ids),
+                )
+                for rollout in rollouts
+            ]
+
+        evolution = evolve(
+            [self.problems[identity] for identity in hard],
+            evaluate,
+            self.reflect,
+            self.config.evolve,
+            reflection=self.config.reflection,
+            seed=seed,
+            policy_version=str(epoch),
+            evidence=evidence,
+            journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
+            templates=carried.chosen if carried is not None else (),
+        )
+        if evolution.stop_reason == "interrupted":
+            raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
+        self.directory.log_templates(epoch, evolution)
+        tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
+        return PromptStepOutcome(evolution, tokens, outcome_of(evolution))
+
+
+def outcome_of(evolution: Evolution) -> str:
+    """A prompt step in a few words."""
+    proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
+    found = f"{len(evolution.chosen)} templates from {proposals} proposals"
+    # A limit that was set is the normal end; anything else is worth a word.
+    return found if evolution.stop_reason == "budget" else f"{found} ({evolution.stop_reason})"

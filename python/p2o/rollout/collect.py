@@ -1,0 +1,100 @@
+"""Sampling under templates: training groups, the prompt step's evaluations and plain evaluation all pass here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from p2o.errors import DataError
+from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.sampler import Progress, Sampler, SampleRequest, SamplingParams
+from p2o.templates import PLAIN, apply_template
+from p2o.types import Problem, Rollout, Template
+
+RewardFunction = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[float]]
+"""Rewards of rollouts, each beside its problem; order kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutRequest:
+    """One rollout to draw: `index` within the problem's group, `seed` of its random stream."""
+
+    problem: Problem
+    template: Template
+    index: int
+    seed: int
+
+
+class Collector:
+    """Turns requests into verified rollouts and counts every token it generates."""
+
+    def __init__(
+        self, sampler: Sampler, encoder: PromptEncoder, reward: RewardFunction, *, max_prompt_tokens: int
+    ) -> None:
+        self.sampler = sampler
+        self.encoder = encoder
+        self.reward = reward
+        self.max_prompt_tokens = max_prompt_tokens
+
+    def prompt_ids(self, problem: Problem, template: Template) -> tuple[int, ...]:
+        """Tokens of T(x, z).
+
+        Raises:
+            DataError: if the plain prompt is longer than `max_prompt_tokens`.
+        """
+        ids = self.encoder.encode(apply_template(template, problem.messages))
+        if len(ids) > self.max_prompt_tokens and template.id == PLAIN.id:
+            raise DataError(
+                f"problem {problem.id!r} takes {len(ids)} tokens, over rollout.max_prompt_tokens = "
+                f"{self.max_prompt_tokens}: raise it or leave the problem out"
+            )
+        return ids
+
+    def fits(self, problem: Problem, template: Template) -> bool:
+        """Whether T(x, z) is within `max_prompt_tokens`."""
+        return len(self.prompt_ids(problem, template)) <= self.max_prompt_tokens
+
+    def collect(
+        self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Rollout]:
+        """Samples and verifies. A template that does not fit its problem gives way to the plain prompt."""
+        fitted = [
+            request if self.fits(request.problem, request.template) else replace(request, template=PLAIN)
+            for request in requests
+        ]
+        prompts = [self.prompt_ids(request.problem, request.template) for request in fitted]
+        samples = self.sampler.sample(
+            [SampleRequest(prompt, request.seed) for prompt, request in zip(prompts, fitted, strict=True)],
+            params,
+            progress,
+        )
+        rollouts = [
+            Rollout(
+                problem_id=request.problem.id,
+                template_id=request.template.id,
+                index=request.index,
+                prompt_ids=prompt,
+                response_ids=sample.response_ids,
+                sampler_logprobs=sample.logprobs,
+                finish_reason=sample.finish_reason,
+                text=self.encoder.decode(sample.response_ids),
+            )
+            for request, prompt, sample in zip(fitted, prompts, samples, strict=True)
+        ]
+        rewards = self.reward(rollouts, [request.problem for request in fitted])
+        return [replace(rollout, reward=float(r)) for rollout, r in zip(rollouts, rewards, strict=True)]
+
+
+def generated_tokens(rollouts: Sequence[Rollout]) -> int:
+    """Response tokens of the rollouts."""
+    return sum(len(rollout.response_ids) for rollout in rollouts)
+
+
+def math_reward(rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
+    """1 where the completion's answer equals the gold answer, else 0, by the Rust verifier."""
+    from p2o.verify import verify_batch
+
+    rewards: list[float] = verify_batch(
+        [rollout.text for rollout in rollouts], [problem.gold for problem in problems]
+    ).tolist()
+    return rewards

@@ -1,0 +1,54 @@
+"""What a sampler is: prompts in, completions with the log-probs of the distribution that was sampled out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from p2o.types import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to draw. Temperature 0 is greedy; log-probs are then those at temperature 1."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """One completion to draw. The same prompt and seed give the same completion, whatever else is in the batch."""
+
+    prompt_ids: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A completion: its tokens (with the end token if one was drawn), their log-probs in nats, why it ended."""
+
+    response_ids: list[int]
+    logprobs: list[float]
+    finish_reason: FinishReason
+
+
+Progress = Callable[[int], None]
+"""Called with the number of requests that have just finished."""
+
+
+class Sampler(Protocol):
+    """Draws completions from the policy's current weights."""
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        """One sample per request, in request order."""
+        ...
+
+    def sync(self, model: Any) -> None:
+        """Takes over the weights of the trained model."""
+        ...

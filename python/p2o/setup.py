@@ -1,0 +1,186 @@
+"""From a configuration to a run that is ready to train: data, model, sampler, policy, reflection, run directory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from p2o.checkpoint import latest_checkpoint, load_checkpoint
+from p2o.config import Config
+from p2o.data import fingerprint, load_data
+from p2o.evaluate import Evaluation, evaluate
+from p2o.evolve.types import Reflect
+from p2o.mining import HardSet
+from p2o.model.fetch import MODELS, cache_folder
+from p2o.model.load import load_model
+from p2o.policy.torch_backend import TorchPolicy, score_sequences
+from p2o.prompt_step import PromptStep, SelfReflection
+from p2o.rollout.collect import Collector, math_reward
+from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
+from p2o.rollout.hf import HfSampler
+from p2o.rollout.sampler import Progress, SamplingParams
+from p2o.templates import PLAIN
+from p2o.tiny import MODEL_PATH
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
+from p2o.train import LoopState, Run, sampling
+
+
+def prepare(config: Config, path: Path, *, resume: bool = False, console: Console | None = None) -> Run:
+    """Loads and checks everything, then creates (or takes up) the run directory at `path`.
+
+    Raises:
+        P2oError: one line about the data, the model, the settings or the directory; nothing is written before
+            data and model are known to be good.
+    """
+    console = console if console is not None else Console()
+    problems, evaluation_problems = load_data(config.data)
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    torch.manual_seed(config.run.seed)
+    model, tokenizer = load_policy_model(config)
+    encoder = PromptEncoder(tokenizer)
+    sampler = make_sampler(model, tokenizer, config)
+    collector = Collector(sampler, encoder, math_reward, max_prompt_tokens=config.rollout.max_prompt_tokens)
+    for problem in (*problems, *evaluation_problems):
+        collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long before anything is trained
+    policy = TorchPolicy(
+        model,
+        config.optimizer,
+        config.loss,
+        pad_id=pad_id(tokenizer),
+        temperature=config.rollout.temperature,
+        planned_steps=planned_optimizer_steps(config, len(problems)),
+    )
+    start_weights = copy.deepcopy(model) if needs_start_weights(config) else None
+    facts = {"data": fingerprint([*problems, *evaluation_problems])}
+    open_directory = RunDirectory.resume if resume else RunDirectory.create
+    directory = open_directory(path, config, facts)
+    state = LoopState(hard_set=HardSet(config.mining))
+    if resume:
+        newest = latest_checkpoint(directory.checkpoints)
+        if newest is not None:
+            state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
+        directory.rewind(logged=state.logged, step=state.step)
+    sampler.sync(policy.model)
+    prompt_step = None
+    if config.run.method == "p2o":
+        reflect = make_reflection(config, start_weights, tokenizer, encoder)
+        prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
+    return Run(
+        config=config,
+        problems=problems,
+        evaluation_problems=evaluation_problems,
+        collector=collector,
+        policy=policy,
+        reference=reference_score(start_weights, tokenizer, config) if config.loss.kl_coef > 0 else None,
+        prompt_step=prompt_step,
+        tokenizer=tokenizer,
+        directory=directory,
+        console=console,
+        state=state,
+        tensorboard=TensorBoard(directory.path / "tensorboard") if config.track.tensorboard else None,
+    )
+
+
+def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
+    """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
+    _, problems = load_data(config.data)
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    model, tokenizer = load_policy_model(config)
+    collector = Collector(
+        make_sampler(model, tokenizer, config),
+        PromptEncoder(tokenizer),
+        math_reward,
+        max_prompt_tokens=config.rollout.max_prompt_tokens,
+    )
+
+    def run(progress: Progress) -> Evaluation:
+        return evaluate(
+            problems,
+            collector,
+            config.evaluation,
+            max_tokens=config.rollout.max_tokens,
+            seed=config.run.seed,
+            progress=progress,
+        )
+
+    return run, len(problems) * config.evaluation.samples
+
+
+def load_policy_model(config: Config) -> tuple[Any, Any]:
+    """Model and tokenizer of `config.model`; `p2o-tiny` is the shipped one."""
+    settings = config.model
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return load_model(
+        resolve_source(settings.source),
+        dtype=settings.dtype,
+        device=device,
+        trust_remote_code=settings.trust_remote_code,
+    )
+
+
+def resolve_source(source: str) -> str:
+    """Where a model named in a recipe is: `p2o-tiny` is shipped, a fetched model is in the cache, else as given."""
+    if source == "p2o-tiny":
+        return str(MODEL_PATH)
+    if source in MODELS:
+        fetched = cache_folder() / MODELS[source].folder
+        return str(fetched) if fetched.is_dir() else MODELS[source].hub_id
+    return source
+
+
+def make_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
+    """The sampler of `config.rollout` over `model`."""
+    return HfSampler(
+        model,
+        end_ids=end_ids(model, tokenizer),
+        pad_id=pad_id(tokenizer),
+        batch_size=config.rollout.batch_size,
+    )
+
+
+def needs_start_weights(config: Config) -> bool:
+    """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
+    reflects = config.run.method == "p2o" and config.reflection.kind == "self"
+    return reflects or config.loss.kl_coef > 0
+
+
+def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
+    """The reflection model of `config.reflection`."""
+    if config.reflection.kind == "openai":
+        from p2o.evolve.reflect.openai import OpenAIReflector
+
+        return OpenAIReflector(config.reflection)
+    params = SamplingParams(
+        max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
+    )
+    return SelfReflection(make_sampler(start_weights, tokenizer, config), encoder, params)
+
+
+def reference_score(start_weights: Any, tokenizer: Any, config: Config) -> Any:
+    """Scores responses under the start weights (for the KL term)."""
+    return lambda sequences: score_sequences(
+        start_weights,
+        sequences,
+        pad_id=pad_id(tokenizer),
+        temperature=config.rollout.temperature,
+        micro_batch_tokens=config.optimizer.micro_batch_tokens,
+    )
+
+
+def planned_optimizer_steps(config: Config, problems: int) -> int:
+    """Optimizer steps of the whole run, for the learning-rate schedule."""
+    batch = config.run.batch_problems
+    mini = config.run.mini_batch_problems or batch
+    full, rest = divmod(problems, batch)
+    per_epoch = full * -(-batch // mini) + -(-rest // mini)
+    return per_epoch * config.run.epochs

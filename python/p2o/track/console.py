@@ -1,0 +1,127 @@
+"""What a run shows while it works: a bar per phase, a line per evaluation, a table at the end.
+
+Template and model texts are printed literally: markup in them is escaped and control characters are replaced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from p2o.rollout.sampler import Progress as ProgressCallback
+
+STEP_SECONDS = 20.0
+"""Least time between two lines about training steps."""
+
+
+def printable(text: str) -> str:
+    """Text of a model or a user, safe to print: no markup, no control characters (newlines shown as ⏎)."""
+    shown = "".join(c if c.isprintable() else "⏎" if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return escape(shown)
+
+
+class Console:
+    """The terminal of one run. On something that is not a terminal, bars are left out and lines stay."""
+
+    def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
+        self.rich = rich if rich is not None else RichConsole()
+        self._last_step = time.monotonic()
+        self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
+
+    @contextmanager
+    def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:
+        """A progress bar over `total` items; yields the function that advances it."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(
+            *columns, console=self.rich, transient=True, disable=not self.rich.is_terminal
+        ) as progress:
+            task = progress.add_task(self.label + escape(name), total=total)
+            yield lambda advance: progress.advance(task, advance)
+
+    def note(self, text: str) -> None:
+        """One line of our own (no markup)."""
+        self._line(escape(text))
+
+    def stepped(self, record: Mapping[str, Any]) -> None:
+        """A line for a training step; fast runs show one every `STEP_SECONDS`."""
+        now = time.monotonic()
+        if now - self._last_step < STEP_SECONDS:
+            return
+        self._last_step = now
+        self._line(
+            f"[dim]step {record['step']}  reward {record['reward']:.3f}  "
+            f"templated {record['templated/frac']:.0%}  tokens {record['num_tokens']:,}[/dim]"
+        )
+
+    def _line(self, markup: str) -> None:
+        """One line, not wrapped and not coloured by guesswork."""
+        self.rich.print(self.label + markup, highlight=False, soft_wrap=True)
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """A line per evaluation."""
+        families = "  ".join(f"{printable(name)} {value:.2f}" for name, value in record["by_family"].items())
+        self._line(
+            f"after step {record['step']}: plain accuracy [bold]{record['accuracy']:.3f}[/bold]  {families}  "
+            f"tokens {record['generated_tokens']:,}"
+        )
+
+    def comparison(self, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Methods side by side at the end of their runs."""
+        table = Table(title="Accuracy on unseen problems, plain prompts", title_justify="left")
+        first = next(iter(histories.values()))[0]
+        families = [*first["by_family"], "all"]
+        for column in ("method", *families, "tokens generated"):
+            table.add_column(printable(column), justify="left" if column == "method" else "right")
+
+        def row(name: str, record: Mapping[str, Any], tokens: str) -> None:
+            values = [*record["by_family"].values(), record["accuracy"]]
+            table.add_row(name, *(f"{value:.3f}" for value in values), tokens)
+
+        row("before", first, "")
+        for method, history in histories.items():
+            row(method, history[-1], f"{history[-1]['generated_tokens']:,}")
+        self.rich.print(table)
+
+    def summary(self, history: Sequence[Mapping[str, Any]], *, tokens: int, seconds: float) -> None:
+        """The tables at the end of a run."""
+        first, last = history[0], history[-1]
+        accuracy = Table(title="Accuracy on unseen problems, plain prompts", title_justify="left")
+        for column in ("family", "before", "after"):
+            accuracy.add_column(column, justify="left" if column == "family" else "right")
+        for name, before in first["by_family"].items():
+            accuracy.add_row(printable(name), f"{before:.2f}", f"{last['by_family'][name]:.2f}")
+        accuracy.add_row("all", f"{first['accuracy']:.2f}", f"{last['accuracy']:.2f}", style="bold")
+        self.rich.print(accuracy)
+        epochs = Table(title="Epochs", title_justify="left")
+        for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
+            epochs.add_column(column, justify="right")
+        for record in history:
+            step = record.get("prompt_step")
+            epochs.add_row(
+                str(record["epoch"]) if record is first else str(record["epoch"] + 1),
+                f"{record['accuracy']:.2f}",
+                "" if record is first else str(record["hard"]),
+                "" if step is None else printable(step["reason"]),
+                f"{record['generated_tokens']:,}",
+            )
+        self.rich.print(epochs)
+        found = list(dict.fromkeys(t for r in history for t in r.get("prompt_step", {}).get("templates", [])))
+        if found:
+            templates = Table(title="Templates found", title_justify="left", show_header=False)
+            templates.add_column()
+            for text in found:
+                templates.add_row(printable(text))
+            self.rich.print(templates)
+        self.rich.print(f"{tokens:,} tokens generated in {seconds / 60:.1f} min", highlight=False)

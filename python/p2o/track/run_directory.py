@@ -1,0 +1,147 @@
+"""The run directory: `config.toml`, `metrics.jsonl`, `templates.jsonl`, `rollouts/`, `checkpoints/`, `report.html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from p2o.config import Config, build_config
+from p2o.errors import ConfigError, RunDirectoryError
+from p2o.evolve.evolution import Evolution
+from p2o.files import append_jsonl, read_jsonl, write_text
+from p2o.types import Rollout
+
+
+class RunDirectory:
+    """One run's files. Created by `create`, taken up again by `resume`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = path / "metrics.jsonl"
+        self.templates = path / "templates.jsonl"
+        self.rollouts = path / "rollouts"
+        self.checkpoints = path / "checkpoints"
+        self.journals = path / "evolve"
+
+    @classmethod
+    def create(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
+        """Makes a new run directory with the resolved configuration.
+
+        Raises:
+            RunDirectoryError: if there is a run at `path` already.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunDirectoryError(
+                f"{path} exists already: continue it with --resume, remove it, or set run.output"
+            )
+        directory = cls(path)
+        for folder in (path, directory.rollouts, directory.checkpoints, directory.journals):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(path / "facts.json", json.dumps(dict(facts), indent=2) + "\n")
+        write_text(path / "config.toml", tomli_w.dumps(config_values(config)))
+        return directory
+
+    @classmethod
+    def resume(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
+        """Takes up a run, which must have been started with the same configuration and data.
+
+        Raises:
+            RunDirectoryError: naming what differs.
+        """
+        directory = cls(path)
+        if not (path / "config.toml").exists():
+            raise RunDirectoryError(f"{path}: no run to resume there (no config.toml)")
+        began = _flat(config_values(cls.config_of(path)))
+        now = _flat(config_values(config))
+        for key in sorted(began.keys() | now.keys()):
+            if began.get(key) != now.get(key):
+                raise RunDirectoryError(
+                    f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
+                    "resume with the same settings or start a new run"
+                )
+        known = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+        for key, value in facts.items():
+            if known.get(key) != value:
+                raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
+        return directory
+
+    @staticmethod
+    def config_of(path: Path) -> Config:
+        """The configuration a run was started with.
+
+        Raises:
+            RunDirectoryError: if it cannot be read.
+        """
+        import tomllib
+
+        try:
+            return build_config(tomllib.loads((path / "config.toml").read_text(encoding="utf-8")))
+        except (OSError, tomllib.TOMLDecodeError, ConfigError) as error:
+            raise RunDirectoryError(f"{path}/config.toml cannot be used: {error}") from None
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Appends one line of metrics; `step` says after which step."""
+        append_jsonl(self.metrics, [record])
+
+    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout]) -> None:
+        """Writes a sample of a step's rollouts, texts included."""
+        lines = [
+            json.dumps(
+                {
+                    "epoch": epoch,
+                    "problem": rollout.problem_id,
+                    "template": rollout.template_id,
+                    "index": rollout.index,
+                    "reward": rollout.reward,
+                    "finish_reason": rollout.finish_reason,
+                    "tokens": len(rollout.response_ids),
+                    "text": rollout.text,
+                },
+                ensure_ascii=False,
+            )
+            for rollout in rollouts
+        ]
+        write_text(self.rollouts / f"step-{step:06d}.jsonl", "".join(line + "\n" for line in lines))
+
+    def log_templates(self, epoch: int, evolution: Evolution) -> None:
+        """Writes every candidate of the prompt step before `epoch`, in place of what a killed run left of it."""
+        chosen = {template.id for template in evolution.chosen}
+        kept = [record for record in read_jsonl(self.templates) if record["epoch"] < epoch]
+        added = [
+            {
+                "epoch": epoch,
+                "text": candidate.template.text,
+                "chosen": candidate.template.id in chosen,
+                **candidate.to_dict(),
+            }
+            for candidate in evolution.candidates
+        ]
+        write_text(self.templates, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in [*kept, *added]))
+
+    def rewind(self, *, logged: int, step: int) -> None:
+        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they come again."""
+        kept = read_jsonl(self.metrics)[:logged]
+        write_text(self.metrics, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+        for file in self.rollouts.glob("step-*.jsonl"):
+            if int(file.stem.removeprefix("step-")) > step:
+                file.unlink()
+
+
+def config_values(config: Config) -> dict[str, Any]:
+    """The configuration as plain TOML values; unset settings are left out."""
+    values: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
+    return values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

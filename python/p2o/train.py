@@ -1,0 +1,366 @@
+"""P²O, read downward: collect -> verify -> mine -> update, epoch by epoch, with a prompt step in between.
+
+Each epoch draws groups of rollouts (hard samples under the templates assigned to them), updates the policy as if no
+template had been there, and notes which samples stay unsolved. Between epochs the prompt step evolves templates on
+those. Every draw is seeded by names, so a run resumed from a checkpoint is the run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from p2o.checkpoint import save_checkpoint
+from p2o.config import Config
+from p2o.evaluate import evaluate
+from p2o.evolve.assign import assign
+from p2o.evolve.config import MiningConfig
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Evolution
+from p2o.mining import HardSet
+from p2o.model.load import save_model
+from p2o.policy.rows import is_templated, make_rows, needs_forward, score_rows
+from p2o.policy.streams import GlobalCounts
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.prompt_step import PromptStep
+from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.sampler import SamplingParams
+from p2o.seeds import derive_seed
+from p2o.templates import PLAIN, make_template
+from p2o.track.console import Console
+from p2o.track.report import write_report
+from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
+from p2o.types import Group, Problem, Template
+
+
+@dataclass
+class LoopState:
+    """Where the run is. Everything here is in a checkpoint; everything else derives from the configuration."""
+
+    hard_set: HardSet
+    epoch: int = 0
+    epoch_step: int = 0
+    """Steps done in this epoch."""
+    step: int = 0
+    """Steps done in the run."""
+    training_tokens: int = 0
+    prompt_step_tokens: int = 0
+    """Tokens of the prompt step: rollouts under candidates and reflection."""
+    seconds: float = 0.0
+    evidence: Evidence = field(default_factory=Evidence)
+    evolution: Evolution | None = None
+    """The prompt step whose templates are in use."""
+    assignment: dict[str, list[Template]] = field(default_factory=dict)
+    """Templates of each hard sample's rollouts in this epoch, one per rollout."""
+    logged: int = 0
+    """Lines of metrics written: a resumed run drops the later ones."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
+    finished: bool = False
+
+    @property
+    def generated_tokens(self) -> int:
+        """All tokens generated to learn from: what comparisons between methods are made at."""
+        return self.training_tokens + self.prompt_step_tokens
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for the checkpoint."""
+        return {
+            "epoch": self.epoch,
+            "epoch_step": self.epoch_step,
+            "step": self.step,
+            "training_tokens": self.training_tokens,
+            "prompt_step_tokens": self.prompt_step_tokens,
+            "seconds": self.seconds,
+            "hard_set": self.hard_set.to_dict(),
+            "evidence": self.evidence.to_dict(),
+            "evolution": None if self.evolution is None else self.evolution.to_dict(),
+            "assignment": {
+                problem: [template.text for template in templates]
+                for problem, templates in self.assignment.items()
+            },
+            "logged": self.logged,
+            "history": self.history,
+            "finished": self.finished,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], mining: MiningConfig) -> LoopState:
+        """What `to_dict` wrote."""
+        evolution = values["evolution"]
+        return cls(
+            **{
+                **values,
+                "hard_set": HardSet.from_dict(values["hard_set"], mining),
+                "evolution": None if evolution is None else Evolution.from_dict(evolution),
+                "evidence": Evidence.from_dict(values["evidence"]),
+                "assignment": {
+                    problem: [make_template(text) for text in texts]
+                    for problem, texts in values["assignment"].items()
+                },
+            }
+        )
+
+
+@dataclass
+class Run:
+    """Everything the loop works with. `p2o.setup.prepare` builds it from a configuration."""
+
+    config: Config
+    problems: Sequence[Problem]
+    evaluation_problems: Sequence[Problem]
+    collector: Collector
+    policy: TorchPolicy
+    reference: Any
+    """Scores under the start weights, for the KL term; None without one."""
+    prompt_step: PromptStep | None
+    """None for plain GRPO."""
+    tokenizer: Any
+    directory: RunDirectory
+    console: Console
+    state: LoopState
+    tensorboard: TensorBoard | None = None
+
+    def finish(self) -> None:
+        """Exports the trained model and writes the report."""
+        save_model(self.policy.model, self.tokenizer, self.directory.path / "model")
+        write_report(self.directory.path)
+
+
+def train(run: Run) -> LoopState:
+    """Runs to the last epoch or the token limit; a checkpoint marks each epoch's end."""
+    state, config = run.state, run.config
+    if not state.history:
+        measure(run, hard={})
+    while not state.finished:
+        for problems in remaining_batches(run):
+            started = time.monotonic()
+            groups = roll_out(run, problems)
+            metrics = update(run, groups)
+            for group in groups:
+                state.hard_set.observe(group, state.epoch)
+                record_evidence(state, group)
+            state.step += 1
+            state.epoch_step += 1
+            state.seconds += time.monotonic() - started
+            log_step(run, groups, metrics)
+            if out_of_tokens(run):
+                break
+            every = config.evaluation.every
+            if every is not None and state.step % every == 0:
+                measure(run, hard={})
+            if state.step % config.checkpoint.every == 0:
+                checkpoint(run)
+        checkpoint(run)  # a prompt step that is killed must not cost the epoch
+        end_epoch(run)
+        checkpoint(run)
+    return state
+
+
+def remaining_batches(run: Run) -> Iterator[list[Problem]]:
+    """The batches of this epoch that are still to come, in the epoch's own order."""
+    state, size = run.state, run.config.run.batch_problems
+    order = list(run.problems)
+    random.Random(derive_seed(run.config.run.seed, "order", state.epoch)).shuffle(order)
+    for start in range(state.epoch_step * size, len(order), size):
+        yield order[start : start + size]
+
+
+def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
+    """One verified group per problem: hard samples under their templates, the others plain."""
+    state, config = run.state, run.config
+    n = config.rollout.n
+    requests = [
+        RolloutRequest(
+            problem,
+            template,
+            index,
+            derive_seed(config.run.seed, "rollout", state.epoch, state.step, problem.id, index),
+        )
+        for problem in problems
+        for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
+    ]
+    with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
+        rollouts = run.collector.collect(requests, sampling(config), progress)
+    state.training_tokens += generated_tokens(rollouts)
+    return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
+
+
+def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
+    """The policy step on one batch: rows on the plain prompt, the three ratios, one optimizer step a mini-batch."""
+    config = run.config
+    mini_batch = config.run.mini_batch_problems or config.run.batch_problems
+    totals: list[dict[str, float]] = []
+    with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
+        # Everything is scored before the first optimizer step: old log-probs are those of the sampling weights.
+        prepared = []
+        for start in range(0, len(groups), mini_batch):
+            rows = make_rows(
+                groups[start : start + mini_batch],
+                lambda group: run.collector.prompt_ids(group.problem, PLAIN),
+                config.loss,
+                config.context,
+                config.rollout.max_tokens,
+            )
+            active = [row for row in rows if needs_forward(row, config.loss, config.context)]
+            scored, ratios = score_rows(
+                active, run.policy.score, run.reference, config.context, config.correction
+            )
+            prepared.append((rows, scored, ratios))
+        for start, (rows, scored, ratios) in zip(range(0, len(groups), mini_batch), prepared, strict=True):
+            counts = count(rows, scored, config)
+            totals.append({**run.policy.update(scored, counts), **ratios})
+            progress(min(mini_batch, len(groups) - start))
+    run.collector.sampler.sync(run.policy.model)
+    names = {name for metrics in totals for name in metrics}
+    return {
+        name: sum(m[name] for m in totals if name in m) / sum(1 for m in totals if name in m)
+        for name in sorted(names)
+    }
+
+
+def count(rows: Sequence[Any], scored: Sequence[Any], config: Config) -> GlobalCounts:
+    """Denominators of the mini-batch: rows whose gradient is known to be 0 are not scored but counted."""
+    if config.context.renormalize:
+        kept = [int((row.context_weight_T != 0).sum()) for row in scored]
+    else:
+        kept = [len(row.rollout.response_ids) for row in rows if row.counted]
+    return GlobalCounts(
+        tokens=float(sum(kept)),
+        sequences=float(sum(1 for tokens in kept if tokens)),
+        max_tokens=config.rollout.max_tokens,
+        renormalize=config.context.renormalize,
+    )
+
+
+def record_evidence(state: LoopState, group: Group) -> None:
+    """Training rollouts under a template are trials of that template, in this epoch's policy version."""
+    for rollout in group.rollouts:
+        state.evidence.record(
+            str(state.epoch), rollout.template_id, rollout.problem_id, int(rollout.reward >= 1.0), 1
+        )
+
+
+def end_epoch(run: Run) -> None:
+    """Evaluates, mines the epoch's hard set and, unless the run is over, evolves and hands out templates."""
+    state, config = run.state, run.config
+    started = time.monotonic()
+    hard = state.hard_set.hard()
+    measure(run, hard=hard)
+    state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
+    state.epoch += 1
+    state.epoch_step = 0
+    state.assignment = {}
+    if not state.finished and run.prompt_step is not None:
+        outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
+        state.evolution = outcome.evolution
+        state.prompt_step_tokens += outcome.tokens
+        state.history[-1]["prompt_step"] = outcome.summary()
+        state.assignment = assign(
+            state.evolution,
+            list(hard),
+            config.rollout.n,
+            config.assign,
+            state.evidence,
+            derive_seed(config.run.seed, "assign", state.epoch),
+        )
+        state.finished = out_of_tokens(run)
+    state.seconds += time.monotonic() - started
+
+
+def measure(run: Run, hard: dict[str, Any]) -> None:
+    """Plain accuracy on the evaluation problems, into the history and the metrics."""
+    state, config = run.state, run.config
+    total = len(run.evaluation_problems) * config.evaluation.samples
+    with run.console.phase("evaluation (plain prompts)", total) as progress:
+        result = evaluate(
+            run.evaluation_problems,
+            run.collector,
+            config.evaluation,
+            max_tokens=config.rollout.max_tokens,
+            seed=config.run.seed,
+            progress=progress,
+        )
+    record = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "generated_tokens": state.generated_tokens,
+        "accuracy": result.accuracy,
+        "by_family": result.by_family,
+        "hard": len(hard),
+    }
+    state.history.append(record)
+    families = {f"evaluation/accuracy/{name}": value for name, value in result.by_family.items()}
+    log(
+        run,
+        {
+            "step": state.step,
+            "evaluation/accuracy": result.accuracy,
+            **families,
+            "num_tokens": state.generated_tokens,
+            "hard/count": len(hard),
+            "hard/frac": len(hard) / len(run.problems),
+        },
+    )
+    run.console.evaluated(record)
+
+
+def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> None:
+    """One line of metrics (TRL's names where it has one) and a sample of the rollouts."""
+    state = run.state
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    uniform = sum(len(set(group.rewards_G)) == 1 for group in groups)
+    record = {
+        "step": state.step,
+        "epoch": state.epoch,
+        "num_tokens": state.generated_tokens,
+        "reward": sum(r.reward for r in rollouts) / len(rollouts),
+        "frac_reward_zero_std": uniform / len(groups),
+        "completions/mean_length": generated_tokens(rollouts) / len(rollouts),
+        "completions/clipped_ratio": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
+        "templated/frac": sum(is_templated(r) for r in rollouts) / len(rollouts),
+        **metrics,
+        "time/total_s": state.seconds,
+    }
+    log(run, record)
+    kept = run.config.track.rollouts
+    run.directory.log_rollouts(
+        state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else []
+    )
+    run.console.stepped(record)
+
+
+def log(run: Run, record: dict[str, Any]) -> None:
+    """Appends a line of metrics and remembers how many there are."""
+    run.directory.log(record)
+    run.state.logged += 1
+    if run.tensorboard is not None:
+        run.tensorboard.log(record)
+
+
+def checkpoint(run: Run) -> None:
+    """Saves what `--resume` needs."""
+    save_checkpoint(
+        run.directory.checkpoints,
+        f"epoch-{run.state.epoch:04d}-step-{run.state.epoch_step:06d}",
+        run.policy,
+        run.tokenizer,
+        run.state.to_dict(),
+        keep=run.config.checkpoint.keep,
+    )
+
+
+def sampling(config: Config) -> SamplingParams:
+    """How training rollouts are drawn."""
+    rollout = config.rollout
+    return SamplingParams(rollout.max_tokens, rollout.temperature, rollout.top_p, rollout.top_k)
+
+
+def out_of_tokens(run: Run) -> bool:
+    """Whether the run's token limit is reached."""
+    limit = run.config.run.max_generated_tokens
+    return limit is not None and run.state.generated_tokens >= limit

@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+# Read when OpenMP starts, so before torch is imported: spinning threads starve the tests' own subprocesses.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The tokenizer of p2o-tiny."""
+    from p2o.tiny.tokenizer import build_tokenizer
+
+    return build_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def shipped_tiny() -> tuple[Any, Any]:
+    """The shipped model and tokenizer. Don't train it: copy it."""
+    from p2o.model.load import load_model
+    from p2o.tiny import MODEL_PATH
+
+    return load_model(MODEL_PATH)
+
+
+@pytest.fixture
+def random_model(tokenizer: Any) -> Any:
+    """A freshly initialised Llama, the same in every test."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(7)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        initializer_range=0.15,
+    )
+    return LlamaForCausalLM(config).eval()

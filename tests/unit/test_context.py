@@ -1,0 +1,164 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from p2o.errors import InputError
+from p2o.policy.config import ContextConfig, CorrectionConfig
+from p2o.policy.context import (
+    RatioStatistics,
+    context_statistics,
+    context_weight,
+    engine_statistics,
+    engine_weight,
+)
+
+RATIOS = np.array([0.002, 0.01, 0.5, 1.0, 10.0, 40.0])
+TEMPLATED = np.full_like(RATIOS, math.log(0.02))
+PLAIN = TEMPLATED + np.log(RATIOS)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("hard", [0, 1, 1, 1, 1, 0]),
+        ("soft", [5, 1, 1, 1, 1, 0.25]),
+        ("truncated", [0.002, 0.01, 0.5, 1, 10, 10]),
+        ("none", [1, 1, 1, 1, 1, 1]),
+        ("no-distill", [1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_modes_worked_by_hand(mode, expected):
+    # The bounds widened by a rounding error: 0.01 and 10 themselves must count as inside.
+    config = ContextConfig(mode=mode, c_low=0.01 - 1e-12, c_high=10 + 1e-9)
+    weights = context_weight(PLAIN, TEMPLATED, config)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_the_bounds_themselves_are_inside():
+    config = ContextConfig(c_low=0.5, c_high=2.0)
+    half = math.log(0.5)
+    log_two = math.log(2.0)
+    assert context_weight([half], [0.0], config).tolist() == [1.0]
+    assert context_weight([0.0], [-log_two], config).tolist() == [1.0]
+    assert context_weight([half - 1e-9], [0.0], config).tolist() == [0.0]
+    assert context_weight([0.0], [-log_two - 1e-9], config).tolist() == [0.0]
+
+
+def test_hard_mask_is_exactly_zero_or_one():
+    generator = np.random.default_rng(0)
+    weights = context_weight(-generator.exponential(5, 500), -generator.exponential(5, 500), ContextConfig())
+    assert set(np.unique(weights)) == {0.0, 1.0}
+
+
+@given(
+    plain=st.floats(-1e30, 0.0),
+    templated=st.floats(-1e30, 0.0),
+    mode=st.sampled_from(["hard", "soft", "truncated", "none", "no-distill"]),
+)
+def test_no_overflow_whatever_the_ratio(plain, templated, mode):
+    for config in (ContextConfig(mode=mode), ContextConfig(mode=mode, c_low=0.0, c_high=math.inf)):
+        weights = context_weight([plain], [templated], config)
+        assert np.isfinite(weights).all()
+        assert (weights >= 0.0).all()
+        statistics = context_statistics([plain], [templated], config)
+        assert math.isfinite(statistics.ratio_sum)
+
+
+def test_impossible_tokens():
+    # -inf on the plain side: ratio 0, masked low; on both sides: no evidence of a difference.
+    config = ContextConfig()
+    assert context_weight([-math.inf], [-1.0], config).tolist() == [0.0]
+    assert context_weight([-math.inf], [-math.inf], config).tolist() == [1.0]
+
+
+def test_very_small_lower_bounds_still_separate():
+    config = ContextConfig(c_low=1e-12)
+    assert context_weight([-26.0, -29.0], [0.0, 0.0], config).tolist() == [1.0, 0.0]
+
+
+def test_statistics_worked_by_hand():
+    config = ContextConfig(c_low=0.01 - 1e-12, c_high=10 + 1e-9)
+    statistics = context_statistics(PLAIN, TEMPLATED, config)
+    metrics = statistics.metrics("context")
+    assert metrics["context_mask/low"] == pytest.approx(1 / 6)
+    assert metrics["context_mask/high"] == pytest.approx(1 / 6)
+    assert metrics["context_mask/frac"] == pytest.approx(2 / 6)
+    assert metrics["context_ratio/mean"] == pytest.approx(RATIOS.mean())
+    assert metrics["context_ratio/min"] == pytest.approx(0.002)
+    assert metrics["context_ratio/max"] == pytest.approx(40.0)
+
+
+def test_statistics_add_up_and_may_be_empty():
+    config = ContextConfig()
+    whole = context_statistics(PLAIN, TEMPLATED, config)
+    parts = context_statistics(PLAIN[:2], TEMPLATED[:2], config) + context_statistics(
+        PLAIN[2:], TEMPLATED[2:], config
+    )
+    assert parts.metrics("c") == pytest.approx(whole.metrics("c"))
+    assert (RatioStatistics() + whole).metrics("c") == whole.metrics("c")
+    assert context_statistics([], [], config).metrics("c") == {}
+
+
+def test_other_tokens_are_refused():
+    with pytest.raises(InputError, match="must be of the same tokens"):
+        context_weight([0.0, 0.0], [0.0], ContextConfig())
+
+
+@pytest.mark.parametrize("value", [math.nan, 0.5])
+def test_what_is_no_log_probability_is_refused(value):
+    with pytest.raises(InputError, match="a templated log-probability is NaN or positive"):
+        context_weight([-1.0], [value], ContextConfig())
+
+
+@pytest.mark.parametrize("bounds", [{"c_low": 1.5}, {"c_low": -0.1}, {"c_high": 0.5}])
+def test_bounds_must_enclose_one(bounds):
+    with pytest.raises(ValidationError):
+        ContextConfig(**bounds)
+
+
+def test_token_correction_truncates():
+    weights = engine_weight(
+        np.log([0.3, 0.5, 0.9]), np.log([0.6, 0.5, 0.1]), CorrectionConfig(mode="token", cap=2.0)
+    )
+    np.testing.assert_allclose(weights, [0.5, 1.0, 2.0], rtol=1e-6)
+
+
+def test_sequence_correction_masks_by_the_geometric_mean():
+    # First sequence: ratios 2 and 1/2, geometric mean 1: kept though each token is far off.
+    # Second: one token at 1.2: dropped. Third: empty. Fourth: within.
+    log_ratio = np.array([math.log(2), -math.log(2), math.log(1.2), 0.01, 0.01])
+    sampler = np.full(5, -3.0)
+    weights = engine_weight(
+        sampler + log_ratio, sampler, CorrectionConfig(mode="sequence"), offsets=[0, 2, 3, 3, 5]
+    )
+    assert weights.tolist() == [1, 1, 0, 1, 1]
+
+
+def test_sequence_correction_does_not_depend_on_length():
+    # A product of ratios would leave the bounds with length; the mean log gap here is 0.01 throughout.
+    config = CorrectionConfig(mode="sequence")
+    for length in (1, 100, 10_000):
+        sampler = np.full(length, -2.0)
+        assert engine_weight(sampler + 0.01, sampler, config).all()
+
+
+def test_no_correction():
+    assert engine_weight([-1.0, -9.0], [-5.0, -2.0], CorrectionConfig(mode="none")).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("offsets", [[0, 1], [1, 2], [0, 3, 2], []])
+def test_offsets_must_cover_the_tokens(offsets):
+    with pytest.raises(InputError, match="offsets must"):
+        engine_weight([-1.0, -1.0], [-1.0, -1.0], CorrectionConfig(mode="sequence"), offsets=offsets)
+
+
+def test_engine_statistics_count_beyond_the_cap():
+    statistics = engine_statistics(
+        np.log([0.9, 0.1, 0.5]), np.log([0.1, 0.9, 0.4]), CorrectionConfig(cap=2.0)
+    )
+    assert (statistics.high, statistics.low, statistics.tokens) == (1, 1, 3)

@@ -1,0 +1,164 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from p2o.errors import InputError, ModelError
+from p2o.policy.logprobs import check_output_head, output_head, token_entropies, token_logprobs
+
+VOCABULARY, HIDDEN = 50, 8
+
+
+def naive(hidden, targets, head, temperature):
+    return torch.log_softmax(head(hidden) / temperature, dim=-1).gather(1, targets[:, None]).squeeze(1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    tokens=st.integers(0, 23),
+    chunk=st.integers(1, 30),
+    temperature=st.floats(0.3, 2.0),
+    seed=st.integers(0, 1000),
+)
+def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, temperature, seed):
+    torch.manual_seed(seed)
+    head = nn.Linear(HIDDEN, VOCABULARY)
+    hidden = torch.randn(tokens, HIDDEN, requires_grad=True)
+    targets = torch.randint(0, VOCABULARY, (tokens,))
+    upstream = torch.randn(tokens)
+    results = []
+    for compute in (
+        lambda: token_logprobs(hidden, targets, head, temperature=temperature, chunk_tokens=chunk),
+        lambda: naive(hidden, targets, head, temperature),
+    ):
+        logp = compute()
+        gradients = torch.autograd.grad(logp @ upstream, [hidden, head.weight, head.bias])
+        results.append((logp.detach(), *gradients))
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_without_gradient_the_values_are_the_same():
+    head = nn.Linear(HIDDEN, VOCABULARY)
+    hidden, targets = torch.randn(9, HIDDEN), torch.arange(9)
+    with torch.no_grad():
+        logp = token_logprobs(hidden, targets, head, chunk_tokens=4)
+    assert not logp.requires_grad
+    torch.testing.assert_close(logp, token_logprobs(hidden, targets, head, chunk_tokens=9).detach())
+
+
+class CountingHead(nn.Module):
+    """A head that records how many rows of logits it was ever asked for at once."""
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Linear(HIDDEN, VOCABULARY, bias=False)
+        self.rows = []
+
+    def forward(self, hidden):
+        self.rows.append(hidden.shape[0])
+        return self.matrix(hidden)
+
+
+def test_no_tensor_of_all_tokens_by_vocabulary_is_held():
+    head = CountingHead()
+    hidden = torch.randn(64, HIDDEN, requires_grad=True)
+    saved = []
+
+    def record(tensor):
+        saved.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        logp = token_logprobs(hidden, torch.zeros(64, dtype=torch.int64), head, chunk_tokens=8)
+    assert head.rows == [8] * 8
+    assert not [shape for shape in saved if shape and shape[-1] == VOCABULARY]  # nothing kept for backward
+    logp.sum().backward()
+    assert head.rows == [8] * 16  # computed again, a chunk at a time
+
+
+def test_low_precision_heads_are_reduced_in_float32():
+    head = nn.Linear(HIDDEN, VOCABULARY, bias=False).to(torch.bfloat16)
+    hidden = torch.randn(5, HIDDEN, dtype=torch.bfloat16)
+    targets = torch.arange(5)
+    logp = token_logprobs(hidden, targets, head)
+    assert logp.dtype == torch.float32
+    expected = torch.log_softmax(head(hidden).float(), -1).gather(1, targets[:, None]).squeeze(1)
+    torch.testing.assert_close(logp, expected)
+
+
+def test_entropy():
+    uniform = nn.Linear(HIDDEN, VOCABULARY)
+    nn.init.zeros_(uniform.weight)
+    nn.init.zeros_(uniform.bias)
+    entropies = token_entropies(torch.randn(5, HIDDEN), uniform, chunk_tokens=2)
+    torch.testing.assert_close(entropies, torch.full((5,), VOCABULARY, dtype=torch.float32).log())
+    head = nn.Linear(HIDDEN, VOCABULARY)
+    hidden = torch.randn(7, HIDDEN)
+    expected = torch.distributions.Categorical(logits=head(hidden) / 0.5).entropy()
+    torch.testing.assert_close(
+        token_entropies(hidden, head, temperature=0.5, chunk_tokens=3), expected.detach()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"chunk_tokens": 0}, "chunk_tokens must be positive"),
+        ({"targets_N": torch.zeros(3, dtype=torch.int64)}, r"not \(4, 8\) and \(3,\)"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    values = {"hidden_ND": torch.randn(4, HIDDEN), "targets_N": torch.zeros(4, dtype=torch.int64)} | arguments
+    with pytest.raises(InputError, match=message):
+        token_logprobs(head=nn.Linear(HIDDEN, VOCABULARY), **values)
+
+
+def small(architecture="llama", **extra):
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": 64,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 2,
+    }
+    if architecture == "llama":
+        return LlamaForCausalLM(LlamaConfig(**shape, **extra)).eval()
+    if architecture == "granite":
+        from transformers import GraniteConfig, GraniteForCausalLM
+
+        return GraniteForCausalLM(GraniteConfig(**shape, logits_scaling=8.0)).eval()
+    if architecture == "cohere":
+        from transformers import CohereConfig, CohereForCausalLM
+
+        return CohereForCausalLM(CohereConfig(**shape, logit_scale=0.0625)).eval()
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    return Gemma2ForCausalLM(Gemma2Config(**shape, head_dim=8, final_logit_softcapping=0.05)).eval()
+
+
+@pytest.mark.parametrize("architecture", ["llama", "granite", "cohere", "gemma2"])
+def test_output_head_gives_the_model_s_own_logits(architecture):
+    model = small(architecture)
+    tokens = torch.randint(3, 64, (2, 7))
+    with torch.no_grad():
+        own = model(input_ids=tokens, use_cache=False).logits
+        hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+        torch.testing.assert_close(output_head(model)(hidden), own)
+    check_output_head(model)
+    assert not model.training
+
+
+def test_an_unknown_logit_change_is_noticed():
+    model = small()
+    model.register_forward_hook(lambda _m, _i, output: output.__setitem__("logits", output.logits * 1.5))
+    with pytest.raises(ModelError, match="LlamaForCausalLM changes its logits"):
+        check_output_head(model)
