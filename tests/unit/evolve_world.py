@@ -42,10 +42,12 @@ class World:
             key = (request.template.id, request.problem.id, request.rollout_index)
             assert key not in self.rollouts, f"rolled out twice: {key}"
             self.rollouts[key] = None
-            kind = request.problem.id.split("-")[0]
-            rate = self.right if kind in request.template.text else self.plain
             draw = Random(f"{self.seed}/{key}").random()
-            yield EvaluationResult(float(draw < rate), f"response to {key}", "stop", 7)
+            yield EvaluationResult(float(draw < self.rate(request)), f"response to {key}", "stop", 7)
+
+    def rate(self, request: EvaluationRequest) -> float:
+        kind = request.problem.id.split("-")[0]
+        return self.right if kind in request.template.text else self.plain
 
     def reflect(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
         self.calls.extend(requests)

@@ -35,14 +35,11 @@ def test_probability_better_by_hand():
     assert probability_better(2, 1) == 11 / 16
 
 
-@given(st.integers(0, 150), st.integers(0, 150))
+@given(st.integers(0, 20), st.integers(0, 20))
 def test_probability_better_is_symmetric_and_monotone(wins, losses):
     value = probability_better(wins, losses)
     assert value + probability_better(losses, wins) == pytest.approx(1)
-    assert probability_better(wins + 1, losses) > value > probability_better(wins, losses + 1) or value in (
-        0,
-        1,
-    )
+    assert probability_better(wins + 1, losses) > value > probability_better(wins, losses + 1)
 
 
 @given(st.integers(1, 2000), st.sampled_from(["strict", "posterior"]))

@@ -34,8 +34,11 @@ class Candidate:
     reason: str = ""
     minibatch: tuple[tuple[str, float, float], ...] = ()
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
-    mean: float = 0.0
     probability_better: float | None = None
+    mean: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", mean_of(self.scores))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
@@ -46,7 +49,7 @@ class Candidate:
         """Reads what `to_dict` wrote."""
         return cls(
             **{
-                **data,
+                **{key: value for key, value in data.items() if key != "mean"},
                 "template": Template(**data["template"]),
                 "parents": tuple(data["parents"]),
                 "minibatch": tuple((problem, before, after) for problem, before, after in data["minibatch"]),

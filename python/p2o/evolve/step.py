@@ -206,7 +206,6 @@ class Step:
                     candidate,
                     reason=finish.reason,
                     scores=scores,
-                    mean=mean_of(scores),
                     probability_better=finish.probability_better,
                 )
             )
@@ -217,10 +216,9 @@ class Step:
         template = candidate.template
         self.decided.add(template.id)
         scores = self.scores(template, self.dev)
-        mean = mean_of(scores)
         objectives: list[float] = []
         if self.config.frontier != "instance":
-            objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
+            objectives = [mean_of(scores), -self.rollouts.mean_tokens(template, self.dev)]
         # A parent that lost its race to the budget is not on the front.
         parents = [self.entries.index(parent) for parent in candidate.parents if parent in self.entries]
         if self.config.acceptance == "strict":
@@ -234,9 +232,7 @@ class Step:
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
             self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
-        self.decide(
-            replace(candidate, accepted=True, scores=scores, mean=mean, probability_better=probability)
-        )
+        self.decide(replace(candidate, accepted=True, scores=scores, probability_better=probability))
 
     def with_evidence(
         self, template: Template, problem: Problem, won: float, tried: int
