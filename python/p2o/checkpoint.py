@@ -9,6 +9,7 @@ from typing import Any
 
 from p2o.errors import RunDirectoryError
 from p2o.files import new_directory, write_text
+from p2o.model.load import save_model
 from p2o.policy.torch_backend import TorchPolicy
 
 LATEST = "LATEST"
@@ -24,8 +25,7 @@ def save_checkpoint(
     """
     path = folder / name
     with new_directory(path) as temporary:
-        policy.model.save_pretrained(temporary / "model", safe_serialization=True)
-        tokenizer.save_pretrained(temporary / "model")
+        save_model(policy.model, tokenizer, temporary / "model")
         policy.save(temporary)
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     write_text(folder / LATEST, path.name + "\n")
@@ -45,7 +45,9 @@ def latest_checkpoint(folder: Path) -> Path | None:
         return None
     path = folder / pointer.read_text(encoding="utf-8").strip()
     if not (path / "state.json").exists():
-        raise RunDirectoryError(f"{path} is named by {pointer} but is not there: restore it or start a new run")
+        raise RunDirectoryError(
+            f"{path} is named by {pointer} but is not there: restore it or start a new run"
+        )
     return path
 
 
@@ -53,14 +55,16 @@ def load_checkpoint(path: Path, policy: TorchPolicy) -> dict[str, Any]:
     """Restores weights and optimizer in place and returns the loop's state."""
     from safetensors.torch import load_file
 
-    weights = {}
+    weights: dict[str, Any] = {}
     for file in sorted((path / "model").glob("*.safetensors")):
         weights |= load_file(file)
     # Tied weights are stored once: the missing ones must share memory with those that are there.
     missing, unexpected = policy.model.load_state_dict(weights, strict=False)
     tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
     if unexpected or set(missing) - tied:
-        raise RunDirectoryError(f"{path} does not belong to this model: {sorted(set(missing) - tied) or unexpected}")
+        raise RunDirectoryError(
+            f"{path} does not belong to this model: {sorted(set(missing) - tied) or unexpected}"
+        )
     policy.load(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return state

@@ -15,7 +15,7 @@ from p2o.errors import DataError
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
-from p2o.verify import is_parsable
+from p2o.verify import gold_parses
 
 
 class TinyData(Settings):
@@ -91,13 +91,17 @@ def load_data(config: TinyData | JsonlData) -> tuple[list[Problem], list[Problem
     if config.evaluation is not None:
         evaluation = _draw(read_jsonl(config.evaluation, config), config.evaluation_size, config.seed)
     elif config.evaluation_size is None:
-        raise DataError("data.evaluation is not set: give a file, or data.evaluation_size to hold problems out")
+        raise DataError(
+            "data.evaluation is not set: give a file, or data.evaluation_size to hold problems out"
+        )
     else:
         evaluation = _draw(train, config.evaluation_size, config.seed)
     held_out_ids = {problem.id for problem in evaluation}
     train = _draw([p for p in train if p.id not in held_out_ids], config.train_size, config.seed)
     if not train:
-        raise DataError(f"{config.train}: no training problem is left after the evaluation problems are held out")
+        raise DataError(
+            f"{config.train}: no training problem is left after the evaluation problems are held out"
+        )
     return train, evaluation
 
 
@@ -144,11 +148,11 @@ def _parse_line(line: str, where: str, config: JsonlData) -> Problem | None:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         raise DataError(f"{where}: field {config.answer_key!r} must hold a text or a number")
     gold = str(gold)
-    if not is_parsable(gold):
+    if not gold_parses(gold):
         if config.on_bad_gold == "skip":
             return None
         raise DataError(
-            f"{where}: the gold answer {gold[:80]!r} cannot be parsed; mend it or set data.on_bad_gold = \"skip\""
+            f'{where}: the gold answer {gold[:80]!r} cannot be parsed; mend it or set data.on_bad_gold = "skip"'
         )
     messages = _messages(record[config.problem_key], where, config)
     given = record.get(config.id_key)
@@ -168,7 +172,9 @@ def _messages(value: Any, where: str, config: JsonlData) -> tuple[Message, ...]:
     else:
         raise DataError(f"{where}: field {config.problem_key!r} must hold a text or a list of chat messages")
     if not messages or messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
-        raise DataError(f"{where}: field {config.problem_key!r} must end with a user message that is not empty")
+        raise DataError(
+            f"{where}: field {config.problem_key!r} must end with a user message that is not empty"
+        )
     messages[-1]["content"] += config.suffix
     system = [Message(role="system", content=config.system)] if config.system else []
     return tuple(system + messages)

@@ -37,7 +37,7 @@ def evaluate(
     seed: int,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Samples each problem `config.samples` times under the plain prompt. The seed is the same at every call of a run."""
+    """Samples each problem `config.samples` times under the plain prompt, with the same draws at every call."""
     requests = [
         RolloutRequest(problem, PLAIN, index, derive_seed(seed, "evaluation", problem.id, index))
         for problem in problems

@@ -1,24 +1,28 @@
-"""The prompt step inside a run: `p2o.evolve` with the policy's sampler to evaluate and a reflection model to propose."""
+"""The prompt step inside a run: `p2o.evolve`, with the policy to evaluate and a reflection model to propose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2o.config import Config
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
-from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
-from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.evolve.types import (
+    EvaluationRequest,
+    EvaluationResult,
+    Reflect,
+    ReflectionReply,
+    ReflectionRequest,
+)
+from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Problem
-
-Reflect = Callable[[Sequence[ReflectionRequest]], list[ReflectionReply]]
 
 
 class SelfReflection:
@@ -82,20 +86,23 @@ class PromptStep:
         self.directory = directory
         self.console = console
 
-    def evolve(self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int) -> PromptStepOutcome:
+    def evolve(
+        self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int, previous: Evolution | None
+    ) -> PromptStepOutcome:
         """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
 
-        Whatever goes wrong with the reflection model ends the prompt step and not the run: the next epoch is then
-        plain GRPO, and `reason` says why.
+        Whatever goes wrong with the reflection model ends the prompt step and not the run; the outcome's `reason`
+        says why. With `evolve.carry_over` the templates of the step before are candidates of this one, and stay in
+        use where it is skipped; without, the next epoch is then plain GRPO.
         """
+        carried = previous if self.config.evolve.carry_over else None
         least = self.config.mining.min_count
         if len(hard) < least:
-            return PromptStepOutcome(None, 0, f"skipped: {len(hard)} hard samples, under mining.min_count = {least}")
-        tokens = 0
+            reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
+            return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
 
-        def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
-            nonlocal tokens
+        def evaluate(requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
             drawn = [
                 RolloutRequest(
                     request.problem,
@@ -107,7 +114,6 @@ class PromptStep:
             ]
             with self.console.phase("prompt step  rollouts", len(drawn)) as progress:
                 rollouts = self.collector.collect(drawn, self.params, progress)
-            tokens += generated_tokens(rollouts)
             return [
                 EvaluationResult(
                     reward=rollout.reward,
@@ -118,23 +124,28 @@ class PromptStep:
                 for rollout in rollouts
             ]
 
-        journal = self.directory.journals / f"epoch-{epoch:04d}.jsonl"
-        try:
-            evolution = evolve(
-                [self.problems[identity] for identity in hard],
-                evaluate,
-                self.reflect,
-                self.config.evolve,
-                reflection=self.config.reflection,
-                seed=seed,
-                policy_version=str(epoch),
-                evidence=evidence,
-                journal=journal,
-            )
-        except ReflectionError as error:
-            self.console.note(f"prompt step ended: {error}")
-            return PromptStepOutcome(None, tokens, f"ended: {error}")
+        evolution = evolve(
+            [self.problems[identity] for identity in hard],
+            evaluate,
+            self.reflect,
+            self.config.evolve,
+            reflection=self.config.reflection,
+            seed=seed,
+            policy_version=str(epoch),
+            evidence=evidence,
+            journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
+            templates=carried.chosen if carried is not None else (),
+        )
+        if evolution.stop_reason == "interrupted":
+            raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
         self.directory.log_templates(epoch, evolution)
-        spent = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        reason = f"{len(evolution.chosen)} of {len(evolution.candidates)} templates" if evolution.chosen else "nothing found"
-        return PromptStepOutcome(evolution, spent, reason)
+        tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
+        return PromptStepOutcome(evolution, tokens, outcome_of(evolution))
+
+
+def outcome_of(evolution: Evolution) -> str:
+    """A prompt step in a few words."""
+    proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
+    found = f"{len(evolution.chosen)} templates from {proposals} proposals"
+    # A limit that was set is the normal end; anything else is worth a word.
+    return found if evolution.stop_reason == "budget" else f"{found} ({evolution.stop_reason})"

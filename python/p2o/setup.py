@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolve.reflect import OpenAIReflector
+from p2o.evolve.types import Reflect
+from p2o.mining import HardSet
+from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
-from p2o.prompt_step import PromptStep, Reflect, SelfReflection
+from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector, math_reward
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
@@ -25,6 +27,7 @@ from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
 from p2o.train import LoopState, Run, sampling
 
 
@@ -58,11 +61,11 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
     facts = {"data": fingerprint([*problems, *evaluation_problems])}
     open_directory = RunDirectory.resume if resume else RunDirectory.create
     directory = open_directory(path, config, facts)
-    state = LoopState()
+    state = LoopState(hard_set=HardSet(config.mining))
     if resume:
         newest = latest_checkpoint(directory.checkpoints)
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy))
+            state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         directory.rewind(logged=state.logged, step=state.step)
     sampler.sync(policy.model)
     prompt_step = None
@@ -81,6 +84,7 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         directory=directory,
         console=console,
         state=state,
+        tensorboard=TensorBoard(directory.path / "tensorboard") if config.track.tensorboard else None,
     )
 
 
@@ -116,10 +120,22 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    source = str(MODEL_PATH) if settings.source == "p2o-tiny" else settings.source
     return load_model(
-        source, dtype=settings.dtype, device=device, trust_remote_code=settings.trust_remote_code
+        resolve_source(settings.source),
+        dtype=settings.dtype,
+        device=device,
+        trust_remote_code=settings.trust_remote_code,
     )
+
+
+def resolve_source(source: str) -> str:
+    """Where a model named in a recipe is: `p2o-tiny` is shipped, a fetched model is in the cache, else as given."""
+    if source == "p2o-tiny":
+        return str(MODEL_PATH)
+    if source in MODELS:
+        fetched = cache_folder() / MODELS[source].folder
+        return str(fetched) if fetched.is_dir() else MODELS[source].hub_id
+    return source
 
 
 def make_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
@@ -141,6 +157,8 @@ def needs_start_weights(config: Config) -> bool:
 def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
     """The reflection model of `config.reflection`."""
     if config.reflection.kind == "openai":
+        from p2o.evolve.reflect.openai import OpenAIReflector
+
         return OpenAIReflector(config.reflection)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
@@ -166,5 +184,3 @@ def planned_optimizer_steps(config: Config, problems: int) -> int:
     full, rest = divmod(problems, batch)
     per_epoch = full * -(-batch // mini) + -(-rest // mini)
     return per_epoch * config.run.epochs
-
-

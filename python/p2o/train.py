@@ -17,7 +17,9 @@ from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.evaluate import evaluate
 from p2o.evolve.assign import assign
+from p2o.evolve.config import MiningConfig
 from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Evolution
 from p2o.mining import HardSet
 from p2o.model.load import save_model
 from p2o.policy.rows import is_templated, make_rows, needs_forward, score_rows
@@ -31,6 +33,7 @@ from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
 from p2o.types import Group, Problem, Template
 
 
@@ -38,6 +41,7 @@ from p2o.types import Group, Problem, Template
 class LoopState:
     """Where the run is. Everything here is in a checkpoint; everything else derives from the configuration."""
 
+    hard_set: HardSet
     epoch: int = 0
     epoch_step: int = 0
     """Steps done in this epoch."""
@@ -47,8 +51,9 @@ class LoopState:
     prompt_step_tokens: int = 0
     """Tokens of the prompt step: rollouts under candidates and reflection."""
     seconds: float = 0.0
-    hard_set: HardSet = field(default_factory=HardSet)
     evidence: Evidence = field(default_factory=Evidence)
+    evolution: Evolution | None = None
+    """The prompt step whose templates are in use."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
     """Templates of each hard sample's rollouts in this epoch, one per rollout."""
     logged: int = 0
@@ -73,6 +78,7 @@ class LoopState:
             "seconds": self.seconds,
             "hard_set": self.hard_set.to_dict(),
             "evidence": self.evidence.to_dict(),
+            "evolution": None if self.evolution is None else self.evolution.to_dict(),
             "assignment": {
                 problem: [template.text for template in templates]
                 for problem, templates in self.assignment.items()
@@ -83,12 +89,14 @@ class LoopState:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LoopState:
+    def from_dict(cls, values: dict[str, Any], mining: MiningConfig) -> LoopState:
         """What `to_dict` wrote."""
+        evolution = values["evolution"]
         return cls(
             **{
                 **values,
-                "hard_set": HardSet.from_dict(values["hard_set"]),
+                "hard_set": HardSet.from_dict(values["hard_set"], mining),
+                "evolution": None if evolution is None else Evolution.from_dict(evolution),
                 "evidence": Evidence.from_dict(values["evidence"]),
                 "assignment": {
                     problem: [make_template(text) for text in texts]
@@ -115,6 +123,7 @@ class Run:
     directory: RunDirectory
     console: Console
     state: LoopState
+    tensorboard: TensorBoard | None = None
 
     def finish(self) -> None:
         """Exports the trained model and writes the report."""
@@ -178,9 +187,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, sampling(config), progress)
     state.training_tokens += generated_tokens(rollouts)
-    return [
-        Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)
-    ]
+    return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
@@ -249,11 +256,12 @@ def end_epoch(run: Run) -> None:
     state.epoch_step = 0
     state.assignment = {}
     if not state.finished and run.prompt_step is not None:
-        outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch)
+        outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
+        state.evolution = outcome.evolution
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
         state.assignment = assign(
-            outcome.evolution,
+            state.evolution,
             list(hard),
             config.rollout.n,
             config.assign,
@@ -261,7 +269,6 @@ def end_epoch(run: Run) -> None:
             derive_seed(config.run.seed, "assign", state.epoch),
         )
         state.finished = out_of_tokens(run)
-    state.hard_set.begin_epoch(state.epoch)
     state.seconds += time.monotonic() - started
 
 
@@ -321,7 +328,9 @@ def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> No
     }
     log(run, record)
     kept = run.config.track.rollouts
-    run.directory.log_rollouts(state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else [])
+    run.directory.log_rollouts(
+        state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else []
+    )
     run.console.stepped(record)
 
 
@@ -329,6 +338,8 @@ def log(run: Run, record: dict[str, Any]) -> None:
     """Appends a line of metrics and remembers how many there are."""
     run.directory.log(record)
     run.state.logged += 1
+    if run.tensorboard is not None:
+        run.tensorboard.log(record)
 
 
 def checkpoint(run: Run) -> None:

@@ -14,7 +14,9 @@ from p2o.errors import RunDirectoryError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o eval`."""
     parser.add_argument("recipe", help="the recipe whose data and sampling limits are used")
-    parser.add_argument("--model", help="another model than the recipe's: hub id, folder, .gguf, or a run directory")
+    parser.add_argument(
+        "--model", help="another model than the recipe's: hub id, folder, .gguf, or a run directory"
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -32,8 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override a setting, e.g. --set run.seed=1; may be repeated",
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--resume", action="store_true", help="continue the newest run of this recipe after a kill")
-    mode.add_argument("--check", action="store_true", help="check settings, data, model and memory; train nothing")
+    mode.add_argument(
+        "--resume", action="store_true", help="continue the newest run of this recipe after a kill"
+    )
+    mode.add_argument(
+        "--check", action="store_true", help="check settings, data, model and memory; train nothing"
+    )
     mode.add_argument(
         "--compare",
         choices=["grpo"],
@@ -139,6 +143,4 @@ def require_training_packages() -> None:
 
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if missing:
-        raise MissingDependencyError(
-            f"training needs {' and '.join(missing)}: pip install 'p2o-rl[train]'"
-        )
+        raise MissingDependencyError(f"training needs {' and '.join(missing)}: pip install 'p2o-rl[train]'")

@@ -54,17 +54,17 @@ class Ledger:
             left = min(left, tokens // config.tokens_per_rollout)
         return max(left, 0)
 
-    def affordable_reflections(self, config: EvolveConfig, reflection: ReflectionConfig) -> int | None:
+    def affordable_reflections(self, config: ReflectionConfig) -> int | None:
         """Reflection calls that fit into what is left; None without a limit."""
         limits: list[int] = []
-        if config.max_reflection_calls is not None:
-            limits.append(config.max_reflection_calls - self.reflection_calls)
-        if config.max_reflection_tokens is not None:
-            limits.append((config.max_reflection_tokens - self.reflection_tokens) // reflection.max_tokens)
-        if config.max_reflection_cost is not None:
-            left = config.max_reflection_cost - self.reflection_cost
-            if reflection.cost_per_call > 0:
-                limits.append(int(left / reflection.cost_per_call))
+        if config.max_calls is not None:
+            limits.append(config.max_calls - self.reflection_calls)
+        if config.max_total_tokens is not None:
+            limits.append((config.max_total_tokens - self.reflection_tokens) // config.max_tokens)
+        if config.max_cost is not None:
+            left = config.max_cost - self.reflection_cost
+            if config.cost_per_call > 0:
+                limits.append(int(left / config.cost_per_call))
             elif left <= 0:
                 limits.append(0)
         return max(min(limits), 0) if limits else None

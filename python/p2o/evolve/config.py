@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -80,6 +80,10 @@ class EvolveConfig(Settings):
     cover_max_size: PositiveInt | None = None
     """Most training templates."""
 
+    carry_over: bool = False
+    """In a training run: start from the templates the step before chose, and go on using them where a step is
+    skipped. Off, every step starts from the plain prompt (the paper)."""
+
     max_rounds: PositiveInt | None = None
     """Stop after this many rounds."""
 
@@ -100,16 +104,6 @@ class EvolveConfig(Settings):
 
     tokens_per_rollout: PositiveInt | None = None
     """Upper bound of one rollout's tokens, reserved before it is dispatched."""
-
-    max_reflection_calls: PositiveInt | None = None
-    """Most calls of the reflection model."""
-
-    max_reflection_tokens: PositiveInt | None = None
-    """Most tokens of all reflection replies; `reflection.max_tokens` is reserved for each call."""
-
-    max_reflection_cost: float | None = Field(default=None, gt=0)
-    """Most cost of all reflection calls, in the currency of the prices; `reflection.cost_per_call` is
-    reserved."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -172,14 +166,35 @@ class ReflectionConfig(Settings):
     retries: int = Field(default=4, ge=0)
     """Attempts after the first, with exponential back-off, for errors that may pass."""
 
+    backoff_s: float = Field(default=1.0, ge=0)
+    """Seconds before the first retry, doubled for each further one; a server's `retry-after` goes first."""
+
+    send_seed: bool = True
+    """Whether requests carry a seed; some servers refuse it."""
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """The request field that carries `max_tokens`; OpenAI's reasoning models want the second."""
+
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of each request, such as `chat_template_kwargs`."""
+
     price_per_million_input: float = Field(default=0.0, ge=0)
     """Price of a million prompt tokens, for the cost in the ledger."""
 
     price_per_million_output: float = Field(default=0.0, ge=0)
     """Price of a million reply tokens."""
 
+    max_calls: PositiveInt | None = None
+    """Most calls in one prompt step."""
+
+    max_total_tokens: PositiveInt | None = None
+    """Most reply tokens in one prompt step; `max_tokens` is reserved for each call."""
+
+    max_cost: float | None = Field(default=None, gt=0)
+    """Most cost in one prompt step; `cost_per_call` is reserved for each call."""
+
     cost_per_call: float = Field(default=0.0, ge=0)
-    """Upper bound of one call's cost, reserved under `max_reflection_cost`."""
+    """Upper bound of one call's cost. Without one, `max_cost` is checked between rounds only."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

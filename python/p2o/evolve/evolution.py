@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -19,8 +20,9 @@ class Candidate:
 
     `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback
     problems with the mean reward of the (first) parent and of the candidate. `scores` are successes and
-    trials per dev problem
-    id: on the whole dev set if accepted, on the part raced over if refused in the race, else empty.
+    trials per dev problem id: on the whole dev set if accepted, on the part raced over if refused in the
+    race,
+    else empty; `mean` is their mean reward.
     """
 
     id: int
@@ -33,12 +35,10 @@ class Candidate:
     minibatch: tuple[tuple[str, float, float], ...] = ()
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
     probability_better: float | None = None
+    mean: float = field(init=False)
 
-    @property
-    def mean(self) -> float:
-        """Mean reward over the dev rollouts; 0 without any."""
-        trials = sum(tried for _, tried in self.scores.values())
-        return sum(won for won, _ in self.scores.values()) / trials if trials else 0.0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", mean_of(self.scores))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
@@ -49,7 +49,7 @@ class Candidate:
         """Reads what `to_dict` wrote."""
         return cls(
             **{
-                **data,
+                **{key: value for key, value in data.items() if key != "mean"},
                 "template": Template(**data["template"]),
                 "parents": tuple(data["parents"]),
                 "minibatch": tuple((problem, before, after) for problem, before, after in data["minibatch"]),
@@ -63,8 +63,9 @@ class Evolution:
     """The result of a prompt step.
 
     `chosen` are the training templates in the order of the cover, never the plain one. `refusals` counts
-    the proposals by why they were refused, those without a template included. `merged` leads from the id of
-    a duplicate problem to the one that was kept.
+    the proposals by why they were refused, those without a template included. `solved` counts the dev
+    problems on which an accepted template has a mean reward of at least `cover_threshold`. `merged` leads
+    from the id of a duplicate problem to the one that was kept.
     """
 
     policy_version: str
@@ -75,6 +76,7 @@ class Evolution:
     ledger: Ledger
     stop_reason: str
     rounds: int = 0
+    solved: int = 0
     cover_threshold: float = 0.5
     refusals: dict[str, int] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
@@ -93,13 +95,6 @@ class Evolution:
         accepted = self.accepted()
         proposals = [c for c in self.candidates if c.made_by in ("mutation", "crossover")]
         plain = next((c.mean for c in accepted if c.made_by == "plain"), 0.0)
-        solved = {
-            problem
-            for c in accepted
-            if c.made_by != "plain"
-            for problem, (won, tried) in c.scores.items()
-            if tried and won / tried >= self.cover_threshold
-        }
         return {
             "evolve/rounds": float(self.rounds),
             "evolve/proposals": float(len(proposals)),
@@ -109,7 +104,7 @@ class Evolution:
             "evolve/dev_size": float(len(self.dev_ids)),
             "evolve/dev_plain": plain,
             "evolve/dev_best": max((c.mean for c in accepted), default=0.0),
-            "evolve/dev_solved": len(solved) / len(self.dev_ids) if self.dev_ids else 0.0,
+            "evolve/dev_solved": self.solved / len(self.dev_ids),
             "evolve/rollouts": float(self.ledger.rollouts),
             "evolve/rollout_tokens": float(self.ledger.rollout_tokens),
             "evolve/reflection_calls": float(self.ledger.reflection_calls),
@@ -143,6 +138,12 @@ class Evolution:
                 "ledger": Ledger.from_dict(data["ledger"]),
             }
         )
+
+
+def mean_of(scores: Mapping[str, tuple[float, int]]) -> float:
+    """Mean reward of successes and trials; 0 without any."""
+    trials = sum(tried for _, tried in scores.values())
+    return sum(won for won, _ in scores.values()) / trials if trials else 0.0
 
 
 def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:

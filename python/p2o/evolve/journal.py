@@ -92,7 +92,6 @@ class Journal:
                     "cost": reply.cost,
                 }
             )
-            self.sync()
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Appends what the step derived (a proposal, a decision); on resume it must derive the same again."""

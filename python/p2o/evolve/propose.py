@@ -147,10 +147,22 @@ class Reflector:
             else:
                 requests.append(request)
                 names.append(name)
-        for name, reply in zip(names, self._reflect(requests) if requests else (), strict=True):
-            self._journal.reflection(name, reply)
-            replies.append(reply)
+        if requests:
+            replies += self._dispatch(requests, names)
         for reply in replies:
             self._ledger.reflection_tokens += reply.tokens
             self._ledger.reflection_cost += reply.cost
+        return replies
+
+    def _dispatch(self, requests: list[ReflectionRequest], names: Sequence[str]) -> list[ReflectionReply]:
+        replies: list[ReflectionReply] = []
+        try:
+            for reply in self._reflect(requests):
+                if len(replies) < len(requests):
+                    self._journal.reflection(names[len(replies)], reply)
+                replies.append(reply)
+        finally:
+            self._journal.sync()
+        if len(replies) != len(requests):
+            raise InputError(f"reflect returned {len(replies)} replies to {len(requests)} requests")
         return replies

@@ -79,7 +79,7 @@ def race(
     racing: list[Entrant] = []
 
     def outstanding(entrant: Entrant) -> int:
-        return rollouts.missing(rollouts.requests(entrant.template, dev[entrant.seen :]))
+        return rollouts.missing(entrant.template, dev[entrant.seen :])
 
     while waiting or racing:
         free = ledger.affordable_rollouts(config) - sum(map(outstanding, racing))

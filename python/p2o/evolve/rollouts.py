@@ -39,9 +39,11 @@ class Rollouts:
             return [EvaluationRequest(problem, template, 0) for problem in problems]
         return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
 
-    def missing(self, requests: Sequence[EvaluationRequest]) -> int:
-        """How many of the requests would have to be rolled out."""
-        return len({key for key in map(_key, requests) if key not in self._results})
+    def missing(self, template: Template, problems: Sequence[Problem]) -> int:
+        """How many rollouts of an evaluation are not there yet."""
+        results, template_id = self._results, template.id
+        indices = range(self._config.rollouts_per_evaluation)
+        return sum((template_id, problem.id, i) not in results for problem in problems for i in indices)
 
     def run(self, requests: Sequence[EvaluationRequest], *, keep_text: bool) -> list[EvaluationResult]:
         """The results of the requests, in order; only what is missing is rolled out, as one batch.

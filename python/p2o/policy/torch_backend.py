@@ -20,7 +20,6 @@ from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.rows import ScoredRow, Sequences
 from p2o.policy.streams import GlobalCounts, TokenStreams
 
-
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
     "linear": lambda progress: 1.0 - progress,
@@ -59,13 +58,14 @@ class TorchPolicy:
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
-        return score_sequences(
+        scored: list[NDArray[np.float32]] = score_sequences(
             self.model,
             sequences,
             pad_id=self.pad_id,
             temperature=self.temperature,
             micro_batch_tokens=self.config.micro_batch_tokens,
         )
+        return scored
 
     def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
         """One optimizer step over `rows`; `counts` are those of the whole optimizer batch.
@@ -194,7 +194,7 @@ def padded_logprobs(model: Any, sequences: Sequences, *, pad_id: int, temperatur
     return logp.new_zeros(len(sequences), longest).index_put((rows, columns), logp)
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
 def score_sequences(
     model: Any, sequences: Sequences, *, pad_id: int, temperature: float, micro_batch_tokens: int
 ) -> list[NDArray[np.float32]]:

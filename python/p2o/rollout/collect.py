@@ -64,10 +64,7 @@ class Collector:
         ]
         prompts = [self.prompt_ids(request.problem, request.template) for request in fitted]
         samples = self.sampler.sample(
-            [
-                SampleRequest(prompt, request.seed)
-                for prompt, request in zip(prompts, fitted, strict=True)
-            ],
+            [SampleRequest(prompt, request.seed) for prompt, request in zip(prompts, fitted, strict=True)],
             params,
             progress,
         )

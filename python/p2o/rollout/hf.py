@@ -33,7 +33,7 @@ class HfSampler:
         """Samples from `model` from now on."""
         self.model = model
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
@@ -54,7 +54,9 @@ class HfSampler:
     ) -> list[Sample]:
         device = self.model.device
         uniforms = torch.from_numpy(
-            np.stack([np.random.Generator(np.random.Philox(r.seed)).random(params.max_tokens) for r in requests])
+            np.stack(
+                [np.random.Generator(np.random.Philox(r.seed)).random(params.max_tokens) for r in requests]
+            )
         )
         logits, cache, attention_mask = self._read_prompts(requests)
         tokens: list[list[int]] = [[] for _ in requests]

@@ -93,10 +93,8 @@ def reflection_example(rng: random.Random, prompt: str) -> Example:
     target = rng.choice(failed or seen)
     precise, vague = (0.8, 0.1) if target is tried else (0.5, 0.35)
     draw = rng.random()
-    if draw < precise + vague:
-        proposal = target.instruction(rng, precise=draw < precise)
-    else:
-        proposal = rng.choice(NEUTRAL)
+    names_a_family = draw < precise + vague
+    proposal = target.instruction(rng, precise=draw < precise) if names_a_family else rng.choice(NEUTRAL)
     return list(render_reflection(prompt, current, examples)), f"```\n{proposal}\n```"
 
 
@@ -148,9 +146,7 @@ def build_model(tokenizer: Any) -> Any:
     )
 
 
-def pretrain(
-    folder: Path, *, leak: float, steps: int, seed: int, threads: int, prompt: str = "tiny"
-) -> None:
+def pretrain(folder: Path, *, leak: float, steps: int, seed: int, threads: int, prompt: str = "tiny") -> None:
     """Trains from scratch and writes model and tokenizer into `folder` (float16 safetensors)."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
@@ -195,7 +191,9 @@ def main() -> None:
     """Command line of the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=MODEL_PATH, help="folder to write")
-    parser.add_argument("--leak", type=float, default=0.002, help="how often the plain prompt uses the method")
+    parser.add_argument(
+        "--leak", type=float, default=0.0005, help="how often the plain prompt uses the method"
+    )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -5,6 +5,7 @@ Template and model texts are printed literally: markup in them is escaped and co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from p2o.rollout.sampler import Progress as ProgressCallback
+
+STEP_SECONDS = 20.0
+"""Least time between two lines about training steps."""
 
 
 def printable(text: str) -> str:
@@ -28,6 +32,7 @@ class Console:
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
+        self._last_step = time.monotonic()
         self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
 
     @contextmanager
@@ -47,23 +52,29 @@ class Console:
 
     def note(self, text: str) -> None:
         """One line of our own (no markup)."""
-        self.rich.print(self.label + escape(text), highlight=False)
+        self._line(escape(text))
 
     def stepped(self, record: Mapping[str, Any]) -> None:
-        """A line per training step, on terminals only in the log of the bar: kept short."""
-        self.rich.print(
-            f"{self.label}[dim]step {record['step']:>4}  reward {record['reward']:.3f}  "
-            f"templated {record['templated/frac']:.0%}  tokens {record['num_tokens']:,}[/dim]",
-            highlight=False,
+        """A line for a training step; fast runs show one every `STEP_SECONDS`."""
+        now = time.monotonic()
+        if now - self._last_step < STEP_SECONDS:
+            return
+        self._last_step = now
+        self._line(
+            f"[dim]step {record['step']}  reward {record['reward']:.3f}  "
+            f"templated {record['templated/frac']:.0%}  tokens {record['num_tokens']:,}[/dim]"
         )
+
+    def _line(self, markup: str) -> None:
+        """One line, not wrapped and not coloured by guesswork."""
+        self.rich.print(self.label + markup, highlight=False, soft_wrap=True)
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """A line per evaluation."""
-        families = "  ".join(f"{escape(name)} {value:.2f}" for name, value in record["by_family"].items())
-        self.rich.print(
-            f"{self.label}after step {record['step']}: plain accuracy [bold]{record['accuracy']:.3f}[/bold]"
-            f"  {families}  tokens {record['generated_tokens']:,}",
-            highlight=False,
+        families = "  ".join(f"{printable(name)} {value:.2f}" for name, value in record["by_family"].items())
+        self._line(
+            f"after step {record['step']}: plain accuracy [bold]{record['accuracy']:.3f}[/bold]  {families}  "
+            f"tokens {record['generated_tokens']:,}"
         )
 
     def comparison(self, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

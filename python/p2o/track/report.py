@@ -41,7 +41,9 @@ def render_report(
     """The page as text."""
     evaluations = [record for record in metrics if "evaluation/accuracy" in record]
     steps = [record for record in metrics if "reward" in record]
-    families = sorted({key for record in evaluations for key in record if key.startswith("evaluation/accuracy/")})
+    families = sorted(
+        {key for record in evaluations for key in record if key.startswith("evaluation/accuracy/")}
+    )
     accuracy = {
         key.rsplit("/", 1)[-1] if key in families else "all": [
             (record["num_tokens"], record[key]) for record in evaluations if key in record
@@ -80,7 +82,9 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
         color = COLORS[index % len(COLORS)]
         path = " ".join(f"{_x(x, right):.1f},{_y(y):.1f}" for x, y in points)
         parts.append(f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='2'/>")
-        parts.append(f"<text x='{left}' y='{HEIGHT + 14}' font-size='13' fill='{color}'>{escape(label)}</text>")
+        parts.append(
+            f"<text x='{left}' y='{HEIGHT + 14}' font-size='13' fill='{color}'>{escape(label)}</text>"
+        )
         left += 24 + 8 * len(label)
     return "".join([*parts, "</svg>"])
 

@@ -11,6 +11,7 @@ import tomli_w
 
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
+from p2o.evolve.evolution import Evolution
 from p2o.files import append_jsonl, read_jsonl, write_text
 from p2o.types import Rollout
 
@@ -105,6 +106,21 @@ class RunDirectory:
             for rollout in rollouts
         ]
         write_text(self.rollouts / f"step-{step:06d}.jsonl", "".join(line + "\n" for line in lines))
+
+    def log_templates(self, epoch: int, evolution: Evolution) -> None:
+        """Writes every candidate of the prompt step before `epoch`, in place of what a killed run left of it."""
+        chosen = {template.id for template in evolution.chosen}
+        kept = [record for record in read_jsonl(self.templates) if record["epoch"] < epoch]
+        added = [
+            {
+                "epoch": epoch,
+                "text": candidate.template.text,
+                "chosen": candidate.template.id in chosen,
+                **candidate.to_dict(),
+            }
+            for candidate in evolution.candidates
+        ]
+        write_text(self.templates, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in [*kept, *added]))
 
     def rewind(self, *, logged: int, step: int) -> None:
         """Drops the metrics after the first `logged` lines and the rollouts after `step`: they come again."""

@@ -1,9 +1,11 @@
 """Reflection: what the reflection model is asked, and what becomes of its reply."""
 
 from p2o.evolve.reflect.extract import extract_template
+from p2o.evolve.reflect.openai import OpenAIReflector
 from p2o.evolve.reflect.prompt import ReflectionExample, ReflectionPrompt, load_prompt, render_reflection
 
 __all__ = [
+    "OpenAIReflector",
     "ReflectionExample",
     "ReflectionPrompt",
     "extract_template",

@@ -1,0 +1,104 @@
+"""What noise does to the acceptance rules: simulated policies, the paper's budget, many seeds.
+
+    python benches/bench_evolve_noise.py [--seeds 40] [--output benches/evolve_noise.md]
+
+A policy solves problem i with probability p_i, whatever the template says. In the world "no-op" the p_i are
+those of hard samples: drawn from Beta(0.3, 1.2) and kept if at most one of six rollouts succeeds. In the
+worlds "better" all p_i are 0.05, and the stated share of the proposals raises them to 0.20. Every world has
+600 hard problems, 300 of them dev, and 11,040 rollouts (heavy_4).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from p2o import evolve
+from p2o.evolve import EvaluationRequest, EvaluationResult, EvolveConfig, ReflectionReply, ReflectionRequest
+from p2o.types import Message, Problem
+
+
+@dataclass
+class World:
+    """`better` is the share of proposals that work; without any the rates are those of hard samples."""
+
+    seed: int
+    better: float
+
+    def __post_init__(self) -> None:
+        random = Random(f"world/{self.seed}")
+        self.rates: dict[str, float] = {}
+        while len(self.rates) < 600:
+            rate = random.betavariate(0.3, 1.2) if self.better == 0 else 0.05
+            if self.better or sum(random.random() < rate for _ in range(6)) <= 1:
+                self.rates[f"p{len(self.rates)}"] = rate
+        self.proposed = 0
+
+    def problems(self) -> list[Problem]:
+        return [Problem(id, (Message(role="user", content=f"problem {id}"),), "") for id in self.rates]
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+        results = []
+        for request in requests:
+            works = request.template.text.startswith("works")
+            rate = 0.2 if works else self.rates[request.problem.id]
+            key = (self.seed, request.template.id, request.problem.id, request.rollout_index)
+            results.append(EvaluationResult(float(Random(f"{key}").random() < rate)))
+        return results
+
+    def reflect(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+        replies = []
+        for request in requests:
+            self.proposed += 1
+            works = Random(f"{self.seed}/{request.seed}").random() < self.better
+            replies.append(ReflectionReply(f"```\n{'works' if works else 'idle'} {self.proposed}\n```"))
+        return replies
+
+
+def simulate(acceptance: str, better: float, seeds: int) -> str:
+    proposals = accepted = idle = found = dev_rollouts = rollouts = 0
+    for seed in range(seeds):
+        world = World(seed, better)
+        config = EvolveConfig(acceptance=acceptance)
+        evolution = evolve(world.problems(), world.evaluate, world.reflect, config, seed=seed)
+        tried = evolution.candidates[1:]
+        proposals += len(tried)
+        accepted += sum(candidate.accepted for candidate in tried)
+        idle += sum(template.text.startswith("idle") for template in evolution.chosen)
+        found += any(template.text.startswith("works") for template in evolution.chosen)
+        dev_rollouts += sum(len(candidate.scores) for candidate in tried)
+        rollouts += evolution.ledger.rollouts
+        assert evolution.ledger.rollouts <= 11_040
+    name = "no-op" if better == 0 else f"better, {better:.0%} of proposals"
+    shown = f"{found / seeds:.0%}" if better else ""
+    return (
+        f"| {name} | {acceptance} | {proposals / seeds:.0f} | {accepted / proposals:.2%} "
+        f"| {idle / seeds:.1f} | {idle / proposals:.2%} | {shown} | {dev_rollouts / proposals:.1f} | {rollouts / seeds:,.0f} |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--output", type=Path, help="write the table there too")
+    args = parser.parse_args()
+    lines = [
+        f"{args.seeds} seeds a row.",
+        "",
+        "| world | acceptance | proposals a run | accepted | no-ops in the training set | of proposals "
+        "| runs that find a better one | dev rollouts a proposal | rollouts a run |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    print("\n".join(lines), flush=True)
+    for better in (0.0, 0.01, 0.02, 0.05):
+        for acceptance in ("strict", "posterior"):
+            lines.append(simulate(acceptance, better, args.seeds))
+            print(lines[-1], flush=True)
+    if args.output is not None:
+        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,358 @@
+"""The rounds of the prompt step: draw parents, reflect, try the children out, send the better ones to dev."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from random import Random
+
+from p2o._core import ParetoFront
+from p2o.errors import ReflectionError
+from p2o.evolve.budget import Ledger, rollouts_of
+from p2o.evolve.config import EvolveConfig, ReflectionConfig
+from p2o.evolve.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals, mean_of
+from p2o.evolve.journal import Journal
+from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
+from p2o.evolve.race import LOST_RACE, Entrant, race
+from p2o.evolve.reflect.refuse import DUPLICATE, UNCHANGED, refuse
+from p2o.evolve.rollouts import Rollouts
+from p2o.evolve.types import Evaluate, Reflect
+from p2o.templates import PLAIN, make_template
+from p2o.types import Problem, Template
+
+NOT_BETTER = "not better on the minibatch"
+UNDECIDED = "undecided"
+
+_STALLED_ROUNDS = 5
+"""Rounds in a row that spend no rollout before the step ends: with everything cached it would never end."""
+
+
+class Step:
+    """The state of one prompt step, and its rounds."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        reflect: Reflect,
+        config: EvolveConfig,
+        reflection: ReflectionConfig,
+        seed: int,
+        policy_version: str,
+        evidence: Evidence | None,
+        callbacks: Sequence[Callback],
+        dev: list[Problem],
+        feedback: list[Problem],
+        journal: Journal,
+    ) -> None:
+        self.config = config
+        self.reflection = reflection
+        self.seed = seed
+        self.policy_version = policy_version
+        self.evidence = evidence
+        self.callbacks = callbacks
+        self.dev = dev
+        self.feedback = feedback
+        self.journal = journal
+        self.ledger = Ledger(rollouts_of(config.budget, len(dev)))
+        self.rollouts = Rollouts(evaluate, config, self.ledger, journal, self.on_batch)
+        self.reflector = Reflector(reflect, reflection, self.ledger, journal, seed)
+        self.minibatches = Minibatches(feedback, config.minibatch, seed)
+        objectives = 0 if config.frontier == "instance" else 2
+        self.front = ParetoFront(
+            len(dev), n_objectives=objectives, frontier=config.frontier, prior=config.prior
+        )
+        self.entries: list[int] = []  # candidate id of each front id
+        self.candidates: list[Candidate] = []
+        self.refusals: Counter[str] = Counter()
+        self.decided: set[str] = set()  # template ids that need no second trial
+        self.solved: set[str] = set()  # dev problems solved by a template
+        self.round = 0
+        self.quiet_rounds = 0
+        self.stalled_rounds = 0
+        self.started = time.monotonic()
+
+    def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
+        """Rounds until something stops them."""
+        dev_ids = tuple(problem.id for problem in self.dev)
+        feedback_ids = tuple(problem.id for problem in self.feedback)
+        self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
+        try:
+            reason = self.begin(templates)
+            while reason is None:
+                self.one_round()
+                if self.callbacks:
+                    self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
+                reason = self.stop_reason()
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        except ReflectionError as error:
+            reason = f"reflection: {error}"
+        if self.evidence is not None:
+            self.rollouts.record_into(self.evidence, self.policy_version)
+        self.journal.sync()
+        self.emit(Stopped(reason))
+        return self.result(reason, merged)
+
+    def begin(self, templates: Sequence[Template]) -> str | None:
+        """Evaluates the plain prompt and the templates given."""
+        requests = self.rollouts.requests(PLAIN, self.dev)
+        if len(requests) > self.ledger.affordable_rollouts(self.config):
+            return "budget"
+        self.rollouts.run(requests, keep_text=False)
+        plain = self.add(PLAIN, (), "plain")
+        self.accept(plain.id, None)
+        given = [self.add(t, (), "given") for t in dict.fromkeys(templates) if t.id != PLAIN.id]
+        self.enter([Entrant(candidate.id, candidate.template) for candidate in given])
+        return self.stop_reason()
+
+    def one_round(self) -> None:
+        """One batch of proposals, from the draw of parents to the front."""
+        self.round += 1
+        spent, accepted = self.ledger.rollouts, len(self.entries)
+        tasks = self.draw_tasks()
+        texts = self.reflector.propose(tasks, self.refusals)
+        children: list[tuple[Candidate, Task]] = []
+        for task, text in zip(tasks, texts, strict=True):
+            if text is not None:
+                child = self.consider(text, task)
+                if child is not None:
+                    children.append((child, task))
+        self.try_out(children)
+        self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
+        self.stalled_rounds = 0 if self.ledger.rollouts > spent else self.stalled_rounds + 1
+
+    def draw_tasks(self) -> list[Task]:
+        """Parents on minibatches, rolled out; those with nothing left to learn are left out."""
+        wanted = min(self.config.parents * self.config.proposals, self.affordable_tasks())
+        chosen = self.front.select(self.draw("parents"), self.config.parents)
+        parents = [self.candidates[self.entries[entry]] for entry in chosen]
+        drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
+        requests = [r for parent, batch in drawn for r in self.rollouts.requests(parent.template, batch)]
+        results = iter(self.rollouts.run(requests, keep_text=True))
+        count = self.config.rollouts_per_evaluation
+        tasks: list[Task] = []
+        coin = Random(f"{self.seed}/crossover/{self.round}")
+        for parent, batch in drawn:
+            shown = [[next(results) for _ in range(count)] for _ in batch]
+            crossed = coin.random() < self.config.crossover and parent.made_by != "plain"
+            if all(result.reward >= 1 for group in shown for result in group):
+                self.refusals["nothing to learn"] += 1
+                continue
+            partner = complementary(parent, self.on_front()) if crossed else None
+            examples = [make_example(problem, group) for problem, group in zip(batch, shown, strict=True)]
+            tasks.append(Task(parent, partner, batch, examples))
+        return tasks
+
+    def consider(self, text: str, task: Task) -> Candidate | None:
+        """Enters a proposed text as a candidate; None if it is refused before a rollout."""
+        template = make_template(text)
+        parents = (task.parent.id,) if task.partner is None else (task.parent.id, task.partner.id)
+        made_by: MadeBy = "mutation" if task.partner is None else "crossover"
+        reason = refuse(text, task.examples, self.reflection)
+        if template.id == task.parent.template.id:
+            reason = UNCHANGED
+        elif template.id in self.decided:
+            reason = DUPLICATE
+        candidate = self.add(template, parents, made_by)
+        if reason is not None:
+            self.decide(replace(candidate, reason=reason))
+            return None
+        # Refused again within the round; whoever fails on the minibatch only may be proposed again later.
+        self.decided.add(template.id)
+        return candidate
+
+    def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
+        """Rolls the children out on their minibatches and sends the better ones to the dev set."""
+        requests = [
+            r for child, task in children for r in self.rollouts.requests(child.template, task.minibatch)
+        ]
+        self.rollouts.run(requests, keep_text=True)
+        better: list[tuple[float, Candidate]] = []
+        for child, task in children:
+            scores = tuple(
+                (problem.id, self.mean(task.parent.template, problem), self.mean(child.template, problem))
+                for problem in task.minibatch
+            )
+            self.candidates[child.id] = replace(child, minibatch=scores)
+            gain = sum(after - before for _, before, after in scores)
+            if gain > 0:
+                better.append((gain, child))
+            else:
+                self.decided.discard(child.template.id)
+                self.decide(replace(self.candidates[child.id], reason=NOT_BETTER))
+        better.sort(key=lambda pair: (-pair[0], pair[1].id))
+        self.enter([Entrant(child.id, child.template) for _, child in better])
+
+    def enter(self, entrants: Sequence[Entrant]) -> None:
+        """Sends candidates over the dev set; the accepted ones join the front in the order of their ids."""
+        self.decided.update(entrant.template.id for entrant in entrants)
+        finishes = race(entrants, self.dev, self.rollouts, self.ledger, self.config)
+        for finish in sorted(finishes, key=lambda finish: finish.id):
+            if finish.accepted:
+                self.accept(finish.id, finish.probability_better)
+                continue
+            candidate = self.candidates[finish.id]
+            if finish.reason != LOST_RACE:
+                self.decided.discard(candidate.template.id)
+            scores = self.scores(candidate.template, self.dev[: finish.seen])
+            self.decide(
+                replace(
+                    candidate,
+                    reason=finish.reason,
+                    scores=scores,
+                    probability_better=finish.probability_better,
+                )
+            )
+
+    def accept(self, id: int, probability: float | None) -> None:
+        """Puts a candidate evaluated on the whole dev set on the front."""
+        candidate = self.candidates[id]
+        template = candidate.template
+        self.decided.add(template.id)
+        scores = self.scores(template, self.dev)
+        objectives: list[float] = []
+        if self.config.frontier != "instance":
+            objectives = [mean_of(scores), -self.rollouts.mean_tokens(template, self.dev)]
+        # A parent that lost its race to the budget is not on the front.
+        parents = [self.entries.index(parent) for parent in candidate.parents if parent in self.entries]
+        if self.config.acceptance == "strict":
+            values = [won / tried for won, tried in scores.values()]
+            self.front.insert(values, objectives=objectives, parents=parents)
+        else:
+            counts = [self.with_evidence(template, problem, *scores[problem.id]) for problem in self.dev]
+            successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
+            self.front.insert(successes, trials, objectives=objectives, parents=parents)
+        self.entries.append(id)
+        if candidate.made_by != "plain":
+            threshold = self.config.cover_threshold
+            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
+        self.decide(replace(candidate, accepted=True, scores=scores, probability_better=probability))
+
+    def with_evidence(
+        self, template: Template, problem: Problem, won: float, tried: int
+    ) -> tuple[float, int]:
+        """Counts with the earlier rollouts of the same template by the same policy."""
+        if self.evidence is None or template.id == PLAIN.id:
+            return won, tried
+        more, trials = self.evidence.counts(template.id, problem.id, policy_version=self.policy_version)
+        return won + more, tried + int(trials)
+
+    def affordable_tasks(self) -> int:
+        """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
+        per_evaluation = self.config.rollouts_per_evaluation
+        left = self.ledger.affordable_rollouts(self.config) - len(self.dev) * per_evaluation
+        tasks = max(left, 0) // (2 * self.minibatches.size * per_evaluation)
+        calls = self.ledger.affordable_reflections(self.reflection)
+        return tasks if calls is None else min(tasks, calls)
+
+    def stop_reason(self) -> str | None:
+        """Why no further round may begin, or None."""
+        config, journal = self.config, self.journal
+        best = max((c.mean for c in self.on_front() if c.made_by != "plain"), default=None)
+        if self.ledger.affordable_reflections(self.reflection) == 0:
+            return "reflection limit"
+        if self.affordable_tasks() == 0:
+            return "budget"
+        if config.max_rounds is not None and self.round >= config.max_rounds:
+            return "rounds"
+        if config.patience is not None and self.quiet_rounds >= config.patience:
+            return "patience"
+        if config.target_score is not None and best is not None and best >= config.target_score:
+            return "target"
+        if self.stalled_rounds >= _STALLED_ROUNDS:
+            return "stalled"
+        if config.stop_file is not None and Path(config.stop_file).exists():
+            return "stop file"
+        late = config.time_limit_s is not None and time.monotonic() - self.started >= config.time_limit_s
+        # The clock is no answer that could be replayed: its verdict is journaled.
+        if journal.next_note("time") or (late and not journal.replaying):
+            journal.note({"kind": "time", "round": self.round})
+            return "time"
+        return None
+
+    def on_front(self) -> list[Candidate]:
+        """The accepted candidates."""
+        return [self.candidates[entry] for entry in self.entries]
+
+    def add(self, template: Template, parents: tuple[int, ...], made_by: MadeBy) -> Candidate:
+        """A new candidate, not decided yet."""
+        candidate = Candidate(len(self.candidates), template, parents, made_by, self.round)
+        self.candidates.append(candidate)
+        self.journal.note({"kind": "proposal", **asdict(candidate)})
+        return candidate
+
+    def decide(self, candidate: Candidate) -> None:
+        """Records what became of a candidate."""
+        self.candidates[candidate.id] = candidate
+        self.journal.note(
+            {
+                "kind": "decision",
+                "id": candidate.id,
+                "accepted": candidate.accepted,
+                "reason": candidate.reason,
+                "probability_better": candidate.probability_better,
+            }
+        )
+        self.emit(Decided(candidate))
+
+    def scores(self, template: Template, problems: Sequence[Problem]) -> dict[str, tuple[float, int]]:
+        """Successes and trials of a template per problem."""
+        return {problem.id: self.rollouts.total(template, problem) for problem in problems}
+
+    def mean(self, template: Template, problem: Problem) -> float:
+        """Mean reward of a template on a problem."""
+        won, tried = self.rollouts.total(template, problem)
+        return won / tried
+
+    def draw(self, purpose: str) -> int:
+        """A 64-bit seed for one draw of this round."""
+        digest = hashlib.sha256(f"{self.seed}/{purpose}/{self.round}".encode()).digest()
+        return int.from_bytes(digest[:8])
+
+    def emit(self, event: Event) -> None:
+        """Tells the callbacks."""
+        for callback in self.callbacks:
+            callback(event)
+
+    def on_batch(self, count: int) -> None:
+        """Reports a batch of rollouts."""
+        self.emit(RolloutsDone(count, self.ledger.rollouts))
+
+    def chosen(self) -> Iterator[Template]:
+        """The cover of the dev set by templates other than the plain one."""
+        plain = [i for i, entry in enumerate(self.entries) if self.candidates[entry].made_by == "plain"]
+        config = self.config
+        cover = self.front.cover(
+            config.cover_threshold,
+            min_gain=config.cover_min_gain,
+            max_size=config.cover_max_size,
+            exclude=plain,
+        )
+        return (self.candidates[self.entries[entry]].template for entry in cover)
+
+    def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
+        """The step so far."""
+        # An interrupted round leaves candidates that were never decided; they say nothing.
+        candidates = tuple(
+            replace(c, reason=c.reason or UNDECIDED) if not c.accepted else c for c in self.candidates
+        )
+        return Evolution(
+            policy_version=self.policy_version,
+            candidates=candidates,
+            chosen=tuple(self.chosen()),
+            dev_ids=tuple(problem.id for problem in self.dev),
+            feedback_ids=tuple(problem.id for problem in self.feedback),
+            ledger=replace(self.ledger),
+            stop_reason=reason,
+            rounds=self.round,
+            solved=len(self.solved),
+            cover_threshold=self.config.cover_threshold,
+            refusals=count_refusals(candidates, self.refusals),
+            merged=dict(merged),
+        )

@@ -1,0 +1,34 @@
+"""Metrics for TensorBoard, beside `metrics.jsonl`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from p2o.errors import MissingDependencyError
+
+
+class TensorBoard:
+    """Writes every number of a record at its generated tokens and step."""
+
+    def __init__(self, folder: Path) -> None:
+        """Opens the log.
+
+        Raises:
+            MissingDependencyError: if the package tensorboard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise MissingDependencyError(
+                "track.tensorboard needs tensorboard: pip install tensorboard"
+            ) from None
+        self.writer = SummaryWriter(str(folder))
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Adds one record; `step` is its position."""
+        for name, value in record.items():
+            if name != "step" and isinstance(value, int | float):
+                self.writer.add_scalar(name, value, record["step"])
+        self.writer.flush()

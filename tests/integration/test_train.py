@@ -1,0 +1,259 @@
+"""The whole loop on the shipped tiny model: what is trained on, what is written, and resuming after kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from p2o.checkpoint import latest_checkpoint
+from p2o.config import load_config
+from p2o.errors import RunDirectoryError
+from p2o.files import read_jsonl
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.setup import prepare
+from p2o.templates import PLAIN
+from p2o.track.console import Console
+from p2o.train import Run, train
+
+SMALL = [
+    "data.train_size=48",
+    "data.evaluation_size=18",
+    "run.batch_problems=16",
+    "run.epochs=3",
+    "run.threads=1",
+    "mining.min_count=4",
+    "evolve.budget=150",
+    "evolve.dev_size=10",
+    "evolve.parents=3",
+    "checkpoint.every=2",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    """Sums in another order round differently: these tests compare bit for bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def quiet() -> Console:
+    from io import StringIO
+
+    from rich.console import Console as RichConsole
+
+    return Console(RichConsole(file=StringIO()))
+
+
+def small_run(path: Path, *overrides: str, resume: bool = False) -> Run:
+    return prepare(load_config("quickstart", [*SMALL, *overrides]), path, resume=resume, console=quiet())
+
+
+def what_happened(path: Path) -> dict[str, Any]:
+    """Everything a run wrote, without the clock."""
+    metrics = [
+        {key: value for key, value in record.items() if not key.startswith("time/")}
+        for record in read_jsonl(path / "metrics.jsonl")
+    ]
+    newest = latest_checkpoint(path / "checkpoints")
+    assert newest is not None
+    return {
+        "metrics": metrics,
+        "templates": read_jsonl(path / "templates.jsonl"),
+        "rollouts": {file.name: file.read_text() for file in sorted((path / "rollouts").iterdir())},
+        "weights": {
+            name: tensor.tolist()
+            for name, tensor in load_file(newest / "model" / "model.safetensors").items()
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("runs") / "unbroken"
+    train(small_run(path))
+    torch.set_num_threads(threads)
+    return path
+
+
+def test_a_run_writes_what_the_documentation_says(unbroken: Path) -> None:
+    metrics = read_jsonl(unbroken / "metrics.jsonl")
+    steps = [record for record in metrics if "reward" in record]
+    assert [record["step"] for record in steps] == list(range(1, 10))
+    assert sum("evaluation/accuracy" in record for record in metrics) == 4, "before, and after each epoch"
+    assert any(record["templated/frac"] > 0 for record in steps[3:]), "templates must come into use"
+    assert all(record["templated/frac"] == 0 for record in steps[:3])
+    templates = read_jsonl(unbroken / "templates.jsonl")
+    assert any(record["chosen"] for record in templates)
+    assert all(record["text"] for record in templates if record["chosen"])
+    assert (unbroken / "config.toml").exists()
+    assert len(list((unbroken / "checkpoints").glob("epoch-*"))) == 2, "checkpoint.keep"
+    rollouts = read_jsonl(unbroken / "rollouts" / "step-000009.jsonl")
+    assert len(rollouts) == 8
+    assert any(rollout["template"] != "plain" for rollout in rollouts)
+
+
+def test_sampler_and_trainer_agree_on_what_was_sampled(unbroken: Path) -> None:
+    """Engine ratio 1 on every token, templated ones included: no rollout is scored under another prompt."""
+    for record in read_jsonl(unbroken / "metrics.jsonl"):
+        if "engine_ratio/min" in record:
+            assert record["engine_ratio/min"] == pytest.approx(1, abs=1e-3)
+            assert record["engine_ratio/max"] == pytest.approx(1, abs=1e-3)
+
+
+def test_no_template_reaches_the_update_or_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = small_run(tmp_path / "run", "run.epochs=2")
+    plain = {run.collector.prompt_ids(p, PLAIN) for p in run.problems}
+    seen: list[tuple[int, ...]] = []
+    templated = 0
+    original = TorchPolicy.update
+
+    def spy(policy: TorchPolicy, rows: Any, counts: Any) -> dict[str, float]:
+        nonlocal templated
+        seen.extend(tuple(row.row.prompt_ids) for row in rows)
+        templated += sum(tuple(row.row.rollout.prompt_ids) not in plain for row in rows)
+        return original(policy, rows, counts)
+
+    monkeypatch.setattr(TorchPolicy, "update", spy)
+    held_out = {run.collector.prompt_ids(p, PLAIN) for p in run.evaluation_problems}
+    sampled: list[tuple[int, ...]] = []
+    sample = run.collector.sampler.sample
+
+    def recording(requests: Any, params: Any, progress: Any = None) -> Any:
+        sampled.extend(request.prompt_ids for request in requests if params.temperature == 0)
+        return sample(requests, params, progress)
+
+    monkeypatch.setattr(run.collector.sampler, "sample", recording)
+    train(run)
+    assert templated > 0, "rollouts under templates must be among the rows"
+    assert set(seen) <= plain
+    assert sampled
+    assert set(sampled) == held_out
+
+
+def test_grpo_makes_no_prompt_step(tmp_path: Path) -> None:
+    train(small_run(tmp_path / "run", "run.method=grpo"))
+    metrics = read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert all(record.get("templated/frac", 0) == 0 for record in metrics)
+    assert not (tmp_path / "run" / "templates.jsonl").exists()
+
+
+def test_too_few_hard_samples_skip_the_prompt_step(tmp_path: Path) -> None:
+    state = train(small_run(tmp_path / "run", "mining.min_count=1000"))
+    assert state.prompt_step_tokens == 0
+    assert "skipped" in state.history[1]["prompt_step"]["reason"]
+
+
+def test_the_token_limit_ends_the_run(tmp_path: Path) -> None:
+    state = train(small_run(tmp_path / "run", "run.max_generated_tokens=700"))
+    assert state.finished
+    steps = [r for r in read_jsonl(tmp_path / "run" / "metrics.jsonl") if "reward" in r]
+    assert state.generated_tokens >= 700
+    assert steps[-2]["num_tokens"] < 700 <= steps[-1]["num_tokens"]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
+    original = getattr(owner, name)
+    count = 0
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count > calls:
+            raise Killed
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, wrapper)
+
+
+@pytest.mark.parametrize(
+    ("where", "calls"),
+    [("update", 1), ("update", 4), ("update", 8), ("sample", 6), ("sample", 9), ("checkpoint", 3)],
+)
+def test_a_resumed_run_is_the_unbroken_run(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
+) -> None:
+    path = tmp_path / "run"
+    run = small_run(path)
+    with monkeypatch.context() as patch:
+        match where:
+            case "update":
+                kill_after(patch, TorchPolicy, "update", calls)
+            case "sample":  # the prompt step's rollouts too
+                kill_after(patch, run.collector.sampler, "sample", calls)
+            case "checkpoint":
+                kill_after(patch, run.tokenizer, "save_pretrained", calls)
+        with pytest.raises(Killed):
+            train(run)
+    train(small_run(path, resume=True))
+    assert what_happened(path) == what_happened(unbroken)
+
+
+def test_a_run_killed_by_a_signal_resumes(unbroken: Path, tmp_path: Path) -> None:
+    path = tmp_path / "killed"
+    command = [sys.executable, "-m", "p2o.cli.main", "train", "quickstart", f"--set=run.output={path}"]
+    command += [f"--set={override}" for override in SMALL]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    deadline = time.monotonic() + 120
+    while len(read_jsonl(path / "metrics.jsonl")) < 7 and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)  # polling another process, not waiting for a race
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    train(small_run(path, f"run.output={path}", resume=True))
+    assert what_happened(path) == what_happened(unbroken)
+
+
+def test_an_existing_run_is_not_overwritten(unbroken: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="--resume"):
+        small_run(unbroken)
+
+
+def test_resuming_with_other_settings_is_refused(unbroken: Path) -> None:
+    with pytest.raises(RunDirectoryError, match=r"loss\.clip_high"):
+        small_run(unbroken, "loss.clip_high=0.3", resume=True)
+
+
+def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    lines = [json.dumps({"problem": f"{i}+{i}=?", "answer": 2 * i}) for i in range(20)]
+    data.write_text("\n".join(lines))
+    overrides = [
+        f'data={{kind="jsonl", train="{data}", evaluation_size=4}}',
+        "run.batch_problems=8",
+        "run.epochs=1",
+    ]
+    config = load_config("quickstart", overrides)
+    train(prepare(config, tmp_path / "run", console=quiet()))
+    data.write_text("\n".join([*lines[:-1], json.dumps({"problem": "1+1=?", "answer": 2})]))
+    with pytest.raises(RunDirectoryError, match="data has changed"):
+        prepare(config, tmp_path / "run", resume=True, console=quiet())
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft", "truncated", "none", "no-distill"])
+def test_every_context_mode_trains(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "run"
+    train(small_run(path, f"context.mode={mode}", "run.epochs=2"))
+    templated = [r for r in read_jsonl(path / "metrics.jsonl") if r.get("templated/frac", 0) > 0]
+    assert templated
+    assert any("context_ratio/mean" in record for record in templated) == (mode != "no-distill")

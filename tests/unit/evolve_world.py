@@ -1,0 +1,61 @@
+"""A world for tests of the prompt step: problems of three kinds, each solved by a template that names it.
+
+Policy and reflection model are pure functions of the request: the same seed gives the same answers.
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from p2o.evolve import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.types import Message, Problem
+
+KINDS = ("circles", "primes", "graphs")
+
+
+def make_problems(count: int) -> list[Problem]:
+    return [
+        Problem(
+            f"{KINDS[i % 3]}-{i:03d}",
+            (Message(role="user", content=f"A question about {KINDS[i % 3]} with number {i}"),),
+            gold=f"gold-{i:03d}",
+        )
+        for i in range(count)
+    ]
+
+
+class World:
+    """`plain` and `right` are the success rates without and with the right template; `useful` is the share of
+    replies that name a kind. It records every rollout and refuses to make one twice."""
+
+    def __init__(self, plain: float = 0.05, right: float = 0.9, useful: float = 0.5, seed: int = 0) -> None:
+        self.plain = plain
+        self.right = right
+        self.useful = useful
+        self.seed = seed
+        self.rollouts: dict[tuple[str, str, int], None] = {}
+        self.batches: list[int] = []
+        self.calls: list[ReflectionRequest] = []
+
+    def evaluate(self, requests: list[EvaluationRequest]) -> Iterator[EvaluationResult]:
+        self.batches.append(len(requests))
+        for request in requests:
+            key = (request.template.id, request.problem.id, request.rollout_index)
+            assert key not in self.rollouts, f"rolled out twice: {key}"
+            self.rollouts[key] = None
+            draw = Random(f"{self.seed}/{key}").random()
+            yield EvaluationResult(float(draw < self.rate(request)), f"response to {key}", "stop", 7)
+
+    def rate(self, request: EvaluationRequest) -> float:
+        kind = request.problem.id.split("-")[0]
+        return self.right if kind in request.template.text else self.plain
+
+    def reflect(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+        self.calls.extend(requests)
+        return [self.reply(request) for request in requests]
+
+    def reply(self, request: ReflectionRequest) -> ReflectionReply:
+        random = Random(f"{self.seed}/{request.seed}")
+        word = random.choice(KINDS) if random.random() < self.useful else "nothing"
+        return ReflectionReply(
+            f"```\nThink of {word}, variant {random.randrange(10**6)}.\n```", "stop", 11, 0.5
+        )

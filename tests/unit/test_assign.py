@@ -1,0 +1,131 @@
+from collections import Counter
+
+import pytest
+
+from p2o.errors import ConfigError
+from p2o.evolve import AssignConfig, Candidate, Evidence, Evolution, assign
+from p2o.evolve.budget import Ledger
+from p2o.templates import PLAIN, make_template
+
+A, B, C = (make_template(text) for text in ("template a", "template b", "template c"))
+
+
+def evolution(chosen=(A, B, C)) -> Evolution:
+    """Dev scores: A 0.75, B 0.25, C 0; d1 is solved by A and B, d2 by A only, d3 by nobody, d4 by A only."""
+    scores = {
+        A: {"d1": (1.0, 1), "d2": (1.0, 1), "d3": (0.0, 1), "d4": (1.0, 1)},
+        B: {"d1": (1.0, 1), "d2": (0.0, 1), "d3": (0.0, 1), "d4": (0.0, 1)},
+        C: {"d1": (0.0, 1), "d2": (0.0, 1), "d3": (0.0, 1), "d4": (0.0, 1)},
+    }
+    candidates = [Candidate(0, PLAIN, made_by="plain", accepted=True)]
+    candidates += [
+        Candidate(i, template, (0,), accepted=True, scores=scores[template])
+        for i, template in enumerate((A, B, C), start=1)
+    ]
+    return Evolution(
+        "0",
+        tuple(candidates),
+        chosen,
+        ("d1", "d2", "d3", "d4"),
+        ("f1",),
+        Ledger(100),
+        "budget",
+        merged={"twin": "d2"},
+    )
+
+
+def shares(problem_id: str, config: AssignConfig, evidence=None, n=4000) -> dict[str, float]:
+    drawn = assign(evolution(), [problem_id], n, config, evidence, seed=1)[problem_id]
+    assert len(drawn) == n
+    return {id: count / n for id, count in Counter(template.id for template in drawn).items()}
+
+
+def test_paper_draws_a_dev_problem_from_its_solvers_by_mean_score():
+    found = shares("d1", AssignConfig())
+    assert set(found) == {A.id, B.id}
+    # 0.75 to 0.25; a share of 4,000 draws has a standard deviation below 0.007.
+    assert found[A.id] == pytest.approx(0.75, abs=0.035)
+    assert shares("d2", AssignConfig()) == {A.id: 1.0}
+
+
+@pytest.mark.parametrize("problem_id", ["d3", "f1", "never seen"])
+def test_paper_draws_other_problems_from_all_by_mean_score(problem_id):
+    found = shares(problem_id, AssignConfig())
+    assert found[A.id] == pytest.approx(0.75, abs=0.035)
+    assert found[B.id] == pytest.approx(0.25, abs=0.035)
+    # C never succeeded on dev: its weight is a millionth.
+    assert found.get(C.id, 0) < 0.002
+
+
+def test_a_merged_duplicate_is_treated_as_the_problem_kept():
+    assert shares("twin", AssignConfig()) == {A.id: 1.0}
+
+
+def test_plain_rollouts_come_last_in_their_number():
+    for rule in ("paper", "thompson"):
+        config = AssignConfig(rule=rule, plain_rollouts=2)
+        (drawn,) = assign(evolution(), ["f1"], 6, config, None, seed=0).values()
+        assert [template == PLAIN for template in drawn] == [False] * 4 + [True] * 2
+    assert assign(evolution(), ["f1"], 2, config, None, seed=0) == {"f1": [PLAIN, PLAIN]}
+
+
+def test_more_plain_rollouts_than_rollouts_are_refused():
+    with pytest.raises(ConfigError, match="plain_rollouts = 7"):
+        assign(evolution(), ["f1"], 6, AssignConfig(plain_rollouts=7), None, seed=0)
+
+
+@pytest.mark.parametrize("nothing", [None, evolution(chosen=())])
+def test_without_templates_everything_is_plain(nothing):
+    assert assign(nothing, ["a", "b"], 3, AssignConfig(), None, 0) == {"a": [PLAIN] * 3, "b": [PLAIN] * 3}
+
+
+def test_thompson_follows_the_evidence_on_the_sample():
+    evidence = Evidence()
+    evidence.record("1", B.id, "f1", 9.0, 10)
+    evidence.record("1", A.id, "f1", 0.0, 10)
+    found = shares("f1", AssignConfig(rule="thompson"), evidence)
+    assert found[B.id] > 0.98
+    # Without evidence the dev scores decide, but the others are explored.
+    blind = shares("f1", AssignConfig(rule="thompson"))
+    assert blind[A.id] > blind[B.id] > blind.get(C.id, 0)
+    assert blind[B.id] > 0.05
+
+
+def test_thompson_matches_the_probability_that_a_draw_wins():
+    # With a uniform posterior against Beta(2, 1), P(win) of the latter is 2/3.
+    evidence = Evidence()
+    one, two = evolution((A, B)), AssignConfig(rule="thompson", prior_strength=1e-9)
+    evidence.record("1", A.id, "f1", 2.0, 3)
+    evidence.record("1", B.id, "f1", 1.0, 2)
+    drawn = assign(one, ["f1"], 6000, two, evidence, seed=3)["f1"]
+    share = sum(template == A for template in drawn) / 6000
+    assert share == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_older_versions_weigh_less():
+    evidence = Evidence()
+    evidence.record("old", A.id, "p", 4.0, 8)
+    evidence.record("new", A.id, "p", 1.0, 2)
+    assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
+    assert evidence.counts(A.id, "p", policy_version="old") == (4.0, 8)
+    assert evidence.versions == ["old", "new"]
+    assert Evidence.from_dict(evidence.to_dict()).to_dict() == evidence.to_dict()
+
+
+def test_a_graduated_sample_gets_no_template():
+    evidence = Evidence()
+    evidence.record("0", PLAIN.id, "f1", 5.0, 6)
+    config = AssignConfig(graduate=0.7)
+    # Jeffreys' posterior mean of 5 of 6 is 5.5/7.
+    assert assign(evolution(), ["f1"], 2, config, evidence, 0) == {"f1": [PLAIN, PLAIN]}
+    assert PLAIN not in assign(evolution(), ["f1"], 2, AssignConfig(graduate=0.8), evidence, 0)["f1"]
+
+
+def test_draws_depend_on_seed_and_problem_only():
+    config = AssignConfig(rule="thompson")
+    alone = assign(evolution(), ["d1"], 6, config, None, 5)
+    among = assign(evolution(), ["f1", "d1", "d2"], 6, config, None, 5)
+    assert among["d1"] == alone["d1"]
+    assert assign(evolution(), ["d1"], 60, config, None, 6) != assign(
+        evolution(), ["d1"], 60, config, None, 5
+    )

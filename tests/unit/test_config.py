@@ -1,0 +1,117 @@
+"""Settings: shipped recipes load, and every mistake is one line that names the setting."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from p2o.config import Config, build_config, load_config, recipe_names
+from p2o.errors import ConfigError
+from p2o.track.run_directory import config_values
+
+MINIMAL = {"model": {"source": "p2o-tiny"}, "data": {"kind": "tiny"}}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_load(name: str) -> None:
+    assert isinstance(load_config(name), Config)
+
+
+def test_there_are_recipes() -> None:
+    assert {"quickstart", "smollm2"} <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_resolved_configuration_reads_back_as_itself(name: str) -> None:
+    config = load_config(name)
+    assert build_config(tomllib.loads(tomli_w.dumps(config_values(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "optimizer.lerning_rate=1e-4",
+            "unknown setting optimizer.lerning_rate; did you mean optimizer.learning_rate?",
+        ),
+        ("rollout.learning_rate=1e-4", "did you mean optimizer.learning_rate?"),
+        ("optimiser.learning_rate=1", "unknown setting optimiser; did you mean optimizer?"),
+        ("data.train_sise=3", "did you mean data.train_size?"),
+        ("run.zzz=1", "unknown setting run.zzz; known: "),
+        ("rollout.n=many", "setting rollout.n = 'many':"),
+        ("rollout.n=1", "setting rollout.n = 1:"),
+        ("rollout.n=2.5", "setting rollout.n = 2.5:"),
+        ("loss.name=ppo", "setting loss.name = 'ppo':"),
+        ("context.c_low=2", "setting context.c_low = 2:"),
+        ("assign.plain_rollouts=6", "assign.plain_rollouts is 6, but a group has only rollout.n = 6"),
+        ("run.mini_batch_problems=500", "run.mini_batch_problems is 500, over run.batch_problems"),
+        ("evolve.budget=enormous", "evolve.budget"),
+        ("nonsense", "write section.name=value"),
+        ("=3", "write section.name=value"),
+        ("run.seed.x=3", "seed"),
+    ],
+)
+def test_a_wrong_setting_is_named(override: str, message: str) -> None:
+    overrides = ["run.seed=1", override] if override.startswith("run.seed.") else [override]
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_hardness_needs_plain_rollouts() -> None:
+    with pytest.raises(ConfigError, match=r"assign\.plain_rollouts"):
+        build_config({**MINIMAL, "mining": {"hardness": "plain"}})
+    build_config({**MINIMAL, "mining": {"hardness": "plain"}, "run": {"method": "grpo"}})
+
+
+@pytest.mark.parametrize("missing", ["model", "data"])
+def test_a_missing_section_is_named(missing: str) -> None:
+    with pytest.raises(ConfigError, match=missing):
+        build_config({key: value for key, value in MINIMAL.items() if key != missing})
+
+
+def test_overrides_take_toml_values() -> None:
+    config = load_config(
+        "quickstart",
+        ["optimizer.learning_rate=3e-5", "model.source=some/model", 'run.output="a b"', "loss.name=gspo"],
+    )
+    assert config.optimizer.learning_rate == 3e-5
+    assert config.model.source == "some/model"
+    assert config.run.output == Path("a b")
+    assert config.loss.name == "gspo"
+
+
+def test_unusable_recipes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no recipe 'quickstrat'.*quickstart"):
+        load_config("quickstrat")
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(str(tmp_path / "missing.toml"))
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[run\nseed = 1")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(str(broken))
+    broken.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(str(broken))
+
+
+def test_every_setting_is_described() -> None:
+    def undescribed(model: type, path: str = "") -> list[str]:
+        missing = []
+        for name, field in model.model_fields.items():
+            nested = [
+                a
+                for a in getattr(field.annotation, "__args__", (field.annotation,))
+                if hasattr(a, "model_fields")
+            ]
+            if nested:
+                missing += [m for sub in nested for m in undescribed(sub, f"{path}{name}.")]
+            elif not field.description and name != "kind":
+                missing.append(path + name)
+        return missing
+
+    assert undescribed(Config) == []

@@ -1,0 +1,127 @@
+"""Problems in: good files, and every way in which a file can be bad."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2o.data import JsonlData, TinyData, fingerprint, load_data, read_jsonl
+from p2o.errors import DataError
+
+
+def write(path: Path, *lines: Any) -> Path:
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+def read(path: Path, **settings: Any) -> Any:
+    return read_jsonl(path, JsonlData(train=path, **settings))
+
+
+GOOD = {"id": "a", "problem": "1+1=?", "answer": "2"}
+
+
+def test_problems_are_read_in_order(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.jsonl", GOOD, "", {"problem": [{"role": "user", "content": "2+2?"}], "answer": 4}
+    )
+    first, second = read(path, suffix="\nThink.", system="Be exact.")
+    assert first.id == "a"
+    assert first.gold == "2"
+    assert [m["role"] for m in first.messages] == ["system", "user"]
+    assert first.messages[-1]["content"] == "1+1=?\nThink."
+    assert second.gold == "4"
+    assert len(second.id) == 16
+
+
+def test_other_field_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", {"q": "1+1=?", "a": "2", "kind": "sum"})
+    (problem,) = read(path, problem_key="q", answer_key="a", family_key="kind")
+    assert problem.meta == {"family": "sum"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{broken", "line 2: not valid JSON"),
+        ("[1, 2]", "line 2: a JSON object is expected, got list"),
+        ({"answer": "2"}, "line 2: no field 'problem' (found: answer); set data.problem_key"),
+        ({"problem": "x"}, "line 2: no field 'answer'"),
+        ({"problem": "x", "answer": None}, "line 2: field 'answer' must hold a text or a number"),
+        ({"problem": "x", "answer": True}, "line 2: field 'answer' must hold a text or a number"),
+        ({"problem": "x", "answer": " "}, "line 2: field 'answer' must hold a text or a number"),
+        (
+            {"problem": 3, "answer": "2"},
+            "line 2: field 'problem' must hold a text or a list of chat messages",
+        ),
+        (
+            {"problem": [{"role": "user"}], "answer": "2"},
+            "line 2: field 'problem' must hold a text or a list",
+        ),
+        ({"problem": " ", "answer": "2"}, "line 2: field 'problem' must end with a user message"),
+        ({"problem": [], "answer": "2"}, "line 2: field 'problem' must end with a user message"),
+        ({"id": "a", "problem": "another", "answer": "2"}, "line 2: id 'a' belongs to another problem"),
+        ({"problem": "x", "answer": "\\frac{1}{"}, "line 2: the gold answer '\\\\frac{1}{' cannot be parsed"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read(write(tmp_path / "d.jsonl", GOOD, line))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_gold_that_cannot_be_parsed_can_be_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", GOOD, {"problem": "x", "answer": "\\frac{1}{"})
+    assert [problem.id for problem in read(path, on_bad_gold="skip")] == ["a"]
+
+
+def test_unusable_files(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read(tmp_path / "missing.jsonl")
+    with pytest.raises(DataError, match="holds no problems"):
+        read(write(tmp_path / "empty.jsonl", "", " "))
+    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="cannot be read as UTF-8"):
+        read(tmp_path / "binary.jsonl")
+    with pytest.raises(DataError, match="cannot be read"):
+        read(tmp_path)
+
+
+def test_duplicates_are_merged(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.jsonl", GOOD, GOOD, {"problem": "x", "answer": "1"}, {"problem": "x", "answer": "1"}
+    )
+    assert len(read(path)) == 2
+
+
+def test_no_training_problem_is_evaluated(tmp_path: Path) -> None:
+    lines = [{"problem": f"{i}?", "answer": i} for i in range(50)]
+    path = write(tmp_path / "d.jsonl", *lines)
+    train, evaluation = load_data(JsonlData(train=path, evaluation_size=10))
+    assert (len(train), len(evaluation)) == (40, 10)
+    assert not {p.id for p in train} & {p.id for p in evaluation}
+    assert load_data(JsonlData(train=path, evaluation_size=10)) == (train, evaluation)
+    assert load_data(JsonlData(train=path, evaluation_size=10, seed=1))[1] != evaluation
+    overlapping = write(tmp_path / "e.jsonl", *lines[:20])
+    train, evaluation = load_data(JsonlData(train=path, evaluation=overlapping))
+    assert (len(train), len(evaluation)) == (30, 20)
+
+
+def test_evaluation_problems_must_come_from_somewhere(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", GOOD)
+    with pytest.raises(DataError, match=r"data\.evaluation"):
+        load_data(JsonlData(train=path))
+    with pytest.raises(DataError, match="no training problem is left"):
+        load_data(JsonlData(train=path, evaluation_size=5))
+
+
+def test_the_tiny_world_is_the_same_everywhere() -> None:
+    train, evaluation = load_data(TinyData(train_size=30, evaluation_size=12))
+    assert not {p.id for p in train} & {p.id for p in evaluation}
+    assert fingerprint(train) == fingerprint(load_data(TinyData(train_size=30, evaluation_size=12))[0])
+    assert fingerprint(train) != fingerprint(evaluation)
+    assert [p.meta["family"] for p in train[:3]] == ["addition", "subtraction", "multiplication"]

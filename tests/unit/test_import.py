@@ -1,0 +1,17 @@
+"""`import p2o` is light."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["torch", "transformers", "vllm", "deepspeed", "openai", "datasets"]
+
+
+@pytest.mark.parametrize(
+    "module", ["p2o", "p2o.config", "p2o.data", "p2o.evolve", "p2o.cli.main", "p2o.cli.train"]
+)
+def test_importing_does_not_pull_in_the_training_stack(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[]"

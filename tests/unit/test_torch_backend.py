@@ -1,0 +1,213 @@
+"""The policy backend `torch`: padding, micro-batches and skipped rows must not change the update."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2o.config import build_config
+from p2o.errors import TrainingError
+from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import make_rows, needs_forward, score_rows
+from p2o.policy.torch_backend import TorchPolicy, micro_batches, padded_logprobs, score_sequences
+from p2o.train import count
+from p2o.types import Group, Problem, Rollout
+
+SEQUENCES = [([2, 10, 3], [20, 21, 4]), ([2, 11, 12, 13, 14, 3], [4]), ([2, 3], list(range(30, 41)))]
+
+
+def naive_logprobs(model: Any, prompt: list[int], response: list[int]) -> torch.Tensor:
+    """One sequence, no padding, from the model's own logits."""
+    logits = model(input_ids=torch.tensor([prompt + response])).logits[0].log_softmax(-1)
+    return torch.stack([logits[len(prompt) + t - 1, token] for t, token in enumerate(response)])
+
+
+def test_padding_does_not_change_a_log_prob(random_model: Any) -> None:
+    with torch.no_grad():
+        padded = padded_logprobs(random_model, SEQUENCES, pad_id=0, temperature=1.0)
+        for row, (prompt, response) in zip(padded, SEQUENCES, strict=True):
+            expected = naive_logprobs(random_model, prompt, response)
+            torch.testing.assert_close(row[: len(response)], expected, atol=1e-4, rtol=0)
+            assert (row[len(response) :] == 0).all()
+
+
+def test_padding_does_not_change_the_gradient(random_model: Any) -> None:
+    def gradients(total: torch.Tensor) -> list[torch.Tensor]:
+        random_model.zero_grad()
+        total.backward()
+        return [p.grad.clone() for p in random_model.parameters()]
+
+    padded = gradients(padded_logprobs(random_model, SEQUENCES, pad_id=0, temperature=1.0).sum())
+    alone = gradients(sum(naive_logprobs(random_model, p, r).sum() for p, r in SEQUENCES))
+    for one, other in zip(padded, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_scores_come_back_in_the_order_given(random_model: Any) -> None:
+    scored = score_sequences(random_model, SEQUENCES, pad_id=0, temperature=1.0, micro_batch_tokens=1)
+    for logp, (prompt, response) in zip(scored, SEQUENCES, strict=True):
+        with torch.no_grad():
+            np.testing.assert_allclose(logp, naive_logprobs(random_model, prompt, response), atol=1e-4)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), max_size=40), st.integers(1, 120))
+def test_micro_batches_hold_every_row_once_within_the_budget(
+    shapes: list[tuple[int, int]], budget: int
+) -> None:
+    sequences = [([0] * prompt, [0] * response) for prompt, response in shapes]
+    batches = list(micro_batches(sequences, budget))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(shapes)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(sum(shapes[i]) for i in batch) <= budget
+
+
+def make_group(name: str, rewards: list[float], first_token: int) -> Group:
+    rollouts = [
+        Rollout(
+            problem_id=name,
+            template_id="z" if index % 2 else "plain",
+            index=index,
+            prompt_ids=[2, 50, 51, first_token, 3] if index % 2 else [2, first_token, 3],
+            response_ids=[first_token + index, 30, *range(40, 40 + 2 * index), 4],
+            sampler_logprobs=[-2.0] * (3 + 2 * index),
+            finish_reason="stop",
+            text="",
+            reward=reward,
+        )
+        for index, reward in enumerate(rewards)
+    ]
+    return Group(Problem(name, ({"role": "user", "content": name},), "1"), rollouts)
+
+
+GROUPS = [
+    make_group("a", [1, 0, 0, 1], 10),
+    make_group("b", [0, 0, 0, 0], 15),
+    make_group("c", [0, 1, 1, 1], 20),
+]
+
+
+def updated(
+    model: Any, loss: LossConfig, *, budget: int, skip: bool, steps: int = 2
+) -> dict[str, torch.Tensor]:
+    """Parameters after `steps` updates on GROUPS, with or without skipping rows that have no gradient."""
+    model = copy.deepcopy(model)
+    context = ContextConfig(mode="truncated")
+    policy = TorchPolicy(
+        model,
+        OptimizerConfig(learning_rate=1e-2, micro_batch_tokens=budget),
+        loss,
+        pad_id=0,
+        temperature=1.0,
+        planned_steps=10,
+    )
+    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
+    for _ in range(steps):
+        rows = make_rows(GROUPS, lambda group: group.rollouts[0].prompt_ids, loss, context, max_tokens=16)
+        chosen = [row for row in rows if not skip or needs_forward(row, loss, context)]
+        scored, _ = score_rows(chosen, policy.score, None, context, CorrectionConfig())
+        policy.update(scored, count(rows, scored, config))
+    return {name: p.detach() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+def test_the_split_into_micro_batches_does_not_change_the_update(random_model: Any, name: Any) -> None:
+    loss = LossConfig(name=name)
+    together = updated(random_model, loss, budget=100_000, skip=False)
+    split = updated(random_model, loss, budget=1, skip=False)
+    for key, value in together.items():
+        torch.testing.assert_close(split[key], value, atol=2e-5, rtol=1e-4)
+    moved = max((together[key] - value).abs().max() for key, value in random_model.named_parameters())
+    assert moved > 1e-3
+
+
+@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+def test_skipping_rows_without_a_gradient_does_not_change_the_update(random_model: Any, name: Any) -> None:
+    loss = LossConfig(name=name)
+    everything = updated(random_model, loss, budget=100_000, skip=False)
+    skipped = updated(random_model, loss, budget=100_000, skip=True)
+    for key, value in everything.items():
+        torch.testing.assert_close(skipped[key], value, atol=2e-5, rtol=1e-4)
+
+
+def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_model: Any) -> None:
+    group = make_group("a", [0, 1], 10)  # the rewarded rollout is the templated one
+    policy = TorchPolicy(
+        random_model,
+        OptimizerConfig(learning_rate=1e-3),
+        LossConfig(),
+        pad_id=0,
+        temperature=1.0,
+        planned_steps=1,
+    )
+    context = ContextConfig(mode="none")
+    plain = list(group.rollouts[0].prompt_ids)
+    rows = make_rows([group], lambda _: plain, LossConfig(), context, max_tokens=16)
+    before = [logp.sum() for logp in policy.score([(plain, r.response_ids) for r in group.rollouts])]
+    scored, _ = score_rows(rows, policy.score, None, context, CorrectionConfig())
+    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
+    policy.update(scored, count(rows, scored, config))
+    after = [logp.sum() for logp in policy.score([(plain, r.response_ids) for r in group.rollouts])]
+    assert after[1] > before[1]
+    assert after[0] < before[0]
+
+
+def test_the_learning_rate_warms_up_and_decays(random_model: Any) -> None:
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=3, schedule="linear")
+    policy = TorchPolicy(random_model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=7)
+    factors = []
+    for policy.steps in range(8):
+        factors.append(policy._schedule())
+    assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0])
+
+
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: Any) -> None:
+    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
+    policy = TorchPolicy(
+        random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+    rows = make_rows(GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16)
+    scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
+    scored[0].context_weight_T[:] = np.inf
+    before = {name: p.detach().clone() for name, p in random_model.named_parameters()}
+    with pytest.raises(TrainingError, match=r"not finite.*learning_rate"):
+        policy.update(scored, count(rows, scored, config))
+    for name, parameter in random_model.named_parameters():
+        torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
+
+
+def test_the_optimizer_state_survives_saving(random_model: Any, tmp_path: Any) -> None:
+    def step(policy: TorchPolicy) -> None:
+        config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
+        rows = make_rows(
+            GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16
+        )
+        scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
+        policy.update(scored, count(rows, scored, config))
+
+    def make(model: Any) -> TorchPolicy:
+        return TorchPolicy(
+            model,
+            OptimizerConfig(learning_rate=1e-2),
+            LossConfig(),
+            pad_id=0,
+            temperature=1.0,
+            planned_steps=9,
+        )
+
+    unbroken = make(random_model)
+    step(unbroken)
+    unbroken.save(tmp_path)
+    resumed = make(copy.deepcopy(random_model))
+    resumed.load(tmp_path)
+    step(unbroken)
+    step(resumed)
+    assert resumed.steps == unbroken.steps == 2
+    pairs = zip(unbroken.model.parameters(), resumed.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
