@@ -129,7 +129,7 @@ def bench_binning(peers: Path) -> Timings:
             of_partition,
         )
         timings.measure(
-            "TRL `_pack_bfd` (1-byte tokens)",
+            "TRL `_pack_bfd`, gathering 1-byte tokens",
             lambda t=table: trl._pack_bfd(t, BUDGET),
             lambda packed: bins(
                 [end - start for start, end in pairwise(packed["tokens"].chunks[0].offsets.to_pylist())]
