@@ -3,8 +3,8 @@
 //! [`pack`] decides which rows share a micro-batch (a *bin*), [`fill`] writes the token arrays in that order. Every
 //! rank gets the same number of bins, so that collective operations line up, and about the same cost.
 //!
-//! All results are functions of the arguments alone: ties go to the lower index, and no floating-point sum depends
-//! on the order of anything but the rows.
+//! All results are functions of the arguments alone: ties between rows and between ranks go to the lower index, and no
+//! floating-point sum depends on the order of anything but the rows.
 //!
 //! ```
 //! use p2o_core::pack::pack;
@@ -20,6 +20,7 @@ mod balance;
 mod error;
 mod fill;
 mod fit;
+mod rooms;
 
 pub use balance::balance;
 pub use error::PackError;
