@@ -9,10 +9,10 @@
 //! ```
 //! use p2o_core::pack::pack;
 //!
-//! let packing = pack(&[6, 3, 3, 2], 8, 1, 0.0)?;
+//! let packing = pack(&[6, 4, 3, 2], 8, 1, 0.0)?;
 //! let bins: Vec<&[u32]> = packing.bins().collect();
-//! assert_eq!(bins, [&[0, 3][..], &[1, 2]]); // 6 + 2 and 3 + 3 of 8
-//! assert_eq!(packing.fill, 14.0 / 16.0);
+//! assert_eq!(bins, [&[0, 3][..], &[1, 2]]); // 6 + 2 and 4 + 3 of 8
+//! assert_eq!(packing.fill, 15.0 / 16.0);
 //! # Ok::<(), p2o_core::pack::PackError>(())
 //! ```
 
