@@ -12,14 +12,20 @@ from importlib.metadata import version as _version
 from p2o._core import ParetoFront
 from p2o.evolve import evolve
 from p2o.pack import Packing, balance, pack
+from p2o.verify import Verdict, equivalent, gold_parses, verify, verify_batch
 
 __version__ = _version("p2o-rl")
 
 __all__ = [
     "Packing",
     "ParetoFront",
+    "Verdict",
     "__version__",
     "balance",
+    "equivalent",
     "evolve",
+    "gold_parses",
     "pack",
+    "verify",
+    "verify_batch",
 ]

@@ -192,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--to", type=Path, default=MODEL_PATH, help="folder to write")
     parser.add_argument(
-        "--leak", type=float, default=0.002, help="how often the plain prompt uses the method"
+        "--leak", type=float, default=0.0005, help="how often the plain prompt uses the method"
     )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)

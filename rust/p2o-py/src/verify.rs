@@ -1,8 +1,218 @@
 //! Bindings of `p2o_core::verify`.
 
+use std::sync::Mutex;
+use std::time::Duration;
+
+use numpy::{IntoPyArray, PyArray1};
+use p2o_core::verify::{self as core, Gold, Options, Profile, Sources, Verdict};
 use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use crate::errors::InputError;
+use crate::runtime::pool;
+
+/// Verifications between two looks for a pending Ctrl-C.
+const CHUNK: usize = 4096;
+
+/// The options of a verification, checked once and used for many calls.
+#[pyclass(frozen, module = "p2o._core")]
+struct VerifyOptions {
+    options: Options,
+    /// The gold of the last single call: reward functions come with one gold for a group of completions.
+    last_gold: Mutex<Option<(String, std::sync::Arc<Gold>)>>,
+}
+
+#[pymethods]
+impl VerifyOptions {
+    #[new]
+    #[pyo3(signature = (profile, float_rounding, allow_set_relation_comp, compare_names, sources, require_boxed, deadline_ms))]
+    fn new(
+        profile: &str,
+        float_rounding: u32,
+        allow_set_relation_comp: bool,
+        compare_names: bool,
+        sources: Vec<String>,
+        require_boxed: bool,
+        deadline_ms: Option<f64>,
+    ) -> PyResult<Self> {
+        let profile = match profile {
+            "default" => Profile::Default,
+            "math-verify" => Profile::MathVerify,
+            "strict" => Profile::Strict,
+            other => {
+                return Err(InputError::new_err(format!(
+                    "unknown profile '{other}': use 'default', 'math-verify' or 'strict'"
+                )));
+            }
+        };
+        let sources = sources_from(&sources)?;
+        let deadline = match deadline_ms {
+            None => None,
+            Some(limit) => Some(Duration::try_from_secs_f64(limit / 1000.0).map_err(|_| {
+                InputError::new_err(format!(
+                    "deadline_ms is {limit}: it must be a number of milliseconds, or None"
+                ))
+            })?),
+        };
+        let options = Options {
+            profile,
+            float_rounding,
+            allow_set_relation_comp,
+            compare_names,
+            sources,
+            require_boxed,
+            deadline,
+        };
+        Ok(Self { options, last_gold: Mutex::new(None) })
+    }
+}
+
+impl VerifyOptions {
+    fn gold(&self, gold: &str) -> std::sync::Arc<Gold> {
+        let mut slot = self.last_gold.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((text, parsed)) = slot.as_ref()
+            && text == gold
+        {
+            return std::sync::Arc::clone(parsed);
+        }
+        let parsed = std::sync::Arc::new(Gold::read(gold, &self.options));
+        *slot = Some((gold.to_string(), std::sync::Arc::clone(&parsed)));
+        parsed
+    }
+}
+
+fn sources_from(names: &[String]) -> PyResult<Sources> {
+    let mut sources = Sources { latex: false, expressions: false, letters: false };
+    for name in names {
+        match name.as_str() {
+            "latex" => sources.latex = true,
+            "expr" => sources.expressions = true,
+            "string" => sources.letters = true,
+            other => {
+                return Err(InputError::new_err(format!(
+                    "unknown extraction '{other}': use 'latex', 'expr' or 'string'"
+                )));
+            }
+        }
+    }
+    Ok(sources)
+}
+
+/// Status, extracted answer, tier.
+type Details = (&'static str, Option<String>, Option<&'static str>);
+
+fn details(verdict: Verdict) -> Details {
+    (verdict.status.name(), verdict.extracted, verdict.tier.map(core::Tier::name))
+}
+
+/// Text as UTF-8; lone surrogates, which Python allows, become replacement characters.
+fn text(value: &Bound<'_, PyString>) -> String {
+    value.to_string_lossy().into_owned()
+}
+
+fn texts(values: &Bound<'_, PyList>, name: &str) -> PyResult<Vec<String>> {
+    values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| match value.cast::<PyString>() {
+            Ok(value) => Ok(text(value)),
+            Err(_) => {
+                let kind = value.get_type().name()?.to_string();
+                Err(InputError::new_err(format!("{name}[{index}] is of type {kind}: it must be a string")))
+            }
+        })
+        .collect()
+}
+
+#[pyfunction]
+fn verify(
+    py: Python<'_>,
+    completion: &Bound<'_, PyString>,
+    gold: &Bound<'_, PyString>,
+    options: &VerifyOptions,
+) -> Details {
+    let (completion, gold) = (text(completion), text(gold));
+    details(py.detach(|| options.gold(&gold).verify(&completion, &options.options)))
+}
+
+#[pyfunction]
+fn equivalent(
+    py: Python<'_>,
+    gold: &Bound<'_, PyString>,
+    answer: &Bound<'_, PyString>,
+    options: &VerifyOptions,
+) -> bool {
+    let (gold, answer) = (text(gold), text(answer));
+    py.detach(|| core::equivalent(&gold, &answer, &options.options))
+}
+
+#[pyfunction]
+fn gold_parses(py: Python<'_>, gold: &Bound<'_, PyString>, options: &VerifyOptions) -> bool {
+    let gold = text(gold);
+    py.detach(|| Gold::parse(&gold, &options.options).is_ok())
+}
+
+fn batch(
+    py: Python<'_>,
+    completions: &Bound<'_, PyList>,
+    golds: &Bound<'_, PyList>,
+    options: &VerifyOptions,
+    threads: Option<usize>,
+) -> PyResult<Vec<Verdict>> {
+    let (completions, golds) = (texts(completions, "completions")?, texts(golds, "golds")?);
+    if completions.len() != golds.len() {
+        return Err(InputError::new_err(format!(
+            "{} completions but {} golds: give one gold per completion",
+            completions.len(),
+            golds.len()
+        )));
+    }
+    // A handful of verifications takes less time than waking a pool.
+    let pool = if threads == Some(1) || completions.len() < 8 { None } else { Some(pool(threads)?) };
+    let mut verdicts = Vec::with_capacity(completions.len());
+    for (completions, golds) in completions.chunks(CHUNK).zip(golds.chunks(CHUNK)) {
+        let chunk = py.detach(|| match &pool {
+            Some(pool) => pool.install(|| core::verify_batch(completions, golds, &options.options)),
+            None => core::verify_each(completions, golds, &options.options),
+        });
+        verdicts.extend(chunk);
+        py.check_signals()?;
+    }
+    Ok(verdicts)
+}
+
+#[pyfunction]
+fn verify_batch<'py>(
+    py: Python<'py>,
+    completions: &Bound<'py, PyList>,
+    golds: &Bound<'py, PyList>,
+    options: &VerifyOptions,
+    threads: Option<usize>,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let verdicts = batch(py, completions, golds, options, threads)?;
+    let rewards: Vec<f32> =
+        verdicts.iter().map(|verdict| f32::from(u8::from(verdict.is_correct()))).collect();
+    Ok(rewards.into_pyarray(py))
+}
+
+#[pyfunction]
+fn verify_batch_details(
+    py: Python<'_>,
+    completions: &Bound<'_, PyList>,
+    golds: &Bound<'_, PyList>,
+    options: &VerifyOptions,
+    threads: Option<usize>,
+) -> PyResult<Vec<Details>> {
+    Ok(batch(py, completions, golds, options, threads)?.into_iter().map(details).collect())
+}
 
 /// Adds this room's functions and classes to the module.
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<VerifyOptions>()?;
+    module.add_function(wrap_pyfunction!(verify, module)?)?;
+    module.add_function(wrap_pyfunction!(equivalent, module)?)?;
+    module.add_function(wrap_pyfunction!(gold_parses, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_batch, module)?)?;
+    module.add_function(wrap_pyfunction!(verify_batch_details, module)?)?;
     Ok(())
 }

@@ -1,1 +1,110 @@
 //! Answer verification: extraction of the final answer and equivalence with the gold.
+//!
+//! ```
+//! use p2o_core::verify::{Options, Status, verify};
+//!
+//! let verdict = verify("Hence the total is \\boxed{\\frac{2}{4}}.", "0.5", &Options::default());
+//! assert_eq!(verdict.status, Status::Correct);
+//! assert_eq!(verdict.extracted.as_deref(), Some("\\frac{2}{4}"));
+//! ```
+
+mod answer;
+mod compare;
+mod exact;
+mod expr;
+mod extract;
+mod fuel;
+mod lex;
+mod modular;
+mod number;
+mod numeric;
+mod options;
+mod parse;
+mod scalar;
+mod separation;
+mod text;
+mod words;
+
+pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_each};
+pub use options::{Options, Profile, Sources};
+
+/// What a verification found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Status {
+    /// The answer equals the gold.
+    Correct,
+    /// The answer does not equal the gold.
+    Wrong,
+    /// The completion holds no answer.
+    NoAnswer,
+    /// The gold cannot be parsed: the data is at fault, not the completion.
+    GoldUnparsable,
+    /// The work limit or the deadline was reached, or no method could decide.
+    Timeout,
+}
+
+impl Status {
+    /// The name used in reports: `correct`, `wrong`, `no_answer`, `gold_unparsable`, `timeout`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::Wrong => "wrong",
+            Self::NoAnswer => "no_answer",
+            Self::GoldUnparsable => "gold_unparsable",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// The method that decided, from the surest to the one that rests on a convention. A comparison of structures reports
+/// the last tier that one of its parts needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Tier {
+    /// Exact arithmetic, or a difference of kind.
+    Exact,
+    /// The same tree after parsing.
+    Canonical,
+    /// Evaluation at random points modulo two 61-bit primes.
+    Random,
+    /// Ball arithmetic with a proof: the values are apart, or closer than their separation bound.
+    Ball,
+    /// Agreement to 200 bits without a proof, or within the rounding of a decimal.
+    Numeric,
+    /// Words.
+    Text,
+}
+
+impl Tier {
+    /// The name used in reports: `exact`, `canonical`, `random`, `ball`, `numeric`, `text`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Canonical => "canonical",
+            Self::Random => "random",
+            Self::Ball => "ball",
+            Self::Numeric => "numeric",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// The result of one verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Verdict {
+    /// What was found.
+    pub status: Status,
+    /// The answer as it stands in the completion.
+    pub extracted: Option<String>,
+    /// The method that decided between correct and wrong; none for the other statuses.
+    pub tier: Option<Tier>,
+}
+
+impl Verdict {
+    /// Whether the status is [`Status::Correct`].
+    pub fn is_correct(&self) -> bool {
+        self.status == Status::Correct
+    }
+}

@@ -1,0 +1,173 @@
+"""Answer verification: is the final answer of a completion equal to the gold?
+
+The work is done in Rust without the interpreter lock; results do not depend on the number of threads. Which answers
+count as equal is described in docs/verifier.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypedDict, Unpack, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from p2o import _core
+from p2o.errors import InputError
+
+Status = Literal["correct", "wrong", "no_answer", "gold_unparsable", "timeout"]
+Tier = Literal["exact", "canonical", "random", "ball", "numeric", "text"]
+
+
+class VerifyOptions(TypedDict, total=False):
+    """The keyword options of every function here."""
+
+    compat: Literal["math-verify"] | None
+    """Follow the rules of Math-Verify 0.9.0 instead of our own."""
+    strict: bool
+    """Only exact values as written count. With `compat`: Math-Verify's flag of that name (default there: true)."""
+    float_rounding: int
+    """Decimal places to which values are rounded where a decimal is written (6)."""
+    allow_set_relation_comp: bool
+    """With `compat`: accept an inequality for a gold interval (false)."""
+    extraction: tuple[Literal["latex", "expr", "string"], ...]
+    """With `compat`: what may hold an answer, as in Math-Verify's extraction configs (`("latex", "expr")`)."""
+    require_boxed: bool
+    """Only a `\\boxed{}` holds an answer (false)."""
+    deadline_ms: float | None
+    """Limit of one verification in milliseconds (50), a backstop behind the deterministic step limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of one verification. It is true in a boolean context if the answer is correct."""
+
+    status: Status
+    """`correct`, `wrong`, `no_answer`, `gold_unparsable` (the data is at fault) or `timeout` (not decided)."""
+    extracted: str | None
+    """The answer as it stands in the completion."""
+    tier: Tier | None
+    """The method that decided between correct and wrong."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer equals the gold."""
+        return self.status == "correct"
+
+    def __bool__(self) -> bool:
+        return self.correct
+
+
+@lru_cache(maxsize=64)
+def _options(
+    compat: str | None = None,
+    strict: bool | None = None,
+    float_rounding: int = 6,
+    allow_set_relation_comp: bool = False,
+    extraction: tuple[str, ...] = ("latex", "expr"),
+    require_boxed: bool = False,
+    deadline_ms: float | None = 50,
+) -> _core.VerifyOptions:
+    if compat not in (None, "math-verify"):
+        raise InputError(f"unknown compat {compat!r}: the only one is 'math-verify'")
+    profile = compat or ("strict" if strict else "default")
+    names = strict is not False
+    if not isinstance(float_rounding, int) or not 0 <= float_rounding <= 60:
+        raise InputError(f"float_rounding is {float_rounding!r}: it must be an integer from 0 to 60")
+    if deadline_ms is not None:
+        deadline_ms = float(deadline_ms)
+    return _core.VerifyOptions(
+        profile, float_rounding, allow_set_relation_comp, names, list(extraction), require_boxed, deadline_ms
+    )
+
+
+def _checked(options: VerifyOptions) -> _core.VerifyOptions:
+    unknown = options.keys() - VerifyOptions.__annotations__.keys()
+    if unknown:
+        known = ", ".join(VerifyOptions.__annotations__)
+        raise InputError(f"unknown option {sorted(unknown)[0]!r}: the options are {known}")
+    if "extraction" in options:
+        options["extraction"] = tuple(options["extraction"])
+    return _options(**options)
+
+
+def verify(completion: str, gold: str, **options: Unpack[VerifyOptions]) -> Verdict:
+    """Finds the final answer in a completion and compares it with the gold.
+
+    The gold is a bare answer (`\\frac{1}{2}`), or one between dollar signs or in a box.
+
+    Raises:
+        InputError: if an option is unknown or has a value that cannot be used.
+    """
+    status, extracted, tier = _core.verify(completion, gold, _checked(options))
+    return Verdict(status, extracted, tier)  # type: ignore[arg-type]
+
+
+@overload
+def verify_batch(
+    completions: Sequence[str],
+    golds: Sequence[str],
+    *,
+    threads: int | None = None,
+    return_verdicts: Literal[False] = False,
+    **options: Unpack[VerifyOptions],
+) -> npt.NDArray[np.float32]: ...
+
+
+@overload
+def verify_batch(
+    completions: Sequence[str],
+    golds: Sequence[str],
+    *,
+    threads: int | None = None,
+    return_verdicts: Literal[True],
+    **options: Unpack[VerifyOptions],
+) -> list[Verdict]: ...
+
+
+def verify_batch(
+    completions: Sequence[str],
+    golds: Sequence[str],
+    *,
+    threads: int | None = None,
+    return_verdicts: bool = False,
+    **options: Unpack[VerifyOptions],
+) -> npt.NDArray[np.float32] | list[Verdict]:
+    """Verifies many completions, each against the gold at the same place. Equal golds are parsed once.
+
+    Returns rewards of shape (n,), dtype float32, each 0. or 1., in the order of the completions; or the `Verdict`s if
+    `return_verdicts` is set. `threads` defaults to `P2O_NUM_THREADS`, else to the number of cores. Safe in threads and
+    in forked processes.
+
+    Raises:
+        InputError: if the lengths differ, an item is not a string, or an option cannot be used.
+    """
+    checked = _checked(options)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads is {threads}: it must be at least 1, or None for the default")
+    if isinstance(completions, str) or isinstance(golds, str):
+        raise InputError("completions and golds are lists of strings, not one string")
+    if not return_verdicts:
+        return _core.verify_batch(list(completions), list(golds), checked, threads)
+    details = _core.verify_batch_details(list(completions), list(golds), checked, threads)
+    return [Verdict(*parts) for parts in details]  # type: ignore[arg-type]
+
+
+def equivalent(a: str, b: str, **options: Unpack[VerifyOptions]) -> bool:
+    """Whether two bare answers are equal. `a` is the gold where the rules are not symmetric.
+
+    Raises:
+        InputError: if an option is unknown or has a value that cannot be used.
+    """
+    return _core.equivalent(a, b, _checked(options))
+
+
+def gold_parses(gold: str, **options: Unpack[VerifyOptions]) -> bool:
+    """Whether a gold answer can be parsed; if not, every verdict on it is `gold_unparsable`.
+
+    Raises:
+        InputError: if an option is unknown or has a value that cannot be used.
+    """
+    return _core.gold_parses(gold, _checked(options))

@@ -1,0 +1,268 @@
+//! The public functions: read the gold once, find and read the answer, compare.
+
+use std::collections::HashMap;
+
+use super::compare::Comparer;
+use super::expr::Expr;
+use super::extract::{Candidate, candidates};
+use super::fuel::Fuel;
+use super::parse::{Parsed, parse};
+use super::scalar::Outcome;
+use super::text;
+use super::{Options, Profile, Status, Tier, Verdict};
+
+/// Longest text that is parsed.
+const LONGEST: usize = 1 << 16;
+
+/// Everything a text may mean.
+#[derive(Debug)]
+struct Reading {
+    expr: Option<Expr>,
+    /// The same text with commas always separating, where that differs.
+    as_list: Option<Expr>,
+    /// Lower-case words if the text is nothing else.
+    words: Option<String>,
+    choice: Option<char>,
+    skeleton: String,
+}
+
+impl Reading {
+    fn new(text: &str, fuel: &mut Fuel) -> Self {
+        let text = text.trim();
+        let text = if text.len() > LONGEST { "" } else { text };
+        let prose = text::is_prose(text);
+        let (mut expr, mut as_list) = (None, None);
+        if !text.is_empty()
+            && let Ok(Parsed { expr: parsed, grouped_by_comma }) = parse(text, true, fuel)
+        {
+            expr = Some(parsed);
+            if grouped_by_comma {
+                as_list = parse(text, false, fuel).ok().map(|parsed| parsed.expr);
+            }
+        }
+        let words = (prose || expr.is_none()).then(|| text::normalized_words(text)).filter(|_| prose);
+        let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
+        Self { expr, as_list, words, choice: text::choice(text), skeleton }
+    }
+
+    fn is_readable(&self) -> bool {
+        self.expr.is_some() || self.words.is_some() || self.choice.is_some()
+    }
+}
+
+/// A gold answer, parsed once for all the completions it is compared with.
+#[derive(Debug)]
+pub struct Gold {
+    reading: Reading,
+}
+
+/// A gold answer that cannot be parsed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the gold answer {gold:?} cannot be parsed: write it as a number, an expression, a set or words")]
+pub struct GoldError {
+    /// The gold as given.
+    pub gold: String,
+}
+
+impl Gold {
+    /// Reads a gold answer: bare, between dollar signs, or boxed.
+    ///
+    /// # Errors
+    /// [`GoldError`] if it is empty or means nothing to the parser.
+    pub fn parse(gold: &str, options: &Options) -> Result<Self, GoldError> {
+        let gold_value = Self::read(gold, options);
+        if gold_value.reading.is_readable() {
+            Ok(gold_value)
+        } else {
+            Err(GoldError { gold: gold.to_string() })
+        }
+    }
+
+    /// Reads a gold answer that may turn out to be unparsable; every verdict then says so.
+    pub fn read(gold: &str, options: &Options) -> Self {
+        let mut fuel = Fuel::new(options.deadline);
+        let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || options.profile == Profile::MathVerify;
+        if !marked {
+            let reading = Reading::new(gold, &mut fuel);
+            if reading.is_readable() || !gold.contains(['$', '\n']) {
+                return Self { reading };
+            }
+        }
+        // A gold with its sentence around it.
+        let found = candidates(gold, &Options { require_boxed: false, ..options.clone() });
+        let mut first = None;
+        for candidate in found {
+            let reading = Reading::new(&candidate.text, &mut fuel);
+            if reading.is_readable() {
+                return Self { reading };
+            }
+            first.get_or_insert(reading);
+        }
+        Self { reading: first.unwrap_or_else(|| Reading::new(gold, &mut fuel)) }
+    }
+
+    /// Verifies a completion against this gold.
+    pub fn verify(&self, completion: &str, options: &Options) -> Verdict {
+        let mut fuel = Fuel::new(options.deadline);
+        let found = candidates(completion, options);
+        let Some((candidate, answer)) = self.first_readable(found, &mut fuel) else {
+            let status = if self.reading.is_readable() { Status::NoAnswer } else { Status::GoldUnparsable };
+            return Verdict { status, extracted: None, tier: None };
+        };
+        let outcome = self.compare(&answer, options, &mut fuel);
+        let (status, tier) = match outcome {
+            Outcome::Equal(tier) => (Status::Correct, Some(tier)),
+            Outcome::Different(_) if !self.reading.is_readable() => (Status::GoldUnparsable, None),
+            Outcome::Different(_) if fuel.exhausted() => (Status::Timeout, None),
+            Outcome::Different(tier) => (Status::Wrong, Some(tier)),
+        };
+        Verdict { status, extracted: Some(candidate.text), tier }
+    }
+
+    /// The first place that holds something this gold can be compared with.
+    fn first_readable(&self, found: Vec<Candidate>, fuel: &mut Fuel) -> Option<(Candidate, Reading)> {
+        let textual = self.reading.words.is_some()
+            || self.reading.choice.is_some()
+            || self.reading.expr.as_ref().is_none_or(|expr| *expr == Expr::EmptySet);
+        let mut fallback = None;
+        for candidate in found {
+            if candidate.text.trim().is_empty() {
+                continue;
+            }
+            let answer = Reading::new(&candidate.text, fuel);
+            let mathematical = answer.expr.is_some() && answer.words.is_none();
+            if candidate.certain || mathematical || textual && answer.is_readable() {
+                return Some((candidate, answer));
+            }
+            // Words where a value is expected are only an answer if nothing else is.
+            if answer.words.is_some() && fallback.is_none() {
+                fallback = Some((candidate, answer));
+            }
+        }
+        fallback
+    }
+
+    fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
+        let gold = &self.reading;
+        if let Some(outcome) = in_words(gold, answer) {
+            return outcome;
+        }
+        let (Some(left), Some(right)) = (&gold.expr, &answer.expr) else {
+            let same = !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton;
+            return if same { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) };
+        };
+        let mut comparer = Comparer::new(options, fuel);
+        let outcome = comparer.equal(left, right);
+        if outcome.is_equal() || options.profile == Profile::Strict {
+            return outcome;
+        }
+        // "1,234" may have been meant as two numbers, on either side.
+        for (left, right) in [(&gold.as_list, &answer.expr), (&gold.expr, &answer.as_list)] {
+            if let (Some(left), Some(right)) = (left, right) {
+                let listed = comparer.equal(left, right);
+                if listed.is_equal() {
+                    return listed;
+                }
+            }
+        }
+        outcome
+    }
+}
+
+/// Decides golds and answers in words and letters; none if it takes mathematics.
+fn in_words(gold: &Reading, answer: &Reading) -> Option<Outcome> {
+    let decided =
+        |equal| Some(if equal { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) });
+    if let Some(letter) = gold.choice {
+        if let Some(given) = answer.choice {
+            return decided(given == letter);
+        }
+        if answer.words.is_some() {
+            return decided(false);
+        }
+    }
+    match (&gold.words, &answer.words) {
+        (Some(left), Some(right)) => decided(left == right),
+        (Some(words), None) if text::says_empty(words) => decided(answer.expr == Some(Expr::EmptySet)),
+        (None, Some(words)) if text::says_empty(words) => decided(gold.expr == Some(Expr::EmptySet)),
+        (Some(_), None) | (None, Some(_)) => decided(false),
+        (None, None) => None,
+    }
+}
+
+/// Verifies one completion against one gold.
+pub fn verify(completion: &str, gold: &str, options: &Options) -> Verdict {
+    Gold::read(gold, options).verify(completion, options)
+}
+
+/// Whether two bare answers are equal; the first is the gold where the rules are not symmetric.
+pub fn equivalent(gold: &str, answer: &str, options: &Options) -> bool {
+    let gold = Gold::read(gold, options);
+    let mut fuel = Fuel::new(options.deadline);
+    let answer = Reading::new(answer, &mut fuel);
+    gold.compare(&answer, options, &mut fuel).is_equal()
+}
+
+/// Verifies each completion against the gold at the same place; equal golds are parsed once.
+///
+/// With the feature `rayon` the work is spread over the current rayon pool; the verdicts do not depend on it.
+///
+/// # Panics
+/// If the two slices differ in length.
+pub fn verify_batch<C, G>(completions: &[C], golds: &[G], options: &Options) -> Vec<Verdict>
+where
+    C: AsRef<str> + Sync,
+    G: AsRef<str> + Sync,
+{
+    assert_eq!(completions.len(), golds.len(), "one gold per completion");
+    let (distinct, which) = distinct(golds);
+    let parsed = map(&distinct, |gold| Gold::read(gold, options));
+    let pairs: Vec<(&C, usize)> = completions.iter().zip(which).collect();
+    map(&pairs, |(completion, gold)| parsed[*gold].verify(completion.as_ref(), options))
+}
+
+/// [`verify_batch`] on the calling thread.
+///
+/// # Panics
+/// If the two slices differ in length.
+pub fn verify_each<C, G>(completions: &[C], golds: &[G], options: &Options) -> Vec<Verdict>
+where
+    C: AsRef<str>,
+    G: AsRef<str>,
+{
+    assert_eq!(completions.len(), golds.len(), "one gold per completion");
+    let (distinct, which) = distinct(golds);
+    let parsed: Vec<Gold> = distinct.iter().map(|gold| Gold::read(gold, options)).collect();
+    completions
+        .iter()
+        .zip(which)
+        .map(|(completion, gold)| parsed[gold].verify(completion.as_ref(), options))
+        .collect()
+}
+
+/// The different golds, and for each gold which of them it is.
+fn distinct<G: AsRef<str>>(golds: &[G]) -> (Vec<&str>, Vec<usize>) {
+    let mut index_of: HashMap<&str, usize> = HashMap::new();
+    let mut distinct: Vec<&str> = Vec::new();
+    let which = golds
+        .iter()
+        .map(|gold| {
+            *index_of.entry(gold.as_ref()).or_insert_with(|| {
+                distinct.push(gold.as_ref());
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    (distinct, which)
+}
+
+#[cfg(feature = "rayon")]
+fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> U + Sync + Send) -> Vec<U> {
+    use rayon::prelude::*;
+    items.par_iter().map(function).collect()
+}
+
+#[cfg(not(feature = "rayon"))]
+fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> U + Sync + Send) -> Vec<U> {
+    items.iter().map(function).collect()
+}

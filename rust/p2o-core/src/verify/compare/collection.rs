@@ -1,0 +1,256 @@
+//! Lists, sets, tuples, vectors, matrices.
+
+use std::collections::HashMap;
+
+use super::super::Tier;
+use super::super::expr::{Expr, Joint};
+use super::super::scalar::{Outcome, rational};
+use super::{Comparer, DIFFERENT, real_set};
+
+/// Longest collection that is compared.
+const LONGEST: usize = 512;
+
+impl Comparer<'_> {
+    /// A bare list or a set on at least one side.
+    pub(super) fn collections(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if real_set::is_set(gold) || real_set::is_set(answer) {
+            let outcome = self.real_sets(gold, answer);
+            if outcome.is_equal() {
+                return outcome;
+            }
+        }
+        match (gold, answer) {
+            (Expr::List(left, _) | Expr::Set(left), Expr::List(right, _) | Expr::Set(right)) => {
+                let outcome = self.without_order(left, right);
+                let is_set = matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
+                if !outcome.is_equal() && is_set && left.len() != right.len() {
+                    let (left, right) = (self.distinct(left), self.distinct(right));
+                    return self.without_order(&left, &right);
+                }
+                outcome
+            }
+            // A tuple written for a list of values: the list has no order to check.
+            (
+                Expr::List(left, _) | Expr::Set(left),
+                Expr::Tuple { items: right, left_closed: false, right_closed: false } | Expr::Vector(right),
+            ) => self.without_order(left, right),
+            // A list written for a tuple: the order is the gold's.
+            (
+                Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
+                Expr::List(right, _) | Expr::Set(right),
+            ) => self.in_order(left, right),
+            (Expr::List(left, _) | Expr::Set(left), single) if left.len() == 1 => {
+                self.equal(&left[0], single)
+            }
+            (single, Expr::List(right, _) | Expr::Set(right)) if right.len() == 1 => {
+                self.equal(single, &right[0])
+            }
+            // "(1, 2) or (3, 4)" may name one point twice.
+            (single, Expr::List(right, Joint::Or)) if !single.is_structure() => {
+                let mut outcome = DIFFERENT;
+                for item in right {
+                    outcome = self.equal(single, item);
+                    if !outcome.is_equal() {
+                        return outcome;
+                    }
+                }
+                outcome
+            }
+            _ => DIFFERENT,
+        }
+    }
+
+    /// The items without those that equal an earlier one.
+    fn distinct(&mut self, items: &[Expr]) -> Vec<Expr> {
+        let mut kept: Vec<Expr> = Vec::new();
+        for item in items.iter().take(LONGEST) {
+            if !kept.iter().any(|earlier| self.equal(earlier, item).is_equal()) {
+                kept.push(item.clone());
+            }
+        }
+        kept
+    }
+
+    /// Whether the items can be paired off, each gold with one answer that equals it.
+    fn without_order(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
+        if gold.len() != answer.len() || gold.len() > LONGEST {
+            return DIFFERENT;
+        }
+        let (gold_name, gold) = unassigned(gold);
+        let (answer_name, answer) = unassigned(answer);
+        if gold_name.is_some() && answer_name.is_some() && gold_name != answer_name {
+            return DIFFERENT;
+        }
+        let mut pairing = Pairing::exact(&gold, &answer, self);
+        for left in 0..gold.len() {
+            if pairing.partner_of_gold[left].is_none() {
+                let mut tried = vec![false; answer.len()];
+                if !pairing.augment(left, &mut tried, &gold, &answer, self) {
+                    return Outcome::Different(pairing.tier);
+                }
+            }
+        }
+        Outcome::Equal(pairing.tier)
+    }
+
+    pub(super) fn tuples(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (
+            Expr::Tuple { items: left, left_closed, right_closed },
+            Expr::Tuple { items: right, left_closed: answer_left, right_closed: answer_right },
+        ) = (gold, answer)
+        else {
+            return DIFFERENT;
+        };
+        // With two entries the brackets tell (0, 1) from [0, 1]; longer lists are written either way.
+        let same_brackets = (left_closed, right_closed) == (answer_left, answer_right);
+        if left.len() == 2 && !same_brackets && !infinite_end(gold, answer) {
+            return DIFFERENT;
+        }
+        self.in_order(left, right)
+    }
+
+    /// Tuples, vectors and matrices of one column or row.
+    pub(super) fn arrays(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
+            if left.len() != right.len() || left[0].len() != right[0].len() {
+                return DIFFERENT;
+            }
+            let (left, right): (Vec<Expr>, Vec<Expr>) =
+                (left.iter().flatten().cloned().collect(), right.iter().flatten().cloned().collect());
+            return self.in_order(&left, &right);
+        }
+        match (entries(gold), entries(answer)) {
+            (Some(left), Some(right)) => self.in_order(&left, &right),
+            _ => DIFFERENT,
+        }
+    }
+}
+
+/// `[a, ∞]` for `[a, ∞)`: an infinite end has no bracket worth checking.
+fn infinite_end(gold: &Expr, answer: &Expr) -> bool {
+    let parts = |expr: &Expr| match expr {
+        Expr::Tuple { items, left_closed, right_closed } => {
+            let infinite = |item: &Expr| {
+                item.any(&|node| *node == Expr::Constant(super::super::expr::Constant::Infinity))
+            };
+            Some([*left_closed && !infinite(&items[0]), *right_closed && !infinite(&items[items.len() - 1])])
+        }
+        _ => None,
+    };
+    parts(gold) == parts(answer)
+}
+
+fn entries(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Tuple { items, .. } | Expr::Vector(items) => Some(items.clone()),
+        Expr::Matrix(rows) if rows.len() == 1 => Some(rows[0].clone()),
+        Expr::Matrix(rows) if rows[0].len() == 1 => Some(rows.iter().flatten().cloned().collect()),
+        // A matrix written as rows in brackets.
+        Expr::Matrix(rows) => Some(
+            rows.iter()
+                .map(|row| Expr::Tuple { items: row.clone(), left_closed: true, right_closed: true })
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// `x = -1, 3` names its variable once: the items are what is assigned, if all assign to one name.
+fn unassigned(items: &[Expr]) -> (Option<&Expr>, Vec<Expr>) {
+    let mut name: Option<&Expr> = None;
+    for item in items {
+        if let Some((operands, _)) = super::equation(item) {
+            let same = name.is_none_or(|name| *name == operands[0]);
+            if operands.len() != 2 || !super::relation::names_a_value(&operands[0]) || !same {
+                return (None, items.to_vec());
+            }
+            name = Some(&operands[0]);
+        }
+    }
+    let values = items
+        .iter()
+        .map(|item| match super::equation(item) {
+            Some((operands, _)) => operands[1].clone(),
+            None => item.clone(),
+        })
+        .collect();
+    (name, values)
+}
+
+/// A growing bipartite matching (Kuhn 1955).
+struct Pairing {
+    partner_of_gold: Vec<Option<usize>>,
+    partner_of_answer: Vec<Option<usize>>,
+    compared: HashMap<(usize, usize), bool>,
+    tier: Tier,
+}
+
+impl Pairing {
+    /// Pairs off what is exactly the same rational number or the same text; that settles most lists at once.
+    fn exact(gold: &[Expr], answer: &[Expr], comparer: &mut Comparer<'_>) -> Self {
+        let mut pairing = Self {
+            partner_of_gold: vec![None; gold.len()],
+            partner_of_answer: vec![None; answer.len()],
+            compared: HashMap::new(),
+            tier: Tier::Exact,
+        };
+        let mut free: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, item) in answer.iter().enumerate().rev() {
+            if let Some(value) = rational(item, comparer.fuel) {
+                free.entry(value.to_string()).or_default().push(index);
+            }
+        }
+        for (index, item) in gold.iter().enumerate() {
+            if let Some(value) = rational(item, comparer.fuel)
+                && let Some(partner) = free.get_mut(&value.to_string()).and_then(Vec::pop)
+            {
+                pairing.partner_of_gold[index] = Some(partner);
+                pairing.partner_of_answer[partner] = Some(index);
+            }
+        }
+        pairing
+    }
+
+    fn augment(
+        &mut self,
+        left: usize,
+        tried: &mut [bool],
+        gold: &[Expr],
+        answer: &[Expr],
+        comparer: &mut Comparer<'_>,
+    ) -> bool {
+        for right in 0..answer.len() {
+            if tried[right] || !self.equal(left, right, gold, answer, comparer) {
+                continue;
+            }
+            tried[right] = true;
+            let free = match self.partner_of_answer[right] {
+                None => true,
+                Some(other) => self.augment(other, tried, gold, answer, comparer),
+            };
+            if free {
+                self.partner_of_gold[left] = Some(right);
+                self.partner_of_answer[right] = Some(left);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn equal(
+        &mut self,
+        left: usize,
+        right: usize,
+        gold: &[Expr],
+        answer: &[Expr],
+        comparer: &mut Comparer<'_>,
+    ) -> bool {
+        if let Some(&known) = self.compared.get(&(left, right)) {
+            return known;
+        }
+        let outcome = comparer.equal(&gold[left], &answer[right]);
+        self.tier = self.tier.max(outcome.tier());
+        self.compared.insert((left, right), outcome.is_equal());
+        outcome.is_equal()
+    }
+}

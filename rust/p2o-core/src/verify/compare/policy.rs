@@ -1,0 +1,204 @@
+//! What counts as the same scalar beyond exact equality: units, percent, degrees, bases, rounding.
+
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::super::Tier;
+use super::super::expr::Expr;
+use super::super::scalar::{self, Outcome, is_trigonometric, rational};
+use super::super::words;
+use super::Comparer;
+
+impl Comparer<'_> {
+    /// Compares two scalars.
+    pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (gold, gold_unit) = without_unit(gold);
+        let (answer, answer_unit) = without_unit(answer);
+        if self.compat() {
+            return self.compat_scalars(gold, answer);
+        }
+        if !gold_unit.is_empty() && !answer_unit.is_empty() && gold_unit != answer_unit {
+            return Outcome::Different(Tier::Exact);
+        }
+        if self.strict() {
+            return scalar::equal(gold, answer, self.fuel);
+        }
+        let mut result = self.values(gold, answer);
+        if result.is_equal() {
+            return result;
+        }
+        for (gold, answer) in Self::other_readings(gold, answer) {
+            let outcome = self.values(&gold, &answer);
+            if outcome.is_equal() {
+                return outcome;
+            }
+            result = Outcome::Different(result.tier().max(outcome.tier()));
+        }
+        result
+    }
+
+    /// Math-Verify's reading: symbols without case, units and bases and degree signs dropped on both sides.
+    fn compat_scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (gold, mut answer) = (simplified(gold), simplified(answer));
+        if !self.options.compare_names {
+            answer = renamed(&gold, &answer);
+        }
+        let outcome = self.values(&gold, &answer);
+        let whole = |expr: &Expr| matches!(expr, Expr::Number(number) if number.value.is_int());
+        match (&gold, &answer) {
+            _ if outcome.is_equal() => outcome,
+            (Expr::Percent(left), right) if whole(left) && whole(right) => self.values(left, right),
+            (left, Expr::Percent(right)) if whole(left) && whole(right) => self.values(left, right),
+            _ => outcome,
+        }
+    }
+
+    /// Equal as written, or one a rounding of the other.
+    fn values(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let exact = scalar::equal(gold, answer, self.fuel);
+        if exact.is_equal() || !(has_decimal(gold) || has_decimal(answer)) {
+            return exact;
+        }
+        if self.rounded(gold, answer) { Outcome::Equal(Tier::Numeric) } else { exact }
+    }
+
+    /// The rounding rule: where a decimal is written, both values rounded to `float_rounding` places must agree, and
+    /// they must agree in four significant digits as well, so that tiny values are not all the same.
+    fn rounded(&mut self, gold: &Expr, answer: &Expr) -> bool {
+        let (Some(gold), Some(answer)) = (self.decimal_value(gold), self.decimal_value(answer)) else {
+            return false;
+        };
+        let places = self.options.float_rounding.min(60) as usize;
+        if round(&gold, places) != round(&answer, places) {
+            return false;
+        }
+        if self.compat() {
+            return true;
+        }
+        let difference = &gold - &answer;
+        let difference = if difference < RBig::ZERO { -difference } else { difference };
+        let scale = if gold < RBig::ZERO { -gold } else { gold };
+        difference * RBig::from(20_000) <= scale
+    }
+
+    /// A rational number within 2^-100 of a real constant, enough to round it.
+    fn decimal_value(&mut self, expr: &Expr) -> Option<RBig> {
+        if let Some(value) = rational(expr, self.fuel) {
+            return Some(value);
+        }
+        scalar::approximate(expr, self.fuel)
+    }
+
+    /// Readings of a pair that the default rules allow besides the literal one.
+    fn other_readings(gold: &Expr, answer: &Expr) -> Vec<(Expr, Expr)> {
+        let mut readings = Vec::new();
+        match (gold, answer) {
+            (Expr::Percent(left), Expr::Percent(right)) => {
+                readings.push(((**left).clone(), (**right).clone()))
+            }
+            (Expr::Percent(inner), other) => {
+                readings.push(((**inner).clone(), other.clone()));
+            }
+            (other, Expr::Percent(inner)) => {
+                readings.push((other.clone(), (**inner).clone()));
+            }
+            (Expr::Based { plain, .. }, Expr::Number(_)) => {
+                readings.push((Expr::rational(plain.clone()), answer.clone()));
+            }
+            (Expr::Number(_), Expr::Based { plain, .. }) => {
+                readings.push((gold.clone(), Expr::rational(plain.clone())));
+            }
+            _ => {}
+        }
+        let degrees = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Degrees(_)));
+        if (degrees(gold) || degrees(answer)) && !is_trigonometric(gold) && !is_trigonometric(answer) {
+            readings.push((without_degrees(gold), without_degrees(answer)));
+        }
+        if let Some(number) = unit_letter_behind_number(answer)
+            && gold.symbols().is_empty()
+        {
+            readings.push((gold.clone(), number));
+        }
+        readings
+    }
+}
+
+fn without_unit(expr: &Expr) -> (&Expr, &str) {
+    match expr {
+        Expr::Quantity(inner, unit) => {
+            let (inner, _) = without_unit(inner);
+            (inner, unit)
+        }
+        other => (other, ""),
+    }
+}
+
+fn without_degrees(expr: &Expr) -> Expr {
+    expr.map(&mut |node| match node {
+        Expr::Degrees(inner) => *inner,
+        other => other,
+    })
+}
+
+/// `6m` where no variable is expected: the letter can only be a unit.
+fn unit_letter_behind_number(expr: &Expr) -> Option<Expr> {
+    let Expr::Mul(factors) = expr else { return None };
+    match factors.as_slice() {
+        [number, Expr::Symbol(letter)] if number.symbols().is_empty() && words::unit(letter).is_some() => {
+            Some(number.clone())
+        }
+        _ => None,
+    }
+}
+
+/// What Math-Verify keeps of a scalar.
+fn simplified(expr: &Expr) -> Expr {
+    let plain = expr.map(&mut |node| match node {
+        Expr::Degrees(inner) => *inner,
+        Expr::Quantity(inner, _) => *inner,
+        Expr::Based { plain, .. } => Expr::rational(plain),
+        Expr::Symbol(name) => Expr::Symbol(name.to_lowercase().into()),
+        other => other,
+    });
+    match plain {
+        Expr::Mul(mut factors) if factors.len() > 1 => {
+            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if words::unit(name).is_some());
+            if is_unit {
+                factors.pop();
+            }
+            if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) }
+        }
+        other => other,
+    }
+}
+
+/// The answer with its symbols renamed to the gold's, in order, if there are equally many.
+fn renamed(gold: &Expr, answer: &Expr) -> Expr {
+    let (names, given) = (gold.symbols(), answer.symbols());
+    if names.len() != given.len() {
+        return answer.clone();
+    }
+    answer.map(&mut |node| match &node {
+        Expr::Symbol(name) => match given.iter().position(|symbol| **symbol == **name) {
+            Some(index) => Expr::Symbol(names[index].into()),
+            None => node,
+        },
+        _ => node,
+    })
+}
+
+fn has_decimal(expr: &Expr) -> bool {
+    expr.any(&|node| {
+        matches!(node, Expr::Number(number) if number.decimal) || matches!(node, Expr::Percent(_))
+    })
+}
+
+/// The value rounded half to even at a decimal place, as an integer multiple of that place.
+fn round(value: &RBig, places: usize) -> IBig {
+    let scaled = value * RBig::from(UBig::from(10u8).pow(places));
+    let floor = scaled.floor();
+    let rest = scaled - RBig::from(floor.clone());
+    let half = RBig::from_parts(1.into(), 2u8.into());
+    let odd = &floor % IBig::from(2) != IBig::ZERO;
+    if rest > half || rest == half && odd { floor + IBig::ONE } else { floor }
+}

@@ -1,0 +1,298 @@
+//! Sets of real numbers: intervals, unions, inequalities, set-builders, all as sorted disjoint pieces.
+
+use std::cmp::Ordering;
+
+use super::super::Tier;
+use super::super::expr::{Constant, Expr, Joint, Relation, SetOperation};
+use super::super::scalar::{self, Outcome};
+use super::{Comparer, DIFFERENT};
+
+/// Most pieces a set may have.
+const LONGEST: usize = 128;
+
+/// One end of a piece.
+#[derive(Clone, Debug)]
+struct End {
+    at: Expr,
+    closed: bool,
+}
+
+/// From `low` to `high`; a point has both ends closed at the same place.
+#[derive(Clone, Debug)]
+struct Piece {
+    low: End,
+    high: End,
+}
+
+/// Pieces in no particular order.
+type Pieces = Vec<Piece>;
+
+/// Whether the node can only be a set of numbers, so that its partner must be read as one too.
+pub(super) fn is_set(expr: &Expr) -> bool {
+    match expr {
+        Expr::SetOperation(..) | Expr::Reals | Expr::EmptySet | Expr::SetBuilder(_) | Expr::Member(_) => true,
+        Expr::Chain { relations, .. } => {
+            relations.iter().all(|relation| !matches!(relation, Relation::Equal | Relation::Approx))
+        }
+        Expr::List(items, _) => items.iter().any(is_set),
+        _ => false,
+    }
+}
+
+fn infinity(positive: bool) -> Expr {
+    let infinity = Expr::Constant(Constant::Infinity);
+    if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
+}
+
+fn everything() -> Pieces {
+    vec![piece(infinity(false), false, infinity(true), false)]
+}
+
+fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
+    let is_infinite =
+        |end: &Expr| matches!(end, Expr::Constant(Constant::Infinity)) || *end == infinity(false);
+    Piece {
+        low: End { closed: low_closed && !is_infinite(&low), at: low },
+        high: End { closed: high_closed && !is_infinite(&high), at: high },
+    }
+}
+
+impl Comparer<'_> {
+    /// Both sides read as sets of real numbers.
+    pub(super) fn real_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (Some(left), Some(right)) = (self.pieces(gold), self.pieces(answer)) else { return DIFFERENT };
+        let (left, right) = (self.normal(left), self.normal(right));
+        if left.len() != right.len() {
+            return DIFFERENT;
+        }
+        let mut tier = Tier::Exact;
+        for (left, right) in left.iter().zip(&right) {
+            if left.low.closed != right.low.closed || left.high.closed != right.high.closed {
+                return DIFFERENT;
+            }
+            for (left, right) in [(&left.low, &right.low), (&left.high, &right.high)] {
+                match self.scalars(&left.at, &right.at) {
+                    Outcome::Equal(found) => tier = tier.max(found),
+                    different @ Outcome::Different(_) => return different,
+                }
+            }
+        }
+        Outcome::Equal(tier)
+    }
+
+    fn pieces(&mut self, expr: &Expr) -> Option<Pieces> {
+        if self.fuel.spend(8).is_err() {
+            return None;
+        }
+        match expr {
+            Expr::Reals => Some(everything()),
+            Expr::EmptySet => Some(Vec::new()),
+            Expr::Tuple { items, left_closed, right_closed } if items.len() == 2 => {
+                Some(vec![piece(items[0].clone(), *left_closed, items[1].clone(), *right_closed)])
+            }
+            Expr::Set(items) => items.iter().map(|item| scalar_point(item)).collect(),
+            Expr::SetOperation(operation, pair) => {
+                let (left, right) = (self.pieces(&pair.0)?, self.pieces(&pair.1)?);
+                match operation {
+                    SetOperation::Union => Some(left.into_iter().chain(right).collect()),
+                    SetOperation::Intersection => self.intersection(&left, &right),
+                    SetOperation::Difference => {
+                        let rest = self.complement(right)?;
+                        self.intersection(&left, &rest)
+                    }
+                }
+            }
+            Expr::Member(pair) => self.pieces(&pair.1),
+            Expr::SetBuilder(pair) => self.built(&pair.0, &pair.1),
+            Expr::Chain { operands, relations } => self.solved(operands, relations),
+            Expr::List(items, joint) => {
+                let mut all = Vec::new();
+                for item in items {
+                    let pieces = match self.pieces(item) {
+                        Some(pieces) => pieces,
+                        None => vec![scalar_point(item)?],
+                    };
+                    if *joint == Joint::And && !all.is_empty() {
+                        let met = self.intersection(&all, &pieces)?;
+                        // "x < 1 and x > 3" is meant as a union: nobody names the empty set that way.
+                        if !met.is_empty() {
+                            all = met;
+                            continue;
+                        }
+                    }
+                    all.extend(pieces);
+                }
+                Some(all)
+            }
+            _ => None,
+        }
+    }
+
+    /// `{x | condition}` and `{x ∈ S | condition}`.
+    fn built(&mut self, element: &Expr, condition: &Expr) -> Option<Pieces> {
+        let pieces = self.pieces(condition)?;
+        match element {
+            Expr::Member(pair) => {
+                let domain = self.pieces(&pair.1)?;
+                self.intersection(&domain, &pieces)
+            }
+            _ => Some(pieces),
+        }
+    }
+
+    /// A chain that is solved for one symbol: `x > 2`, `1 < x ≤ 2`, `x ≠ 3`.
+    fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
+        let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_));
+        let position = operands.iter().position(symbol)?;
+        let others = operands.iter().enumerate().filter(|(index, _)| *index != position);
+        if others.clone().any(|(_, other)| symbol(other) && operands.len() > 2) || operands.len() > 3 {
+            return None;
+        }
+        let Expr::Symbol(name) = &operands[position] else { return None };
+        if others.clone().any(|(_, other)| other.symbols().contains(&&**name)) {
+            return None;
+        }
+        let mut result = everything();
+        for (index, bound) in others {
+            // Written as "x relation bound".
+            let relation = match (index, position) {
+                (0, 1) => relations[0].flipped(),
+                (1, 0) => relations[0],
+                (2, 1) => relations[1],
+                _ => return None,
+            };
+            let half = half_line(relation, bound)?;
+            result = self.intersection(&result, &half)?;
+        }
+        Some(result)
+    }
+
+    /// Sorted pieces with overlaps merged; left as they are where an order cannot be decided.
+    fn normal(&mut self, mut pieces: Pieces) -> Pieces {
+        if pieces.len() > LONGEST {
+            return pieces;
+        }
+        // Insertion sort: the comparison can fail, and the lists are short.
+        for index in 1..pieces.len() {
+            let mut at = index;
+            while at > 0 && self.before(&pieces[at].low, &pieces[at - 1].low) {
+                pieces.swap(at, at - 1);
+                at -= 1;
+            }
+        }
+        let mut merged: Pieces = Vec::with_capacity(pieces.len());
+        for next in pieces {
+            if self.is_empty(&next) {
+                continue;
+            }
+            let Some(last) = merged.last().cloned() else {
+                merged.push(next);
+                continue;
+            };
+            let touches = match scalar::order(&next.low.at, &last.high.at, self.fuel) {
+                Some(Ordering::Less) => true,
+                Some(Ordering::Equal) => next.low.closed || last.high.closed,
+                _ => false,
+            };
+            if !touches {
+                merged.push(next);
+            } else if let Some(end) = merged.last_mut() {
+                match scalar::order(&next.high.at, &last.high.at, self.fuel) {
+                    Some(Ordering::Greater) => end.high = next.high,
+                    Some(Ordering::Equal) => end.high.closed |= next.high.closed,
+                    _ => {}
+                }
+            }
+        }
+        merged
+    }
+
+    fn before(&mut self, left: &End, right: &End) -> bool {
+        match scalar::order(&left.at, &right.at, self.fuel) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => left.closed && !right.closed,
+            _ => false,
+        }
+    }
+
+    fn is_empty(&mut self, piece: &Piece) -> bool {
+        match scalar::order(&piece.low.at, &piece.high.at, self.fuel) {
+            Some(Ordering::Greater) => true,
+            Some(Ordering::Equal) => !(piece.low.closed && piece.high.closed),
+            _ => false,
+        }
+    }
+
+    fn intersection(&mut self, left: &[Piece], right: &[Piece]) -> Option<Pieces> {
+        if left.len() * right.len() > LONGEST {
+            return None;
+        }
+        let mut result = Vec::new();
+        for first in left {
+            for second in right {
+                let low = match scalar::order(&first.low.at, &second.low.at, self.fuel)? {
+                    Ordering::Less => second.low.clone(),
+                    Ordering::Greater => first.low.clone(),
+                    Ordering::Equal => {
+                        End { at: first.low.at.clone(), closed: first.low.closed && second.low.closed }
+                    }
+                };
+                let high = match scalar::order(&first.high.at, &second.high.at, self.fuel)? {
+                    Ordering::Less => first.high.clone(),
+                    Ordering::Greater => second.high.clone(),
+                    Ordering::Equal => {
+                        End { at: first.high.at.clone(), closed: first.high.closed && second.high.closed }
+                    }
+                };
+                let met = Piece { low, high };
+                if !self.is_empty(&met) {
+                    result.push(met);
+                }
+            }
+        }
+        Some(result)
+    }
+
+    fn complement(&mut self, pieces: Pieces) -> Option<Pieces> {
+        let mut result = Vec::new();
+        let mut low = End { at: infinity(false), closed: false };
+        for next in self.normal(pieces) {
+            result.push(Piece { low, high: End { at: next.low.at, closed: !next.low.closed } });
+            low = End { at: next.high.at, closed: !next.high.closed };
+        }
+        result.push(Piece { low, high: End { at: infinity(true), closed: false } });
+        let whole: Pieces = result
+            .into_iter()
+            .map(|found| piece(found.low.at, found.low.closed, found.high.at, found.high.closed))
+            .collect();
+        let mut kept = Vec::new();
+        for found in whole {
+            if !self.is_empty(&found) {
+                kept.push(found);
+            }
+        }
+        Some(kept)
+    }
+}
+
+fn scalar_point(expr: &Expr) -> Option<Piece> {
+    (!expr.is_structure()).then(|| piece(expr.clone(), true, expr.clone(), true))
+}
+
+fn half_line(relation: Relation, bound: &Expr) -> Option<Pieces> {
+    if bound.is_structure() {
+        return None;
+    }
+    let bound = bound.clone();
+    Some(match relation {
+        Relation::Less => vec![piece(infinity(false), false, bound, false)],
+        Relation::LessEqual => vec![piece(infinity(false), false, bound, true)],
+        Relation::Greater => vec![piece(bound, false, infinity(true), false)],
+        Relation::GreaterEqual => vec![piece(bound, true, infinity(true), false)],
+        Relation::Equal | Relation::Approx => vec![piece(bound.clone(), true, bound, true)],
+        Relation::NotEqual => vec![
+            piece(infinity(false), false, bound.clone(), false),
+            piece(bound, false, infinity(true), false),
+        ],
+    })
+}

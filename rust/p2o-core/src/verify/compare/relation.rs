@@ -1,0 +1,292 @@
+//! Equations, inequalities, membership.
+
+use super::super::Tier;
+use super::super::expr::{Expr, Relation};
+use super::super::scalar::{self, Outcome};
+use super::{Comparer, DIFFERENT, equation, real_set};
+
+impl Comparer<'_> {
+    /// A relation on at least one side.
+    pub(super) fn relations(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        match (equation(gold), equation(answer)) {
+            (Some((left, first)), Some((right, second))) => {
+                return self.equations(&left[..=exact_end(first)], &right[..=exact_end(second)]);
+            }
+            (Some((operands, relations)), None) if !matches!(answer, Expr::Chain { .. }) => {
+                return self.against_gold_equation(operands, relations, answer);
+            }
+            (None, Some((operands, relations))) if !matches!(gold, Expr::Chain { .. }) => {
+                return self.against_answer_equation(gold, operands, relations);
+            }
+            _ => {}
+        }
+        if let (
+            Expr::Chain { operands: left, relations: first },
+            Expr::Chain { operands: right, relations: second },
+        ) = (gold, answer)
+        {
+            let outcome = self.inequalities(left, first, right, second);
+            if outcome.is_equal() {
+                return outcome;
+            }
+        }
+        if let (Expr::Member(left), Expr::Member(right)) = (gold, answer) {
+            return self.equal(&left.1, &right.1);
+        }
+        if self.compat() && !self.options.allow_set_relation_comp && compat_refuses(gold, answer) {
+            return DIFFERENT;
+        }
+        self.real_sets(gold, answer)
+    }
+
+    /// The gold is `x = v`, the answer just `v`.
+    fn against_gold_equation(&mut self, operands: &[Expr], relations: &[Relation], answer: &Expr) -> Outcome {
+        let value = said(operands, relations);
+        if let Expr::List(items, _) | Expr::Set(items) = answer
+            && items.iter().any(|item| equation(item).is_some())
+        {
+            // (x, y) = (1, 2) answered as x = 1, y = 2.
+            return match (&operands[0], value) {
+                (Expr::Tuple { items: names, .. }, Expr::Tuple { items: values, .. }) => {
+                    self.assignments(names, values, items)
+                }
+                _ if items.len() == 1 => {
+                    self.equations(operands, equation(&items[0]).map_or(&[], |(right, _)| right))
+                }
+                _ => DIFFERENT,
+            };
+        }
+        if names_a_value(&operands[0]) || self.compat() && only_letters(&operands[0]) {
+            return self.equal(value, answer);
+        }
+        if names_a_value(value) { self.equal(&operands[0], answer) } else { DIFFERENT }
+    }
+
+    /// The gold is `v`, the answer `x = v` or `a + b = v`.
+    fn against_answer_equation(&mut self, gold: &Expr, operands: &[Expr], relations: &[Relation]) -> Outcome {
+        let outcome = self.equal(gold, said(operands, relations));
+        if outcome.is_equal() || self.compat() {
+            return outcome;
+        }
+        // "4 = x"
+        let last = &operands[operands.len() - 1];
+        if operands.len() == 2 && names_a_value(last) && !names_a_value(&operands[0]) {
+            return self.equal(gold, &operands[0]);
+        }
+        outcome
+    }
+
+    /// Each named value against the equation that assigns it.
+    fn assignments(&mut self, names: &[Expr], values: &[Expr], items: &[Expr]) -> Outcome {
+        if names.len() != items.len() || names.len() != values.len() {
+            return DIFFERENT;
+        }
+        let mut tier = Tier::Exact;
+        for (name, value) in names.iter().zip(values) {
+            let assigned = items.iter().find_map(|item| match equation(item) {
+                Some((operands, _)) if operands.len() == 2 && operands[0] == *name => Some(&operands[1]),
+                _ => None,
+            });
+            match assigned.map(|assigned| self.equal(value, assigned)) {
+                Some(Outcome::Equal(found)) => tier = tier.max(found),
+                Some(different) => return different,
+                None => return DIFFERENT,
+            }
+        }
+        Outcome::Equal(tier)
+    }
+
+    /// Two equations: the same sides, proportional differences, or both solved for the same name.
+    fn equations(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
+        if gold.len() < 2 || answer.len() < 2 {
+            return DIFFERENT;
+        }
+        if gold.len() != 2 || answer.len() != 2 {
+            return self.equation_chains(gold, answer);
+        }
+        let mut tier = Tier::Exact;
+        for (left, right) in [(&answer[0], &answer[1]), (&answer[1], &answer[0])] {
+            let first = self.equal(&gold[0], left);
+            if first.is_equal() {
+                let second = self.equal(&gold[1], right);
+                if second.is_equal() {
+                    return Outcome::Equal(first.tier().max(second.tier()));
+                }
+                // The same name with another value.
+                if names_a_value(&gold[0]) {
+                    return second;
+                }
+            }
+            tier = tier.max(first.tier());
+        }
+        if gold.iter().chain(answer).any(Expr::is_structure) {
+            return DIFFERENT;
+        }
+        let left = Expr::difference(&gold[0], &gold[1]);
+        let right = Expr::difference(&answer[0], &answer[1]);
+        let outcome = self.proportional(&left, &right, false);
+        if outcome.is_equal() {
+            return outcome;
+        }
+        let solved = self.solved_for_name(gold, &right);
+        if solved.is_equal() {
+            return solved;
+        }
+        Outcome::Different(tier.max(outcome.tier()))
+    }
+
+    /// `a = b = c`: the same last value, and the same first side where the gold has one that is not a name.
+    fn equation_chains(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
+        let (last, given) = (&gold[gold.len() - 1], &answer[answer.len() - 1]);
+        let outcome = self.equal(last, given);
+        if !outcome.is_equal() {
+            return outcome;
+        }
+        let same_name = !names_a_value(&gold[0]) || !names_a_value(&answer[0]) || gold[0] == answer[0];
+        if same_name { outcome } else { DIFFERENT }
+    }
+
+    /// Whether one difference is a constant multiple of the other (a positive one for inequalities). A difference that
+    /// vanishes everywhere is proportional to nothing: an identity says nothing about its symbols.
+    fn proportional(&mut self, left: &Expr, right: &Expr, positive: bool) -> Outcome {
+        let (left_names, right_names) = (left.symbols(), right.symbols());
+        if left_names != right_names || left_names.is_empty() {
+            return DIFFERENT;
+        }
+        let Some((scale_left, scale_right)) = self.reference_values(left, right, &left_names) else {
+            return DIFFERENT;
+        };
+        let outcome = scalar::equal(
+            &Expr::Mul(vec![scale_right.clone(), left.clone()]),
+            &Expr::Mul(vec![scale_left.clone(), right.clone()]),
+            self.fuel,
+        );
+        if !outcome.is_equal() || !positive {
+            return outcome;
+        }
+        let quotient = Expr::Div(Box::new((scale_left, scale_right)));
+        match scalar::order(&quotient, &Expr::integer(0), self.fuel) {
+            Some(std::cmp::Ordering::Greater) => outcome,
+            _ => Outcome::Different(outcome.tier()),
+        }
+    }
+
+    /// Both expressions with the symbols replaced by one rational point at which neither vanishes.
+    fn reference_values(&mut self, left: &Expr, right: &Expr, names: &[&str]) -> Option<(Expr, Expr)> {
+        for attempt in 1..=3i64 {
+            let at = |expr: &Expr| {
+                names.iter().enumerate().fold(expr.clone(), |expr, (index, name)| {
+                    let value = dashu_ratio::RBig::from_parts(
+                        (7 * attempt + 5 * index as i64 + 6).into(),
+                        (3 + index as u64 % 4).into(),
+                    );
+                    expr.substitute(name, &Expr::rational(value))
+                })
+            };
+            let (left, right) = (at(left), at(right));
+            let zero = Expr::integer(0);
+            let vanishes =
+                |value: &Expr, fuel: &mut super::Fuel| scalar::equal(value, &zero, fuel).is_equal();
+            if !vanishes(&left, self.fuel) && !vanishes(&right, self.fuel) {
+                return Some((left, right));
+            }
+        }
+        None
+    }
+
+    /// The gold is `y = value`; the answer is linear in `y` and solving it gives the same value.
+    fn solved_for_name(&mut self, gold: &[Expr], difference: &Expr) -> Outcome {
+        let Expr::Symbol(name) = &gold[0] else { return DIFFERENT };
+        if gold[1].symbols().contains(&&**name) || !difference.symbols().contains(&&**name) {
+            return DIFFERENT;
+        }
+        let at = |value: i64| difference.substitute(name, &Expr::integer(value));
+        let (constant, one, two) = (at(0), at(1), at(2));
+        let slope = Expr::difference(&one, &constant);
+        let curvature = Expr::difference(&Expr::difference(&two, &one), &slope);
+        let zero = Expr::integer(0);
+        if !scalar::equal(&curvature, &zero, self.fuel).is_equal()
+            || scalar::equal(&slope, &zero, self.fuel).is_equal()
+        {
+            return DIFFERENT;
+        }
+        scalar::equal(&difference.substitute(name, &gold[1]), &zero, self.fuel)
+    }
+
+    fn inequalities(
+        &mut self,
+        gold: &[Expr],
+        first: &[Relation],
+        answer: &[Expr],
+        second: &[Relation],
+    ) -> Outcome {
+        if first.len() != second.len() {
+            return DIFFERENT;
+        }
+        if first == second {
+            let outcome = self.in_order(gold, answer);
+            if outcome.is_equal() {
+                return outcome;
+            }
+        }
+        let flipped: Vec<Relation> = second.iter().rev().map(|relation| relation.flipped()).collect();
+        if first == flipped {
+            let reversed: Vec<Expr> = answer.iter().rev().cloned().collect();
+            let outcome = self.in_order(gold, &reversed);
+            if outcome.is_equal() {
+                return outcome;
+            }
+        }
+        if self.compat() || first.len() != 1 || gold.iter().chain(answer).any(Expr::is_structure) {
+            return DIFFERENT;
+        }
+        let left = Expr::difference(&gold[0], &gold[1]);
+        let right = if first == second {
+            Expr::difference(&answer[0], &answer[1])
+        } else if first == flipped {
+            Expr::difference(&answer[1], &answer[0])
+        } else {
+            return DIFFERENT;
+        };
+        self.proportional(&left, &right, first[0] != Relation::NotEqual)
+    }
+}
+
+/// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` says 1/3.
+fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
+    &operands[exact_end(relations)]
+}
+
+/// The index of that operand.
+fn exact_end(relations: &[Relation]) -> usize {
+    relations.iter().take_while(|relation| **relation == Relation::Equal).count().max(1)
+}
+
+/// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
+pub(super) fn names_a_value(expr: &Expr) -> bool {
+    match expr {
+        Expr::Symbol(_) | Expr::Apply(..) => true,
+        Expr::Mul(factors) => factors.iter().enumerate().all(|(index, factor)| match factor {
+            Expr::Symbol(_) | Expr::Apply(..) => true,
+            Expr::Tuple { items, .. } => items.iter().all(names_a_value),
+            Expr::Pow(pair) => index == 0 && matches!(pair.0, Expr::Symbol(_)),
+            Expr::Number(_) => index == factors.len() - 1 && index > 0,
+            // P(X = 2), P(A ∪ B)
+            Expr::Chain { .. } | Expr::SetOperation(..) => index > 0,
+            _ => false,
+        }),
+        Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
+        _ => false,
+    }
+}
+
+/// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.
+fn only_letters(expr: &Expr) -> bool {
+    !expr.any(&|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
+}
+
+/// Math-Verify takes an interval for a gold inequality but not an inequality for a gold interval, because a model may
+/// restate the question.
+fn compat_refuses(gold: &Expr, answer: &Expr) -> bool {
+    !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. }) && real_set::is_set(answer)
+}

@@ -1,0 +1,323 @@
+//! Text to tokens. LaTeX, Unicode and plain-text spellings of one thing become one token here, so that the parser
+//! knows a single dialect. Spacing and sizing commands vanish.
+
+use super::fuel::{Fuel, Halt};
+use super::number::{Literal, literal};
+use super::words::{self, Word};
+
+/// What a token is. `Op` holds one character; the multi-byte ones stand for the LaTeX operators they look like.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Kind<'a> {
+    Number(Literal),
+    /// A single letter, or a named one (`theta`).
+    Symbol(&'a str),
+    /// A function, constant or connective known by name.
+    Word(Word),
+    /// A LaTeX command that is not just a symbol: `frac`, `sqrt`, `begin`.
+    Command(&'a str),
+    /// Upright words from `\text{..}` and its kin, or a long word of plain text.
+    Text(&'a str),
+    Op(char),
+    SetOpen,
+    SetClose,
+    NewRow,
+}
+
+/// A token and where it lies.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Token<'a> {
+    pub(crate) kind: Kind<'a>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// White space stood before it.
+    pub(crate) spaced: bool,
+}
+
+/// All tokens of a text, and whether a comma was read as a thousands separator.
+#[derive(Debug)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) list: Vec<Token<'a>>,
+    pub(crate) grouped_by_comma: bool,
+}
+
+/// Tokenises `text`; `commas` allows `1,234` outside brackets to be one number.
+pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<Tokens<'a>, Halt> {
+    let mut lexer = Lexer { text, at: 0, depth: 0, commas, spaced: false, list: Vec::new(), grouped: false };
+    while lexer.at < text.len() {
+        fuel.spend(4)?;
+        lexer.step()?;
+    }
+    Ok(Tokens { list: lexer.list, grouped_by_comma: lexer.grouped })
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    /// Open parentheses and brackets; commas inside them separate.
+    depth: usize,
+    commas: bool,
+    spaced: bool,
+    list: Vec<Token<'a>>,
+    grouped: bool,
+}
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn push(&mut self, kind: Kind<'a>, length: usize) {
+        let start = self.at;
+        self.at += length;
+        self.list.push(Token { kind, start, end: self.at, spaced: self.spaced });
+        self.spaced = false;
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.at += length;
+        self.spaced = true;
+    }
+
+    fn step(&mut self) -> Result<(), Halt> {
+        let rest = self.rest();
+        let Some(character) = rest.chars().next() else { return Ok(()) };
+        let length = character.len_utf8();
+        match character {
+            '\\' => self.command()?,
+            '0'..='9' => self.number(),
+            '.' => match literal(rest, false) {
+                Some(_) if !self.after_digit() => self.number(),
+                _ => self.dots(),
+            },
+            'a'..='z' | 'A'..='Z' => self.letters(),
+            '(' | '[' => {
+                self.depth += 1;
+                self.push(Kind::Op(character), 1);
+            }
+            ')' | ']' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.push(Kind::Op(character), 1);
+            }
+            '*' if rest.starts_with("**") => self.push(Kind::Op('^'), 2),
+            '<' if rest.starts_with("<=") => self.push(Kind::Op('≤'), 2),
+            '>' if rest.starts_with(">=") => self.push(Kind::Op('≥'), 2),
+            '=' if rest.starts_with("==") => self.push(Kind::Op('='), 2),
+            '!' if rest.starts_with("!=") => self.push(Kind::Op('≠'), 2),
+            '$' | '~' | '`' | '"' => self.skip(1),
+            '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
+            '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
+            '÷' | '⁄' | '∕' => self.push(Kind::Op('/'), length),
+            '²' => self.superscript("2", length),
+            '³' => self.superscript("3", length),
+            '⁴' => self.superscript("4", length),
+            '’' | '′' => self.push(Kind::Op('\''), length),
+            '⩽' => self.push(Kind::Op('≤'), length),
+            '⩾' => self.push(Kind::Op('≥'), length),
+            '≃' => self.push(Kind::Op('≈'), length),
+            '√' => self.push(Kind::Command("sqrt"), length),
+            '∅' => self.push(Kind::Word(Word::EmptySet), length),
+            'ℝ' => self.push(Kind::Word(Word::Reals), length),
+            '∞' => self.push(Kind::Word(Word::Infinity), length),
+            'π' => self.push(Kind::Word(Word::Pi), length),
+            '½' => self.vulgar("1/2", length),
+            '⅓' => self.vulgar("1/3", length),
+            '¼' => self.vulgar("1/4", length),
+            '¾' => self.vulgar("3/4", length),
+            '⅔' => self.vulgar("2/3", length),
+            '€' | '£' | '¥' | '₹' => self.skip(length),
+            _ if character.is_whitespace() || character.is_control() => self.skip(length),
+            '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}'..='\u{2064}' => self.skip(length),
+            _ => match words::letter_name(character) {
+                Some(name) => self.push(Kind::Symbol(name), length),
+                None if character.is_alphabetic() => self.foreign_word(),
+                None => self.push(Kind::Op(character), length),
+            },
+        }
+        Ok(())
+    }
+
+    fn after_digit(&self) -> bool {
+        !self.spaced && matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }))
+    }
+
+    fn number(&mut self) {
+        if let Some(literal) = literal(self.rest(), self.commas && self.depth == 0) {
+            self.grouped |= literal.grouped_by_comma;
+            let length = literal.length;
+            self.push(Kind::Number(literal), length);
+        } else {
+            self.skip(1);
+        }
+    }
+
+    /// A full stop is noise; three of them are an ellipsis.
+    fn dots(&mut self) {
+        let count = self.rest().bytes().take_while(|&byte| byte == b'.').count();
+        if count >= 3 { self.push(Kind::Op('…'), count) } else { self.skip(count) }
+    }
+
+    fn superscript(&mut self, digit: &'static str, length: usize) {
+        self.push(Kind::Op('^'), 0);
+        if let Some(value) = literal(digit, false) {
+            self.push(Kind::Number(value), length);
+        }
+    }
+
+    /// `½` is `(1/2)`, and after an integer the fraction of a mixed number.
+    fn vulgar(&mut self, fraction: &'static str, length: usize) {
+        self.push(Kind::Command("vulgar"), 0);
+        for digit in [&fraction[..1], &fraction[2..]] {
+            if let Some(value) = literal(digit, false) {
+                self.push(Kind::Number(value), 0);
+            }
+        }
+        self.at += length;
+    }
+
+    fn foreign_word(&mut self) {
+        let length: usize =
+            self.rest().chars().take_while(|character| character.is_alphabetic()).map(char::len_utf8).sum();
+        let word = &self.rest()[..length];
+        self.push(if word.chars().count() == 1 { Kind::Symbol(word) } else { Kind::Text(word) }, length);
+    }
+
+    /// A run of plain letters: a known word, a unit after a number, a long word, or single letters side by side.
+    fn letters(&mut self) {
+        let length = self.rest().bytes().take_while(u8::is_ascii_alphabetic).count();
+        let run = &self.rest()[..length];
+        if self.rest().starts_with("np.") || self.rest().starts_with("math.") {
+            let prefix = self.rest().find('.').unwrap_or(0) + 1;
+            self.at += prefix;
+            return;
+        }
+        if let Some(word) = words::plain_word(run) {
+            self.push(Kind::Word(word), length);
+            return;
+        }
+        if let Some(name) = words::spelled_letter(run) {
+            self.push(Kind::Symbol(name), length);
+            return;
+        }
+        let after_number = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
+        if length >= 4 || (length >= 2 && after_number && words::is_unit(run)) {
+            self.push(Kind::Text(run), length);
+            return;
+        }
+        for index in 0..length {
+            self.push(Kind::Symbol(&run[index..=index]), 1);
+        }
+    }
+
+    fn command(&mut self) -> Result<(), Halt> {
+        let rest = self.rest();
+        let after = &rest[1..];
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        if letters == 0 {
+            let Some(character) = after.chars().next() else {
+                self.skip(1);
+                return Ok(());
+            };
+            match character {
+                '{' => self.bracket(Kind::SetOpen, 2, true),
+                '}' => self.bracket(Kind::SetClose, 2, false),
+                '\\' => self.push(Kind::NewRow, 2),
+                '%' => self.push(Kind::Op('%'), 2),
+                '|' => self.push(Kind::Op('‖'), 2),
+                '&' => self.push(Kind::Word(Word::And), 2),
+                // Spacing, `\(`, `\)`, `\[`, `\]`, `\$`.
+                _ => self.skip(1 + character.len_utf8()),
+            }
+            return Ok(());
+        }
+        let name = &after[..letters];
+        let length = 1 + letters;
+        if words::is_invisible(name) {
+            self.skip(length);
+            if self.rest().trim_start().starts_with('.') && matches!(name, "left" | "right") {
+                self.at += self.rest().find('.').unwrap_or(0) + 1;
+            }
+            return Ok(());
+        }
+        if words::is_text_command(name) {
+            return self.text_command(name, length);
+        }
+        if let Some(op) = words::operator(name) {
+            self.push(Kind::Op(op), length);
+        } else if let Some(word) = words::command_word(name) {
+            self.push(Kind::Word(word), length);
+        } else {
+            match name {
+                "lbrace" => self.bracket(Kind::SetOpen, length, true),
+                "rbrace" => self.bracket(Kind::SetClose, length, false),
+                "cr" | "newline" => self.push(Kind::NewRow, length),
+                _ if words::is_structural(name) => self.push(Kind::Command(name), length),
+                _ => self.push(Kind::Symbol(words::letter_command(name)), length),
+            }
+        }
+        Ok(())
+    }
+
+    fn bracket(&mut self, kind: Kind<'a>, length: usize, open: bool) {
+        self.depth = if open { self.depth + 1 } else { self.depth.saturating_sub(1) };
+        self.push(kind, length);
+    }
+
+    /// `\text{..}`, `\mathrm{..}`: words stay words, mathematics inside is read as if the command were not there.
+    fn text_command(&mut self, name: &'a str, length: usize) -> Result<(), Halt> {
+        let after = &self.rest()[length..];
+        let gap = after.len() - after.trim_start().len();
+        let Some(inside) = balanced(after.trim_start()) else {
+            // `\rm cm`: the switch form has no argument.
+            self.skip(length);
+            return Ok(());
+        };
+        let total = length + gap + inside.len() + 2;
+        if name == "mathbb" {
+            let kind = match inside.trim() {
+                "R" => Kind::Word(Word::Reals),
+                other => Kind::Text(other),
+            };
+            self.push(kind, total);
+            return Ok(());
+        }
+        let content = inside.trim_matches(|c: char| c.is_whitespace() || c == '~').trim_start_matches("\\,");
+        let content = content.trim_start_matches("\\ ").trim_end_matches(['.', ',', ';', ':']).trim();
+        if content.is_empty() {
+            self.skip(total);
+        } else if let Some(word) = words::plain_word(content) {
+            self.push(Kind::Word(word), total);
+        } else if content.contains(['\\', '$', '=', '+', '^', '_', '{'])
+            || content.bytes().any(|byte| byte.is_ascii_digit())
+        {
+            self.skip(length);
+        } else {
+            self.push(Kind::Text(content), total);
+        }
+        Ok(())
+    }
+}
+
+/// The inside of the brace group at the start of `text`.
+pub(crate) fn balanced(text: &str) -> Option<&str> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut depth = 0usize;
+    let mut index = 0;
+    while index < bytes.len() {
+        match bytes[index] {
+            b'\\' => index += 1,
+            b'{' => depth += 1,
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(&text[1..index]);
+                }
+            }
+            _ => {}
+        }
+        index += 1;
+    }
+    None
+}

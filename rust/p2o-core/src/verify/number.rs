@@ -1,0 +1,206 @@
+//! Number literals: digits, thousands separators, decimal points, exponents, repeating decimals.
+
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::expr::Number;
+
+/// Exponents beyond this are kept as powers of ten, so that `1e400000000` costs nothing.
+const LARGEST_EXPONENT: i64 = 4096;
+
+/// A literal and what the lexer needs to know about it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Literal {
+    /// The value without a power of ten too large to write out.
+    pub(crate) number: Number,
+    /// That power of ten, usually 0.
+    pub(crate) exponent: i64,
+    /// Bytes of the input it took.
+    pub(crate) length: usize,
+    /// Read with commas between groups of three digits, where a list was also possible.
+    pub(crate) grouped_by_comma: bool,
+}
+
+/// Spellings of a separator between groups of three digits, longest first.
+const SEPARATORS: [&str; 12] =
+    ["{,}\\!", ",\\! ", ",\\!", "{,}", "{\\,}", "\\,", "\\ ", "\\;", "\u{202f}", "\u{2009}", "\u{a0}", "~"];
+
+fn digits(text: &str) -> usize {
+    text.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+/// The length of a separator at the start of `text` that is followed by exactly three digits.
+fn separator(text: &str, commas: bool) -> Option<(usize, bool)> {
+    let mut choices = SEPARATORS.iter().map(|&spelling| (spelling, false)).chain([(" ", false), (",", true)]);
+    let (spelling, comma) = choices.find(|(spelling, _)| text.starts_with(spelling))?;
+    let grouped = digits(&text[spelling.len()..]) == 3;
+    (grouped && (commas || !comma)).then_some((spelling.len(), comma))
+}
+
+/// Reads the literal at the start of `text`; `commas` allows `1,234` to be one number.
+pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
+    let first = digits(text);
+    let mut whole = String::from(&text[..first]);
+    let mut at = first;
+    let mut grouped_by_comma = false;
+    if (1..=3).contains(&first) && !text.starts_with('0') {
+        let mut style = None;
+        while let Some((length, comma)) = separator(&text[at..], commas) {
+            // One number does not mix separators: "1,000 200" is two things.
+            if *style.get_or_insert(comma) != comma {
+                break;
+            }
+            grouped_by_comma |= comma;
+            whole.push_str(&text[at + length..at + length + 3]);
+            at += length + 3;
+        }
+    }
+    let mut fraction = String::new();
+    let mut repeating = String::new();
+    let mut point = false;
+    if text[at..].starts_with('.') {
+        let tail = &text[at + 1..];
+        let count = digits(tail);
+        let after = &tail[count..];
+        if count > 0 || repeating_digits(after).is_some() {
+            fraction.push_str(&tail[..count]);
+            point = true;
+            at += 1 + count;
+            if let Some((repeated, length)) = repeating_digits(after) {
+                repeating.push_str(repeated);
+                at += length;
+            }
+        } else if first > 0 && !after.trim_start().is_empty() && !after.starts_with("..") {
+            // "1./3" has a point; the full stop of "is 5." has not.
+            let next = after.trim_start().as_bytes()[0];
+            if matches!(next, b'/' | b'*' | b'+' | b'-' | b'^' | b')') {
+                point = true;
+                at += 1;
+            }
+        }
+    }
+    if whole.is_empty() && fraction.is_empty() && repeating.is_empty() {
+        return None;
+    }
+    let (exponent, length) = exponent(&text[at..]);
+    at += length;
+    let decimal = (point || length > 0) && repeating.is_empty();
+    let shift = exponent.filter(|value| value.abs() <= LARGEST_EXPONENT).unwrap_or(0);
+    let value = assemble(&whole, &fraction, &repeating, shift)?;
+    let exponent = exponent.filter(|value| value.abs() > LARGEST_EXPONENT).unwrap_or(0);
+    Some(Literal { number: Number { value, decimal }, exponent, length: at, grouped_by_comma })
+}
+
+/// The repeating part of `0.1\overline{6}` or `0.(3)`, with the bytes it takes.
+fn repeating_digits(text: &str) -> Option<(&str, usize)> {
+    for (open, close) in [("\\overline{", "}"), ("\\bar{", "}"), ("\\dot{", "}"), ("(", ")")] {
+        if let Some(rest) = text.strip_prefix(open) {
+            let count = digits(rest);
+            if count > 0 && rest[count..].starts_with(close) {
+                return Some((&rest[..count], open.len() + count + close.len()));
+            }
+        }
+    }
+    None
+}
+
+/// `e33`, `E-7`: the exponent and the bytes it takes. An `e` that is followed by no digits is Euler's number.
+fn exponent(text: &str) -> (Option<i64>, usize) {
+    let bytes = text.as_bytes();
+    if !matches!(bytes.first(), Some(b'e' | b'E')) {
+        return (None, 0);
+    }
+    let signed = usize::from(matches!(bytes.get(1), Some(b'+' | b'-')));
+    let count = digits(&text[1 + signed..]);
+    let length = 1 + signed + count;
+    if count == 0 || bytes.get(length).is_some_and(u8::is_ascii_alphabetic) {
+        return (None, 0);
+    }
+    // A longer exponent than i64 holds is as good as the largest one: nothing written down comes near it.
+    let magnitude = text[1 + signed..length].parse::<i64>().unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+    (Some(if bytes.get(1) == Some(&b'-') { -magnitude } else { magnitude }), length)
+}
+
+fn assemble(whole: &str, fraction: &str, repeating: &str, shift: i64) -> Option<RBig> {
+    let mut all = String::with_capacity(whole.len() + fraction.len() + repeating.len());
+    all.push_str(whole);
+    all.push_str(fraction);
+    let mut numerator = parse(&all)?;
+    let mut denominator = UBig::ONE;
+    if !repeating.is_empty() {
+        // 0.ab(cd) = (abcd - ab) / 9900
+        let prefix = numerator.clone();
+        all.push_str(repeating);
+        numerator = parse(&all)? - prefix;
+        denominator = UBig::from(10u8).pow(repeating.len()) - UBig::ONE;
+    }
+    let places = shift - fraction.len() as i64;
+    let power = UBig::from(10u8).pow(usize::try_from(places.unsigned_abs()).ok()?);
+    if places >= 0 {
+        numerator *= power;
+    } else {
+        denominator *= power;
+    }
+    if denominator.is_one() {
+        return Some(RBig::from(numerator));
+    }
+    Some(RBig::from_parts(numerator, denominator))
+}
+
+fn parse(digits: &str) -> Option<IBig> {
+    if digits.is_empty() {
+        return Some(IBig::ZERO);
+    }
+    // 18 digits fit a machine word: the common case needs no big-number parser.
+    if digits.len() <= 18 {
+        return digits.parse::<i64>().ok().map(IBig::from);
+    }
+    IBig::from_str_radix(digits, 10).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> String {
+        let literal = literal(text, true).unwrap();
+        assert_eq!(literal.length, text.len(), "{text} was not read to its end");
+        literal.number.value.to_string()
+    }
+
+    #[test]
+    fn separators_join_groups_of_three() {
+        for text in ["1234567", "1,234,567", "1 234 567", "1\\,234\\,567", "1{,}234{,}567", "1,\\!234,\\!567"]
+        {
+            assert_eq!(value(text), "1234567");
+        }
+        assert_eq!(value("1,234.5"), "2469/2");
+    }
+
+    #[test]
+    fn groups_of_other_sizes_end_the_number() {
+        for text in ["12,34", "1,2345", "1234,567", "0,123", "1 23"] {
+            assert!(literal(text, true).unwrap().length < text.len(), "{text}");
+        }
+        assert_eq!(literal("1,234", false).unwrap().length, 1);
+    }
+
+    #[test]
+    fn points_and_exponents() {
+        assert_eq!(value(".4"), "2/5");
+        assert_eq!(value("4.5e3"), "4500");
+        assert_eq!(value("1E-3"), "1/1000");
+        assert_eq!(literal("5.", true).unwrap().length, 1);
+        assert_eq!(literal("1./3", true).unwrap().length, 2);
+        assert_eq!(literal("2e^x", true).unwrap().length, 1);
+        assert_eq!(literal("1e400000000", true).unwrap().exponent, 400_000_000);
+    }
+
+    #[test]
+    fn repeating_decimals_are_exact() {
+        assert_eq!(value("0.\\overline{3}"), "1/3");
+        assert_eq!(value("0.1\\overline{6}"), "1/6");
+        assert_eq!(value("0.(142857)"), "1/7");
+        assert_eq!(value("1.\\overline{09}"), "12/11");
+    }
+}

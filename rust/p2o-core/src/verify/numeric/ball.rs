@@ -1,0 +1,248 @@
+//! Balls of any precision. The midpoint is a binary float whose operations are rounded correctly; the radius is kept
+//! as its binary logarithm, so that it neither underflows nor costs much.
+
+use std::cmp::Ordering;
+
+use dashu_base::Sign;
+use dashu_float::round::mode::HalfEven;
+use dashu_float::{Context, FBig, FpError};
+use dashu_int::IBig;
+use dashu_ratio::RBig;
+
+use super::super::fuel::Halt;
+use super::Real;
+
+type Float = FBig<HalfEven, 2>;
+
+/// Magnitudes beyond 2^(2^40) are not evaluated.
+const LARGEST_EXPONENT: f64 = 1e12;
+
+/// A midpoint and the binary logarithm of a radius (`-inf` for an exact value).
+#[derive(Clone, Debug)]
+pub(crate) struct Ball {
+    mid: Float,
+    rad: f64,
+    bits: usize,
+}
+
+/// An upper bound of log2(2^a + 2^b).
+fn log_add(left: f64, right: f64) -> f64 {
+    let (large, small) = if left >= right { (left, right) } else { (right, left) };
+    if small == f64::NEG_INFINITY {
+        return large;
+    }
+    let sum = large + (small - large).exp2().ln_1p() * std::f64::consts::LOG2_E;
+    sum + sum.abs() * 1e-15 + 1e-12
+}
+
+/// An upper bound of log2 |value|.
+fn magnitude(value: &Float) -> f64 {
+    if value.repr().significand().is_zero() {
+        return f64::NEG_INFINITY;
+    }
+    let digits = value.repr().digits_ub() as f64;
+    digits + value.repr().exponent() as f64
+}
+
+/// A lower bound of log2 |value|.
+fn magnitude_below(value: &Float) -> f64 {
+    magnitude(value) - 2.0
+}
+
+impl Ball {
+    /// The midpoint as a rational number, unless writing it out would be absurd.
+    pub(crate) fn midpoint(&self) -> Option<RBig> {
+        let (significand, exponent) = (self.mid.repr().significand().clone(), self.mid.repr().exponent());
+        let shift = usize::try_from(exponent.unsigned_abs()).ok().filter(|&shift| shift < 20_000)?;
+        Some(if exponent >= 0 {
+            RBig::from(significand << shift)
+        } else {
+            RBig::from_parts(significand, dashu_int::UBig::ONE << shift)
+        })
+    }
+
+    /// A correctly rounded result: one unit in its last place joins the propagated radius.
+    fn rounded(
+        value: Result<dashu_float::round::Rounded<Float>, FpError>,
+        rad: f64,
+        bits: usize,
+    ) -> Result<Self, Halt> {
+        let value = value.map_err(|error| match error {
+            FpError::Indeterminate => Halt::Undefined,
+            _ => Halt::Unsupported,
+        })?;
+        let exact = matches!(value, dashu_base::Approximation::Exact(_));
+        let mid = value.value();
+        if !mid.repr().is_finite() {
+            return Err(Halt::Unsupported);
+        }
+        let size = magnitude(&mid);
+        if size > LARGEST_EXPONENT || size.is_finite() && size < -LARGEST_EXPONENT {
+            return Err(Halt::Unsupported);
+        }
+        let rad = if exact { rad } else { log_add(rad, size - bits as f64 + 1.0) };
+        Ok(Self { mid, rad, bits })
+    }
+
+    fn context(&self) -> Context<HalfEven> {
+        Context::new(self.bits)
+    }
+
+    fn is_exact(&self) -> bool {
+        self.rad == f64::NEG_INFINITY
+    }
+
+    /// log2 of a lower bound of |x| over the ball; none if the ball touches zero.
+    fn closest(&self) -> Option<f64> {
+        let below = magnitude_below(&self.mid);
+        // Half of the magnitude is enough distance to bound every derivative used here.
+        (below > self.rad + 2.0).then_some(below - 1.0)
+    }
+}
+
+impl Real for Ball {
+    fn cost(bits: usize) -> u64 {
+        let words = (bits / 64) as u64;
+        10 + words * words / 16
+    }
+
+    fn from_rational(value: &RBig, bits: usize) -> Result<Self, Halt> {
+        let context = Context::<HalfEven>::new(bits);
+        let top = context.convert_int::<2>(value.numerator().clone());
+        let top = Self::rounded(Ok(top), f64::NEG_INFINITY, bits)?;
+        if value.is_int() {
+            return Ok(top);
+        }
+        let bottom = context.convert_int::<2>(IBig::from(value.denominator().clone()));
+        let bottom = Self::rounded(Ok(bottom), f64::NEG_INFINITY, bits)?;
+        top.mul(&bottom.recip()?)
+    }
+
+    fn pi(bits: usize) -> Self {
+        let mid = Context::<HalfEven>::new(bits).pi::<2>(None).value();
+        Self { mid, rad: 2.0 - bits as f64 + 1.0, bits }
+    }
+
+    fn zero() -> Self {
+        Self { mid: Float::ZERO, rad: f64::NEG_INFINITY, bits: 64 }
+    }
+
+    fn is_exact_zero(&self) -> bool {
+        self.is_exact() && self.mid.repr().significand().is_zero()
+    }
+
+    fn add(&self, other: &Self) -> Result<Self, Halt> {
+        if self.is_exact_zero() {
+            return Ok(other.clone());
+        }
+        if other.is_exact_zero() {
+            return Ok(self.clone());
+        }
+        let bits = self.bits.max(other.bits);
+        let rad = log_add(self.rad, other.rad);
+        let sum = Context::<HalfEven>::new(bits).add(self.mid.repr(), other.mid.repr());
+        Self::rounded(sum, rad, bits)
+    }
+
+    fn mul(&self, other: &Self) -> Result<Self, Halt> {
+        if self.is_exact_zero() || other.is_exact_zero() {
+            return Ok(Self::zero());
+        }
+        let bits = self.bits.max(other.bits);
+        let crossed = log_add(magnitude(&self.mid) + other.rad, magnitude(&other.mid) + self.rad);
+        let rad = log_add(crossed, self.rad + other.rad);
+        let product = Context::<HalfEven>::new(bits).mul(self.mid.repr(), other.mid.repr());
+        Self::rounded(product, rad, bits)
+    }
+
+    fn neg(&self) -> Self {
+        Self { mid: -self.mid.clone(), rad: self.rad, bits: self.bits }
+    }
+
+    fn recip(&self) -> Result<Self, Halt> {
+        if self.is_exact_zero() {
+            return Err(Halt::Undefined);
+        }
+        let closest = self.closest().ok_or(Halt::Unsupported)?;
+        let inverse = self.context().div(Float::ONE.repr(), self.mid.repr());
+        Self::rounded(inverse, self.rad - 2.0 * closest, self.bits)
+    }
+
+    fn sqrt(&self) -> Result<Self, Halt> {
+        if self.is_exact_zero() {
+            return Ok(self.clone());
+        }
+        if self.sign() != Some(Ordering::Greater) {
+            return Err(Halt::Unsupported);
+        }
+        let closest = self.closest().ok_or(Halt::Unsupported)?;
+        Self::rounded(self.context().sqrt(self.mid.repr()), self.rad - closest / 2.0, self.bits)
+    }
+
+    fn exp(&self) -> Result<Self, Halt> {
+        if self.rad > 0.0 || magnitude(&self.mid) > 40.0 {
+            return Err(Halt::Unsupported);
+        }
+        let value = self.context().exp::<2>(self.mid.repr(), None);
+        let mut result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
+        if !self.is_exact() {
+            result.rad = log_add(result.rad, magnitude(&result.mid) + self.rad + 2.0);
+        }
+        Ok(result)
+    }
+
+    fn ln(&self) -> Result<Self, Halt> {
+        if self.sign() != Some(Ordering::Greater) {
+            return Err(if self.is_exact_zero() { Halt::Undefined } else { Halt::Unsupported });
+        }
+        let closest = self.closest().ok_or(Halt::Unsupported)?;
+        let value = self.context().ln::<2>(self.mid.repr(), None);
+        Self::rounded(value, self.rad - closest, self.bits)
+    }
+
+    fn sin_cos(&self) -> Result<(Self, Self), Halt> {
+        // Reducing a huge argument needs as many digits of π as it has bits.
+        if magnitude(&self.mid) > 2048.0 {
+            return Err(Halt::Unsupported);
+        }
+        let (sin, cos) = self.context().sin_cos::<2>(self.mid.repr(), None);
+        Ok((Self::rounded(sin, self.rad, self.bits)?, Self::rounded(cos, self.rad, self.bits)?))
+    }
+
+    fn atan(&self) -> Result<Self, Halt> {
+        Self::rounded(self.context().atan::<2>(self.mid.repr(), None), self.rad, self.bits)
+    }
+
+    fn sign(&self) -> Option<Ordering> {
+        if self.is_exact_zero() {
+            return Some(Ordering::Equal);
+        }
+        if magnitude_below(&self.mid) <= self.rad {
+            return None;
+        }
+        Some(if self.mid.repr().sign() == Sign::Negative { Ordering::Less } else { Ordering::Greater })
+    }
+
+    fn floor(&self) -> Option<IBig> {
+        if magnitude(&self.mid) > 4096.0 {
+            return None;
+        }
+        let floor = self.mid.floor();
+        if !self.is_exact() {
+            let above = self.mid.clone() - floor.clone();
+            let below = Float::ONE - above.clone();
+            if magnitude_below(&above) <= self.rad || magnitude_below(&below) <= self.rad {
+                return None;
+            }
+        }
+        Some(floor.to_int().value())
+    }
+
+    fn magnitude(&self) -> f64 {
+        log_add(magnitude(&self.mid), self.rad)
+    }
+
+    fn radius(&self) -> f64 {
+        self.rad
+    }
+}

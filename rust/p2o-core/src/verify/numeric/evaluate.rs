@@ -1,0 +1,345 @@
+//! The tree walk: expression to complex ball.
+
+use std::cmp::Ordering;
+
+use dashu_ratio::RBig;
+
+use super::super::exact::{exact, small_integer};
+use super::super::expr::{Constant, Expr, Function, Series};
+use super::super::fuel::{Fuel, Halt};
+use super::Real;
+use super::complex::Complex;
+
+/// Exponents up to this are multiplied out; larger ones go through the logarithm.
+const LARGEST_POWER: i64 = 4_096;
+const LARGEST_FACTORIAL: i64 = 5_000;
+const LONGEST_SERIES: i64 = 2_000;
+
+/// Values of the free symbols.
+pub(crate) type Values<'a> = [(&'a str, RBig)];
+
+/// Evaluates expressions at one point with one precision.
+pub(crate) struct Evaluator<'a, 'f> {
+    pub(crate) values: &'a Values<'a>,
+    pub(crate) bits: usize,
+    pub(crate) fuel: &'f mut Fuel,
+}
+
+impl Evaluator<'_, '_> {
+    pub(crate) fn value<R: Real>(&mut self, expr: &Expr) -> Result<Complex<R>, Halt> {
+        self.fuel.spend(R::cost(self.bits))?;
+        match expr {
+            Expr::Number(number) => self.rational(&number.value),
+            Expr::Based { value, .. } => self.rational(value),
+            Expr::Symbol(name) => {
+                let (_, value) =
+                    self.values.iter().find(|(symbol, _)| **symbol == **name).ok_or(Halt::Unsupported)?;
+                self.rational(value)
+            }
+            Expr::Constant(Constant::Pi) => Ok(Complex::real(R::pi(self.bits))),
+            Expr::Constant(Constant::E) => Complex::real(self.integer::<R>(1)?).exp(),
+            Expr::Constant(Constant::I) => Ok(Complex { re: R::zero(), im: self.integer(1)? }),
+            Expr::Add(terms) => {
+                let mut sum = self.value::<R>(&terms[0])?;
+                for term in &terms[1..] {
+                    sum = sum.add(&self.value(term)?)?;
+                }
+                Ok(sum)
+            }
+            Expr::Mul(factors) => {
+                let mut product = self.value::<R>(&factors[0])?;
+                for factor in &factors[1..] {
+                    product = product.mul(&self.value(factor)?)?;
+                }
+                Ok(product)
+            }
+            Expr::Neg(inner) => Ok(self.value::<R>(inner)?.neg()),
+            Expr::Quantity(inner, _) => self.value(inner),
+            Expr::Percent(inner) => {
+                let hundredth = self.integer::<R>(100)?.recip()?;
+                self.value(inner)?.mul(&Complex::real(hundredth))
+            }
+            Expr::Degrees(inner) => {
+                let degree = R::pi(self.bits).mul(&self.integer::<R>(180)?.recip()?)?;
+                self.value(inner)?.mul(&Complex::real(degree))
+            }
+            Expr::Div(pair) => {
+                let divisor = self.value::<R>(&pair.1)?.recip()?;
+                self.value(&pair.0)?.mul(&divisor)
+            }
+            Expr::Ratio(parts) if parts.len() == 2 => {
+                let divisor = self.value::<R>(&parts[1])?.recip()?;
+                self.value(&parts[0])?.mul(&divisor)
+            }
+            Expr::Pow(pair) => self.power(&pair.0, &pair.1),
+            Expr::Call(function, arguments) => self.call(*function, arguments),
+            Expr::Series { kind, variable, bounds, body } => self.series(*kind, variable, bounds, body),
+            _ => Err(Halt::Unsupported),
+        }
+    }
+
+    fn rational<R: Real>(&self, value: &RBig) -> Result<Complex<R>, Halt> {
+        Ok(Complex::real(R::from_rational(value, self.bits)?))
+    }
+
+    fn integer<R: Real>(&self, value: i64) -> Result<R, Halt> {
+        R::from_rational(&RBig::from(value), self.bits)
+    }
+
+    fn real<R: Real>(&mut self, expr: &Expr) -> Result<R, Halt> {
+        let value = self.value::<R>(expr)?;
+        if value.is_real() { Ok(value.re) } else { Err(Halt::Unsupported) }
+    }
+
+    fn transcendental<R: Real>(&mut self) -> Result<(), Halt> {
+        self.fuel.spend(R::cost(self.bits) * 40)
+    }
+
+    fn power<R: Real>(&mut self, base: &Expr, exponent: &Expr) -> Result<Complex<R>, Halt> {
+        if let Ok(count) = small_integer(exponent, self.fuel)
+            && count.abs() <= LARGEST_POWER
+        {
+            let base = self.value::<R>(base)?;
+            return self.integer_power(&base, count);
+        }
+        if *base == Expr::Constant(Constant::E) {
+            self.transcendental::<R>()?;
+            return self.value::<R>(exponent)?.exp();
+        }
+        let base = self.value::<R>(base)?;
+        let exponent = self.value::<R>(exponent)?;
+        if base.is_exact_zero() {
+            let positive = exponent.is_real() && exponent.re.sign() == Some(Ordering::Greater);
+            return if positive { Ok(base) } else { Err(Halt::Undefined) };
+        }
+        self.transcendental::<R>()?;
+        base.ln(self.bits)?.mul(&exponent)?.exp()
+    }
+
+    fn integer_power<R: Real>(&mut self, base: &Complex<R>, count: i64) -> Result<Complex<R>, Halt> {
+        if base.is_exact_zero() {
+            return if count > 0 { Ok(base.clone()) } else { Err(Halt::Undefined) };
+        }
+        let mut result = Complex::real(self.integer::<R>(1)?);
+        let mut square = base.clone();
+        let mut left = count.unsigned_abs();
+        while left > 0 {
+            self.fuel.spend(R::cost(self.bits))?;
+            if left & 1 == 1 {
+                result = result.mul(&square)?;
+            }
+            left >>= 1;
+            if left > 0 {
+                square = square.mul(&square)?;
+            }
+        }
+        if count < 0 { result.recip() } else { Ok(result) }
+    }
+
+    fn call<R: Real>(&mut self, function: Function, arguments: &[Expr]) -> Result<Complex<R>, Halt> {
+        self.transcendental::<R>()?;
+        match function {
+            Function::Root => self.root(&arguments[0], &arguments[1]),
+            Function::Ln => self.value::<R>(&arguments[0])?.ln(self.bits),
+            Function::Log => {
+                let base = self.value::<R>(&arguments[0])?.ln(self.bits)?;
+                self.value::<R>(&arguments[1])?.ln(self.bits)?.mul(&base.recip()?)
+            }
+            Function::Exp => self.value::<R>(&arguments[0])?.exp(),
+            Function::Abs => Ok(Complex::real(self.value::<R>(&arguments[0])?.abs()?)),
+            Function::Re => Ok(Complex::real(self.value::<R>(&arguments[0])?.re)),
+            Function::Im => Ok(Complex::real(self.value::<R>(&arguments[0])?.im)),
+            Function::Floor => self.floor(&arguments[0], false),
+            Function::Ceil => self.floor(&arguments[0], true),
+            Function::Factorial => {
+                let argument = self.substituted(&arguments[0]);
+                let count = small_integer(&argument, self.fuel)?;
+                self.factorial(count)
+            }
+            Function::Binomial | Function::Gcd | Function::Lcm | Function::Min | Function::Max => {
+                let arguments = arguments.iter().map(|argument| self.substituted(argument)).collect();
+                let value = exact(&Expr::Call(function, arguments), self.fuel)?;
+                self.rational(&value.re)
+            }
+            Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc => {
+                self.trigonometric(function, &arguments[0])
+            }
+            Function::Arcsin | Function::Arccos | Function::Arctan | Function::Arccot => {
+                self.inverse_trigonometric(function, &arguments[0])
+            }
+            Function::Sinh | Function::Cosh | Function::Tanh => self.hyperbolic(function, &arguments[0]),
+            Function::Arcsinh | Function::Arccosh | Function::Arctanh => {
+                self.inverse_hyperbolic(function, &arguments[0])
+            }
+        }
+    }
+
+    /// The expression with the symbols replaced by their values.
+    fn substituted(&self, expr: &Expr) -> Expr {
+        self.values
+            .iter()
+            .fold(expr.clone(), |expr, (name, value)| expr.substitute(name, &Expr::rational(value.clone())))
+    }
+
+    fn root<R: Real>(&mut self, index: &Expr, radicand: &Expr) -> Result<Complex<R>, Halt> {
+        let count = small_integer(index, self.fuel).ok().filter(|count| (2..=1000).contains(count));
+        let value = self.value::<R>(radicand)?;
+        let Some(count) = count else {
+            let index = self.value::<R>(index)?.recip()?;
+            return value.ln(self.bits)?.mul(&index)?.exp();
+        };
+        if value.is_exact_zero() {
+            return Ok(value);
+        }
+        if value.is_real() {
+            match value.re.sign() {
+                Some(Ordering::Greater) => return Ok(Complex::real(self.positive_root(&value.re, count)?)),
+                Some(Ordering::Less) if count % 2 == 1 => {
+                    let root = self.positive_root(&value.re.neg(), count)?;
+                    return Ok(Complex::real(root.neg()));
+                }
+                Some(Ordering::Less) if count == 2 => {
+                    return Ok(Complex { re: R::zero(), im: value.re.neg().sqrt()? });
+                }
+                _ => {}
+            }
+        }
+        let index = Complex::real(self.integer::<R>(count)?.recip()?);
+        value.ln(self.bits)?.mul(&index)?.exp()
+    }
+
+    fn positive_root<R: Real>(&mut self, value: &R, count: i64) -> Result<R, Halt> {
+        if count == 2 {
+            return value.sqrt();
+        }
+        value.ln()?.mul(&self.integer::<R>(count)?.recip()?)?.exp()
+    }
+
+    fn floor<R: Real>(&mut self, argument: &Expr, up: bool) -> Result<Complex<R>, Halt> {
+        if let Ok(value) = exact(argument, self.fuel)
+            && value.is_real()
+        {
+            let rounded = if up { value.re.ceil() } else { value.re.floor() };
+            return self.rational(&RBig::from(rounded));
+        }
+        let value = self.real::<R>(argument)?;
+        let value = if up { value.neg() } else { value };
+        let floor = value.floor().ok_or(Halt::Unsupported)?;
+        self.rational(&RBig::from(if up { -floor } else { floor }))
+    }
+
+    fn factorial<R: Real>(&mut self, count: i64) -> Result<Complex<R>, Halt> {
+        if !(0..=LARGEST_FACTORIAL).contains(&count) {
+            return Err(Halt::Unsupported);
+        }
+        let mut product = self.integer::<R>(1)?;
+        for factor in 2..=count {
+            self.fuel.spend(R::cost(self.bits))?;
+            product = product.mul(&self.integer(factor)?)?;
+        }
+        Ok(Complex::real(product))
+    }
+
+    fn trigonometric<R: Real>(&mut self, function: Function, argument: &Expr) -> Result<Complex<R>, Halt> {
+        let argument = self.value::<R>(argument)?;
+        let (sin, cos) = if argument.is_real() {
+            let (sin, cos) = argument.re.sin_cos()?;
+            (Complex::real(sin), Complex::real(cos))
+        } else {
+            // cos z = (w + 1/w) / 2 and sin z = (w - 1/w) / 2i with w = e^{iz}
+            let turned = Complex { re: argument.im.neg(), im: argument.re };
+            let forward = turned.exp()?;
+            let backward = turned.neg().exp()?;
+            let half = Complex::real(self.integer::<R>(2)?.recip()?);
+            let over_i = Complex { re: R::zero(), im: half.re.neg() };
+            (forward.add(&backward.neg())?.mul(&over_i)?, forward.add(&backward)?.mul(&half)?)
+        };
+        match function {
+            Function::Sin => Ok(sin),
+            Function::Cos => Ok(cos),
+            Function::Tan => sin.mul(&cos.recip()?),
+            Function::Cot => cos.mul(&sin.recip()?),
+            Function::Sec => cos.recip(),
+            _ => sin.recip(),
+        }
+    }
+
+    fn inverse_trigonometric<R: Real>(
+        &mut self,
+        function: Function,
+        argument: &Expr,
+    ) -> Result<Complex<R>, Halt> {
+        let x = self.real::<R>(argument)?;
+        let quarter_turn = R::pi(self.bits).mul(&self.integer::<R>(2)?.recip()?)?;
+        if function == Function::Arctan {
+            return Ok(Complex::real(x.atan()?));
+        }
+        if function == Function::Arccot {
+            return Ok(Complex::real(quarter_turn.add(&x.atan()?.neg())?));
+        }
+        // arcsin x = atan(x / sqrt(1 - x²)), with the end points apart.
+        let one = self.integer::<R>(1)?;
+        let rest = one.add(&x.mul(&x)?.neg())?;
+        let arcsin = if rest.is_exact_zero() {
+            if x.sign() == Some(Ordering::Greater) { quarter_turn.clone() } else { quarter_turn.neg() }
+        } else {
+            x.mul(&rest.sqrt()?.recip()?)?.atan()?
+        };
+        if function == Function::Arcsin {
+            return Ok(Complex::real(arcsin));
+        }
+        Ok(Complex::real(quarter_turn.add(&arcsin.neg())?))
+    }
+
+    fn hyperbolic<R: Real>(&mut self, function: Function, argument: &Expr) -> Result<Complex<R>, Halt> {
+        let argument = self.value::<R>(argument)?;
+        let (forward, backward) = (argument.exp()?, argument.neg().exp()?);
+        let half = Complex::real(self.integer::<R>(2)?.recip()?);
+        let sinh = forward.add(&backward.neg())?.mul(&half)?;
+        let cosh = forward.add(&backward)?.mul(&half)?;
+        match function {
+            Function::Sinh => Ok(sinh),
+            Function::Cosh => Ok(cosh),
+            _ => sinh.mul(&cosh.recip()?),
+        }
+    }
+
+    fn inverse_hyperbolic<R: Real>(
+        &mut self,
+        function: Function,
+        argument: &Expr,
+    ) -> Result<Complex<R>, Halt> {
+        let x = self.real::<R>(argument)?;
+        let one = self.integer::<R>(1)?;
+        let square = x.mul(&x)?;
+        let value = match function {
+            Function::Arcsinh => x.add(&square.add(&one)?.sqrt()?)?.ln()?,
+            Function::Arccosh => x.add(&square.add(&one.neg())?.sqrt()?)?.ln()?,
+            _ => {
+                let quotient = one.add(&x)?.mul(&one.add(&x.neg())?.recip()?)?;
+                quotient.ln()?.mul(&self.integer::<R>(2)?.recip()?)?
+            }
+        };
+        Ok(Complex::real(value))
+    }
+
+    fn series<R: Real>(
+        &mut self,
+        kind: Series,
+        variable: &str,
+        bounds: &(Expr, Expr),
+        body: &Expr,
+    ) -> Result<Complex<R>, Halt> {
+        let (first, last) = (self.substituted(&bounds.0), self.substituted(&bounds.1));
+        let (first, last) = (small_integer(&first, self.fuel)?, small_integer(&last, self.fuel)?);
+        if last.saturating_sub(first) > LONGEST_SERIES {
+            return Err(Halt::Unsupported);
+        }
+        let mut result = Complex::real(self.integer::<R>(i64::from(kind == Series::Product))?);
+        for index in first..=last {
+            let term = self.value::<R>(&body.substitute(variable, &Expr::integer(index)))?;
+            result = if kind == Series::Sum { result.add(&term)? } else { result.mul(&term)? };
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,251 @@
+//! The smallest things: literals, symbols, brackets, commands with arguments.
+
+use dashu_int::IBig;
+use dashu_ratio::RBig;
+
+use super::super::expr::{Constant, Expr, Function, Series};
+use super::super::fuel::Halt;
+use super::super::lex::Kind;
+use super::super::words::Word;
+use super::Parser;
+
+impl Parser<'_, '_> {
+    pub(super) fn atom(&mut self) -> Result<Expr, Halt> {
+        self.fuel.spend(2)?;
+        let Some(kind) = self.peek().cloned() else { return Err(Halt::Unsupported) };
+        self.at += 1;
+        match kind {
+            Kind::Number(literal) => {
+                if self.is_op('_') {
+                    return self.based(self.at - 1);
+                }
+                let exponent = literal.exponent;
+                let mantissa = Expr::Number(literal.number);
+                Ok(if exponent == 0 {
+                    mantissa
+                } else {
+                    let power = Expr::Pow(Box::new((Expr::integer(10), Expr::integer(exponent))));
+                    Expr::Mul(vec![mantissa, power])
+                })
+            }
+            Kind::Symbol(name) => self.symbol(name),
+            Kind::Text(words) => {
+                let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
+                self.symbol_or_constant(name, false)
+            }
+            Kind::Word(word) => self.word(word),
+            Kind::Command(name) => self.command(name),
+            Kind::SetOpen => self.set(),
+            Kind::Op(op) => match op {
+                '(' | '[' => self.bracket(op),
+                '{' => self.brace(),
+                '|' => self.absolute(),
+                ']' => self.french_interval(),
+                _ => Err(Halt::Unsupported),
+            },
+            Kind::SetClose | Kind::NewRow => Err(Halt::Unsupported),
+        }
+    }
+
+    fn word(&mut self, word: Word) -> Result<Expr, Halt> {
+        match word {
+            Word::Function(Function::Factorial) => {
+                let argument = self.nested(Self::atom)?;
+                Ok(Expr::Call(Function::Factorial, vec![argument]))
+            }
+            Word::Function(function) => self.nested(|parser| parser.function(function)),
+            Word::Log => self.nested(Self::logarithm),
+            Word::SquareRoot => self.nested(|parser| parser.root(true)),
+            Word::CubeRoot => {
+                let radicand = self.nested(Self::macro_argument)?;
+                Ok(Expr::Call(Function::Root, vec![Expr::integer(3), radicand]))
+            }
+            Word::Pi => Ok(Expr::Constant(Constant::Pi)),
+            Word::Infinity => Ok(Expr::Constant(Constant::Infinity)),
+            Word::Reals => Ok(Expr::Reals),
+            Word::EmptySet => Ok(Expr::EmptySet),
+            _ => Err(Halt::Unsupported),
+        }
+    }
+
+    fn command(&mut self, name: &str) -> Result<Expr, Halt> {
+        match name {
+            "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" => {
+                let top = self.nested(Self::macro_argument)?;
+                let bottom = self.nested(Self::macro_argument)?;
+                Ok(Expr::Div(Box::new((top, bottom))))
+            }
+            "vulgar" => {
+                let top = self.atom()?;
+                let bottom = self.atom()?;
+                Ok(Expr::Div(Box::new((top, bottom))))
+            }
+            "binom" | "dbinom" | "tbinom" => {
+                let top = self.nested(Self::macro_argument)?;
+                let bottom = self.nested(Self::macro_argument)?;
+                Ok(Expr::Call(Function::Binomial, vec![top, bottom]))
+            }
+            "sqrt" => {
+                let unicode = self.text[self.tokens[self.at - 1].start..].starts_with('√');
+                self.root(unicode)
+            }
+            "cbrt" => self.word(Word::CubeRoot),
+            "lfloor" => self.closed_by("rfloor", Function::Floor),
+            "lceil" => self.closed_by("rceil", Function::Ceil),
+            "langle" => {
+                let inner = self.nested(Self::list)?;
+                if !self.take_command("rangle") {
+                    return Err(Halt::Unsupported);
+                }
+                Ok(match inner {
+                    Expr::List(items, _) => Expr::Vector(items),
+                    other => Expr::Vector(vec![other]),
+                })
+            }
+            "begin" => self.environment(),
+            "sum" => self.nested(|parser| parser.series(Series::Sum)),
+            "prod" => self.nested(|parser| parser.series(Series::Product)),
+            "overline" | "bar" | "hat" | "widehat" | "vec" | "tilde" | "widetilde" | "dot" | "ddot"
+            | "underline" | "overrightarrow" => {
+                let decorated = self.flattened();
+                if decorated.is_empty() {
+                    return Err(Halt::Unsupported);
+                }
+                self.symbol_or_constant(format!("{name}({decorated})"), false)
+            }
+            "boxed" | "fbox" => self.nested(Self::macro_argument),
+            _ => Err(Halt::Unsupported),
+        }
+    }
+
+    fn closed_by(&mut self, close: &str, function: Function) -> Result<Expr, Halt> {
+        let inner = self.nested(Self::sum)?;
+        if self.take_command(close) { Ok(Expr::Call(function, vec![inner])) } else { Err(Halt::Unsupported) }
+    }
+
+    fn absolute(&mut self) -> Result<Expr, Halt> {
+        self.bars += 1;
+        let inner = self.nested(Self::sum);
+        self.bars -= 1;
+        let inner = inner?;
+        self.expect_op('|')?;
+        Ok(Expr::Call(Function::Abs, vec![inner]))
+    }
+
+    /// A letter, with its subscript and arguments.
+    fn symbol(&mut self, name: &str) -> Result<Expr, Halt> {
+        self.symbol_or_constant(name.to_string(), true)
+    }
+
+    fn symbol_or_constant(&mut self, mut name: String, constants: bool) -> Result<Expr, Halt> {
+        let bare = name.clone();
+        if self.take_op('_') {
+            let subscript = self.flattened();
+            name.push('_');
+            name.push_str(&subscript);
+        } else if constants {
+            match name.as_str() {
+                "e" => return Ok(Expr::Constant(Constant::E)),
+                "i" => return Ok(Expr::Constant(Constant::I)),
+                _ => {}
+            }
+        }
+        let mut primes = 0;
+        while self.is_op('\'') {
+            self.at += 1;
+            primes += 1;
+        }
+        name.push_str(&"'".repeat(primes));
+        let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
+        if applies {
+            self.at += 1;
+            return Ok(match self.nested(|parser| parser.bracket('('))? {
+                Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),
+                other => Expr::Apply(name.into(), vec![other]),
+            });
+        }
+        Ok(Expr::Symbol(name.into()))
+    }
+
+    /// The tokens of a subscript or an accent run together: `{\text{max}}` is `max`.
+    pub(super) fn flattened(&mut self) -> String {
+        let mut name = String::new();
+        let mut depth = 0usize;
+        while let Some(token) = self.tokens.get(self.at) {
+            match &token.kind {
+                Kind::Op('{') => depth += 1,
+                Kind::Op('}') => {
+                    if depth == 0 {
+                        break;
+                    }
+                    depth -= 1;
+                }
+                Kind::Text(words) => name.extend(words.chars().filter(|c| !c.is_whitespace())),
+                Kind::Symbol(letter) => name.push_str(letter),
+                _ => name.push_str(self.text[token.start..token.end].trim_start_matches('\\')),
+            }
+            if depth == 0 {
+                // A subscript without braces is one token, and one digit of a number.
+                self.at += 1;
+                break;
+            }
+            self.at += 1;
+        }
+        name
+    }
+
+    /// `1011_2`: the number before the underscore in the base behind it.
+    pub(super) fn based(&mut self, number: usize) -> Result<Expr, Halt> {
+        let digits = self.text[self.tokens[number].start..self.tokens[number].end].to_string();
+        self.expect_op('_')?;
+        let base = self.flattened().trim_matches(|c| c == '(' || c == ')').to_string();
+        let base: u32 = match base.as_str() {
+            "two" => 2,
+            "eight" => 8,
+            "ten" => 10,
+            written => written.parse().map_err(|_| Halt::Unsupported)?,
+        };
+        if !(2..=36).contains(&base)
+            || digits.len() > 2000
+            || !digits.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return Err(Halt::Unsupported);
+        }
+        let value = IBig::from_str_radix(&digits, base).map_err(|_| Halt::Unsupported)?;
+        let plain = IBig::from_str_radix(&digits, 10).map_err(|_| Halt::Unsupported)?;
+        Ok(Expr::Based { value: RBig::from(value), plain: RBig::from(plain) })
+    }
+
+    /// `\sum_{k=1}^{n} body` after the name.
+    fn series(&mut self, kind: Series) -> Result<Expr, Halt> {
+        self.expect_op('_')?;
+        let lower = self.nested(Self::macro_argument_relation)?;
+        self.expect_op('^')?;
+        let upper = self.nested(Self::macro_argument)?;
+        let Expr::Chain { operands, relations } = lower else { return Err(Halt::Unsupported) };
+        if relations.len() != 1 || operands.len() != 2 {
+            return Err(Halt::Unsupported);
+        }
+        let variable: Box<str> = match &operands[0] {
+            Expr::Symbol(name) => name.clone(),
+            Expr::Constant(Constant::I) => "i".into(),
+            _ => return Err(Halt::Unsupported),
+        };
+        let mut body = self.nested(Self::product)?;
+        if &*variable == "i" {
+            body = body.map(&mut |node| match node {
+                Expr::Constant(Constant::I) => Expr::Symbol("i".into()),
+                other => other,
+            });
+        }
+        let bounds = Box::new((operands[1].clone(), upper));
+        Ok(Expr::Series { kind, variable, bounds, body: Box::new(body) })
+    }
+
+    fn macro_argument_relation(&mut self) -> Result<Expr, Halt> {
+        self.expect_op('{')?;
+        let inner = self.relation()?;
+        self.expect_op('}')?;
+        Ok(inner)
+    }
+}

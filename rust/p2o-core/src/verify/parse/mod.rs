@@ -1,0 +1,225 @@
+//! Tokens to a tree: recursive descent over the levels
+//! list < relation < set operation < sum < product < power < atom.
+//!
+//! The parser accepts what people write, not a language: juxtaposition multiplies, functions swallow the product that
+//! follows them, a unit may end a quantity. What it cannot read is [`Halt::Unsupported`], never a guess.
+
+mod atom;
+mod function;
+mod product;
+mod structure;
+
+use super::expr::{Expr, Joint, Relation, SetOperation};
+use super::fuel::{Fuel, Halt};
+use super::lex::{Kind, Token, Tokens, lex};
+use super::words::Word;
+
+/// Deepest nesting. The parser recurses, so this bounds its stack.
+const DEPTH: usize = 320;
+
+/// A parsed text.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) expr: Expr,
+    /// A comma was read as a thousands separator; the text is a list too.
+    pub(crate) grouped_by_comma: bool,
+}
+
+/// Parses a whole answer. `commas` allows `1,234` to be one number.
+pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed, Halt> {
+    let Tokens { list, grouped_by_comma } = lex(text, commas, fuel)?;
+    let tokens = structure::without_redundant_brackets(list);
+    let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, fuel };
+    parser.skip_noise();
+    let expr = parser.list()?;
+    parser.skip_noise();
+    if parser.at < parser.tokens.len() {
+        return Err(Halt::Unsupported);
+    }
+    Ok(Parsed { expr, grouped_by_comma })
+}
+
+struct Parser<'a, 'f> {
+    text: &'a str,
+    tokens: Vec<Token<'a>>,
+    at: usize,
+    depth: usize,
+    /// Open `|`: a bar behind an operand closes it instead of opening another.
+    bars: usize,
+    /// Contexts in which `:` separates instead of forming a ratio.
+    colons: usize,
+    /// Inside `]a, b[` an opening bracket closes.
+    reversed: bool,
+    fuel: &'f mut Fuel,
+}
+
+impl<'a> Parser<'a, '_> {
+    fn peek(&self) -> Option<&Kind<'a>> {
+        self.tokens.get(self.at).map(|token| &token.kind)
+    }
+
+    fn peek_at(&self, offset: usize) -> Option<&Kind<'a>> {
+        self.tokens.get(self.at + offset).map(|token| &token.kind)
+    }
+
+    fn is_op(&self, op: char) -> bool {
+        self.peek() == Some(&Kind::Op(op))
+    }
+
+    fn take_op(&mut self, op: char) -> bool {
+        let found = self.is_op(op);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect_op(&mut self, op: char) -> Result<(), Halt> {
+        if self.take_op(op) { Ok(()) } else { Err(Halt::Unsupported) }
+    }
+
+    fn take_command(&mut self, name: &str) -> bool {
+        let found = self.peek() == Some(&Kind::Command(name));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Runs a rule one level deeper.
+    fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Result<T, Halt>) -> Result<T, Halt> {
+        self.fuel.spend(4)?;
+        if self.depth >= DEPTH {
+            self.fuel.give_up();
+            return Err(Halt::Exhausted);
+        }
+        self.depth += 1;
+        let result = rule(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Punctuation that may surround an answer.
+    fn skip_noise(&mut self) {
+        while let Some(Kind::Op(',' | ';' | ':' | '…' | '&' | '?') | Kind::NewRow) = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Items between commas, semicolons, "and", "or". One item is itself.
+    fn list(&mut self) -> Result<Expr, Halt> {
+        let mut items = vec![self.nested(Self::relation)?];
+        let mut joint = Joint::Comma;
+        loop {
+            let before = self.at;
+            let mut separated = false;
+            loop {
+                match self.peek() {
+                    Some(Kind::Op(',' | ';')) => {}
+                    Some(Kind::Word(Word::Or)) => joint = Joint::Or,
+                    Some(Kind::Word(Word::And)) if joint != Joint::Or => joint = Joint::And,
+                    Some(Kind::Word(Word::And)) => {}
+                    _ => break,
+                }
+                separated = true;
+                self.at += 1;
+            }
+            if !separated {
+                break;
+            }
+            if self.at_end_of_list() {
+                // A trailing comma is noise, as is "1, 2 and".
+                if self.at < self.tokens.len() && before + 1 < self.at {
+                    return Err(Halt::Unsupported);
+                }
+                break;
+            }
+            items.push(self.nested(Self::relation)?);
+        }
+        Ok(if items.len() == 1 { items.swap_remove(0) } else { Expr::List(items, joint) })
+    }
+
+    fn at_end_of_list(&self) -> bool {
+        matches!(self.peek(), None | Some(Kind::Op(')' | ']' | '}') | Kind::SetClose))
+    }
+
+    fn relation_operator(&self) -> Option<Relation> {
+        match self.peek()? {
+            Kind::Op('=') => Some(Relation::Equal),
+            Kind::Op('≈') => Some(Relation::Approx),
+            Kind::Op('≠') => Some(Relation::NotEqual),
+            Kind::Op('<') => Some(Relation::Less),
+            Kind::Op('≤') => Some(Relation::LessEqual),
+            Kind::Op('>') => Some(Relation::Greater),
+            Kind::Op('≥') => Some(Relation::GreaterEqual),
+            _ => None,
+        }
+    }
+
+    /// `a = b`, `a < b ≤ c`, `x ∈ S`.
+    fn relation(&mut self) -> Result<Expr, Halt> {
+        let mut operands = vec![self.set_expression()?];
+        let mut relations = Vec::new();
+        while let Some(relation) = self.relation_operator() {
+            self.at += 1;
+            relations.push(relation);
+            operands.push(self.set_expression()?);
+        }
+        if matches!(self.peek(), Some(Kind::Op('∈') | Kind::Word(Word::In))) {
+            self.at += 1;
+            let set = self.set_expression()?;
+            if operands.len() != 1 {
+                return Err(Halt::Unsupported);
+            }
+            return Ok(Expr::Member(Box::new((operands.swap_remove(0), set))));
+        }
+        Ok(if relations.is_empty() { operands.swap_remove(0) } else { Expr::Chain { operands, relations } })
+    }
+
+    fn set_expression(&mut self) -> Result<Expr, Halt> {
+        let mut left = self.ratio()?;
+        loop {
+            let operation = match self.peek() {
+                Some(Kind::Op('∪') | Kind::Word(Word::Union)) => SetOperation::Union,
+                Some(Kind::Op('∩')) => SetOperation::Intersection,
+                Some(Kind::Op('∖')) => SetOperation::Difference,
+                _ => return Ok(left),
+            };
+            self.at += 1;
+            let right = self.ratio()?;
+            left = Expr::SetOperation(operation, Box::new((left, right)));
+        }
+    }
+
+    fn ratio(&mut self) -> Result<Expr, Halt> {
+        let first = self.sum()?;
+        if self.colons > 0 || !self.is_op(':') || self.peek_at(1).is_none() {
+            return Ok(first);
+        }
+        let mut parts = vec![first];
+        while self.take_op(':') {
+            parts.push(self.sum()?);
+        }
+        Ok(Expr::Ratio(parts))
+    }
+
+    fn sum(&mut self) -> Result<Expr, Halt> {
+        let mut terms = vec![self.nested(Self::product)?];
+        loop {
+            let sign = match self.peek() {
+                Some(Kind::Op(sign @ ('+' | '-' | '±' | '∓'))) => *sign,
+                _ => break,
+            };
+            self.at += 1;
+            let term = self.nested(Self::product)?;
+            terms.push(signed(sign, term));
+        }
+        Ok(if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) })
+    }
+}
+
+/// A term with the sign that stood before it.
+fn signed(sign: char, term: Expr) -> Expr {
+    match sign {
+        '-' => Expr::Neg(Box::new(term)),
+        '±' => Expr::PlusMinus { term: Box::new(term), lower: false },
+        '∓' => Expr::PlusMinus { term: Box::new(term), lower: true },
+        _ => term,
+    }
+}

@@ -1,0 +1,299 @@
+//! Products, quotients, powers, and what may follow a factor: units, percent signs, factorials.
+
+use dashu_ratio::RBig;
+
+use super::super::expr::{Expr, Function};
+use super::super::fuel::Halt;
+use super::super::lex::Kind;
+use super::super::words::{self, Word};
+use super::{Parser, signed};
+
+impl Parser<'_, '_> {
+    /// Factors joined by `*`, `/` or nothing.
+    pub(super) fn product(&mut self) -> Result<Expr, Halt> {
+        if let Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) = self.peek() {
+            let sign = *sign;
+            self.at += 1;
+            let operand = self.nested(Self::product)?;
+            return Ok(signed(sign, operand));
+        }
+        let mut factors = vec![self.first_factor()?];
+        loop {
+            self.fuel.spend(2)?;
+            if self.take_op('*') || self.scientific_cross() {
+                factors.push(self.signed_factor()?);
+            } else if self.take_op('/') {
+                let divisor = self.signed_factor()?;
+                let dividend = collapse(factors);
+                factors = vec![Expr::Div(Box::new((dividend, divisor)))];
+            } else if let Some(Kind::Text(_)) = self.peek() {
+                if let Some(unit) = self.unit() {
+                    let quantity = Expr::Quantity(Box::new(collapse(factors)), unit.into());
+                    factors = vec![quantity];
+                } else {
+                    factors.push(self.power()?);
+                }
+            } else if self.starts_factor() {
+                if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
+                    return Err(Halt::Unsupported);
+                }
+                factors.push(self.power()?);
+            } else {
+                break;
+            }
+        }
+        Ok(collapse(factors))
+    }
+
+    /// The first factor, or the mixed number that it begins.
+    fn first_factor(&mut self) -> Result<Expr, Halt> {
+        let Some(Kind::Number(literal)) = self.peek() else { return self.power() };
+        if !literal.number.value.is_int() || literal.number.decimal || literal.exponent != 0 {
+            return self.power();
+        }
+        let whole = literal.number.value.clone();
+        let start = self.at;
+        let fraction = match self.peek_at(1) {
+            Some(Kind::Command("frac" | "dfrac" | "tfrac" | "vulgar")) => {
+                self.at += 1;
+                let fraction = self.power()?;
+                numeric_fraction(&fraction)
+            }
+            Some(Kind::Number(_)) if self.tokens[self.at + 1].spaced => self.inline_fraction(),
+            _ => None,
+        };
+        if let Some(fraction) = fraction {
+            return Ok(Expr::rational(whole + fraction));
+        }
+        self.at = start;
+        self.power()
+    }
+
+    /// The `1/2` of `5 1/2`.
+    fn inline_fraction(&mut self) -> Option<RBig> {
+        let (Some(Kind::Number(top)), Some(Kind::Op('/')), Some(Kind::Number(bottom))) =
+            (self.peek_at(1), self.peek_at(2), self.peek_at(3))
+        else {
+            return None;
+        };
+        let (top, bottom) = (&top.number, &bottom.number);
+        let plain = top.value.is_int() && bottom.value.is_int() && !top.decimal && !bottom.decimal;
+        if !plain || bottom.value.is_zero() || top.value >= bottom.value {
+            return None;
+        }
+        let fraction = top.value.clone() / bottom.value.clone();
+        self.at += 4;
+        Some(fraction)
+    }
+
+    /// The `x` of `4.5 x 10^33`.
+    fn scientific_cross(&mut self) -> bool {
+        let ten = RBig::from(10);
+        let cross = self.peek() == Some(&Kind::Symbol("x"))
+            && self.at > 0
+            && matches!(self.tokens[self.at - 1].kind, Kind::Number(_))
+            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value == ten)
+            && matches!(self.peek_at(2), Some(Kind::Op('^')));
+        self.at += usize::from(cross);
+        cross
+    }
+
+    fn signed_factor(&mut self) -> Result<Expr, Halt> {
+        if let Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) = self.peek() {
+            let sign = *sign;
+            self.at += 1;
+            let operand = self.nested(Self::signed_factor)?;
+            return Ok(signed(sign, operand));
+        }
+        self.nested(Self::first_factor)
+    }
+
+    /// Whether the next token can begin a factor that is multiplied by juxtaposition.
+    pub(super) fn starts_factor(&self) -> bool {
+        match self.peek() {
+            Some(Kind::Number(_) | Kind::Symbol(_)) => true,
+            Some(Kind::Word(word)) => matches!(
+                word,
+                Word::Function(_) | Word::Log | Word::SquareRoot | Word::CubeRoot | Word::Pi | Word::Infinity
+            ),
+            Some(Kind::Op('(' | '{')) => true,
+            Some(Kind::Op('[')) => !self.reversed,
+            Some(Kind::Op('|')) => self.bars == 0,
+            Some(Kind::Command(name)) => matches!(
+                *name,
+                "frac"
+                    | "dfrac"
+                    | "tfrac"
+                    | "cfrac"
+                    | "sfrac"
+                    | "sqrt"
+                    | "cbrt"
+                    | "binom"
+                    | "dbinom"
+                    | "tbinom"
+                    | "lfloor"
+                    | "lceil"
+                    | "sum"
+                    | "prod"
+                    | "hat"
+                    | "vec"
+                    | "bar"
+                    | "tilde"
+                    | "overline"
+                    | "dot"
+                    | "ddot"
+                    | "vulgar"
+                    | "begin"
+                    | "widehat"
+            ),
+            _ => false,
+        }
+    }
+
+    /// An atom with its postfix signs and exponents.
+    pub(super) fn power(&mut self) -> Result<Expr, Halt> {
+        let base = self.nested(Self::atom)?;
+        self.power_of(base)
+    }
+
+    pub(super) fn power_of(&mut self, base: Expr) -> Result<Expr, Halt> {
+        let mut base = self.postfix(base);
+        while self.is_op('^') {
+            self.fuel.spend(4)?;
+            if let Some(primes) = self.degree_or_prime() {
+                base = match primes {
+                    0 => Expr::Degrees(Box::new(base)),
+                    count => primed(base, count)?,
+                };
+            } else {
+                self.at += 1;
+                let exponent = self.nested(Self::exponent)?;
+                base = Expr::Pow(Box::new((base, exponent)));
+            }
+            base = self.postfix(base);
+        }
+        Ok(base)
+    }
+
+    /// `!`, `%`, `°`, primes.
+    fn postfix(&mut self, mut base: Expr) -> Expr {
+        loop {
+            base = match self.peek() {
+                Some(Kind::Op('!')) => Expr::Call(Function::Factorial, vec![base]),
+                Some(Kind::Op('%') | Kind::Word(Word::Percent)) => Expr::Percent(Box::new(base)),
+                Some(Kind::Op('°') | Kind::Word(Word::Degree)) => Expr::Degrees(Box::new(base)),
+                Some(Kind::Op('\'')) => match base {
+                    Expr::Symbol(name) => Expr::Symbol(format!("{name}'").into()),
+                    other => return other,
+                },
+                // "20°C": the scale is a unit.
+                Some(Kind::Text("C" | "F")) if matches!(base, Expr::Degrees(_)) => base,
+                _ => return base,
+            };
+            self.at += 1;
+        }
+    }
+
+    /// `^\circ` gives 0, `^{\prime\prime}` the number of primes; anything else is an exponent.
+    fn degree_or_prime(&mut self) -> Option<usize> {
+        let braced = self.peek_at(1) == Some(&Kind::Op('{'));
+        let first = 1 + usize::from(braced);
+        let primes = (first..).take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\''))).count();
+        let circle = matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')));
+        if primes == 0 && !circle {
+            return None;
+        }
+        let after = first + primes.max(1);
+        if braced && self.peek_at(after) != Some(&Kind::Op('}')) {
+            return None;
+        }
+        self.at += after + usize::from(braced);
+        Some(primes)
+    }
+
+    /// What stands behind `^`: a group, or one atom with its own exponent (`2^3^4` is `2^(3^4)`).
+    fn exponent(&mut self) -> Result<Expr, Halt> {
+        if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
+            let sign = *sign;
+            self.at += 1;
+            let operand = self.nested(Self::exponent)?;
+            return Ok(signed(sign, operand));
+        }
+        let base = self.nested(Self::atom)?;
+        if self.is_op('^') {
+            self.at += 1;
+            let exponent = self.nested(Self::exponent)?;
+            return Ok(Expr::Pow(Box::new((base, exponent))));
+        }
+        Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
+    }
+
+    /// A unit behind a quantity: `\text{ cm}^2`, `\mathrm{~m} / \mathrm{s}`, `hours`. Only at the end of a term.
+    fn unit(&mut self) -> Option<String> {
+        let start = self.at;
+        let mut spelling = String::new();
+        let mut known = true;
+        loop {
+            match self.peek() {
+                Some(Kind::Text(words)) => {
+                    let name = words.trim_end_matches(['.', '²', '³']).trim();
+                    let single = name.chars().count() == 1;
+                    if single && words::unit(name).is_none() {
+                        self.at = start;
+                        return None;
+                    }
+                    match words::unit(name) {
+                        Some(unit) => spelling.push_str(unit),
+                        None => known = false,
+                    }
+                    self.at += 1;
+                }
+                Some(Kind::Op('^')) if !spelling.is_empty() || !known => {
+                    self.at += 1;
+                    if self.exponent().is_err() {
+                        self.at = start;
+                        return None;
+                    }
+                }
+                Some(Kind::Op('/' | '*')) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
+                    spelling.push('/');
+                    self.at += 1;
+                }
+                None
+                | Some(
+                    Kind::Op(
+                        ')' | ']' | '}' | ',' | ';' | '+' | '-' | '=' | '≈' | '≤' | '≥' | '<' | '>' | '*'
+                        | '/' | ':' | '…',
+                    )
+                    | Kind::SetClose
+                    | Kind::Word(Word::And | Word::Or)
+                    | Kind::NewRow,
+                ) => break,
+                _ => {
+                    self.at = start;
+                    return None;
+                }
+            }
+        }
+        Some(if known { spelling } else { String::new() })
+    }
+}
+
+fn collapse(mut factors: Vec<Expr>) -> Expr {
+    if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) }
+}
+
+/// The value of a fraction of two integer literals.
+fn numeric_fraction(expr: &Expr) -> Option<RBig> {
+    let Expr::Div(pair) = expr else { return None };
+    let (Expr::Number(top), Expr::Number(bottom)) = (&pair.0, &pair.1) else { return None };
+    let plain = top.value.is_int() && bottom.value.is_int() && !top.decimal && !bottom.decimal;
+    (plain && !bottom.value.is_zero()).then(|| top.value.clone() / bottom.value.clone())
+}
+
+fn primed(base: Expr, count: usize) -> Result<Expr, Halt> {
+    match base {
+        Expr::Symbol(name) => Ok(Expr::Symbol(format!("{name}{}", "'".repeat(count)).into())),
+        _ => Err(Halt::Unsupported),
+    }
+}

@@ -1,0 +1,211 @@
+//! Brackets and environments: tuples, intervals, sets, matrices.
+
+use super::super::expr::{Expr, Function, Joint};
+use super::super::fuel::Halt;
+use super::super::lex::{Kind, Token};
+use super::Parser;
+
+impl Parser<'_, '_> {
+    /// After `(` or `[`: a grouping, a tuple or an interval.
+    pub(super) fn bracket(&mut self, open: char) -> Result<Expr, Halt> {
+        let context = (self.bars, self.colons, self.reversed);
+        (self.bars, self.colons, self.reversed) = (0, 0, false);
+        let inner = self.nested(Self::list);
+        (self.bars, self.colons, self.reversed) = context;
+        let inner = inner?;
+        let right_closed = match self.peek() {
+            Some(Kind::Op(')')) => false,
+            Some(Kind::Op(']')) => true,
+            Some(Kind::Op('[')) if open == '[' => false,
+            _ => return Err(Halt::Unsupported),
+        };
+        self.at += 1;
+        let inner = self.base_behind(inner)?;
+        Ok(match inner {
+            Expr::List(items, Joint::Comma) => Expr::Tuple { items, left_closed: open == '[', right_closed },
+            other if (open == '[') == right_closed => other,
+            _ => return Err(Halt::Unsupported),
+        })
+    }
+
+    /// `(1101)_2`.
+    fn base_behind(&mut self, inner: Expr) -> Result<Expr, Halt> {
+        if !self.is_op('_') || !matches!(inner, Expr::Number(_)) || self.at < 2 {
+            return Ok(inner);
+        }
+        self.based_literal(self.at - 2)
+    }
+
+    fn based_literal(&mut self, number: usize) -> Result<Expr, Halt> {
+        if matches!(self.tokens[number].kind, Kind::Number(_)) {
+            self.based(number)
+        } else {
+            Err(Halt::Unsupported)
+        }
+    }
+
+    /// `]a, b[` and `]a, b]`.
+    pub(super) fn french_interval(&mut self) -> Result<Expr, Halt> {
+        self.reversed = true;
+        let inner = self.nested(Self::list);
+        self.reversed = false;
+        let inner = inner?;
+        let right_closed = match self.peek() {
+            Some(Kind::Op('[')) => false,
+            Some(Kind::Op(']')) => true,
+            _ => return Err(Halt::Unsupported),
+        };
+        self.at += 1;
+        match inner {
+            Expr::List(items, Joint::Comma) if items.len() == 2 => {
+                Ok(Expr::Tuple { items, left_closed: false, right_closed })
+            }
+            _ => Err(Halt::Unsupported),
+        }
+    }
+
+    /// After `{`: a LaTeX group, or a set written with plain braces.
+    pub(super) fn brace(&mut self) -> Result<Expr, Halt> {
+        let bars = std::mem::take(&mut self.bars);
+        let inner = self.nested(Self::list);
+        self.bars = bars;
+        let inner = inner?;
+        if self.take_command("choose") {
+            let lower = self.nested(Self::sum)?;
+            self.expect_op('}')?;
+            return Ok(Expr::Call(Function::Binomial, vec![inner, lower]));
+        }
+        if self.take_command("over") {
+            let lower = self.nested(Self::sum)?;
+            self.expect_op('}')?;
+            return Ok(Expr::Div(Box::new((inner, lower))));
+        }
+        self.expect_op('}')?;
+        Ok(match inner {
+            Expr::List(items, Joint::Comma) => Expr::Set(items),
+            other => other,
+        })
+    }
+
+    /// After `\{`.
+    pub(super) fn set(&mut self) -> Result<Expr, Halt> {
+        if self.peek() == Some(&Kind::SetClose) {
+            self.at += 1;
+            return Ok(Expr::EmptySet);
+        }
+        self.bars += 1;
+        self.colons += 1;
+        let inner = self.nested(Self::list);
+        self.bars -= 1;
+        self.colons -= 1;
+        let inner = inner?;
+        if matches!(self.peek(), Some(Kind::Op('|' | ':'))) {
+            self.at += 1;
+            let condition = self.nested(Self::list)?;
+            self.close_set()?;
+            return Ok(Expr::SetBuilder(Box::new((inner, condition))));
+        }
+        self.close_set()?;
+        Ok(match inner {
+            Expr::List(items, _) => Expr::Set(items),
+            single => Expr::Set(vec![single]),
+        })
+    }
+
+    fn close_set(&mut self) -> Result<(), Halt> {
+        if self.peek() == Some(&Kind::SetClose) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(Halt::Unsupported)
+    }
+
+    /// After `\begin`: a matrix.
+    pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
+        let name = self.flattened();
+        match name.trim_end_matches('*') {
+            "array" => {
+                self.flattened();
+            }
+            "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" => {}
+            _ => return Err(Halt::Unsupported),
+        }
+        let mut rows = vec![Vec::new()];
+        loop {
+            self.fuel.spend(4)?;
+            match self.peek() {
+                Some(Kind::Command("end")) => {
+                    self.at += 1;
+                    self.flattened();
+                    break;
+                }
+                Some(Kind::Op('&')) => self.at += 1,
+                Some(Kind::NewRow) => {
+                    self.at += 1;
+                    rows.push(Vec::new());
+                }
+                Some(_) => {
+                    let cell = self.nested(Self::sum)?;
+                    if let Some(row) = rows.last_mut() {
+                        row.push(cell);
+                    }
+                }
+                None => return Err(Halt::Unsupported),
+            }
+        }
+        rows.retain(|row: &Vec<Expr>| !row.is_empty());
+        let width = rows.first().map_or(0, Vec::len);
+        if width == 0 || rows.iter().any(|row| row.len() != width) {
+            return Err(Halt::Unsupported);
+        }
+        Ok(Expr::Matrix(rows))
+    }
+}
+
+/// Drops doubled brackets, `((x))` or `{{x}}`, so that nesting without meaning costs no recursion.
+pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+    if tokens.len() < 4 {
+        return tokens;
+    }
+    let closer = |kind: &Kind| match kind {
+        Kind::Op('(') => Some(Kind::Op(')')),
+        Kind::Op('{') => Some(Kind::Op('}')),
+        _ => None,
+    };
+    let mut partner = vec![usize::MAX; tokens.len()];
+    let mut open = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        match &token.kind {
+            Kind::Op('(' | '{' | '[') | Kind::SetOpen => open.push(index),
+            Kind::Op(')' | '}' | ']') | Kind::SetClose => {
+                if let Some(start) = open.pop()
+                    && closer(&tokens[start].kind).is_some_and(|expected| expected == token.kind)
+                {
+                    partner[start] = index;
+                    partner[index] = start;
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut redundant = vec![false; tokens.len()];
+    let mut any = false;
+    for index in 0..tokens.len() - 1 {
+        let (outer, inner) = (partner[index], partner[index + 1]);
+        let doubled = outer != usize::MAX
+            && inner != usize::MAX
+            && outer > index
+            && inner > index + 1
+            && outer == inner + 1
+            && tokens[index].kind == tokens[index + 1].kind;
+        if doubled {
+            redundant[index + 1] = true;
+            redundant[inner] = true;
+            any = true;
+        }
+    }
+    if !any {
+        return tokens;
+    }
+    tokens.into_iter().zip(redundant).filter(|(_, redundant)| !redundant).map(|(token, _)| token).collect()
+}

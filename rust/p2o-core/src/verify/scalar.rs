@@ -1,0 +1,334 @@
+//! Whether two scalar expressions are equal: a cascade of methods, cheapest and surest first.
+
+use dashu_ratio::RBig;
+
+use super::Tier;
+use super::exact::{Gaussian, exact};
+use super::expr::{Constant, Expr, Function};
+use super::fuel::{Fuel, Halt};
+use super::modular::{Identity, fingerprint, identity};
+use super::numeric::Real;
+use super::numeric::ball::Ball;
+use super::numeric::complex::Complex;
+use super::numeric::evaluate::Evaluator;
+use super::numeric::float::FloatBall;
+use super::separation::separation_bits;
+
+/// Verdict on two scalars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Equal(Tier),
+    Different(Tier),
+}
+
+impl Outcome {
+    pub(crate) fn is_equal(self) -> bool {
+        matches!(self, Self::Equal(_))
+    }
+
+    pub(crate) fn tier(self) -> Tier {
+        match self {
+            Self::Equal(tier) | Self::Different(tier) => tier,
+        }
+    }
+}
+
+/// Agreement to this many bits relative to the operands counts as equality where no proof is known.
+const AGREEMENT_BITS: f64 = 200.0;
+/// Precisions tried on constants. The last is the cap for the separation bound.
+const PRECISIONS: [usize; 3] = [288, 1_152, 4_608];
+/// Points at which functions of symbols are compared, and how many must have a value.
+const POINTS: usize = 8;
+const POINTS_NEEDED: usize = 4;
+
+/// Decides `left = right` exactly as written: no rounding, no units.
+pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
+    if left == right {
+        return Outcome::Equal(Tier::Exact);
+    }
+    let left = &without_applications(left, fuel);
+    let right = &without_applications(right, fuel);
+    if let Some(outcome) = infinities(left, right) {
+        return outcome;
+    }
+    let (left_names, right_names) = (left.symbols(), right.symbols());
+    if left_names.is_empty() && right_names.is_empty() {
+        return constants(left, right, fuel);
+    }
+    let mut names = left_names;
+    names.extend(right_names);
+    names.sort_unstable();
+    names.dedup();
+    functions(left, right, &names, fuel)
+}
+
+/// Infinity equals itself and nothing else.
+fn infinities(left: &Expr, right: &Expr) -> Option<Outcome> {
+    fn signed(expr: &Expr) -> Option<bool> {
+        match expr {
+            Expr::Constant(Constant::Infinity) => Some(true),
+            Expr::Neg(inner) => signed(inner).map(|sign| !sign),
+            _ => None,
+        }
+    }
+    match (signed(left), signed(right)) {
+        (None, None) => None,
+        (left, right) if left == right => Some(Outcome::Equal(Tier::Exact)),
+        _ => Some(Outcome::Different(Tier::Exact)),
+    }
+}
+
+/// `f(x + 1)` as a symbol of its own, the same one for equal arguments.
+fn without_applications<'a>(expr: &'a Expr, fuel: &mut Fuel) -> std::borrow::Cow<'a, Expr> {
+    if !expr.any(&|node| matches!(node, Expr::Apply(..))) {
+        return std::borrow::Cow::Borrowed(expr);
+    }
+    std::borrow::Cow::Owned(expr.map(&mut |node| match &node {
+        Expr::Apply(name, arguments) => {
+            let keys: Vec<String> = arguments
+                .iter()
+                .map(|argument| {
+                    fingerprint(argument, fuel)
+                        .map_or_else(|| format!("{argument:?}"), |key| format!("{key:x}"))
+                })
+                .collect();
+            Expr::Symbol(format!("{name}({})", keys.join(",")).into())
+        }
+        _ => node,
+    }))
+}
+
+fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
+    let values = (exact(left, fuel), exact(right, fuel));
+    match values {
+        (Ok(left), Ok(right)) => {
+            return if left == right { Outcome::Equal(Tier::Exact) } else { Outcome::Different(Tier::Exact) };
+        }
+        (Err(Halt::Undefined), _) | (_, Err(Halt::Undefined)) => return Outcome::Different(Tier::Exact),
+        _ => {}
+    }
+    if distinct::<FloatBall>(left, right, 53, fuel) {
+        return Outcome::Different(Tier::Ball);
+    }
+    match identity(left, right, fuel) {
+        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
+        Ok(Identity::Different) => return Outcome::Different(Tier::Random),
+        _ => {}
+    }
+    let proof = separation_bits(&Expr::difference(left, right), fuel);
+    let mut agreed = false;
+    for bits in PRECISIONS {
+        match gap::<Ball>(left, right, &[], bits, fuel) {
+            Ok(Gap::Apart) => return Outcome::Different(Tier::Ball),
+            Ok(Gap::Within { relative, absolute }) => {
+                if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
+                    return Outcome::Equal(Tier::Ball);
+                }
+                agreed = relative < -AGREEMENT_BITS;
+                let provable =
+                    proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
+                if agreed && !provable {
+                    return Outcome::Equal(Tier::Numeric);
+                }
+            }
+            Err(Halt::Unsupported) => {}
+            Err(Halt::Undefined) => return Outcome::Different(Tier::Ball),
+            Err(Halt::Exhausted) => break,
+        }
+    }
+    if agreed {
+        return Outcome::Equal(Tier::Numeric);
+    }
+    fuel.give_up();
+    Outcome::Different(Tier::Numeric)
+}
+
+fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
+    match identity(left, right, fuel) {
+        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
+        Ok(Identity::Different) => return Outcome::Different(Tier::Random),
+        Ok(Identity::Unknown) => {}
+        Err(_) => return Outcome::Different(Tier::Random),
+    }
+    let discrete = is_discrete(left) || is_discrete(right);
+    let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index, discrete)).collect();
+    for (index, values) in points.iter().enumerate() {
+        if apart_at::<FloatBall>(left, right, values, 53, index, fuel) {
+            return Outcome::Different(Tier::Ball);
+        }
+    }
+    let mut valid = 0;
+    for (index, values) in points.iter().enumerate() {
+        match gap::<Ball>(left, right, values, PRECISIONS[0], fuel) {
+            Ok(Gap::Apart) => {
+                if apart_at::<Ball>(left, right, values, PRECISIONS[0], index, fuel) {
+                    return Outcome::Different(Tier::Ball);
+                }
+            }
+            Ok(Gap::Within { relative, .. }) if relative < -AGREEMENT_BITS => valid += 1,
+            Ok(Gap::Within { .. }) | Err(Halt::Undefined | Halt::Unsupported) => {}
+            Err(Halt::Exhausted) => break,
+        }
+        if valid == POINTS_NEEDED {
+            return Outcome::Equal(Tier::Numeric);
+        }
+    }
+    fuel.give_up();
+    Outcome::Different(Tier::Numeric)
+}
+
+/// A pseudo-random point: small positive rationals first, mixed signs later, integers in between; integers only for
+/// discrete functions.
+fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, RBig)> {
+    names
+        .iter()
+        .enumerate()
+        .map(|(position, name)| {
+            let hash =
+                name.bytes().fold(0xcbf2_9ce4_8422_2325u64 ^ (index as u64 * 0x9e37_79b9), |state, byte| {
+                    (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+                });
+            let mixed = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33;
+            let value = match index % 4 {
+                _ if discrete => RBig::from((mixed % 17 + 3 + position as u64) as i64),
+                // Positive, with a denominator that no formula has by chance.
+                0 | 1 => RBig::from_parts(((mixed % 509) + 131).into(), 257u16.into()),
+                2 => RBig::from((mixed % 17 + 3 + position as u64) as i64),
+                _ => {
+                    let size = RBig::from_parts(((mixed % 251) + 37).into(), 127u8.into());
+                    if mixed & 1024 == 0 { -size } else { size }
+                }
+            };
+            (*name, value)
+        })
+        .collect()
+}
+
+/// Whether an expression is only defined at integers.
+fn is_discrete(expr: &Expr) -> bool {
+    use Function as F;
+    expr.any(&|node| {
+        matches!(node, Expr::Call(F::Factorial | F::Binomial | F::Gcd | F::Lcm, _) | Expr::Series { .. })
+    })
+}
+
+/// Whether a difference at a point with negative values counts: only where both sides are real, because branches of
+/// roots and logarithms are conventions.
+fn counts(index: usize) -> bool {
+    index % 4 != 3
+}
+
+fn apart_at<R: Real>(
+    left: &Expr,
+    right: &Expr,
+    values: &[(&str, RBig)],
+    bits: usize,
+    index: usize,
+    fuel: &mut Fuel,
+) -> bool {
+    let mut evaluator = Evaluator { values, bits, fuel };
+    let (Ok(left), Ok(right)) = (evaluator.value::<R>(left), evaluator.value::<R>(right)) else {
+        return false;
+    };
+    if !counts(index) && !(left.is_real() && right.is_real()) {
+        return false;
+    }
+    matches!(measure(&left, &right), Ok(Gap::Apart))
+}
+
+fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) -> bool {
+    matches!(gap::<R>(left, right, &[], bits, fuel), Ok(Gap::Apart))
+}
+
+/// How far apart two values are.
+#[derive(Clone, Copy, Debug)]
+enum Gap {
+    /// Certainly different.
+    Apart,
+    /// Within 2^relative of each other, measured in the larger one, and 2^absolute.
+    Within { relative: f64, absolute: f64 },
+}
+
+fn gap<R: Real>(
+    left: &Expr,
+    right: &Expr,
+    values: &[(&str, RBig)],
+    bits: usize,
+    fuel: &mut Fuel,
+) -> Result<Gap, Halt> {
+    let mut evaluator = Evaluator { values, bits, fuel };
+    let left = evaluator.value::<R>(left)?;
+    let right = evaluator.value::<R>(right)?;
+    measure(&left, &right)
+}
+
+fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> {
+    let difference = left.add(&right.neg())?;
+    for part in [&difference.re, &difference.im] {
+        if part.sign().is_some_and(std::cmp::Ordering::is_ne) {
+            return Ok(Gap::Apart);
+        }
+    }
+    let scale = [&left.re, &left.im, &right.re, &right.im]
+        .into_iter()
+        .fold(f64::NEG_INFINITY, |scale, part| scale.max(part.magnitude()));
+    let absolute = difference.re.magnitude().max(difference.im.magnitude());
+    let absolute = if absolute == f64::NEG_INFINITY { -1e300 } else { absolute };
+    let relative = if scale == f64::NEG_INFINITY { absolute } else { absolute - scale };
+    Ok(Gap::Within { relative, absolute })
+}
+
+/// The exact rational value, where there is one.
+pub(crate) fn rational(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
+    exact(expr, fuel).ok().filter(Gaussian::is_real).map(|value| value.re)
+}
+
+/// Whether the expression contains a trigonometric function, inside which degrees are an angle and not a unit.
+pub(crate) fn is_trigonometric(expr: &Expr) -> bool {
+    use Function as F;
+    expr.any(&|node| matches!(node, Expr::Call(F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc, _)))
+}
+
+/// The order of two real constants, if it can be decided.
+pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::cmp::Ordering> {
+    if equal(left, right, fuel).is_equal() {
+        return Some(std::cmp::Ordering::Equal);
+    }
+    if let (Some(left), Some(right)) = (rational(left, fuel), rational(right, fuel)) {
+        return Some(left.cmp(&right));
+    }
+    let infinite = |expr: &Expr| match expr {
+        Expr::Constant(Constant::Infinity) => Some(std::cmp::Ordering::Greater),
+        Expr::Neg(inner) if **inner == Expr::Constant(Constant::Infinity) => Some(std::cmp::Ordering::Less),
+        _ => None,
+    };
+    if let Some(side) = infinite(left) {
+        return Some(side);
+    }
+    if let Some(side) = infinite(right) {
+        return Some(side.reverse());
+    }
+    for bits in PRECISIONS {
+        let mut evaluator = Evaluator { values: &[], bits, fuel };
+        let left = evaluator.value::<Ball>(left).ok()?;
+        let right = evaluator.value::<Ball>(right).ok()?;
+        if !left.is_real() || !right.is_real() {
+            return None;
+        }
+        if let Some(sign) = left.re.add(&right.re.neg()).ok()?.sign() {
+            return Some(sign);
+        }
+    }
+    None
+}
+
+/// A rational number within 2^-100 (relative) of a real constant.
+pub(crate) fn approximate(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
+    let mut evaluator = Evaluator { values: &[], bits: PRECISIONS[0], fuel };
+    let value = evaluator.value::<Ball>(expr).ok()?;
+    if value.is_real() && value.re.radius() < value.re.magnitude() - 100.0 {
+        value.re.midpoint()
+    } else {
+        None
+    }
+}

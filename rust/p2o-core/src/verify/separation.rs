@@ -1,0 +1,102 @@
+//! How close to zero an algebraic number can be without being zero.
+//!
+//! The bound of Burnikel, Fleischer, Mehlhorn and Schirra ("A strong and easily computable separation bound for
+//! arithmetic expressions involving radicals", 2000): an expression over the integers with degree bound D and the
+//! recursively computed u and l is either 0 or at least 1 / (u^(D-1) l) in magnitude. All three are kept as logarithms.
+
+use dashu_base::BitTest;
+use dashu_ratio::RBig;
+
+use super::exact::small_integer;
+use super::expr::{Constant, Expr, Function};
+use super::fuel::Fuel;
+
+/// log2 u and log2 l.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    upper: f64,
+    lower: f64,
+}
+
+/// Bits of precision at which a ball around zero proves that the value is zero; none if the expression is not
+/// algebraic by construction.
+pub(crate) fn separation_bits(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
+    let mut degree = 1.0;
+    let bound = bound(expr, &mut degree, fuel)?;
+    Some((degree - 1.0) * bound.upper.max(0.0) + bound.lower.max(0.0))
+}
+
+fn of_rational(value: &RBig) -> Bound {
+    Bound { upper: value.numerator().bit_len() as f64, lower: value.denominator().bit_len() as f64 }
+}
+
+fn sum(left: Bound, right: Bound) -> Bound {
+    let crossed = (left.upper + right.lower).max(left.lower + right.upper) + 1.0;
+    Bound { upper: crossed, lower: left.lower + right.lower }
+}
+
+fn product(left: Bound, right: Bound) -> Bound {
+    Bound { upper: left.upper + right.upper, lower: left.lower + right.lower }
+}
+
+fn inverse(bound: Bound) -> Bound {
+    Bound { upper: bound.lower, lower: bound.upper }
+}
+
+fn root(bound: Bound, index: f64, degree: &mut f64) -> Bound {
+    *degree *= index;
+    if bound.upper >= bound.lower {
+        Bound { upper: (bound.upper + (index - 1.0) * bound.lower) / index, lower: bound.lower }
+    } else {
+        Bound { upper: bound.upper, lower: ((index - 1.0) * bound.upper + bound.lower) / index }
+    }
+}
+
+fn power(bound: Bound, exponent: i64) -> Bound {
+    let count = exponent.unsigned_abs() as f64;
+    let raised = Bound { upper: bound.upper * count, lower: bound.lower * count };
+    if exponent < 0 { inverse(raised) } else { raised }
+}
+
+fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
+    fuel.spend(2).ok()?;
+    Some(match expr {
+        Expr::Number(number) => of_rational(&number.value),
+        Expr::Based { value, .. } => of_rational(value),
+        Expr::Constant(Constant::I) => root(Bound { upper: 0.0, lower: 0.0 }, 2.0, degree),
+        Expr::Neg(inner) | Expr::Quantity(inner, _) => bound(inner, degree, fuel)?,
+        Expr::Percent(inner) => product(bound(inner, degree, fuel)?, Bound { upper: 0.0, lower: 7.0 }),
+        Expr::Add(terms) => {
+            let mut total = bound(&terms[0], degree, fuel)?;
+            for term in &terms[1..] {
+                total = sum(total, bound(term, degree, fuel)?);
+            }
+            total
+        }
+        Expr::Mul(factors) => {
+            let mut total = bound(&factors[0], degree, fuel)?;
+            for factor in &factors[1..] {
+                total = product(total, bound(factor, degree, fuel)?);
+            }
+            total
+        }
+        Expr::Div(pair) => {
+            let divisor = inverse(bound(&pair.1, degree, fuel)?);
+            product(bound(&pair.0, degree, fuel)?, divisor)
+        }
+        Expr::Pow(pair) => {
+            let exponent =
+                super::exact::exact(&pair.1, fuel).ok().filter(super::exact::Gaussian::is_real)?.re;
+            let numerator = i64::try_from(exponent.numerator()).ok()?;
+            let index = u32::try_from(exponent.denominator()).ok()?;
+            let base = bound(&pair.0, degree, fuel)?;
+            let base = if index == 1 { base } else { root(base, f64::from(index), degree) };
+            power(base, numerator)
+        }
+        Expr::Call(Function::Root, arguments) => {
+            let index = small_integer(&arguments[0], fuel).ok().filter(|index| (2..=64).contains(index))?;
+            root(bound(&arguments[1], degree, fuel)?, index as f64, degree)
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,170 @@
+//! Answers in words: prose, yes and no, multiple-choice letters.
+
+use super::words;
+
+/// Font commands around words; their argument is the text.
+const WRAPPERS: [&str; 14] = [
+    "\\text",
+    "\\textbf",
+    "\\textit",
+    "\\textrm",
+    "\\mathrm",
+    "\\mathbf",
+    "\\mathit",
+    "\\mathsf",
+    "\\mbox",
+    "\\hbox",
+    "\\operatorname",
+    "\\emph",
+    "\\textsf",
+    "\\texttt",
+];
+
+/// Short words that are answers by themselves.
+const SHORT: [&str; 14] =
+    ["yes", "no", "odd", "even", "true", "none", "all", "dne", "both", "red", "two", "one", "six", "ten"];
+
+/// The text without font commands, dollar signs, braces of groups, emphasis and thin spaces.
+pub(crate) fn unwrapped(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if character == '\\' {
+            let letters = rest[1..].bytes().take_while(u8::is_ascii_alphabetic).count();
+            let command = &rest[..=letters];
+            if WRAPPERS.contains(&command) {
+                rest = &rest[command.len()..];
+                continue;
+            }
+            if letters == 0 {
+                // `\ `, `\,`, `\!`, `\(`: spacing and delimiters; a brace of a set stays out of words as well.
+                let length = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                result.push(' ');
+                rest = &rest[length..];
+                continue;
+            }
+            result.push_str(command);
+            rest = &rest[command.len()..];
+            continue;
+        }
+        match character {
+            '$' | '{' | '}' | '*' | '"' | '`' => {}
+            '~' => result.push(' '),
+            _ => result.push(character),
+        }
+        rest = &rest[character.len_utf8()..];
+    }
+    result
+}
+
+/// Lower-case words with single spaces and no punctuation.
+pub(crate) fn normalized_words(text: &str) -> String {
+    let plain = unwrapped(text).to_lowercase();
+    let mut result = String::with_capacity(plain.len());
+    for part in plain.split(|character: char| !character.is_alphanumeric()) {
+        if !part.is_empty() {
+            if !result.is_empty() {
+                result.push(' ');
+            }
+            result.push_str(part);
+        }
+    }
+    result
+}
+
+/// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
+pub(crate) fn skeleton(text: &str) -> String {
+    let mut plain = text.to_string();
+    for (from, to) in
+        [("\\left", ""), ("\\right", ""), ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\,", "")]
+    {
+        plain = plain.replace(from, to);
+    }
+    plain
+        .chars()
+        .filter(|character| !character.is_whitespace() && !matches!(character, '$' | '{' | '}'))
+        .collect()
+}
+
+/// Whether the text is words and nothing else.
+pub(crate) fn is_prose(text: &str) -> bool {
+    let plain = unwrapped(text);
+    let allowed = |character: char| {
+        character.is_alphabetic()
+            || character.is_whitespace()
+            || matches!(character, '-' | '\'' | '’' | ',' | '.' | '!')
+    };
+    if plain.is_empty() || !plain.chars().all(allowed) {
+        return false;
+    }
+    let upright = WRAPPERS.iter().any(|wrapper| text.contains(wrapper));
+    plain.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
+        let length = word.chars().count();
+        let lower = word.to_lowercase();
+        let known = words::plain_word(&lower).is_some() || words::spelled_letter(&lower).is_some();
+        !known && (length >= 4 || SHORT.contains(&lower.as_str()) || length >= 2 && upright)
+    })
+}
+
+/// The letter of a multiple-choice answer: `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`.
+pub(crate) fn choice(text: &str) -> Option<char> {
+    let plain = unwrapped(text);
+    let plain = plain.trim();
+    let (parenthesised, inner) = match plain.strip_prefix('(') {
+        Some(inner) => (true, inner.trim_start()),
+        None => (false, plain),
+    };
+    let letter = inner.chars().next().filter(|letter| ('A'..='J').contains(letter))?;
+    let rest = &inner[1..];
+    if parenthesised {
+        return rest.trim_start().starts_with(')').then_some(letter);
+    }
+    (rest.is_empty() || rest.starts_with([')', '.', ':'])).then_some(letter)
+}
+
+/// Whether the words say that there is nothing: the empty set in prose.
+pub(crate) fn says_empty(normalized: &str) -> bool {
+    matches!(
+        normalized,
+        "no solution"
+            | "no solutions"
+            | "no real solution"
+            | "no real solutions"
+            | "empty set"
+            | "the empty set"
+            | "no such values"
+            | "no such value"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_told_from_mathematics() {
+        for text in ["No Solution", "\\text{even}", "diverges.", "Yes", "\\mathrm{Yes}", "Evelyn"] {
+            assert!(is_prose(text), "{text}");
+        }
+        for text in ["ab", "x and y", "\\pi", "theta", "\\mathrm{T}", "x", "2 cm", "sin x", "MR=SRMC"] {
+            assert!(!is_prose(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_compared_without_case_and_punctuation() {
+        assert_eq!(normalized_words("\\text{No Solution.}"), "no solution");
+        assert_eq!(normalized_words("$\\mathrm{~Yes}$"), "yes");
+    }
+
+    #[test]
+    fn choices() {
+        for text in ["C", "(C)", "\\text{(C)}", "\\textbf{C}", "C.", "(C) 42", "\\textbf{(C)}\\ 42", "C) 42"]
+        {
+            assert_eq!(choice(text), Some('C'), "{text}");
+        }
+        for text in ["c", "C = 5", "CD", "X", "", "C 5", "(C, D)"] {
+            assert_eq!(choice(text), None, "{text}");
+        }
+    }
+}

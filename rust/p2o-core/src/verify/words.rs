@@ -1,0 +1,401 @@
+//! The vocabulary: which names are functions, constants, operators, letters, units, or nothing at all.
+
+use super::expr::Function;
+
+/// Names with a meaning of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Function(Function),
+    /// `\log`, whose base may follow as a subscript.
+    Log,
+    SquareRoot,
+    CubeRoot,
+    Pi,
+    Infinity,
+    Or,
+    And,
+    In,
+    Union,
+    Reals,
+    EmptySet,
+    Percent,
+    Degree,
+}
+
+/// Words that mean the same with and without a backslash or `\text`.
+pub(crate) fn plain_word(name: &str) -> Option<Word> {
+    use Function as F;
+    Some(match name {
+        "sin" => Word::Function(F::Sin),
+        "cos" => Word::Function(F::Cos),
+        "tan" | "tg" => Word::Function(F::Tan),
+        "cot" | "ctg" | "cotan" => Word::Function(F::Cot),
+        "sec" => Word::Function(F::Sec),
+        "csc" | "cosec" => Word::Function(F::Csc),
+        "arcsin" | "asin" => Word::Function(F::Arcsin),
+        "arccos" | "acos" => Word::Function(F::Arccos),
+        "arctan" | "atan" | "arctg" => Word::Function(F::Arctan),
+        "arccot" | "acot" | "arcctg" => Word::Function(F::Arccot),
+        "sinh" => Word::Function(F::Sinh),
+        "cosh" => Word::Function(F::Cosh),
+        "tanh" => Word::Function(F::Tanh),
+        "arcsinh" | "asinh" | "arsinh" => Word::Function(F::Arcsinh),
+        "arccosh" | "acosh" | "arcosh" => Word::Function(F::Arccosh),
+        "arctanh" | "atanh" | "artanh" => Word::Function(F::Arctanh),
+        "ln" => Word::Function(F::Ln),
+        "lg" | "log" => Word::Log,
+        "exp" => Word::Function(F::Exp),
+        "abs" => Word::Function(F::Abs),
+        "floor" => Word::Function(F::Floor),
+        "ceil" | "ceiling" => Word::Function(F::Ceil),
+        "gcd" => Word::Function(F::Gcd),
+        "lcm" => Word::Function(F::Lcm),
+        "min" => Word::Function(F::Min),
+        "max" => Word::Function(F::Max),
+        "binom" | "binomial" => Word::Function(F::Binomial),
+        "factorial" => Word::Function(F::Factorial),
+        "Re" => Word::Function(F::Re),
+        "Im" => Word::Function(F::Im),
+        "sqrt" => Word::SquareRoot,
+        "cbrt" => Word::CubeRoot,
+        "pi" | "Pi" => Word::Pi,
+        "infty" | "infinity" | "inf" | "Infinity" | "oo" => Word::Infinity,
+        "or" | "OR" | "Or" => Word::Or,
+        "and" | "AND" | "And" => Word::And,
+        "in" => Word::In,
+        "union" | "U" if name.len() > 1 => Word::Union,
+        "percent" | "percents" => Word::Percent,
+        "degree" | "degrees" | "deg" => Word::Degree,
+        _ => return None,
+    })
+}
+
+/// The meaning of `\name` where it differs from the plain word, or the plain word's.
+pub(crate) fn command_word(name: &str) -> Option<Word> {
+    Some(match name {
+        "emptyset" | "varnothing" | "O" => Word::EmptySet,
+        "Reals" | "reals" | "R" => Word::Reals,
+        "degree" | "circ" | "textdegree" => Word::Degree,
+        "arg" | "inf" | "sqrt" | "cbrt" | "binom" | "U" => return None,
+        "land" | "wedge" => Word::And,
+        "lor" | "vee" => Word::Or,
+        "sup" => return None,
+        "Pi" => return None,
+        _ => return plain_word(name),
+    })
+}
+
+/// Commands that are one operator character.
+pub(crate) fn operator(name: &str) -> Option<char> {
+    Some(match name {
+        "cdot" | "times" | "ast" | "bullet" | "cdotp" => '*',
+        "div" => '/',
+        "pm" => '±',
+        "mp" => '∓',
+        "le" | "leq" | "leqslant" | "leqq" => '≤',
+        "ge" | "geq" | "geqslant" | "geqq" => '≥',
+        "lt" => '<',
+        "gt" => '>',
+        "ne" | "neq" => '≠',
+        "approx" | "simeq" | "thickapprox" => '≈',
+        "equiv" => '=',
+        "cup" | "bigcup" => '∪',
+        "cap" | "bigcap" => '∩',
+        "setminus" | "backslash" | "smallsetminus" => '∖',
+        "in" => '∈',
+        "colon" => ':',
+        "mid" | "vert" | "lvert" | "rvert" => '|',
+        "Vert" | "lVert" | "rVert" | "parallel" => '‖',
+        "prime" => '\'',
+        "to" | "rightarrow" | "Rightarrow" | "implies" | "iff" | "Leftrightarrow" | "mapsto" => '→',
+        "dots" | "ldots" | "cdots" | "dotsc" => '…',
+        "lbrack" => '[',
+        "rbrack" => ']',
+        "lparen" => '(',
+        "rparen" => ')',
+        "sim" => '∼',
+        _ => return None,
+    })
+}
+
+/// Commands with arguments or a bracket's role, which the parser knows.
+pub(crate) fn is_structural(name: &str) -> bool {
+    matches!(
+        name,
+        "frac"
+            | "dfrac"
+            | "tfrac"
+            | "cfrac"
+            | "sfrac"
+            | "sqrt"
+            | "cbrt"
+            | "binom"
+            | "dbinom"
+            | "tbinom"
+            | "choose"
+            | "begin"
+            | "end"
+            | "lfloor"
+            | "rfloor"
+            | "lceil"
+            | "rceil"
+            | "langle"
+            | "rangle"
+            | "sum"
+            | "prod"
+            | "int"
+            | "iint"
+            | "oint"
+            | "lim"
+            | "limsup"
+            | "liminf"
+            | "overline"
+            | "bar"
+            | "hat"
+            | "widehat"
+            | "vec"
+            | "tilde"
+            | "widetilde"
+            | "dot"
+            | "ddot"
+            | "underline"
+            | "over"
+            | "pmod"
+            | "bmod"
+            | "mod"
+            | "overrightarrow"
+            | "boxed"
+            | "fbox"
+            | "atop"
+            | "operatorname"
+            | "partial"
+            | "nabla"
+            | "det"
+            | "sup"
+            | "forall"
+            | "exists"
+            | "underbrace"
+            | "overbrace"
+            | "xrightarrow"
+            | "stackrel"
+            | "substack"
+            | "color"
+            | "textcolor"
+            | "cancel"
+            | "phantom"
+            | "conj"
+    )
+}
+
+/// Spacing, sizing and layout commands.
+pub(crate) fn is_invisible(name: &str) -> bool {
+    matches!(
+        name,
+        "left"
+            | "right"
+            | "big"
+            | "Big"
+            | "bigg"
+            | "Bigg"
+            | "bigl"
+            | "bigr"
+            | "Bigl"
+            | "Bigr"
+            | "biggl"
+            | "biggr"
+            | "middle"
+            | "quad"
+            | "qquad"
+            | "displaystyle"
+            | "textstyle"
+            | "scriptstyle"
+            | "limits"
+            | "nolimits"
+            | "hspace"
+            | "thinspace"
+            | "enspace"
+            | "space"
+            | "hfill"
+            | "hline"
+            | "nonumber"
+            | "notag"
+            | "centering"
+            | "small"
+            | "large"
+            | "Large"
+            | "therefore"
+            | "because"
+            | "dollar"
+            | "pounds"
+            | "euro"
+            | "negthinspace"
+            | "mathstrut"
+            | "strut"
+            | "ensuremath"
+            | "rm"
+            | "bf"
+            | "it"
+            | "tt"
+            | "sf"
+    )
+}
+
+/// Commands whose argument is set in another font.
+pub(crate) fn is_text_command(name: &str) -> bool {
+    matches!(
+        name,
+        "text"
+            | "textbf"
+            | "textit"
+            | "textrm"
+            | "textsf"
+            | "texttt"
+            | "textnormal"
+            | "textup"
+            | "mathrm"
+            | "mathbf"
+            | "mathit"
+            | "mathsf"
+            | "mathtt"
+            | "mathcal"
+            | "mathscr"
+            | "mathfrak"
+            | "mathbb"
+            | "mbox"
+            | "hbox"
+            | "boldsymbol"
+            | "bm"
+            | "pmb"
+            | "emph"
+            | "operatorname"
+            | "textsc"
+            | "mathop"
+            | "mathnormal"
+    )
+}
+
+/// The letter a Unicode character stands for.
+pub(crate) fn letter_name(character: char) -> Option<&'static str> {
+    Some(match character {
+        'α' => "alpha",
+        'β' => "beta",
+        'γ' => "gamma",
+        'δ' => "delta",
+        'ε' => "epsilon",
+        'ζ' => "zeta",
+        'η' => "eta",
+        'θ' => "theta",
+        'κ' => "kappa",
+        'λ' => "lambda",
+        'μ' => "mu",
+        'ν' => "nu",
+        'ξ' => "xi",
+        'ρ' => "rho",
+        'σ' => "sigma",
+        'τ' => "tau",
+        'φ' | 'ϕ' => "phi",
+        'χ' => "chi",
+        'ψ' => "psi",
+        'ω' => "omega",
+        'Γ' => "Gamma",
+        'Δ' => "Delta",
+        'Θ' => "Theta",
+        'Λ' => "Lambda",
+        'Σ' => "Sigma",
+        'Φ' => "Phi",
+        'Ψ' => "Psi",
+        'Ω' => "Omega",
+        'ℓ' => "ell",
+        _ => return None,
+    })
+}
+
+/// A Greek letter written out in plain text.
+pub(crate) fn spelled_letter(run: &str) -> Option<&'static str> {
+    Some(match run {
+        "alpha" => "alpha",
+        "beta" => "beta",
+        "gamma" => "gamma",
+        "delta" => "delta",
+        "epsilon" => "epsilon",
+        "theta" => "theta",
+        "lambda" => "lambda",
+        "mu" => "mu",
+        "rho" => "rho",
+        "sigma" => "sigma",
+        "tau" => "tau",
+        "phi" => "phi",
+        "omega" => "omega",
+        _ => return None,
+    })
+}
+
+/// The letter of a command: variants of a Greek letter are that letter.
+pub(crate) fn letter_command(name: &str) -> &str {
+    match name {
+        "varepsilon" => "epsilon",
+        "vartheta" => "theta",
+        "varphi" => "phi",
+        "varrho" => "rho",
+        "varsigma" => "sigma",
+        other => other,
+    }
+}
+
+/// The normal spelling of a unit, or none if the word is not one.
+pub(crate) fn unit(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "mm" | "millimeter" | "millimeters" | "millimetres" => "mm",
+        "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => "cm",
+        "dm" | "decimeter" | "decimeters" => "dm",
+        "m" | "meter" | "meters" | "metre" | "metres" => "m",
+        "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => "km",
+        "nm" => "nm",
+        "in" | "inch" | "inches" => "in",
+        "ft" | "foot" | "feet" => "ft",
+        "yd" | "yard" | "yards" => "yd",
+        "mi" | "mile" | "miles" => "mi",
+        "mg" | "milligram" | "milligrams" => "mg",
+        "g" | "gram" | "grams" => "g",
+        "kg" | "kilogram" | "kilograms" => "kg",
+        "lb" | "lbs" | "pound" | "pounds" => "lb",
+        "oz" | "ounce" | "ounces" => "oz",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "ms" | "millisecond" | "milliseconds" => "ms",
+        "min" | "mins" | "minute" | "minutes" => "min",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "day",
+        "week" | "weeks" => "week",
+        "month" | "months" => "month",
+        "year" | "years" | "yr" | "yrs" => "year",
+        "mph" => "mi/h",
+        "kph" => "km/h",
+        "ml" | "mL" | "milliliter" | "milliliters" => "mL",
+        "L" | "l" | "liter" | "liters" | "litre" | "litres" => "L",
+        "cent" | "cents" => "cent",
+        "dollar" | "dollars" | "usd" | "USD" => "dollar",
+        "euro" | "euros" => "euro",
+        "Hz" | "hertz" => "Hz",
+        "kHz" => "kHz",
+        "MHz" => "MHz",
+        "N" | "newton" | "newtons" => "N",
+        "J" | "joule" | "joules" => "J",
+        "kJ" => "kJ",
+        "W" | "watt" | "watts" => "W",
+        "kW" => "kW",
+        "V" | "volt" | "volts" => "V",
+        "A" | "amp" | "amps" => "A",
+        "K" | "kelvin" => "K",
+        "Pa" => "Pa",
+        "kPa" => "kPa",
+        "rad" | "radian" | "radians" => "rad",
+        "mol" | "moles" | "mole" => "mol",
+        "eV" => "eV",
+        _ => return None,
+    })
+}
+
+/// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
+pub(crate) fn is_unit(word: &str) -> bool {
+    word.len() >= 2 && unit(word).is_some()
+}

@@ -1,0 +1,522 @@
+//! What the default profile calls equal, kind by kind. Each line is `gold | answer`; every case is worked by hand.
+
+use p2o_core::verify::{Options, Status, verify};
+
+fn check(cases: &str, expected: bool) {
+    let mut failures = String::new();
+    for line in cases.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (gold, answer) = line.split_once(" || ").expect("gold || answer");
+        for (name, completion) in [
+            ("box", format!("So we get\n\\[\\boxed{{{answer}}}\\]")),
+            ("phrase", format!("After $2+2$ steps and 17 checks, the final answer is ${answer}$.")),
+        ] {
+            let verdict = verify(&completion, gold, &Options::default());
+            let allowed = if expected { Status::Correct } else { Status::Wrong };
+            if verdict.status != allowed {
+                failures += &format!("{line}   [{name}: {:?} {:?}]\n", verdict.status, verdict.tier);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "expected {expected}:\n{failures}");
+}
+
+#[test]
+fn numbers_that_are_equal() {
+    check(
+        r"
+        1234 || 1,234
+        1234.5 || 1,234.5
+        10000 || 10\,000
+        10000 || 10{,}000
+        10000 || 10 000
+        11,\! 111,\! 111,\! 100 || 11111111100
+        0.4 || .4
+        5 || 5.
+        5 || 5.0
+        5 || 05
+        -5 || - 5
+        -5 || −5
+        1000000 || 10^6
+        5 || \frac{10}{2}
+        4.5e33 || 4.5\times10^{33}
+        4.5e33 || 4.5 \cdot 10^{33}
+        4.5e33 || 4.5 x 10^{33}
+        4.5\times10^{33} || 4500000000000000000000000000000000
+        1e-7 || 10^{-7}
+        1e-7 || 0.0000001
+        3e6 || 3,000,000
+        0.333333 || \frac13
+        3.141593 || \pi
+        0.5 || \frac{1}{2}
+        2 || |{-2}|
+        120 || 5!
+        10 || \binom{5}{2}
+        3 || \lfloor 3.7 \rfloor
+        4 || \lceil 3.2 \rceil
+        \frac{1}{3} || 0.\overline{3}
+        \frac{1}{6} || 0.1\overline{6}
+        \frac{1}{7} || 0.(142857)
+        55 || \sum_{k=1}^{10} k
+        120 || \prod_{k=1}^{5} k
+        2004! || 2004!
+        9^{9^9} || 9^{9^9}
+        1.2e-7 || 12e-8
+        6.02214076e23 || 6.02214076 \times 10^{23}
+        ",
+        true,
+    );
+}
+
+#[test]
+fn numbers_that_differ() {
+    check(
+        r"
+        1234 || 1235
+        1,234 || 1.234
+        0.333333 || \frac{1}{4}
+        0.33 || \frac{1}{3}
+        3.14 || \pi
+        1.2e-7 || 4.9e-7
+        1e-7 || 4e-7
+        \frac{1}{2004!} || \frac{1}{2006!}
+        2^{-99} || 2^{-98}
+        1.3e-10 || 5.9e-8
+        1 || 1e400000000
+        1e-3 || 1e3
+        9^{9^9} || 1
+        9^{9^9} || 9^{9^9}+1
+        \frac{\sqrt2}{10^{17}} || \frac{\sqrt3}{10^{17}}
+        10^{20} || \sqrt{10^{40}+1}
+        10^{200} || \sqrt{10^{400}+1}
+        1 || 0.\overline{8}
+        2 || -2
+        0 || 1
+        0 || 10^{-30}
+        1 || \frac{1}{0}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn fractions_and_mixed_numbers() {
+    check(
+        r"
+        \frac12 || \frac{1}{2}
+        \frac12 || 1/2
+        \frac12 || \dfrac{2}{4}
+        \frac12 || \tfrac 12
+        -\frac{1}{2} || \frac{-1}{2}
+        -\frac{1}{2} || \frac{1}{-2}
+        \frac 34 || 0.75
+        \frac9{19} || 9/19
+        1\frac{4}{5} || \frac95
+        1\frac{4}{5} || 1.8
+        137 \frac{1}{2} || 137.5
+        -1\frac12 || -\frac32
+        \frac32 || 1 \frac{1}{2}
+        3/2 || 1 1/2
+        ½ || 0.5
+        1½ || 1.5
+        -1./3 || -\frac13
+        ",
+        true,
+    );
+    check(
+        r"
+        \frac12 || \frac13
+        1\frac45 || \frac45
+        \frac{27}{106} || \frac{27}{107}
+        -\frac12 || \frac12
+        ",
+        false,
+    );
+}
+
+#[test]
+fn percent_currency_units_degrees() {
+    check(
+        r"
+        28\% || 0.28
+        28\% || \frac{7}{25}
+        28\% || 28
+        28\% || 28 \text{ percent}
+        17.5% || 17.5 \%
+        17.5% || 0.175
+        28.5\% || 28.5
+        0.28 || 28\%
+        50 || 50\%
+        \$18.90 || 18.90
+        \$18.90 || \$18.9
+        \$32,\!348 || 32348
+        5.4 \text{ cents} || 5.4
+        15\mbox{ cm}^2 || 15
+        15\mbox{ cm}^2 || 15 \text{ square centimeters}
+        33.3 \mathrm{~cm} || 33.3
+        33.3 \mathrm{~cm} || 33.3 \text{ centimeters}
+        20 || 20 \text{ hours}
+        20 || 20 hours
+        20 || 20\ \mathrm{km/h}
+        9.8 || 9.8 \mathrm{~m}/\mathrm{s}^{2}
+        864 \mbox{ inches}^2 || 864
+        90^\circ || 90
+        90^\circ || 90°
+        90^\circ || 90 \text{ degrees}
+        90 || 90^{\circ}
+        90^\circ || \frac{\pi}{2}
+        \frac{1}{2} || \cos 60^\circ
+        \frac{270}7\text{ degrees} || \frac{270}{7}
+        6 || 6m
+        25 || 25^\circ \mathrm{C}
+        ",
+        true,
+    );
+    check(
+        r"
+        28\% || 0.028
+        28\% || 2.8
+        110 || 1100\%
+        5 \text{ cm} || 5 \text{ m}
+        6m || 6
+        -9.8 t || -9.8
+        \frac{37}{4} m || \frac{37}{4}
+        90^\circ || 91
+        90 || \frac{\pi}{2}
+        \$18.90 || 18.09
+        ",
+        false,
+    );
+}
+
+#[test]
+fn constants_radicals_functions() {
+    check(
+        r"
+        \sqrt{27} || 3\sqrt{3}
+        -3 \sqrt{3} || -\sqrt{27}
+        \frac{1}{\sqrt{2}} || \frac{\sqrt2}{2}
+        \sqrt{2}+\sqrt{3} || \sqrt{5+2\sqrt6}
+        2 || \sqrt[3]{8}
+        -2 || \sqrt[3]{-8}
+        2 || 8^{1/3}
+        \frac{8}{\sqrt[3]{7}} || 8 \cdot 7^{-1/3}
+        2\sqrt{113} || 2\sqrt {113}
+        3\sqrt2 || 3 * sqrt(2)
+        \frac{\pi}{3} || π/3
+        \frac{3\pi}{10} || \frac{3}{10}\pi
+        \ln 2 || -\ln\frac12
+        2\ln 3 || \ln 9
+        3 || \log_2 8
+        3 || \log_{2}(8)
+        2 || \log 100
+        \frac{\ln 3}{\ln 2} || \log_2 3
+        \frac32 || \log_4 8
+        \frac{\sqrt3}{2} || \sin \frac{\pi}{3}
+        \frac{\pi}{6} || \arcsin\frac12
+        \frac{\pi}{6} || \sin^{-1}\left(\frac12\right)
+        -1 || e^{i\pi}
+        -1 || i^2
+        1+2i || 2i+1
+        7i || 7 i
+        \frac{4-6 i}{13} || \frac{2(2-3i)}{13}
+        e^2 || e \cdot e
+        e^2 || \exp(2)
+        \frac{1+\sqrt5}{2} || 2\cos 36^\circ
+        \sqrt{-4} || 2i
+        \ln 2 + i\pi / 3 || i\frac{\pi}{3} + \ln 2
+        \frac{100!}{2^{50}} || 100! \cdot 2^{-50}
+        ",
+        true,
+    );
+    check(
+        r"
+        \sqrt{2} || \sqrt{3}
+        \pi || e
+        1+2i || 1-2i
+        \ln 2 || \log 2
+        \sin 1 || \cos 1
+        2^{1009} || 2^{1010}
+        \sqrt2+\sqrt3 || \sqrt{5+2\sqrt{6}+10^{-40}}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn expressions_in_symbols() {
+    check(
+        r"
+        (a+5)(b+2) || ab+2a+5b+10
+        x^2-1 || (x-1)(x+1)
+        \frac{1}{x+7} || (x+7)^{-1}
+        \frac{x^2-1}{x-1} || x+1
+        2^{n+1} || 2\cdot 2^n
+        2^{n}-n-1 || -1-n+2^n
+        \frac{n(n+1)}{2} || \frac{n^2+n}{2}
+        x y^{\frac{4}{3}} || x \sqrt[3]{y^4}
+        \sin^2 x + \cos^2 x || 1
+        \sin 2x || 2\sin x\cos x
+        \cot x || \frac{\cos x}{\sin x}
+        \ln(xy) || \ln x + \ln y
+        2 e^{-x^{2}} || \frac{2}{e^{x^2}}
+        e^{2x} || (e^x)^2
+        -\ln |\csc x+\cot x|+C || C - \ln|\cot x + \csc x|
+        m_{\max} || m_{max}
+        \frac{1}{3} E_{1}+\frac{2}{3} E_{2} || \frac{E_1 + 2E_2}{3}
+        \binom{2n}{n} || \frac{(2n)!}{n!\,n!}
+        \lambda || \lambda
+        \mathrm{T} || T
+        \frac{1}{2a}(\exp{a*t} - \exp{-a*t}) || \frac{e^{at}-e^{-at}}{2a}
+        f(x+1)+f(1+x) || 2f(x+1)
+        15x - 80 || 5(3x-16)
+        \frac{x+y}{x y} || \frac1x+\frac1y
+        x^{\prime}+x || x + x'
+        p - q || -(q-p)
+        \sqrt{x^2} || |x|
+        0.5x || \frac{x}{2}
+        \lfloor\frac{2 n}{3}\rfloor+1 || 1 + \left\lfloor \frac{2n}{3} \right\rfloor
+        ",
+        true,
+    );
+    check(
+        r"
+        x^2-1 || x^2+1
+        2^{n}-n-1 || 2^n+n-1
+        a || b
+        a_1 || a_2
+        x^{2} || x^{3}
+        \sin x || \cos x
+        \sqrt{x^2} || x
+        \frac{1}{m} t || \frac{1}{m}
+        e^{2x} || e^{x^2}
+        x y || x+y
+        f(x) || g(x)
+        n! || (n+1)!
+        ",
+        false,
+    );
+}
+
+#[test]
+fn equations() {
+    check(
+        r"
+        x=5 || 5
+        5 || x=5
+        5 || x = 5
+        x=4 || 4 = x
+        x=5 || 2x=10
+        y = 2x + 3 || 2x + 3
+        y = 2x + 3 || y-2x=3
+        y=2x+3 || 2x - y + 3 = 0
+        x^2-25=0 || 2x^2-50=0
+        5x - 7y + 11z + 4 = 0 || -5x+7y-11z-4=0
+        f(x)=2x || 2x
+        f(x)=2x || f(x) = x + x
+        \frac{x^{2}}{2} - \frac{y^{2}}{4}=1 || 2x^2-y^2=4
+        12 || AB = 12
+        7 || a+b=7
+        \log _{2}(32)=5 || \log_2 32 = 5
+        B=C || C=B
+        C(h)=4+4h || C(h) = 4h+4
+        x=\frac13 || x = \frac13 \approx 0.333
+        10 || 2+3+5 = 5+5 = 10
+        P(X=2)=\frac13 || \frac13
+        g^{-1}(x)=\frac{-4 x+8}{5} || \frac{8-4x}{5}
+        ",
+        true,
+    );
+    check(
+        r"
+        x=5 || x=6
+        x=5 || y=5
+        x^2+50=0 || x^2+50=1
+        x^2-2x+10=0 || x^2-2x+10=2
+        y=2x+3 || y=2x+4
+        I=-200 \sin 30 t || I=-200 \cos 30 t
+        f(x)=2x || f(x)=-2x
+        x=5 || 6
+        x^2=4 || x=2
+        3x+4y+14=0 || 3x-y+13=0
+        B=C || B=D
+        ",
+        false,
+    );
+}
+
+#[test]
+fn inequalities_and_intervals() {
+    check(
+        r"
+        k \geqslant 2 || 2 \leq k
+        k \ge 2 || k \geq 2
+        k \ge 2 || [2, \infty)
+        (2,\infty) || x > 2
+        1<x\le2 || (1,2]
+        1<x\le2 || 2\ge x>1
+        x>0 || 2x>0
+        -x<0 || x>0
+        (-\infty,-2) \cup(-2,2) \cup(2, \infty) || (2,\infty)\cup(-\infty,-2)\cup(-2,2)
+        (-\infty, 2) \cup (3, \infty) || x<2 \text{ or } x>3
+        (0,9) \cup (9,36) || x \in (0,9) \cup (9,36)
+        x \in [-2,7] || [-2,7]
+        [-2,7] || \{x \mid -2 \le x \le 7\}
+        (1,3) || \{x : 1 < x < 3\}
+        (-\infty,\infty) || \mathbb{R}
+        \mathbb{R}\setminus\{3\} || (-\infty,3)\cup(3,\infty)
+        (-\infty,3)\cup(3,\infty) || x \ne 3
+        (0,2] || (0,1] \cup (1,2]
+        (-\infty, 0) \cup\{1\} || \{1\} \cup (-\infty,0)
+        \emptyset || \varnothing
+        \emptyset || \{\}
+        \emptyset || \text{no solution}
+        (1,2) || \left(1,2\right)
+        ]1,2[ || (1,2)
+        [0,\infty) || [0,+\infty)
+        (0,1) || (0,3)\cap(-1,1)
+        \left[10^{2.6}, 10^{4.1}\right] || [10^{2.6},10^{4.1}]
+        (-\sqrt{11},-2)\cup (\sqrt{11},9) || (\sqrt{11},9) \cup (-\sqrt{11},-2)
+        ",
+        true,
+    );
+    check(
+        r"
+        k \ge 2 || k > 2
+        k \ge 2 || k \le 2
+        k \ge 2 || k \ge 4
+        (1,2) || [1,2]
+        [2,3) || (2,3)
+        (-1,0) \cup (1,\infty) || (-1,0) \cap (1,\infty)
+        (-\sqrt{11},-2)\cup (\sqrt{11},9) || (-\sqrt{11}, -2)
+        (-\infty,-3) || (-\infty,-3]
+        (0,1) || (0,1) \cup (2,3)
+        x>2 || x<2
+        1<x<2 || 1<x<3
+        \emptyset || \{0\}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn lists_sets_and_tuples() {
+    check(
+        r"
+        3, 5, 7 || 7,5,3
+        1,-2 || \{1,-2\}
+        \{1,3,5\} || 1, 3, 5
+        -3,9 || 9 \text{ and } -3
+        5,15 || 5 \text{ or } 15
+        1,3,5 || 1, 3, \text{ and } 5
+        1,3,5 || 1, 3 and 5
+        x=-1,3 || x=-1 \text{ or } x=3
+        x=-1,3 || x=3, x=-1
+        -3,9 || x=-3, x=9
+        1 \pm \sqrt{19} || 1+\sqrt{19}, 1-\sqrt{19}
+        1 \pm \sqrt{19} || 1 \pm \sqrt{19}
+        \{1\pm\sqrt{5},-2\} || \{-2, 1-\sqrt5, 1+\sqrt5\}
+        3 \pm 2\sqrt2 || x = 3 \pm 2\sqrt2
+        \pm 2 || 2, -2
+        (1,2,3) || \left( 1, 2, 3 \right)
+        (3,\frac{\pi}{2}) || \left(3, \frac{\pi}{2}\right)
+        (2,-2) || (x,y)=(2,-2)
+        (2,-2) || x=2, y=-2
+        (1,2) || 1,2
+        (-6,6),(2,6) || (2,6),(-6,6)
+        (-6,6)$, $(2,6) || (2,6) \text{ and } (-6,6)
+        \{-2\} || -2
+        x=-2 || \{-2\}
+        1,234 || 1, 234
+        (1,2,3) || \langle 1,2,3\rangle
+        (2,251,252) || (2, 251, 252)
+        3:4 || 6:8
+        3:4 || \frac34
+        \{1,2\} || \{2,1,1\}
+        f(n)=n, g(n)=1 || g(n)=1, f(n)=n
+        ",
+        true,
+    );
+    check(
+        r"
+        3,5,7 || 3,5
+        3,5 || 3,5,7
+        \{1,3,5\} || \{1,-3,5\}
+        (1,2) || (2,1)
+        (1,2) || 2,1
+        (7/12,7/12,7/12) || (7/12,7/12)
+        (-6,6),(2,6) || (-6,6)
+        1,3 || 1
+        x=-1,3 || x=1,3
+        3:4 || 4:3
+        (2x,2y) || (2y,2x)
+        1 \pm \sqrt{19} || 1+\sqrt{19}
+        \{1,1,2\} || \{1,3\}
+        (2,-2) || x=-2, y=2
+        x=1,2 || y=1,2
+        ",
+        false,
+    );
+}
+
+#[test]
+fn matrices_and_vectors() {
+    check(
+        r"
+        \begin{pmatrix} -1 & 0 \\ 0 & -1 \end{pmatrix} || \begin{bmatrix}-1&0\\0&-1\end{bmatrix}
+        \left[\begin{array}{rr}-71 & 168 \\ -112 & 265\end{array}\right] || \begin{pmatrix}-71&168\\-112&265\end{pmatrix}
+        \begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix} || \begin{pmatrix} \frac15 \\ -\frac{18}{5} \end{pmatrix}
+        \begin{pmatrix} 1 \\ 2 \end{pmatrix} || (1,2)
+        (1,2,3) || \begin{pmatrix} 1 \\ 2 \\ 3 \end{pmatrix}
+        \begin{pmatrix} 1 \\ 2 \end{pmatrix} || A = \begin{pmatrix} 1 \\ 2 \end{pmatrix}
+        \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} || [[1,2],[3,4]]
+        \begin{pmatrix} 2 \\ 4 \end{pmatrix} || 2\begin{pmatrix} 1 \\ 2 \end{pmatrix}
+        ",
+        true,
+    );
+    check(
+        r"
+        \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} || \begin{pmatrix} 1 & 3 \\ 2 & 4 \end{pmatrix}
+        \begin{pmatrix} 1 \\ 2 \end{pmatrix} || \begin{pmatrix} 1 \\ 2 \\ 3 \end{pmatrix}
+        \begin{pmatrix} 1 \\ 2 \end{pmatrix} || \begin{pmatrix} 1 & 2 \end{pmatrix}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn bases_choices_and_words() {
+    check(
+        r"
+        2516_8 || 2516_{8}
+        2516_8 || 2516
+        101_2 || 5
+        4210_{5} || 4210_5
+        \text{(B)} || B
+        C || \text{(C)}
+        C || \textbf{C}
+        C || (C)
+        C || \textbf{(C)}\ 42
+        \text{(C)} || C
+        \text{Evelyn} || Evelyn
+        \text{even} || \text{Even}
+        Yes || \text{yes.}
+        No Solution || \text{no solution}
+        diverges || \text{diverges.}
+        \text{ellipse} || \mathrm{ellipse}
+        ",
+        true,
+    );
+    check(
+        r"
+        101_2 || 101_3
+        C || \text{(B)}
+        C || D
+        Yes || \text{No}
+        diverges || \text{converges}
+        No Solution || x=0
+        \text{even} || \text{odd}
+        \text{even} || 2
+        ",
+        false,
+    );
+}
