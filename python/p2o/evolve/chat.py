@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -87,8 +88,11 @@ class ChatClient:
             await self._ask_all(prompts, replies, fields)
 
         def work() -> None:
-            with suppress(asyncio.CancelledError):
+            try:
                 asyncio.run(ask_all())
+            except BaseException as error:
+                # Whoever waits must learn of it, whatever it is; a cancelled batch has no one waiting.
+                _fail(replies, error)
 
         thread = Thread(target=work, name="p2o-chat", daemon=True)
         thread.start()
@@ -96,9 +100,11 @@ class ChatClient:
             for reply in replies:
                 yield reply.result()
         finally:
-            loop, task = batch.result()
-            with suppress(RuntimeError):  # the loop is closed once the batch is done
-                loop.call_soon_threadsafe(task.cancel)
+            # Only what is open is cancelled: a batch at its end must be left to close its connections.
+            if not all(reply.done() for reply in replies):
+                loop, task = batch.result()
+                with suppress(RuntimeError):  # it ended meanwhile and its loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
             thread.join()
 
     async def _ask_all(
@@ -123,9 +129,7 @@ class ChatClient:
                         group.create_task(one(messages, seed, reply))
             except* Exception as errors:
                 # One refusal for good ends the batch; the requests still open were cancelled with it.
-                for reply in replies:
-                    if not reply.done():
-                        reply.set_exception(errors.exceptions[0])
+                _fail(replies, errors.exceptions[0])
 
     async def _ask(self, client: AsyncOpenAI, asked: dict[str, Any], random: Random) -> ChatReply:
         import openai
@@ -167,12 +171,29 @@ class ChatClient:
         )
 
     def _open(self) -> AsyncOpenAI:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         config = self._config
+        http_client = None
+        if config.base_url is not None and config.base_url.startswith("http://"):
+            # Reading the certificate authorities takes longer than a local request. Without them a redirect to
+            # https is refused, not trusted.
+            http_client = DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         # Servers of one's own need no key, but the client wants one. Retries are counted here, in one place.
         key = os.environ.get(config.api_key_env, "none")
-        return AsyncOpenAI(api_key=key, base_url=config.base_url, timeout=config.timeout_s, max_retries=0)
+        return AsyncOpenAI(
+            api_key=key,
+            base_url=config.base_url,
+            timeout=config.timeout_s,
+            max_retries=0,
+            http_client=http_client,
+        )
+
+
+def _fail(replies: Sequence[Future[ChatReply]], error: BaseException) -> None:
+    for reply in replies:
+        if not reply.done():
+            reply.set_exception(error)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
