@@ -96,7 +96,7 @@ def test_broken_prompt_files_are_refused_with_the_place(text, part):
 
 
 def test_unknown_name_lists_the_shipped_prompts(tmp_path):
-    with pytest.raises(ConfigError, match="default, tiny"):
+    with pytest.raises(ConfigError, match="adapter, crossover, default, tiny"):
         load_prompt("teeny")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_prompt(tmp_path / "none.txt")

@@ -90,13 +90,20 @@ class Reflector:
     """Asks the reflection model, through ledger and journal."""
 
     def __init__(
-        self, reflect: Reflect, config: ReflectionConfig, ledger: Ledger, journal: Journal, seed: int
+        self,
+        reflect: Reflect,
+        config: ReflectionConfig,
+        ledger: Ledger,
+        journal: Journal,
+        seed: int,
+        plain_text: str = "",
     ) -> None:
         self._reflect = reflect
         self._config = config
         self._ledger = ledger
         self._journal = journal
         self._seed = seed
+        self._plain_text = plain_text
         self._prompt = load_prompt(config.prompt)
         self._crossover_prompt = load_prompt(config.crossover_prompt)
 
@@ -120,7 +127,7 @@ class Reflector:
 
     def _messages(self, task: Task) -> tuple[Message, ...]:
         show_gold = self._config.show_gold
-        template = task.parent.template
+        template = task.parent.template.text or self._plain_text
         if task.partner is None:
             return render_reflection(self._prompt, template, task.examples, show_gold=show_gold)
         prompt = self._crossover_prompt
