@@ -1,11 +1,15 @@
 """The Rust core. Use the names re-exported by `p2o`; this module is private."""
 
-# ---- verify ----------------------------------------------------------------------------------------------
-
 from typing import final
 
 import numpy
 import numpy.typing
+
+__all__: list[str] = []
+
+# ---- verify ----------------------------------------------------------------------------------------------
+
+__all__ += ["VerifyOptions", "equivalent", "gold_parses", "verify", "verify_batch", "verify_batch_details"]
 
 @final
 class VerifyOptions:
@@ -43,6 +47,4 @@ def verify_batch_details(
 
 # ---- pareto ----------------------------------------------------------------------------------------------
 
-
 # ---- pack ------------------------------------------------------------------------------------------------
-
