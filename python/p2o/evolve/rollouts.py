@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from p2o.errors import InputError
 from p2o.evolve.budget import Ledger
@@ -123,10 +123,11 @@ class Rollouts:
         lengths = [self._results[template.id, problem.id, i].tokens for problem in problems for i in indices]
         return sum(lengths) / len(lengths)
 
-    def record_into(self, evidence: Evidence, policy_version: str) -> None:
-        """Adds every rollout of the step to the evidence."""
+    def record_into(self, evidence: Evidence, policy_version: str, template_ids: Collection[str]) -> None:
+        """Adds every rollout of these templates to the evidence."""
         for (template, problem, _), result in self._results.items():
-            evidence.record(policy_version, template, problem, result.reward)
+            if template in template_ids:
+                evidence.record(policy_version, template, problem, result.reward)
 
 
 def _key(request: EvaluationRequest) -> Key:
