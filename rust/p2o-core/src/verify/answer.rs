@@ -81,8 +81,7 @@ impl Gold {
     /// Reads a gold answer that may turn out to be unparsable; every verdict then says so.
     pub fn read(gold: &str, options: &Options) -> Self {
         let mut fuel = Fuel::new(options.deadline);
-        let marked =
-            gold.contains("\\boxed") || gold.contains("\\fbox") || options.profile == Profile::MathVerify;
+        let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || options.profile == Profile::MathVerify;
         if !marked {
             let reading = Reading::new(gold, &mut fuel);
             if reading.is_readable() || !gold.contains(['$', '\n']) {

@@ -42,11 +42,7 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
     for (at, kind) in anchors(&lower) {
         for found in near(&groups, at, text).into_iter().chain(near(&plain, at, text)) {
             let rank = match kind {
-                Anchor::Final
-                    if lower[found.end..].trim_start_matches(['.', ' ', '\n']).starts_with("i hope") =>
-                {
-                    0
-                }
+                Anchor::Final if lower[found.end..].trim_start_matches(['.', ' ', '\n']).starts_with("i hope") => 0,
                 Anchor::Final => 50,
                 Anchor::Colon => 100,
                 Anchor::Plain => 200,
@@ -185,14 +181,12 @@ fn expressions(text: &str) -> Vec<Match> {
     let mut found: Vec<Match> = Vec::new();
     let mut index = 0;
     while index < bytes.len() {
-        let anchored =
-            index == 0 || bytes[index - 1].is_ascii_whitespace() || matches!(bytes[index - 1], b'=' | b'*');
+        let anchored = index == 0 || bytes[index - 1].is_ascii_whitespace() || matches!(bytes[index - 1], b'=' | b'*');
         if !anchored {
             index += 1;
             continue;
         }
-        let currency =
-            text[index..].chars().next().filter(|&sign| matches!(sign, '$' | '€' | '£' | '¥' | '₹'));
+        let currency = text[index..].chars().next().filter(|&sign| matches!(sign, '$' | '€' | '£' | '¥' | '₹'));
         let start = index + currency.map_or(0, char::len_utf8);
         if let Some(end) = expression_end(text, index) {
             found.push(Match { start: index, end, text: text[index..end].trim().to_string() });
@@ -256,10 +250,8 @@ fn expression_end(text: &str, start: usize) -> Option<usize> {
     let after_sign = body.trim_start_matches(['-', '(']);
     let has_operator = after_sign.chars().any(|character| "+-*×/^÷".contains(character));
     let boundary = rest[body.len()..].chars().next();
-    let ends =
-        boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));
-    (has_operator && ends && body.ends_with(|c: char| c.is_ascii_digit() || c == ')'))
-        .then(|| start + body.len())
+    let ends = boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));
+    (has_operator && ends && body.ends_with(|c: char| c.is_ascii_digit() || c == ')')).then(|| start + body.len())
 }
 
 /// The letters A to D standing alone.
@@ -269,8 +261,7 @@ fn letters(text: &str) -> Vec<Match> {
         .filter(|&index| {
             let before = index == 0 || bytes[index - 1].is_ascii_whitespace() || bytes[index - 1] == b'*';
             let after = bytes.get(index + 1);
-            let ends = after
-                .is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'.' | b',' | b':' | b'*'));
+            let ends = after.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'.' | b',' | b':' | b'*'));
             matches!(bytes[index], b'A'..=b'D') && before && ends
         })
         .map(|index| Match { start: index, end: index + 1, text: text[index..=index].to_string() })
