@@ -74,8 +74,9 @@ class Rollouts:
         return [results[key] for key in keys]
 
     def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
-        answers = iter(self._evaluate(list(wanted.values())))
+        missing = len(wanted)
         try:
+            answers = iter(self._evaluate(list(wanted.values())))
             for key, request in wanted.items():
                 result = next(answers, None)
                 if result is None:
@@ -89,11 +90,13 @@ class Rollouts:
                         result.reward, "", result.finish_reason, result.tokens, result.feedback
                     )
                 self._results[key] = result
+                missing -= 1
                 self._ledger.rollout_tokens += result.tokens
                 self._journal.evaluation(key, result)
             if next(answers, None) is not None:
                 raise InputError(f"evaluate returned more than the {len(wanted)} results asked for")
         finally:
+            self._ledger.rollouts -= missing
             self._journal.sync()
 
     def total(self, template: Template, problem: Problem) -> tuple[float, int]:
