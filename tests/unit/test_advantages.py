@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2o.errors import InputError
@@ -25,6 +25,7 @@ def test_epsilon_is_added_to_the_deviation():
     np.testing.assert_allclose(group_advantages([1.0, -1.0], epsilon=0.5)[0], 1 / (np.sqrt(2) + 0.5))
 
 
+@settings(deadline=None)
 @given(
     value=st.floats(-1e6, 1e6, allow_subnormal=False),
     size=st.integers(1, 32),
@@ -37,6 +38,7 @@ def test_equal_rewards_give_exactly_zero(value, size, std_normalize):
     assert not has_signal([value] * size)
 
 
+@settings(deadline=None)
 @given(rewards=st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=2, max_size=16))
 def test_advantages_sum_to_zero_and_keep_the_order(rewards):
     advantages = group_advantages(rewards)
@@ -47,6 +49,7 @@ def test_advantages_sum_to_zero_and_keep_the_order(rewards):
         assert np.sign(a_a - a_b) == np.sign(r_a - r_b)
 
 
+@settings(deadline=None)
 @given(rewards=st.lists(st.floats(-3, 3), min_size=2, max_size=12), shift=st.integers(-5, 5))
 def test_a_shift_of_all_rewards_changes_nothing(rewards, shift):
     rewards = np.round(np.array(rewards), 3)

@@ -79,6 +79,14 @@ def test_no_tensor_of_all_tokens_by_vocabulary_is_held():
     assert head.rows == [8] * 16  # computed again, a chunk at a time
 
 
+def test_a_single_chunk_is_not_computed_twice():
+    head = CountingHead()
+    hidden = torch.randn(8, HIDDEN, requires_grad=True)
+    token_logprobs(hidden, torch.zeros(8, dtype=torch.int64), head, chunk_tokens=8).sum().backward()
+    assert head.rows == [8]
+    assert hidden.grad is not None
+
+
 def test_low_precision_heads_are_reduced_in_float32():
     head = nn.Linear(HIDDEN, VOCABULARY, bias=False).to(torch.bfloat16)
     hidden = torch.randn(5, HIDDEN, dtype=torch.bfloat16)

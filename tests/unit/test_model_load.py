@@ -1,5 +1,8 @@
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import gguf
 import numpy as np
@@ -238,6 +241,36 @@ def test_gguf_can_be_trained(gguf_file):
 def test_gguf_dtype(gguf_file):
     model, _ = load_model(gguf_file, dtype="bfloat16")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_hub_ids(model_folder, tmp_path):
+    # The hub's cache as a download leaves it; without a network only what is in it can be loaded.
+    repository = tmp_path / "models--someone--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(model_folder, repository / "snapshots" / ("0" * 40))
+    code = """
+from p2o.errors import ModelError
+from p2o.model.load import load_model
+model, tokenizer = load_model("someone/tiny")
+print(type(model).__name__, tokenizer.eos_token)
+try:
+    load_model("someone/absent")
+except ModelError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "LlamaForCausalLM <|im_end|>", done.stderr
+    assert lines[1].startswith("cannot load the model someone/absent: no such folder, and as a hub id: ")
+    assert len(lines) == 2
 
 
 def one_line(error):

@@ -27,7 +27,8 @@ def token_logprobs(
 ) -> Tensor:
     """log p(target) under softmax(head(hidden) / temperature), differentiable in `hidden_ND` and the head.
 
-    The logits of a chunk are computed, reduced and dropped; the backward pass computes them again.
+    The logits of a chunk are computed, reduced and dropped; the backward pass computes them again. A single chunk is
+    kept instead: it would need the same memory then.
 
     Args:
         hidden_ND: last hidden states at the positions that predict the targets, shape [N, hidden size].
@@ -49,7 +50,7 @@ def token_logprobs(
         chosen = logits.gather(1, targets[:, None]).squeeze(1)
         return chosen - logits.logsumexp(dim=1)
 
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or len(chunks) == 1:
         parts = [one_chunk(hidden, targets) for hidden, targets in chunks]
     else:
         parts = [

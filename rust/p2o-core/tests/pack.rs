@@ -126,13 +126,20 @@ fn equal_lengths_go_by_index() {
 }
 
 #[test]
-fn the_heaviest_bin_is_split_for_an_equal_number_of_steps() {
-    // Two bins for one rank: {5, 3} and {4, 4}. Three ranks: with an L² cost the first is the heavier one.
+fn rows_are_dealt_evenly_where_there_is_room() {
+    // Best fit needs two bins, three ranks make three. With an L² cost: 5, then 4 and 4, then 3 to the lighter.
     let packing = pack(&[5, 3, 4, 4], 8, 3, 1.0).unwrap();
     let mut bins: Vec<&[u32]> = packing.bins().collect();
     bins.sort_unstable();
-    assert_eq!(bins, [&[0u32][..], &[1], &[2, 3]]);
+    assert_eq!(bins, [&[0u32][..], &[1, 2], &[3]]);
     assert_eq!(packing.ranks, [0, 1, 2]);
+    // Best fit alone fills three bins of 64 and leaves 18 tokens to the fourth.
+    let lengths: Vec<u32> = (1..=20).collect();
+    let packing = pack(&lengths, 64, 2, 0.0).unwrap();
+    let tokens: Vec<u32> =
+        packing.bins().map(|rows| rows.iter().map(|&row| lengths[row as usize]).sum()).collect();
+    assert_eq!(tokens.len(), 4);
+    assert!(tokens.iter().all(|&sum| (51..=54).contains(&sum)), "{tokens:?}");
 }
 
 #[test]

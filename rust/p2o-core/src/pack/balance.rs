@@ -51,13 +51,8 @@ impl Ord for Heaviest {
     }
 }
 
-/// Splits the most costly bins in two until the number of bins is a multiple of `ranks`; adds empty bins when only
-/// bins of one row are left.
-pub(super) fn split_to_multiple(bins: &mut Vec<Vec<u32>>, ranks: usize, cost: &impl Fn(u32) -> f64) {
-    if bins.len().is_multiple_of(ranks) {
-        return;
-    }
-    let target = bins.len().next_multiple_of(ranks);
+/// Splits the most costly bins in two until there are `target`; adds empty bins when only bins of one row are left.
+pub(super) fn split_until(bins: &mut Vec<Vec<u32>>, target: usize, cost: &impl Fn(u32) -> f64) {
     let entry = |bin: usize, rows: &[u32]| Heaviest { cost: rows.iter().copied().map(cost).sum(), bin };
     let mut heap: BinaryHeap<Heaviest> = bins
         .iter()
@@ -96,4 +91,34 @@ fn halves(mut rows: Vec<u32>, cost: &impl Fn(u32) -> f64) -> (Vec<u32>, Vec<u32>
         }
     }
     halves
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_until;
+
+    /// A row costs its number.
+    fn split(mut bins: Vec<Vec<u32>>, target: usize) -> Vec<Vec<u32>> {
+        split_until(&mut bins, target, &|row| f64::from(row));
+        bins
+    }
+
+    #[test]
+    fn the_heaviest_bin_is_split_into_even_halves() {
+        // 9 + 4 + 3 is heaviest: 9 against 4 + 3. Then 8 + 2 is.
+        assert_eq!(
+            split(vec![vec![8, 2], vec![4, 9, 3], vec![1]], 5),
+            [vec![8], vec![9], vec![1], vec![4, 3], vec![2]]
+        );
+    }
+
+    #[test]
+    fn halves_are_split_again() {
+        assert_eq!(split(vec![vec![5, 6, 7, 8]], 4), [vec![8], vec![7], vec![5], vec![6]]);
+    }
+
+    #[test]
+    fn empty_bins_come_when_rows_run_out() {
+        assert_eq!(split(vec![vec![1, 2], vec![3]], 5), [vec![2], vec![3], vec![1], vec![], vec![]]);
+    }
 }

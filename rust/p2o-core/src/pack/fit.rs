@@ -1,4 +1,4 @@
-//! Best-fit decreasing.
+//! Rows into bins: few full ones, or a given number of about equal cost.
 
 use std::collections::BTreeSet;
 
@@ -34,4 +34,37 @@ pub(super) fn best_fit_decreasing(lengths: &[u32], budget: u32) -> Result<Vec<Ve
         rooms.insert(u64::from(room - length) << 32 | u64::from(bin));
     }
     Ok(bins)
+}
+
+/// How many of the least costly bins are tried for a row: the first nearly always has room.
+const TRIES: usize = 32;
+
+/// Puts each row, most costly first, into the least costly of `count` bins that has room for it; `None` if a row finds
+/// no room.
+///
+/// Ties: rows of one cost by index; bins of one cost by their number of rows, then by index.
+pub(super) fn even_bins(
+    lengths: &[u32],
+    budget: u32,
+    count: usize,
+    cost: &impl Fn(u32) -> f64,
+) -> Option<Vec<Vec<u32>>> {
+    let costs: Vec<f64> = (0..lengths.len() as u32).map(cost).collect();
+    let mut rows: Vec<u32> = (0..lengths.len() as u32).collect();
+    rows.sort_unstable_by(|&a, &b| costs[b as usize].total_cmp(&costs[a as usize]).then(a.cmp(&b)));
+
+    let mut bins: Vec<Vec<u32>> = vec![Vec::new(); count];
+    let mut rooms = vec![budget; count];
+    // (cost, rows, bin): the bits of floats that are not negative sort as the floats do.
+    let mut lightest: BTreeSet<(u64, usize, usize)> = (0..count).map(|bin| (0, 0, bin)).collect();
+    for row in rows {
+        let length = lengths[row as usize];
+        let entry = *lightest.iter().take(TRIES).find(|&&(_, _, bin)| rooms[bin] >= length)?;
+        lightest.remove(&entry);
+        let (before, size, bin) = entry;
+        bins[bin].push(row);
+        rooms[bin] -= length;
+        lightest.insert(((f64::from_bits(before) + costs[row as usize]).to_bits(), size + 1, bin));
+    }
+    Some(bins)
 }

@@ -47,9 +47,11 @@ impl Packing {
 
 /// Packs rows into bins of at most `budget` tokens, the same number of bins for each rank.
 ///
-/// Best-fit decreasing gives few, full bins. If their number is no multiple of `ranks`, the most costly bins are split
-/// until it is; when no bin with two rows is left, empty bins fill up. Bins are then dealt to ranks by
-/// [`balance`], where a bin costs Σ (L + `quadratic` · L²) over its rows: attention is quadratic within a row only.
+/// Best-fit decreasing gives few, full bins; their number is rounded up to a multiple of `ranks`. A bin costs
+/// Σ (L + `quadratic` · L²) over its rows: attention is quadratic within a row only. For several ranks the rows are
+/// dealt anew into that many bins of about equal cost, where the budget leaves the room; where it does not, the most
+/// costly of the full bins are split. Bins are empty only if there are fewer rows than bins. [`balance`] gives
+/// the bins to the ranks.
 ///
 /// # Errors
 ///
@@ -73,7 +75,13 @@ pub fn pack(lengths: &[u32], budget: u32, ranks: usize, quadratic: f64) -> Resul
         quadratic.mul_add(length * length, length)
     };
     let mut bins = fit::best_fit_decreasing(lengths, budget)?;
-    balance::split_to_multiple(&mut bins, ranks, &cost);
+    if ranks > 1 {
+        let count = bins.len().next_multiple_of(ranks);
+        match fit::even_bins(lengths, budget, count, &cost) {
+            Some(even) => bins = even,
+            None => balance::split_until(&mut bins, count, &cost),
+        }
+    }
     for bin in &mut bins {
         bin.sort_unstable();
     }
