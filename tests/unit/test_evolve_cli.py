@@ -48,7 +48,7 @@ def config_of(tmp_path: Path, server: Server, text: str = "") -> list[str]:
         f'[policy]\nmodel = "p"\nbase_url = "{server.url}"\n'
         '[evolve]\nparents = 4\n[data]\nproblem_key = "question"\n' + text
     )
-    return ["--config", str(path), "--output", str(tmp_path / "out"), "--budget", "500"]
+    return ["--config", str(path), "--output", str(tmp_path / "out"), "--budget", "250"]
 
 
 def test_evolve_finds_the_instruction_and_writes_what_it_did(server, problems, tmp_path, capsys):
@@ -62,7 +62,7 @@ def test_evolve_finds_the_instruction_and_writes_what_it_did(server, problems, t
     evolution = Evolution.from_dict(json.loads((output / "evolution.json").read_text()))
     assert evolution.chosen[0].text == INSTRUCTION
     rollouts = [body for body in server.bodies if "The current" not in body["messages"][-1]["content"]]
-    assert evolution.ledger.rollouts == len(rollouts) <= 500
+    assert evolution.ledger.rollouts == len(rollouts) <= 250
     assert evolution.ledger.rollout_tokens == 9 * len(rollouts)
     templates = [json.loads(line) for line in (output / "templates.jsonl").read_text().splitlines()]
     assert [template["id"] for template in templates] == list(range(len(evolution.candidates)))

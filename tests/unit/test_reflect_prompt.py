@@ -126,6 +126,7 @@ def test_a_file_of_the_user_is_read(tmp_path):
         ("````\nuse\n```\ncode\n```\nfences\n````", "use\n```\ncode\n```\nfences"),
         ("``` Do X. ```", "Do X."),
         ("```\r\nDo X.\r\n```", "Do X."),
+        ("```\nDo \ud800X.\n```", "Do ?X."),
     ],
 )
 def test_the_last_complete_fence_outside_thinking_is_taken(reply, expected):

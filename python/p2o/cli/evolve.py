@@ -1,4 +1,8 @@
-"""`p2o evolve`: prompt evolution on a JSONL file, policy and reflection model behind OpenAI-compatible APIs."""
+"""`p2o evolve`: prompt evolution without training.
+
+On a JSONL file, policy and reflection model are behind OpenAI-compatible APIs. On a recipe, its own model plays the
+policy, on the problems it fails in one round of rollouts, and the recipe says who reflects.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from p2o.cli.train import require_training_packages
+from p2o.config import load_config
 from p2o.data import JsonlData, read_jsonl
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, DataError
 from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolve.config import PolicyConfig
 from p2o.evolve.endpoint import OpenAIEvaluator
@@ -20,6 +26,16 @@ from p2o.evolve.events import Event, RoundEnded
 from p2o.evolve.reflect import OpenAIReflector
 from p2o.files import write_text
 from p2o.settings import Settings
+
+_API_ARGUMENTS = (
+    "config",
+    "policy_model",
+    "policy_url",
+    "reflection_model",
+    "reflection_url",
+    "budget",
+    "seed",
+)
 
 
 class EvolveFile(Settings):
@@ -43,35 +59,81 @@ class EvolveFile(Settings):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o evolve`."""
-    parser.add_argument("problems", type=Path, help="JSONL file, a problem and its answer a line")
     parser.add_argument(
-        "--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed"
+        "source", help="a .jsonl file with a problem and its answer a line, or a recipe (name or .toml)"
     )
-    parser.add_argument("--policy-model", metavar="NAME", help="policy.model")
-    parser.add_argument("--policy-url", metavar="URL", help="policy.base_url (default: OpenAI's)")
-    parser.add_argument("--reflection-model", metavar="NAME", help="reflection.model (default: the policy's)")
-    parser.add_argument("--reflection-url", metavar="URL", help="reflection.base_url (default: the policy's)")
-    parser.add_argument(
-        "--budget", help="evolve.budget: a level (light ... heavy_16) or a number of rollouts"
-    )
-    parser.add_argument("--seed", type=int, help="seed")
     parser.add_argument(
         "--output",
         type=Path,
-        help="directory of journal, templates and result; a second call goes on (default: runs/evolve-FILE)",
+        help="directory of journal, templates and result; a second call goes on (default: runs/evolve-SOURCE)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    recipe = parser.add_argument_group("with a recipe")
+    recipe.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
+    )
+    api = parser.add_argument_group("with a .jsonl file")
+    api.add_argument("--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed")
+    api.add_argument("--policy-model", metavar="NAME", help="policy.model")
+    api.add_argument("--policy-url", metavar="URL", help="policy.base_url (default: OpenAI's)")
+    api.add_argument("--reflection-model", metavar="NAME", help="reflection.model (default: the policy's)")
+    api.add_argument("--reflection-url", metavar="URL", help="reflection.base_url (default: the policy's)")
+    api.add_argument("--budget", help="evolve.budget: a level (light ... heavy_16) or a number of rollouts")
+    api.add_argument("--seed", type=int, help="seed")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evolves, writes the result, prints the chosen templates. 1: the reflection model failed; 130: Ctrl-C."""
+    source = Path(args.source)
+    output = args.output or Path("runs") / f"evolve-{source.stem}"
+    evolution = (
+        evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
+    )
+    write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
+    print(json.dumps(summary(evolution), ensure_ascii=False) if args.json else describe(evolution, output))
+    if evolution.stop_reason == "interrupted":
+        return 130
+    return 1 if evolution.stop_reason.startswith("reflection:") else 0
+
+
+def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
+    """With the model of a recipe, on the problems of its data that are hard for it.
+
+    Raises:
+        ConfigError: if the recipe has no prompt step.
+        DataError: if there are too few hard problems.
+    """
+    given = [name for name in _API_ARGUMENTS if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} goes with a .jsonl file; a recipe takes --set")
+    config = load_config(args.source, args.overrides)
+    require_training_packages()
+    from p2o.setup import prepare
+    from p2o.train import roll_out
+
+    prepared = prepare(config, output, resume=(output / "config.toml").exists())
+    if prepared.prompt_step is None:
+        raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
+    for group in roll_out(prepared, prepared.problems):
+        prepared.state.hard_set.observe(group, 0)
+    outcome = prepared.prompt_step.evolve(
+        prepared.state.hard_set.hard(), prepared.state.evidence, epoch=1, previous=None
+    )
+    if outcome.evolution is None:
+        raise DataError(outcome.reason)
+    return outcome.evolution
+
+
+def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evolution:
+    """With models behind APIs, on the problems of a file."""
+    if args.overrides:
+        raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
     settings = read_settings(args)
     try:
-        data = JsonlData.model_validate({**settings.data, "train": args.problems})
+        data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:
         raise ConfigError(explain(error, "data")) from None
-    problems = read_jsonl(args.problems, data)
-    output = args.output or Path("runs") / f"evolve-{args.problems.stem}"
+    problems = read_jsonl(source, data)
     evolution = evolve(
         problems,
         OpenAIEvaluator(settings.policy, seed=settings.seed),
@@ -85,11 +147,7 @@ def run(args: argparse.Namespace) -> int:
     )
     lines = [json.dumps(candidate.to_dict(), ensure_ascii=False) for candidate in evolution.candidates]
     write_text(output / "templates.jsonl", "".join(f"{line}\n" for line in lines))
-    write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
-    print(json.dumps(summary(evolution), ensure_ascii=False) if args.json else describe(evolution, output))
-    if evolution.stop_reason == "interrupted":
-        return 130
-    return 1 if evolution.stop_reason.startswith("reflection:") else 0
+    return evolution
 
 
 def read_settings(args: argparse.Namespace) -> EvolveFile:

@@ -56,8 +56,8 @@ def evolve(
         policy_version: names the weights that `evaluate` samples from.
         evidence: earlier rollouts. Those of the same version count as extra trials of templates in the
             front and the cover (never in the acceptance test, and never for the plain prompt: the plain
-            rollouts that made a sample hard are no fair sample of it). When the step ends, its own rollouts
-            are added.
+            rollouts that made a sample hard are no fair sample of it). When the step ends, its rollouts of the
+            plain prompt and of accepted templates are added.
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
         templates: templates to start from besides the plain prompt.

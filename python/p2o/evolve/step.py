@@ -95,7 +95,9 @@ class Step:
         except ReflectionError as error:
             reason = f"reflection: {error}"
         if self.evidence is not None:
-            self.rollouts.record_into(self.evidence, self.policy_version)
+            # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
+            kept = {candidate.template.id for candidate in self.on_front()}
+            self.rollouts.record_into(self.evidence, self.policy_version, kept)
         self.journal.sync()
         self.emit(Stopped(reason))
         return self.result(reason, merged)
