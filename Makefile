@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu demo package clean
+.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-verify demo package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ test-slow: install core ## Tests that take minutes
 
 test-gpu: install core ## Tests that need a GPU
 	$(BIN)/pytest -q -m gpu
+
+bench-verify: install core ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python benches/verify_speed.py
 
 demo: install ## Train the embedded model with P²O on this CPU
 	$(BIN)/p2o-train
