@@ -178,7 +178,7 @@ impl Parser<'_, '_> {
                 };
             } else {
                 self.at += 1;
-                let exponent = self.exponent()?;
+                let exponent = self.nested_by(4, Self::exponent)?;
                 base = Expr::Pow(Box::new((base, exponent)));
             }
             base = self.postfix(base)?;
@@ -230,13 +230,13 @@ impl Parser<'_, '_> {
         if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
-            let operand = self.nested(Self::exponent)?;
+            let operand = self.nested_by(4, Self::exponent)?;
             return Ok(signed(sign, operand));
         }
         let base = self.nested(Self::atom)?;
         if self.is_op('^') {
             self.at += 1;
-            let exponent = self.exponent()?;
+            let exponent = self.nested_by(4, Self::exponent)?;
             return Ok(Expr::Pow(Box::new((base, exponent))));
         }
         Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
