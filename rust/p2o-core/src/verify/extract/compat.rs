@@ -114,7 +114,7 @@ fn grouped(text: &str) -> Vec<Match> {
         };
         let content = boxed_parts(&content).unwrap_or(content);
         if let Some(last) = found.last_mut()
-            && joins(&text[last.end..start])
+            && text.get(last.end..start).is_some_and(joins)
             && members < 6
         {
             last.text = format!("{}, {content}", last.text);
@@ -138,7 +138,10 @@ fn with_fractions(text: &str) -> Vec<(usize, usize, &str)> {
         if found.get(inside).is_some_and(|(open, _, _)| *open <= start) {
             continue;
         }
-        let number = |group: &str| number_length(group.trim_start_matches('-')).is_some();
+        let number = |group: &str| {
+            let digits = group.strip_prefix('-').unwrap_or(group);
+            number_length(digits) == Some(digits.len())
+        };
         let after = start + "\\frac".len();
         let Some(top) = balanced(&text[after..]).filter(|top| number(top)) else { continue };
         let middle = after + top.len() + 2;
