@@ -75,7 +75,8 @@ def simulate(acceptance: str, better: float, seeds: int) -> str:
     shown = f"{found / seeds:.0%}" if better else ""
     return (
         f"| {name} | {acceptance} | {proposals / seeds:.0f} | {accepted / proposals:.2%} "
-        f"| {idle / seeds:.1f} | {idle / proposals:.2%} | {shown} | {dev_rollouts / proposals:.1f} | {rollouts / seeds:,.0f} |"
+        f"| {idle / seeds:.1f} | {idle / proposals:.2%} | {shown} "
+        f"| {dev_rollouts / proposals:.1f} | {rollouts / seeds:,.0f} |"
     )
 
 

@@ -21,6 +21,7 @@ from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, Reflecti
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
+from p2o.rollout.reward import RewardConfig
 from p2o.settings import Settings
 
 
@@ -108,6 +109,7 @@ class Config(Settings):
     model: ModelConfig
     data: TinyData | JsonlData = Field(discriminator="kind")
     rollout: RolloutConfig = RolloutConfig()
+    reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()
     context: ContextConfig = ContextConfig()

@@ -71,8 +71,9 @@ class JsonlData(Settings):
     seed: int = 0
     """Which problems are drawn."""
 
-    on_bad_gold: Literal["refuse", "skip"] = "refuse"
-    """What to do with a gold answer that cannot be parsed: refuse the file, or leave the problem out."""
+    on_bad_gold: Literal["refuse", "skip", "accept"] = "refuse"
+    """What to do with a gold answer that the verifier cannot parse: refuse the file, leave the problem out, or take it
+    (for a reward function of one's own)."""
 
 
 DataConfig = Annotated[TinyData | JsonlData, Field(discriminator="kind")]
@@ -148,7 +149,7 @@ def _parse_line(line: str, where: str, config: JsonlData) -> Problem | None:
     if isinstance(gold, bool) or not isinstance(gold, str | int | float) or not str(gold).strip():
         raise DataError(f"{where}: field {config.answer_key!r} must hold a text or a number")
     gold = str(gold)
-    if not gold_parses(gold):
+    if config.on_bad_gold != "accept" and not gold_parses(gold):
         if config.on_bad_gold == "skip":
             return None
         raise DataError(

@@ -19,9 +19,10 @@ from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
 from p2o.prompt_step import PromptStep, SelfReflection
-from p2o.rollout.collect import Collector, math_reward
+from p2o.rollout.collect import Collector
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
+from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
@@ -46,7 +47,9 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
     model, tokenizer = load_policy_model(config)
     encoder = PromptEncoder(tokenizer)
     sampler = make_sampler(model, tokenizer, config)
-    collector = Collector(sampler, encoder, math_reward, max_prompt_tokens=config.rollout.max_prompt_tokens)
+    collector = Collector(
+        sampler, encoder, make_reward(config.reward), max_prompt_tokens=config.rollout.max_prompt_tokens
+    )
     for problem in (*problems, *evaluation_problems):
         collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long before anything is trained
     policy = TorchPolicy(
@@ -97,7 +100,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     collector = Collector(
         make_sampler(model, tokenizer, config),
         PromptEncoder(tokenizer),
-        math_reward,
+        make_reward(config.reward),
         max_prompt_tokens=config.rollout.max_prompt_tokens,
     )
 

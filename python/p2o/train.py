@@ -323,6 +323,7 @@ def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> No
         "completions/mean_length": generated_tokens(rollouts) / len(rollouts),
         "completions/clipped_ratio": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
         "templated/frac": sum(is_templated(r) for r in rollouts) / len(rollouts),
+        **run.collector.reward.metrics(),
         **metrics,
         "time/total_s": state.seconds,
     }

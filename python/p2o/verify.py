@@ -1,7 +1,7 @@
 """Answer verification: is the final answer of a completion equal to the gold?
 
-The work is done in Rust without the interpreter lock; results do not depend on the number of threads. Which answers
-count as equal is described in docs/verifier.md.
+The work is done in Rust without the interpreter lock; results do not depend on the number of threads.
+Which answers count as equal is described in docs/verifier.md.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class VerifyOptions(TypedDict, total=False):
     compat: Literal["math-verify"] | None
     """Follow the rules of Math-Verify 0.9.0 instead of our own."""
     strict: bool
-    """Only exact values as written count. With `compat`: Math-Verify's flag of that name (default there: true)."""
+    """Only exact values as written count. With `compat`: Math-Verify's flag of that name (true)."""
     float_rounding: int
     """Decimal places to which values are rounded where a decimal is written (6)."""
     allow_set_relation_comp: bool
     """With `compat`: accept an inequality for a gold interval (false)."""
     extraction: tuple[Literal["latex", "expr", "string"], ...]
-    """With `compat`: what may hold an answer, as in Math-Verify's extraction configs (`("latex", "expr")`)."""
+    """With `compat`: what may hold an answer, Math-Verify's extraction configs (`("latex", "expr")`)."""
     require_boxed: bool
     """Only a `\\boxed{}` holds an answer (false)."""
     deadline_ms: float | None
@@ -45,7 +45,7 @@ class Verdict:
     """The result of one verification. It is true in a boolean context if the answer is correct."""
 
     status: Status
-    """`correct`, `wrong`, `no_answer`, `gold_unparsable` (the data is at fault) or `timeout` (not decided)."""
+    """`correct`, `wrong`, `no_answer`, `gold_unparsable` (bad data) or `timeout` (not decided)."""
     extracted: str | None
     """The answer as it stands in the completion."""
     tier: Tier | None
@@ -137,9 +137,9 @@ def verify_batch(
 ) -> npt.NDArray[np.float32] | list[Verdict]:
     """Verifies many completions, each against the gold at the same place. Equal golds are parsed once.
 
-    Returns rewards of shape (n,), dtype float32, each 0. or 1., in the order of the completions; or the `Verdict`s if
-    `return_verdicts` is set. `threads` defaults to `P2O_NUM_THREADS`, else to the number of cores. Safe in threads and
-    in forked processes.
+    Returns rewards of shape (n,), dtype float32, each 0. or 1., in the order of the completions; or the
+    `Verdict`s if `return_verdicts` is set. `threads` defaults to `P2O_NUM_THREADS`, else to the number of
+    cores. Safe in threads and in forked processes.
 
     Raises:
         InputError: if the lengths differ, an item is not a string, or an option cannot be used.

@@ -32,10 +32,11 @@ SMALL = [
     "run.epochs=3",
     "run.threads=1",
     "mining.min_count=4",
-    "evolve.budget=150",
+    "evolve.budget=100",
     "evolve.dev_size=10",
     "evolve.parents=3",
     "checkpoint.every=2",
+    "evolve.acceptance=strict",
 ]
 
 
@@ -210,7 +211,7 @@ def test_a_resumed_run_is_the_unbroken_run(
 
 def test_a_run_killed_by_a_signal_resumes(unbroken: Path, tmp_path: Path) -> None:
     path = tmp_path / "killed"
-    command = [sys.executable, "-m", "p2o.cli.main", "train", "quickstart", f"--set=run.output={path}"]
+    command = [sys.executable, "-m", "p2o", "train", "quickstart", f"--set=run.output={path}"]
     command += [f"--set={override}" for override in SMALL]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)

@@ -77,6 +77,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: Any, message: str) -> None:
 def test_a_gold_that_cannot_be_parsed_can_be_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", GOOD, {"problem": "x", "answer": "\\frac{1}{"})
     assert [problem.id for problem in read(path, on_bad_gold="skip")] == ["a"]
+    assert len(read(path, on_bad_gold="accept")) == 2
 
 
 def test_unusable_files(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve import EvolveConfig, evolve
+from p2o.evolve import EvolveConfig, ReflectionReply, evolve
 from p2o.evolve.events import RoundEnded
 
 OPTIONS = {
@@ -161,6 +161,21 @@ def test_texts_are_journaled_for_minibatches_only(tmp_path):
     for record in records:
         if record["kind"] == "evaluation":
             assert bool(record["text"]) == (record["problem"] in evolution.feedback_ids)
+
+
+def test_any_text_survives_the_journal(tmp_path):
+    odd = "line\u2028break \ud800 \x00 \u00e9"
+    journal = tmp_path / "journal.jsonl"
+    world = World(right=0.9, useful=1.0)
+    answer = world.reply
+    world.reply = lambda request: ReflectionReply(odd + "\n" + answer(request).text)
+    straight = run(world, journal)
+    assert len(straight.candidates) > 1
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[: len(lines) // 2]))
+    again = World(right=0.9, useful=1.0)
+    again.reply = lambda request: ReflectionReply(odd + "\n" + answer(request).text)
+    assert run(again, journal) == straight
 
 
 def test_proposals_come_before_their_decisions(tmp_path):

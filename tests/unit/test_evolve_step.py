@@ -294,6 +294,7 @@ def test_an_unreachable_reflection_model_ends_the_step_with_the_best_so_far():
 
     evolution = evolve(make_problems(120), world.evaluate, reflect, EvolveConfig(budget=4000))
     assert evolution.stop_reason == "reflection: model m at h answers 401: no such key"
+    assert evolution.ledger.reflection_calls == len(world.calls) == 32
     assert evolution.chosen
 
 
@@ -309,6 +310,7 @@ def test_ctrl_c_ends_the_step_with_the_best_so_far():
     evolution = evolve(make_problems(120), evaluate, world.reflect, EvolveConfig(budget=4000))
     assert evolution.stop_reason == "interrupted"
     assert len(evolution.candidates) > 1
+    assert evolution.ledger.rollouts == len(world.rollouts)
 
 
 def test_a_budget_too_small_for_the_dev_set_spends_nothing():
@@ -330,6 +332,14 @@ def test_a_budget_too_small_for_the_dev_set_spends_nothing():
 def test_an_evaluator_that_breaks_its_contract_is_named(evaluate, part):
     with pytest.raises(InputError, match=part):
         evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100))
+
+
+@pytest.mark.parametrize(("count", "part"), [(0, "fewer than the 1 "), (2, "more than the 1 ")])
+def test_a_reflector_that_breaks_its_contract_is_named(count, part):
+    config = EvolveConfig(budget=100, parents=1)
+    world = World(plain=0.0)
+    with pytest.raises(InputError, match=part):
+        evolve(make_problems(10), world.evaluate, lambda requests: [ReflectionReply("x")] * count, config)
 
 
 def test_too_few_problems_and_problems_without_a_user_message_are_refused():

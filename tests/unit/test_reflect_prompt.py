@@ -96,7 +96,7 @@ def test_broken_prompt_files_are_refused_with_the_place(text, part):
 
 
 def test_unknown_name_lists_the_shipped_prompts(tmp_path):
-    with pytest.raises(ConfigError, match="default, tiny"):
+    with pytest.raises(ConfigError, match="adapter, crossover, default, tiny"):
         load_prompt("teeny")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_prompt(tmp_path / "none.txt")
@@ -126,6 +126,7 @@ def test_a_file_of_the_user_is_read(tmp_path):
         ("````\nuse\n```\ncode\n```\nfences\n````", "use\n```\ncode\n```\nfences"),
         ("``` Do X. ```", "Do X."),
         ("```\r\nDo X.\r\n```", "Do X."),
+        ("```\nDo \ud800X.\n```", "Do ?X."),
     ],
 )
 def test_the_last_complete_fence_outside_thinking_is_taken(reply, expected):

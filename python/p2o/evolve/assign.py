@@ -8,7 +8,7 @@ from random import Random
 from p2o.errors import ConfigError
 from p2o.evolve.config import AssignConfig
 from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Evolution
+from p2o.evolve.evolution import Candidate, Evolution
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -36,16 +36,22 @@ def assign(
         raise ConfigError(
             f"assign.plain_rollouts = {config.plain_rollouts} exceeds the {n} rollouts of a group"
         )
-    assigned: dict[str, list[Template]] = {}
     templated = n - config.plain_rollouts
+    chosen = [c for c in map(evolution.candidate_of, _ids(evolution)) if c is not None] if evolution else []
+    assigned: dict[str, list[Template]] = {}
     for problem_id in hard_problem_ids:
-        if evolution is None or not evolution.chosen or _graduated(problem_id, config, evidence):
+        if evolution is None or not chosen or _graduated(problem_id, config, evidence):
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
-        drawn = _RULES[config.rule](evolution, problem_id, templated, config, evidence, random)
+        draw = _RULES[config.rule]
+        drawn = draw(evolution, chosen, problem_id, templated, config, evidence, random)
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
+
+
+def _ids(evolution: Evolution) -> list[str]:
+    return [template.id for template in evolution.chosen]
 
 
 def _graduated(problem_id: str, config: AssignConfig, evidence: Evidence | None) -> bool:
@@ -57,6 +63,7 @@ def _graduated(problem_id: str, config: AssignConfig, evidence: Evidence | None)
 
 def _paper(
     evolution: Evolution,
+    chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
     config: AssignConfig,
@@ -64,21 +71,20 @@ def _paper(
     random: Random,
 ) -> list[Template]:
     """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
-    means: list[float] = []
-    solving: list[bool] = []
     kept_id = evolution.merged.get(problem_id, problem_id)
-    for template in evolution.chosen:
-        candidate = evolution.candidate_of(template.id)
-        won, tried = candidate.scores.get(kept_id, (0.0, 0)) if candidate else (0.0, 0)
-        means.append(max(candidate.mean if candidate else 0.0, _SMALLEST_WEIGHT))
-        solving.append(tried > 0 and won / tried >= evolution.cover_threshold)
-    eligible = [i for i, solves in enumerate(solving) if solves] or list(range(len(means)))
-    drawn = random.choices(eligible, weights=[means[i] for i in eligible], k=count)
-    return [evolution.chosen[i] for i in drawn]
+    eligible: list[Candidate] = []
+    for candidate in chosen:
+        won, tried = candidate.scores.get(kept_id, (0.0, 0))
+        if tried and won / tried >= evolution.cover_threshold:
+            eligible.append(candidate)
+    eligible = eligible or list(chosen)
+    weights = [max(candidate.mean, _SMALLEST_WEIGHT) for candidate in eligible]
+    return [candidate.template for candidate in random.choices(eligible, weights=weights, k=count)]
 
 
 def _thompson(
     evolution: Evolution,
+    chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
     config: AssignConfig,
@@ -87,23 +93,25 @@ def _thompson(
 ) -> list[Template]:
     """For each rollout the template with the highest draw from its posterior on this problem.
 
-    The prior of a template is its dev score, worth `prior_strength` trials; the evidence is discounted by
-    age.
+    The prior of a template is its dev score, worth `prior_strength` trials; the evidence is discounted by age.
     """
     posteriors: list[tuple[float, float]] = []
-    for template in evolution.chosen:
-        candidate = evolution.candidate_of(template.id)
-        mean = min(max(candidate.mean if candidate else 0.0, 0.01), 0.99)
-        prior = (config.prior_strength * mean, config.prior_strength * (1 - mean))
+    for candidate in chosen:
+        mean = min(max(candidate.mean, 0.01), 0.99)
+        posterior = (config.prior_strength * mean, config.prior_strength * (1 - mean))
         if evidence is not None:
-            prior = evidence.posterior(template.id, problem_id, prior=prior, discount=config.discount)
-        posteriors.append(prior)
+            posterior = evidence.posterior(
+                candidate.template.id, problem_id, prior=posterior, discount=config.discount
+            )
+        posteriors.append(posterior)
     drawn: list[Template] = []
     for _ in range(count):
         draws = [random.betavariate(a, b) for a, b in posteriors]
-        drawn.append(evolution.chosen[draws.index(max(draws))])
+        drawn.append(chosen[draws.index(max(draws))].template)
     return drawn
 
 
-_Rule = Callable[[Evolution, str, int, AssignConfig, Evidence | None, Random], list[Template]]
+_Rule = Callable[
+    [Evolution, Sequence[Candidate], str, int, AssignConfig, Evidence | None, Random], list[Template]
+]
 _RULES: dict[str, _Rule] = {"paper": _paper, "thompson": _thompson}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
-from p2o.errors import ConfigError, MissingDependencyError, ReflectionError
+from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError
+from p2o.evolve.config import EndpointConfig
 from p2o.types import FinishReason, Message
 
 if TYPE_CHECKING:
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_S = 60.0
 _PASSING = frozenset({408, 409, 425, 429})
 """Status codes below 500 that may pass; every other one is permanent."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +35,25 @@ class ChatReply:
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
 class ChatClient:
-    """One model behind one API.
-
-    `send_seed`, `max_tokens_field` and `extra_body` adapt the requests to what a server accepts.
+    """One model behind one API. `error` is raised where the server refuses for good or retries are used up.
 
     Raises:
-        MissingDependencyError: on the first call, without the package `openai`.
-        ConfigError: on the first call, if OpenAI's own API is asked without a key.
-        ReflectionError: if the server refuses for good, or retries are used up.
+        MissingDependencyError: without the package `openai`.
+        ConfigError: if OpenAI's own API is meant and its key is not set.
     """
 
-    model: str
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = 16
-    timeout_s: float = 120.0
-    retries: int = 4
-    backoff_s: float = 1.0
-    send_seed: bool = True
-    max_tokens_field: str = "max_tokens"
-    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, config: EndpointConfig, error: type[P2oError] = ReflectionError) -> None:
+        try:
+            import openai  # noqa: F401
+        except ImportError as missing:
+            raise MissingDependencyError(
+                "the OpenAI client is not installed; run `pip install 'p2o-rl[api]'`"
+            ) from missing
+        if config.base_url is None and config.api_key_env not in os.environ:
+            raise ConfigError(f"environment variable {config.api_key_env} is not set; put the API key there")
+        self._config = config
+        self._error = error
 
     def complete(
         self,
@@ -63,48 +62,80 @@ class ChatClient:
         temperature: float,
         max_tokens: int,
         top_p: float | None = None,
-    ) -> list[ChatReply]:
-        """The completions of (messages, seed) pairs, in order, at most `concurrency` at once."""
-        return _run(self._complete(prompts, temperature, max_tokens, top_p))
+    ) -> Iterator[ChatReply]:
+        """The completions of (messages, seed) pairs, in order, each as soon as it and those before it are there.
 
-    async def _complete(
-        self,
-        prompts: Sequence[tuple[Sequence[Message], int]],
-        temperature: float,
-        max_tokens: int,
-        top_p: float | None,
-    ) -> list[ChatReply]:
-        slots = asyncio.Semaphore(self.concurrency)
+        All are asked for at once, at most `concurrency` in flight, in a thread of its own: a caller inside an event
+        loop (a notebook) is served too. Closing the iterator cancels what is still open.
+        """
+        config = self._config
         fields: dict[str, Any] = {
-            "model": self.model,
+            "model": config.model,
             "temperature": temperature,
-            self.max_tokens_field: max_tokens,
+            config.max_tokens_field: max_tokens,
         }
         if top_p is not None:
             fields["top_p"] = top_p
-        if self.extra_body:
-            fields["extra_body"] = dict(self.extra_body)
-        async with self._client() as client:
+        if config.extra_body:
+            fields["extra_body"] = config.extra_body
+        replies: list[Future[ChatReply]] = [Future() for _ in prompts]
+        batch: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
 
-            async def one(messages: Sequence[Message], seed: int) -> ChatReply:
+        async def ask_all() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            batch.set_result((asyncio.get_running_loop(), task))
+            await self._ask_all(prompts, replies, fields)
+
+        def work() -> None:
+            try:
+                asyncio.run(ask_all())
+            except BaseException as error:
+                # Whoever waits must learn of it, whatever it is; a cancelled batch has no one waiting.
+                _fail(replies, error)
+
+        thread = Thread(target=work, name="p2o-chat", daemon=True)
+        thread.start()
+        try:
+            for reply in replies:
+                yield reply.result()
+        finally:
+            # Only what is open is cancelled: a batch at its end must be left to close its connections.
+            if not all(reply.done() for reply in replies):
+                loop, task = batch.result()
+                with suppress(RuntimeError):  # it ended meanwhile and its loop is closed
+                    loop.call_soon_threadsafe(task.cancel)
+            thread.join()
+
+    async def _ask_all(
+        self,
+        prompts: Sequence[tuple[Sequence[Message], int]],
+        replies: Sequence[Future[ChatReply]],
+        fields: Mapping[str, Any],
+    ) -> None:
+        slots = asyncio.Semaphore(self._config.concurrency)
+        async with self._open() as client:
+
+            async def one(messages: Sequence[Message], seed: int, reply: Future[ChatReply]) -> None:
                 async with slots:
                     asked = {**fields, "messages": list(messages)}
-                    if self.send_seed:
+                    if self._config.send_seed:
                         asked["seed"] = seed
-                    return await self._ask(client, asked, Random(seed))
+                    reply.set_result(await self._ask(client, asked, Random(seed)))
 
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(one(messages, seed)) for messages, seed in prompts]
-            except* ReflectionError as errors:
-                # One refusal for good ends the batch; the others were cancelled with it.
-                raise errors.exceptions[0] from None
-            return [task.result() for task in tasks]
+                    for (messages, seed), reply in zip(prompts, replies, strict=True):
+                        group.create_task(one(messages, seed, reply))
+            except* Exception as errors:
+                # One refusal for good ends the batch; the requests still open were cancelled with it.
+                _fail(replies, errors.exceptions[0])
 
     async def _ask(self, client: AsyncOpenAI, asked: dict[str, Any], random: Random) -> ChatReply:
         import openai
 
-        for attempt in range(self.retries + 1):
+        config = self._config
+        for attempt in range(config.retries + 1):
             try:
                 reply = await client.chat.completions.create(**asked)
             except openai.APIStatusError as error:
@@ -127,32 +158,42 @@ class ChatClient:
                     usage.prompt_tokens if usage else 0,
                     usage.completion_tokens if usage else 0,
                 )
-            if attempt < self.retries:
-                backoff = self.backoff_s * 2**attempt * (0.5 + random.random())
+            if attempt < config.retries:
+                backoff = config.backoff_s * 2**attempt * (0.5 + random.random())
                 await asyncio.sleep(min(wait if wait is not None else backoff, _LONGEST_WAIT_S))
-        raise self._failure(f"failed {self.retries + 1} times, last: {_first_line(str(failed))}") from failed
+        raise self._failure(
+            f"failed {config.retries + 1} times, last: {_first_line(str(failed))}"
+        ) from failed
 
-    def _failure(self, what: str) -> ReflectionError:
-        return ReflectionError(f"model {self.model} at {self.base_url or 'api.openai.com'} {what}")
+    def _failure(self, what: str) -> P2oError:
+        return self._error(
+            f"model {self._config.model} at {self._config.base_url or 'api.openai.com'} {what}"
+        )
 
-    def check(self) -> None:
-        """Raises what the first call would raise for want of the package `openai` or of a key."""
-        try:
-            import openai  # noqa: F401
-        except ImportError as error:
-            raise MissingDependencyError(
-                "the OpenAI client is not installed; run `pip install 'p2o-rl[api]'`"
-            ) from error
-        if self.base_url is None and self.api_key_env not in os.environ:
-            raise ConfigError(f"environment variable {self.api_key_env} is not set; put the API key there")
+    def _open(self) -> AsyncOpenAI:
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-    def _client(self) -> AsyncOpenAI:
-        self.check()
-        from openai import AsyncOpenAI
-
+        config = self._config
+        http_client = None
+        if config.base_url is not None and config.base_url.startswith("http://"):
+            # Reading the certificate authorities takes longer than a local request. Without them a redirect to
+            # https is refused, not trusted.
+            http_client = DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         # Servers of one's own need no key, but the client wants one. Retries are counted here, in one place.
-        key = os.environ.get(self.api_key_env, "none")
-        return AsyncOpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout_s, max_retries=0)
+        key = os.environ.get(config.api_key_env, "none")
+        return AsyncOpenAI(
+            api_key=key,
+            base_url=config.base_url,
+            timeout=config.timeout_s,
+            max_retries=0,
+            http_client=http_client,
+        )
+
+
+def _fail(replies: Sequence[Future[ChatReply]], error: BaseException) -> None:
+    for reply in replies:
+        if not reply.done():
+            reply.set_exception(error)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -164,13 +205,3 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _first_line(text: str) -> str:
     return (text.strip() or "no message").splitlines()[0][:300]
-
-
-def _run(coroutine: Coroutine[Any, Any, Result]) -> Result:
-    """Runs a coroutine to its end, from inside a running event loop (a notebook) too."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()

@@ -120,33 +120,8 @@ class EvolveConfig(Settings):
         return self
 
 
-class ReflectionConfig(Settings):
-    """The reflection model and what it is asked."""
-
-    kind: Literal["self", "openai"] = "self"
-    """`self`: the frozen initial policy. `openai`: a model behind an OpenAI-compatible API."""
-
-    prompt: str = "default"
-    """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""
-
-    crossover_prompt: str = "crossover"
-    """Prompt file of crossover proposals, with `{other}` for the second template."""
-
-    show_gold: bool = True
-    """Whether the reflection model sees the gold answers of its examples."""
-
-    max_tokens: PositiveInt = 2048
-    """Most tokens of a reply; a reply that reaches it is refused."""
-
-    temperature: float = Field(default=1.0, ge=0)
-    """Sampling temperature of the reflection model."""
-
-    max_template_chars: PositiveInt = 6000
-    """Longest template accepted, in characters."""
-
-    max_copied_words: PositiveInt = 12
-    """A template with this many words in a row of an example's problem (or all of a shorter one) is
-    refused."""
+class EndpointConfig(Settings):
+    """A model behind an OpenAI-compatible API."""
 
     model: str = ""
     """Model name at the API."""
@@ -178,6 +153,35 @@ class ReflectionConfig(Settings):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of each request, such as `chat_template_kwargs`."""
 
+
+class ReflectionConfig(EndpointConfig):
+    """The reflection model and what it is asked."""
+
+    kind: Literal["self", "openai"] = "self"
+    """`self`: the frozen initial policy. `openai`: a model behind an OpenAI-compatible API."""
+
+    prompt: str = "default"
+    """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""
+
+    crossover_prompt: str = "crossover"
+    """Prompt file of crossover proposals, with `{other}` for the second template."""
+
+    show_gold: bool = True
+    """Whether the reflection model sees the gold answers of its examples."""
+
+    max_tokens: PositiveInt = 2048
+    """Most tokens of a reply; a reply that reaches it is refused."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Sampling temperature of the reflection model."""
+
+    max_template_chars: PositiveInt = 6000
+    """Longest template accepted, in characters."""
+
+    max_copied_words: PositiveInt = 12
+    """A template with this many words in a row of an example's problem (or all of a shorter one) is
+    refused."""
+
     price_per_million_input: float = Field(default=0.0, ge=0)
     """Price of a million prompt tokens, for the cost in the ledger."""
 
@@ -200,6 +204,28 @@ class ReflectionConfig(Settings):
     def _consistent(self) -> Self:
         if self.kind == "openai" and not self.model:
             raise ValueError("kind 'openai' needs a model")
+        return self
+
+
+class PolicyConfig(EndpointConfig):
+    """The policy behind an OpenAI-compatible API, for evolution without training."""
+
+    max_tokens: PositiveInt = 4096
+    """Most tokens of a response."""
+
+    temperature: float = Field(default=1.0, ge=0)
+    """Sampling temperature: the one the policy is used at."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus sampling; 1 is off."""
+
+    verify: Literal["math", "exact"] = "math"
+    """What earns the reward: an answer equivalent to the gold, or a response whose last line is the gold."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.model:
+            raise ValueError("policy needs a model")
         return self
 
 

@@ -42,6 +42,7 @@ def evolve(
     callbacks: Sequence[Callback] = (),
     templates: Sequence[Template | str] = (),
     dev_problems: Sequence[Problem] | None = None,
+    plain_text: str = "",
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -55,12 +56,14 @@ def evolve(
         policy_version: names the weights that `evaluate` samples from.
         evidence: earlier rollouts. Those of the same version count as extra trials of templates in the
             front and the cover (never in the acceptance test, and never for the plain prompt: the plain
-            rollouts that made a sample hard are no fair sample of it). When the step ends, its own rollouts
-            are added.
+            rollouts that made a sample hard are no fair sample of it). When the step ends, its rollouts of the
+            plain prompt and of accepted templates are added.
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
         templates: templates to start from besides the plain prompt.
         dev_problems: scores templates on these; by default the problems are split.
+        plain_text: what the reflection model is shown as the plain prompt's text, where the policy has a prompt of
+            its own that the templates replace.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
@@ -91,7 +94,7 @@ def evolve(
     start = [
         template if isinstance(template, Template) else make_template(template) for template in templates
     ]
-    header = _header(config, reflection, seed, policy_version, start, dev, feedback)
+    header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
     with Journal(journal, header) as records:
         step = Step(
             evaluate,
@@ -105,6 +108,7 @@ def evolve(
             dev,
             feedback,
             records,
+            plain_text,
         )
         return step.run(start, merged)
 
@@ -144,10 +148,11 @@ def _header(
     templates: Sequence[Template],
     dev: Sequence[Problem],
     feedback: Sequence[Problem],
+    plain_text: str,
 ) -> dict[str, object]:
     """What makes a step this step; a journal with another header belongs to another one."""
     ids = json.dumps([[problem.id, problem.messages, problem.gold] for problem in (*dev, *feedback)])
-    prompts = repr([load_prompt(reflection.prompt), load_prompt(reflection.crossover_prompt)])
+    prompts = repr([load_prompt(reflection.prompt), load_prompt(reflection.crossover_prompt), plain_text])
     return {
         "schema": 1,
         "seed": seed,

@@ -125,7 +125,7 @@ class Journal:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         assert self._file is not None
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(record) + "\n")
         # Flushed line by line: a kill of the process loses at most the line being written.
         self._file.flush()
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from p2o.errors import InputError
+from p2o.errors import InputError, RunDirectoryError
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import ReflectionConfig
 from p2o.evolve.evolution import Candidate
@@ -90,13 +90,20 @@ class Reflector:
     """Asks the reflection model, through ledger and journal."""
 
     def __init__(
-        self, reflect: Reflect, config: ReflectionConfig, ledger: Ledger, journal: Journal, seed: int
+        self,
+        reflect: Reflect,
+        config: ReflectionConfig,
+        ledger: Ledger,
+        journal: Journal,
+        seed: int,
+        plain_text: str = "",
     ) -> None:
         self._reflect = reflect
         self._config = config
         self._ledger = ledger
         self._journal = journal
         self._seed = seed
+        self._plain_text = plain_text
         self._prompt = load_prompt(config.prompt)
         self._crossover_prompt = load_prompt(config.crossover_prompt)
 
@@ -120,7 +127,7 @@ class Reflector:
 
     def _messages(self, task: Task) -> tuple[Message, ...]:
         show_gold = self._config.show_gold
-        template = task.parent.template
+        template = task.parent.template.text or self._plain_text
         if task.partner is None:
             return render_reflection(self._prompt, template, task.examples, show_gold=show_gold)
         prompt = self._crossover_prompt
@@ -128,41 +135,41 @@ class Reflector:
         return render_reflection(prompt, template, task.examples, show_gold=show_gold, values=other)
 
     def _ask(self, prompts: Sequence[tuple[Message, ...]]) -> list[ReflectionReply]:
+        """The replies, from the journal as far as it goes. The ledger counts calls when they are reserved and gives
+        back those that brought no reply."""
         requests: list[ReflectionRequest] = []
-        names: list[str] = []
+        waiting: deque[str] = deque()
         replies: list[ReflectionReply] = []
-        for messages in prompts:
-            call = self._ledger.reflection_calls
-            self._ledger.reflection_calls += 1
+        first = self._ledger.reflection_calls
+        self._ledger.reflection_calls += len(prompts)
+        for call, messages in enumerate(prompts, start=first):
             digest = hashlib.sha256(f"{self._seed}/{call}/{json.dumps(messages)}".encode())
             name = digest.hexdigest()[:16]
-            request = ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1)
             if call < len(self._journal.reflections):
                 asked, reply = self._journal.reflections[call]
                 if asked != name:
-                    raise InputError(
-                        f"{self._journal.path}: reflection {call} asked something else; delete it"
+                    raise RunDirectoryError(
+                        f"{self._journal.path}: reflection {call} asked something else; "
+                        "delete the journal to start the step again"
                     )
-                replies.append(reply)
+                replies.append(self._pay(reply))
             else:
-                requests.append(request)
-                names.append(name)
-        if requests:
-            replies += self._dispatch(requests, names)
-        for reply in replies:
-            self._ledger.reflection_tokens += reply.tokens
-            self._ledger.reflection_cost += reply.cost
+                requests.append(ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1))
+                waiting.append(name)
+        try:
+            for reply in self._reflect(requests) if requests else ():
+                if not waiting:
+                    raise InputError(f"reflect returned more than the {len(requests)} replies asked for")
+                self._journal.reflection(waiting.popleft(), reply)
+                replies.append(self._pay(reply))
+            if waiting:
+                raise InputError(f"reflect returned fewer than the {len(requests)} replies asked for")
+        finally:
+            self._ledger.reflection_calls -= len(waiting)
+            self._journal.sync()
         return replies
 
-    def _dispatch(self, requests: list[ReflectionRequest], names: Sequence[str]) -> list[ReflectionReply]:
-        replies: list[ReflectionReply] = []
-        try:
-            for reply in self._reflect(requests):
-                if len(replies) < len(requests):
-                    self._journal.reflection(names[len(replies)], reply)
-                replies.append(reply)
-        finally:
-            self._journal.sync()
-        if len(replies) != len(requests):
-            raise InputError(f"reflect returned {len(replies)} replies to {len(requests)} requests")
-        return replies
+    def _pay(self, reply: ReflectionReply) -> ReflectionReply:
+        self._ledger.reflection_tokens += reply.tokens
+        self._ledger.reflection_cost += reply.cost
+        return reply

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from p2o.errors import InputError
 from p2o.evolve.budget import Ledger
@@ -74,8 +74,9 @@ class Rollouts:
         return [results[key] for key in keys]
 
     def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
-        answers = iter(self._evaluate(list(wanted.values())))
+        missing = len(wanted)
         try:
+            answers = iter(self._evaluate(list(wanted.values())))
             for key, request in wanted.items():
                 result = next(answers, None)
                 if result is None:
@@ -89,11 +90,13 @@ class Rollouts:
                         result.reward, "", result.finish_reason, result.tokens, result.feedback
                     )
                 self._results[key] = result
+                missing -= 1
                 self._ledger.rollout_tokens += result.tokens
                 self._journal.evaluation(key, result)
             if next(answers, None) is not None:
                 raise InputError(f"evaluate returned more than the {len(wanted)} results asked for")
         finally:
+            self._ledger.rollouts -= missing
             self._journal.sync()
 
     def total(self, template: Template, problem: Problem) -> tuple[float, int]:
@@ -123,10 +126,11 @@ class Rollouts:
         lengths = [self._results[template.id, problem.id, i].tokens for problem in problems for i in indices]
         return sum(lengths) / len(lengths)
 
-    def record_into(self, evidence: Evidence, policy_version: str) -> None:
-        """Adds every rollout of the step to the evidence."""
+    def record_into(self, evidence: Evidence, policy_version: str, template_ids: Collection[str]) -> None:
+        """Adds every rollout of these templates to the evidence."""
         for (template, problem, _), result in self._results.items():
-            evidence.record(policy_version, template, problem, result.reward)
+            if template in template_ids:
+                evidence.record(policy_version, template, problem, result.reward)
 
 
 def _key(request: EvaluationRequest) -> Key:

@@ -49,6 +49,7 @@ class Step:
         dev: list[Problem],
         feedback: list[Problem],
         journal: Journal,
+        plain_text: str,
     ) -> None:
         self.config = config
         self.reflection = reflection
@@ -61,7 +62,7 @@ class Step:
         self.journal = journal
         self.ledger = Ledger(rollouts_of(config.budget, len(dev)))
         self.rollouts = Rollouts(evaluate, config, self.ledger, journal, self.on_batch)
-        self.reflector = Reflector(reflect, reflection, self.ledger, journal, seed)
+        self.reflector = Reflector(reflect, reflection, self.ledger, journal, seed, plain_text)
         self.minibatches = Minibatches(feedback, config.minibatch, seed)
         objectives = 0 if config.frontier == "instance" else 2
         self.front = ParetoFront(
@@ -94,7 +95,9 @@ class Step:
         except ReflectionError as error:
             reason = f"reflection: {error}"
         if self.evidence is not None:
-            self.rollouts.record_into(self.evidence, self.policy_version)
+            # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
+            kept = {candidate.template.id for candidate in self.on_front()}
+            self.rollouts.record_into(self.evidence, self.policy_version, kept)
         self.journal.sync()
         self.emit(Stopped(reason))
         return self.result(reason, merged)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from p2o.errors import DataError
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
-
-RewardFunction = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[float]]
-"""Rewards of rollouts, each beside its problem; order kept."""
-
 
 @dataclass(frozen=True, slots=True)
 class RolloutRequest:
@@ -88,13 +85,3 @@ class Collector:
 def generated_tokens(rollouts: Sequence[Rollout]) -> int:
     """Response tokens of the rollouts."""
     return sum(len(rollout.response_ids) for rollout in rollouts)
-
-
-def math_reward(rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-    """1 where the completion's answer equals the gold answer, else 0, by the Rust verifier."""
-    from p2o.verify import verify_batch
-
-    rewards: list[float] = verify_batch(
-        [rollout.text for rollout in rollouts], [problem.gold for problem in problems]
-    ).tolist()
-    return rewards

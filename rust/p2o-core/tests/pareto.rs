@@ -152,6 +152,28 @@ proptest! {
     }
 
     #[test]
+    fn forged_bytes_never_panic(
+        rows in rows(),
+        at in any::<prop::sample::Index>(),
+        value in any::<u8>(),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let bytes = front_of(&rows).to_bytes();
+        let mut body = bytes[..bytes.len() - 8].to_vec();
+        let place = at.index(body.len());
+        body[place] = value;
+        body.truncate(keep.index(body.len()) + 1);
+        let checksum = body.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        });
+        body.extend(checksum.to_le_bytes());
+        if let Ok(front) = ParetoFront::from_bytes(&body) {
+            let back = ParetoFront::from_bytes(&front.to_bytes()).unwrap();
+            prop_assert_eq!(back.dominated(), front.dominated());
+        }
+    }
+
+    #[test]
     fn counts_recorded_one_by_one_give_the_front_of_their_sums(
         outcomes in prop::collection::vec((0..4_usize, 0..3_usize, any::<bool>()), 0..40),
     ) {

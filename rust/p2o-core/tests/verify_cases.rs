@@ -1,5 +1,7 @@
 //! What the default profile calls equal, kind by kind. Each line is `gold | answer`; every case is worked by hand.
 
+use std::fmt::Write;
+
 use p2o_core::verify::{Options, Status, verify};
 
 fn check(cases: &str, expected: bool) {
@@ -13,7 +15,7 @@ fn check(cases: &str, expected: bool) {
             let verdict = verify(&completion, gold, &Options::default());
             let allowed = if expected { Status::Correct } else { Status::Wrong };
             if verdict.status != allowed {
-                failures += &format!("{line}   [{name}: {:?} {:?}]\n", verdict.status, verdict.tier);
+                writeln!(failures, "{line}   [{name}: {:?} {:?}]", verdict.status, verdict.tier).unwrap();
             }
         }
     }
@@ -519,4 +521,21 @@ fn bases_choices_and_words() {
         ",
         false,
     );
+}
+
+#[test]
+fn deep_nesting_fits_the_stack_of_a_thread() {
+    let deep = |open: &str, close: &str| format!("{}2{}", open.repeat(300), close.repeat(300));
+    for (open, close) in
+        [("\\frac{1}{", "}"), ("\\sqrt{", "}"), ("(1+", ")"), ("\\sin(", ")"), ("|1+|", "||"), ("-(", ")")]
+    {
+        let text = deep(open, close);
+        let verdict = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(move || verify(&format!("\\boxed{{{text}}}"), "17", &Options::default()))
+            .unwrap()
+            .join()
+            .unwrap();
+        assert_ne!(verdict.status, Status::Correct);
+    }
 }

@@ -31,7 +31,7 @@ impl VerifyOptions {
         float_rounding: u32,
         allow_set_relation_comp: bool,
         compare_names: bool,
-        sources: Vec<String>,
+        sources: &Bound<'_, PyList>,
         require_boxed: bool,
         deadline_ms: Option<f64>,
     ) -> PyResult<Self> {
@@ -45,7 +45,7 @@ impl VerifyOptions {
                 )));
             }
         };
-        let sources = sources_from(&sources)?;
+        let sources = sources_from(&texts(sources, "extraction")?)?;
         let deadline = match deadline_ms {
             None => None,
             Some(limit) => Some(Duration::try_from_secs_f64(limit / 1000.0).map_err(|_| {
@@ -114,12 +114,12 @@ fn texts(values: &Bound<'_, PyList>, name: &str) -> PyResult<Vec<String>> {
     values
         .iter()
         .enumerate()
-        .map(|(index, value)| match value.cast::<PyString>() {
-            Ok(value) => Ok(text(value)),
-            Err(_) => {
-                let kind = value.get_type().name()?.to_string();
-                Err(InputError::new_err(format!("{name}[{index}] is of type {kind}: it must be a string")))
+        .map(|(index, value)| {
+            if let Ok(value) = value.cast::<PyString>() {
+                return Ok(text(value));
             }
+            let kind = value.get_type().name()?.to_string();
+            Err(InputError::new_err(format!("{name}[{index}] is of type {kind}: it must be a string")))
         })
         .collect()
 }

@@ -52,7 +52,8 @@ def extract_template(reply: str, kind: Literal["fence", "whole"] = "fence") -> s
     thinking blocks if it has no fence line at all. An empty template is None: it is the plain prompt, which
     needs no proposal.
     """
-    visible = strip_thinking(reply)
+    # A lone surrogate, which JSON can carry, has no UTF-8: it could be neither hashed nor written.
+    visible = strip_thinking(reply.encode("utf-8", "replace").decode("utf-8"))
     text = last_fence(visible)
     if text is None and kind == "whole" and "```" not in visible:
         text = visible

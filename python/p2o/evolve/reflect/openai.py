@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from p2o.evolve.chat import ChatClient
 from p2o.evolve.config import ReflectionConfig
 from p2o.evolve.types import ReflectionReply, ReflectionRequest
@@ -18,38 +20,19 @@ class OpenAIReflector:
 
     def __init__(self, config: ReflectionConfig) -> None:
         self._config = config
-        self._client = ChatClient(
-            model=config.model,
-            base_url=config.base_url,
-            api_key_env=config.api_key_env,
-            concurrency=config.concurrency,
-            timeout_s=config.timeout_s,
-            retries=config.retries,
-            backoff_s=config.backoff_s,
-            send_seed=config.send_seed,
-            max_tokens_field=config.max_tokens_field,
-            extra_body=config.extra_body,
-        )
-        self._client.check()
+        self._client = ChatClient(config)
 
-    def __call__(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
-        """The replies, in order."""
+    def __call__(self, requests: list[ReflectionRequest]) -> Iterator[ReflectionReply]:
+        """The replies, in order, as they come."""
         config = self._config
         replies = self._client.complete(
             [(request.messages, request.seed) for request in requests],
             temperature=config.temperature,
             max_tokens=config.max_tokens,
         )
-        return [
-            ReflectionReply(
-                reply.text,
-                reply.finish_reason,
-                reply.completion_tokens,
-                (
-                    reply.prompt_tokens * config.price_per_million_input
-                    + reply.completion_tokens * config.price_per_million_output
-                )
-                / 1e6,
-            )
-            for reply in replies
-        ]
+        for reply in replies:
+            cost = (
+                reply.prompt_tokens * config.price_per_million_input
+                + reply.completion_tokens * config.price_per_million_output
+            ) / 1e6
+            yield ReflectionReply(reply.text, reply.finish_reason, reply.completion_tokens, cost)

@@ -39,6 +39,7 @@ use bitset::BitSet;
 
 /// Which columns have a front.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Frontier {
     /// One front per instance.
     #[default]
@@ -51,6 +52,7 @@ pub enum Frontier {
 
 /// How fronts are formed.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct FrontSettings {
     /// Number of objectives each candidate is scored on, beside the instances.
     pub objectives: usize,
@@ -71,6 +73,7 @@ impl Default for FrontSettings {
 
 /// What one candidate scored on the instances.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Scores {
     /// A finite score for each instance.
     Values(Vec<f64>),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::compare::Comparer;
 use super::expr::Expr;
-use super::extract::{Candidate, candidates};
+use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
 use super::parse::{Parsed, parse};
 use super::scalar::Outcome;
@@ -23,6 +23,7 @@ struct Reading {
     /// Lower-case words if the text is nothing else.
     words: Option<String>,
     choice: Option<char>,
+    letters: Option<String>,
     skeleton: String,
 }
 
@@ -42,7 +43,7 @@ impl Reading {
         }
         let words = (prose || expr.is_none()).then(|| text::normalized_words(text)).filter(|_| prose);
         let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
-        Self { expr, as_list, words, choice: text::choice(text), skeleton }
+        Self { expr, as_list, words, choice: text::choice(text), letters: text::letters_only(text), skeleton }
     }
 
     fn is_readable(&self) -> bool {
@@ -81,7 +82,9 @@ impl Gold {
     /// Reads a gold answer that may turn out to be unparsable; every verdict then says so.
     pub fn read(gold: &str, options: &Options) -> Self {
         let mut fuel = Fuel::new(options.deadline);
-        let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || options.profile == Profile::MathVerify;
+        let in_environment =
+            options.profile == Profile::MathVerify && (gold.contains('$') || gold.contains("\\("));
+        let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
             let reading = Reading::new(gold, &mut fuel);
             if reading.is_readable() || !gold.contains(['$', '\n']) {
@@ -131,11 +134,11 @@ impl Gold {
             }
             let answer = Reading::new(&candidate.text, fuel);
             let mathematical = answer.expr.is_some() && answer.words.is_none();
-            if candidate.certain || mathematical || textual && answer.is_readable() {
+            if candidate.mark == Mark::Boxed || mathematical || textual && answer.is_readable() {
                 return Some((candidate, answer));
             }
             // Words where a value is expected are only an answer if nothing else is.
-            if answer.words.is_some() && fallback.is_none() {
+            if candidate.mark == Mark::Stated && answer.words.is_some() && fallback.is_none() {
                 fallback = Some((candidate, answer));
             }
         }
@@ -144,7 +147,8 @@ impl Gold {
 
     fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
         let gold = &self.reading;
-        if let Some(outcome) = in_words(gold, answer) {
+        let compat = options.profile == Profile::MathVerify;
+        if let Some(outcome) = in_words(gold, answer, compat) {
             return outcome;
         }
         let (Some(left), Some(right)) = (&gold.expr, &answer.expr) else {
@@ -157,7 +161,9 @@ impl Gold {
             return outcome;
         }
         // "1,234" may have been meant as two numbers, on either side.
-        for (left, right) in [(&gold.as_list, &answer.expr), (&gold.expr, &answer.as_list)] {
+        for (left, right) in
+            [(&gold.as_list, &answer.expr), (&gold.expr, &answer.as_list), (&gold.as_list, &answer.as_list)]
+        {
             if let (Some(left), Some(right)) = (left, right) {
                 let listed = comparer.equal(left, right);
                 if listed.is_equal() {
@@ -170,7 +176,7 @@ impl Gold {
 }
 
 /// Decides golds and answers in words and letters; none if it takes mathematics.
-fn in_words(gold: &Reading, answer: &Reading) -> Option<Outcome> {
+fn in_words(gold: &Reading, answer: &Reading, compat: bool) -> Option<Outcome> {
     let decided =
         |equal| Some(if equal { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) });
     if let Some(letter) = gold.choice {
@@ -181,11 +187,17 @@ fn in_words(gold: &Reading, answer: &Reading) -> Option<Outcome> {
             return decided(false);
         }
     }
+    // Math-Verify compares letters without case and without the font they are set in.
+    if compat && gold.letters.is_some() && gold.letters == answer.letters {
+        return decided(true);
+    }
     match (&gold.words, &answer.words) {
         (Some(left), Some(right)) => decided(left == right),
         (Some(words), None) if text::says_empty(words) => decided(answer.expr == Some(Expr::EmptySet)),
         (None, Some(words)) if text::says_empty(words) => decided(gold.expr == Some(Expr::EmptySet)),
-        (Some(_), None) | (None, Some(_)) => decided(false),
+        (Some(_), None) | (None, Some(_)) => {
+            decided(gold.letters.is_some() && gold.letters == answer.letters)
+        }
         (None, None) => None,
     }
 }

@@ -149,7 +149,11 @@ pub(crate) fn small_integer(expr: &Expr, fuel: &mut Fuel) -> Result<i64, Halt> {
 
 fn power(base: Gaussian, exponent: &RBig, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
     let Some(count) = small(exponent) else {
-        return rational_power(&base, exponent, fuel);
+        return if exponent.is_int() {
+            Err(Halt::Unsupported)
+        } else {
+            rational_power(&base, exponent, fuel)
+        };
     };
     let magnitude = usize::try_from(count.unsigned_abs()).map_err(|_| Halt::Unsupported)?;
     if base.is_real() && (base.re.is_one() || base.re.is_zero()) {
@@ -203,7 +207,7 @@ fn rational_root(value: &RBig, index: u32, fuel: &mut Fuel) -> Result<RBig, Halt
         return Err(Halt::Unsupported);
     }
     let negative = *value < RBig::ZERO;
-    if negative && index % 2 == 0 {
+    if negative && index.is_multiple_of(2) {
         return Err(Halt::Unsupported);
     }
     let words = (bits(value) / 64) as u64;
@@ -283,12 +287,10 @@ fn call(function: Function, arguments: &[Expr], fuel: &mut Fuel) -> Result<Gauss
             for argument in &arguments[1..] {
                 let value = small_integer(argument, fuel)?.unsigned_abs();
                 let divisor = gcd(result, value);
-                result = if function == Function::Gcd {
-                    divisor
-                } else if divisor == 0 {
-                    0
-                } else {
-                    (result / divisor).checked_mul(value).ok_or(Halt::Unsupported)?
+                result = match result.checked_div(divisor) {
+                    _ if function == Function::Gcd => divisor,
+                    None => 0,
+                    Some(cofactor) => cofactor.checked_mul(value).ok_or(Halt::Unsupported)?,
                 };
             }
             Ok(Gaussian::real(RBig::from(result)))
@@ -318,7 +320,7 @@ fn binomial(top: i64, bottom: i64, fuel: &mut Fuel) -> Result<RBig, Halt> {
     }
     let bottom = bottom.min(top - bottom);
     let bits = bottom.saturating_mul(64 - i64::from(top.leading_zeros()));
-    if bits > LARGEST_BITS as i64 / 4 {
+    if bits.unsigned_abs() > LARGEST_BITS as u64 / 4 {
         return Err(Halt::Unsupported);
     }
     let steps = bottom as u64;
@@ -371,7 +373,7 @@ fn series(
     }
     let mut result = Gaussian::real(if kind == Series::Sum { RBig::ZERO } else { RBig::ONE });
     for index in first..=last {
-        fuel.spend(16)?;
+        fuel.spend(64)?;
         let term = exact(&body.substitute(variable, &Expr::integer(index)), fuel)?;
         pay(&result, &term, fuel)?;
         result = if kind == Series::Sum { result.add(term) } else { result.mul(&term) };

@@ -293,8 +293,7 @@ impl Expr {
     pub(crate) fn symbols(&self) -> Vec<&str> {
         fn collect<'a>(expr: &'a Expr, names: &mut Vec<&'a str>) {
             match expr {
-                Expr::Symbol(name) => names.push(name),
-                Expr::Apply(name, _) => names.push(name),
+                Expr::Symbol(name) | Expr::Apply(name, _) => names.push(name),
                 Expr::Series { variable, bounds, body, .. } => {
                     let mut inner = Vec::new();
                     collect(body, &mut inner);

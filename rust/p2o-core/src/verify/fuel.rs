@@ -17,7 +17,7 @@ pub(crate) enum Halt {
 }
 
 /// Steps of one verification. One step is about 10 ns of work.
-const STEPS: u64 = 1_200_000;
+const STEPS: u64 = 1_000_000;
 /// How many steps pass between two looks at the clock.
 const CLOCK_EVERY: u64 = 1 << 12;
 

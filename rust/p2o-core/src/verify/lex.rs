@@ -42,16 +42,18 @@ pub(crate) struct Tokens<'a> {
 
 /// Tokenises `text`; `commas` allows `1,234` outside brackets to be one number.
 pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<Tokens<'a>, Halt> {
-    let mut lexer = Lexer { text, at: 0, depth: 0, commas, spaced: false, list: Vec::new(), grouped: false };
+    let mut lexer =
+        Lexer { text, fuel, at: 0, depth: 0, commas, spaced: false, list: Vec::new(), grouped: false };
     while lexer.at < text.len() {
-        fuel.spend(4)?;
+        lexer.fuel.spend(4)?;
         lexer.step()?;
     }
     Ok(Tokens { list: lexer.list, grouped_by_comma: lexer.grouped })
 }
 
-struct Lexer<'a> {
+struct Lexer<'a, 'f> {
     text: &'a str,
+    fuel: &'f mut Fuel,
     at: usize,
     /// Open parentheses and brackets; commas inside them separate.
     depth: usize,
@@ -61,7 +63,7 @@ struct Lexer<'a> {
     grouped: bool,
 }
 
-impl<'a> Lexer<'a> {
+impl<'a> Lexer<'a, '_> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -198,6 +200,11 @@ impl<'a> Lexer<'a> {
             self.push(Kind::Symbol(name), length);
             return;
         }
+        if self.spaced_word(length) && words::is_english(run) {
+            // Prose: no rule of the grammar accepts it.
+            self.push(Kind::Op('¶'), length);
+            return;
+        }
         let after_number = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
         if length >= 4 || (length >= 2 && after_number && words::is_unit(run)) {
             self.push(Kind::Text(run), length);
@@ -206,6 +213,13 @@ impl<'a> Lexer<'a> {
         for index in 0..length {
             self.push(Kind::Symbol(&run[index..=index]), 1);
         }
+    }
+
+    /// Whether the run of letters ahead has space around it.
+    fn spaced_word(&self, length: usize) -> bool {
+        let next = self.rest()[length..].chars().next();
+        (self.spaced || self.at == 0)
+            && next.is_none_or(|next| next.is_whitespace() || next == ',' || next == '.')
     }
 
     fn command(&mut self) -> Result<(), Halt> {
@@ -272,6 +286,7 @@ impl<'a> Lexer<'a> {
             return Ok(());
         };
         let total = length + gap + inside.len() + 2;
+        self.fuel.spend(inside.len() as u64 / 16)?;
         if name == "mathbb" {
             let kind = match inside.trim() {
                 "R" => Kind::Word(Word::Reals),

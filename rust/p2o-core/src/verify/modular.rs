@@ -116,7 +116,7 @@ impl Field {
 
 fn residue(value: &IBig, modulus: u64) -> u64 {
     if let Ok(small) = i64::try_from(value) {
-        return small.rem_euclid(modulus as i64) as u64;
+        return small.rem_euclid(modulus.cast_signed()) as u64;
     }
     let (sign, magnitude) = value.clone().into_parts();
     let rest = u64::try_from(magnitude % UBig::from(modulus)).unwrap_or(0);

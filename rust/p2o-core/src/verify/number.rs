@@ -134,7 +134,7 @@ fn assemble(whole: &str, fraction: &str, repeating: &str, shift: i64) -> Option<
         numerator = parse(&all)? - prefix;
         denominator = UBig::from(10u8).pow(repeating.len()) - UBig::ONE;
     }
-    let places = shift - fraction.len() as i64;
+    let places = shift - i64::try_from(fraction.len()).ok()?;
     let power = UBig::from(10u8).pow(usize::try_from(places.unsigned_abs()).ok()?);
     if places >= 0 {
         numerator *= power;

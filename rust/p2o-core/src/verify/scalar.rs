@@ -35,11 +35,13 @@ impl Outcome {
 
 /// Agreement to this many bits relative to the operands counts as equality where no proof is known.
 const AGREEMENT_BITS: f64 = 200.0;
+/// Values beyond 2^512 may differ by a whole number and still agree to any number of bits that is affordable.
+const LARGEST_AGREEMENT: f64 = 512.0;
 /// Precisions tried on constants. The last is the cap for the separation bound.
 const PRECISIONS: [usize; 3] = [288, 1_152, 4_608];
-/// Points at which functions of symbols are compared, and how many must have a value.
+/// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
 const POINTS: usize = 8;
-const POINTS_NEEDED: usize = 4;
+const POINTS_NEEDED: usize = 2;
 
 /// Decides `left = right` exactly as written: no rounding, no units.
 pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
@@ -118,13 +120,17 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
+        // Without a proof in sight more digits prove nothing.
+        if bits > PRECISIONS[1] && proof.is_none() {
+            break;
+        }
         match gap::<Ball>(left, right, &[], bits, fuel) {
-            Ok(Gap::Apart) => return Outcome::Different(Tier::Ball),
-            Ok(Gap::Within { relative, absolute }) => {
+            Ok(Gap::Apart) | Err(Halt::Undefined) => return Outcome::Different(Tier::Ball),
+            Ok(Gap::Within { relative, absolute, scale }) => {
                 if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
                     return Outcome::Equal(Tier::Ball);
                 }
-                agreed = relative < -AGREEMENT_BITS;
+                agreed = relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT;
                 let provable =
                     proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
                 if agreed && !provable {
@@ -132,7 +138,6 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
                 }
             }
             Err(Halt::Unsupported) => {}
-            Err(Halt::Undefined) => return Outcome::Different(Tier::Ball),
             Err(Halt::Exhausted) => break,
         }
     }
@@ -146,9 +151,8 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
 fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
     match identity(left, right, fuel) {
         Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
-        Ok(Identity::Different) => return Outcome::Different(Tier::Random),
+        Ok(Identity::Different) | Err(_) => return Outcome::Different(Tier::Random),
         Ok(Identity::Unknown) => {}
-        Err(_) => return Outcome::Different(Tier::Random),
     }
     let discrete = is_discrete(left) || is_discrete(right);
     let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index, discrete)).collect();
@@ -165,7 +169,11 @@ fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outc
                     return Outcome::Different(Tier::Ball);
                 }
             }
-            Ok(Gap::Within { relative, .. }) if relative < -AGREEMENT_BITS => valid += 1,
+            Ok(Gap::Within { relative, scale, .. })
+                if relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT =>
+            {
+                valid += 1;
+            }
             Ok(Gap::Within { .. }) | Err(Halt::Undefined | Halt::Unsupported) => {}
             Err(Halt::Exhausted) => break,
         }
@@ -190,10 +198,10 @@ fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, R
                 });
             let mixed = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33;
             let value = match index % 4 {
-                _ if discrete => RBig::from((mixed % 17 + 3 + position as u64) as i64),
+                _ if discrete => RBig::from(mixed % 17 + 3 + position as u64),
                 // Positive, with a denominator that no formula has by chance.
                 0 | 1 => RBig::from_parts(((mixed % 509) + 131).into(), 257u16.into()),
-                2 => RBig::from((mixed % 17 + 3 + position as u64) as i64),
+                2 => RBig::from(mixed % 17 + 3 + position as u64),
                 _ => {
                     let size = RBig::from_parts(((mixed % 251) + 37).into(), 127u8.into());
                     if mixed & 1024 == 0 { -size } else { size }
@@ -230,7 +238,8 @@ fn apart_at<R: Real>(
     let (Ok(left), Ok(right)) = (evaluator.value::<R>(left), evaluator.value::<R>(right)) else {
         return false;
     };
-    if !counts(index) && !(left.is_real() && right.is_real()) {
+    let both_real = left.is_real() && right.is_real();
+    if !(counts(index) || both_real) {
         return false;
     }
     matches!(measure(&left, &right), Ok(Gap::Apart))
@@ -245,8 +254,8 @@ fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) ->
 enum Gap {
     /// Certainly different.
     Apart,
-    /// Within 2^relative of each other, measured in the larger one, and 2^absolute.
-    Within { relative: f64, absolute: f64 },
+    /// Within 2^relative of each other, measured in the larger one, whose size is 2^scale, and within 2^absolute.
+    Within { relative: f64, absolute: f64, scale: f64 },
 }
 
 fn gap<R: Real>(
@@ -275,7 +284,7 @@ fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> 
     let absolute = difference.re.magnitude().max(difference.im.magnitude());
     let absolute = if absolute == f64::NEG_INFINITY { -1e300 } else { absolute };
     let relative = if scale == f64::NEG_INFINITY { absolute } else { absolute - scale };
-    Ok(Gap::Within { relative, absolute })
+    Ok(Gap::Within { relative, absolute, scale })
 }
 
 /// The exact rational value, where there is one.

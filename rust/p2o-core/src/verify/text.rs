@@ -122,6 +122,20 @@ pub(crate) fn choice(text: &str) -> Option<char> {
     (rest.is_empty() || rest.starts_with([')', '.', ':'])).then_some(letter)
 }
 
+/// The letters of a text that has nothing else, in lower case: `Yes`, `\text{Yes}` and the product `yes` agree.
+pub(crate) fn letters_only(text: &str) -> Option<String> {
+    let plain = unwrapped(text);
+    let mut letters = String::new();
+    for character in plain.chars() {
+        if character.is_alphabetic() {
+            letters.extend(character.to_lowercase());
+        } else if !(character.is_whitespace() || matches!(character, '(' | ')' | '.')) {
+            return None;
+        }
+    }
+    (!letters.is_empty()).then_some(letters)
+}
+
 /// Whether the words say that there is nothing: the empty set in prose.
 pub(crate) fn says_empty(normalized: &str) -> bool {
     matches!(

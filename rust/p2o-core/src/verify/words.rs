@@ -76,11 +76,9 @@ pub(crate) fn command_word(name: &str) -> Option<Word> {
         "emptyset" | "varnothing" | "O" => Word::EmptySet,
         "Reals" | "reals" | "R" => Word::Reals,
         "degree" | "circ" | "textdegree" => Word::Degree,
-        "arg" | "inf" | "sqrt" | "cbrt" | "binom" | "U" => return None,
+        "inf" | "sqrt" | "cbrt" | "binom" | "U" | "sup" | "Pi" => return None,
         "land" | "wedge" => Word::And,
         "lor" | "vee" => Word::Or,
-        "sup" => return None,
-        "Pi" => return None,
         _ => return plain_word(name),
     })
 }
@@ -398,4 +396,47 @@ pub(crate) fn unit(word: &str) -> Option<&'static str> {
 /// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
 pub(crate) fn is_unit(word: &str) -> bool {
     word.len() >= 2 && unit(word).is_some()
+}
+
+/// Short English words that would otherwise read as products of letters.
+pub(crate) fn is_english(run: &str) -> bool {
+    matches!(
+        run,
+        "is" | "the"
+            | "The"
+            | "of"
+            | "are"
+            | "we"
+            | "We"
+            | "so"
+            | "So"
+            | "to"
+            | "has"
+            | "was"
+            | "be"
+            | "it"
+            | "It"
+            | "by"
+            | "for"
+            | "as"
+            | "at"
+            | "an"
+            | "if"
+            | "If"
+            | "get"
+            | "not"
+            | "but"
+            | "can"
+            | "you"
+            | "all"
+            | "its"
+            | "no"
+            | "on"
+            | "our"
+            | "let"
+            | "Let"
+            | "one"
+            | "two"
+            | "then"
+    )
 }

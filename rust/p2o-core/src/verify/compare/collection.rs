@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::super::Tier;
 use super::super::expr::{Expr, Joint};
-use super::super::scalar::{Outcome, rational};
+use super::super::modular::fingerprint;
+use super::super::scalar::Outcome;
 use super::{Comparer, DIFFERENT, real_set};
 
 /// Longest collection that is compared.
@@ -186,7 +187,7 @@ struct Pairing {
 }
 
 impl Pairing {
-    /// Pairs off what is exactly the same rational number or the same text; that settles most lists at once.
+    /// Pairs off what has the same exact value or the same fingerprint; that settles most lists at once.
     fn exact(gold: &[Expr], answer: &[Expr], comparer: &mut Comparer<'_>) -> Self {
         let mut pairing = Self {
             partner_of_gold: vec![None; gold.len()],
@@ -194,18 +195,18 @@ impl Pairing {
             compared: HashMap::new(),
             tier: Tier::Exact,
         };
-        let mut free: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut free: HashMap<u64, Vec<usize>> = HashMap::new();
         for (index, item) in answer.iter().enumerate().rev() {
-            if let Some(value) = rational(item, comparer.fuel) {
-                free.entry(value.to_string()).or_default().push(index);
+            if let Some(key) = fingerprint(item, comparer.fuel) {
+                free.entry(key).or_default().push(index);
             }
         }
-        for (index, item) in gold.iter().enumerate() {
-            if let Some(value) = rational(item, comparer.fuel)
-                && let Some(partner) = free.get_mut(&value.to_string()).and_then(Vec::pop)
-            {
-                pairing.partner_of_gold[index] = Some(partner);
-                pairing.partner_of_answer[partner] = Some(index);
+        for (left, item) in gold.iter().enumerate() {
+            let Some(key) = fingerprint(item, comparer.fuel) else { continue };
+            let Some(right) = free.get_mut(&key).and_then(Vec::pop) else { continue };
+            if pairing.equal(left, right, gold, answer, comparer) {
+                pairing.partner_of_gold[left] = Some(right);
+                pairing.partner_of_answer[right] = Some(left);
             }
         }
         pairing

@@ -44,7 +44,7 @@ impl<'a> Comparer<'a> {
         if gold == answer {
             return Outcome::Equal(Tier::Exact);
         }
-        if self.depth >= DEPTH || self.fuel.spend(8).is_err() {
+        if self.depth >= DEPTH || self.fuel.spend(40).is_err() {
             self.fuel.give_up();
             return DIFFERENT;
         }

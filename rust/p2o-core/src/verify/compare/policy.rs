@@ -4,7 +4,7 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use super::super::Tier;
-use super::super::expr::Expr;
+use super::super::expr::{Constant, Expr};
 use super::super::scalar::{self, Outcome, is_trigonometric, rational};
 use super::super::words;
 use super::Comparer;
@@ -47,6 +47,13 @@ impl Comparer<'_> {
         let whole = |expr: &Expr| matches!(expr, Expr::Number(number) if number.value.is_int());
         match (&gold, &answer) {
             _ if outcome.is_equal() => outcome,
+            // `E` and `e` are one symbol where nothing else is written.
+            (Expr::Symbol(name), Expr::Constant(Constant::E))
+            | (Expr::Constant(Constant::E), Expr::Symbol(name))
+                if &**name == "e" =>
+            {
+                Outcome::Equal(Tier::Canonical)
+            }
             (Expr::Percent(left), right) if whole(left) && whole(right) => self.values(left, right),
             (left, Expr::Percent(right)) if whole(left) && whole(right) => self.values(left, right),
             _ => outcome,
@@ -94,7 +101,7 @@ impl Comparer<'_> {
         let mut readings = Vec::new();
         match (gold, answer) {
             (Expr::Percent(left), Expr::Percent(right)) => {
-                readings.push(((**left).clone(), (**right).clone()))
+                readings.push(((**left).clone(), (**right).clone()));
             }
             (Expr::Percent(inner), other) => {
                 readings.push(((**inner).clone(), other.clone()));
@@ -154,8 +161,7 @@ fn unit_letter_behind_number(expr: &Expr) -> Option<Expr> {
 /// What Math-Verify keeps of a scalar.
 fn simplified(expr: &Expr) -> Expr {
     let plain = expr.map(&mut |node| match node {
-        Expr::Degrees(inner) => *inner,
-        Expr::Quantity(inner, _) => *inner,
+        Expr::Degrees(inner) | Expr::Quantity(inner, _) => *inner,
         Expr::Based { plain, .. } => Expr::rational(plain),
         Expr::Symbol(name) => Expr::Symbol(name.to_lowercase().into()),
         other => other,

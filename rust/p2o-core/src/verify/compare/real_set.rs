@@ -90,14 +90,14 @@ impl Comparer<'_> {
             Expr::Tuple { items, left_closed, right_closed } if items.len() == 2 => {
                 Some(vec![piece(items[0].clone(), *left_closed, items[1].clone(), *right_closed)])
             }
-            Expr::Set(items) => items.iter().map(|item| scalar_point(item)).collect(),
+            Expr::Set(items) => items.iter().map(scalar_point).collect(),
             Expr::SetOperation(operation, pair) => {
                 let (left, right) = (self.pieces(&pair.0)?, self.pieces(&pair.1)?);
                 match operation {
                     SetOperation::Union => Some(left.into_iter().chain(right).collect()),
                     SetOperation::Intersection => self.intersection(&left, &right),
                     SetOperation::Difference => {
-                        let rest = self.complement(right)?;
+                        let rest = self.complement(right);
                         self.intersection(&left, &rest)
                     }
                 }
@@ -253,7 +253,7 @@ impl Comparer<'_> {
         Some(result)
     }
 
-    fn complement(&mut self, pieces: Pieces) -> Option<Pieces> {
+    fn complement(&mut self, pieces: Pieces) -> Pieces {
         let mut result = Vec::new();
         let mut low = End { at: infinity(false), closed: false };
         for next in self.normal(pieces) {
@@ -271,7 +271,7 @@ impl Comparer<'_> {
                 kept.push(found);
             }
         }
-        Some(kept)
+        kept
     }
 }
 

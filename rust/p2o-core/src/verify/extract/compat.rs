@@ -12,8 +12,9 @@
 //! answer) if [`Sources::latex`], a plain number or expression if [`Sources::expressions`], one of the letters A to D
 //! if [`Sources::letters`].
 
+use super::super::lex::balanced;
 use super::super::options::Sources;
-use super::{Candidate, box_before, environments_at, number_length};
+use super::{Candidate, Mark, box_before, environments_at, number_length};
 
 /// Farthest a match may stand from its anchor.
 const NEAR: usize = 50;
@@ -42,7 +43,11 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
     for (at, kind) in anchors(&lower) {
         for found in near(&groups, at, text).into_iter().chain(near(&plain, at, text)) {
             let rank = match kind {
-                Anchor::Final if lower[found.end..].trim_start_matches(['.', ' ', '\n']).starts_with("i hope") => 0,
+                Anchor::Final
+                    if lower[found.end..].trim_start_matches(['.', ' ', '\n']).starts_with("i hope") =>
+                {
+                    0
+                }
                 Anchor::Final => 50,
                 Anchor::Colon => 100,
                 Anchor::Plain => 200,
@@ -59,7 +64,7 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
         first.cmp(second).then(right.end.cmp(&left.end)).then(left.start.cmp(&right.start))
     });
     ranked.truncate(2 * ANCHORS);
-    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, certain: false }).collect()
+    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Loose }).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +107,14 @@ fn near(matches: &[Match], at: usize, text: &str) -> Option<Match> {
 fn grouped(text: &str) -> Vec<Match> {
     let mut found: Vec<Match> = Vec::new();
     let mut members = 0;
-    for (start, end, content) in environments_at(text) {
+    for (start, end, content) in with_fractions(text) {
         let (content, end) = match percent(&text[end..]) {
             Some(length) => (format!("{content}\\%"), end + length),
             None => (content.to_string(), end),
         };
         let content = boxed_parts(&content).unwrap_or(content);
         if let Some(last) = found.last_mut()
-            && joins(&text[last.end..start])
+            && text.get(last.end..start).is_some_and(joins)
             && members < 6
         {
             last.text = format!("{}, {content}", last.text);
@@ -120,6 +125,33 @@ fn grouped(text: &str) -> Vec<Match> {
         members = 1;
         found.push(Match { start, end, text: content });
     }
+    found
+}
+
+/// The math environments and, outside them, bare fractions of two numbers.
+fn with_fractions(text: &str) -> Vec<(usize, usize, &str)> {
+    let mut found = environments_at(text);
+    let mut bare = Vec::new();
+    let starts: Vec<usize> = text.match_indices("\\frac{").map(|(start, _)| start).collect();
+    for &start in starts.iter().rev().take(ANCHORS) {
+        let inside = found.partition_point(|(_, end, _)| *end <= start);
+        if found.get(inside).is_some_and(|(open, _, _)| *open <= start) {
+            continue;
+        }
+        let number = |group: &str| {
+            let digits = group.strip_prefix('-').unwrap_or(group);
+            number_length(digits) == Some(digits.len())
+        };
+        let after = start + "\\frac".len();
+        let Some(top) = balanced(&text[after..]).filter(|top| number(top)) else { continue };
+        let middle = after + top.len() + 2;
+        let Some(bottom) = balanced(&text[middle..]).filter(|bottom| number(bottom)) else { continue };
+        let signed = start - usize::from(text[..start].ends_with('-'));
+        let end = middle + bottom.len() + 2;
+        bare.push((signed, end, &text[signed..end]));
+    }
+    found.extend(bare);
+    found.sort_unstable_by_key(|(start, _, _)| *start);
     found
 }
 
@@ -181,12 +213,14 @@ fn expressions(text: &str) -> Vec<Match> {
     let mut found: Vec<Match> = Vec::new();
     let mut index = 0;
     while index < bytes.len() {
-        let anchored = index == 0 || bytes[index - 1].is_ascii_whitespace() || matches!(bytes[index - 1], b'=' | b'*');
+        let anchored =
+            index == 0 || bytes[index - 1].is_ascii_whitespace() || matches!(bytes[index - 1], b'=' | b'*');
         if !anchored {
             index += 1;
             continue;
         }
-        let currency = text[index..].chars().next().filter(|&sign| matches!(sign, '$' | '€' | '£' | '¥' | '₹'));
+        let currency =
+            text[index..].chars().next().filter(|&sign| matches!(sign, '$' | '€' | '£' | '¥' | '₹'));
         let start = index + currency.map_or(0, char::len_utf8);
         if let Some(end) = expression_end(text, index) {
             found.push(Match { start: index, end, text: text[index..end].trim().to_string() });
@@ -250,8 +284,10 @@ fn expression_end(text: &str, start: usize) -> Option<usize> {
     let after_sign = body.trim_start_matches(['-', '(']);
     let has_operator = after_sign.chars().any(|character| "+-*×/^÷".contains(character));
     let boundary = rest[body.len()..].chars().next();
-    let ends = boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));
-    (has_operator && ends && body.ends_with(|c: char| c.is_ascii_digit() || c == ')')).then(|| start + body.len())
+    let ends =
+        boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));
+    (has_operator && ends && body.ends_with(|c: char| c.is_ascii_digit() || c == ')'))
+        .then(|| start + body.len())
 }
 
 /// The letters A to D standing alone.
@@ -261,7 +297,8 @@ fn letters(text: &str) -> Vec<Match> {
         .filter(|&index| {
             let before = index == 0 || bytes[index - 1].is_ascii_whitespace() || bytes[index - 1] == b'*';
             let after = bytes.get(index + 1);
-            let ends = after.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'.' | b',' | b':' | b'*'));
+            let ends = after
+                .is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'.' | b',' | b':' | b'*'));
             matches!(bytes[index], b'A'..=b'D') && before && ends
         })
         .map(|index| Match { start: index, end: index + 1, text: text[index..=index].to_string() })

@@ -10,26 +10,32 @@ use super::{Options, Profile};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
-/// Longest candidate.
-const LONGEST: usize = 1 << 16;
+/// Longest sentence or line that is tried as an answer.
+const LONGEST: usize = 1 << 12;
 /// How many math environments at the end are kept apart.
 const ENVIRONMENTS: usize = 64;
+
+/// How a candidate is marked as the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// By a box: what stands in it is the answer even if it cannot be read.
+    Boxed,
+    /// By a phrase: words are an answer too.
+    Stated,
+    /// By nothing but its place.
+    Loose,
+}
 
 /// A place where the answer may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) text: String,
-    /// Marked as the answer by a box or a phrase: what stands here is the answer even if it cannot be read.
-    pub(crate) certain: bool,
+    pub(crate) mark: Mark,
 }
 
 impl Candidate {
-    fn certain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), certain: true }
-    }
-
-    fn likely(text: impl Into<String>) -> Self {
-        Self { text: text.into(), certain: false }
+    fn new(text: impl Into<String>, mark: Mark) -> Self {
+        Self { text: text.into(), mark }
     }
 }
 
@@ -67,19 +73,19 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
         stated(content, &mut found);
     }
     if let Some((content, _)) = boxed {
-        found.push(Candidate::certain(content));
+        found.push(Candidate::new(content, Mark::Boxed));
     }
-    if options.require_boxed || found.iter().any(|candidate| candidate.certain) {
+    if options.require_boxed || !found.is_empty() && boxed_end > 0 {
         return found;
     }
     if let Some(at) = text.rfind("####") {
-        found.push(Candidate::certain(line(&text[at + 4..])));
+        found.push(Candidate::new(line(&text[at + 4..]), Mark::Boxed));
     }
     if let Some((_, content, _)) = phrase {
         stated(content, &mut found);
     }
     if let Some(last) = environments(text).pop() {
-        found.push(Candidate::likely(last));
+        found.push(Candidate::new(last, Mark::Loose));
     }
     loose(text, &mut found);
     found
@@ -217,20 +223,15 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     let content = content.trim_start();
     let display = ["$$", "\\[", "$", "\\("].iter().any(|open| content.starts_with(open));
     let sentence = sentence(if display { content } else { line(content) });
-    let before = found.len();
     if !sentence.is_empty() {
-        found.push(Candidate::likely(sentence));
+        found.push(Candidate::new(sentence, Mark::Stated));
     }
     let mathematics = environments(if display { content } else { sentence });
     if let Some(first) = mathematics.into_iter().next() {
-        found.push(Candidate::likely(first));
+        found.push(Candidate::new(first, Mark::Stated));
     }
     if let Some(number) = numbers(sentence).into_iter().next() {
-        found.push(Candidate::likely(number));
-    }
-    if let Some(last) = found.get_mut(before) {
-        // Without anything better the sentence itself is the answer that could not be read.
-        last.certain = false;
+        found.push(Candidate::new(number, Mark::Stated));
     }
 }
 
@@ -297,7 +298,7 @@ fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
             continue;
         };
         let inside = index + open.len();
-        let length = if unclosed.contains(&close) { None } else { text[inside..].find(close) };
+        let length = if unclosed.contains(&close) { None } else { closing(&text[inside..], close) };
         let Some(length) = length else {
             // Nothing closes this kind from here on; other kinds may still occur.
             unclosed.push(close);
@@ -321,24 +322,36 @@ fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
     found
 }
 
+/// Where an environment closes; `\$` is a dollar sign in it.
+fn closing(inside: &str, close: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + inside[from..].find(close)?;
+        if !(close.starts_with('$') && inside[..at].ends_with('\\')) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
 /// Plain answers: bold text, the last line, the last number.
 fn loose(text: &str, found: &mut Vec<Candidate>) {
     if let Some(end) = text.rfind("**")
         && let Some(start) = text[..end].rfind("**")
     {
-        found.push(Candidate::likely(text[start + 2..end].trim()));
+        found.push(Candidate::new(text[start + 2..end].trim(), Mark::Loose));
     }
     let last = text.trim_end();
     let last = last[last.rfind('\n').map_or(0, |at| at + 1)..].trim();
     let last = last.trim_end_matches('.');
     if !last.is_empty() && last.len() <= LONGEST {
-        found.push(Candidate::likely(last));
+        found.push(Candidate::new(last, Mark::Loose));
         if let Some(at) = last.rfind('=') {
-            found.push(Candidate::likely(last[at + 1..].trim()));
+            found.push(Candidate::new(last[at + 1..].trim(), Mark::Loose));
         }
     }
     if let Some(number) = numbers(text).pop() {
-        found.push(Candidate::likely(number));
+        found.push(Candidate::new(number, Mark::Loose));
     }
 }
 

@@ -53,7 +53,7 @@ impl Ball {
     /// The midpoint as a rational number, unless writing it out would be absurd.
     pub(crate) fn midpoint(&self) -> Option<RBig> {
         let (significand, exponent) = (self.mid.repr().significand().clone(), self.mid.repr().exponent());
-        let shift = usize::try_from(exponent.unsigned_abs()).ok().filter(|&shift| shift < 20_000)?;
+        let shift = Some(exponent.unsigned_abs()).filter(|&shift| shift < 20_000)?;
         Some(if exponent >= 0 {
             RBig::from(significand << shift)
         } else {
@@ -104,6 +104,10 @@ impl Real for Ball {
     fn cost(bits: usize) -> u64 {
         let words = (bits / 64) as u64;
         10 + words * words / 16
+    }
+
+    fn transcendental_cost(bits: usize) -> u64 {
+        (bits * bits / 20) as u64
     }
 
     fn from_rational(value: &RBig, bits: usize) -> Result<Self, Halt> {
@@ -177,6 +181,20 @@ impl Real for Ball {
         }
         let closest = self.closest().ok_or(Halt::Unsupported)?;
         Self::rounded(self.context().sqrt(self.mid.repr()), self.rad - closest / 2.0, self.bits)
+    }
+
+    fn root(&self, index: u32) -> Result<Self, Halt> {
+        if self.sign() != Some(Ordering::Greater) {
+            return Err(Halt::Unsupported);
+        }
+        let closest = self.closest().ok_or(Halt::Unsupported)?;
+        let value = self.context().nth_root(index as usize, self.mid.repr());
+        let mut result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
+        if !self.is_exact() {
+            // The relative error shrinks by the index; not shrinking it is still a bound.
+            result.rad = log_add(result.rad, magnitude(&result.mid) + self.rad - closest + 1.0);
+        }
+        Ok(result)
     }
 
     fn exp(&self) -> Result<Self, Halt> {

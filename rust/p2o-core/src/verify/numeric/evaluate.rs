@@ -92,7 +92,7 @@ impl Evaluator<'_, '_> {
     }
 
     fn transcendental<R: Real>(&mut self) -> Result<(), Halt> {
-        self.fuel.spend(R::cost(self.bits) * 40)
+        self.fuel.spend(R::transcendental_cost(self.bits))
     }
 
     fn power<R: Real>(&mut self, base: &Expr, exponent: &Expr) -> Result<Complex<R>, Halt> {
@@ -137,7 +137,9 @@ impl Evaluator<'_, '_> {
     }
 
     fn call<R: Real>(&mut self, function: Function, arguments: &[Expr]) -> Result<Complex<R>, Halt> {
-        self.transcendental::<R>()?;
+        if function != Function::Root {
+            self.transcendental::<R>()?;
+        }
         match function {
             Function::Root => self.root(&arguments[0], &arguments[1]),
             Function::Ln => self.value::<R>(&arguments[0])?.ln(self.bits),
@@ -209,10 +211,12 @@ impl Evaluator<'_, '_> {
     }
 
     fn positive_root<R: Real>(&mut self, value: &R, count: i64) -> Result<R, Halt> {
-        if count == 2 {
-            return value.sqrt();
+        self.fuel.spend(R::cost(self.bits) * 4)?;
+        match u32::try_from(count) {
+            Ok(2) => value.sqrt(),
+            Ok(index) => value.root(index),
+            Err(_) => Err(Halt::Unsupported),
         }
-        value.ln()?.mul(&self.integer::<R>(count)?.recip()?)?.exp()
     }
 
     fn floor<R: Real>(&mut self, argument: &Expr, up: bool) -> Result<Complex<R>, Halt> {
@@ -337,6 +341,7 @@ impl Evaluator<'_, '_> {
         }
         let mut result = Complex::real(self.integer::<R>(i64::from(kind == Series::Product))?);
         for index in first..=last {
+            self.fuel.spend(64)?;
             let term = self.value::<R>(&body.substitute(variable, &Expr::integer(index)))?;
             result = if kind == Series::Sum { result.add(&term)? } else { result.mul(&term)? };
         }

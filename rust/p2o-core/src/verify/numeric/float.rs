@@ -36,6 +36,10 @@ impl Real for FloatBall {
         1
     }
 
+    fn transcendental_cost(_: usize) -> u64 {
+        4
+    }
+
     fn from_rational(value: &RBig, _: usize) -> Result<Self, Halt> {
         if value.is_int()
             && let Ok(small) = i32::try_from(value.numerator())
@@ -100,6 +104,16 @@ impl Real for FloatBall {
         Self::rounded(self.mid.sqrt(), self.rad / self.lower().sqrt())
     }
 
+    fn root(&self, index: u32) -> Result<Self, Halt> {
+        if self.lower() <= 0.0 {
+            return Err(Halt::Unsupported);
+        }
+        let mid = self.mid.powf(1.0 / f64::from(index));
+        // The exponent 1/n is rounded as well, which matters for extreme arguments: |ln x| ulps.
+        let rounding = mid * ULP * (1.0 + self.mid.ln().abs());
+        Self::rounded(mid, self.rad * mid / self.lower() + rounding)
+    }
+
     fn exp(&self) -> Result<Self, Halt> {
         if self.rad > 1.0 {
             return Err(Halt::Unsupported);
@@ -139,9 +153,11 @@ impl Real for FloatBall {
     }
 
     fn floor(&self) -> Option<IBig> {
-        let (low, high) = ((self.mid - self.rad).floor(), (self.mid + self.rad).floor());
-        let whole = self.rad == 0.0 || low == high;
-        (whole && low.abs() < 1e15).then(|| IBig::from(self.mid.floor() as i64))
+        if self.mid.abs() > 1e15 {
+            return None;
+        }
+        let (low, high) = ((self.mid - self.rad).floor() as i64, (self.mid + self.rad).floor() as i64);
+        (low == high).then(|| IBig::from(low))
     }
 
     fn magnitude(&self) -> f64 {

@@ -21,6 +21,8 @@ use super::fuel::Halt;
 pub(crate) trait Real: Clone + Sized {
     /// Steps one arithmetic operation costs at this precision.
     fn cost(bits: usize) -> u64;
+    /// Steps one elementary function costs at this precision.
+    fn transcendental_cost(bits: usize) -> u64;
     /// The nearest representable ball.
     fn from_rational(value: &RBig, bits: usize) -> Result<Self, Halt>;
     /// π.
@@ -39,6 +41,8 @@ pub(crate) trait Real: Clone + Sized {
     fn recip(&self) -> Result<Self, Halt>;
     /// The square root of a value that is certainly not negative.
     fn sqrt(&self) -> Result<Self, Halt>;
+    /// The n-th root of a value that is certainly positive.
+    fn root(&self, index: u32) -> Result<Self, Halt>;
     /// The exponential.
     fn exp(&self) -> Result<Self, Halt>;
     /// The natural logarithm of a value that is certainly positive.

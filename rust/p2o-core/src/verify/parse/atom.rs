@@ -53,11 +53,11 @@ impl Parser<'_, '_> {
                 let argument = self.nested(Self::atom)?;
                 Ok(Expr::Call(Function::Factorial, vec![argument]))
             }
-            Word::Function(function) => self.nested(|parser| parser.function(function)),
-            Word::Log => self.nested(Self::logarithm),
-            Word::SquareRoot => self.nested(|parser| parser.root(true)),
+            Word::Function(function) => self.function(function),
+            Word::Log => self.logarithm(),
+            Word::SquareRoot => self.root(true),
             Word::CubeRoot => {
-                let radicand = self.nested(Self::macro_argument)?;
+                let radicand = self.macro_argument()?;
                 Ok(Expr::Call(Function::Root, vec![Expr::integer(3), radicand]))
             }
             Word::Pi => Ok(Expr::Constant(Constant::Pi)),
@@ -71,8 +71,8 @@ impl Parser<'_, '_> {
     fn command(&mut self, name: &str) -> Result<Expr, Halt> {
         match name {
             "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" => {
-                let top = self.nested(Self::macro_argument)?;
-                let bottom = self.nested(Self::macro_argument)?;
+                let top = self.macro_argument()?;
+                let bottom = self.macro_argument()?;
                 Ok(Expr::Div(Box::new((top, bottom))))
             }
             "vulgar" => {
@@ -81,8 +81,8 @@ impl Parser<'_, '_> {
                 Ok(Expr::Div(Box::new((top, bottom))))
             }
             "binom" | "dbinom" | "tbinom" => {
-                let top = self.nested(Self::macro_argument)?;
-                let bottom = self.nested(Self::macro_argument)?;
+                let top = self.macro_argument()?;
+                let bottom = self.macro_argument()?;
                 Ok(Expr::Call(Function::Binomial, vec![top, bottom]))
             }
             "sqrt" => {
@@ -93,7 +93,7 @@ impl Parser<'_, '_> {
             "lfloor" => self.closed_by("rfloor", Function::Floor),
             "lceil" => self.closed_by("rceil", Function::Ceil),
             "langle" => {
-                let inner = self.nested(Self::list)?;
+                let inner = self.list()?;
                 if !self.take_command("rangle") {
                     return Err(Halt::Unsupported);
                 }
@@ -103,8 +103,8 @@ impl Parser<'_, '_> {
                 })
             }
             "begin" => self.environment(),
-            "sum" => self.nested(|parser| parser.series(Series::Sum)),
-            "prod" => self.nested(|parser| parser.series(Series::Product)),
+            "sum" => self.series(Series::Sum),
+            "prod" => self.series(Series::Product),
             "overline" | "bar" | "hat" | "widehat" | "vec" | "tilde" | "widetilde" | "dot" | "ddot"
             | "underline" | "overrightarrow" => {
                 let decorated = self.flattened();
@@ -113,19 +113,19 @@ impl Parser<'_, '_> {
                 }
                 self.symbol_or_constant(format!("{name}({decorated})"), false)
             }
-            "boxed" | "fbox" => self.nested(Self::macro_argument),
+            "boxed" | "fbox" => self.macro_argument(),
             _ => Err(Halt::Unsupported),
         }
     }
 
     fn closed_by(&mut self, close: &str, function: Function) -> Result<Expr, Halt> {
-        let inner = self.nested(Self::sum)?;
+        let inner = self.sum()?;
         if self.take_command(close) { Ok(Expr::Call(function, vec![inner])) } else { Err(Halt::Unsupported) }
     }
 
     fn absolute(&mut self) -> Result<Expr, Halt> {
         self.bars += 1;
-        let inner = self.nested(Self::sum);
+        let inner = self.sum();
         self.bars -= 1;
         let inner = inner?;
         self.expect_op('|')?;
@@ -159,7 +159,7 @@ impl Parser<'_, '_> {
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
         if applies {
             self.at += 1;
-            return Ok(match self.nested(|parser| parser.bracket('('))? {
+            return Ok(match self.bracket('(')? {
                 Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),
                 other => Expr::Apply(name.into(), vec![other]),
             });
@@ -219,9 +219,9 @@ impl Parser<'_, '_> {
     /// `\sum_{k=1}^{n} body` after the name.
     fn series(&mut self, kind: Series) -> Result<Expr, Halt> {
         self.expect_op('_')?;
-        let lower = self.nested(Self::macro_argument_relation)?;
+        let lower = self.macro_argument_relation()?;
         self.expect_op('^')?;
-        let upper = self.nested(Self::macro_argument)?;
+        let upper = self.macro_argument()?;
         let Expr::Chain { operands, relations } = lower else { return Err(Halt::Unsupported) };
         if relations.len() != 1 || operands.len() != 2 {
             return Err(Halt::Unsupported);
@@ -231,7 +231,7 @@ impl Parser<'_, '_> {
             Expr::Constant(Constant::I) => "i".into(),
             _ => return Err(Halt::Unsupported),
         };
-        let mut body = self.nested(Self::product)?;
+        let mut body = self.product()?;
         if &*variable == "i" {
             body = body.map(&mut |node| match node {
                 Expr::Constant(Constant::I) => Expr::Symbol("i".into()),

@@ -12,7 +12,7 @@ impl Parser<'_, '_> {
         let mut function = function;
         let mut exponent = None;
         if self.take_op('^') {
-            let power = self.nested(Self::macro_argument)?;
+            let power = self.macro_argument()?;
             if power == Expr::Neg(Box::new(Expr::integer(1))) {
                 function = inverse(function).ok_or(Halt::Unsupported)?;
             } else {
@@ -41,9 +41,9 @@ impl Parser<'_, '_> {
         let mut exponent = None;
         loop {
             if base.is_none() && self.take_op('_') {
-                base = Some(self.nested(Self::macro_argument)?);
+                base = Some(self.macro_argument()?);
             } else if exponent.is_none() && self.take_op('^') {
-                exponent = Some(self.nested(Self::macro_argument)?);
+                exponent = Some(self.macro_argument()?);
             } else {
                 break;
             }
@@ -101,13 +101,13 @@ impl Parser<'_, '_> {
     pub(super) fn root(&mut self, whole_number: bool) -> Result<Expr, Halt> {
         let mut index = Expr::integer(2);
         if self.take_op('[') {
-            index = self.nested(Self::sum)?;
+            index = self.sum()?;
             self.expect_op(']')?;
         }
         let radicand = match self.peek() {
             Some(Kind::Op('(')) => self.nested(Self::atom)?,
             Some(Kind::Number(_)) if whole_number => self.nested(Self::atom)?,
-            _ => self.nested(Self::macro_argument)?,
+            _ => self.macro_argument()?,
         };
         Ok(Expr::Call(Function::Root, vec![index, radicand]))
     }

@@ -14,8 +14,13 @@ use super::fuel::{Fuel, Halt};
 use super::lex::{Kind, Token, Tokens, lex};
 use super::words::Word;
 
-/// Deepest nesting. The parser recurses, so this bounds its stack.
-const DEPTH: usize = 320;
+/// Deepest nesting. The parser and everything that walks the tree recurse, so this bounds their stack.
+const DEPTH: usize = 200;
+
+/// Most set operations in a row; each is a level of the tree.
+const SET_OPERATIONS: usize = 160;
+/// Most tokens. A longer text is no answer.
+const TOKENS: usize = 1 << 13;
 
 /// A parsed text.
 #[derive(Debug)]
@@ -28,6 +33,9 @@ pub(crate) struct Parsed {
 /// Parses a whole answer. `commas` allows `1,234` to be one number.
 pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed, Halt> {
     let Tokens { list, grouped_by_comma } = lex(text, commas, fuel)?;
+    if list.len() > TOKENS {
+        return Err(Halt::Unsupported);
+    }
     let tokens = structure::without_redundant_brackets(list);
     let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, fuel };
     parser.skip_noise();
@@ -84,14 +92,23 @@ impl<'a> Parser<'a, '_> {
 
     /// Runs a rule one level deeper.
     fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Result<T, Halt>) -> Result<T, Halt> {
+        self.nested_by(1, rule)
+    }
+
+    /// Runs a rule several levels deeper: power towers take more stack to evaluate than to parse.
+    fn nested_by<T>(
+        &mut self,
+        levels: usize,
+        rule: impl FnOnce(&mut Self) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
         self.fuel.spend(4)?;
         if self.depth >= DEPTH {
             self.fuel.give_up();
             return Err(Halt::Exhausted);
         }
-        self.depth += 1;
+        self.depth += levels;
         let result = rule(self);
-        self.depth -= 1;
+        self.depth -= levels;
         result
     }
 
@@ -104,17 +121,16 @@ impl<'a> Parser<'a, '_> {
 
     /// Items between commas, semicolons, "and", "or". One item is itself.
     fn list(&mut self) -> Result<Expr, Halt> {
-        let mut items = vec![self.nested(Self::relation)?];
+        let mut items = vec![self.relation()?];
         let mut joint = Joint::Comma;
         loop {
             let before = self.at;
             let mut separated = false;
             loop {
                 match self.peek() {
-                    Some(Kind::Op(',' | ';')) => {}
                     Some(Kind::Word(Word::Or)) => joint = Joint::Or,
                     Some(Kind::Word(Word::And)) if joint != Joint::Or => joint = Joint::And,
-                    Some(Kind::Word(Word::And)) => {}
+                    Some(Kind::Op(',' | ';') | Kind::Word(Word::And)) => {}
                     _ => break,
                 }
                 separated = true;
@@ -130,7 +146,7 @@ impl<'a> Parser<'a, '_> {
                 }
                 break;
             }
-            items.push(self.nested(Self::relation)?);
+            items.push(self.relation()?);
         }
         Ok(if items.len() == 1 { items.swap_remove(0) } else { Expr::List(items, joint) })
     }
@@ -174,7 +190,7 @@ impl<'a> Parser<'a, '_> {
 
     fn set_expression(&mut self) -> Result<Expr, Halt> {
         let mut left = self.ratio()?;
-        loop {
+        for _ in 0..SET_OPERATIONS {
             let operation = match self.peek() {
                 Some(Kind::Op('∪') | Kind::Word(Word::Union)) => SetOperation::Union,
                 Some(Kind::Op('∩')) => SetOperation::Intersection,
@@ -185,6 +201,7 @@ impl<'a> Parser<'a, '_> {
             let right = self.ratio()?;
             left = Expr::SetOperation(operation, Box::new((left, right)));
         }
+        Err(Halt::Unsupported)
     }
 
     fn ratio(&mut self) -> Result<Expr, Halt> {
@@ -200,14 +217,11 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn sum(&mut self) -> Result<Expr, Halt> {
-        let mut terms = vec![self.nested(Self::product)?];
-        loop {
-            let sign = match self.peek() {
-                Some(Kind::Op(sign @ ('+' | '-' | '±' | '∓'))) => *sign,
-                _ => break,
-            };
+        let mut terms = vec![self.product()?];
+        while let Some(Kind::Op(sign @ ('+' | '-' | '±' | '∓'))) = self.peek() {
+            let sign = *sign;
             self.at += 1;
-            let term = self.nested(Self::product)?;
+            let term = self.product()?;
             terms.push(signed(sign, term));
         }
         Ok(if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) })

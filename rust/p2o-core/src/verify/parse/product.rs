@@ -8,6 +8,9 @@ use super::super::lex::Kind;
 use super::super::words::{self, Word};
 use super::{Parser, signed};
 
+/// Most signs behind one atom; each is a level of the tree.
+const POSTFIXES: usize = 8;
+
 impl Parser<'_, '_> {
     /// Factors joined by `*`, `/` or nothing.
     pub(super) fn product(&mut self) -> Result<Expr, Halt> {
@@ -17,21 +20,25 @@ impl Parser<'_, '_> {
             let operand = self.nested(Self::product)?;
             return Ok(signed(sign, operand));
         }
+        // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
         let mut factors = vec![self.first_factor()?];
+        let mut divisors = Vec::new();
+        let mut has_unit = false;
         loop {
             self.fuel.spend(2)?;
             if self.take_op('*') || self.scientific_cross() {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
-                let divisor = self.signed_factor()?;
-                let dividend = collapse(factors);
-                factors = vec![Expr::Div(Box::new((dividend, divisor)))];
+                divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(_)) = self.peek() {
-                if let Some(unit) = self.unit() {
-                    let quantity = Expr::Quantity(Box::new(collapse(factors)), unit.into());
-                    factors = vec![quantity];
-                } else {
-                    factors.push(self.power()?);
+                match self.unit() {
+                    Some(_) if has_unit => return Err(Halt::Unsupported),
+                    Some(unit) => {
+                        let quantity = quotient(factors, std::mem::take(&mut divisors));
+                        factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                        has_unit = true;
+                    }
+                    None => factors.push(self.power()?),
                 }
             } else if self.starts_factor() {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
@@ -42,7 +49,7 @@ impl Parser<'_, '_> {
                 break;
             }
         }
-        Ok(collapse(factors))
+        Ok(quotient(factors, divisors))
     }
 
     /// The first factor, or the mixed number that it begins.
@@ -105,18 +112,17 @@ impl Parser<'_, '_> {
             let operand = self.nested(Self::signed_factor)?;
             return Ok(signed(sign, operand));
         }
-        self.nested(Self::first_factor)
+        self.first_factor()
     }
 
     /// Whether the next token can begin a factor that is multiplied by juxtaposition.
     pub(super) fn starts_factor(&self) -> bool {
         match self.peek() {
-            Some(Kind::Number(_) | Kind::Symbol(_)) => true,
+            Some(Kind::Number(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
             Some(Kind::Word(word)) => matches!(
                 word,
                 Word::Function(_) | Word::Log | Word::SquareRoot | Word::CubeRoot | Word::Pi | Word::Infinity
             ),
-            Some(Kind::Op('(' | '{')) => true,
             Some(Kind::Op('[')) => !self.reversed,
             Some(Kind::Op('|')) => self.bars == 0,
             Some(Kind::Command(name)) => matches!(
@@ -157,9 +163,14 @@ impl Parser<'_, '_> {
     }
 
     pub(super) fn power_of(&mut self, base: Expr) -> Result<Expr, Halt> {
-        let mut base = self.postfix(base);
-        while self.is_op('^') {
-            self.fuel.spend(4)?;
+        let mut base = self.postfix(base)?;
+        for count in 0.. {
+            if !self.is_op('^') {
+                break;
+            }
+            if count == POSTFIXES {
+                return Err(Halt::Unsupported);
+            }
             if let Some(primes) = self.degree_or_prime() {
                 base = match primes {
                     0 => Expr::Degrees(Box::new(base)),
@@ -167,38 +178,41 @@ impl Parser<'_, '_> {
                 };
             } else {
                 self.at += 1;
-                let exponent = self.nested(Self::exponent)?;
+                let exponent = self.nested_by(4, Self::exponent)?;
                 base = Expr::Pow(Box::new((base, exponent)));
             }
-            base = self.postfix(base);
+            base = self.postfix(base)?;
         }
         Ok(base)
     }
 
     /// `!`, `%`, `°`, primes.
-    fn postfix(&mut self, mut base: Expr) -> Expr {
-        loop {
+    fn postfix(&mut self, mut base: Expr) -> Result<Expr, Halt> {
+        for _ in 0..POSTFIXES {
             base = match self.peek() {
                 Some(Kind::Op('!')) => Expr::Call(Function::Factorial, vec![base]),
                 Some(Kind::Op('%') | Kind::Word(Word::Percent)) => Expr::Percent(Box::new(base)),
                 Some(Kind::Op('°') | Kind::Word(Word::Degree)) => Expr::Degrees(Box::new(base)),
                 Some(Kind::Op('\'')) => match base {
                     Expr::Symbol(name) => Expr::Symbol(format!("{name}'").into()),
-                    other => return other,
+                    other => return Ok(other),
                 },
                 // "20°C": the scale is a unit.
                 Some(Kind::Text("C" | "F")) if matches!(base, Expr::Degrees(_)) => base,
-                _ => return base,
+                _ => return Ok(base),
             };
             self.at += 1;
         }
+        Err(Halt::Unsupported)
     }
 
     /// `^\circ` gives 0, `^{\prime\prime}` the number of primes; anything else is an exponent.
     fn degree_or_prime(&mut self) -> Option<usize> {
         let braced = self.peek_at(1) == Some(&Kind::Op('{'));
         let first = 1 + usize::from(braced);
-        let primes = (first..).take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\''))).count();
+        let primes = (first..self.tokens.len())
+            .take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\'')))
+            .count();
         let circle = matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')));
         if primes == 0 && !circle {
             return None;
@@ -216,13 +230,13 @@ impl Parser<'_, '_> {
         if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
-            let operand = self.nested(Self::exponent)?;
+            let operand = self.nested_by(4, Self::exponent)?;
             return Ok(signed(sign, operand));
         }
         let base = self.nested(Self::atom)?;
         if self.is_op('^') {
             self.at += 1;
-            let exponent = self.nested(Self::exponent)?;
+            let exponent = self.nested_by(4, Self::exponent)?;
             return Ok(Expr::Pow(Box::new((base, exponent))));
         }
         Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
@@ -277,6 +291,11 @@ impl Parser<'_, '_> {
         }
         Some(if known { spelling } else { String::new() })
     }
+}
+
+fn quotient(factors: Vec<Expr>, divisors: Vec<Expr>) -> Expr {
+    let dividend = collapse(factors);
+    if divisors.is_empty() { dividend } else { Expr::Div(Box::new((dividend, collapse(divisors)))) }
 }
 
 fn collapse(mut factors: Vec<Expr>) -> Expr {

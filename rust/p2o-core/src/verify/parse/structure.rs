@@ -10,7 +10,7 @@ impl Parser<'_, '_> {
     pub(super) fn bracket(&mut self, open: char) -> Result<Expr, Halt> {
         let context = (self.bars, self.colons, self.reversed);
         (self.bars, self.colons, self.reversed) = (0, 0, false);
-        let inner = self.nested(Self::list);
+        let inner = self.list();
         (self.bars, self.colons, self.reversed) = context;
         let inner = inner?;
         let right_closed = match self.peek() {
@@ -47,7 +47,7 @@ impl Parser<'_, '_> {
     /// `]a, b[` and `]a, b]`.
     pub(super) fn french_interval(&mut self) -> Result<Expr, Halt> {
         self.reversed = true;
-        let inner = self.nested(Self::list);
+        let inner = self.list();
         self.reversed = false;
         let inner = inner?;
         let right_closed = match self.peek() {
@@ -67,16 +67,16 @@ impl Parser<'_, '_> {
     /// After `{`: a LaTeX group, or a set written with plain braces.
     pub(super) fn brace(&mut self) -> Result<Expr, Halt> {
         let bars = std::mem::take(&mut self.bars);
-        let inner = self.nested(Self::list);
+        let inner = self.list();
         self.bars = bars;
         let inner = inner?;
         if self.take_command("choose") {
-            let lower = self.nested(Self::sum)?;
+            let lower = self.sum()?;
             self.expect_op('}')?;
             return Ok(Expr::Call(Function::Binomial, vec![inner, lower]));
         }
         if self.take_command("over") {
-            let lower = self.nested(Self::sum)?;
+            let lower = self.sum()?;
             self.expect_op('}')?;
             return Ok(Expr::Div(Box::new((inner, lower))));
         }
@@ -95,13 +95,13 @@ impl Parser<'_, '_> {
         }
         self.bars += 1;
         self.colons += 1;
-        let inner = self.nested(Self::list);
+        let inner = self.list();
         self.bars -= 1;
         self.colons -= 1;
         let inner = inner?;
         if matches!(self.peek(), Some(Kind::Op('|' | ':'))) {
             self.at += 1;
-            let condition = self.nested(Self::list)?;
+            let condition = self.list()?;
             self.close_set()?;
             return Ok(Expr::SetBuilder(Box::new((inner, condition))));
         }
@@ -145,7 +145,7 @@ impl Parser<'_, '_> {
                     rows.push(Vec::new());
                 }
                 Some(_) => {
-                    let cell = self.nested(Self::sum)?;
+                    let cell = self.sum()?;
                     if let Some(row) = rows.last_mut() {
                         row.push(cell);
                     }

@@ -1,0 +1,243 @@
+"""`p2o evolve`: prompt evolution without training.
+
+On a JSONL file, policy and reflection model are behind OpenAI-compatible APIs. On a recipe, its own model plays the
+policy, on the problems it fails in one round of rollouts, and the recipe says who reflects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from p2o.cli.train import require_training_packages
+from p2o.config import load_config
+from p2o.data import JsonlData, read_jsonl
+from p2o.errors import ConfigError, DataError
+from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
+from p2o.evolve.config import PolicyConfig
+from p2o.evolve.endpoint import OpenAIEvaluator
+from p2o.evolve.events import Event, RoundEnded
+from p2o.evolve.reflect import OpenAIReflector
+from p2o.files import write_text
+from p2o.settings import Settings
+
+_API_ARGUMENTS = (
+    "config",
+    "policy_model",
+    "policy_url",
+    "reflection_model",
+    "reflection_url",
+    "budget",
+    "seed",
+)
+
+
+class EvolveFile(Settings):
+    """What a settings file of `p2o evolve` holds; the arguments of the command go before it."""
+
+    policy: PolicyConfig
+    """The model whose prompt is evolved."""
+
+    reflection: ReflectionConfig
+    """The model that writes templates."""
+
+    evolve: EvolveConfig = EvolveConfig()
+    """Budget and rules."""
+
+    data: dict[str, Any] = Field(default_factory=dict)
+    """How the JSONL is read: the settings `data.*` of a recipe, without the files."""
+
+    seed: int = 0
+    """Of the split, the minibatches and the requests."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `p2o evolve`."""
+    parser.add_argument(
+        "source", help="a .jsonl file with a problem and its answer a line, or a recipe (name or .toml)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="directory of journal, templates and result; a second call goes on (default: runs/evolve-SOURCE)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    recipe = parser.add_argument_group("with a recipe")
+    recipe.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
+    )
+    api = parser.add_argument_group("with a .jsonl file")
+    api.add_argument("--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed")
+    api.add_argument("--policy-model", metavar="NAME", help="policy.model")
+    api.add_argument("--policy-url", metavar="URL", help="policy.base_url (default: OpenAI's)")
+    api.add_argument("--reflection-model", metavar="NAME", help="reflection.model (default: the policy's)")
+    api.add_argument("--reflection-url", metavar="URL", help="reflection.base_url (default: the policy's)")
+    api.add_argument("--budget", help="evolve.budget: a level (light ... heavy_16) or a number of rollouts")
+    api.add_argument("--seed", type=int, help="seed")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evolves, writes the result, prints the chosen templates. 1: the reflection model failed; 130: Ctrl-C."""
+    source = Path(args.source)
+    output = args.output or Path("runs") / f"evolve-{source.stem}"
+    evolution = (
+        evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
+    )
+    write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
+    print(json.dumps(summary(evolution), ensure_ascii=False) if args.json else describe(evolution, output))
+    if evolution.stop_reason == "interrupted":
+        return 130
+    return 1 if evolution.stop_reason.startswith("reflection:") else 0
+
+
+def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
+    """With the model of a recipe, on the problems of its data that are hard for it.
+
+    Raises:
+        ConfigError: if the recipe has no prompt step.
+        DataError: if there are too few hard problems.
+    """
+    given = [name for name in _API_ARGUMENTS if getattr(args, name) is not None]
+    if given:
+        raise ConfigError(f"--{given[0].replace('_', '-')} goes with a .jsonl file; a recipe takes --set")
+    config = load_config(args.source, args.overrides)
+    require_training_packages()
+    from p2o.setup import prepare
+    from p2o.train import roll_out
+
+    prepared = prepare(config, output, resume=(output / "config.toml").exists())
+    if prepared.prompt_step is None:
+        raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
+    for group in roll_out(prepared, prepared.problems):
+        prepared.state.hard_set.observe(group, 0)
+    outcome = prepared.prompt_step.evolve(
+        prepared.state.hard_set.hard(), prepared.state.evidence, epoch=1, previous=None
+    )
+    if outcome.evolution is None:
+        raise DataError(outcome.reason)
+    return outcome.evolution
+
+
+def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evolution:
+    """With models behind APIs, on the problems of a file."""
+    if args.overrides:
+        raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
+    settings = read_settings(args)
+    try:
+        data = JsonlData.model_validate({**settings.data, "train": source})
+    except ValidationError as error:
+        raise ConfigError(explain(error, "data")) from None
+    problems = read_jsonl(source, data)
+    evolution = evolve(
+        problems,
+        OpenAIEvaluator(settings.policy, seed=settings.seed),
+        OpenAIReflector(settings.reflection),
+        settings.evolve,
+        reflection=settings.reflection,
+        seed=settings.seed,
+        policy_version=settings.policy.model,
+        journal=output / "journal.jsonl",
+        callbacks=[report],
+    )
+    lines = [json.dumps(candidate.to_dict(), ensure_ascii=False) for candidate in evolution.candidates]
+    write_text(output / "templates.jsonl", "".join(f"{line}\n" for line in lines))
+    return evolution
+
+
+def read_settings(args: argparse.Namespace) -> EvolveFile:
+    """The settings file with the arguments laid over it.
+
+    Raises:
+        ConfigError: naming the file or the setting.
+    """
+    values: dict[str, Any] = {}
+    if args.config is not None:
+        try:
+            values = tomllib.loads(args.config.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{args.config}: cannot be read as TOML ({error})") from None
+    given = {
+        "policy": {"model": args.policy_model, "base_url": args.policy_url},
+        "reflection": {"model": args.reflection_model, "base_url": args.reflection_url},
+        "evolve": {"budget": int(args.budget) if (args.budget or "").isdigit() else args.budget},
+    }
+    for section, fields in given.items():
+        table = values.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"{section} is a value, not a section; write [{section}]")
+        table.update({name: value for name, value in fields.items() if value is not None})
+    if args.seed is not None:
+        values["seed"] = args.seed
+    reflection, policy = values["reflection"], values["policy"]
+    reflection.setdefault("kind", "openai")
+    if not reflection.get("model"):
+        # The same model in both roles, wherever it is served.
+        inherited = ("model", "base_url", "api_key_env", "send_seed", "max_tokens_field", "extra_body")
+        reflection.update({name: policy[name] for name in inherited if name in policy})
+    try:
+        return EvolveFile.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
+
+
+def explain(error: ValidationError, section: str = "") -> str:
+    """One line for the first problem of a validation error."""
+    first = error.errors()[0]
+    name = ".".join([*([section] if section else []), *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name}"
+    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def report(event: Event) -> None:
+    """A line on stderr for each round."""
+    if isinstance(event, RoundEnded):
+        metrics = event.metrics
+        print(
+            f"round {event.round}: {metrics['evolve/rollouts']:,.0f} rollouts, "
+            f"{metrics['evolve/proposals']:.0f} proposals, {metrics['evolve/accepted']:.0f} accepted, "
+            f"dev solved {metrics['evolve/dev_solved']:.1%} (plain prompt {metrics['evolve/dev_plain']:.1%})",
+            file=sys.stderr,
+        )
+
+
+def summary(evolution: Evolution) -> dict[str, Any]:
+    """The result as one object."""
+    chosen = []
+    for template in evolution.chosen:
+        candidate = evolution.candidate_of(template.id)
+        chosen.append(
+            {"id": template.id, "text": template.text, "dev_mean": candidate.mean if candidate else 0.0}
+        )
+    return {
+        "stop_reason": evolution.stop_reason,
+        "chosen": chosen,
+        "refusals": evolution.refusals,
+        **evolution.metrics(),
+    }
+
+
+def describe(evolution: Evolution, output: Path) -> str:
+    """The result in a few lines."""
+    plain = evolution.metrics()["evolve/dev_plain"]
+    ledger = evolution.ledger
+    lines = [
+        f"stopped by: {evolution.stop_reason}; {ledger.rollouts:,} rollouts, "
+        f"{ledger.reflection_calls:,} reflections, cost {ledger.reflection_cost:.2f}",
+        f"plain prompt: {plain:.1%} of {len(evolution.dev_ids)} dev problems",
+    ]
+    for number, template in enumerate(evolution.chosen, start=1):
+        candidate = evolution.candidate_of(template.id)
+        lines.append(f"template {number}: {candidate.mean if candidate else 0.0:.1%}")
+        lines += [f"    {line}" for line in template.text.splitlines()]
+    if not evolution.chosen:
+        lines.append("no template beat the plain prompt")
+    for reason, count in evolution.refusals.items():
+        lines.append(f"refused, {reason}: {count}")
+    return "\n".join([*lines, f"written to {output}"])

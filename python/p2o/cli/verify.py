@@ -1,0 +1,96 @@
+"""`p2o verify`: check the completions of a JSON-lines file against gold answers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from p2o.errors import DataError
+from p2o.verify import VerifyOptions, verify_batch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `p2o verify`."""
+    parser.add_argument("file", help="JSON-lines file, or - for standard input")
+    parser.add_argument("--completion-key", default="completion", metavar="K", help="default: completion")
+    parser.add_argument("--gold-key", default="answer", metavar="K", help="default: answer")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a summary")
+    parser.add_argument("--compat", choices=["math-verify"], help="follow the rules of Math-Verify 0.9.0")
+    parser.add_argument("--strict", action="store_true", help="only exact values as written count")
+    parser.add_argument("--require-boxed", action="store_true", help="only a \\boxed{} holds an answer")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="default: P2O_NUM_THREADS, else one per core"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command. Returns 0 whatever the verdicts are.
+
+    Raises:
+        DataError: if the file cannot be read or a line lacks a key.
+        InputError: if an argument cannot be used.
+    """
+    if args.file == "-":
+        completions, golds = _read(sys.stdin, "standard input", args.completion_key, args.gold_key)
+    else:
+        try:
+            with Path(args.file).open(encoding="utf-8") as lines:
+                completions, golds = _read(lines, args.file, args.completion_key, args.gold_key)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise DataError(f"cannot read {args.file}: {reason}") from error
+    options = VerifyOptions(compat=args.compat, require_boxed=args.require_boxed)
+    if args.strict:
+        options["strict"] = True
+    verdicts = verify_batch(completions, golds, threads=args.threads, return_verdicts=True, **options)
+    if args.json:
+        for verdict in verdicts:
+            line = {
+                "correct": verdict.correct,
+                "status": verdict.status,
+                "extracted": verdict.extracted,
+                "tier": verdict.tier,
+            }
+            print(json.dumps(line, ensure_ascii=False))
+        return 0
+    counts = Counter(verdict.status for verdict in verdicts)
+    correct, total = counts["correct"], len(verdicts)
+    share = f" ({correct / total:.1%})" if total else ""
+    print(f"{correct} of {total} correct{share}")
+    for status in ("wrong", "no_answer", "gold_unparsable", "timeout"):
+        if counts[status]:
+            print(f"{counts[status]:>8} {status}")
+    return 0
+
+
+def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
+    completions: list[str] = []
+    golds: list[str] = []
+    for number, row in _rows(lines, name):
+        for key, texts in ((completion_key, completions), (gold_key, golds)):
+            if key not in row:
+                known = ", ".join(row) or "none"
+                raise DataError(f"{name}:{number}: no key {key!r}; the keys are: {known}")
+            value = row[key]
+            if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+                raise DataError(f"{name}:{number}: {key!r} is not text or a number")
+            texts.append(str(value))
+    return completions, golds
+
+
+def _rows(lines: TextIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise DataError(f"{name}:{number}: not a JSON object") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{name}:{number}: not a JSON object")
+        yield number, row

@@ -1,0 +1,63 @@
+"""The policy behind an OpenAI-compatible API: rollouts for evolution without training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from p2o.errors import ModelError
+from p2o.evolve.chat import ChatClient
+from p2o.evolve.config import PolicyConfig
+from p2o.evolve.types import EvaluationRequest, EvaluationResult
+from p2o.templates import apply_template, normalize
+
+Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+"""Completions and golds to rewards, in order."""
+
+
+class OpenAIEvaluator:
+    """Rolls out requests; pass it to `p2o.evolve`. Results come as they are verified, so a journal keeps them.
+
+    Raises:
+        MissingDependencyError: without the package `openai`.
+        ConfigError: if OpenAI's own API is meant and its key is not set.
+        ModelError: when called, if the server refuses for good or retries are used up.
+    """
+
+    def __init__(self, config: PolicyConfig, *, seed: int = 0, verify: Verify | None = None) -> None:
+        self._config = config
+        self._seed = seed
+        self._verify = verify or VERIFIERS[config.verify]
+        self._client = ChatClient(config, error=ModelError)
+
+    def __call__(self, requests: list[EvaluationRequest]) -> Iterator[EvaluationResult]:
+        """One result per request, in order."""
+        config = self._config
+        replies = self._client.complete(
+            [(apply_template(r.template, r.problem.messages), self._seed_of(r)) for r in requests],
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            top_p=config.top_p,
+        )
+        for request, reply in zip(requests, replies, strict=True):
+            (reward,) = self._verify([reply.text], [request.problem.gold])
+            yield EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+
+    def _seed_of(self, request: EvaluationRequest) -> int:
+        key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) >> 1
+
+
+def _math(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
+    from p2o.verify import verify_batch
+
+    return [float(reward) for reward in verify_batch(list(completions), list(golds))]
+
+
+def _exact(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
+    last_lines = [(completion.strip().splitlines() or [""])[-1] for completion in completions]
+    return [float(normalize(line) == normalize(gold)) for line, gold in zip(last_lines, golds, strict=True)]
+
+
+VERIFIERS: dict[str, Verify] = {"math": _math, "exact": _exact}
+"""By the names of `PolicyConfig.verify`."""

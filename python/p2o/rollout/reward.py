@@ -1,0 +1,102 @@
+"""The reward of rollouts: the verifier, or a function of the user's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from pydantic import Field
+
+from p2o.rewards import load_reward
+from p2o.settings import Settings
+from p2o.types import Problem, Rollout
+from p2o.verify import VerifyOptions, verify_batch
+
+
+class RewardConfig(Settings):
+    """What a completion is worth."""
+
+    function: str = Field("verify", min_length=1)
+    """`verify` is the answer verifier. Else an import path `module:function` of a function `(problem, completion) ->
+    float`, or `reasoning-gym:task`."""
+
+    profile: Literal["default", "strict", "math-verify"] = "default"
+    """The verifier's rules: its own, exact forms only, or those of Math-Verify."""
+
+    require_boxed: bool = False
+    """Only an answer in a box counts."""
+
+
+class RewardFunction(Protocol):
+    """Rewards of rollouts, each beside its problem; order kept."""
+
+    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> Sequence[float]:
+        """One reward per rollout."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """What happened since the last call, under stable names."""
+        ...
+
+
+class VerifierReward:
+    """1 where the completion's answer equals the gold, else 0. Counts why not."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        self.options: VerifyOptions = {"require_boxed": config.require_boxed}
+        if config.profile == "strict":
+            self.options["strict"] = True
+        elif config.profile == "math-verify":
+            self.options["compat"] = "math-verify"
+        self.statuses: Counter[str] = Counter()
+
+    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
+        """One reward per rollout, all verified in parallel."""
+        verdicts = verify_batch(
+            [rollout.text for rollout in rollouts],
+            [problem.gold for problem in problems],
+            return_verdicts=True,
+            **self.options,
+        )
+        self.statuses.update(verdict.status for verdict in verdicts)
+        return [float(verdict.correct) for verdict in verdicts]
+
+    def metrics(self) -> dict[str, float]:
+        """Shares of the verdicts, for those that say something is missing or was not decided."""
+        total = max(1, self.statuses.total())
+        shares = {
+            f"verify/{status}": self.statuses[status] / total
+            for status in ("no_answer", "timeout", "gold_unparsable")
+        }
+        self.statuses.clear()
+        return shares
+
+
+class FunctionReward:
+    """A user's function, one completion at a time. Its errors score 0 and are counted."""
+
+    def __init__(self, config: RewardConfig) -> None:
+        self.function = load_reward(config.function)
+
+    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
+        """One reward per rollout."""
+        return [
+            self.function(problem, rollout.text)
+            for rollout, problem in zip(rollouts, problems, strict=True)
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """Errors since the last call."""
+        errors = self.function.errors.total()
+        self.function.errors.clear()
+        return {"reward/errors": float(errors)}
+
+
+def make_reward(config: RewardConfig) -> RewardFunction:
+    """The reward function of `config`.
+
+    Raises:
+        ConfigError: if the import path leads to no function.
+    """
+    return VerifierReward(config) if config.function == "verify" else FunctionReward(config)

@@ -1,0 +1,80 @@
+"""gepa's own default adapter, run by p2o.evolve."""
+
+import pytest
+from gepa.adapters.default_adapter.default_adapter import DefaultAdapter
+
+from p2o.errors import InputError
+from p2o.evolve import EvolveConfig
+from p2o.evolve.adapter import best_candidate, evolve_adapter
+
+SEED = {"system_prompt": "You answer."}
+
+
+def instances(count, start=0):
+    return [
+        {"input": f"Spell {i}.", "additional_context": {"hint": "in words"}, "answer": f"<{i}>"}
+        for i in range(start, start + count)
+    ]
+
+
+class Model:
+    """Brackets its answer only when the prompt asks for brackets."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, messages):
+        self.calls += 1
+        number = messages[1]["content"].split()[1].rstrip(".")
+        return f"<{number}>" if "brackets" in messages[0]["content"] else number
+
+
+def test_an_adapter_of_gepa_runs_unchanged():
+    model, asked = Model(), []
+
+    def reflection_lm(prompt):
+        asked.append(prompt)
+        return "```\nAnswer in brackets.\n```"
+
+    adapter = DefaultAdapter(model)
+    config = EvolveConfig(budget=300, max_rounds=2, parents=2)
+    evolution = evolve_adapter(adapter, SEED, instances(30), instances(20, 100), reflection_lm, config)
+    assert best_candidate(evolution, SEED) == {"system_prompt": "Answer in brackets."}
+    assert [template.text for template in evolution.chosen] == ["Answer in brackets."]
+    assert evolution.ledger.rollouts == model.calls <= 300
+    assert evolution.metrics()["evolve/dev_plain"] == 0
+    # The reflection model sees the seed text and the adapter's own records.
+    assert "```\nYou answer.\n```" in asked[0]
+    assert "Score: 0" in asked[0]
+    assert "Inputs: Spell " in asked[0]
+    assert "Feedback: The generated response is incorrect. The correct answer is '<" in asked[0]
+
+
+def test_other_components_stay_and_the_evolving_one_must_be_clear():
+    seen = []
+
+    class Adapter(DefaultAdapter):
+        def evaluate(self, batch, candidate, capture_traces=False):
+            seen.append(dict(candidate))
+            return super().evaluate(batch, {"system_prompt": candidate["system_prompt"]}, capture_traces)
+
+    two = {**SEED, "style": "curt"}
+    run = (Adapter(Model()), two, instances(6), instances(6, 50), lambda prompt: "```\nUse brackets.\n```")
+    config = EvolveConfig(budget=60, max_rounds=1, parents=1)
+    with pytest.raises(InputError, match="choose one of 'system_prompt', 'style'"):
+        evolve_adapter(*run, config)
+    evolution = evolve_adapter(*run, config, component="system_prompt")
+    assert {candidate["style"] for candidate in seen} == {"curt"}
+    assert best_candidate(evolution, two, "system_prompt") == {
+        "system_prompt": "Use brackets.",
+        "style": "curt",
+    }
+
+
+def test_an_adapter_with_missing_scores_is_named():
+    class Adapter(DefaultAdapter):
+        def evaluate(self, batch, candidate, capture_traces=False):
+            return super().evaluate(batch[1:], candidate, capture_traces)
+
+    with pytest.raises(InputError, match="returned 5 scores for 6 instances"):
+        evolve_adapter(Adapter(Model()), SEED, instances(6), instances(6, 50), str, EvolveConfig(budget=60))

@@ -1,0 +1,128 @@
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from chat_server import Server, completion
+
+from p2o.cli.main import main
+from p2o.evolve import Evolution
+
+INSTRUCTION = "Carry the ones before you add the tens."
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Plays both roles: a policy that adds right only when told to carry, and a reflector that tells it to."""
+    server = Server()
+
+    def answer(body):
+        content = body["messages"][-1]["content"]
+        if "The current instruction" in content:
+            useful = Random(body["seed"]).random() < 0.5
+            text = INSTRUCTION if useful else f"Take care {body['seed']}."
+            return completion(f"Sure.\n```\n{text}\n```", reply=12)
+        a, b = map(int, re.search(r"(\d+) \+ (\d+)", content).groups())
+        lucky = Random(f"{body['seed']}").random() < 0.05
+        right = "Carry" in content or lucky
+        return completion(f"The answer is \\boxed{{{a + b if right else a + b - 10}}}.", reply=9)
+
+    server.answer = answer
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> Path:
+    path = tmp_path / "sums.jsonl"
+    lines = [{"question": f"What is {15 + i} + {27 + i}?", "answer": 42 + 2 * i} for i in range(60)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def config_of(tmp_path: Path, server: Server, text: str = "") -> list[str]:
+    path = tmp_path / "evolve.toml"
+    path.write_text(
+        f'[policy]\nmodel = "p"\nbase_url = "{server.url}"\n'
+        '[evolve]\nparents = 4\n[data]\nproblem_key = "question"\n' + text
+    )
+    return ["--config", str(path), "--output", str(tmp_path / "out"), "--budget", "250"]
+
+
+def test_evolve_finds_the_instruction_and_writes_what_it_did(server, problems, tmp_path, capsys):
+    arguments = ["evolve", str(problems), *config_of(tmp_path, server)]
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert INSTRUCTION in shown.out
+    assert "template 1: 100.0%" in shown.out
+    assert "round 1:" in shown.err
+    output = tmp_path / "out"
+    evolution = Evolution.from_dict(json.loads((output / "evolution.json").read_text()))
+    assert evolution.chosen[0].text == INSTRUCTION
+    rollouts = [body for body in server.bodies if "The current" not in body["messages"][-1]["content"]]
+    assert evolution.ledger.rollouts == len(rollouts) <= 250
+    assert evolution.ledger.rollout_tokens == 9 * len(rollouts)
+    templates = [json.loads(line) for line in (output / "templates.jsonl").read_text().splitlines()]
+    assert [template["id"] for template in templates] == list(range(len(evolution.candidates)))
+
+    # The second call reads the journal and asks for nothing.
+    asked = len(server.bodies)
+    assert main([*arguments, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert len(server.bodies) == asked
+    assert again["chosen"][0] == {"id": evolution.chosen[0].id, "text": INSTRUCTION, "dev_mean": 1.0}
+    assert again["evolve/rollouts"] == evolution.ledger.rollouts
+
+
+def test_a_policy_that_fails_is_an_error_and_the_next_call_goes_on(server, problems, tmp_path, capsys):
+    arguments = ["evolve", str(problems), *config_of(tmp_path, server)]
+    answer = server.answer
+    server.answer = lambda body: (
+        answer(body) if len(server.bodies) < 40 else (401, {"error": {"message": "bad key"}})
+    )
+    assert main(arguments) == 2
+    assert re.search(r"error: model p at http.* answers 401: .*bad key", capsys.readouterr().err)
+    server.answer = answer
+    server.bodies.clear()
+    assert main(arguments) == 0
+    evolution = Evolution.from_dict(json.loads((tmp_path / "out" / "evolution.json").read_text()))
+    rollouts = [body for body in server.bodies if "The current" not in body["messages"][-1]["content"]]
+    assert 0 < evolution.ledger.rollouts - len(rollouts) <= 40
+
+
+def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, problems, tmp_path, capsys):
+    answer = server.answer
+    server.answer = lambda body: (
+        (404, {"error": {"message": "no such model"}}) if body["model"] == "r" else answer(body)
+    )
+    arguments = config_of(tmp_path, server, f'[reflection]\nmodel = "r"\nbase_url = "{server.url}"\n')
+    assert main(["evolve", str(problems), *arguments]) == 1
+    out = capsys.readouterr().out
+    assert "stopped by: reflection: model r at" in out
+    assert "no template beat the plain prompt" in out
+    assert (tmp_path / "out" / "evolution.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "part"),
+    [
+        ([], "", "policy.model: Field required|policy: Value error|policy needs a model"),
+        (["--policy-model", "p"], "[evolve]\nparent = 3\n", "unknown setting evolve.parent"),
+        (["--policy-model", "p"], "[data]\nproblem_keys = 3\n", "unknown setting data.problem_keys"),
+        (["--policy-model", "p", "--budget", "huge"], "", "evolve.budget"),
+        (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
+        (["--policy-model", "p"], "[evolve\n", "cannot be read as TOML"),
+        (["--policy-model", "p"], "[data]\nproblem_key = 'q'\n", "line 1: no field 'q'"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_2(arguments, text, part, server, problems, tmp_path, capsys):
+    config = tmp_path / "broken.toml"
+    config.write_text(text)
+    url = ["--policy-url", server.url]
+    assert main(["evolve", str(problems), "--config", str(config), *url, *arguments]) == 2
+    shown = capsys.readouterr().err
+    assert re.search(part, shown)
+    assert shown.count("\n") == 1
+    assert not server.bodies

@@ -1,0 +1,224 @@
+"""The API client against a server in this process: what it sends, what it bears, and where it gives up."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chat_server import Server, completion
+
+from p2o.errors import ConfigError, ModelError, ReflectionError
+from p2o.evolve import EvaluationRequest, ReflectionConfig, ReflectionRequest
+from p2o.evolve.config import PolicyConfig
+from p2o.evolve.endpoint import OpenAIEvaluator
+from p2o.evolve.reflect import OpenAIReflector
+from p2o.templates import make_template
+from p2o.types import Message, Problem
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def reflector(server: Server, **options: Any) -> OpenAIReflector:
+    settings = {"kind": "openai", "model": "m", "base_url": server.url, "backoff_s": 0, "retries": 2}
+    return OpenAIReflector(ReflectionConfig(**{**settings, **options}))
+
+
+def ask(content: str, seed: int = 5) -> ReflectionRequest:
+    return ReflectionRequest((Message(role="user", content=content),), seed)
+
+
+def test_requests_carry_model_sampling_seed_and_messages(server):
+    server.answer = lambda body: completion("```\nnew\n```", "length")
+    options = {"temperature": 0.5, "max_tokens": 99, "extra_body": {"top_k": 3}}
+    (reply,) = reflector(server, price_per_million_input=2.0, price_per_million_output=8.0, **options)(
+        [ask("q")]
+    )
+    assert server.bodies == [
+        {
+            "model": "m",
+            "temperature": 0.5,
+            "max_tokens": 99,
+            "messages": [{"role": "user", "content": "q"}],
+            "seed": 5,
+            "top_k": 3,
+        }
+    ]
+    assert (reply.text, reply.finish_reason, reply.tokens) == ("```\nnew\n```", "length", 20)
+    assert reply.cost == pytest.approx((10 * 2 + 20 * 8) / 1e6)
+
+
+def test_requests_adapt_to_the_server(server):
+    list(reflector(server, send_seed=False, max_tokens_field="max_completion_tokens")([ask("q")]))
+    assert "seed" not in server.bodies[0]
+    assert "max_tokens" not in server.bodies[0]
+    assert server.bodies[0]["max_completion_tokens"] == 2048
+
+
+def test_replies_come_in_order_with_limited_concurrency(server):
+    gate = threading.Barrier(4, timeout=30)
+
+    def answer(body):
+        gate.wait()  # passes only when four requests are in flight at once
+        return completion(body["messages"][0]["content"])
+
+    server.answer = answer
+    replies = reflector(server, concurrency=4)([ask(str(i)) for i in range(12)])
+    assert [reply.text for reply in replies] == [str(i) for i in range(12)]
+    assert server.most_open == 4
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_errors_that_may_pass_are_retried(server, status):
+    answers = iter([(status, {"error": {"message": "busy"}}), (status, {}), completion("at last")])
+    server.answer = lambda body: next(answers)
+    (reply,) = reflector(server)([ask("q")])
+    assert reply.text == "at last"
+    assert len(server.bodies) == 3
+
+
+def test_retries_are_bounded(server):
+    server.answer = lambda body: (503, {"error": {"message": "overloaded"}})
+    with pytest.raises(
+        ReflectionError, match=r"model m at http://127.* failed 3 times, last: .*503.*overloaded"
+    ):
+        list(reflector(server)([ask("q")]))
+    assert len(server.bodies) == 3
+
+
+def test_the_server_says_when_to_come_back(server, monkeypatch):
+    waits = []
+    sleep = asyncio.sleep
+
+    async def record(seconds):
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    answers = iter(
+        [(429, {}, {"retry-after": "7"}), (429, {}, {"retry-after": "900"}), (500, {}), completion("x")]
+    )
+    server.answer = lambda body: next(answers)
+    list(reflector(server, retries=3, backoff_s=2.0)([ask("q")]))
+    assert waits[:2] == [7.0, 60.0]
+    # The third wait backs off by itself: 2 s doubled twice, times 0.5 to 1.5.
+    assert 4.0 <= waits[2] <= 12.0
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "no such field"}),
+        (401, {"message": "bad key"}),
+        (404, {"message": "no such model"}),
+        (429, {"message": "pay first", "code": "insufficient_quota"}),
+    ],
+)
+def test_a_permanent_error_ends_the_batch_at_once(server, status, error):
+    server.answer = lambda body: (status, {"error": error})
+    with pytest.raises(ReflectionError, match=rf"answers {status}: .*{error['message']}") as caught:
+        list(reflector(server, concurrency=1)([ask(str(i)) for i in range(5)]))
+    assert "\n" not in str(caught.value)
+    assert len(server.bodies) == 1
+
+
+def test_replies_before_a_permanent_error_are_kept(server):
+    server.answer = lambda body: (
+        completion("fine") if body["messages"][0]["content"] == "0" else (400, {"error": {"message": "no"}})
+    )
+    replies = reflector(server, concurrency=1)([ask("0"), ask("1")])
+    assert next(replies).text == "fine"
+    with pytest.raises(ReflectionError):
+        next(replies)
+
+
+def test_an_unreachable_server_is_named():
+    server = Server()
+    server.close()
+    with pytest.raises(
+        ReflectionError, match=r"model m at http://127.* failed 3 times, last: Connection error"
+    ):
+        list(reflector(server)([ask("q")]))
+
+
+def test_a_slow_server_counts_as_failed(server):
+    release = threading.Event()
+    server.answer = lambda body: (release.wait(30), completion("late"))[1]
+    try:
+        with pytest.raises(ReflectionError, match="failed 1 times, last: Request timed out"):
+            list(reflector(server, timeout_s=0.05, retries=0)([ask("q")]))
+    finally:
+        release.set()
+
+
+def test_a_closed_iterator_cancels_what_is_open(server):
+    release = threading.Event()
+    server.answer = lambda body: (
+        completion("first")
+        if body["messages"][0]["content"] == "0"
+        else (release.wait(30), completion("no"))[1]
+    )
+    replies = reflector(server, concurrency=2)([ask(str(i)) for i in range(50)])
+    try:
+        assert next(replies).text == "first"
+        replies.close()
+        assert len(server.bodies) <= 4
+    finally:
+        release.set()
+
+
+def test_an_empty_message_is_an_empty_reply_and_no_choice_an_error(server):
+    server.answer = lambda body: completion(None)
+    assert next(reflector(server)([ask("q")])).text == ""
+    server.answer = lambda body: (200, {**completion("x")[1], "choices": []})
+    with pytest.raises(ReflectionError, match="without a choice"):
+        list(reflector(server)([ask("q")]))
+
+
+def test_it_works_inside_a_running_event_loop(server):
+    async def inside():
+        return [reply.text for reply in reflector(server)([ask("q")])]
+
+    assert asyncio.run(inside()) == ["ok"]
+
+
+def test_the_key_comes_from_the_environment_and_is_asked_for_early(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    list(reflector(server, api_key_env="MY_KEY")([ask("q")]))
+    assert server.headers[0]["authorization"] == "Bearer secret"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+        OpenAIReflector(ReflectionConfig(kind="openai", model="m"))
+
+
+def test_the_policy_is_asked_with_its_template_and_verified(server):
+    server.answer = lambda body: completion(f"thinking\n{body['messages'][-1]['content'].count('digit')}")
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact", top_p=0.9))
+    problem = Problem("a", (Message(role="system", content="s"), Message(role="user", content="2+2?")), "1")
+    template = make_template("Go digit by digit.")
+    results = list(
+        evaluator(
+            [EvaluationRequest(problem, template, 0), EvaluationRequest(problem, make_template("x"), 1)]
+        )
+    )
+    contents = sorted(body["messages"][-1]["content"] for body in server.bodies)
+    assert contents == ["Go digit by digit.\n\n2+2?", "x\n\n2+2?"]
+    assert {body["top_p"] for body in server.bodies} == {0.9}
+    assert len({body["seed"] for body in server.bodies}) == 2
+    # "digit" occurs twice in the first template and not at all in the second: the gold is 1.
+    assert [(result.reward, result.tokens) for result in results] == [(0.0, 20), (0.0, 20)]
+    server.answer = lambda body: completion("so\n 1 ")
+    assert next(evaluator([EvaluationRequest(problem, template, 0)])).reward == 1.0
+
+
+def test_an_unusable_policy_is_a_model_error(server):
+    server.answer = lambda body: (404, {"error": {"message": "no such model"}})
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+    problem = Problem("a", (Message(role="user", content="q"),), "1")
+    with pytest.raises(ModelError, match=r"model p at .* answers 404"):
+        list(evaluator([EvaluationRequest(problem, make_template("t"), 0)]))

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from p2o.cli.main import main
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    rows = [
+        {"text": r"\boxed{4}", "gold": 4},
+        {"text": r"\boxed{5}", "gold": "4"},
+        {"text": "no idea", "gold": "4"},
+        {"text": r"\boxed{5}", "gold": r"\frac{"},
+    ]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n")
+    return path
+
+
+def test_a_summary(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(pairs), "--completion-key", "text", "--gold-key", "gold"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "1 of 4 correct (25.0%)"
+    assert [line.split() for line in out[1:]] == [
+        ["1", "wrong"],
+        ["1", "no_answer"],
+        ["1", "gold_unparsable"],
+    ]
+
+
+def test_json_lines(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(pairs), "--completion-key", "text", "--gold-key", "gold", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows] == ["correct", "wrong", "no_answer", "gold_unparsable"]
+    assert rows[0] == {"correct": True, "status": "correct", "extracted": "4", "tier": "exact"}
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"completion": "\\\\boxed{4}", "answer": "4"}\n'))
+    assert main(["verify", "-"]) == 0
+    assert capsys.readouterr().out == "1 of 1 correct (100.0%)\n"
+
+
+def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_text("")
+    assert main(["verify", str(path)]) == 0
+    assert capsys.readouterr().out == "0 of 0 correct\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"completion": "4"}', "1: no key 'answer'; the keys are: completion"),
+        ('{"completion": "4", "answer": "4"}\nnot json', "2: not a JSON object"),
+        ("[1]", "1: not a JSON object"),
+        ('{"completion": null, "answer": "4"}', "1: 'completion' is not text or a number"),
+        ('{"completion": "4", "answer": true}', "1: 'answer' is not text or a number"),
+    ],
+)
+def test_bad_lines_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(content)
+    assert main(["verify", str(path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "missing.jsonl"
+    assert main(["verify", str(missing)]) == 2
+    binary = tmp_path / "binary.jsonl"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert main(["verify", str(binary)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == f"error: cannot read {missing}: No such file or directory"
+    assert errors[1] == f"error: cannot read {binary}: it is not UTF-8 text"

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from p2o.errors import ConfigError, InputError, MissingDependencyError
+from p2o.rewards import compute_score, load_reward, make_trl_reward, trl_reward
+from p2o.types import Message, Problem
+
+PROBLEM = Problem(id="p", messages=(Message(role="user", content="2+2?"),), gold="4")
+
+
+def test_trl_calls_with_texts_and_columns() -> None:
+    rewards = trl_reward(
+        prompts=["2+2?", "3+3?"], completions=[r"\boxed{4}", r"\boxed{7}"], answer=["4", 6], other=[1, 2]
+    )
+    assert rewards == [1.0, 0.0]
+    assert all(type(reward) is float for reward in rewards)
+
+
+def test_trl_calls_with_message_lists() -> None:
+    completions = [[{"role": "assistant", "content": r"\boxed{4}"}], [{"role": "assistant", "content": None}]]
+    assert trl_reward(prompts=[], completions=completions, answer=["4", "4"]) == [1.0, 0.0]
+
+
+def test_the_gold_column_has_a_name() -> None:
+    reward = make_trl_reward("solution", require_boxed=True)
+    assert reward(prompts=["?"], completions=["The answer is 4."], solution=["4"]) == [0.0]
+    with pytest.raises(InputError, match=r"'solution'.*has: answer"):
+        reward(prompts=["?"], completions=["4"], answer=["4"])
+
+
+def test_verl_calls_with_positions_and_names() -> None:
+    assert compute_score("math", r"\boxed{4}", "4", None) == 1.0
+    assert (
+        compute_score(data_source="math", solution_str=r"\boxed{5}", ground_truth="4", extra_info={}) == 0.0
+    )
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("my_rewards")
+    monkeypatch.setitem(sys.modules, "my_rewards", module)
+    return module
+
+
+def test_a_function_by_import_path(module: ModuleType) -> None:
+    module.length = lambda problem, completion: len(completion) / len(problem.gold)  # type: ignore[attr-defined]
+    reward = load_reward("my_rewards:length")
+    assert reward(PROBLEM, "abc") == 3.0
+    assert not reward.errors
+
+
+def test_errors_are_counted_and_score_zero(module: ModuleType) -> None:
+    def picky(problem: Problem, completion: str) -> float:
+        if completion == "nan":
+            return math.nan
+        raise KeyError(completion)
+
+    module.picky = picky  # type: ignore[attr-defined]
+    reward = load_reward("my_rewards:picky")
+    assert [reward(PROBLEM, text) for text in ("a", "a", "nan")] == [0.0, 0.0, 0.0]
+    assert reward.errors == {"KeyError: 'a'": 2, "ValueError: the reward is nan": 1}
+    for index in range(100):
+        reward(PROBLEM, f"text {index}")
+    assert sum(reward.errors.values()) == 103
+    assert len(reward.errors) <= 34
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("length", "module:function"),
+        (":length", "module:function"),
+        ("no_such_module:length", "cannot import"),
+        ("my_rewards:missing", "has no 'missing'"),
+        ("my_rewards:number", "not a function"),
+        ("my_rewards:unary", r"must take \(problem, completion\)"),
+    ],
+)
+def test_paths_that_lead_nowhere(module: ModuleType, path: str, message: str) -> None:
+    module.number = 3  # type: ignore[attr-defined]
+    module.unary = lambda problem: 1.0  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=message):
+        load_reward(path)
+
+
+def test_reasoning_gym_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    gym = ModuleType("reasoning_gym")
+    seen: list[tuple[str | None, dict[str, Any]]] = []
+
+    def get_score_answer_fn(task: str) -> Any:
+        if task != "leg_counting":
+            raise ValueError("not registered")
+
+        def score(answer: str | None, entry: dict[str, Any]) -> float:
+            seen.append((answer, entry))
+            return 1.0 if answer == entry["answer"] else 0.01
+
+        return score
+
+    gym.get_score_answer_fn = get_score_answer_fn  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "reasoning_gym", gym)
+    problem = Problem(id="q", messages=PROBLEM.messages, gold="4", meta={"metadata": '{"animals": 1}'})
+    assert load_reward("reasoning-gym:leg_counting")(problem, r"so \boxed{4}") == 1.0
+    assert seen == [("4", {"question": "2+2?", "answer": "4", "metadata": {"animals": 1}})]
+    with pytest.raises(ConfigError, match="no task 'nope'"):
+        load_reward("reasoning-gym:nope")
+
+
+def test_reasoning_gym_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(MissingDependencyError, match="pip install reasoning-gym"):
+        load_reward("reasoning-gym:leg_counting")
