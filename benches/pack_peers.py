@@ -267,7 +267,7 @@ budget {BUDGET:,}.
 
 p2o and TRL pack best-fit decreasing. verl partitions into the fewest bins that could do and tries again with
 one more until none exceeds the budget. OpenRLHF counts by first fit and partitions into that many, which may
-exceed it.
+exceed it. What would take minutes was not run.
 
 {binning.table(heads)}
 
