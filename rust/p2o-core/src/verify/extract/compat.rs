@@ -193,7 +193,7 @@ fn boxes(text: &str, groups: &[Match]) -> std::vec::IntoIter<Match> {
         let mut contents = vec![inside.trim()];
         let mut first = start;
         while let Some((earlier, inside, earlier_end)) = box_before(text, first) {
-            let gap = &text[earlier_end..first];
+            let Some(gap) = text.get(earlier_end..first) else { break };
             let connected = gap.contains("and") || gap.contains("or") || gap.contains([',', ';']);
             let joined = gap.len() < 10 || gap.len() < 70 && connected && inside.trim() != contents[0];
             if !joined || contents.len() >= 64 {

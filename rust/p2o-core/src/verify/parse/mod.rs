@@ -170,6 +170,10 @@ impl<'a> Parser<'a, '_> {
 
     /// `a = b`, `a < b ≤ c`, `x ∈ S`.
     fn relation(&mut self) -> Result<Expr, Halt> {
+        // "= 5" and "≈ 3.2" leave out what they are about.
+        if matches!(self.peek(), Some(Kind::Op('=' | '≈'))) {
+            self.at += 1;
+        }
         let mut operands = vec![self.set_expression()?];
         let mut relations = Vec::new();
         while let Some(relation) = self.relation_operator() {

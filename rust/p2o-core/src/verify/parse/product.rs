@@ -269,6 +269,15 @@ impl Parser<'_, '_> {
                         return None;
                     }
                 }
+                Some(Kind::Symbol(letter)) if spelling.ends_with('/') && words::unit(letter).is_some() => {
+                    spelling.push_str(letter);
+                    self.at += 1;
+                }
+                Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if words::unit(letter).is_some()) =>
+                {
+                    spelling.push('/');
+                    self.at += 1;
+                }
                 Some(Kind::Op('/' | '*')) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
                     spelling.push('/');
                     self.at += 1;
