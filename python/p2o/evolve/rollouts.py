@@ -51,7 +51,8 @@ class Rollouts:
         Texts are kept (and journaled) only for rollouts that a reflection may show.
 
         Raises:
-            InputError: if the evaluator returns too few or too many results, or a reward outside [0, 1].
+            InputError: if the evaluator returns too few or too many results, a reward outside [0, 1], or a
+                rollout longer than `tokens_per_rollout`.
         """
         keys = [_key(request) for request in requests]
         results = self._results
@@ -84,6 +85,12 @@ class Rollouts:
                 if not 0 <= result.reward <= 1:
                     raise InputError(
                         f"problem {request.problem.id}: reward {result.reward} is outside [0, 1]; rescale it"
+                    )
+                bound = self._config.tokens_per_rollout
+                if bound is not None and result.tokens > bound:
+                    raise InputError(
+                        f"problem {request.problem.id}: {result.tokens} tokens exceed "
+                        f"evolve.tokens_per_rollout = {bound}; raise it to the sampler's limit"
                     )
                 if not keep_text and result.text:
                     result = EvaluationResult(

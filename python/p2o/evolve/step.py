@@ -30,7 +30,8 @@ NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 
 _STALLED_ROUNDS = 5
-"""Rounds in a row that spend no rollout before the step ends: with everything cached it would never end."""
+"""Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
+budget would never run out, or no parent leaves anything to learn."""
 
 
 class Step:
@@ -128,7 +129,7 @@ class Step:
                     children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        self.stalled_rounds = 0 if self.ledger.rollouts > spent else self.stalled_rounds + 1
+        self.stalled_rounds = 0 if tasks and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
         """Parents on minibatches, rolled out; those with nothing left to learn are left out."""
@@ -193,10 +194,9 @@ class Step:
         self.enter([Entrant(child.id, child.template) for _, child in better])
 
     def enter(self, entrants: Sequence[Entrant]) -> None:
-        """Sends candidates over the dev set; the accepted ones join the front in the order of their ids."""
+        """Sends candidates over the dev set; the accepted ones join the front as they come in."""
         self.decided.update(entrant.template.id for entrant in entrants)
-        finishes = race(entrants, self.dev, self.rollouts, self.ledger, self.config)
-        for finish in sorted(finishes, key=lambda finish: finish.id):
+        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.config):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
@@ -222,8 +222,7 @@ class Step:
         objectives: list[float] = []
         if self.config.frontier != "instance":
             objectives = [mean_of(scores), -self.rollouts.mean_tokens(template, self.dev)]
-        # A parent that lost its race to the budget is not on the front.
-        parents = [self.entries.index(parent) for parent in candidate.parents if parent in self.entries]
+        parents = [self.entries.index(parent) for parent in candidate.parents]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
             self.front.insert(values, objectives=objectives, parents=parents)
