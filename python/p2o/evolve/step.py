@@ -16,7 +16,7 @@ from p2o.evolve.budget import Ledger, rollouts_of
 from p2o.evolve.config import EvolveConfig, ReflectionConfig
 from p2o.evolve.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals, mean_of
+from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
 from p2o.evolve.race import LOST_RACE, Entrant, race
@@ -180,7 +180,11 @@ class Step:
         better: list[tuple[float, Candidate]] = []
         for child, task in children:
             scores = tuple(
-                (problem.id, self.mean(task.parent.template, problem), self.mean(child.template, problem))
+                (
+                    problem.id,
+                    self.rollouts.mean(task.parent.template, problem),
+                    self.rollouts.mean(child.template, problem),
+                )
                 for problem in task.minibatch
             )
             self.candidates[child.id] = replace(child, minibatch=scores)
@@ -209,6 +213,7 @@ class Step:
                     candidate,
                     reason=finish.reason,
                     scores=scores,
+                    mean=self.mean(candidate.template, self.dev[: finish.seen]),
                     probability_better=finish.probability_better,
                 )
             )
@@ -219,9 +224,10 @@ class Step:
         template = candidate.template
         self.decided.add(template.id)
         scores = self.scores(template, self.dev)
+        mean = self.mean(template, self.dev)
         objectives: list[float] = []
         if self.config.frontier != "instance":
-            objectives = [mean_of(scores), -self.rollouts.mean_tokens(template, self.dev)]
+            objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
         parents = [self.entries.index(parent) for parent in candidate.parents]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
@@ -234,7 +240,9 @@ class Step:
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
             self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
-        self.decide(replace(candidate, accepted=True, scores=scores, probability_better=probability))
+        self.decide(
+            replace(candidate, accepted=True, scores=scores, mean=mean, probability_better=probability)
+        )
 
     def with_evidence(
         self, template: Template, problem: Problem, won: float, tried: int
@@ -307,10 +315,9 @@ class Step:
         """Successes and trials of a template per problem."""
         return {problem.id: self.rollouts.total(template, problem) for problem in problems}
 
-    def mean(self, template: Template, problem: Problem) -> float:
-        """Mean reward of a template on a problem."""
-        won, tried = self.rollouts.total(template, problem)
-        return won / tried
+    def mean(self, template: Template, problems: Sequence[Problem]) -> float:
+        """Mean reward of a template's evaluation on problems; 0 without any."""
+        return sum(self.rollouts.mean(template, problem) for problem in problems) / max(len(problems), 1)
 
     def draw(self, purpose: str) -> int:
         """A 64-bit seed for one draw of this round."""
