@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu bench-evolve demo smollm2 bench-pack package clean
+.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu demo smollm2 \
+	bench-evolve bench-pack bench-verify package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +58,10 @@ bench-evolve: install core ## Pareto bookkeeping beside gepa (minutes), and what
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python benches/bench_evolve.py --output benches/evolve.md
 	$(BIN)/python benches/bench_evolve_noise.py --output benches/evolve_noise.md
+
+bench-verify: install core ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python benches/verify_speed.py
 
 demo: install ## Train the embedded model with P²O on this CPU
 	$(BIN)/p2o-train

@@ -59,9 +59,11 @@ class Packing:
 def pack(lengths: ArrayLike, budget: int, *, ranks: int = 1, quadratic: float = 0.0) -> Packing:
     """Packs rows into bins of at most `budget` tokens, the same number of bins for each rank.
 
-    Best-fit decreasing under the hard budget; then the most costly bins are split until their number is a
-    multiple of `ranks` (empty bins fill up when no rows are left to split off), and bins are dealt so that
-    ranks cost about the same, in total and step by step. Deterministic: ties go to the lower index.
+    Best-fit decreasing under the hard budget gives the number of bins, rounded up to a multiple of `ranks`.
+    For several ranks rows are dealt anew into that many bins of about equal cost where the budget leaves
+    room; where it does not, the most costly bins are split. Bins are empty only if there are fewer rows than
+    bins. Ranks cost about the same, in total and step by step. Deterministic; ties between rows go to the
+    lower index.
 
     Args:
         lengths: tokens of each row, shape [rows].

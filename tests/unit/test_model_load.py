@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import gguf
 import numpy as np
@@ -188,6 +189,23 @@ def test_a_save_that_fails_leaves_the_earlier_model_alone(tmp_path):
 
     with pytest.raises(ModelError, match=r"cannot write the model to .*: No space left on device"):
         save_model(make_model(), FullDisk(), folder)
+    load_model(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_rename_that_fails_brings_the_earlier_model_back(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    save_model(make_model(), make_tokenizer(), folder)
+    rename = Path.rename
+
+    def fail_for_the_new_model(path, target):
+        if path.name.endswith(".tmp"):
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_model)
+    with pytest.raises(ModelError, match="Input/output error"):
+        save_model(make_model(), make_tokenizer(), folder)
     load_model(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -23,9 +23,9 @@ def example_rows():
 
 
 def test_worked_by_hand():
-    packing = pack([6, 3, 3, 2], 8)
+    packing = pack([6, 4, 3, 2], 8)
     assert [bin.tolist() for bin in packing] == [[0, 3], [1, 2]]
-    assert packing.fill == 14 / 16
+    assert packing.fill == 15 / 16
     assert len(packing) == 2
 
 

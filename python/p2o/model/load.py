@@ -106,6 +106,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         temporary.rename(folder)
         _sync(folder.parent)
     except OSError as error:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
         raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -12,6 +12,7 @@ from p2o.rollout.sampler import Progress, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
 
+
 @dataclass(frozen=True, slots=True)
 class RolloutRequest:
     """One rollout to draw: `index` within the problem's group, `seed` of its random stream."""

@@ -82,8 +82,7 @@ class FunctionReward:
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout."""
         return [
-            self.function(problem, rollout.text)
-            for rollout, problem in zip(rollouts, problems, strict=True)
+            self.function(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)
         ]
 
     def metrics(self) -> dict[str, float]:

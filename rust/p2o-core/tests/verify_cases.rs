@@ -169,6 +169,9 @@ fn percent_currency_units_degrees() {
         \frac{1}{2} || \cos 60^\circ
         \frac{270}7\text{ degrees} || \frac{270}{7}
         6 || 6m
+        20 || 20 km/h
+        9.8 || 9.8 m/s^2
+        5.50 || 5.50 dollars per hour
         25 || 25^\circ \mathrm{C}
         ",
         true,
@@ -262,6 +265,9 @@ fn expressions_in_symbols() {
         \ln(xy) || \ln x + \ln y
         2 e^{-x^{2}} || \frac{2}{e^{x^2}}
         e^{2x} || (e^x)^2
+        3^{2x} || 9^x
+        \ln x || \log_e x
+        \cos 2\theta || \cos^2\theta - \sin^2\theta
         -\ln |\csc x+\cot x|+C || C - \ln|\cot x + \csc x|
         m_{\max} || m_{max}
         \frac{1}{3} E_{1}+\frac{2}{3} E_{2} || \frac{E_1 + 2E_2}{3}
@@ -376,6 +382,11 @@ fn inequalities_and_intervals() {
         ]1,2[ || (1,2)
         [0,\infty) || [0,+\infty)
         (0,1) || (0,3)\cap(-1,1)
+        A \cup B \cup C || C \cup (A \cup B)
+        A \setminus B || A \backslash B
+        \{x \in \mathbb{R} : x > 2\} || (2,\infty)
+        x \in (1,2) || 1 < x < 2
+        [0,2] || [0,1] \cup [1,2]
         \left[10^{2.6}, 10^{4.1}\right] || [10^{2.6},10^{4.1}]
         (-\sqrt{11},-2)\cup (\sqrt{11},9) || (\sqrt{11},9) \cup (-\sqrt{11},-2)
         ",
@@ -395,6 +406,8 @@ fn inequalities_and_intervals() {
         x>2 || x<2
         1<x<2 || 1<x<3
         \emptyset || \{0\}
+        A \setminus B || B \setminus A
+        A \cup B || A \cap B
         ",
         false,
     );

@@ -3,16 +3,16 @@
 //! [`pack`] decides which rows share a micro-batch (a *bin*), [`fill`] writes the token arrays in that order. Every
 //! rank gets the same number of bins, so that collective operations line up, and about the same cost.
 //!
-//! All results are functions of the arguments alone: ties go to the lower index, and no floating-point sum depends
-//! on the order of anything but the rows.
+//! All results are functions of the arguments alone: ties between rows and between ranks go to the lower index, and no
+//! floating-point sum depends on the order of anything but the rows.
 //!
 //! ```
 //! use p2o_core::pack::pack;
 //!
-//! let packing = pack(&[6, 3, 3, 2], 8, 1, 0.0)?;
+//! let packing = pack(&[6, 4, 3, 2], 8, 1, 0.0)?;
 //! let bins: Vec<&[u32]> = packing.bins().collect();
-//! assert_eq!(bins, [&[0, 3][..], &[1, 2]]); // 6 + 2 and 3 + 3 of 8
-//! assert_eq!(packing.fill, 14.0 / 16.0);
+//! assert_eq!(bins, [&[0, 3][..], &[1, 2]]); // 6 + 2 and 4 + 3 of 8
+//! assert_eq!(packing.fill, 15.0 / 16.0);
 //! # Ok::<(), p2o_core::pack::PackError>(())
 //! ```
 
@@ -20,6 +20,7 @@ mod balance;
 mod error;
 mod fill;
 mod fit;
+mod rooms;
 
 pub use balance::balance;
 pub use error::PackError;

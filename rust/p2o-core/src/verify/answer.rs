@@ -23,6 +23,8 @@ struct Reading {
     /// Lower-case words if the text is nothing else.
     words: Option<String>,
     choice: Option<char>,
+    /// What stands behind the letter: the 42 of "(C) 42".
+    behind_choice: Option<Expr>,
     letters: Option<String>,
     skeleton: String,
 }
@@ -43,7 +45,11 @@ impl Reading {
         }
         let words = (prose || expr.is_none()).then(|| text::normalized_words(text)).filter(|_| prose);
         let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
-        Self { expr, as_list, words, choice: text::choice(text), letters: text::letters_only(text), skeleton }
+        let (choice, behind) = text::choice(text).unzip();
+        let behind_choice = behind
+            .filter(|behind| !behind.is_empty())
+            .and_then(|behind| parse(&behind, true, fuel).ok().map(|parsed| parsed.expr));
+        Self { expr, as_list, words, choice, behind_choice, letters: text::letters_only(text), skeleton }
     }
 
     fn is_readable(&self) -> bool {
@@ -151,27 +157,34 @@ impl Gold {
         if let Some(outcome) = in_words(gold, answer, compat) {
             return outcome;
         }
-        let (Some(left), Some(right)) = (&gold.expr, &answer.expr) else {
-            let same = !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton;
-            return if same { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) };
-        };
         let mut comparer = Comparer::new(options, fuel);
-        let outcome = comparer.equal(left, right);
-        if outcome.is_equal() || options.profile == Profile::Strict {
-            return outcome;
+        let mut result = match (&gold.expr, &answer.expr) {
+            (Some(left), Some(right)) => comparer.equal(left, right),
+            _ if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton => Outcome::Equal(Tier::Text),
+            _ => Outcome::Different(Tier::Text),
+        };
+        if result.is_equal() || options.profile == Profile::Strict {
+            return result;
         }
-        // "1,234" may have been meant as two numbers, on either side.
-        for (left, right) in
-            [(&gold.as_list, &answer.expr), (&gold.expr, &answer.as_list), (&gold.as_list, &answer.as_list)]
-        {
+        let other_readings = [
+            // "1,234" may have been meant as two numbers, on either side.
+            (&gold.as_list, &answer.expr),
+            (&gold.expr, &answer.as_list),
+            (&gold.as_list, &answer.as_list),
+            // "(C) 42" says C and 42.
+            (&gold.expr, &answer.behind_choice),
+            (&gold.behind_choice, &answer.expr),
+        ];
+        for (left, right) in other_readings {
             if let (Some(left), Some(right)) = (left, right) {
-                let listed = comparer.equal(left, right);
-                if listed.is_equal() {
-                    return listed;
+                let outcome = comparer.equal(left, right);
+                if outcome.is_equal() {
+                    result = outcome;
+                    break;
                 }
             }
         }
-        outcome
+        result
     }
 }
 

@@ -206,7 +206,7 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         let after_number = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
-        if length >= 4 || (length >= 2 && after_number && words::is_unit(run)) {
+        if length >= 4 || run == "per" || (length >= 2 && after_number && words::is_unit(run)) {
             self.push(Kind::Text(run), length);
             return;
         }

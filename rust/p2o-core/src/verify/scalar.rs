@@ -39,9 +39,9 @@ const AGREEMENT_BITS: f64 = 200.0;
 const LARGEST_AGREEMENT: f64 = 512.0;
 /// Precisions tried on constants. The last is the cap for the separation bound.
 const PRECISIONS: [usize; 3] = [288, 1_152, 4_608];
-/// Points at which functions of symbols are compared, and how many must have a value.
+/// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
 const POINTS: usize = 8;
-const POINTS_NEEDED: usize = 4;
+const POINTS_NEEDED: usize = 2;
 
 /// Decides `left = right` exactly as written: no rounding, no units.
 pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {

@@ -106,8 +106,8 @@ pub(crate) fn is_prose(text: &str) -> bool {
     })
 }
 
-/// The letter of a multiple-choice answer: `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`.
-pub(crate) fn choice(text: &str) -> Option<char> {
+/// The letter of a multiple-choice answer, `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`, and what stands behind it.
+pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
     let (parenthesised, inner) = match plain.strip_prefix('(') {
@@ -117,9 +117,14 @@ pub(crate) fn choice(text: &str) -> Option<char> {
     let letter = inner.chars().next().filter(|letter| ('A'..='J').contains(letter))?;
     let rest = &inner[1..];
     if parenthesised {
-        return rest.trim_start().starts_with(')').then_some(letter);
+        let behind = rest.trim_start().strip_prefix(')')?;
+        return Some((letter, behind.trim().to_string()));
     }
-    (rest.is_empty() || rest.starts_with([')', '.', ':'])).then_some(letter)
+    if rest.is_empty() {
+        return Some((letter, String::new()));
+    }
+    let behind = rest.strip_prefix([')', '.', ':'])?;
+    Some((letter, behind.trim().to_string()))
 }
 
 /// The letters of a text that has nothing else, in lower case: `Yes`, `\text{Yes}` and the product `yes` agree.
@@ -175,10 +180,11 @@ mod tests {
     fn choices() {
         for text in ["C", "(C)", "\\text{(C)}", "\\textbf{C}", "C.", "(C) 42", "\\textbf{(C)}\\ 42", "C) 42"]
         {
-            assert_eq!(choice(text), Some('C'), "{text}");
+            assert_eq!(choice(text).map(|(letter, _)| letter), Some('C'), "{text}");
         }
         for text in ["c", "C = 5", "CD", "X", "", "C 5", "(C, D)"] {
             assert_eq!(choice(text), None, "{text}");
         }
+        assert_eq!(choice("(C) 42"), Some(('C', "42".to_string())));
     }
 }

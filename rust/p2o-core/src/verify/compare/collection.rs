@@ -73,7 +73,7 @@ impl Comparer<'_> {
     }
 
     /// Whether the items can be paired off, each gold with one answer that equals it.
-    fn without_order(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
+    pub(super) fn without_order(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
         if gold.len() != answer.len() || gold.len() > LONGEST {
             return DIFFERENT;
         }

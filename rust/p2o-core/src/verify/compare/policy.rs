@@ -121,8 +121,9 @@ impl Comparer<'_> {
         if (degrees(gold) || degrees(answer)) && !is_trigonometric(gold) && !is_trigonometric(answer) {
             readings.push((without_degrees(gold), without_degrees(answer)));
         }
-        if let Some(number) = unit_letter_behind_number(answer)
-            && gold.symbols().is_empty()
+        if gold.symbols().is_empty()
+            && !answer.symbols().is_empty()
+            && let Some(number) = without_unit_letters(answer)
         {
             readings.push((gold.clone(), number));
         }
@@ -147,15 +148,31 @@ fn without_degrees(expr: &Expr) -> Expr {
     })
 }
 
-/// `6m` where no variable is expected: the letter can only be a unit.
-fn unit_letter_behind_number(expr: &Expr) -> Option<Expr> {
-    let Expr::Mul(factors) = expr else { return None };
-    match factors.as_slice() {
-        [number, Expr::Symbol(letter)] if number.symbols().is_empty() && words::unit(letter).is_some() => {
-            Some(number.clone())
+/// `6m` or `9.8 m/s^2` where no variable is expected: the letters can only be units.
+fn without_unit_letters(expr: &Expr) -> Option<Expr> {
+    let is_unit = |expr: &Expr| match expr {
+        Expr::Symbol(letter) => words::unit(letter).is_some(),
+        Expr::Pow(pair) => {
+            matches!(&pair.0, Expr::Symbol(letter) if words::unit(letter).is_some())
+                && pair.1.symbols().is_empty()
+        }
+        _ => false,
+    };
+    match expr {
+        Expr::Mul(factors) => {
+            let (first, rest) = factors.split_first()?;
+            (first.symbols().is_empty() && rest.iter().all(is_unit)).then(|| first.clone())
+        }
+        Expr::Div(pair) => {
+            let units_below = match &pair.1 {
+                Expr::Mul(factors) => factors.iter().all(is_unit),
+                other => is_unit(other),
+            };
+            units_below.then(|| without_unit_letters(&pair.0).or_else(|| Some(pair.0.clone())))?
         }
         _ => None,
     }
+    .filter(|number| number.symbols().is_empty())
 }
 
 /// What Math-Verify keeps of a scalar.

@@ -60,7 +60,9 @@ fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
 impl Comparer<'_> {
     /// Both sides read as sets of real numbers.
     pub(super) fn real_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let (Some(left), Some(right)) = (self.pieces(gold), self.pieces(answer)) else { return DIFFERENT };
+        let (Some(left), Some(right)) = (self.pieces(gold), self.pieces(answer)) else {
+            return self.symbolic_sets(gold, answer);
+        };
         let (left, right) = (self.normal(left), self.normal(right));
         if left.len() != right.len() {
             return DIFFERENT;
@@ -78,6 +80,25 @@ impl Comparer<'_> {
             }
         }
         Outcome::Equal(tier)
+    }
+
+    /// `A ∪ B` and `B ∪ A`: the same operation on the same operands, whatever they are.
+    fn symbolic_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        match (gold, answer) {
+            (Expr::SetOperation(first, left), Expr::SetOperation(second, right)) if first == second => {
+                if *first == SetOperation::Difference {
+                    return self
+                        .in_order(&[left.0.clone(), left.1.clone()], &[right.0.clone(), right.1.clone()]);
+                }
+                let operands = |expr: &Expr| {
+                    let mut found = Vec::new();
+                    flatten(*first, expr, &mut found);
+                    found
+                };
+                self.without_order(&operands(gold), &operands(answer))
+            }
+            _ => DIFFERENT,
+        }
     }
 
     fn pieces(&mut self, expr: &Expr) -> Option<Pieces> {
@@ -272,6 +293,17 @@ impl Comparer<'_> {
             }
         }
         kept
+    }
+}
+
+/// The operands of a chain of one operation.
+fn flatten(operation: SetOperation, expr: &Expr, into: &mut Vec<Expr>) {
+    match expr {
+        Expr::SetOperation(found, pair) if *found == operation => {
+            flatten(operation, &pair.0, into);
+            flatten(operation, &pair.1, into);
+        }
+        other => into.push(other.clone()),
     }
 }
 

@@ -114,7 +114,7 @@ fn grouped(text: &str) -> Vec<Match> {
         };
         let content = boxed_parts(&content).unwrap_or(content);
         if let Some(last) = found.last_mut()
-            && joins(&text[last.end..start])
+            && text.get(last.end..start).is_some_and(joins)
             && members < 6
         {
             last.text = format!("{}, {content}", last.text);
@@ -138,7 +138,10 @@ fn with_fractions(text: &str) -> Vec<(usize, usize, &str)> {
         if found.get(inside).is_some_and(|(open, _, _)| *open <= start) {
             continue;
         }
-        let number = |group: &str| number_length(group.trim_start_matches('-')).is_some();
+        let number = |group: &str| {
+            let digits = group.strip_prefix('-').unwrap_or(group);
+            number_length(digits) == Some(digits.len())
+        };
         let after = start + "\\frac".len();
         let Some(top) = balanced(&text[after..]).filter(|top| number(top)) else { continue };
         let middle = after + top.len() + 2;
@@ -190,7 +193,7 @@ fn boxes(text: &str, groups: &[Match]) -> std::vec::IntoIter<Match> {
         let mut contents = vec![inside.trim()];
         let mut first = start;
         while let Some((earlier, inside, earlier_end)) = box_before(text, first) {
-            let gap = &text[earlier_end..first];
+            let Some(gap) = text.get(earlier_end..first) else { break };
             let connected = gap.contains("and") || gap.contains("or") || gap.contains([',', ';']);
             let joined = gap.len() < 10 || gap.len() < 70 && connected && inside.trim() != contents[0];
             if !joined || contents.len() >= 64 {

@@ -75,7 +75,10 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     if let Some((content, _)) = boxed {
         found.push(Candidate::new(content, Mark::Boxed));
     }
-    if options.require_boxed || !found.is_empty() && boxed_end > 0 {
+    if options.require_boxed
+        || !found.is_empty() && boxed_end > 0
+        || found.is_empty() && ends_inside_box(text)
+    {
         return found;
     }
     if let Some(at) = text.rfind("####") {
@@ -107,7 +110,8 @@ fn last_box(text: &str) -> Option<(String, usize)> {
         match &mut joined {
             None => joined = Some((vec![content], start, end)),
             Some((contents, first, _)) => {
-                if !is_separator(&text[end..*first]) {
+                // A box around a box overlaps and joins nothing.
+                if !text.get(end..*first).is_some_and(is_separator) {
                     break;
                 }
                 contents.insert(0, content);
@@ -164,6 +168,13 @@ fn unclosed(rest: &str) -> Option<&str> {
     (content.len() < 256 && !content.is_empty()).then_some(&inside[..end])
 }
 
+/// Whether the completion was cut off inside its last box.
+fn ends_inside_box(text: &str) -> bool {
+    let Some(start) = text.rfind("\\boxed{").or_else(|| text.rfind("\\fbox{")) else { return false };
+    let rest = &text[start + text[start..].find('{').unwrap_or(0)..];
+    balanced(rest).is_none() && unclosed(rest).is_none()
+}
+
 /// Whether the text between two boxes only separates them.
 fn is_separator(gap: &str) -> bool {
     gap.len() < 24
@@ -205,7 +216,11 @@ fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
 
 /// The length of " is", ":", " is:" and the like behind "answer".
 fn introduction(after: &str) -> Option<usize> {
-    let trimmed = after.trim_start_matches(['*', '_', ' ']);
+    let trimmed = after.trim_start_matches(['*', '_', ' ', '#']);
+    if trimmed.starts_with('\n') && trimmed.len() < after.len().max(1) || after.starts_with('\n') {
+        // A heading: "**Final answer**" on a line of its own.
+        return Some(after.len() - trimmed.trim_start().len());
+    }
     for start in ["is:", "is", ":", "=", "to the problem is", "to the question is"] {
         if let Some(rest) = trimmed.strip_prefix(start) {
             if start == "is" && rest.starts_with(|character: char| character.is_alphabetic()) {
@@ -215,7 +230,11 @@ fn introduction(after: &str) -> Option<usize> {
             return Some(after.len() - rest.len());
         }
     }
-    None
+    // "the answer to part (a) is"
+    let near: String =
+        trimmed.chars().take(48).take_while(|&character| !matches!(character, '\n' | '.' | '$')).collect();
+    let is = near.find(" is ")?;
+    Some(after.len() - trimmed.len() + is + " is ".len())
 }
 
 /// Readings of what follows a phrase: the sentence, its mathematics, its first number.
@@ -346,8 +365,10 @@ fn loose(text: &str, found: &mut Vec<Candidate>) {
     let last = last.trim_end_matches('.');
     if !last.is_empty() && last.len() <= LONGEST {
         found.push(Candidate::new(last, Mark::Loose));
-        if let Some(at) = last.rfind('=') {
-            found.push(Candidate::new(last[at + 1..].trim(), Mark::Loose));
+        for behind in [" is ", ": ", "="] {
+            if let Some(at) = last.rfind(behind) {
+                found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
+            }
         }
     }
     if let Some(number) = numbers(text).pop() {

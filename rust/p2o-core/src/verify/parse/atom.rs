@@ -29,6 +29,8 @@ impl Parser<'_, '_> {
                 })
             }
             Kind::Symbol(name) => self.symbol(name),
+            // Words in front of a value introduce it: `\text{The answer is } 5`.
+            Kind::Text(words) if self.starts_factor() && introduces(words) => self.nested(Self::atom),
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
                 self.symbol_or_constant(name, false)
@@ -248,4 +250,10 @@ impl Parser<'_, '_> {
         self.expect_op('}')?;
         Ok(inner)
     }
+}
+
+/// Whether upright words before a value are prose and not the name of a factor.
+fn introduces(words: &str) -> bool {
+    words.contains(char::is_whitespace)
+        || matches!(words, "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly")
 }

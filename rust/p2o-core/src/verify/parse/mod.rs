@@ -15,7 +15,7 @@ use super::lex::{Kind, Token, Tokens, lex};
 use super::words::Word;
 
 /// Deepest nesting. The parser and everything that walks the tree recurse, so this bounds their stack.
-const DEPTH: usize = 320;
+const DEPTH: usize = 200;
 
 /// Most set operations in a row; each is a level of the tree.
 const SET_OPERATIONS: usize = 160;
@@ -92,14 +92,23 @@ impl<'a> Parser<'a, '_> {
 
     /// Runs a rule one level deeper.
     fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Result<T, Halt>) -> Result<T, Halt> {
+        self.nested_by(1, rule)
+    }
+
+    /// Runs a rule several levels deeper: power towers take more stack to evaluate than to parse.
+    fn nested_by<T>(
+        &mut self,
+        levels: usize,
+        rule: impl FnOnce(&mut Self) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
         self.fuel.spend(4)?;
         if self.depth >= DEPTH {
             self.fuel.give_up();
             return Err(Halt::Exhausted);
         }
-        self.depth += 1;
+        self.depth += levels;
         let result = rule(self);
-        self.depth -= 1;
+        self.depth -= levels;
         result
     }
 
@@ -161,6 +170,10 @@ impl<'a> Parser<'a, '_> {
 
     /// `a = b`, `a < b ≤ c`, `x ∈ S`.
     fn relation(&mut self) -> Result<Expr, Halt> {
+        // "= 5" and "≈ 3.2" leave out what they are about.
+        if matches!(self.peek(), Some(Kind::Op('=' | '≈'))) {
+            self.at += 1;
+        }
         let mut operands = vec![self.set_expression()?];
         let mut relations = Vec::new();
         while let Some(relation) = self.relation_operator() {

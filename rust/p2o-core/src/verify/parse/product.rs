@@ -20,23 +20,25 @@ impl Parser<'_, '_> {
             let operand = self.nested(Self::product)?;
             return Ok(signed(sign, operand));
         }
+        // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
         let mut factors = vec![self.first_factor()?];
+        let mut divisors = Vec::new();
+        let mut has_unit = false;
         loop {
             self.fuel.spend(2)?;
             if self.take_op('*') || self.scientific_cross() {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
-                let divisor = self.signed_factor()?;
-                factors = vec![divided(factors, divisor)];
+                divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(_)) = self.peek() {
-                if matches!(factors.as_slice(), [Expr::Quantity(..)]) {
-                    return Err(Halt::Unsupported);
-                }
-                if let Some(unit) = self.unit() {
-                    let quantity = Expr::Quantity(Box::new(collapse(factors)), unit.into());
-                    factors = vec![quantity];
-                } else {
-                    factors.push(self.power()?);
+                match self.unit() {
+                    Some(_) if has_unit => return Err(Halt::Unsupported),
+                    Some(unit) => {
+                        let quantity = quotient(factors, std::mem::take(&mut divisors));
+                        factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                        has_unit = true;
+                    }
+                    None => factors.push(self.power()?),
                 }
             } else if self.starts_factor() {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
@@ -47,7 +49,7 @@ impl Parser<'_, '_> {
                 break;
             }
         }
-        Ok(collapse(factors))
+        Ok(quotient(factors, divisors))
     }
 
     /// The first factor, or the mixed number that it begins.
@@ -176,7 +178,7 @@ impl Parser<'_, '_> {
                 };
             } else {
                 self.at += 1;
-                let exponent = self.exponent()?;
+                let exponent = self.nested_by(4, Self::exponent)?;
                 base = Expr::Pow(Box::new((base, exponent)));
             }
             base = self.postfix(base)?;
@@ -228,13 +230,13 @@ impl Parser<'_, '_> {
         if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
-            let operand = self.nested(Self::exponent)?;
+            let operand = self.nested_by(4, Self::exponent)?;
             return Ok(signed(sign, operand));
         }
         let base = self.nested(Self::atom)?;
         if self.is_op('^') {
             self.at += 1;
-            let exponent = self.exponent()?;
+            let exponent = self.nested_by(4, Self::exponent)?;
             return Ok(Expr::Pow(Box::new((base, exponent))));
         }
         Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
@@ -267,6 +269,15 @@ impl Parser<'_, '_> {
                         return None;
                     }
                 }
+                Some(Kind::Symbol(letter)) if spelling.ends_with('/') && words::unit(letter).is_some() => {
+                    spelling.push_str(letter);
+                    self.at += 1;
+                }
+                Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if words::unit(letter).is_some()) =>
+                {
+                    spelling.push('/');
+                    self.at += 1;
+                }
                 Some(Kind::Op('/' | '*')) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
                     spelling.push('/');
                     self.at += 1;
@@ -291,25 +302,9 @@ impl Parser<'_, '_> {
     }
 }
 
-/// `a / b / c` is `a / (b c)`: a chain of quotients stays one level deep.
-fn divided(mut factors: Vec<Expr>, divisor: Expr) -> Expr {
-    match factors.pop() {
-        Some(Expr::Div(pair)) if factors.is_empty() => {
-            let (dividend, first) = *pair;
-            let divisor = match first {
-                Expr::Mul(mut divisors) => {
-                    divisors.push(divisor);
-                    Expr::Mul(divisors)
-                }
-                first => Expr::Mul(vec![first, divisor]),
-            };
-            Expr::Div(Box::new((dividend, divisor)))
-        }
-        last => {
-            factors.extend(last);
-            Expr::Div(Box::new((collapse(factors), divisor)))
-        }
-    }
+fn quotient(factors: Vec<Expr>, divisors: Vec<Expr>) -> Expr {
+    let dividend = collapse(factors);
+    if divisors.is_empty() { dividend } else { Expr::Div(Box::new((dividend, collapse(divisors)))) }
 }
 
 fn collapse(mut factors: Vec<Expr>) -> Expr {

@@ -1,0 +1,156 @@
+//! Where the answer is found in a completion. Each case: completion, what must be extracted (as compared with a gold).
+
+use p2o_core::verify::{Options, Profile, Status, verify};
+
+fn check(cases: &[(&str, &str)]) {
+    for (completion, gold) in cases {
+        let verdict = verify(completion, gold, &Options::default());
+        assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn boxes() {
+    check(&[
+        ("\\boxed{7}", "7"),
+        ("\\fbox{7}", "7"),
+        ("\\boxed 7", "7"),
+        ("\\boxed{\\frac{1}{2}}.", "0.5"),
+        ("\\boxed{1}, then we check it, so the answer \\boxed{2}", "2"),
+        ("$\\boxed{1}$, $\\boxed{2}$", "2, 1"),
+        ("$\\boxed{1} , \\boxed{2}$", "1,2"),
+        ("\\boxed{5}. Hence the answer is $7$.", "5"),
+        ("\\boxed{5}. Hence the final answer is $7$.", "7"),
+        ("so $\\boxed{12$ is it.", "12"),
+        ("\\boxed{5} and an empty one \\boxed{}", "5"),
+        ("\\boxed{\\text{The answer is } 5}", "5"),
+        ("\\boxed{x = 5}", "5"),
+        ("\\boxed{\\boxed{5}}", "5"),
+        ("\\boxed{\\textbf{(B)}\\ 42}", "42"),
+        ("\\boxed{(B) 42}", "B"),
+        ("\\boxed{B. 42}", "42"),
+        ("\\boxed{42}", "\\textbf{(B)}\\ 42"),
+        ("\\boxed{= 5}", "5"),
+        ("\\boxed{\\approx 3.2}", "3.2"),
+        ("\\boxed{5.}", "5"),
+        ("\\boxed{$5$}", "5"),
+        ("\\boxed{20 km/h}", "20"),
+        ("\\boxed{5.50 \\text{ dollars per hour}}", "5.50"),
+        ("\\boxed{5.50 dollars per hour}", "5.50"),
+        ("\\boxed{9.8 m/s^2}", "9.8"),
+    ]);
+}
+
+#[test]
+fn phrases() {
+    check(&[
+        ("The answer is 42.", "42"),
+        ("The answer is $42$ because $40+2=42$ and 43 is odd.", "42"),
+        ("The answer is **42**.", "42"),
+        ("**Answer:** 42", "42"),
+        ("Answer: $x = \\frac{1}{2}$.", "\\frac12"),
+        ("**Final Answer**\n\n$42$\n", "42"),
+        ("## Final answer\n42", "42"),
+        ("The answer to the problem is 42 apples.", "42"),
+        ("The answer is:\n\n$$x = 42$$", "42"),
+        ("The final answer is $\\frac{3}{4}$. I hope it is correct.", "0.75"),
+        ("The answer is (C).", "C"),
+        ("The answer is C", "C"),
+        ("The answer is yes.", "Yes"),
+        ("The answer is no solution.", "\\text{no solution}"),
+        ("So the answer is 3 and not 4.", "3"),
+        ("The answer is $3$ and $5$.", "5, 3"),
+        ("The answer is 1,234.", "1234"),
+        ("The answer is 2.5. Then 7 more.", "2.5"),
+        ("The answer is -5.", "-5"),
+        ("The answer is 50%.", "0.5"),
+        ("The answer is $18.90.", "18.90"),
+        ("work\n#### 42", "42"),
+        ("work\n#### 1,234", "1234"),
+    ]);
+}
+
+#[test]
+fn mathematics_and_numbers_without_a_phrase() {
+    check(&[
+        ("We get $x=3$ and then $y=4$.", "4"),
+        ("We get \\(x=3\\).", "3"),
+        ("We get\n\\[\nx=3\n\\]", "3"),
+        ("First 3, then 4, then 5 apples", "5"),
+        ("It is 3/4", "0.75"),
+        ("It is pi/2", "\\frac{\\pi}{2}"),
+        ("**73**", "73"),
+        ("x = 5", "5"),
+        ("Therefore x = 5.", "5"),
+        ("= 7", "7"),
+        ("3x+4y+14=0", "3x+4y+14=0"),
+        ("sqrt(2)/2", "\\frac{\\sqrt2}{2}"),
+        ("(1, 2)", "(1,2)"),
+        ("7", "7"),
+        ("-1/2", "-\\frac12"),
+        ("\\dfrac{5}{6}", "\\dfrac56"),
+    ]);
+}
+
+#[test]
+fn thinking_is_cut_off() {
+    check(&[
+        ("<think>\\boxed{9}</think> The answer is 8", "8"),
+        ("<think>9</think>\n\\boxed{8}", "8"),
+        ("<think>a</think>b</think>7", "7"),
+    ]);
+    let verdict = verify("<think>The answer is 8</think>", "8", &Options::default());
+    assert_eq!(verdict.status, Status::NoAnswer);
+}
+
+#[test]
+fn no_answer() {
+    for completion in ["", "   ", "I do not know.", "\\boxed{}", "so we have \\boxed{12", "$$", "..."] {
+        let verdict = verify(completion, "12", &Options::default());
+        assert_eq!((verdict.status, verdict.extracted), (Status::NoAnswer, None), "{completion:?}");
+    }
+}
+
+#[test]
+fn a_required_box_is_required() {
+    let options = Options { require_boxed: true, ..Options::default() };
+    assert_eq!(verify("The answer is 5.", "5", &options).status, Status::NoAnswer);
+    assert_eq!(verify("The answer is \\boxed{5}.", "5", &options).status, Status::Correct);
+}
+
+#[test]
+fn only_the_tail_of_a_long_completion_is_scanned() {
+    let far = format!("\\boxed{{5}}{}", " and so on".repeat(10_000));
+    assert_ne!(verify(&far, "5", &Options::default()).status, Status::Correct);
+    let near = format!("{}\\boxed{{5}}", "so on 💡 ".repeat(10_000));
+    assert_eq!(verify(&near, "5", &Options::default()).status, Status::Correct);
+}
+
+#[test]
+fn golds_may_be_wrapped() {
+    check(&[
+        ("\\boxed{5}", "$5$"),
+        ("\\boxed{5}", "\\boxed{5}"),
+        ("\\boxed{5}", "The answer is $5$."),
+        ("\\boxed{(-6,6),(2,6)}", "(-6,6)$, $(2,6)"),
+        ("\\boxed{90, 60}", "$90^{\\circ}$,$60^{\\circ}$"),
+    ]);
+}
+
+#[test]
+fn math_verify_priorities() {
+    let options = Options { profile: Profile::MathVerify, ..Options::default() };
+    for (completion, gold) in [
+        ("\\boxed{1}, then we check it so the answer \\boxed{2}", "$1,2$"),
+        ("The final answer is $3$. I hope it is correct. Or \\boxed{4}", "$3$"),
+        ("$\\boxed{1}$ and $\\boxed{2}$", "$1,2$"),
+        ("answer: $5$, or rather $6$", "$5$"),
+        ("it is $5$, or rather 6", "$6$"),
+        ("<think>\\boxed{9}</think> it is 8", "$9$"),
+        ("1000,99", "$1000.99$"),
+        ("50 percent", "$0.5$"),
+    ] {
+        let verdict = verify(completion, gold, &options);
+        assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Inputs made to hang, crash or fool a verifier. The step limit alone must end them: the deadline is off.
+
+use p2o_core::verify::{Options, Profile, Status, verify};
+
+fn without_deadline(profile: Profile) -> Options {
+    Options { profile, deadline: None, ..Options::default() }
+}
+
+fn status(answer: &str, gold: &str) -> Status {
+    verify(&format!("\\boxed{{{answer}}}"), gold, &without_deadline(Profile::Default)).status
+}
+
+fn repeat(open: &str, inner: &str, close: &str, count: usize) -> String {
+    format!("{}{inner}{}", open.repeat(count), close.repeat(count))
+}
+
+fn joined(numbers: impl Iterator<Item = usize>, item: impl Fn(usize) -> String, separator: &str) -> String {
+    numbers.map(item).collect::<Vec<_>>().join(separator)
+}
+
+#[test]
+fn numbers_too_large_to_write_out() {
+    for answer in [
+        "9^{9^9}",
+        "7^7^7^7",
+        "9**9**9**9",
+        "10^{10^{10}}",
+        "2^{2^{2^{2^{2^{2}}}}}",
+        "1e400000000",
+        "e^{e^{e^{e^e}}}",
+    ] {
+        assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
+        assert_ne!(status(&format!("{answer}+1"), answer), Status::Correct, "{answer}");
+        assert_eq!(status(answer, answer), Status::Correct, "{answer}");
+    }
+    for answer in ["10000000!", "((20!)!)!", "\\binom{1000000000}{500000000}", "5!!!!!!!!!!!!"] {
+        assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
+    }
+    assert_ne!(status("\\sum_{k=1}^{1000000000} \\frac{1}{k^2}", "1"), Status::Correct);
+    assert_eq!(status("10000000!", "1"), Status::Timeout);
+}
+
+#[test]
+fn values_that_differ_far_behind_the_point() {
+    for (gold, answer) in [
+        ("\\frac{1}{2004!}", "\\frac{1}{2006!}"),
+        ("2^{-99}", "2^{-98}"),
+        ("10^{200}", "\\sqrt{10^{400}+1}"),
+        ("\\sqrt{2}\\cdot 9^{9^9}", "\\sqrt{2}\\cdot 9^{9^9}+1"),
+        ("\\pi", "\\pi+10^{-60}"),
+        ("\\sin x", "\\sin x + 10^{-60}"),
+        ("x", "x+10^{-500}"),
+        ("2305843009213693921", "0"),
+        ("2305843009213693921x", "0"),
+    ] {
+        assert_ne!(status(answer, gold), Status::Correct, "{gold} against {answer}");
+    }
+}
+
+#[test]
+fn deep_nesting() {
+    assert_eq!(status(&repeat("{", "7", "}", 2000), "7"), Status::Correct);
+    assert_eq!(status(&repeat("(", "7", ")", 500), "7"), Status::Correct);
+    for (open, close) in
+        [("\\frac{1}{", "}"), ("\\sqrt{", "}"), ("[", "]"), ("|", "|"), ("-(", ")"), ("\\text{", "}")]
+    {
+        assert_ne!(status(&repeat(open, "2", close, 5000), "17"), Status::Correct, "{open}");
+    }
+    for chain in ["1/2", "-", "2^2", "x'", "5!", "5°", "5%", "1\\cup 2", "5cm "] {
+        assert_ne!(status(&chain.repeat(4000), "17"), Status::Correct, "{chain}");
+    }
+}
+
+#[test]
+fn long_texts() {
+    let none = [
+        "\\boxed{".repeat(20_000),
+        "answer ".repeat(15_000),
+        "$".repeat(100_000),
+        "a = b + c,".repeat(20_000),
+        "(".repeat(60_000),
+        "\\begin{pmatrix}".repeat(3000),
+        "\\(".repeat(30_000),
+    ];
+    for profile in [Profile::Default, Profile::MathVerify, Profile::Strict] {
+        for text in &none {
+            let verdict = verify(text, "17", &without_deadline(profile));
+            assert_ne!(verdict.status, Status::Correct, "{text:.20}");
+        }
+    }
+    let digits = "1".repeat(50_000);
+    assert_eq!(status(&digits, &digits), Status::Correct);
+    assert_eq!(status(&digits, &format!("{}2", &digits[1..])), Status::Wrong);
+    assert_eq!(status(&vec!["1"; 3000].join("+"), "3000"), Status::Correct);
+    let boxes = "\\boxed{1} or ".repeat(300) + "\\boxed{7}";
+    assert_eq!(verify(&boxes, "7", &Options::default()).status, Status::Correct);
+}
+
+#[test]
+fn long_collections() {
+    let plain = |number: usize| number.to_string();
+    let radical = |number: usize| format!("\\sqrt{{{number}}}");
+    let power = |number: usize| format!("x^{{{number}}}+1");
+    let items: [(&str, &dyn Fn(usize) -> String); 3] =
+        [("plain", &plain), ("radical", &radical), ("power", &power)];
+    for (name, item) in items {
+        let forward = joined(2..402, item, ", ");
+        let backward = joined((2..402).rev(), item, ",");
+        assert_eq!(status(&backward, &forward), Status::Correct, "{name}");
+        let other = joined((2..402).map(|number| if number == 300 { 403 } else { number }), item, ",");
+        assert_ne!(status(&other, &forward), Status::Correct, "{name}");
+    }
+    let near = joined(0..500, |_| "0.1234567".into(), ",");
+    let off = joined(0..500, |_| "0.1234599".into(), ",");
+    assert_ne!(status(&off, &near), Status::Correct);
+    let pieces =
+        |order: &mut dyn Iterator<Item = usize>| joined(order, |k| format!("({k},{})", k + 1), "\\cup");
+    assert_eq!(status(&pieces(&mut (0..120).rev()), &pieces(&mut (0..120))), Status::Correct);
+}
+
+#[test]
+fn undefined_values_equal_nothing() {
+    assert_eq!(status("\\frac{1}{0}", "1"), Status::Wrong);
+    assert_eq!(status("\\frac{1}{0}", "\\frac{2}{0}"), Status::Wrong);
+    assert_eq!(status("0^0", "1"), Status::Wrong);
+    assert_eq!(status("\\ln 0", "0"), Status::Wrong);
+}
