@@ -4,8 +4,9 @@
 
 A policy solves problem i with probability p_i, whatever the template says. In the world "no-op" the p_i are
 those of hard samples: drawn from Beta(0.3, 1.2) and kept if at most one of six rollouts succeeds. In the
-worlds "better" all p_i are 0.05, and the stated share of the proposals raises them to 0.20. Every world has
-600 hard problems, 300 of them dev, and 11,040 rollouts (heavy_4).
+worlds "better" all p_i are 0.05, and the stated share of the proposals raises them to 0.20. Specialists
+raise them to 0.50, each for one of three or ten kinds of problems; what is found is counted by kinds. Every
+world has 600 hard problems, 300 of them dev, and 11,040 rollouts (heavy_4).
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ from random import Random
 
 from p2o import evolve
 from p2o.evolve import EvaluationRequest, EvaluationResult, EvolveConfig, ReflectionReply, ReflectionRequest
-from p2o.types import Message, Problem
+from p2o.types import Message, Problem, Template
 
 
 @dataclass
 class World:
-    """`better` is the share of proposals that work; without any the rates are those of hard samples."""
+    """`better` is the share of proposals that work, each on one of `kinds` kinds of problems, where the success rate
+    becomes `lifted`. Without any the rates are those of hard samples."""
 
     seed: int
     better: float
+    kinds: int = 1
+    lifted: float = 0.2
 
     def __post_init__(self) -> None:
         random = Random(f"world/{self.seed}")
@@ -42,11 +46,17 @@ class World:
     def evaluate(self, requests: list[EvaluationRequest]) -> list[EvaluationResult]:
         results = []
         for request in requests:
-            works = request.template.text.startswith("works")
-            rate = 0.2 if works else self.rates[request.problem.id]
+            rate = self.rates[request.problem.id]
+            if self.kind(request.template) == int(request.problem.id[1:]) % self.kinds:
+                rate = self.lifted
             key = (self.seed, request.template.id, request.problem.id, request.rollout_index)
             results.append(EvaluationResult(float(Random(f"{key}").random() < rate)))
         return results
+
+    def kind(self, template: Template) -> int | None:
+        """The kind of problems on which a template works."""
+        word, _, number = template.text.partition(" ")
+        return int(number) % self.kinds if word == "works" else None
 
     def reflect(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
         replies = []
@@ -57,22 +67,23 @@ class World:
         return replies
 
 
-def simulate(acceptance: str, better: float, seeds: int) -> str:
+def simulate(name: str, acceptance: str, better: float, kinds: int, lifted: float, seeds: int) -> str:
     proposals = accepted = idle = found = dev_rollouts = rollouts = 0
     for seed in range(seeds):
-        world = World(seed, better)
+        world = World(seed, better, kinds, lifted)
         config = EvolveConfig(acceptance=acceptance)
         evolution = evolve(world.problems(), world.evaluate, world.reflect, config, seed=seed)
         tried = evolution.candidates[1:]
         proposals += len(tried)
         accepted += sum(candidate.accepted for candidate in tried)
-        idle += sum(template.text.startswith("idle") for template in evolution.chosen)
-        found += any(template.text.startswith("works") for template in evolution.chosen)
-        dev_rollouts += sum(len(candidate.scores) for candidate in tried)
+        working = [world.kind(template) for template in evolution.chosen]
+        idle += working.count(None)
+        found += len({*working} - {None})
+        on_minibatches = sum(2 * 3 for candidate in tried if candidate.minibatch)
+        dev_rollouts += evolution.ledger.rollouts - 300 - on_minibatches
         rollouts += evolution.ledger.rollouts
         assert evolution.ledger.rollouts <= 11_040
-    name = "no-op" if better == 0 else f"better, {better:.0%} of proposals"
-    shown = f"{found / seeds:.0%}" if better else ""
+    shown = f"{found / seeds / kinds:.0%}" if better else ""
     return (
         f"| {name} | {acceptance} | {proposals / seeds:.0f} | {accepted / proposals:.2%} "
         f"| {idle / seeds:.1f} | {idle / proposals:.2%} | {shown} "
@@ -89,13 +100,21 @@ def main() -> None:
         f"{args.seeds} seeds a row.",
         "",
         "| world | acceptance | proposals a run | accepted | no-ops in the training set | of proposals "
-        "| runs that find a better one | dev rollouts a proposal | rollouts a run |",
+        "| better ones found | dev rollouts a proposal | rollouts a run |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     print("\n".join(lines), flush=True)
-    for better in (0.0, 0.01, 0.02, 0.05):
+    worlds = [
+        ("no-op", 0.0, 1, 0.0),
+        ("better, 1% of proposals", 0.01, 1, 0.2),
+        ("better, 2% of proposals", 0.02, 1, 0.2),
+        ("better, 5% of proposals", 0.05, 1, 0.2),
+        ("specialists for a third, 5%", 0.05, 3, 0.5),
+        ("specialists for a tenth, 5%", 0.05, 10, 0.5),
+    ]
+    for name, better, kinds, lifted in worlds:
         for acceptance in ("strict", "posterior"):
-            lines.append(simulate(acceptance, better, args.seeds))
+            lines.append(simulate(name, acceptance, better, kinds, lifted, args.seeds))
             print(lines[-1], flush=True)
     if args.output is not None:
         args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -21,6 +21,15 @@ def completion(text: str | None, finish_reason: str = "stop", prompt: int = 10, 
     }
 
 
+class QuietHTTPServer(ThreadingHTTPServer):
+    """Says nothing about a client that left before its answer, as a cancelled one does."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 class Server:
     """Answers each request by a function of the parsed body; keeps the bodies and the most requests at once."""
 
@@ -57,8 +66,7 @@ class Server:
             def log_message(self, *args: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = QuietHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
         self.thread.start()

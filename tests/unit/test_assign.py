@@ -19,8 +19,8 @@ def evolution(chosen=(A, B, C)) -> Evolution:
     }
     candidates = [Candidate(0, PLAIN, made_by="plain", accepted=True)]
     candidates += [
-        Candidate(i, template, (0,), accepted=True, scores=scores[template])
-        for i, template in enumerate((A, B, C), start=1)
+        Candidate(i, template, (0,), accepted=True, scores=scores[template], mean=mean)
+        for i, (template, mean) in enumerate(((A, 0.75), (B, 0.25), (C, 0.0)), start=1)
     ]
     return Evolution(
         "0",

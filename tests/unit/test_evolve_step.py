@@ -163,12 +163,13 @@ def test_race_drops_templates_that_do_nothing_early_and_keeps_the_good_ones():
         assert candidate.probability_better < 0.99
 
 
-def test_a_perfect_parent_asks_for_no_reflection():
+def test_a_perfect_parent_asks_for_no_reflection_and_does_not_burn_the_budget():
     world = World(plain=1.0)
-    evolution = run(world, make_problems(40), budget=100)
+    evolution = run(world, make_problems(300), budget=11_040)
     assert not world.calls
-    assert evolution.refusals == {"nothing to learn": evolution.refusals["nothing to learn"]}
-    assert evolution.stop_reason in ("stalled", "budget")
+    assert evolution.refusals == {"nothing to learn": 5 * 16}
+    assert evolution.stop_reason == "stalled"
+    assert len(world.rollouts) <= 150 + 5 * 48
 
 
 def scripted(reply: ReflectionReply, **options) -> Evolution:
@@ -313,6 +314,19 @@ def test_ctrl_c_ends_the_step_with_the_best_so_far():
     assert evolution.ledger.rollouts == len(world.rollouts)
 
 
+def test_an_interrupted_race_keeps_what_it_has_accepted():
+    def on_event(event):
+        if isinstance(event, Decided) and event.candidate.accepted and event.candidate.id > 0:
+            raise KeyboardInterrupt
+
+    evolution = run(
+        World(right=1.0, useful=1.0), make_problems(120), budget=4000, callbacks=[on_event], parents=16
+    )
+    assert evolution.stop_reason == "interrupted"
+    assert len(evolution.chosen) == 1
+    assert "undecided" in {candidate.reason for candidate in evolution.candidates}
+
+
 def test_a_budget_too_small_for_the_dev_set_spends_nothing():
     world = World()
     evolution = run(world, make_problems(40), budget=19)
@@ -326,12 +340,13 @@ def test_a_budget_too_small_for_the_dev_set_spends_nothing():
         (lambda requests: [EvaluationResult(0.0)] * (len(requests) - 1), "fewer than"),
         (lambda requests: [EvaluationResult(0.0)] * (len(requests) + 1), "more than"),
         (lambda requests: [EvaluationResult(2.0)] * len(requests), r"reward 2.0 is outside \[0, 1\]"),
+        (lambda requests: [EvaluationResult(0.0, tokens=9)] * len(requests), "9 tokens exceed"),
         (lambda requests: [EvaluationResult(float("nan"))] * len(requests), "reward nan"),
     ],
 )
 def test_an_evaluator_that_breaks_its_contract_is_named(evaluate, part):
     with pytest.raises(InputError, match=part):
-        evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100))
+        evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100, tokens_per_rollout=8))
 
 
 @pytest.mark.parametrize(("count", "part"), [(0, "fewer than the 1 "), (2, "more than the 1 ")])

@@ -60,6 +60,11 @@ class EvolveConfig(Settings):
     race_thresholds: tuple[float, ...] = (0.5, 0.7, 0.9)
     """Posterior probability of beating the plain prompt needed to go on after each of `race_stages`."""
 
+    replicates: int = Field(default=2, ge=0)
+    """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
+    the plain prompt, as long as the race is open and the budget allows. They tell a template that solves few problems
+    well from one that was lucky on a few."""
+
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""
 

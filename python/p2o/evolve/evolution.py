@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
@@ -22,7 +21,8 @@ class Candidate:
     problems with the mean reward of the (first) parent and of the candidate. `scores` are successes and
     trials per dev problem id: on the whole dev set if accepted, on the part raced over if refused in the
     race,
-    else empty; `mean` is their mean reward.
+    else empty. `mean` is the mean reward of the first rollouts: `scores` count replicas, which were made where the
+    first went well.
     """
 
     id: int
@@ -35,10 +35,7 @@ class Candidate:
     minibatch: tuple[tuple[str, float, float], ...] = ()
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
     probability_better: float | None = None
-    mean: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", mean_of(self.scores))
+    mean: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
@@ -49,7 +46,7 @@ class Candidate:
         """Reads what `to_dict` wrote."""
         return cls(
             **{
-                **{key: value for key, value in data.items() if key != "mean"},
+                **data,
                 "template": Template(**data["template"]),
                 "parents": tuple(data["parents"]),
                 "minibatch": tuple((problem, before, after) for problem, before, after in data["minibatch"]),
@@ -138,12 +135,6 @@ class Evolution:
                 "ledger": Ledger.from_dict(data["ledger"]),
             }
         )
-
-
-def mean_of(scores: Mapping[str, tuple[float, int]]) -> float:
-    """Mean reward of successes and trials; 0 without any."""
-    trials = sum(tried for _, tried in scores.values())
-    return sum(won for won, _ in scores.values()) / trials if trials else 0.0
 
 
 def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:

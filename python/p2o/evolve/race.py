@@ -35,6 +35,7 @@ class Entrant:
     template: Template
     stage: int = 0
     seen: int = 0
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +95,23 @@ def race(
             for request in rollouts.requests(entrant.template, dev[entrant.seen : plan[entrant.stage][0]])
         ]
         rollouts.run(batch, keep_text=False)
+        for entrant in racing:
+            entrant.seen, entrant.threshold = plan[entrant.stage]
+            entrant.stage += 1
+        if config.acceptance == "posterior":
+            _replicate(
+                racing,
+                dev,
+                rollouts,
+                config,
+                ledger.affordable_rollouts(config) - sum(map(outstanding, racing)),
+            )
         going: list[Entrant] = []
         for entrant in racing:
-            entrant.seen, threshold = plan[entrant.stage]
-            entrant.stage += 1
             probability = None
             if config.acceptance == "posterior":
-                probability = probability_better(
-                    *rollouts.compare(entrant.template, PLAIN, dev[: entrant.seen])
-                )
-            if probability is not None and probability < threshold:
+                probability = _probability(entrant, dev, rollouts)
+            if probability is not None and probability < entrant.threshold:
                 yield Finish(entrant.id, False, LOST_RACE, entrant.seen, probability)
             elif entrant.stage == len(plan):
                 yield Finish(entrant.id, True, "", entrant.seen, probability)
@@ -112,3 +120,24 @@ def race(
         racing = going
     for entrant in waiting:
         yield Finish(entrant.id, False, NO_BUDGET, 0, None)
+
+
+def _probability(entrant: Entrant, dev: Sequence[Problem], rollouts: Rollouts) -> float:
+    return probability_better(*rollouts.compare(entrant.template, PLAIN, dev[: entrant.seen]))
+
+
+def _replicate(
+    racing: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, config: EvolveConfig, free: int
+) -> None:
+    """Repeats the problems that undecided entrants won, if the repetitions of all fit into `free` rollouts."""
+    batch = []
+    for entrant in racing:
+        if _probability(entrant, dev, rollouts) < config.confidence:
+            won = [
+                problem
+                for problem in dev[: entrant.seen]
+                if rollouts.mean(entrant.template, problem) > rollouts.mean(PLAIN, problem)
+            ]
+            batch += rollouts.replicas(entrant.template, won) + rollouts.replicas(PLAIN, won)
+    if rollouts.new(batch) <= free:
+        rollouts.run(batch, keep_text=False)

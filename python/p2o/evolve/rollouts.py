@@ -30,6 +30,7 @@ class Rollouts:
         self._journal = journal
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
+        self._most = config.rollouts_per_evaluation + config.replicates
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in
@@ -38,6 +39,16 @@ class Rollouts:
         if count == 1:
             return [EvaluationRequest(problem, template, 0) for problem in problems]
         return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
+
+    def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
+        """The `replicates` further rollouts of each problem; their indices follow those of `requests`."""
+        first = self._config.rollouts_per_evaluation
+        indices = range(first, first + self._config.replicates)
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
+
+    def new(self, requests: Iterable[EvaluationRequest]) -> int:
+        """How many of the requests would be rolled out."""
+        return len({key for key in map(_key, requests) if key not in self._results})
 
     def missing(self, template: Template, problems: Sequence[Problem]) -> int:
         """How many rollouts of an evaluation are not there yet."""
@@ -51,7 +62,8 @@ class Rollouts:
         Texts are kept (and journaled) only for rollouts that a reflection may show.
 
         Raises:
-            InputError: if the evaluator returns too few or too many results, or a reward outside [0, 1].
+            InputError: if the evaluator returns too few or too many results, a reward outside [0, 1], or a
+                rollout longer than `tokens_per_rollout`.
         """
         keys = [_key(request) for request in requests]
         results = self._results
@@ -85,6 +97,12 @@ class Rollouts:
                     raise InputError(
                         f"problem {request.problem.id}: reward {result.reward} is outside [0, 1]; rescale it"
                     )
+                bound = self._config.tokens_per_rollout
+                if bound is not None and result.tokens > bound:
+                    raise InputError(
+                        f"problem {request.problem.id}: {result.tokens} tokens exceed "
+                        f"evolve.tokens_per_rollout = {bound}; raise it to the sampler's limit"
+                    )
                 if not keep_text and result.text:
                     result = EvaluationResult(
                         result.reward, "", result.finish_reason, result.tokens, result.feedback
@@ -100,24 +118,36 @@ class Rollouts:
             self._journal.sync()
 
     def total(self, template: Template, problem: Problem) -> tuple[float, int]:
-        """Sum of rewards and number of rollouts of a pair so far."""
+        """Sum of rewards and number of all rollouts of a pair so far."""
         won, tried = 0.0, 0
-        for index in range(self._config.rollouts_per_evaluation):
+        for index in range(self._most):
             result = self._results.get((template.id, problem.id, index))
-            if result is not None:
-                won += result.reward
-                tried += 1
+            if result is None:
+                break
+            won += result.reward
+            tried += 1
         return won, tried
 
+    def mean(self, template: Template, problem: Problem) -> float:
+        """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""
+        count = self._config.rollouts_per_evaluation
+        return sum(self._results[template.id, problem.id, i].reward for i in range(count)) / count
+
     def compare(self, template: Template, other: Template, problems: Iterable[Problem]) -> tuple[int, int]:
-        """Pairs (problem, rollout index) on which `template` did better than `other`, and worse."""
+        """Pairs (problem, rollout index) on which `template` did better than `other`, and worse, replicas included.
+
+        Choosing the problems of the replicas by earlier rollouts does not favour either side: were the two equally
+        good on each problem, every new pair would be as likely a win as a loss.
+        """
         wins = losses = 0
         for problem in problems:
-            for index in range(self._config.rollouts_per_evaluation):
-                mine = self._results[template.id, problem.id, index].reward
-                theirs = self._results[other.id, problem.id, index].reward
-                wins += mine > theirs
-                losses += mine < theirs
+            for index in range(self._most):
+                mine = self._results.get((template.id, problem.id, index))
+                theirs = self._results.get((other.id, problem.id, index))
+                if mine is None or theirs is None:
+                    break
+                wins += mine.reward > theirs.reward
+                losses += mine.reward < theirs.reward
         return wins, losses
 
     def mean_tokens(self, template: Template, problems: Sequence[Problem]) -> float:

@@ -16,7 +16,7 @@ from p2o.evolve.budget import Ledger, rollouts_of
 from p2o.evolve.config import EvolveConfig, ReflectionConfig
 from p2o.evolve.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals, mean_of
+from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
 from p2o.evolve.race import LOST_RACE, Entrant, race
@@ -30,7 +30,8 @@ NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 
 _STALLED_ROUNDS = 5
-"""Rounds in a row that spend no rollout before the step ends: with everything cached it would never end."""
+"""Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
+budget would never run out, or no parent leaves anything to learn."""
 
 
 class Step:
@@ -128,7 +129,7 @@ class Step:
                     children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        self.stalled_rounds = 0 if self.ledger.rollouts > spent else self.stalled_rounds + 1
+        self.stalled_rounds = 0 if tasks and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
         """Parents on minibatches, rolled out; those with nothing left to learn are left out."""
@@ -179,7 +180,11 @@ class Step:
         better: list[tuple[float, Candidate]] = []
         for child, task in children:
             scores = tuple(
-                (problem.id, self.mean(task.parent.template, problem), self.mean(child.template, problem))
+                (
+                    problem.id,
+                    self.rollouts.mean(task.parent.template, problem),
+                    self.rollouts.mean(child.template, problem),
+                )
                 for problem in task.minibatch
             )
             self.candidates[child.id] = replace(child, minibatch=scores)
@@ -193,10 +198,9 @@ class Step:
         self.enter([Entrant(child.id, child.template) for _, child in better])
 
     def enter(self, entrants: Sequence[Entrant]) -> None:
-        """Sends candidates over the dev set; the accepted ones join the front in the order of their ids."""
+        """Sends candidates over the dev set; the accepted ones join the front as they come in."""
         self.decided.update(entrant.template.id for entrant in entrants)
-        finishes = race(entrants, self.dev, self.rollouts, self.ledger, self.config)
-        for finish in sorted(finishes, key=lambda finish: finish.id):
+        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.config):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
@@ -209,6 +213,7 @@ class Step:
                     candidate,
                     reason=finish.reason,
                     scores=scores,
+                    mean=self.mean(candidate.template, self.dev[: finish.seen]),
                     probability_better=finish.probability_better,
                 )
             )
@@ -219,11 +224,11 @@ class Step:
         template = candidate.template
         self.decided.add(template.id)
         scores = self.scores(template, self.dev)
+        mean = self.mean(template, self.dev)
         objectives: list[float] = []
         if self.config.frontier != "instance":
-            objectives = [mean_of(scores), -self.rollouts.mean_tokens(template, self.dev)]
-        # A parent that lost its race to the budget is not on the front.
-        parents = [self.entries.index(parent) for parent in candidate.parents if parent in self.entries]
+            objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
+        parents = [self.entries.index(parent) for parent in candidate.parents]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
             self.front.insert(values, objectives=objectives, parents=parents)
@@ -235,7 +240,9 @@ class Step:
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
             self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
-        self.decide(replace(candidate, accepted=True, scores=scores, probability_better=probability))
+        self.decide(
+            replace(candidate, accepted=True, scores=scores, mean=mean, probability_better=probability)
+        )
 
     def with_evidence(
         self, template: Template, problem: Problem, won: float, tried: int
@@ -308,10 +315,9 @@ class Step:
         """Successes and trials of a template per problem."""
         return {problem.id: self.rollouts.total(template, problem) for problem in problems}
 
-    def mean(self, template: Template, problem: Problem) -> float:
-        """Mean reward of a template on a problem."""
-        won, tried = self.rollouts.total(template, problem)
-        return won / tried
+    def mean(self, template: Template, problems: Sequence[Problem]) -> float:
+        """Mean reward of a template's evaluation on problems; 0 without any."""
+        return sum(self.rollouts.mean(template, problem) for problem in problems) / max(len(problems), 1)
 
     def draw(self, purpose: str) -> int:
         """A 64-bit seed for one draw of this round."""
