@@ -2,7 +2,8 @@
 
 Peers are the released packages, unchanged. Only the modules named below are loaded, with empty stand-ins for
 imports which the measured functions never touch (ray, datasets, ...), so that no other dependency is needed.
-Every figure is the fastest of several runs in one process; peers and p2o get the same lengths.
+Every figure is the fastest of several runs in one process, the lesser of its wall and CPU time; peers and p2o get
+the same lengths.
 """
 
 from __future__ import annotations
@@ -69,13 +70,13 @@ class Timings:
         if self.seconds.get(name, 0.0) * 100 > LIMIT_S:
             cells.append("not run")
             return
-        best, result = float("inf"), None
+        best, result, begun = float("inf"), None, time.perf_counter()
         for _ in range(repeats):
-            start = time.perf_counter()
+            # On a shared machine the wall clock counts waiting for a core as well, CPU time does not.
+            wall, cpu = time.perf_counter(), time.process_time()
             result = run()
-            elapsed = time.perf_counter() - start
-            best = min(best, elapsed)
-            if elapsed > 2.0:
+            best = min(best, time.perf_counter() - wall, time.process_time() - cpu)
+            if time.perf_counter() - begun > 10.0:
                 break
         self.seconds[name] = best
         cells.append(f"{best * 1e3:,.3g} ms{note(result)}" if best < 1 else f"{best:,.1f} s{note(result)}")
@@ -259,14 +260,14 @@ def main() -> None:
     text = f"""# Packing against the peers
 
 `make bench-pack` on {machine}: {versions}.
-Fastest of up to {REPEATS} runs, one thread. Lengths: log-normal, median 2,000, at most 16,384;
+Fastest of up to {REPEATS} runs, the lesser of wall and CPU time. Lengths: log-normal, median 2,000, at most 16,384;
 budget {BUDGET:,}.
 
 ## Rows into micro-batches
 
 p2o and TRL pack best-fit decreasing. verl partitions into the fewest bins that could do and tries again with
 one more until none exceeds the budget. OpenRLHF counts by first fit and partitions into that many, which may
-exceed it.
+exceed it. What would take minutes was not run.
 
 {binning.table(heads)}
 

@@ -73,7 +73,7 @@ pub fn pack(lengths: &[u32], budget: u32, ranks: usize, quadratic: f64) -> Resul
     }
     let cost = |row: u32| {
         let length = f64::from(lengths[row as usize]);
-        quadratic.mul_add(length * length, length)
+        length + quadratic * length * length
     };
     let mut bins = fit::best_fit_decreasing(lengths, budget)?;
     if ranks > 1 {
