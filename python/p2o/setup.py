@@ -17,6 +17,7 @@ from p2o.evolve.types import Reflect
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
+from p2o.policy.logprobs import check_output_head
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
@@ -45,6 +46,7 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     model, tokenizer = load_policy_model(config)
+    check_output_head(model)
     encoder = PromptEncoder(tokenizer)
     sampler = make_sampler(model, tokenizer, config)
     collector = Collector(

@@ -77,9 +77,14 @@ class Console:
             f"tokens {record['generated_tokens']:,}"
         )
 
+    def _table(self, title: str) -> Table:
+        """A table under a title of its own line (rich would wrap a title to the table's width)."""
+        self._line(f"\n[bold]{title}[/bold]")
+        return Table()
+
     def comparison(self, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Methods side by side at the end of their runs."""
-        table = Table(title="Accuracy on unseen problems, plain prompts", title_justify="left")
+        table = self._table("Accuracy on unseen problems, plain prompts")
         first = next(iter(histories.values()))[0]
         families = [*first["by_family"], "all"]
         for column in ("method", *families, "tokens generated"):
@@ -97,14 +102,14 @@ class Console:
     def summary(self, history: Sequence[Mapping[str, Any]], *, tokens: int, seconds: float) -> None:
         """The tables at the end of a run."""
         first, last = history[0], history[-1]
-        accuracy = Table(title="Accuracy on unseen problems, plain prompts", title_justify="left")
+        accuracy = self._table("Accuracy on unseen problems, plain prompts")
         for column in ("family", "before", "after"):
             accuracy.add_column(column, justify="left" if column == "family" else "right")
         for name, before in first["by_family"].items():
             accuracy.add_row(printable(name), f"{before:.2f}", f"{last['by_family'][name]:.2f}")
         accuracy.add_row("all", f"{first['accuracy']:.2f}", f"{last['accuracy']:.2f}", style="bold")
         self.rich.print(accuracy)
-        epochs = Table(title="Epochs", title_justify="left")
+        epochs = self._table("Epochs")
         for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
             epochs.add_column(column, justify="right")
         for record in history:
@@ -119,9 +124,7 @@ class Console:
         self.rich.print(epochs)
         found = list(dict.fromkeys(t for r in history for t in r.get("prompt_step", {}).get("templates", [])))
         if found:
-            templates = Table(title="Templates found", title_justify="left", show_header=False)
-            templates.add_column()
+            self._line("\n[bold]Templates found[/bold]")
             for text in found:
-                templates.add_row(printable(text))
-            self.rich.print(templates)
-        self.rich.print(f"{tokens:,} tokens generated in {seconds / 60:.1f} min", highlight=False)
+                self._line(f"  {printable(text)}")
+        self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")
