@@ -12,6 +12,7 @@ world has 600 hard problems, 300 of them dev, and 11,040 rollouts (heavy_4).
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -39,6 +40,7 @@ class World:
             if self.better or sum(random.random() < rate for _ in range(6)) <= 1:
                 self.rates[f"p{len(self.rates)}"] = rate
         self.proposed = 0
+        self.rolled_out: Counter[str] = Counter()
 
     def problems(self) -> list[Problem]:
         return [Problem(id, (Message(role="user", content=f"problem {id}"),), "") for id in self.rates]
@@ -50,6 +52,7 @@ class World:
             if self.kind(request.template) == int(request.problem.id[1:]) % self.kinds:
                 rate = self.lifted
             key = (self.seed, request.template.id, request.problem.id, request.rollout_index)
+            self.rolled_out[request.problem.id] += 1
             results.append(EvaluationResult(float(Random(f"{key}").random() < rate)))
         return results
 
@@ -79,8 +82,7 @@ def simulate(name: str, acceptance: str, better: float, kinds: int, lifted: floa
         working = [world.kind(template) for template in evolution.chosen]
         idle += working.count(None)
         found += len({*working} - {None})
-        on_minibatches = sum(2 * 3 for candidate in tried if candidate.minibatch)
-        dev_rollouts += evolution.ledger.rollouts - 300 - on_minibatches
+        dev_rollouts += sum(world.rolled_out[id] for id in evolution.dev_ids) - 300
         rollouts += evolution.ledger.rollouts
         assert evolution.ledger.rollouts <= 11_040
     shown = f"{found / seeds / kinds:.0%}" if better else ""

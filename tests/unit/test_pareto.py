@@ -63,6 +63,24 @@ def test_array_and_list_give_the_same_front(scores_CI):
     assert from_lists.to_bytes() == front_of(scores_CI).to_bytes()
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
+def test_other_numbers_are_taken_as_they_are(dtype):
+    front = ParetoFront(3)
+    front.insert(np.array([1, 0, 1], dtype=dtype))
+    assert [front.score(0, i) for i in range(3)] == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("scores", ["abc", np.ones((1, 3)), [1.0, "x", 2.0], None])
+def test_what_is_no_row_of_numbers_is_one_line(scores):
+    with pytest.raises(TypeError, match=r"one-dimensional array, one entry per instance$"):
+        ParetoFront(3).insert(scores)
+
+
+def test_a_negative_seed_is_its_low_64_bits():
+    front = front_of(np.eye(8))
+    assert front.select(-1, 3) == front.select(2**64 - 1, 3)
+
+
 @given(SCORES, st.integers(0, 2**64 - 1))
 def test_bytes_bring_back_a_front_that_draws_the_same(scores_CI, seed):
     front = front_of(scores_CI)

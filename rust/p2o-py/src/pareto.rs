@@ -4,25 +4,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use p2o_core::pareto::{FrontSettings, Frontier, ParetoError, ParetoFront, Scores};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::InputError;
 
-/// A row of numbers: a float64 array without a copy per element, or any sequence.
-#[derive(FromPyObject)]
-enum Row<'py> {
-    Array(PyReadonlyArray1<'py, f64>),
-    Sequence(Vec<f64>),
-}
-
-impl Row<'_> {
-    fn into_vec(self) -> Vec<f64> {
-        match self {
-            Self::Array(array) => array.as_array().to_vec(),
-            Self::Sequence(values) => values,
-        }
+/// A row of numbers: a float64 array, or any sequence.
+fn row(numbers: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
+    if let Ok(array) = numbers.extract::<PyReadonlyArray1<'_, f64>>() {
+        return Ok(array.as_array().to_vec());
     }
+    numbers.extract().map_err(|_| {
+        PyTypeError::new_err(
+            "scores must be a sequence of numbers or a one-dimensional array, one entry per instance",
+        )
+    })
 }
 
 #[pyclass(name = "ParetoFront", module = "p2o", frozen)]
@@ -71,14 +68,14 @@ impl PyParetoFront {
     #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned vectors")]
     fn insert(
         &self,
-        scores: Row<'_>,
+        scores: &Bound<'_, PyAny>,
         trials: Option<Vec<u32>>,
         objectives: Vec<f64>,
         parents: Vec<usize>,
     ) -> PyResult<usize> {
         let scores = match trials {
-            Some(trials) => Scores::Counts { successes: scores.into_vec(), trials },
-            None => Scores::Values(scores.into_vec()),
+            Some(trials) => Scores::Counts { successes: row(scores)?, trials },
+            None => Scores::Values(row(scores)?),
         };
         self.lock().insert_with(scores, &objectives, &parents).map_err(|error| input_error(&error))
     }
@@ -116,8 +113,9 @@ impl PyParetoFront {
     }
 
     #[pyo3(signature = (seed, k = 1))]
-    fn select(&self, py: Python<'_>, seed: u64, k: usize) -> Vec<usize> {
-        py.detach(|| self.lock().select(seed, k))
+    fn select(&self, py: Python<'_>, seed: i128, k: usize) -> Vec<usize> {
+        // Any Python integer will do: its low 64 bits are the seed.
+        py.detach(|| self.lock().select(seed as u64, k))
     }
 
     fn dominated(&self, py: Python<'_>) -> Vec<usize> {
