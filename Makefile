@@ -55,6 +55,7 @@ test-gpu: install core ## Tests that need a GPU
 
 bench-verify: install core ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
 	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python benches/verify_differential.py
 	$(BIN)/python benches/verify_speed.py
 
 demo: install ## Train the embedded model with P²O on this CPU

@@ -64,7 +64,7 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
         first.cmp(second).then(right.end.cmp(&left.end)).then(left.start.cmp(&right.start))
     });
     ranked.truncate(2 * ANCHORS);
-    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Loose }).collect()
+    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Stated }).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
