@@ -93,7 +93,8 @@ impl Gold {
         let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
             let reading = Reading::new(gold, &mut fuel);
-            let in_prose = options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
+            let in_prose =
+                options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
             let wrapped = in_prose || gold.contains(['$', '\n']) || gold.contains("**");
             if reading.is_readable() || !wrapped {
                 return Self { reading };

@@ -39,6 +39,11 @@ pub(super) fn is_set(expr: &Expr) -> bool {
     }
 }
 
+/// Whether a list is made of inequalities.
+pub(super) fn is_set_of_relations(expr: &Expr) -> bool {
+    matches!(expr, Expr::List(items, _) if items.iter().any(|item| matches!(item, Expr::Chain { .. }) && is_set(item)))
+}
+
 fn infinity(positive: bool) -> Expr {
     let infinity = Expr::Constant(Constant::Infinity);
     if positive { infinity } else { Expr::Neg(Box::new(infinity)) }

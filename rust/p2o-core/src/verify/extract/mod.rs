@@ -129,11 +129,13 @@ fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize)> {
     loop {
         let found = text[..limit].rfind("box")?;
         limit = found;
-        let command = [("\\boxed", 1usize), ("\\fbox", 2)]
-            .into_iter()
-            .find(|(command, offset)| found >= *offset && text[found - offset..].starts_with(command));
-        let Some((command, offset)) = command else { continue };
-        let start = found - offset;
+        let command = ["\\boxed", "\\fbox"].into_iter().find(|command| {
+            let before = command.find("box").unwrap_or(0);
+            text.as_bytes()[..found].ends_with(&command.as_bytes()[..before])
+                && text[found..].starts_with(&command[before..])
+        });
+        let Some(command) = command else { continue };
+        let start = found - command.find("box").unwrap_or(0);
         let after = start + command.len();
         let rest = &text[after..];
         let gap = rest.len() - rest.trim_start().len();
