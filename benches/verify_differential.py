@@ -1,10 +1,10 @@
-"""Differential run of `p2o.verify` against Math-Verify: every disagreement belongs to a class that was judged.
+"""Differential run against Math-Verify: every disagreement belongs to a class that was judged.
 
     python benches/verify_differential.py [--output benches/verify_differential.md]
 
-The pairs are the cases of rust/p2o-core/tests/verify_cases.rs, whose verdicts are worked by hand, and pairs drawn by
-verify_speed.py. Each is given to Math-Verify and to both profiles as `$..$`. A disagreement outside the classes below
-ends the run with exit code 1.
+The pairs are the cases of rust/p2o-core/tests/verify_cases.rs, whose verdicts are worked by hand, and pairs
+drawn by verify_speed.py. Each is given to Math-Verify and to both profiles as `$..$`. A disagreement outside
+the classes below ends the run with exit code 1.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import math_verify
-import verify_speed
 
 import p2o
+import verify_speed
 
 CASES = Path(__file__).parents[1] / "rust/p2o-core/tests/verify_cases.rs"
 

@@ -85,13 +85,13 @@ fn long_texts() {
     for profile in [Profile::Default, Profile::MathVerify, Profile::Strict] {
         for text in &none {
             let verdict = verify(text, "17", &without_deadline(profile));
-            assert_ne!(verdict.status, Status::Correct, "{:.20}", text);
+            assert_ne!(verdict.status, Status::Correct, "{text:.20}");
         }
     }
     let digits = "1".repeat(50_000);
     assert_eq!(status(&digits, &digits), Status::Correct);
     assert_eq!(status(&digits, &format!("{}2", &digits[1..])), Status::Wrong);
-    assert_eq!(status(&["1"; 3000].join("+"), "3000"), Status::Correct);
+    assert_eq!(status(&vec!["1"; 3000].join("+"), "3000"), Status::Correct);
     let boxes = "\\boxed{1} or ".repeat(300) + "\\boxed{7}";
     assert_eq!(verify(&boxes, "7", &Options::default()).status, Status::Correct);
 }

@@ -14,7 +14,8 @@
 
 use super::super::lex::balanced;
 use super::super::options::Sources;
-use super::{Candidate, Mark, box_before, environments_at, number_length};
+use super::boxes::box_before;
+use super::{Candidate, Mark, environments_at, number_length};
 
 /// Farthest a match may stand from its anchor.
 const NEAR: usize = 50;
