@@ -160,8 +160,13 @@ fn without_unit_letters(expr: &Expr) -> Option<Expr> {
     };
     match expr {
         Expr::Mul(factors) => {
-            let (first, rest) = factors.split_first()?;
-            (first.symbols().is_empty() && rest.iter().all(is_unit)).then(|| first.clone())
+            let (units, mut numbers): (Vec<_>, Vec<_>) = factors.iter().cloned().partition(is_unit);
+            match numbers.len() {
+                0 => None,
+                _ if units.is_empty() => None,
+                1 => numbers.pop(),
+                _ => Some(Expr::Mul(numbers)),
+            }
         }
         Expr::Div(pair) => {
             let units_below = match &pair.1 {

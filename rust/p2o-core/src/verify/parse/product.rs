@@ -180,7 +180,11 @@ impl Parser<'_, '_> {
             } else {
                 self.at += 1;
                 let exponent = self.nested_by(4, Self::exponent)?;
-                base = Expr::Pow(Box::new((base, exponent)));
+                base = match exponent {
+                    // "4^{th}" names the fourth, it is no power.
+                    Expr::Symbol(ending) if matches!(&*ending, "th" | "st" | "nd" | "rd") => base,
+                    exponent => Expr::Pow(Box::new((base, exponent))),
+                };
             }
             base = self.postfix(base)?;
         }
