@@ -61,6 +61,7 @@ bench-evolve: install core ## Pareto bookkeeping beside gepa (minutes), and what
 
 bench-verify: install core ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
 	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python benches/verify_differential.py
 	$(BIN)/python benches/verify_speed.py
 
 demo: install ## Train the embedded model with P²O on this CPU

@@ -171,6 +171,8 @@ fn percent_currency_units_degrees() {
         6 || 6m
         20 || 20 km/h
         9.8 || 9.8 m/s^2
+        1.5e8 || 1.5 \times 10^8 m/s
+        4 || 4^{\text{th}}
         5.50 || 5.50 dollars per hour
         25 || 25^\circ \mathrm{C}
         ",
@@ -382,6 +384,11 @@ fn inequalities_and_intervals() {
         ]1,2[ || (1,2)
         [0,\infty) || [0,+\infty)
         (0,1) || (0,3)\cap(-1,1)
+        [0,3) \cup (3,\infty) || x \ge 0, x \ne 3
+        [0,3) \cup (3,\infty) || x \ge 0 \text{ and } x \ne 3
+        (-\infty,1)\cup(3,\infty) || x<1, x>3
+        (-\infty,\infty) || \text{all real numbers}
+        \text{No solution} || \emptyset
         A \cup B \cup C || C \cup (A \cup B)
         A \setminus B || A \backslash B
         \{x \in \mathbb{R} : x > 2\} || (2,\infty)

@@ -38,6 +38,7 @@ fn boxes() {
         ("\\boxed{5.50 \\text{ dollars per hour}}", "5.50"),
         ("\\boxed{5.50 dollars per hour}", "5.50"),
         ("\\boxed{9.8 m/s^2}", "9.8"),
+        ("the 💡box and \\boxed{5}, not the ébox", "5"),
     ]);
 }
 

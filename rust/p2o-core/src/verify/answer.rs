@@ -43,7 +43,10 @@ impl Reading {
                 as_list = parse(text, false, fuel).ok().map(|parsed| parsed.expr);
             }
         }
-        let words = (prose || expr.is_none()).then(|| text::normalized_words(text)).filter(|_| prose);
+        let mut words = prose.then(|| text::normalized_words(text));
+        if let Some(set) = words.as_deref().and_then(text::set_in_words) {
+            (expr, words) = (Some(set), None);
+        }
         let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
         let (choice, behind) = text::choice(text).unzip();
         let behind_choice = behind
@@ -93,7 +96,10 @@ impl Gold {
         let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
             let reading = Reading::new(gold, &mut fuel);
-            if reading.is_readable() || !gold.contains(['$', '\n']) {
+            let in_prose =
+                options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
+            let wrapped = in_prose || gold.contains(['$', '\n']) || gold.contains("**");
+            if reading.is_readable() || !wrapped {
                 return Self { reading };
             }
         }
@@ -132,7 +138,7 @@ impl Gold {
     fn first_readable(&self, found: Vec<Candidate>, fuel: &mut Fuel) -> Option<(Candidate, Reading)> {
         let textual = self.reading.words.is_some()
             || self.reading.choice.is_some()
-            || self.reading.expr.as_ref().is_none_or(|expr| *expr == Expr::EmptySet);
+            || self.reading.expr.as_ref().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));
         let mut fallback = None;
         for candidate in found {
             if candidate.text.trim().is_empty() {
@@ -206,8 +212,6 @@ fn in_words(gold: &Reading, answer: &Reading, compat: bool) -> Option<Outcome> {
     }
     match (&gold.words, &answer.words) {
         (Some(left), Some(right)) => decided(left == right),
-        (Some(words), None) if text::says_empty(words) => decided(answer.expr == Some(Expr::EmptySet)),
-        (None, Some(words)) if text::says_empty(words) => decided(gold.expr == Some(Expr::EmptySet)),
         (Some(_), None) | (None, Some(_)) => {
             decided(gold.letters.is_some() && gold.letters == answer.letters)
         }

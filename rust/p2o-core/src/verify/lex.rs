@@ -3,6 +3,7 @@
 
 use super::fuel::{Fuel, Halt};
 use super::number::{Literal, literal};
+use super::units;
 use super::words::{self, Word};
 
 /// What a token is. `Op` holds one character; the multi-byte ones stand for the LaTeX operators they look like.
@@ -206,7 +207,7 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         let after_number = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
-        if length >= 4 || run == "per" || (length >= 2 && after_number && words::is_unit(run)) {
+        if length >= 4 || run == "per" || (length >= 2 && after_number && units::is_plain_unit(run)) {
             self.push(Kind::Text(run), length);
             return;
         }

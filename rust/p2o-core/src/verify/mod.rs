@@ -23,6 +23,7 @@ mod parse;
 mod scalar;
 mod separation;
 mod text;
+mod units;
 mod words;
 
 pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_each};

@@ -1,5 +1,6 @@
 //! Answers in words: prose, yes and no, multiple-choice letters.
 
+use super::expr::Expr;
 use super::words;
 
 /// Font commands around words; their argument is the text.
@@ -141,9 +142,15 @@ pub(crate) fn letters_only(text: &str) -> Option<String> {
     (!letters.is_empty()).then_some(letters)
 }
 
-/// Whether the words say that there is nothing: the empty set in prose.
-pub(crate) fn says_empty(normalized: &str) -> bool {
-    matches!(
+/// The set that some words stand for: none, or all real numbers.
+pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
+    if matches!(
+        normalized,
+        "all real numbers" | "all reals" | "the set of all real numbers" | "any real number"
+    ) {
+        return Some(Expr::Reals);
+    }
+    let none = matches!(
         normalized,
         "no solution"
             | "no solutions"
@@ -153,7 +160,8 @@ pub(crate) fn says_empty(normalized: &str) -> bool {
             | "the empty set"
             | "no such values"
             | "no such value"
-    )
+    );
+    none.then_some(Expr::EmptySet)
 }
 
 #[cfg(test)]

@@ -14,6 +14,11 @@ const LONGEST: usize = 512;
 impl Comparer<'_> {
     /// A bare list or a set on at least one side.
     pub(super) fn collections(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let refused =
+            self.compat() && !self.options.allow_set_relation_comp && !real_set::is_set_of_relations(gold);
+        if refused && real_set::is_set_of_relations(answer) {
+            return DIFFERENT;
+        }
         if real_set::is_set(gold) || real_set::is_set(answer) {
             let outcome = self.real_sets(gold, answer);
             if outcome.is_equal() {

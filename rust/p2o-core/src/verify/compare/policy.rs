@@ -6,7 +6,7 @@ use dashu_ratio::RBig;
 use super::super::Tier;
 use super::super::expr::{Constant, Expr};
 use super::super::scalar::{self, Outcome, is_trigonometric, rational};
-use super::super::words;
+use super::super::units;
 use super::Comparer;
 
 impl Comparer<'_> {
@@ -151,17 +151,22 @@ fn without_degrees(expr: &Expr) -> Expr {
 /// `6m` or `9.8 m/s^2` where no variable is expected: the letters can only be units.
 fn without_unit_letters(expr: &Expr) -> Option<Expr> {
     let is_unit = |expr: &Expr| match expr {
-        Expr::Symbol(letter) => words::unit(letter).is_some(),
+        Expr::Symbol(letter) => units::normal(letter).is_some(),
         Expr::Pow(pair) => {
-            matches!(&pair.0, Expr::Symbol(letter) if words::unit(letter).is_some())
+            matches!(&pair.0, Expr::Symbol(letter) if units::normal(letter).is_some())
                 && pair.1.symbols().is_empty()
         }
         _ => false,
     };
     match expr {
         Expr::Mul(factors) => {
-            let (first, rest) = factors.split_first()?;
-            (first.symbols().is_empty() && rest.iter().all(is_unit)).then(|| first.clone())
+            let (units, mut numbers): (Vec<_>, Vec<_>) = factors.iter().cloned().partition(is_unit);
+            match numbers.len() {
+                0 => None,
+                _ if units.is_empty() => None,
+                1 => numbers.pop(),
+                _ => Some(Expr::Mul(numbers)),
+            }
         }
         Expr::Div(pair) => {
             let units_below = match &pair.1 {
@@ -185,7 +190,7 @@ fn simplified(expr: &Expr) -> Expr {
     });
     match plain {
         Expr::Mul(mut factors) if factors.len() > 1 => {
-            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if words::unit(name).is_some());
+            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if units::normal(name).is_some());
             if is_unit {
                 factors.pop();
             }

@@ -39,6 +39,11 @@ pub(super) fn is_set(expr: &Expr) -> bool {
     }
 }
 
+/// Whether a list is made of inequalities.
+pub(super) fn is_set_of_relations(expr: &Expr) -> bool {
+    matches!(expr, Expr::List(items, _) if items.iter().any(|item| matches!(item, Expr::Chain { .. }) && is_set(item)))
+}
+
 fn infinity(positive: bool) -> Expr {
     let infinity = Expr::Constant(Constant::Infinity);
     if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
@@ -128,12 +133,15 @@ impl Comparer<'_> {
             Expr::Chain { operands, relations } => self.solved(operands, relations),
             Expr::List(items, joint) => {
                 let mut all = Vec::new();
+                // "x ≥ 0, x ≠ 3" are conditions on one x; intervals side by side are parts of one set.
+                let conditions = items.iter().all(|item| matches!(item, Expr::Chain { .. }));
+                let all_hold = *joint == Joint::And || *joint == Joint::Comma && conditions;
                 for item in items {
                     let pieces = match self.pieces(item) {
                         Some(pieces) => pieces,
                         None => vec![scalar_point(item)?],
                     };
-                    if *joint == Joint::And && !all.is_empty() {
+                    if all_hold && !all.is_empty() {
                         let met = self.intersection(&all, &pieces)?;
                         // "x < 1 and x > 3" is meant as a union: nobody names the empty set that way.
                         if !met.is_empty() {

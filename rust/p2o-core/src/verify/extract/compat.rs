@@ -14,7 +14,8 @@
 
 use super::super::lex::balanced;
 use super::super::options::Sources;
-use super::{Candidate, Mark, box_before, environments_at, number_length};
+use super::boxes::box_before;
+use super::{Candidate, Mark, environments_at, number_length};
 
 /// Farthest a match may stand from its anchor.
 const NEAR: usize = 50;
@@ -64,7 +65,7 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
         first.cmp(second).then(right.end.cmp(&left.end)).then(left.start.cmp(&right.start))
     });
     ranked.truncate(2 * ANCHORS);
-    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Loose }).collect()
+    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Stated }).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 //! [`candidates`] yields the places to look, best first; the first that can be read is the answer. Only the tail of a
 //! long completion is scanned, and only what follows the last `</think>`.
 
+mod boxes;
 mod compat;
 
-use super::lex::balanced;
 use super::{Options, Profile};
+use boxes::{ends_inside_box, last_box};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -92,96 +93,6 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     }
     loose(text, &mut found);
     found
-}
-
-/// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
-/// each other with nothing but punctuation between are one answer.
-fn last_box(text: &str) -> Option<(String, usize)> {
-    let mut end_of_search = text.len();
-    let mut joined: Option<(Vec<&str>, usize, usize)> = None;
-    // Each step looks at one more box from the end; unclosed ones are skipped at a cost bounded by the tail.
-    for _ in 0..256 {
-        let Some((start, content, end)) = box_before(text, end_of_search) else { break };
-        end_of_search = start;
-        let content = content.trim();
-        if content.is_empty() {
-            continue;
-        }
-        match &mut joined {
-            None => joined = Some((vec![content], start, end)),
-            Some((contents, first, _)) => {
-                // A box around a box overlaps and joins nothing.
-                if !text.get(end..*first).is_some_and(is_separator) {
-                    break;
-                }
-                contents.insert(0, content);
-                *first = start;
-            }
-        }
-    }
-    joined.map(|(contents, _, end)| (contents.join(", "), end))
-}
-
-/// The last box that starts before `limit`: where it starts, its content, where it ends.
-fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize)> {
-    let mut limit = limit;
-    let mut looked_at = 0;
-    loop {
-        let found = text[..limit].rfind("box")?;
-        limit = found;
-        let command = [("\\boxed", 1usize), ("\\fbox", 2)]
-            .into_iter()
-            .find(|(command, offset)| found >= *offset && text[found - offset..].starts_with(command));
-        let Some((command, offset)) = command else { continue };
-        let start = found - offset;
-        let after = start + command.len();
-        let rest = &text[after..];
-        let gap = rest.len() - rest.trim_start().len();
-        let rest = rest.trim_start();
-        if rest.starts_with('{') {
-            looked_at += 1;
-            if let Some(content) = balanced(rest) {
-                return Some((start, content, after + gap + content.len() + 2));
-            }
-            if let Some(content) = unclosed(rest) {
-                return Some((start, content, after + gap + 1 + content.len()));
-            }
-            if looked_at > 16 {
-                return None;
-            }
-        } else if let Some(character) = rest.chars().next()
-            && character.is_alphanumeric()
-        {
-            // `\boxed 7`
-            let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '.')).unwrap_or(rest.len());
-            return Some((start, rest[..length].trim_end_matches('.'), after + gap + length));
-        }
-    }
-}
-
-/// The content of a box whose brace is missing, if the text goes on after it: a completion that ends inside its box
-/// was cut off and has no answer.
-fn unclosed(rest: &str) -> Option<&str> {
-    let inside = &rest[1..];
-    let end = inside.find(['\n', '$']).or_else(|| inside.find("\\]")).or_else(|| inside.find("\\)"))?;
-    let content = inside[..end].trim();
-    (content.len() < 256 && !content.is_empty()).then_some(&inside[..end])
-}
-
-/// Whether the completion was cut off inside its last box.
-fn ends_inside_box(text: &str) -> bool {
-    let Some(start) = text.rfind("\\boxed{").or_else(|| text.rfind("\\fbox{")) else { return false };
-    let rest = &text[start + text[start..].find('{').unwrap_or(0)..];
-    balanced(rest).is_none() && unclosed(rest).is_none()
-}
-
-/// Whether the text between two boxes only separates them.
-fn is_separator(gap: &str) -> bool {
-    gap.len() < 24
-        && gap.chars().any(|character| matches!(character, ',' | ';'))
-        && gap
-            .chars()
-            .all(|character| character.is_whitespace() || matches!(character, ',' | ';' | '$' | '\\'))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

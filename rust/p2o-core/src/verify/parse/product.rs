@@ -5,7 +5,8 @@ use dashu_ratio::RBig;
 use super::super::expr::{Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
-use super::super::words::{self, Word};
+use super::super::units;
+use super::super::words::Word;
 use super::{Parser, signed};
 
 /// Most signs behind one atom; each is a level of the tree.
@@ -179,7 +180,11 @@ impl Parser<'_, '_> {
             } else {
                 self.at += 1;
                 let exponent = self.nested_by(4, Self::exponent)?;
-                base = Expr::Pow(Box::new((base, exponent)));
+                base = match exponent {
+                    // "4^{th}" names the fourth, it is no power.
+                    Expr::Symbol(ending) if matches!(&*ending, "th" | "st" | "nd" | "rd") => base,
+                    exponent => Expr::Pow(Box::new((base, exponent))),
+                };
             }
             base = self.postfix(base)?;
         }
@@ -252,11 +257,11 @@ impl Parser<'_, '_> {
                 Some(Kind::Text(words)) => {
                     let name = words.trim_end_matches(['.', '²', '³']).trim();
                     let single = name.chars().count() == 1;
-                    if single && words::unit(name).is_none() {
+                    if single && units::normal(name).is_none() {
                         self.at = start;
                         return None;
                     }
-                    match words::unit(name) {
+                    match units::normal(name) {
                         Some(unit) => spelling.push_str(unit),
                         None => known = false,
                     }
@@ -269,11 +274,11 @@ impl Parser<'_, '_> {
                         return None;
                     }
                 }
-                Some(Kind::Symbol(letter)) if spelling.ends_with('/') && words::unit(letter).is_some() => {
+                Some(Kind::Symbol(letter)) if spelling.ends_with('/') && units::normal(letter).is_some() => {
                     spelling.push_str(letter);
                     self.at += 1;
                 }
-                Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if words::unit(letter).is_some()) =>
+                Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if units::normal(letter).is_some()) =>
                 {
                     spelling.push('/');
                     self.at += 1;

@@ -1,0 +1,155 @@
+"""Differential run against Math-Verify: every disagreement belongs to a class that was judged.
+
+    python benches/verify_differential.py [--output benches/verify_differential.md]
+
+The pairs are the cases of rust/p2o-core/tests/verify_cases.rs, whose verdicts are worked by hand, and pairs
+drawn by verify_speed.py. Each is given to Math-Verify and to both profiles as `$..$`. A disagreement outside
+the classes below ends the run with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import re
+import sys
+from collections import defaultdict
+from importlib.metadata import version
+from pathlib import Path
+
+import math_verify
+
+import p2o
+import verify_speed
+
+CASES = Path(__file__).parents[1] / "rust/p2o-core/tests/verify_cases.rs"
+
+CLASSES: list[tuple[str, str, str]] = [
+    ("scientific notation", "ours: `e` between digits is an exponent, not Euler's number", r"\d[eE]-?\d"),
+    ("digit groups by space", "ours: thin spaces group digits", r"10\\,000|10 000"),
+    ("a gold that is also a list", "ours: 1,234 may be two numbers", r"^1,234 "),
+    ("repeating decimals", "ours: read exactly", r"overline|\(142857\)"),
+    (
+        "tiny values",
+        "ours: six places alone make every tiny value equal",
+        r"2004!|2\^\{-99\}|10\^\{17\}|10\^\{-40\}",
+    ),
+    ("large values", "ours: 15 digits do not tell 10^20 from its neighbours", r"10\^\{20\}"),
+    ("mixed numbers and vulgar fractions in plain text", "ours", r"1 1/2|½|1\./3"),
+    ("percent against a bare decimal", "ours: 28.5% as 28% does (default profile)", r"28\.5\\%"),
+    (
+        "degrees",
+        "ours: 90° is π/2, and cos 60° is 1/2 (default profile)",
+        r"90\^\\circ|60\^\\circ|36\^\\circ",
+    ),
+    ("units behind a number", "ours: km/h, m/s², dollars per hour", r"km/h|m/s\^2|per hour"),
+    ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ cm\}"),
+    (
+        "a variable taken for a unit",
+        "ours: 6m is not 6 (default profile)",
+        r"^6m |9\.8 t|\\frac\{37\}\{4\} m|\{m\} t",
+    ),
+    ("odd roots of negative numbers", "ours: real roots", r"\\sqrt\[3\]\{-8\}"),
+    ("plain functions inside LaTeX", "ours: sqrt(2) is a root", r"sqrt\(2\)"),
+    ("the imaginary unit", "ours: i is i in every context", r"i\\pi|i\^2|7 ?i|-6 i|\{-4\}"),
+    (
+        "functions of positive symbols",
+        "ours: identities on positive values",
+        r"\\sqrt\[3\]\{y|\\ln x|\\ln\(xy\)",
+    ),
+    ("symbols with subscripts and primes", "ours: one name however it is set", r"m_|E_1|x'"),
+    (
+        "scaled and solved equations",
+        "ours: multiples of an equation are the same equation",
+        r"2x=10|2x\^2-50|C\(h\)",
+    ),
+    (
+        "equations without real solutions",
+        "ours: Math-Verify compares empty lists of roots",
+        r"50=1|10=2|\\cos 30 t",
+    ),
+    (
+        "inequalities for a gold interval",
+        "ours: solved forms count (default profile)",
+        r"x > 2|x \\ne 3|1 < x < 2",
+    ),
+    ("scaled inequalities", "ours: positive multiples are the same inequality (default profile)", r"2x>0"),
+    ("set-builders and sets in words", "ours", r"mid|x : |: x|emptyset|\\text\{ or \}"),
+    (
+        "operations on sets",
+        "ours: evaluated where numeric, free of order where symbolic",
+        r"cap|A \\|\]1,2\[",
+    ),
+    ("vectors, columns and tuples", "ours: one vector", r"langle|pmatrix"),
+    ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_"),
+    ("words with punctuation", "ours", r"yes\.|diverges\."),
+    ("choices with their text", "ours: the letter decides", r"textbf\{\(C\)\}"),
+]
+"""Name, judgement, and what marks a pair `gold || answer` as belonging to the class."""
+
+
+def pairs() -> list[tuple[str, str]]:
+    found = []
+    for block in re.findall(
+        r'check\(\s*r"(.*?)",\s*(?:true|false)', CASES.read_text(encoding="utf-8"), re.DOTALL
+    ):
+        for line in block.splitlines():
+            if " || " in line:
+                gold, answer = line.strip().split(" || ")
+                found.append((gold, answer))
+    draw = random.Random(7)
+    for make in verify_speed.KINDS.values():
+        for _ in range(20):
+            completion, gold = make(draw)
+            found.append((gold, completion[completion.index("\\boxed{") + 7 : completion.rindex("}")]))
+    return found
+
+
+def with_math_verify(gold: str, answer: str) -> bool:
+    return bool(math_verify.verify(math_verify.parse(f"${gold}$"), math_verify.parse(f"${answer}$")))
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".md"))
+    options = arguments.parse_args()
+    logging.disable(logging.CRITICAL)  # Math-Verify logs every failed parse
+    cases = pairs()
+    found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    unjudged = []
+    for gold, answer in cases:
+        theirs = with_math_verify(gold, answer)
+        for profile, compat in (("default", None), ("math-verify", "math-verify")):
+            if p2o.verify(f"${answer}$", f"${gold}$", compat=compat).correct == theirs:
+                continue
+            pair = f"{gold} || {answer}"
+            name = next((name for name, _, mark in CLASSES if re.search(mark, pair)), None)
+            if name is None:
+                unjudged.append(f"{profile}: {pair} (Math-Verify: {theirs})")
+            else:
+                found[name][profile].append(pair)
+    lines = [
+        "# Disagreements with Math-Verify",
+        "",
+        f"Made by `make bench-verify`: {len(cases)} pairs, math-verify {version('math-verify')}. "
+        'Columns: disagreements of the default profile and of `compat="math-verify"`.',
+        "",
+        "| class | judged | default | compat | example (gold, answer) |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
+    for name, judgement, _ in CLASSES:
+        if name in found:
+            default, compat = found[name]["default"], found[name]["math-verify"]
+            gold, answer = (default or compat)[0].replace("|", "\\|").split(" \\|\\| ")
+            example = f"`{gold}`, `{answer}`"
+            lines.append(f"| {name} | {judgement} | {len(default)} | {len(compat)} | {example} |")
+    print("\n".join(lines))
+    options.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for line in unjudged:
+        print(f"not judged: {line}", file=sys.stderr)
+    return 1 if unjudged else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+//! Units of measurement: they are dropped, or compared by name, never converted.
+
+/// The normal spelling of a unit, or none if the word is not one.
+pub(crate) fn normal(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "mm" | "millimeter" | "millimeters" | "millimetres" => "mm",
+        "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => "cm",
+        "dm" | "decimeter" | "decimeters" => "dm",
+        "m" | "meter" | "meters" | "metre" | "metres" => "m",
+        "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => "km",
+        "nm" => "nm",
+        "in" | "inch" | "inches" => "in",
+        "ft" | "foot" | "feet" => "ft",
+        "yd" | "yard" | "yards" => "yd",
+        "mi" | "mile" | "miles" => "mi",
+        "mg" | "milligram" | "milligrams" => "mg",
+        "g" | "gram" | "grams" => "g",
+        "kg" | "kilogram" | "kilograms" => "kg",
+        "lb" | "lbs" | "pound" | "pounds" => "lb",
+        "oz" | "ounce" | "ounces" => "oz",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "ms" | "millisecond" | "milliseconds" => "ms",
+        "min" | "mins" | "minute" | "minutes" => "min",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "day" | "days" => "day",
+        "week" | "weeks" => "week",
+        "month" | "months" => "month",
+        "year" | "years" | "yr" | "yrs" => "year",
+        "mph" => "mi/h",
+        "kph" => "km/h",
+        "ml" | "mL" | "milliliter" | "milliliters" => "mL",
+        "L" | "l" | "liter" | "liters" | "litre" | "litres" => "L",
+        "cent" | "cents" => "cent",
+        "dollar" | "dollars" | "usd" | "USD" => "dollar",
+        "euro" | "euros" => "euro",
+        "Hz" | "hertz" => "Hz",
+        "kHz" => "kHz",
+        "MHz" => "MHz",
+        "N" | "newton" | "newtons" => "N",
+        "J" | "joule" | "joules" => "J",
+        "kJ" => "kJ",
+        "W" | "watt" | "watts" => "W",
+        "kW" => "kW",
+        "V" | "volt" | "volts" => "V",
+        "A" | "amp" | "amps" => "A",
+        "K" | "kelvin" => "K",
+        "Pa" => "Pa",
+        "kPa" => "kPa",
+        "rad" | "radian" | "radians" => "rad",
+        "mol" | "moles" | "mole" => "mol",
+        "eV" => "eV",
+        _ => return None,
+    })
+}
+
+/// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
+pub(crate) fn is_plain_unit(word: &str) -> bool {
+    word.len() >= 2 && normal(word).is_some()
+}
