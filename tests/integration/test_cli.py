@@ -143,3 +143,26 @@ def test_without_torch_training_says_what_to_install(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert result.stderr == "error: training needs torch and transformers: pip install 'p2o-rl[train]'\n"
+
+
+def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "training works here" in printed
+    assert "torch 2" in printed
+    from p2o.cli import doctor
+
+    monkeypatch.setattr(doctor, "PARTS", (("no-such-package", "training", "p2o-rl[train]"),))
+    assert main(["doctor"]) == 1
+    assert (
+        "no-such-package is missing, needed for training: pip install 'p2o-rl[train]'"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "verify", "evolve", "report", "doctor"])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: p2o {command}")
