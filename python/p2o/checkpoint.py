@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError
 from p2o.files import new_directory, write_text
-from p2o.model.load import save_model
+from p2o.model.load import load_model, save_model
 from p2o.policy.torch_backend import TorchPolicy
 
 LATEST = "LATEST"
@@ -18,53 +17,45 @@ LATEST = "LATEST"
 
 def save_checkpoint(
     folder: Path, name: str, policy: TorchPolicy, tokenizer: Any, state: dict[str, Any], *, keep: int
-) -> Path:
+) -> None:
     """Writes the directory `name` with the model (Hugging Face format), the optimizer and the loop's state.
 
-    Names sort by age and are never used twice. The `keep` newest checkpoints stay.
+    Names sort by age, and a name stands for one state of the run: what `LATEST` names already is not written again.
+    The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go.
     """
     path = folder / name
+    if latest_checkpoint(folder) == path:
+        return
     with new_directory(path) as temporary:
         save_model(policy.model, tokenizer, temporary / "model")
         policy.save(temporary)
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     write_text(folder / LATEST, path.name + "\n")
-    for old in sorted(folder.glob("epoch-*"))[:-keep]:
-        shutil.rmtree(old)
-    return path
+    others = sorted(other for other in folder.glob("epoch-*") if other != path)
+    earlier = [other for other in others if other.name < name]
+    kept = earlier[len(earlier) - (keep - 1) :]
+    for other in others:
+        if other not in kept:
+            shutil.rmtree(other)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint, or None before the first.
-
-    Raises:
-        RunDirectoryError: if the one that `LATEST` names is gone.
-    """
+    """The newest complete checkpoint, or None before the first."""
     pointer = folder / LATEST
-    if not pointer.exists():
-        return None
-    path = folder / pointer.read_text(encoding="utf-8").strip()
-    if not (path / "state.json").exists():
-        raise RunDirectoryError(
-            f"{path} is named by {pointer} but is not there: restore it or start a new run"
-        )
-    return path
+    if pointer.exists():
+        path = folder / pointer.read_text(encoding="utf-8").strip()
+        if (path / "state.json").exists():
+            return path
+    complete = sorted(file.parent for file in folder.glob("epoch-*/state.json"))
+    return complete[-1] if complete else None
 
 
 def load_checkpoint(path: Path, policy: TorchPolicy) -> dict[str, Any]:
     """Restores weights and optimizer in place and returns the loop's state."""
-    from safetensors.torch import load_file
-
-    weights: dict[str, Any] = {}
-    for file in sorted((path / "model").glob("*.safetensors")):
-        weights |= load_file(file)
-    # Tied weights are stored once: the missing ones must share memory with those that are there.
-    missing, unexpected = policy.model.load_state_dict(weights, strict=False)
-    tied = set(getattr(policy.model, "_tied_weights_keys", None) or ())
-    if unexpected or set(missing) - tied:
-        raise RunDirectoryError(
-            f"{path} does not belong to this model: {sorted(set(missing) - tied) or unexpected}"
-        )
+    dtype = str(policy.model.dtype).removeprefix("torch.")
+    # Through transformers: what is saved may be laid out differently from the model in memory (tied weights, experts).
+    loaded, _ = load_model(path / "model", dtype=dtype)
+    policy.model.load_state_dict(loaded.state_dict())
     policy.load(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return state

@@ -33,10 +33,13 @@ def new_directory(path: Path) -> Iterator[Path]:
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
+    aside = path.with_name(f".{path.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
     if path.exists():
-        shutil.rmtree(path)
+        path.rename(aside)
     temporary.rename(path)
     sync_directory(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def sync_directory(path: Path) -> None:
@@ -56,11 +59,16 @@ def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Records of a file of ours; a last line cut off by a kill is left out."""
-    records = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+    records: list[dict[str, Any]] = []
+    # Bytes are split at newlines only: a text may hold U+2028, and a cut line half a character.
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
     return records
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a whole file of records in one step."""
+    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))

@@ -55,7 +55,7 @@ class HardSet:
             kind = record.kind if record is not None else None
             record = self._records[group.problem.id] = _Record(epoch, was_hard=was_hard, kind=kind)
         for rollout in group.rollouts:
-            success = rollout.reward > 0
+            success = rollout.reward >= self.config.success
             record.successes += success
             record.trials += 1
             if rollout.template_id == PLAIN.id:
@@ -90,10 +90,6 @@ class HardSet:
             for problem_id, record in sorted(self._records.items())
             if record.kind is not None and (record.epoch == self._epoch or not current)
         }
-
-    def enough(self) -> bool:
-        """Whether there are `min_count` hard problems, so that a prompt step is worth it."""
-        return len(self.hard()) >= self.config.min_count
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form, without the settings."""

@@ -103,6 +103,9 @@ class PromptStep:
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
 
         def evaluate(requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
+            # A template that does not fit is worth nothing here: rolled out plain, it would earn the plain prompt's
+            # successes.
+            fits = [self.collector.fits(request.problem, request.template) for request in requests]
             drawn = [
                 RolloutRequest(
                     request.problem,
@@ -110,11 +113,12 @@ class PromptStep:
                     request.rollout_index,
                     derive_seed(seed, request.problem.id, request.template.id, request.rollout_index),
                 )
-                for request in requests
+                for request, fitting in zip(requests, fits, strict=True)
+                if fitting
             ]
             with self.console.phase("prompt step  rollouts", len(drawn)) as progress:
                 rollouts = self.collector.collect(drawn, self.params, progress)
-            return [
+            results = (
                 EvaluationResult(
                     reward=rollout.reward,
                     text=rollout.text,
@@ -122,7 +126,9 @@ class PromptStep:
                     tokens=len(rollout.response_ids),
                 )
                 for rollout in rollouts
-            ]
+            )
+            too_long = EvaluationResult(reward=0.0, feedback="The prompt is too long with this instruction.")
+            return [next(results) if fitting else too_long for fitting in fits]
 
         evolution = evolve(
             [self.problems[identity] for identity in hard],

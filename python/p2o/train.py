@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,24 +135,24 @@ def train(run: Run) -> LoopState:
     """Runs to the last epoch or the token limit; a checkpoint marks each epoch's end."""
     state, config = run.state, run.config
     if not state.history:
-        measure(run, hard={})
+        measure(run, hard=None)
     while not state.finished:
         for problems in remaining_batches(run):
+            if out_of_tokens(run):
+                break
             started = time.monotonic()
             groups = roll_out(run, problems)
             metrics = update(run, groups)
             for group in groups:
                 state.hard_set.observe(group, state.epoch)
-                record_evidence(state, group)
+                record_evidence(run, group)
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
             log_step(run, groups, metrics)
-            if out_of_tokens(run):
-                break
             every = config.evaluation.every
-            if every is not None and state.step % every == 0:
-                measure(run, hard={})
+            if every is not None and state.step % every == 0 and not epoch_is_done(run):
+                measure(run, hard=None)
             if state.step % config.checkpoint.every == 0:
                 checkpoint(run)
         checkpoint(run)  # a prompt step that is killed must not cost the epoch
@@ -184,6 +184,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
         for problem in problems
         for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
     ]
+    run.collector.reward.metrics()  # a step's counts leave out evaluations and the prompt step
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, sampling(config), progress)
     state.training_tokens += generated_tokens(rollouts)
@@ -237,12 +238,16 @@ def count(rows: Sequence[Any], scored: Sequence[Any], config: Config) -> GlobalC
     )
 
 
-def record_evidence(state: LoopState, group: Group) -> None:
+def record_evidence(run: Run, group: Group) -> None:
     """Training rollouts under a template are trials of that template, in this epoch's policy version."""
     for rollout in group.rollouts:
-        state.evidence.record(
-            str(state.epoch), rollout.template_id, rollout.problem_id, int(rollout.reward >= 1.0), 1
-        )
+        success = int(rollout.reward >= run.config.mining.success)
+        run.state.evidence.record(str(run.state.epoch), rollout.template_id, rollout.problem_id, success)
+
+
+def epoch_is_done(run: Run) -> bool:
+    """Whether every batch of the epoch has been trained on."""
+    return run.state.epoch_step * run.config.run.batch_problems >= len(run.problems)
 
 
 def end_epoch(run: Run) -> None:
@@ -272,8 +277,8 @@ def end_epoch(run: Run) -> None:
     state.seconds += time.monotonic() - started
 
 
-def measure(run: Run, hard: dict[str, Any]) -> None:
-    """Plain accuracy on the evaluation problems, into the history and the metrics."""
+def measure(run: Run, hard: Mapping[str, str] | None) -> None:
+    """Plain accuracy on the evaluation problems, into the history and the metrics; `hard` at an epoch's end."""
     state, config = run.state, run.config
     total = len(run.evaluation_problems) * config.evaluation.samples
     with run.console.phase("evaluation (plain prompts)", total) as progress:
@@ -291,10 +296,11 @@ def measure(run: Run, hard: dict[str, Any]) -> None:
         "generated_tokens": state.generated_tokens,
         "accuracy": result.accuracy,
         "by_family": result.by_family,
-        "hard": len(hard),
+        "hard": None if hard is None else len(hard),
     }
     state.history.append(record)
     families = {f"evaluation/accuracy/{name}": value for name, value in result.by_family.items()}
+    mined = {} if hard is None else {"hard/count": len(hard), "hard/frac": len(hard) / len(run.problems)}
     log(
         run,
         {
@@ -302,8 +308,7 @@ def measure(run: Run, hard: dict[str, Any]) -> None:
             "evaluation/accuracy": result.accuracy,
             **families,
             "num_tokens": state.generated_tokens,
-            "hard/count": len(hard),
-            "hard/frac": len(hard) / len(run.problems),
+            **mined,
         },
     )
     run.console.evaluated(record)
@@ -347,7 +352,7 @@ def checkpoint(run: Run) -> None:
     """Saves what `--resume` needs."""
     save_checkpoint(
         run.directory.checkpoints,
-        f"epoch-{run.state.epoch:04d}-step-{run.state.epoch_step:06d}",
+        f"epoch-{run.state.epoch:06d}-step-{run.state.epoch_step:08d}",
         run.policy,
         run.tokenizer,
         run.state.to_dict(),

@@ -21,7 +21,7 @@ from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.setup import prepare
-from p2o.templates import PLAIN
+from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.train import Run, train
 
@@ -166,6 +166,52 @@ def test_the_token_limit_ends_the_run(tmp_path: Path) -> None:
     steps = [r for r in read_jsonl(tmp_path / "run" / "metrics.jsonl") if "reward" in r]
     assert state.generated_tokens >= 700
     assert steps[-2]["num_tokens"] < 700 <= steps[-1]["num_tokens"]
+
+
+def test_a_run_ended_by_its_token_limit_is_not_prolonged_by_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = "run.max_generated_tokens=300"
+    whole = train(small_run(tmp_path / "whole", limit))
+    run = small_run(tmp_path / "killed", limit)
+    with monkeypatch.context() as patch:
+        kill_after(patch, run.collector.sampler, "sample", 1 + whole.step)  # in the last evaluation
+        with pytest.raises(Killed):
+            train(run)
+    resumed = train(small_run(tmp_path / "killed", limit, resume=True))
+    assert (resumed.step, resumed.generated_tokens) == (whole.step, whole.generated_tokens)
+
+
+def test_a_template_that_does_not_fit_earns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = small_run(tmp_path / "run", "rollout.max_prompt_tokens=20", "run.epochs=2")
+    assert run.prompt_step is not None
+    judged: list[Any] = []
+    monkeypatch.setattr(
+        "p2o.prompt_step.evolve",
+        lambda problems, evaluate, *_, **__: (
+            judged.extend(evaluate(requests_for(problems[0]))),
+            (_ for _ in ()).throw(Killed),
+        ),
+    )
+    with pytest.raises(Killed):
+        train(run)
+    plain, long = judged
+    assert plain.text
+    assert (long.reward, long.text, long.tokens) == (0.0, "", 0)
+
+
+def requests_for(problem: Any) -> list[Any]:
+    from p2o.evolve import EvaluationRequest
+
+    return [EvaluationRequest(problem, PLAIN, 0), EvaluationRequest(problem, make_template("long " * 20), 0)]
+
+
+def test_display_settings_may_change_on_resume(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    train(small_run(path, "run.epochs=1"))
+    small_run(
+        path, "run.epochs=1", "checkpoint.keep=3", "track.rollouts=1", f"run.output={path}", resume=True
+    )
 
 
 class Killed(BaseException):

@@ -69,12 +69,17 @@ def test_groups_of_one_epoch_count_together():
     assert mined(halves, **plain) == {}
 
 
-def test_enough_compares_with_the_minimum():
-    hard_set = HardSet(MiningConfig(min_count=2))
-    hard_set.observe(group("a", "00"), 0)
-    assert not hard_set.enough()
-    hard_set.observe(group("b", "00"), 0)
-    assert hard_set.enough()
+def test_success_is_a_reward_from_a_threshold_on():
+    """Rewards of 0.4, 0.6, 0.6: two successes from 0.5 on, none from 1 on."""
+    problem = group("a", "0").problem
+    rollouts = [
+        Rollout("a", "plain", i, (1,), (2,), (-1.0,), "stop", "", reward)
+        for i, reward in enumerate((0.4, 0.6, 0.6))
+    ]
+    for threshold, expected in ((0.5, {}), (1.0, {"a": "very_hard"}), (0.6, {})):
+        hard_set = HardSet(MiningConfig(success=threshold))
+        hard_set.observe(Group(problem, rollouts), 0)
+        assert hard_set.hard() == expected
 
 
 def test_epochs_come_in_order():

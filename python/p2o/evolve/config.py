@@ -17,6 +17,9 @@ class MiningConfig(Settings):
     near_hard: bool = True
     """Whether samples with exactly one success (in a group of at least two) are hard too."""
 
+    success: float = Field(default=1.0, gt=0, le=1)
+    """Reward from which a rollout counts as a success."""
+
     min_count: int = Field(default=100, ge=2)
     """With fewer hard samples the prompt step is skipped and the next epoch is plain GRPO."""
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from p2o.errors import TrainingError
+from p2o.errors import ConfigError, TrainingError
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import output_head, token_logprobs
 from p2o.policy.losses import LOSSES
@@ -48,8 +48,15 @@ class TorchPolicy:
         self.temperature = temperature
         self.planned_steps = max(1, planned_steps)
         self.steps = 0
+        if model.dtype == torch.float16:
+            raise ConfigError(
+                'model.dtype = "float16" cannot be trained without loss scaling: use "bfloat16"'
+            )
+        # An update of AdamW is often below bfloat16's resolution: it is made on float32 copies.
+        low_precision = model.dtype != torch.float32
+        self.master = [p.detach().float().clone() if low_precision else p for p in model.parameters()]
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
+            self.master,
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -83,21 +90,36 @@ class TorchPolicy:
             output.loss.backward()
             for name, value in {"policy_loss": output.loss, **output.metrics}.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm))
+        grad_norm = self._clip_gradients()
         if not math.isfinite(grad_norm) or not math.isfinite(totals.get("policy_loss", 0.0)):
             self.optimizer.zero_grad(set_to_none=True)
             raise TrainingError(
                 f"loss {totals.get('policy_loss')} or gradient norm {grad_norm} is not finite at optimizer step "
-                f"{self.steps}: lower optimizer.learning_rate or resume from the last checkpoint"
+                f"{self.steps}: start again with a lower optimizer.learning_rate"
             )
         learning_rate = self.config.learning_rate * self._schedule()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         if rows:
-            self.optimizer.step()
+            self._step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         return {**totals, "grad_norm": grad_norm, "learning_rate": learning_rate}
+
+    def _clip_gradients(self) -> float:
+        """Moves the gradients to the copies that are trained, scales them down, and returns their norm before."""
+        for master, parameter in zip(self.master, self.model.parameters(), strict=True):
+            if master is not parameter and parameter.grad is not None:
+                master.grad, parameter.grad = parameter.grad.float(), None
+        return float(torch.nn.utils.clip_grad_norm_(self.master, self.config.max_grad_norm))
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+    def _step(self) -> None:
+        """Steps the optimizer and rounds the copies into the model's weights."""
+        self.optimizer.step()
+        for master, parameter in zip(self.master, self.model.parameters(), strict=True):
+            if master is not parameter:
+                parameter.copy_(master)
 
     def _schedule(self) -> float:
         warmup = self.config.warmup_steps
@@ -137,8 +159,12 @@ class TorchPolicy:
         for index, state in self.optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"{index}.{name}"] = torch.as_tensor(value).contiguous()
+        for index, (master, parameter) in enumerate(zip(self.master, self.model.parameters(), strict=True)):
+            if master is not parameter:
+                tensors[f"{index}.master"] = master
         save_file(tensors, folder / "optimizer.safetensors")
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
         """Restores what `save` wrote."""
         from safetensors.torch import load_file
@@ -148,6 +174,9 @@ class TorchPolicy:
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             index, name = key.split(".", 1)
+            if name == "master":
+                self.master[int(index)].copy_(value)
+                continue
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -112,7 +112,7 @@ class Console:
         epochs = self._table("Epochs")
         for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
             epochs.add_column(column, justify="right")
-        for record in history:
+        for record in (first, *(record for record in history if record["hard"] is not None)):
             step = record.get("prompt_step")
             epochs.add_row(
                 str(record["epoch"]) if record is first else str(record["epoch"] + 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,19 @@ import tomli_w
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evolve.evolution import Evolution
-from p2o.files import append_jsonl, read_jsonl, write_text
+from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl
 from p2o.types import Rollout
+
+MAY_CHANGE = (
+    "run.output",
+    "checkpoint.",
+    "track.",
+    "reflection.base_url",
+    "reflection.concurrency",
+    "reflection.timeout_s",
+    "reflection.retries",
+)
+"""Settings that do not change what a run computes: a resumed run may have others."""
 
 
 class RunDirectory:
@@ -39,10 +51,12 @@ class RunDirectory:
                 f"{path} exists already: continue it with --resume, remove it, or set run.output"
             )
         directory = cls(path)
-        for folder in (path, directory.rollouts, directory.checkpoints, directory.journals):
-            folder.mkdir(parents=True, exist_ok=True)
-        write_text(path / "facts.json", json.dumps(dict(facts), indent=2) + "\n")
-        write_text(path / "config.toml", tomli_w.dumps(config_values(config)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with new_directory(path) as temporary:
+            for folder in (directory.rollouts, directory.checkpoints, directory.journals):
+                (temporary / folder.name).mkdir()
+            (temporary / "facts.json").write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
+            (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
         return directory
 
     @classmethod
@@ -58,7 +72,7 @@ class RunDirectory:
         began = _flat(config_values(cls.config_of(path)))
         now = _flat(config_values(config))
         for key in sorted(began.keys() | now.keys()):
-            if began.get(key) != now.get(key):
+            if began.get(key) != now.get(key) and not key.startswith(MAY_CHANGE):
                 raise RunDirectoryError(
                     f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
                     "resume with the same settings or start a new run"
@@ -76,8 +90,6 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if it cannot be read.
         """
-        import tomllib
-
         try:
             return build_config(tomllib.loads((path / "config.toml").read_text(encoding="utf-8")))
         except (OSError, tomllib.TOMLDecodeError, ConfigError) as error:
@@ -89,23 +101,20 @@ class RunDirectory:
 
     def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout]) -> None:
         """Writes a sample of a step's rollouts, texts included."""
-        lines = [
-            json.dumps(
-                {
-                    "epoch": epoch,
-                    "problem": rollout.problem_id,
-                    "template": rollout.template_id,
-                    "index": rollout.index,
-                    "reward": rollout.reward,
-                    "finish_reason": rollout.finish_reason,
-                    "tokens": len(rollout.response_ids),
-                    "text": rollout.text,
-                },
-                ensure_ascii=False,
-            )
+        records = [
+            {
+                "epoch": epoch,
+                "problem": rollout.problem_id,
+                "template": rollout.template_id,
+                "index": rollout.index,
+                "reward": rollout.reward,
+                "finish_reason": rollout.finish_reason,
+                "tokens": len(rollout.response_ids),
+                "text": rollout.text,
+            }
             for rollout in rollouts
         ]
-        write_text(self.rollouts / f"step-{step:06d}.jsonl", "".join(line + "\n" for line in lines))
+        write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
     def log_templates(self, epoch: int, evolution: Evolution) -> None:
         """Writes every candidate of the prompt step before `epoch`, in place of what a killed run left of it."""
@@ -120,12 +129,12 @@ class RunDirectory:
             }
             for candidate in evolution.candidates
         ]
-        write_text(self.templates, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in [*kept, *added]))
+        write_jsonl(self.templates, [*kept, *added])
 
     def rewind(self, *, logged: int, step: int) -> None:
         """Drops the metrics after the first `logged` lines and the rollouts after `step`: they come again."""
         kept = read_jsonl(self.metrics)[:logged]
-        write_text(self.metrics, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
+        write_jsonl(self.metrics, kept)
         for file in self.rollouts.glob("step-*.jsonl"):
             if int(file.stem.removeprefix("step-")) > step:
                 file.unlink()

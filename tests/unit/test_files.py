@@ -1,0 +1,150 @@
+"""Files and checkpoints that survive kills."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from p2o.checkpoint import LATEST, latest_checkpoint, load_checkpoint, save_checkpoint
+from p2o.errors import ConfigError
+from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl, write_text
+from p2o.policy.config import LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.torch_backend import TorchPolicy
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def test_a_text_is_old_or_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(Killed):
+        write_text(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_directory_is_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "d"
+
+    def fill_half() -> None:
+        with new_directory(path) as temporary:
+            (temporary / "half").write_text("x")
+            raise Killed
+
+    with pytest.raises(Killed):
+        fill_half()
+    assert not path.exists()
+    for text in ("first", "second"):
+        with new_directory(path) as temporary:
+            (temporary / "whole").write_text(text)
+        assert (path / "whole").read_text() == text
+    assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
+
+
+def test_records_survive_odd_characters_and_a_cut_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    records = [{"text": "a\u2028b\u0085c\nd"}, {"text": "é" * 3}]
+    append_jsonl(path, records)
+    assert read_jsonl(path) == records
+    whole = path.read_bytes()
+    for cut in range(1, 30):
+        path.write_bytes(whole[:-cut])
+        assert read_jsonl(path) in (records, records[:1], [])
+    write_jsonl(path, records)
+    assert path.read_bytes() == whole
+    assert read_jsonl(tmp_path / "missing.jsonl") == []
+
+
+def make_policy(model: Any, **config: Any) -> TorchPolicy:
+    return TorchPolicy(
+        model, OptimizerConfig(**config), LossConfig(), pad_id=0, temperature=1.0, planned_steps=5
+    )
+
+
+def step(policy: TorchPolicy) -> None:
+    """An optimizer step along a made-up gradient."""
+    for parameter in policy.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    policy._clip_gradients()
+    policy._step()
+    policy.steps += 1
+
+
+def test_checkpoints_restore_weights_optimizer_and_state(
+    random_model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    policy = make_policy(random_model)
+    step(policy)
+    save_checkpoint(tmp_path, "epoch-0", policy, tokenizer, {"step": 3}, keep=2)
+    other = make_policy(copy.deepcopy(random_model))
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.add_(1)
+    newest = latest_checkpoint(tmp_path)
+    assert newest is not None
+    assert load_checkpoint(newest, other) == {"step": 3}
+    for one in (policy, other):
+        step(one)
+    pairs = zip(policy.model.parameters(), other.model.parameters(), strict=True)
+    assert all(torch.equal(one, two) for one, two in pairs)
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_old_checkpoints_go_and_the_named_one_stays(
+    random_model: Any, tokenizer: Any, tmp_path: Path, keep: int
+) -> None:
+    policy = make_policy(random_model)
+    for name in ("epoch-1", "epoch-2", "epoch-3"):
+        save_checkpoint(tmp_path, name, policy, tokenizer, {"name": name}, keep=keep)
+    assert sorted(p.name for p in tmp_path.glob("epoch-*")) == ["epoch-1", "epoch-2", "epoch-3"][3 - keep :]
+    # A kill between the rename of epoch-3 and the pointer: the run goes on from epoch-2 and writes epoch-3 again.
+    if keep == 2:
+        write_text(tmp_path / LATEST, "epoch-2\n")
+        save_checkpoint(tmp_path, "epoch-2b", policy, tokenizer, {"name": "2b"}, keep=1)
+        assert [p.name for p in tmp_path.glob("epoch-*")] == ["epoch-2b"]
+        assert latest_checkpoint(tmp_path) == tmp_path / "epoch-2b"
+
+
+def test_a_pointer_to_nothing_falls_back(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path) is None
+    save_checkpoint(tmp_path, "epoch-1", make_policy(random_model), tokenizer, {}, keep=1)
+    write_text(tmp_path / LATEST, "epoch-9\n")
+    assert latest_checkpoint(tmp_path) == tmp_path / "epoch-1"
+
+
+def test_bfloat16_is_trained_on_float32_copies(random_model: Any, tmp_path: Path) -> None:
+    """A step of 1e-6 is below bfloat16's resolution: on the weights themselves hardly any would move."""
+    start = {name: p.detach().clone() for name, p in random_model.bfloat16().named_parameters()}
+    policy = make_policy(random_model, learning_rate=1e-6)
+    for _ in range(3):
+        step(policy)
+    moved = torch.cat(
+        [
+            (m - start[name].float()).flatten()
+            for (name, _), m in zip(start.items(), policy.master, strict=True)
+        ]
+    )
+    torch.testing.assert_close(moved, torch.full_like(moved, -3e-6), atol=2e-7, rtol=0)
+    policy.save(tmp_path)
+    other = make_policy(copy.deepcopy(random_model), learning_rate=1e-6)
+    other.load(tmp_path)
+    assert all(torch.equal(one, two) for one, two in zip(policy.master, other.master, strict=True))
+
+
+def test_float16_is_refused(random_model: Any) -> None:
+    with pytest.raises(ConfigError, match="bfloat16"):
+        make_policy(random_model.half())
