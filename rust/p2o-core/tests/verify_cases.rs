@@ -343,6 +343,7 @@ fn equations() {
         B=C || C=B
         C(h)=4+4h || C(h) = 4h+4
         x=\frac13 || x = \frac13 \approx 0.333
+        \frac{dy}{dx}=2x || 2x
         10 || 2+3+5 = 5+5 = 10
         P(X=2)=\frac13 || \frac13
         g^{-1}(x)=\frac{-4 x+8}{5} || \frac{8-4x}{5}
@@ -538,6 +539,8 @@ fn bases_choices_and_words() {
         No Solution || \text{no solution}
         diverges || \text{diverges.}
         \text{ellipse} || \mathrm{ellipse}
+        \text{A, C} || \text{C, A}
+        A, C || \text{A and C}
         ",
         true,
     );
