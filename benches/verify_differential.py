@@ -54,9 +54,9 @@ CLASSES: list[tuple[str, str, str]] = [
     ("plain functions inside LaTeX", "ours: sqrt(2) is a root", r"sqrt\(2\)"),
     ("the imaginary unit", "ours: i is i in every context", r"i\\pi|i\^2|7 ?i|-6 i|\{-4\}"),
     (
-        "functions of positive symbols",
-        "ours: identities on positive values",
-        r"\\sqrt\[3\]\{y|\\ln x|\\ln\(xy\)",
+        "identities between functions",
+        "ours: on positive values",
+        r"\\sqrt\[3\]\{y|\\ln x|\\ln\(xy\)|\{t\}\{2|e\^\{it",
     ),
     ("symbols with subscripts and primes", "ours: one name however it is set", r"m_|E_1|x'"),
     (
@@ -72,10 +72,10 @@ CLASSES: list[tuple[str, str, str]] = [
     (
         "inequalities for a gold interval",
         "ours: solved forms count (default profile)",
-        r"x > 2|x \\ne 3|1 < x < 2",
+        r"x > 2|x \\ne 3|1 < x < 2|x<1, x>3",
     ),
     ("scaled inequalities", "ours: positive multiples are the same inequality (default profile)", r"2x>0"),
-    ("set-builders and sets in words", "ours", r"mid|x : |: x|emptyset|\\text\{ or \}"),
+    ("set-builders and sets in words", "ours", r"mid|x : |: x|emptyset|\\text\{ or \}|all real"),
     (
         "operations on sets",
         "ours: evaluated where numeric, free of order where symbolic",
@@ -84,6 +84,8 @@ CLASSES: list[tuple[str, str, str]] = [
     ("vectors, columns and tuples", "ours: one vector", r"langle|pmatrix"),
     ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_"),
     ("words with punctuation", "ours", r"yes\.|diverges\."),
+    ("several choices", "ours: letters in a list have no order", r"A, C"),
+    ("derivatives as names", "ours: dy/dx = v says v", r"\{dy\}\{dx\}"),
     ("choices with their text", "ours: the letter decides", r"textbf\{\(C\)\}"),
 ]
 """Name, judgement, and what marks a pair `gold || answer` as belonging to the class."""

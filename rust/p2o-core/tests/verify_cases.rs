@@ -270,6 +270,14 @@ fn expressions_in_symbols() {
         3^{2x} || 9^x
         \ln x || \log_e x
         \cos 2\theta || \cos^2\theta - \sin^2\theta
+        \sin(x+y) || \sin x\cos y+\cos x\sin y
+        \cos\left(x-\frac{\pi}{4}\right) || \frac{\cos x+\sin x}{\sqrt2}
+        \sin\left(x+\frac{\pi}{3}\right) || \frac12\sin x+\frac{\sqrt3}{2}\cos x
+        \cos(\pi-x) || -\cos x
+        \tan x || \frac{1-\cos 2x}{\sin 2x}
+        \sin\frac{t}{2}\cos\frac{t}{2} || \frac12 \sin t
+        \cos(\omega t)^2 || \frac{1+\cos(2\omega t)}{2}
+        e^{it} || \cos t+i\sin t
         -\ln |\csc x+\cot x|+C || C - \ln|\cot x + \csc x|
         m_{\max} || m_{max}
         \frac{1}{3} E_{1}+\frac{2}{3} E_{2} || \frac{E_1 + 2E_2}{3}
@@ -296,6 +304,11 @@ fn expressions_in_symbols() {
         a_1 || a_2
         x^{2} || x^{3}
         \sin x || \cos x
+        \sin(n\pi) || 0
+        \sin 2x || \sin x\cos x
+        \cos(x+y) || \cos x\cos y+\sin x\sin y
+        \sin(x^2) || \sin^2 x
+        \cos(\pi - x) || \cos x
         \sqrt{x^2} || x
         \frac{1}{m} t || \frac{1}{m}
         e^{2x} || e^{x^2}
@@ -330,6 +343,7 @@ fn equations() {
         B=C || C=B
         C(h)=4+4h || C(h) = 4h+4
         x=\frac13 || x = \frac13 \approx 0.333
+        \frac{dy}{dx}=2x || 2x
         10 || 2+3+5 = 5+5 = 10
         P(X=2)=\frac13 || \frac13
         g^{-1}(x)=\frac{-4 x+8}{5} || \frac{8-4x}{5}
@@ -525,6 +539,8 @@ fn bases_choices_and_words() {
         No Solution || \text{no solution}
         diverges || \text{diverges.}
         \text{ellipse} || \mathrm{ellipse}
+        \text{A, C} || \text{C, A}
+        A, C || \text{A and C}
         ",
         true,
     );

@@ -41,6 +41,16 @@ fn numbers_too_large_to_write_out() {
 }
 
 #[test]
+fn towers_of_tiny_and_huge_powers_fit_in_memory() {
+    let tower = "2211221.3^ -z!.1^ 221.3^ -z!.1^ -z! !";
+    assert_ne!(status("-z!", tower), Status::Correct);
+    assert_ne!(status("1+0.1^{10^{9}}", "1"), Status::Correct);
+    assert_ne!(status("e^{-e^{20}}+\\pi", "\\pi"), Status::Correct);
+    assert_ne!(status("\\sin(e^{-e^{20}})", "0"), Status::Correct);
+    assert_ne!(status("\\arctan(0.1^{10^7})+e", "e"), Status::Correct);
+}
+
+#[test]
 fn values_that_differ_far_behind_the_point() {
     for (gold, answer) in [
         ("\\frac{1}{2004!}", "\\frac{1}{2006!}"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use numpy::{IntoPyArray, PyArray1};
 use p2o_core::verify::{self as core, Gold, Options, Profile, Sources, Verdict};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};
 
 use crate::errors::InputError;
@@ -81,10 +82,10 @@ impl VerifyOptions {
     }
 }
 
-fn sources_from(names: &[String]) -> PyResult<Sources> {
+fn sources_from(names: &[PyBackedStr]) -> PyResult<Sources> {
     let mut sources = Sources { latex: false, expressions: false, letters: false };
     for name in names {
-        match name.as_str() {
+        match &**name {
             "latex" => sources.latex = true,
             "expr" => sources.expressions = true,
             "string" => sources.letters = true,
@@ -105,18 +106,19 @@ fn details(verdict: Verdict) -> Details {
     (verdict.status.name(), verdict.extracted, verdict.tier.map(core::Tier::name))
 }
 
-/// Text as UTF-8; lone surrogates, which Python allows, become replacement characters.
-fn text(value: &Bound<'_, PyString>) -> String {
-    value.to_string_lossy().into_owned()
+/// Text as UTF-8, without a copy; lone surrogates, which Python allows, become replacement characters.
+fn text(value: &Bound<'_, PyString>) -> PyResult<PyBackedStr> {
+    PyBackedStr::try_from(value.clone())
+        .or_else(|_| PyBackedStr::try_from(PyString::new(value.py(), &value.to_string_lossy())))
 }
 
-fn texts(values: &Bound<'_, PyList>, name: &str) -> PyResult<Vec<String>> {
+fn texts(values: &Bound<'_, PyList>, name: &str) -> PyResult<Vec<PyBackedStr>> {
     values
         .iter()
         .enumerate()
         .map(|(index, value)| {
             if let Ok(value) = value.cast::<PyString>() {
-                return Ok(text(value));
+                return text(value);
             }
             let kind = value.get_type().name()?.to_string();
             Err(InputError::new_err(format!("{name}[{index}] is of type {kind}: it must be a string")))
@@ -130,9 +132,9 @@ fn verify(
     completion: &Bound<'_, PyString>,
     gold: &Bound<'_, PyString>,
     options: &VerifyOptions,
-) -> Details {
-    let (completion, gold) = (text(completion), text(gold));
-    details(py.detach(|| options.gold(&gold).verify(&completion, &options.options)))
+) -> PyResult<Details> {
+    let (completion, gold) = (text(completion)?, text(gold)?);
+    Ok(details(py.detach(|| options.gold(&gold).verify(&completion, &options.options))))
 }
 
 #[pyfunction]
@@ -141,15 +143,15 @@ fn equivalent(
     gold: &Bound<'_, PyString>,
     answer: &Bound<'_, PyString>,
     options: &VerifyOptions,
-) -> bool {
-    let (gold, answer) = (text(gold), text(answer));
-    py.detach(|| core::equivalent(&gold, &answer, &options.options))
+) -> PyResult<bool> {
+    let (gold, answer) = (text(gold)?, text(answer)?);
+    Ok(py.detach(|| core::equivalent(&gold, &answer, &options.options)))
 }
 
 #[pyfunction]
-fn gold_parses(py: Python<'_>, gold: &Bound<'_, PyString>, options: &VerifyOptions) -> bool {
-    let gold = text(gold);
-    py.detach(|| Gold::parse(&gold, &options.options).is_ok())
+fn gold_parses(py: Python<'_>, gold: &Bound<'_, PyString>, options: &VerifyOptions) -> PyResult<bool> {
+    let gold = text(gold)?;
+    Ok(py.detach(|| Gold::parse(&gold, &options.options).is_ok()))
 }
 
 fn batch(

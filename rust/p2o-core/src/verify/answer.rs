@@ -1,6 +1,7 @@
 //! The public functions: read the gold once, find and read the answer, compare.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::compare::Comparer;
 use super::expr::Expr;
@@ -15,7 +16,7 @@ use super::{Options, Profile, Status, Tier, Verdict};
 const LONGEST: usize = 1 << 16;
 
 /// Everything a text may mean.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reading {
     expr: Option<Expr>,
     /// The same text with commas always separating, where that differs.
@@ -90,6 +91,11 @@ impl Gold {
 
     /// Reads a gold answer that may turn out to be unparsable; every verdict then says so.
     pub fn read(gold: &str, options: &Options) -> Self {
+        catch_unwind(AssertUnwindSafe(|| Self::first_reading(gold, options)))
+            .unwrap_or_else(|_| Self { reading: Reading::default() })
+    }
+
+    fn first_reading(gold: &str, options: &Options) -> Self {
         let mut fuel = Fuel::new(options.deadline);
         let in_environment =
             options.profile == Profile::MathVerify && (gold.contains('$') || gold.contains("\\("));
@@ -118,6 +124,12 @@ impl Gold {
 
     /// Verifies a completion against this gold.
     pub fn verify(&self, completion: &str, options: &Options) -> Verdict {
+        // One bad input must not end a batch or a run: a panic below is a fault of ours, reported as undecided.
+        let undecided = Verdict { status: Status::Timeout, extracted: None, tier: None };
+        catch_unwind(AssertUnwindSafe(|| self.verdict(completion, options))).unwrap_or(undecided)
+    }
+
+    fn verdict(&self, completion: &str, options: &Options) -> Verdict {
         let mut fuel = Fuel::new(options.deadline);
         let found = candidates(completion, options);
         let Some((candidate, answer)) = self.first_readable(found, &mut fuel) else {
@@ -227,9 +239,12 @@ pub fn verify(completion: &str, gold: &str, options: &Options) -> Verdict {
 /// Whether two bare answers are equal; the first is the gold where the rules are not symmetric.
 pub fn equivalent(gold: &str, answer: &str, options: &Options) -> bool {
     let gold = Gold::read(gold, options);
-    let mut fuel = Fuel::new(options.deadline);
-    let answer = Reading::new(answer, &mut fuel);
-    gold.compare(&answer, options, &mut fuel).is_equal()
+    let compare = || {
+        let mut fuel = Fuel::new(options.deadline);
+        let answer = Reading::new(answer, &mut fuel);
+        gold.compare(&answer, options, &mut fuel).is_equal()
+    };
+    catch_unwind(AssertUnwindSafe(compare)).unwrap_or(false)
 }
 
 /// Verifies each completion against the gold at the same place; equal golds are parsed once.

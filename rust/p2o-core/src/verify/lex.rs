@@ -302,7 +302,9 @@ impl<'a> Lexer<'a, '_> {
             self.skip(total);
         } else if let Some(word) = words::plain_word(content) {
             self.push(Kind::Word(word), total);
-        } else if content.contains(['\\', '$', '=', '+', '^', '_', '{'])
+        } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
+            || content.contains(" and ")
+            || content.contains(" or ")
             || content.bytes().any(|byte| byte.is_ascii_digit())
         {
             self.skip(length);

@@ -23,6 +23,7 @@ mod parse;
 mod scalar;
 mod separation;
 mod text;
+mod turns;
 mod units;
 mod words;
 

@@ -14,7 +14,8 @@ use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
 
 /// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
-const FIELDS: [Field; 2] = [Field { gap: 31, root: ROOT_31 }, Field { gap: 259, root: ROOT_259 }];
+const FIELDS: [Field; 2] =
+    [Field { gap: 31, root: ROOT_31, base: 7 }, Field { gap: 259, root: ROOT_259, base: 2 }];
 const ROOT_31: u64 = 583_529_827_753_931_384;
 const ROOT_259: u64 = 966_685_122_347_009_555;
 const LARGEST_FACTORIAL: i64 = 200_000;
@@ -53,14 +54,16 @@ pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
 
 /// The prime field of 2^61 - gap.
 #[derive(Clone, Copy, Debug)]
-struct Field {
+pub(super) struct Field {
     gap: u64,
-    /// A square root of -1.
-    root: u64,
+    /// A square root of -1: `base` to the power (p - 1) / 4.
+    pub(super) root: u64,
+    /// A number that is no square, so that its power (p - 1) / 2 is -1.
+    pub(super) base: u64,
 }
 
 impl Field {
-    fn prime(self) -> u64 {
+    pub(super) fn prime(self) -> u64 {
         (1 << 61) - self.gap
     }
 
@@ -75,20 +78,20 @@ impl Field {
         result
     }
 
-    fn add(self, left: u64, right: u64) -> u64 {
+    pub(super) fn add(self, left: u64, right: u64) -> u64 {
         let sum = left + right;
         if sum >= self.prime() { sum - self.prime() } else { sum }
     }
 
-    fn negate(self, value: u64) -> u64 {
+    pub(super) fn negate(self, value: u64) -> u64 {
         if value == 0 { 0 } else { self.prime() - value }
     }
 
-    fn mul(self, left: u64, right: u64) -> u64 {
+    pub(super) fn mul(self, left: u64, right: u64) -> u64 {
         self.reduce(u128::from(left) * u128::from(right))
     }
 
-    fn pow(self, base: u64, mut exponent: u64) -> u64 {
+    pub(super) fn pow(self, base: u64, mut exponent: u64) -> u64 {
         let (mut result, mut square) = (1, base);
         while exponent > 0 {
             if exponent & 1 == 1 {
@@ -100,7 +103,7 @@ impl Field {
         result
     }
 
-    fn inverse(self, value: u64) -> Result<u64, Halt> {
+    pub(super) fn inverse(self, value: u64) -> Result<u64, Halt> {
         if value == 0 { Err(Halt::Undefined) } else { Ok(self.pow(value, self.prime() - 2)) }
     }
 
@@ -114,7 +117,7 @@ impl Field {
     }
 }
 
-fn residue(value: &IBig, modulus: u64) -> u64 {
+pub(super) fn residue(value: &IBig, modulus: u64) -> u64 {
     if let Ok(small) = i64::try_from(value) {
         return small.rem_euclid(modulus.cast_signed()) as u64;
     }
@@ -136,12 +139,12 @@ fn mix_text(state: u64, text: &str) -> u64 {
 }
 
 /// One evaluation point.
-struct Point<'f> {
-    field: Field,
+pub(super) struct Point<'f> {
+    pub(super) field: Field,
     seed: u64,
     /// An atom stood in for a value with relations of its own.
-    opaque: bool,
-    fuel: &'f mut Fuel,
+    pub(super) opaque: bool,
+    pub(super) fuel: &'f mut Fuel,
 }
 
 impl Point<'_> {
@@ -226,7 +229,7 @@ impl Point<'_> {
     }
 
     /// The value of an exponent modulo p - 1, where it is an integer by construction.
-    fn exponent(&mut self, expr: &Expr) -> Result<u64, Halt> {
+    pub(super) fn exponent(&mut self, expr: &Expr) -> Result<u64, Halt> {
         self.fuel.spend(3)?;
         let order = self.field.prime() - 1;
         let product =
@@ -272,6 +275,9 @@ impl Point<'_> {
             }
             self.fuel.spend(count as u64 / 2)?;
             return Ok((2..=count as u64).fold(1, |product, factor| field.mul(product, factor)));
+        }
+        if let Ok(value) = self.trigonometric(function, &arguments[0]) {
+            return Ok(value);
         }
         if function == Function::Exp {
             return self.power(&Expr::Constant(Constant::E), &arguments[0]);

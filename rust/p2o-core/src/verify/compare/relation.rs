@@ -279,6 +279,16 @@ pub(super) fn names_a_value(expr: &Expr) -> bool {
             _ => false,
         }),
         Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
+        // dy/dx
+        Expr::Div(pair) => {
+            let differential = |part: &Expr| match part {
+                Expr::Mul(factors) => {
+                    factors[0] == Expr::Symbol("d".into()) && factors[1..].iter().all(names_a_value)
+                }
+                _ => false,
+            };
+            differential(&pair.0) && differential(&pair.1)
+        }
         _ => false,
     }
 }

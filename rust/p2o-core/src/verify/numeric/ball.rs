@@ -14,8 +14,8 @@ use super::Real;
 
 type Float = FBig<HalfEven, 2>;
 
-/// Magnitudes beyond 2^(2^40) are not evaluated.
-const LARGEST_EXPONENT: f64 = 1e12;
+/// Magnitudes outside 2^±262144 are not evaluated: adding 1 to one of them may take that many bits.
+const LARGEST_EXPONENT: f64 = 262_144.0;
 
 /// A midpoint and the binary logarithm of a radius (`-inf` for an exact value).
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ impl Real for Ball {
     }
 
     fn exp(&self) -> Result<Self, Halt> {
-        if self.rad > 0.0 || magnitude(&self.mid) > 40.0 {
+        if self.rad > 0.0 || magnitude(&self.mid) > 18.0 {
             return Err(Halt::Unsupported);
         }
         let value = self.context().exp::<2>(self.mid.repr(), None);

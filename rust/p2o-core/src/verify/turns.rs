@@ -1,0 +1,119 @@
+//! Sines and cosines modulo a prime, as Laurent polynomials in a power that stands for e^{ix}.
+//!
+//! With a base g that is no square, e^{iπ} = -1 becomes g^{(p-1)/2}, e^{i} becomes g^U for a fixed U, and a symbol is an
+//! integer. Then sin² + cos² = 1, the addition theorems and the values at fractions of π hold in the field as they do
+//! for real numbers, and identities between them are decided by one evaluation.
+
+use dashu_base::Sign;
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::expr::{Constant, Expr, Function};
+use super::fuel::Halt;
+use super::modular::{Point, residue};
+
+/// The exponent of e^{i}: divisible by all denominators up to 16, otherwise arbitrary.
+const RADIAN: u64 = 720_720 * 1_000_003 * 31_337;
+
+/// A product of a rational number, integers (modulo p - 1), and π or not.
+struct Term {
+    factor: RBig,
+    integer: u64,
+    symbolic: bool,
+    pi: bool,
+}
+
+impl Point<'_> {
+    /// The value of a trigonometric function whose argument is a sum of rational multiples of 1, π and symbols.
+    pub(super) fn trigonometric(&mut self, function: Function, argument: &Expr) -> Result<u64, Halt> {
+        use Function as F;
+        if !matches!(function, F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc) {
+            return Err(Halt::Unsupported);
+        }
+        let exponent = self.turn(argument)?;
+        self.opaque = true;
+        self.fuel.spend(200)?;
+        let field = self.field;
+        let forward = field.pow(field.base, exponent);
+        let backward = field.inverse(forward)?;
+        let half = field.inverse(2)?;
+        let cos = field.mul(field.add(forward, backward), half);
+        // Dividing by i is multiplying by -i.
+        let turned = field.mul(field.add(forward, field.negate(backward)), half);
+        let sin = field.mul(turned, field.negate(field.root));
+        match function {
+            F::Sin => Ok(sin),
+            F::Cos => Ok(cos),
+            F::Tan => Ok(field.mul(sin, field.inverse(cos)?)),
+            F::Cot => Ok(field.mul(cos, field.inverse(sin)?)),
+            F::Sec => field.inverse(cos),
+            _ => field.inverse(sin),
+        }
+    }
+
+    /// The exponent that stands for e^{i x}, modulo p - 1.
+    fn turn(&mut self, expr: &Expr) -> Result<u64, Halt> {
+        self.fuel.spend(4)?;
+        let order = self.field.prime() - 1;
+        match expr {
+            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| {
+                let term = self.turn(term)?;
+                Ok((sum + term) % order)
+            }),
+            Expr::Neg(inner) => Ok((order - self.turn(inner)?) % order),
+            product => {
+                let mut term = Term { factor: RBig::ONE, integer: 1, symbolic: false, pi: false };
+                self.collect(product, &mut term)?;
+                if term.pi && term.symbolic {
+                    // sin(nπ) is 0 at integers only.
+                    return Err(Halt::Unsupported);
+                }
+                let unit = if term.pi { order / 2 } else { RADIAN };
+                let divisor = u64::try_from(term.factor.denominator()).map_err(|_| Halt::Unsupported)?;
+                if unit % divisor != 0 {
+                    return Err(Halt::Unsupported);
+                }
+                let multiple = residue(term.factor.numerator(), order);
+                let scaled = u128::from(unit / divisor % order) * u128::from(multiple) % u128::from(order);
+                Ok((scaled * u128::from(term.integer) % u128::from(order)) as u64)
+            }
+        }
+    }
+
+    fn collect(&mut self, expr: &Expr, term: &mut Term) -> Result<(), Halt> {
+        match expr {
+            Expr::Number(number) => term.factor *= &number.value,
+            Expr::Constant(Constant::Pi) if !term.pi => term.pi = true,
+            Expr::Degrees(inner) if !term.pi => {
+                term.pi = true;
+                term.factor /= RBig::from(180);
+                self.collect(inner, term)?;
+            }
+            Expr::Neg(inner) => {
+                term.factor *= RBig::from_parts(IBig::from_parts(Sign::Negative, UBig::ONE), UBig::ONE);
+                self.collect(inner, term)?;
+            }
+            Expr::Mul(factors) => {
+                for factor in factors {
+                    self.collect(factor, term)?;
+                }
+            }
+            Expr::Div(pair) => {
+                self.collect(&pair.0, term)?;
+                let divisor = super::scalar::rational(&pair.1, self.fuel).ok_or(Halt::Unsupported)?;
+                if divisor.is_zero() {
+                    return Err(Halt::Undefined);
+                }
+                term.factor /= divisor;
+            }
+            Expr::Symbol(_) | Expr::Pow(_) | Expr::Add(_) => {
+                let order = u128::from(self.field.prime() - 1);
+                let value = self.exponent(expr)?;
+                term.integer = (u128::from(term.integer) * u128::from(value) % order) as u64;
+                term.symbolic = true;
+            }
+            _ => return Err(Halt::Unsupported),
+        }
+        Ok(())
+    }
+}
