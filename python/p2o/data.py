@@ -46,10 +46,10 @@ class JsonlData(Settings):
 
     kind: Literal["jsonl"] = "jsonl"
 
-    train: Path
+    train: Path = Field(strict=False)
     """File of the training problems."""
 
-    evaluation: Path | None = None
+    evaluation: Path | None = Field(None, strict=False)
     """File of the evaluation problems; without one, `evaluation_size` problems are taken out of `train`."""
 
     problem_key: str = "problem"

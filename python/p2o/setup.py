@@ -188,4 +188,4 @@ def planned_optimizer_steps(config: Config, problems: int) -> int:
     mini = config.run.mini_batch_problems or batch
     full, rest = divmod(problems, batch)
     per_epoch = full * -(-batch // mini) + -(-rest // mini)
-    return per_epoch * config.run.epochs
+    return per_epoch * (config.run.schedule_epochs or config.run.epochs)
