@@ -45,7 +45,7 @@ def render_report(
         {key for record in evaluations for key in record if key.startswith("evaluation/accuracy/")}
     )
     accuracy = {
-        key.rsplit("/", 1)[-1] if key in families else "all": [
+        key.removeprefix("evaluation/accuracy/") if key in families else "all": [
             (record["num_tokens"], record[key]) for record in evaluations if key in record
         ]
         for key in ["evaluation/accuracy", *families]
