@@ -101,7 +101,7 @@ def _evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td class='number'>{record['step']}</td><td class='number'>{record['num_tokens']:,}</td>"
         f"<td class='number'>{record['evaluation/accuracy']:.3f}</td>"
-        f"<td class='number'>{record['hard/count']}</td></tr>"
+        f"<td class='number'>{record.get('hard/count', '')}</td></tr>"
         for record in evaluations
     )
     head = "<tr><th>step</th><th>tokens generated</th><th>accuracy</th><th>hard samples</th></tr>"
