@@ -31,11 +31,15 @@ class RunConfig(Settings):
     method: Literal["p2o", "grpo"] = "p2o"
     """`p2o`: a prompt step between the epochs. `grpo`: none; everything else is the same."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     """Every random draw derives from it."""
 
     epochs: int = Field(10, ge=1)
     """Passes over the training problems."""
+
+    schedule_epochs: int | None = Field(None, ge=1)
+    """Epochs at whose end the learning-rate schedule is at its end; unset, `epochs`. For a run that is ended by
+    `max_generated_tokens`."""
 
     max_generated_tokens: int | None = Field(None, ge=1)
     """Stop after the step in which this many tokens have been generated, the prompt step's included."""
@@ -46,7 +50,7 @@ class RunConfig(Settings):
     mini_batch_problems: int | None = Field(None, ge=1)
     """Problems per optimizer step; unset, a step is one optimizer step."""
 
-    output: Path | None = None
+    output: Path | None = Field(None, strict=False)
     """The run directory; unset, `runs/<recipe>-<method>-seed<seed>`."""
 
     threads: int | None = Field(None, ge=1)
@@ -137,6 +141,17 @@ class Config(Settings):
         if mini is not None and mini > self.run.batch_problems:
             raise ValueError(
                 f"run.mini_batch_problems is {mini}, over run.batch_problems = {self.run.batch_problems}"
+            )
+        longest = self.rollout.max_tokens
+        if self.loss.overlong_buffer > longest:
+            raise ValueError(
+                f"loss.overlong_buffer is {self.loss.overlong_buffer}, over rollout.max_tokens = {longest}"
+            )
+        reserved = self.evolve.tokens_per_rollout
+        if self.run.method == "p2o" and reserved is not None and reserved < longest:
+            raise ValueError(
+                f"evolve.tokens_per_rollout is {reserved}, but a rollout may take rollout.max_tokens = {longest}: "
+                "raise the one or lower the other"
             )
         return self
 

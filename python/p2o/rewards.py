@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
+import logging
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -18,6 +20,8 @@ from typing import Any, Protocol, Unpack
 from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.types import Problem
 from p2o.verify import VerifyOptions, verify, verify_batch
+
+LOGGER = logging.getLogger(__name__)
 
 Completion = str | Sequence[Mapping[str, Any]]
 """What TRL passes: text, or the messages of the assistant."""
@@ -69,36 +73,43 @@ class Reward(Protocol):
     """What `load_reward` takes: the problem and one completion in, a number out."""
 
     def __call__(self, problem: Problem, completion: str) -> float:
-        """The reward of the completion, usually in [0, 1]."""
+        """The reward of the completion, in [0, 1]."""
         ...
 
 
 class CountingReward:
-    """A reward function whose errors never end a run: they are counted by kind and score 0.
-
-    A result that is not a finite number counts as an error as well.
-    """
+    """A reward function whose errors score 0; they are counted by kind, and the first of each type is logged."""
 
     def __init__(self, function: Reward, name: str) -> None:
         self.function = function
         self.name = name
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
+        self._logged: set[type[Exception]] = set()
 
     def __call__(self, problem: Problem, completion: str) -> float:
-        """The reward; 0 after an error."""
+        """The reward; 0 after an error.
+
+        Raises:
+            ConfigError: if the reward is outside [0, 1] or not a number.
+        """
         try:
             reward = float(self.function(problem, completion))
         except Exception as error:
             self._count(error)
             return 0.0
-        if not math.isfinite(reward):
-            self._count(ValueError(f"the reward is {reward}"))
-            return 0.0
+        if not 0 <= reward <= 1:
+            raise ConfigError(
+                f"reward.function = {self.name!r} gave the reward {reward} on problem {problem.id!r}: "
+                "rewards must be numbers from 0 to 1"
+            )
         return reward
 
     def _count(self, error: Exception) -> None:
         message = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            LOGGER.warning("reward.function = %r failed, its completion scores 0: %s", self.name, message)
         # A message with the completion in it must not grow the table without end.
         if message not in self.errors and len(self.errors) >= 32:
             message = f"{type(error).__name__}: (other messages)"
@@ -108,8 +119,11 @@ class CountingReward:
 def load_reward(path: str) -> CountingReward:
     """The reward function at `module:function`, or of a task at `reasoning-gym:task`.
 
+    A module may be in the working directory; an installed one of the same name goes first.
+
     Raises:
-        ConfigError: if the path has no such shape, or leads to nothing that can be called.
+        ConfigError: if the path has no such shape, leads to nothing that can be called, or its module cannot be
+            imported.
         MissingDependencyError: if reasoning-gym is asked for and not installed.
     """
     module_name, separator, name = path.partition(":")
@@ -117,12 +131,17 @@ def load_reward(path: str) -> CountingReward:
         raise ConfigError(f"reward {path!r} is not an import path: write 'module:function'")
     if module_name == "reasoning-gym":
         return CountingReward(_reasoning_gym(name), path)
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        # A console script has its own folder on the path, not the one it was called from.
+        sys.path.append(os.getcwd())
     try:
         target: Any = import_module(module_name)
+    except Exception as error:  # running a user's module can raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"reward {path!r}: cannot import {module_name!r} ({reason})") from error
+    try:
         for part in name.split("."):
             target = getattr(target, part)
-    except ImportError as error:
-        raise ConfigError(f"reward {path!r}: cannot import {module_name!r} ({error})") from error
     except AttributeError as error:
         raise ConfigError(f"reward {path!r}: {module_name!r} has no {name!r}") from error
     if not callable(target):

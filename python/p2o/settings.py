@@ -4,6 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Frozen, strict about unknown names, described by the docstring under each field."""
+    """Frozen, strict about unknown names and types, described by the docstring under each field.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    A number is no text, 6.0 is no integer, and true is no number. Paths and tuples, which TOML writes as strings and
+    arrays, need `Field(strict=False)`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import torch
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
+from p2o.errors import ConfigError, DataError, MissingDependencyError
 from p2o.evaluate import Evaluation, evaluate
+from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolve.types import Reflect
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
@@ -31,6 +35,80 @@ from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.track.tensorboard import TensorBoard
 from p2o.train import LoopState, Run, sampling
+from p2o.types import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run works with before anything is trained or written."""
+
+    problems: list[Problem]
+    evaluation_problems: list[Problem]
+    model: Any
+    tokenizer: Any
+    encoder: PromptEncoder
+    collector: Collector
+
+
+def assemble(config: Config) -> Parts:
+    """Loads and checks everything a training run needs; writes nothing.
+
+    Raises:
+        P2oError: one line about the data, the model, the settings or a package that is missing.
+    """
+    check_surroundings(config)
+    parts = load_parts(config)
+    check_output_head(parts.model)
+    for problem in (*parts.problems, *parts.evaluation_problems):
+        parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+    if config.run.method == "p2o" and config.reflection.kind == "self":
+        for name, prompt in reflection_prompts(config).items():
+            try:
+                parts.encoder.encode(render_reflection(prompt, PLAIN, ()))
+            except DataError as error:
+                raise ConfigError(f"reflection.{name} = {prompt.name!r}: {error}") from None
+    return parts
+
+
+def check_surroundings(config: Config) -> None:
+    """Checks what is needed beside data and model, and what a run would otherwise miss only after its first epoch.
+
+    Raises:
+        ConfigError: if a reflection prompt or an API key is missing.
+        MissingDependencyError: if a package is missing.
+    """
+    if config.track.tensorboard and find_spec("tensorboard") is None:
+        raise MissingDependencyError("track.tensorboard needs tensorboard: pip install tensorboard")
+    if config.run.method == "p2o":
+        reflection_prompts(config)
+        if config.reflection.kind == "openai":
+            make_teacher(config)
+
+
+def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
+    """The prompt files that the prompt step will use, by setting."""
+    prompts = {"prompt": load_prompt(config.reflection.prompt)}
+    if config.evolve.crossover > 0:
+        prompts["crossover_prompt"] = load_prompt(config.reflection.crossover_prompt)
+    return prompts
+
+
+def load_parts(config: Config) -> Parts:
+    """Data, model, sampler and reward; prompts are not checked yet."""
+    reward = make_reward(config.reward)
+    problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    torch.manual_seed(config.run.seed)
+    model, tokenizer = load_policy_model(config)
+    encoder = PromptEncoder(tokenizer)
+    collector = Collector(
+        make_sampler(model, tokenizer, config),
+        encoder,
+        reward,
+        max_prompt_tokens=config.rollout.max_prompt_tokens,
+    )
+    return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
 def prepare(config: Config, path: Path, *, resume: bool = False, console: Console | None = None) -> Run:
@@ -38,22 +116,12 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
 
     Raises:
         P2oError: one line about the data, the model, the settings or the directory; nothing is written before
-            data and model are known to be good.
+            all of `assemble` has passed.
     """
     console = console if console is not None else Console()
-    problems, evaluation_problems = load_data(config.data)
-    if config.run.threads is not None:
-        torch.set_num_threads(config.run.threads)
-    torch.manual_seed(config.run.seed)
-    model, tokenizer = load_policy_model(config)
-    check_output_head(model)
-    encoder = PromptEncoder(tokenizer)
-    sampler = make_sampler(model, tokenizer, config)
-    collector = Collector(
-        sampler, encoder, make_reward(config.reward), max_prompt_tokens=config.rollout.max_prompt_tokens
-    )
-    for problem in (*problems, *evaluation_problems):
-        collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long before anything is trained
+    parts = assemble(config)
+    problems, evaluation_problems = parts.problems, parts.evaluation_problems
+    model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
     policy = TorchPolicy(
         model,
         config.optimizer,
@@ -72,10 +140,10 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         directory.rewind(logged=state.logged, step=state.step)
-    sampler.sync(policy.model)
+    collector.sampler.sync(policy.model)
     prompt_step = None
     if config.run.method == "p2o":
-        reflect = make_reflection(config, start_weights, tokenizer, encoder)
+        reflect = make_reflection(config, start_weights, tokenizer, parts.encoder)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
     return Run(
         config=config,
@@ -95,16 +163,8 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
 
 def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
     """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
-    _, problems = load_data(config.data)
-    if config.run.threads is not None:
-        torch.set_num_threads(config.run.threads)
-    model, tokenizer = load_policy_model(config)
-    collector = Collector(
-        make_sampler(model, tokenizer, config),
-        PromptEncoder(tokenizer),
-        make_reward(config.reward),
-        max_prompt_tokens=config.rollout.max_prompt_tokens,
-    )
+    parts = load_parts(config)
+    problems, collector = parts.evaluation_problems, parts.collector
 
     def run(progress: Progress) -> Evaluation:
         return evaluate(
@@ -125,6 +185,13 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"model.device = {device!r} cannot be used: {reason}; write auto, cpu, cuda or cuda:1"
+        ) from None
     return load_model(
         resolve_source(settings.source),
         dtype=settings.dtype,
@@ -159,12 +226,17 @@ def needs_start_weights(config: Config) -> bool:
     return reflects or config.loss.kl_coef > 0
 
 
+def make_teacher(config: Config) -> Reflect:
+    """The reflection model behind the API of `config.reflection`; nothing is sent yet."""
+    from p2o.evolve.reflect.openai import OpenAIReflector
+
+    return OpenAIReflector(config.reflection)
+
+
 def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
     """The reflection model of `config.reflection`."""
     if config.reflection.kind == "openai":
-        from p2o.evolve.reflect.openai import OpenAIReflector
-
-        return OpenAIReflector(config.reflection)
+        return make_teacher(config)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
@@ -188,4 +260,4 @@ def planned_optimizer_steps(config: Config, problems: int) -> int:
     mini = config.run.mini_batch_problems or batch
     full, rest = divmod(problems, batch)
     per_epoch = full * -(-batch // mini) + -(-rest // mini)
-    return per_epoch * config.run.epochs
+    return per_epoch * (config.run.schedule_epochs or config.run.epochs)

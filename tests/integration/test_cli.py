@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from p2o.cli.main import main, main_train
+from p2o.cli.train import other_method
+from p2o.config import load_config
+from p2o.setup import planned_optimizer_steps
+from p2o.tiny import MODEL_PATH
 
 TINY_RUN = [
     "--set=data.train_size=12",
@@ -44,14 +50,44 @@ MISTAKES = {
     "a model that does not exist": (["--set=model.source=./nowhere"], "nowhere"),
     "a model folder without a model": (["--set=model.source=."], "not a model"),
     "nothing to resume": (["--resume"], "nothing to resume"),
+    "a reflection prompt that does not exist": (
+        ["--set=reflection.prompt=./no.txt"],
+        "prompt ./no.txt cannot",
+    ),
+    "a crossover prompt that is not shipped": (
+        ["--set=evolve.crossover=0.5", "--set=reflection.crossover_prompt=crosover"],
+        "'crosover' is not shipped",
+    ),
+    "an API key that is not set": (
+        [
+            "--set=reflection.kind=openai",
+            "--set=reflection.model=m",
+            "--set=reflection.api_key_env=P2O_NO_KEY",
+        ],
+        "environment variable P2O_NO_KEY is not set",
+    ),
+    "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
+    "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),
+    "a device that does not exist": (["--set=model.device=gpu"], "model.device = 'gpu' cannot be used: "),
+    "more problems than the tiny world has": (["--set=data.train_size=30000"], "data.train_size and"),
+    "a rollout longer than what is reserved": (
+        ["--set=evolve.tokens_per_rollout=9"],
+        "rollout.max_tokens = 48",
+    ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("check", [False, True])
 def test_a_mistake_is_one_line(
-    mistake: str, check: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    mistake: str,
+    check: bool,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a reward function adds the working directory
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     arguments, message = MISTAKES[mistake]
     if check and "--resume" in arguments:
         return
@@ -86,6 +122,80 @@ def test_a_problem_that_is_too_long_is_named(capsys: pytest.CaptureFixture[str],
     long = json.dumps({"id": "long", "problem": "1+1=?" + "?" * 400, "answer": "2"})
     assert main_train([jsonl(tmp_path, *GOOD, long)]) == 2
     assert "problem 'long'" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main_train([*TINY_RUN, "--set=run.output=file/run"]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: file")
+    assert printed.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_comparing_a_method_with_itself_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main_train(["--set=run.method=grpo", "--compare", "grpo"]) == 2
+    assert capsys.readouterr().err.startswith("error: --compare grpo compares nothing: run.method is grpo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_compared_run_has_the_schedule_of_the_first() -> None:
+    """384 problems in batches of 24 are 16 optimizer steps an epoch, 96 in 6."""
+    config = load_config("quickstart")
+    other = other_method(config, "grpo", 1000)
+    assert other.run.epochs > 10 * config.run.epochs
+    assert planned_optimizer_steps(config, 384) == planned_optimizer_steps(other, 384) == 96
+    half = load_config("quickstart", ["run.schedule_epochs=3"])
+    assert planned_optimizer_steps(other_method(half, "grpo", 1000), 384) == 48
+
+
+def test_a_reward_function_beside_the_data_may_have_golds_of_its_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    (tmp_path / "reward_of_this_test.py").write_text("def f(problem, completion):\n    return 0.5\n")
+    lines = [*GOOD, json.dumps({"problem": "x", "answer": "\\frac{1}{"})]
+    arguments = [jsonl(tmp_path, *lines), "--check"]
+    assert main_train(arguments) == 2
+    assert "line 5: the gold answer" in capsys.readouterr().err
+    assert main_train([*arguments, "--set=reward.function=reward_of_this_test:f"]) == 0
+
+
+def test_a_model_that_takes_no_system_message(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shutil.copytree(MODEL_PATH, tmp_path / "model")
+    settings = json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())
+    settings["chat_template"] = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{{ messages[-1].content }}"
+    )
+    (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)
+    data = jsonl(tmp_path, *GOOD)
+    assert main_train([data, "--set=model.source=model", "--check"]) == 0
+    capsys.readouterr()
+    prompt = resources.files("p2o.evolve").joinpath("prompts/tiny.txt").read_text()
+    (tmp_path / "reflect.txt").write_text(prompt + "\n%% system\nYou write instructions.\n")
+    for wrong, message in (
+        ("--set=data.system=Be exact.", "(system, user), the last one '"),
+        ("--set=reflection.prompt=./reflect.txt", "reflection.prompt = './reflect.txt': "),
+    ):
+        assert main_train([data, "--set=model.source=model", wrong]) == 2
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1
+        assert message in printed
+        assert "no system role" in printed
+        assert not (tmp_path / "runs").exists()
+
+
+def test_families_are_printed_literally(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = [json.dumps({"problem": f"{i}+1=?", "answer": i + 1, "kind": "\x1b[31m[red]"}) for i in range(3)]
+    data = jsonl(tmp_path, *lines).replace("evaluation_size=1", 'evaluation_size=1, family_key="kind"')
+    assert main(["eval", "quickstart", data]) == 0
+    assert capsys.readouterr().out.startswith("\ufffd[31m[red]")
 
 
 def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

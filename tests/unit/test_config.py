@@ -49,6 +49,18 @@ def test_a_resolved_configuration_reads_back_as_itself(name: str) -> None:
         ("assign.plain_rollouts=6", "assign.plain_rollouts is 6, but a group has only rollout.n = 6"),
         ("run.mini_batch_problems=500", "run.mini_batch_problems is 500, over run.batch_problems"),
         ("evolve.budget=enormous", "evolve.budget"),
+        ("rollout.n=6.0", "setting rollout.n = 6.0: Input should be a valid integer"),
+        ("run.threads=true", "setting run.threads = True: Input should be a valid integer"),
+        ("run.epochs='2'", "setting run.epochs = '2': Input should be a valid integer"),
+        ("optimizer.learning_rate='1e-4'", "setting optimizer.learning_rate = '1e-4':"),
+        ("loss.std_normalize=1", "setting loss.std_normalize = 1:"),
+        ("model.source=3", "setting model.source = 3:"),
+        ("run.output=3", "setting run.output = 3:"),
+        ("evolve.prior=['1', 1]", "setting evolve.prior.0 = '1':"),
+        ("run.seed=-1", "setting run.seed = -1:"),
+        ("run.seed=9223372036854775808", "setting run.seed = 9223372036854775808:"),
+        ("loss.overlong_buffer=49", "loss.overlong_buffer is 49, over rollout.max_tokens = 48"),
+        ("evolve.tokens_per_rollout=47", "evolve.tokens_per_rollout is 47, but a rollout may take"),
         ("nonsense", "write section.name=value"),
         ("=3", "write section.name=value"),
         ("run.seed.x=3", "seed"),
@@ -83,6 +95,22 @@ def test_overrides_take_toml_values() -> None:
     assert config.model.source == "some/model"
     assert config.run.output == Path("a b")
     assert config.loss.name == "gspo"
+
+
+def test_toml_writes_paths_tuples_and_whole_floats_its_own_way() -> None:
+    config = load_config(
+        "quickstart",
+        ["run.output=a/b", "evolve.prior=[1, 2]", "rollout.temperature=1", "evolve.budget=light"],
+    )
+    assert config.run.output == Path("a/b")
+    assert config.evolve.prior == (1.0, 2.0)
+    assert isinstance(config.rollout.temperature, float)
+    assert build_config(tomllib.loads(tomli_w.dumps(config_values(config)))) == config
+
+
+def test_limits_that_do_not_meet_are_accepted_where_they_are_not_used() -> None:
+    load_config("quickstart", ["evolve.tokens_per_rollout=47", "run.method=grpo"])
+    load_config("quickstart", ["evolve.tokens_per_rollout=48", "loss.overlong_buffer=48"])
 
 
 def test_unusable_recipes(tmp_path: Path) -> None:

@@ -40,7 +40,15 @@ def test_problems_are_read_in_order(tmp_path: Path) -> None:
 def test_other_field_names(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", {"q": "1+1=?", "a": "2", "kind": "sum"})
     (problem,) = read(path, problem_key="q", answer_key="a", family_key="kind")
-    assert problem.meta == {"family": "sum"}
+    assert problem.meta == {"kind": "sum", "family": "sum"}
+
+
+def test_further_fields_are_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", {**GOOD, "metadata": {"tests": ["a", 1]}, "level": 3})
+    (problem,) = read(path)
+    assert problem.meta == {"metadata": {"tests": ["a", 1]}, "level": 3}
+    (other,) = read(write(tmp_path / "e.jsonl", {**GOOD, "metadata": {"tests": ["b", 1]}, "level": 3}))
+    assert fingerprint([problem]) != fingerprint([other])
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,19 @@ def test_other_field_names(tmp_path: Path) -> None:
         ({"problem": " ", "answer": "2"}, "line 2: field 'problem' must end with a user message"),
         ({"problem": [], "answer": "2"}, "line 2: field 'problem' must end with a user message"),
         ({"id": "a", "problem": "another", "answer": "2"}, "line 2: id 'a' belongs to another problem"),
+        ({"problem": "x", "answer": float("nan")}, "line 2: field 'answer' is nan"),
+        ('{"problem": "x", "answer": -1e999}', "line 2: field 'answer' is -inf"),
+        ('{"problem": "x", "answer": ' + "7" * 5000 + "}", "line 2: an integer has over 4300 digits"),
+        ('{"problem": "x", "answer": "1", "more": ' + "[" * 100_000, "line 2: the JSON is nested too deeply"),
+        ({"problem": "x \ud83d", "answer": "1"}, "line 2: a text holds half of a surrogate pair"),
+        (
+            {"problem": "x", "answer": "1", "more": ["\udc00"]},
+            "line 2: a text holds half of a surrogate pair",
+        ),
+        (
+            {"problem": " 1+1=?", "answer": "3"},
+            "line 2: the problem of line 1 with another answer, '3' instead",
+        ),
         ({"problem": "x", "answer": "\\frac{1}{"}, "line 2: the gold answer '\\\\frac{1}{' cannot be parsed"),
     ],
 )
@@ -85,8 +106,8 @@ def test_unusable_files(tmp_path: Path) -> None:
         read(tmp_path / "missing.jsonl")
     with pytest.raises(DataError, match="holds no problems"):
         read(write(tmp_path / "empty.jsonl", "", " "))
-    (tmp_path / "binary.jsonl").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot be read as UTF-8"):
+    (tmp_path / "binary.jsonl").write_bytes(b'{"problem": "x", "answer": 1}\n\xff\xfe\x00')
+    with pytest.raises(DataError, match="line 2: cannot be read as UTF-8"):
         read(tmp_path / "binary.jsonl")
     with pytest.raises(DataError, match="cannot be read"):
         read(tmp_path)
@@ -97,6 +118,73 @@ def test_duplicates_are_merged(tmp_path: Path) -> None:
         tmp_path / "d.jsonl", GOOD, GOOD, {"problem": "x", "answer": "1"}, {"problem": "x", "answer": "1"}
     )
     assert len(read(path)) == 2
+    path = write(
+        tmp_path / "e.jsonl",
+        {"id": 1, "problem": "3+4=?", "answer": 7},
+        {"id": 2, "problem": "3+4=? ", "answer": "7.0"},
+        {"problem": "3+4=?", "answer": "\\boxed{7}"},
+    )
+    assert [(problem.id, problem.gold) for problem in read(path)] == [("1", "7")]
+
+
+def test_golds_of_other_judges_are_compared_as_text(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", {"problem": "x", "answer": "\\frac{1}{"})
+    config = JsonlData(train=path)
+    assert len(read_jsonl(path, config, verifier=None)) == 1
+    with pytest.raises(DataError, match="cannot be parsed"):
+        read_jsonl(path, config, verifier={"compat": "math-verify"})
+    write(path, {"problem": "x", "answer": "7"}, {"problem": "x", "answer": "7.0"})
+    assert len(read_jsonl(path, config)) == 1
+    with pytest.raises(DataError, match="line 2: the problem of line 1 with another answer"):
+        read_jsonl(path, config, verifier=None)
+
+
+def test_golds_are_checked_by_the_rules_that_judge(tmp_path: Path) -> None:
+    """Math-Verify finds nothing in a half-open formula, our own rules read the 1."""
+    path = write(tmp_path / "d.jsonl", {"problem": "x", "answer": "(1$"}, GOOD)
+    assert len(load_data(JsonlData(train=path, evaluation_size=1))[1]) == 1
+    with pytest.raises(DataError, match=r"'\(1\$' cannot be parsed"):
+        load_data(JsonlData(train=path, evaluation_size=1), verifier={"compat": "math-verify"})
+
+
+def test_a_byte_order_mark_and_separators_inside_strings(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(
+        '\ufeff{"problem": "a\u2028b\u0085c", "answer": 1}\r\n{"problem": "d", "answer": 2}'.encode()
+    )
+    first, second = read(path)
+    assert first.messages[0]["content"] == "a\u2028b\u0085c"
+    assert second.gold == "2"
+
+
+def test_layout_that_carries_meaning_makes_another_problem(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.jsonl", {"problem": "1 2\n3 4", "answer": 1}, {"problem": "1 2 3 4", "answer": 2}
+    )
+    assert len(read(path)) == 2
+
+
+def test_files_that_both_number_their_lines(tmp_path: Path) -> None:
+    train = write(tmp_path / "t.jsonl", *({"id": i, "problem": f"t{i}", "answer": i} for i in range(5)))
+    evaluation = write(
+        tmp_path / "e.jsonl",
+        {"id": 0, "problem": "e0", "answer": 0},
+        {"id": 1, "problem": "t3 ", "answer": "3.0"},
+        {"id": 9, "problem": "e2", "answer": 2},
+        {"id": "evaluation/0", "problem": "e3", "answer": 3},
+    )
+    kept, held_out = load_data(JsonlData(train=train, evaluation=evaluation))
+    assert [problem.id for problem in kept] == ["0", "1", "2", "4"], "only the problem t3 is held out"
+    assert [problem.id for problem in held_out] == [
+        "evaluation/evaluation/0",
+        "evaluation/1",
+        "9",
+        "evaluation/0",
+    ]
+    assert [problem.messages[0]["content"] for problem in held_out] == ["e0", "t3 ", "e2", "e3"]
+    few, same = load_data(JsonlData(train=train, evaluation=evaluation, train_size=1))
+    assert len(few) == 1
+    assert same == held_out, "which problems train does not change what is evaluated"
 
 
 def test_no_training_problem_is_evaluated(tmp_path: Path) -> None:

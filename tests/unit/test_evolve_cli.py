@@ -126,3 +126,22 @@ def test_mistakes_are_one_line_and_exit_2(arguments, text, part, server, problem
     assert re.search(part, shown)
     assert shown.count("\n") == 1
     assert not server.bodies
+
+
+@pytest.mark.parametrize(
+    ("verify", "message"), [("math", "line 1: the gold answer"), ("exact", "0 dev and 1 feedback")]
+)
+def test_golds_are_parsed_only_where_the_verifier_judges(verify, message, server, tmp_path, capsys):
+    path = tmp_path / "problems.jsonl"
+    path.write_text(json.dumps({"problem": "x", "answer": "\\frac{1}{"}) + "\n")
+    config = tmp_path / "evolve.toml"
+    config.write_text(f'[policy]\nmodel = "p"\nbase_url = "{server.url}"\nverify = "{verify}"\n')
+    assert main(["evolve", str(path), "--config", str(config), "--output", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_recipe_without_a_prompt_step_is_refused_before_anything_is_written(tmp_path, capsys):
+    output = tmp_path / "out"
+    assert main(["evolve", "quickstart", "--set=run.method=grpo", "--output", str(output)]) == 2
+    assert "has no prompt step" in capsys.readouterr().err
+    assert not output.exists()

@@ -31,6 +31,26 @@ def test_a_box_can_be_required() -> None:
         assert list(reward([rollout("The answer is 7.")], [problem("7")])) == [expected]
 
 
+def test_every_completion_failing_is_an_error() -> None:
+    reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
+    reward([rollout("12"), rollout("boom")], [problem("1")] * 2)
+    with pytest.raises(ConfigError, match=r"length_reward' failed on all 2 completions .*RuntimeError: no"):
+        reward([rollout("boom"), rollout("boom")], [problem("1")] * 2)
+    assert list(reward([], [])) == []
+
+
+def test_the_verifier_options_follow_the_profile() -> None:
+    assert RewardConfig(profile="math-verify").verifier_options() == {
+        "require_boxed": False,
+        "compat": "math-verify",
+    }
+    assert RewardConfig(profile="strict", require_boxed=True).verifier_options() == {
+        "require_boxed": True,
+        "strict": True,
+    }
+    assert RewardConfig(function="module:function").verifier_options() is None
+
+
 def length_reward(problem: Problem, completion: str) -> float:
     if completion == "boom":
         raise RuntimeError("no")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2o.errors import ConfigError
 from p2o.templates import make_template
-from p2o.tiny.world import FAMILIES, NEUTRAL, Family
+from p2o.tiny.world import FAMILIES, NEUTRAL, Family, make_problems
 
 by_name = {family.name: family for family in FAMILIES}
 
@@ -70,3 +71,21 @@ def test_instructions_are_different_templates() -> None:
     everything += [make_template(text).id for text in NEUTRAL]
     assert len(everything) == len(set(everything))
     assert all(len(group) >= 20 for group in texts.values())
+
+
+def test_a_family_holds_as_many_problems_as_it_says() -> None:
+    """8 x 990 products; every pair of 990 numbers adds, every unordered one subtracts."""
+    assert [family.size for family in FAMILIES] == [980_100, 490_545, 7_920]
+
+
+def test_more_problems_than_there_are_is_an_error() -> None:
+    held_out = make_problems(3 * 7_900, 1)
+    rest = make_problems(3 * 20, 2, exclude=held_out)
+    multiplications = {p.id for p in (*held_out, *rest) if p.meta["family"] == "multiplication"}
+    assert len(multiplications) == 7_920, "the last one can be had"
+    with pytest.raises(
+        ConfigError, match=r"data\.train_size .* 7,921 problems of multiplication .* has 7,920"
+    ):
+        make_problems(3 * 21, 2, exclude=held_out)
+    with pytest.raises(ConfigError, match="multiplication"):
+        make_problems(10**9, 1)

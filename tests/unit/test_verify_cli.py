@@ -46,6 +46,15 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "1 of 1 correct (100.0%)\n"
 
 
+def test_a_byte_order_mark_and_separators_inside_strings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "windows.jsonl"
+    path.write_bytes('\ufeff{"completion": "So\u2028\\\\boxed{4}", "answer": 4}\r\n'.encode())
+    assert main(["verify", str(path)]) == 0
+    assert capsys.readouterr().out == "1 of 1 correct (100.0%)\n"
+
+
 def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "empty.jsonl"
     path.write_text("")
@@ -61,6 +70,8 @@ def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("[1]", "1: not a JSON object"),
         ('{"completion": null, "answer": "4"}', "1: 'completion' is not text or a number"),
         ('{"completion": "4", "answer": true}', "1: 'answer' is not text or a number"),
+        ('{"completion": "4", "answer": ' + "7" * 5000 + "}", "1: not a JSON object"),
+        ('{"completion": "4\\ud83d", "answer": "4"}', "1: 'completion' holds half of a surrogate pair"),
     ],
 )
 def test_bad_lines_are_named(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -49,26 +50,53 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_function_by_import_path(module: ModuleType) -> None:
-    module.length = lambda problem, completion: len(completion) / len(problem.gold)  # type: ignore[attr-defined]
+    module.length = lambda problem, completion: len(completion) / len(problem.gold) / 4  # type: ignore[attr-defined]
     reward = load_reward("my_rewards:length")
-    assert reward(PROBLEM, "abc") == 3.0
+    assert reward(PROBLEM, "abc") == 0.75
     assert not reward.errors
 
 
-def test_errors_are_counted_and_score_zero(module: ModuleType) -> None:
+def test_errors_are_counted_logged_once_and_score_zero(
+    module: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
     def picky(problem: Problem, completion: str) -> float:
-        if completion == "nan":
-            return math.nan
+        if completion == "type":
+            raise TypeError("of text")
         raise KeyError(completion)
 
     module.picky = picky  # type: ignore[attr-defined]
     reward = load_reward("my_rewards:picky")
-    assert [reward(PROBLEM, text) for text in ("a", "a", "nan")] == [0.0, 0.0, 0.0]
-    assert reward.errors == {"KeyError: 'a'": 2, "ValueError: the reward is nan": 1}
+    assert [reward(PROBLEM, text) for text in ("a", "a", "type")] == [0.0, 0.0, 0.0]
+    assert reward.errors == {"KeyError: 'a'": 2, "TypeError: of text": 1}
     for index in range(100):
         reward(PROBLEM, f"text {index}")
     assert sum(reward.errors.values()) == 103
     assert len(reward.errors) <= 34
+    assert [record.getMessage() for record in caplog.records] == [
+        "reward.function = 'my_rewards:picky' failed, its completion scores 0: KeyError: 'a'",
+        "reward.function = 'my_rewards:picky' failed, its completion scores 0: TypeError: of text",
+    ]
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf])
+def test_a_reward_outside_0_to_1_is_refused(module: ModuleType, value: float) -> None:
+    module.wild = lambda problem, completion: value  # type: ignore[attr-defined]
+    with pytest.raises(
+        ConfigError, match=r"reward\.function = 'my_rewards:wild' gave the reward .* from 0 to 1"
+    ):
+        load_reward("my_rewards:wild")(PROBLEM, "text")
+
+
+def test_a_module_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rewards_of_this_folder.py").write_text("def half(problem, completion):\n    return 0.5\n")
+    (tmp_path / "broken_rewards.py").write_text("def half(:\n")
+    monkeypatch.chdir(tmp_path)
+    # What a console script has: its own folder, not the working directory.
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    assert load_reward("rewards_of_this_folder:half")(PROBLEM, "") == 0.5
+    monkeypatch.delitem(sys.modules, "rewards_of_this_folder")
+    with pytest.raises(ConfigError, match=r"cannot import 'broken_rewards' \(SyntaxError"):
+        load_reward("broken_rewards:half")
 
 
 @pytest.mark.parametrize(

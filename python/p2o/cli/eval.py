@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"model": config.model.source, **result.to_dict()}))
         return 0
-    for family, accuracy in {**result.by_family, "all": result.accuracy}.items():
+    for family, accuracy in (*result.by_family.items(), ("all", result.accuracy)):
         console.note(f"{family:20} {accuracy:.3f}")
     samples = config.evaluation.samples
     console.note(f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts")

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from p2o.cli.train import require_training_packages
 from p2o.config import load_config
-from p2o.data import JsonlData, read_jsonl
+from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolve.config import PolicyConfig
@@ -107,13 +107,14 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     if given:
         raise ConfigError(f"--{given[0].replace('_', '-')} goes with a .jsonl file; a recipe takes --set")
     config = load_config(args.source, args.overrides)
+    if config.run.method != "p2o":
+        raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
     require_training_packages()
     from p2o.setup import prepare
     from p2o.train import roll_out
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())
-    if prepared.prompt_step is None:
-        raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
+    assert prepared.prompt_step is not None
     for group in roll_out(prepared, prepared.problems):
         prepared.state.hard_set.observe(group, 0)
     outcome = prepared.prompt_step.evolve(
@@ -133,7 +134,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
         data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:
         raise ConfigError(explain(error, "data")) from None
-    problems = read_jsonl(source, data)
+    problems = read_jsonl(source, data, verifier=OWN_RULES if settings.policy.verify == "math" else None)
     evolution = evolve(
         problems,
         OpenAIEvaluator(settings.policy, seed=settings.seed),

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(command: str, args: argparse.Namespace) -> int:
-    """Runs a command; a user's mistake becomes one line on stderr and exit code 2."""
+    """Runs a command; a user's mistake, or a file that cannot be used, becomes one line on stderr and exit code 2."""
     try:
         code: int = import_module(f"p2o.cli.{command}").run(args)
         return code
@@ -50,6 +50,12 @@ def guarded(command: str, args: argparse.Namespace) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        # A folder that cannot be written, a full disk. What the system says stands in one line.
+        reason = str(error.strerror or error).splitlines()[0]
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"error: {where}{reason}", file=sys.stderr)
+        return 2
 
 
 def main_train(argv: Sequence[str] | None = None) -> int:

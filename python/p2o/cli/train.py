@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.config import Config, load_config, recipe_names
-from p2o.errors import DataError, MissingDependencyError, RunDirectoryError
+from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
     from p2o.track.console import Console
@@ -48,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the recipe."""
     config = load_config(args.recipe, args.overrides)
+    if args.compare == config.run.method:
+        raise ConfigError(f"--compare {args.compare} compares nothing: run.method is {args.compare} already")
     require_training_packages()
     # Heavy imports come after the settings are known to be good.
     from p2o.track.console import Console
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         other_path = run_path(other, Path(args.recipe).stem, resume=False)
         labelled = Console(console.rich, label=args.compare)
         other_state = train_at(other, other_path, labelled, resume=False)
-        console.comparison({config.run.method: state.history, args.compare: other_state.history})
+        console.comparison({config.run.method: state, args.compare: other_state})
     return 0
 
 
@@ -80,8 +82,14 @@ def train_at(config: Config, path: Path, console: Console, *, resume: bool) -> L
 
 
 def other_method(config: Config, method: str, tokens: int) -> Config:
-    """The same run by another method, ended by generated tokens instead of epochs."""
-    limits = {"method": method, "max_generated_tokens": tokens, "epochs": 1_000_000, "output": None}
+    """The same run by another method, ended by generated tokens instead of epochs; the schedule stays the same."""
+    limits = {
+        "method": method,
+        "max_generated_tokens": tokens,
+        "epochs": 1_000_000,
+        "schedule_epochs": config.run.schedule_epochs or config.run.epochs,
+        "output": None,
+    }
     return config.model_copy(update={"run": config.run.model_copy(update=limits)})
 
 
@@ -108,21 +116,15 @@ def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
 
 
 def check(config: Config, console: Console) -> int:
-    """Loads data and model as a run would, estimates the memory, and trains nothing."""
-    from p2o.data import load_data
-    from p2o.rollout.encode import PromptEncoder
-    from p2o.setup import load_policy_model, needs_start_weights
+    """Checks all that a run checks before its first step, estimates the memory, and trains nothing."""
+    from p2o.setup import assemble, needs_start_weights
 
-    problems, evaluation_problems = load_data(config.data)
+    parts = assemble(config)
+    problems, evaluation_problems, model = parts.problems, parts.evaluation_problems, parts.model
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
-    model, tokenizer = load_policy_model(config)
-    encoder = PromptEncoder(tokenizer)
-    longest = max(len(encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems))
-    if longest > config.rollout.max_prompt_tokens:
-        raise DataError(
-            f"the longest prompt takes {longest} tokens, over rollout.max_prompt_tokens = "
-            f"{config.rollout.max_prompt_tokens}"
-        )
+    longest = max(
+        len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
+    )
     parameters = sum(parameter.numel() for parameter in model.parameters())
     size = next(model.parameters()).element_size()
     # Weights, gradients and AdamW's two moments, all in the weights' type; a frozen copy where one is needed.

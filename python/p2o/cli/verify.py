@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         completions, golds = _read(sys.stdin, "standard input", args.completion_key, args.gold_key)
     else:
         try:
-            with Path(args.file).open(encoding="utf-8") as lines:
+            with Path(args.file).open(encoding="utf-8", newline="\n") as lines:
                 completions, golds = _read(lines, args.file, args.completion_key, args.gold_key)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
@@ -79,17 +79,28 @@ def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple
             value = row[key]
             if not isinstance(value, (str, int, float)) or isinstance(value, bool):
                 raise DataError(f"{name}:{number}: {key!r} is not text or a number")
-            texts.append(str(value))
+            texts.append(_text(value, f"{name}:{number}: {key!r}"))
     return completions, golds
+
+
+def _text(value: str | int | float, where: str) -> str:
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where} holds half of a surrogate pair") from error
+    return text
 
 
 def _rows(lines: TextIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
     for number, line in enumerate(lines, start=1):
+        if number == 1:
+            line = line.removeprefix("\ufeff")
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # malformed, an integer that is too long, or too deep
             raise DataError(f"{name}:{number}: not a JSON object") from error
         if not isinstance(row, dict):
             raise DataError(f"{name}:{number}: not a JSON object")

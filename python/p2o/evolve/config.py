@@ -57,10 +57,10 @@ class EvolveConfig(Settings):
     confidence: float = Field(default=0.99, gt=0.5, lt=1)
     """Posterior probability of beating the plain prompt on the dev set that `posterior` asks for."""
 
-    race_stages: tuple[float, ...] = (0.1, 0.25, 0.5)
+    race_stages: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), strict=False)
     """Shares of the dev set after which `posterior` drops templates that are not promising."""
 
-    race_thresholds: tuple[float, ...] = (0.5, 0.7, 0.9)
+    race_thresholds: tuple[float, ...] = Field(default=(0.5, 0.7, 0.9), strict=False)
     """Posterior probability of beating the plain prompt needed to go on after each of `race_stages`."""
 
     replicates: int = Field(default=2, ge=0)
@@ -75,7 +75,7 @@ class EvolveConfig(Settings):
     """What forms the front: dev problems, the objectives (mean reward and brevity of the responses), or
     both."""
 
-    prior: tuple[float, float] = (0.5, 0.5)
+    prior: tuple[float, float] = Field(default=(0.5, 0.5), strict=False)
     """Beta prior of the success rate of a template on a problem, in the scores of `posterior`."""
 
     cover_threshold: float = Field(default=0.5, gt=0, le=1)

@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+from p2o.errors import DataError
 from p2o.types import Message
+
+REMEMBERED = 4096
+"""Prompts whose tokens are kept: a step's groups and a prompt step's rounds ask for the same ones again and again."""
 
 
 class PromptEncoder:
-    """Encodes chat prompts with a tokenizer of transformers; the same messages are encoded once.
+    """Encodes chat prompts with a tokenizer of transformers; the prompts used last are remembered.
 
     A tokenizer without a chat template (a base model) gets the message texts, joined by blank lines.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self._known: dict[tuple[tuple[str, str], ...], tuple[int, ...]] = {}
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode)
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Token ids of the prompt, up to where the response begins."""
-        key = tuple((message["role"], message["content"]) for message in messages)
-        if key not in self._known:
-            if self.tokenizer.chat_template:
-                text = self.tokenizer.apply_chat_template(
-                    list(messages), tokenize=False, add_generation_prompt=True
-                )
-                # The chat template has written the special tokens already.
-                ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            else:
-                ids = self.tokenizer("\n\n".join(content for _, content in key) + "\n")["input_ids"]
-            self._known[key] = tuple(ids)
-        return self._known[key]
+        """Token ids of the prompt, up to where the response begins.
+
+        Raises:
+            DataError: if the model's chat template refuses the messages.
+        """
+        return self._remembered(tuple((message["role"], message["content"]) for message in messages))
+
+    def _encode(self, messages: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+        if not self.tokenizer.chat_template:
+            return tuple(self.tokenizer("\n\n".join(content for _, content in messages) + "\n")["input_ids"])
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": role, "content": content} for role, content in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except Exception as error:  # a template is a program of the model's and can raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            roles = ", ".join(role for role, _ in messages)
+            hint = "; is it the system message (data.system)?" if messages[0][0] == "system" else ""
+            raise DataError(
+                f"the model's chat template refuses the messages ({roles}), the last one "
+                f"{messages[-1][1][:60]!r}: {reason}{hint}"
+            ) from error
+        # The chat template has written the special tokens already.
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, response_ids: Sequence[int]) -> str:
         """Text of a response, without special tokens."""

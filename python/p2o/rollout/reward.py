@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from pydantic import Field
 
+from p2o.errors import ConfigError
 from p2o.rewards import load_reward
 from p2o.settings import Settings
 from p2o.types import Problem, Rollout
@@ -19,13 +20,24 @@ class RewardConfig(Settings):
 
     function: str = Field("verify", min_length=1)
     """`verify` is the answer verifier. Else an import path `module:function` of a function `(problem, completion) ->
-    float`, or `reasoning-gym:task`."""
+    float` with rewards in [0, 1], or `reasoning-gym:task`."""
 
     profile: Literal["default", "strict", "math-verify"] = "default"
     """The verifier's rules: its own, exact forms only, or those of Math-Verify."""
 
     require_boxed: bool = False
     """Only an answer in a box counts."""
+
+    def verifier_options(self) -> VerifyOptions | None:
+        """The options of the verifier, or None where a function of one's own gives the reward."""
+        if self.function != "verify":
+            return None
+        options: VerifyOptions = {"require_boxed": self.require_boxed}
+        if self.profile == "strict":
+            options["strict"] = True
+        elif self.profile == "math-verify":
+            options["compat"] = "math-verify"
+        return options
 
 
 class RewardFunction(Protocol):
@@ -43,12 +55,8 @@ class RewardFunction(Protocol):
 class VerifierReward:
     """1 where the completion's answer equals the gold, else 0. Counts why not."""
 
-    def __init__(self, config: RewardConfig) -> None:
-        self.options: VerifyOptions = {"require_boxed": config.require_boxed}
-        if config.profile == "strict":
-            self.options["strict"] = True
-        elif config.profile == "math-verify":
-            self.options["compat"] = "math-verify"
+    def __init__(self, options: VerifyOptions) -> None:
+        self.options = options
         self.statuses: Counter[str] = Counter()
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
@@ -74,16 +82,28 @@ class VerifierReward:
 
 
 class FunctionReward:
-    """A user's function, one completion at a time. Its errors score 0 and are counted."""
+    """A user's function, one completion at a time. Its errors score 0, are counted, and are logged once a kind."""
 
     def __init__(self, config: RewardConfig) -> None:
         self.function = load_reward(config.function)
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        """One reward per rollout."""
-        return [
+        """One reward per rollout.
+
+        Raises:
+            ConfigError: if the function fails on every rollout, or a reward is outside [0, 1].
+        """
+        before = self.function.errors.copy()
+        rewards = [
             self.function(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)
         ]
+        failed = self.function.errors - before
+        if rewards and failed.total() == len(rewards):
+            raise ConfigError(
+                f"reward.function = {self.function.name!r} failed on all {len(rewards)} completions of a batch: "
+                f"{next(iter(failed))}"
+            )
+        return rewards
 
     def metrics(self) -> dict[str, float]:
         """Errors since the last call."""
@@ -98,4 +118,5 @@ def make_reward(config: RewardConfig) -> RewardFunction:
     Raises:
         ConfigError: if the import path leads to no function.
     """
-    return VerifierReward(config) if config.function == "verify" else FunctionReward(config)
+    options = config.verifier_options()
+    return FunctionReward(config) if options is None else VerifierReward(options)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from p2o.errors import ConfigError
 from p2o.types import Message, Problem
 
 
@@ -21,6 +22,8 @@ class Family:
     name: str
     sign: str
     sample: Callable[[random.Random], tuple[int, int]]
+    size: int
+    """Number of different problems: operands have 10 to 999, 990 values each."""
     answer: Callable[[int, int], int]
     columns: Callable[[int, int], list[str]]
     precise: tuple[tuple[str, ...], ...]
@@ -104,6 +107,7 @@ FAMILIES: tuple[Family, ...] = (
         name="addition",
         sign="+",
         sample=_two_numbers,
+        size=990 * 990,
         answer=lambda left, right: left + right,
         columns=_add_columns,
         precise=(
@@ -118,6 +122,7 @@ FAMILIES: tuple[Family, ...] = (
         name="subtraction",
         sign="-",
         sample=_ordered_numbers,
+        size=990 * 991 // 2,
         answer=lambda left, right: left - right,
         columns=_subtract_columns,
         precise=(
@@ -132,6 +137,7 @@ FAMILIES: tuple[Family, ...] = (
         name="multiplication",
         sign="*",
         sample=lambda rng: (rng.randint(2, 9), _number(rng)),
+        size=8 * 990,
         answer=lambda left, right: left * right,
         columns=_multiply_columns,
         precise=(
@@ -156,7 +162,19 @@ NEUTRAL: tuple[str, ...] = (
 
 
 def make_problems(count: int, seed: int, *, exclude: Sequence[Problem] = ()) -> list[Problem]:
-    """`count` different problems, the families in turn, none of `exclude`. Same seed, same problems."""
+    """`count` different problems, the families in turn, none of `exclude`. Same seed, same problems.
+
+    Raises:
+        ConfigError: if a family has not enough problems.
+    """
+    for index, family in sorted(enumerate(FAMILIES), key=lambda entry: entry[1].size):
+        excluded = sum(problem.meta.get("family") == family.name for problem in exclude)
+        wanted = len(range(index, count, len(FAMILIES))) + excluded
+        if wanted > family.size:
+            raise ConfigError(
+                f"data.train_size and data.evaluation_size ask for {wanted:,} problems of {family.name} together, "
+                f"and the tiny world has {family.size:,}: lower one of them"
+            )
     rng = random.Random(f"p2o-tiny problems {seed}")
     taken = {problem.id for problem in exclude}
     problems: list[Problem] = []

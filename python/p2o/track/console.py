@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
 from rich.markup import escape
@@ -17,12 +17,15 @@ from rich.table import Table
 
 from p2o.rollout.sampler import Progress as ProgressCallback
 
+if TYPE_CHECKING:
+    from p2o.train import LoopState
+
 STEP_SECONDS = 20.0
 """Least time between two lines about training steps."""
 
 
 def printable(text: str) -> str:
-    """Text of a model or a user, safe to print: no markup, no control characters (newlines shown as ⏎)."""
+    """Text, safe to print: no markup, no control characters (newlines shown as ⏎)."""
     shown = "".join(c if c.isprintable() else "⏎" if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
     return escape(shown)
 
@@ -51,8 +54,8 @@ class Console:
             yield lambda advance: progress.advance(task, advance)
 
     def note(self, text: str) -> None:
-        """One line of our own (no markup)."""
-        self._line(escape(text))
+        """One line, printed literally."""
+        self._line(printable(text))
 
     def stepped(self, record: Mapping[str, Any]) -> None:
         """A line for a training step; fast runs show one every `STEP_SECONDS`."""
@@ -82,10 +85,10 @@ class Console:
         self._line(f"\n[bold]{title}[/bold]")
         return Table()
 
-    def comparison(self, histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    def comparison(self, ends: Mapping[str, LoopState]) -> None:
         """Methods side by side at the end of their runs."""
         table = self._table("Accuracy on unseen problems, plain prompts")
-        first = next(iter(histories.values()))[0]
+        first = next(iter(ends.values())).history[0]
         families = [*first["by_family"], "all"]
         for column in ("method", *families, "tokens generated"):
             table.add_column(printable(column), justify="left" if column == "method" else "right")
@@ -95,8 +98,8 @@ class Console:
             table.add_row(name, *(f"{value:.3f}" for value in values), tokens)
 
         row("before", first, "")
-        for method, history in histories.items():
-            row(method, history[-1], f"{history[-1]['generated_tokens']:,}")
+        for method, state in ends.items():
+            row(method, state.history[-1], f"{state.generated_tokens:,}")
         self.rich.print(table)
 
     def summary(self, history: Sequence[Mapping[str, Any]], *, tokens: int, seconds: float) -> None:

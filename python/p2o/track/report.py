@@ -45,7 +45,7 @@ def render_report(
         {key for record in evaluations for key in record if key.startswith("evaluation/accuracy/")}
     )
     accuracy = {
-        key.rsplit("/", 1)[-1] if key in families else "all": [
+        key.removeprefix("evaluation/accuracy/") if key in families else "all": [
             (record["num_tokens"], record[key]) for record in evaluations if key in record
         ]
         for key in ["evaluation/accuracy", *families]
@@ -101,7 +101,7 @@ def _evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td class='number'>{record['step']}</td><td class='number'>{record['num_tokens']:,}</td>"
         f"<td class='number'>{record['evaluation/accuracy']:.3f}</td>"
-        f"<td class='number'>{record['hard/count']}</td></tr>"
+        f"<td class='number'>{record.get('hard/count', '')}</td></tr>"
         for record in evaluations
     )
     head = "<tr><th>step</th><th>tokens generated</th><th>accuracy</th><th>hard samples</th></tr>"
