@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 # Spinning OpenMP threads starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# maturin's own --quiet does not reach the pip it calls.
+export PIP_QUIET ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu demo smollm2 \
