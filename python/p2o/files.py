@@ -19,31 +19,41 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    sync_directory(path.parent)
+    sync(path.parent)
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """A temporary directory to fill, which becomes `path` when the block ends without an error."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
+    """A temporary directory to fill, which becomes `path` when the block ends without an error.
+
+    What was at `path` is moved aside first and removed last; it comes back where the new one cannot be renamed.
+    `unique` puts the process id into the temporary names, for directories that several processes may write.
+    """
+    tag = f".{os.getpid()}" if unique else ""
+    temporary = path.with_name(f".{path.name}{tag}.tmp")
+    aside = path.with_name(f".{path.name}{tag}.old")
+    if aside.exists() and not path.exists():
+        aside.rename(path)  # a kill came between the two renames
     shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
     temporary.mkdir(parents=True)
-    yield temporary
-    for file in temporary.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-    aside = path.with_name(f".{path.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    if path.exists():
-        path.rename(aside)
-    temporary.rename(path)
-    sync_directory(path.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        yield temporary
+        for entry in [*temporary.rglob("*"), temporary]:
+            sync(entry)
+        if path.exists():
+            path.rename(aside)
+        temporary.rename(path)
+        sync(path.parent)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.rename(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def sync_directory(path: Path) -> None:
-    """Makes the renames in a directory survive a crash of the machine."""
+def sync(path: Path) -> None:
+    """Makes a file's content, or the names in a directory, survive a crash of the machine."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from p2o.cli.main import main, main_train
-from p2o.cli.train import other_method
+from p2o.cli.train import other_method, weight_memory
 from p2o.config import load_config
 from p2o.setup import planned_optimizer_steps
 from p2o.tiny import MODEL_PATH
@@ -204,6 +204,14 @@ def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert "parameters" in printed
     assert "memory" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_by_hand() -> None:
+    """float32: 4 + 4 + 8 = 16 bytes a parameter. bfloat16: 2 + 2 + 8 and a float32 copy of 4 make 16 too."""
+    assert weight_memory(10, 4, frozen=False) == 160
+    assert weight_memory(10, 4, frozen=True) == 200
+    assert weight_memory(10, 2, frozen=False) == 160
+    assert weight_memory(10, 2, frozen=True) == 180
 
 
 def test_train_compare_evaluate_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

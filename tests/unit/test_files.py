@@ -55,6 +55,22 @@ def test_a_directory_is_whole_or_absent(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
 
 
+def test_what_a_kill_left_aside_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "d"
+    with new_directory(path) as temporary:
+        (temporary / "whole").write_text("earlier")
+    path.rename(tmp_path / ".d.old")  # as after a kill between the two renames
+
+    def fail() -> None:
+        with new_directory(path):
+            raise Killed
+
+    with pytest.raises(Killed):
+        fail()
+    assert (path / "whole").read_text() == "earlier"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
+
+
 def test_records_survive_odd_characters_and_a_cut_line(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     records = [{"text": "a\u2028b\u0085c\nd"}, {"text": "é" * 3}]

@@ -126,17 +126,24 @@ def check(config: Config, console: Console) -> int:
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    size = next(model.parameters()).element_size()
-    # Weights, gradients and AdamW's two moments, all in the weights' type; a frozen copy where one is needed.
-    copies = 4 + int(needs_start_weights(config))
+    frozen = needs_start_weights(config)
+    memory = weight_memory(parameters, model.dtype.itemsize, frozen=frozen)
     console.note(f"model: {parameters:,} parameters on {model.device}; longest prompt {longest} tokens")
     console.note(
-        f"memory: {parameters * size * copies / 2**30:.2f} GiB for {copies} copies of the weights "
-        "(weights, gradients, AdamW's moments"
-        + (", the frozen start weights)" if needs_start_weights(config) else ")")
-        + ", and activations"
+        f"memory: {memory / 2**30:.2f} GiB for weights, gradients and AdamW's state"
+        f"{', and the frozen start weights' if frozen else ''}; activations come on top"
     )
     return 0
+
+
+def weight_memory(parameters: int, itemsize: int, *, frozen: bool) -> int:
+    """Bytes a model takes in training, without activations.
+
+    Weights and gradients in the model's type (`itemsize` bytes), AdamW's two moments in float32, float32 copies of
+    weights of a lower precision, and the frozen start weights where they are needed.
+    """
+    copies = 0 if itemsize == 4 else 4
+    return parameters * (2 * itemsize + 8 + copies + itemsize * int(frozen))
 
 
 def require_training_packages() -> None:

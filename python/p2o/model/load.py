@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
+from p2o.files import new_directory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -94,28 +94,12 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        with _no_progress_bars():
+        with new_directory(folder, unique=True) as temporary, _no_progress_bars():
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
-        for path in [*temporary.rglob("*"), temporary]:
-            _sync(path)
-        if folder.exists():
-            folder.rename(aside)
-        temporary.rename(folder)
-        _sync(folder.parent)
     except OSError as error:
-        if aside.exists() and not folder.exists():
-            aside.rename(folder)
         raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if folder.exists():
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:
@@ -246,11 +230,3 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
