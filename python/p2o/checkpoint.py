@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from p2o.files import new_directory, write_text
-from p2o.model.load import load_model, save_model
-from p2o.policy.torch_backend import TorchPolicy
+from p2o.policy.policy import Policy
 
 LATEST = "LATEST"
 """File that names the newest complete checkpoint."""
 
 
 def save_checkpoint(
-    folder: Path, name: str, policy: TorchPolicy, tokenizer: Any, state: dict[str, Any], *, keep: int
+    folder: Path, name: str, policy: Policy, tokenizer: Any, state: dict[str, Any], *, keep: int
 ) -> None:
-    """Writes the directory `name` with the model (Hugging Face format), the optimizer and the loop's state.
+    """Writes the directory `name` with the policy and the loop's state.
 
     Names sort by age, and a name stands for one state of the run: what `LATEST` names already is not written again.
     The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go.
@@ -27,8 +26,7 @@ def save_checkpoint(
     if latest_checkpoint(folder) == path:
         return
     with new_directory(path) as temporary:
-        save_model(policy.model, tokenizer, temporary / "model")
-        policy.save(temporary)
+        policy.save(temporary, tokenizer)
         (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
     write_text(folder / LATEST, path.name + "\n")
     others = sorted(other for other in folder.glob("epoch-*") if other != path)
@@ -50,12 +48,8 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return complete[-1] if complete else None
 
 
-def load_checkpoint(path: Path, policy: TorchPolicy) -> dict[str, Any]:
+def load_checkpoint(path: Path, policy: Policy) -> dict[str, Any]:
     """Restores weights and optimizer in place and returns the loop's state."""
-    dtype = str(policy.model.dtype).removeprefix("torch.")
-    # Through transformers: what is saved may be laid out differently from the model in memory (tied weights, experts).
-    loaded, _ = load_model(path / "model", dtype=dtype)
-    policy.model.load_state_dict(loaded.state_dict())
     policy.load(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return state

@@ -37,5 +37,9 @@ class RunDirectoryError(P2oError, RuntimeError):
     """A run directory cannot be used: it exists already, is incomplete, or belongs to another configuration."""
 
 
+class CheckpointError(P2oError, RuntimeError):
+    """A checkpoint cannot be taken up: it is damaged, or was written with another backend or number of ranks."""
+
+
 class TrainingError(P2oError, RuntimeError):
     """Training cannot go on (non-finite loss, sampler and trainer disagree about the weights)."""

@@ -140,7 +140,7 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         directory.rewind(logged=state.logged, step=state.step)
-    collector.sampler.sync(policy.model)
+    collector.sampler.sync(policy)
     prompt_step = None
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, tokenizer, parts.encoder)

@@ -21,10 +21,9 @@ from p2o.evolve.config import MiningConfig
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Evolution
 from p2o.mining import HardSet
-from p2o.model.load import save_model
+from p2o.policy.policy import Policy
 from p2o.policy.rows import is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
-from p2o.policy.torch_backend import TorchPolicy
 from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.sampler import SamplingParams
@@ -114,7 +113,7 @@ class Run:
     problems: Sequence[Problem]
     evaluation_problems: Sequence[Problem]
     collector: Collector
-    policy: TorchPolicy
+    policy: Policy
     reference: Any
     """Scores under the start weights, for the KL term; None without one."""
     prompt_step: PromptStep | None
@@ -127,7 +126,7 @@ class Run:
 
     def finish(self) -> None:
         """Exports the trained model and writes the report."""
-        save_model(self.policy.model, self.tokenizer, self.directory.path / "model")
+        self.policy.export(self.directory.path / "model", self.tokenizer)
         write_report(self.directory.path)
 
 
@@ -216,7 +215,7 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
             counts = count(rows, scored, config)
             totals.append({**run.policy.update(scored, counts), **ratios})
             progress(min(mini_batch, len(groups) - start))
-    run.collector.sampler.sync(run.policy.model)
+    run.collector.sampler.sync(run.policy)
     names = {name for metrics in totals for name in metrics}
     return {
         name: sum(m[name] for m in totals if name in m) / sum(1 for m in totals if name in m)

@@ -142,7 +142,7 @@ def test_a_pointer_to_nothing_falls_back(random_model: Any, tokenizer: Any, tmp_
     assert latest_checkpoint(tmp_path) == tmp_path / "epoch-1"
 
 
-def test_bfloat16_is_trained_on_float32_copies(random_model: Any, tmp_path: Path) -> None:
+def test_bfloat16_is_trained_on_float32_copies(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
     """A step of 1e-6 is below bfloat16's resolution: on the weights themselves hardly any would move."""
     start = {name: p.detach().clone() for name, p in random_model.bfloat16().named_parameters()}
     policy = make_policy(random_model, learning_rate=1e-6)
@@ -155,7 +155,7 @@ def test_bfloat16_is_trained_on_float32_copies(random_model: Any, tmp_path: Path
         ]
     )
     torch.testing.assert_close(moved, torch.full_like(moved, -3e-6), atol=2e-7, rtol=0)
-    policy.save(tmp_path)
+    policy.save(tmp_path, tokenizer)
     other = make_policy(copy.deepcopy(random_model), learning_rate=1e-6)
     other.load(tmp_path)
     assert all(torch.equal(one, two) for one, two in zip(policy.master, other.master, strict=True))

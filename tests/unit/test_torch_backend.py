@@ -182,7 +182,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: An
         torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
 
 
-def test_the_optimizer_state_survives_saving(random_model: Any, tmp_path: Any) -> None:
+def test_the_optimizer_state_survives_saving(random_model: Any, tokenizer: Any, tmp_path: Any) -> None:
     def step(policy: TorchPolicy) -> None:
         config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
         rows = make_rows(
@@ -203,7 +203,7 @@ def test_the_optimizer_state_survives_saving(random_model: Any, tmp_path: Any) -
 
     unbroken = make(random_model)
     step(unbroken)
-    unbroken.save(tmp_path)
+    unbroken.save(tmp_path, tokenizer)
     resumed = make(copy.deepcopy(random_model))
     resumed.load(tmp_path)
     step(unbroken)

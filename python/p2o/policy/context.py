@@ -164,7 +164,8 @@ def _log_ratio(
         if not (values < 1e-3).all():  # False for NaN as well; engines round log 1 to slightly above 0
             raise InputError(f"a {name} log-probability is NaN or positive: was the model's output finite?")
     floor = -1e30  # -inf minus -inf would be NaN
-    return np.maximum(above, floor) - np.maximum(below, floor)
+    log_ratio: NDArray[np.float64] = np.maximum(above, floor) - np.maximum(below, floor)
+    return log_ratio
 
 
 def _exp(log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:

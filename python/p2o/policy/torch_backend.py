@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2o.errors import ConfigError, TrainingError
+from p2o.model.load import load_model, save_model
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import output_head, token_logprobs
 from p2o.policy.losses import LOSSES
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.policy import WEIGHT_GROUP_BYTES
 from p2o.policy.rows import ScoredRow, Sequences
 from p2o.policy.streams import GlobalCounts, TokenStreams
 
@@ -29,7 +31,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 class TorchPolicy:
-    """A causal language model under training."""
+    """A causal language model under training: a [`p2o.policy.policy.Policy`][]."""
+
+    shares_model = True
 
     def __init__(
         self,
@@ -151,10 +155,19 @@ class TorchPolicy:
             ref_logp=padded(ref) if len(ref) == len(rows) else None,
         )
 
-    def save(self, folder: Path) -> None:
-        """Writes the optimizer's state into `folder` (safetensors; the weights are saved apart)."""
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The model's parameters in groups; see [`p2o.policy.policy.Policy`][]."""
+        yield from weight_groups(self.model.named_parameters())
+
+    def export(self, folder: Path, tokenizer: Any) -> None:
+        """Writes the model in Hugging Face format."""
+        save_model(self.model, tokenizer, folder)
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Writes the model and the optimizer's state into `folder` (safetensors)."""
         from safetensors.torch import save_file
 
+        self.export(folder / "model", tokenizer)
         tensors = {"policy.steps": torch.tensor(self.steps)}
         for index, state in self.optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -169,6 +182,11 @@ class TorchPolicy:
         """Restores what `save` wrote."""
         from safetensors.torch import load_file
 
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        # Through transformers: what is saved may be laid out differently from the model in memory (tied weights,
+        # experts).
+        loaded, _ = load_model(folder / "model", dtype=dtype)
+        self.model.load_state_dict(loaded.state_dict())
         tensors = load_file(folder / "optimizer.safetensors")
         self.steps = int(tensors.pop("policy.steps"))
         state: dict[int, dict[str, Tensor]] = {}
@@ -180,6 +198,20 @@ class TorchPolicy:
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def weight_groups(named: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str, Tensor]]]:
+    """Names and tensors in groups of about `WEIGHT_GROUP_BYTES`."""
+    group: list[tuple[str, Tensor]] = []
+    size = 0
+    for name, tensor in named:
+        if group and size + tensor.nbytes > WEIGHT_GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append((name, tensor.detach()))
+        size += tensor.nbytes
+    if group:
+        yield group
 
 
 def micro_batches(sequences: Sequences, token_budget: int) -> Iterator[list[int]]:

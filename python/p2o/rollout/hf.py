@@ -8,7 +8,7 @@ completion does not depend on the batch it is in (bit for bit up to the rounding
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,11 +16,14 @@ from torch import Tensor
 
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 
+if TYPE_CHECKING:
+    from p2o.policy.policy import Policy
+
 
 class HfSampler:
     """Samples from `model` in batches of `batch_size` completions.
 
-    The model is the trainer's own: `sync` has nothing to copy unless another model is handed in.
+    The model is the trainer's own: `sync` has nothing to copy.
     """
 
     def __init__(self, model: Any, *, end_ids: Sequence[int], pad_id: int, batch_size: int = 64) -> None:
@@ -29,9 +32,12 @@ class HfSampler:
         self.pad_id = pad_id
         self.batch_size = batch_size
 
-    def sync(self, model: Any) -> None:
-        """Samples from `model` from now on."""
-        self.model = model
+    def sync(self, policy: Policy) -> None:
+        """Samples from the policy's own model from now on."""
+        self.model = policy.model
+
+    def sleep(self) -> None:
+        """Holds nothing but the trainer's own weights: nothing to give back."""
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sample(

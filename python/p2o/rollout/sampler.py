@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from p2o.types import FinishReason
+
+if TYPE_CHECKING:
+    from p2o.policy.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Sampler(Protocol):
         """One sample per request, in request order."""
         ...
 
-    def sync(self, model: Any) -> None:
-        """Takes over the weights of the trained model."""
+    def sync(self, policy: Policy) -> None:
+        """Takes over the policy's current weights, and is awake afterwards."""
+        ...
+
+    def sleep(self) -> None:
+        """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
         ...
