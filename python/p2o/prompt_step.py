@@ -26,10 +26,7 @@ from p2o.types import Problem
 
 
 class SelfReflection:
-    """Reflection by a language model of our own, through a sampler: the frozen start weights, not the current ones.
-
-    (Templates of the current policy lose diversity as it sharpens; method, "Prompt step".)
-    """
+    """Reflection by a language model of our own, through a sampler."""
 
     def __init__(self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams) -> None:
         self.sampler = sampler
@@ -154,4 +151,4 @@ def outcome_of(evolution: Evolution) -> str:
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     # A limit that was set is the normal end; anything else is worth a word.
-    return found if evolution.stop_reason == "budget" else f"{found} ({evolution.stop_reason})"
+    return found if evolution.stop_reason in ("budget", "complete") else f"{found} ({evolution.stop_reason})"

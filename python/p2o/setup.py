@@ -143,7 +143,8 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
     collector.sampler.sync(policy)
     prompt_step = None
     if config.run.method == "p2o":
-        reflect = make_reflection(config, start_weights, tokenizer, parts.encoder)
+        reflecting = start_weights if config.reflection.policy == "reference" else model
+        reflect = make_reflection(config, reflecting, tokenizer, parts.encoder)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
     return Run(
         config=config,
@@ -222,7 +223,8 @@ def make_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
 
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
-    reflects = config.run.method == "p2o" and config.reflection.kind == "self"
+    reflection = config.reflection
+    reflects = config.run.method == "p2o" and (reflection.kind, reflection.policy) == ("self", "reference")
     return reflects or config.loss.kl_coef > 0
 
 
@@ -233,14 +235,14 @@ def make_teacher(config: Config) -> Reflect:
     return OpenAIReflector(config.reflection)
 
 
-def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
-    """The reflection model of `config.reflection`."""
+def make_reflection(config: Config, model: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
+    """The reflection model of `config.reflection`; `model` are the weights that reflect in kind `self`."""
     if config.reflection.kind == "openai":
         return make_teacher(config)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
-    return SelfReflection(make_sampler(start_weights, tokenizer, config), encoder, params)
+    return SelfReflection(make_sampler(model, tokenizer, config), encoder, params)
 
 
 def reference_score(start_weights: Any, tokenizer: Any, config: Config) -> Any:

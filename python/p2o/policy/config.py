@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from p2o.settings import Settings
 
 LossName = Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"]
-ContextMode = Literal["hard", "soft", "truncated", "none", "no-distill"]
+ContextMode = Literal["hard", "asymmetric", "soft", "truncated", "none", "no-distill"]
 CorrectionMode = Literal["token", "sequence", "none"]
 
 
@@ -73,9 +73,10 @@ class ContextConfig(Settings):
     """The context weight: what a token sampled under a template counts in the update on the plain prompt."""
 
     mode: ContextMode = "hard"
-    """`hard`: 1 inside [c_low, c_high], 0 outside. `soft`: clip(c)/c. `truncated`: min(c, c_high), the
-    truncated importance weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the
-    prompt."""
+    """`hard`: 1 inside [c_low, c_high], 0 outside. `asymmetric`: as `hard`, but below c_low only tokens of
+    a negative advantage count 0: what the plain prompt hardly ever says and was rewarded is what there is to
+    learn, whatever its ratio. `soft`: clip(c)/c. `truncated`: min(c, c_high), the truncated importance
+    weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the prompt."""
 
     c_low: float = Field(default=0.01, ge=0.0, le=1.0)
     """Lower bound of the context ratio c, plain over templated probability of the token."""

@@ -111,7 +111,7 @@ def score_rows(
     for i, row in enumerate(rows):
         weight = np.ones_like(old[i])
         if i in distilled:
-            weight = context_weight(old[i], sampled_under[i], context)
+            weight = context_weight(old[i], sampled_under[i], context, advantage=row.advantage)
             context_ratio += context_statistics(old[i], sampled_under[i], context)
         sampler_logp = np.asarray(row.rollout.sampler_logprobs, dtype=np.float32)
         engine_ratio += engine_statistics(sampled_under[i], sampler_logp, correction)
