@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",
+    "study": "compare ways of training at equal generated tokens, over several seeds",
     "doctor": "what is installed, what works, what to install",
 }
 """Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
