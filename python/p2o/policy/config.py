@@ -40,9 +40,13 @@ class LossConfig(Settings):
     """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its
     paper."""
 
-    zero_variance: Literal["keep", "drop"] = "keep"
+    zero_variance: Literal["keep", "drop", "refill"] = "keep"
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
-    them out of the batch."""
+    them out of the batch, `refill` rolls out further problems of the epoch in their place (dynamic sampling, DAPO,
+    arXiv 2503.14476, section 3.2)."""
+
+    refill_limit: float = Field(default=4.0, ge=1.0)
+    """`refill` rolls out at most so many times `run.batch_problems` problems in a step."""
 
     mask_truncated: bool = False
     """Leave rollouts that ended at the length limit out of the loss (numerator and denominator)."""
