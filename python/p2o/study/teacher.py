@@ -21,17 +21,20 @@ MODEL = "simulated-teacher"
 """The name the server goes by; `reflection.model` of a study's teacher arms."""
 
 _QUESTION = re.compile(r"(\d+)\s*([+\-*])\s*(\d+)\s*=\?")
+_VERDICT = re.compile(r"\b(right|correct|wrong|incorrect)\b", re.IGNORECASE)
 
 
 def failed_signs(text: str) -> list[str]:
     """The operators of the examples that a reflection prompt shows as wrong, one for each example."""
     shown = list(_QUESTION.finditer(text))
     ends = [match.start() for match in shown[1:]] + [len(text)]
-    return [
-        match[2]
-        for match, end in zip(shown, ends, strict=True)
-        if re.search(r"\b(wrong|incorrect)\b", text[match.end() : end], re.IGNORECASE)
-    ]
+    signs = []
+    for match, end in zip(shown, ends, strict=True):
+        # The first such word is the example's verdict; the prompt's own text comes before or after the examples.
+        verdict = _VERDICT.search(text, match.end(), end)
+        if verdict is not None and verdict[0].lower() in ("wrong", "incorrect"):
+            signs.append(match[2])
+    return signs
 
 
 def instruct(text: str, seed: int) -> str:
