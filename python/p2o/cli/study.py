@@ -113,7 +113,8 @@ def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -
     finished = runner.work()
     left = runner.left()
     if not finished:
-        display.note(f"time limit reached, {len(left)} runs are left: the same command goes on")
+        runs_left = "1 run is" if len(left) == 1 else f"{len(left)} runs are"
+        display.note(f"time limit reached, {runs_left} left: the same command goes on")
         return UNFINISHED
     for job in left:
         display.note(f"{job.id} cannot run: every learning rate of its arm has failed")

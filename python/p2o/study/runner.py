@@ -54,7 +54,7 @@ class Runner:
         only: arms to run; empty: all.
         time_limit: seconds after which no run is started and those at work are interrupted.
         device: where worlds are made.
-        worker: the command that runs a job file.
+        worker: the command that runs a job file; None: `WORKER`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Runner:
         only: Collection[str] = (),
         time_limit: float | None = None,
         device: str = "cpu",
-        worker: Sequence[str] = WORKER,
+        worker: Sequence[str] | None = None,
     ) -> None:
         self.study = study
         self.results = results
@@ -78,7 +78,7 @@ class Runner:
         self.only = only
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.device = device
-        self.worker = worker
+        self.worker = WORKER if worker is None else worker
         self.running: dict[str, Running] = {}
         self.failed: dict[str, str] = {}
         """Runs that failed in this call; those of earlier calls are tried again."""
@@ -154,7 +154,7 @@ class Runner:
 
     def _task(self, job: Job) -> dict[str, Any]:
         values = config_values(job.config)
-        values["model"]["source"] = model_source(self.runs / "worlds", job.world)
+        values["model"]["source"] = model_source(self.runs / "worlds", job)
         return {
             "kind": "run",
             "header": header_of(job),
