@@ -24,6 +24,8 @@ from p2o.study.runner import Runner
 from p2o.study.worker import run_job
 from p2o.track.run_directory import config_values
 
+STUB = Path(__file__).parents[1] / "unit" / "study_stub.py"
+
 STUDY = """
 title = "One arm"
 tokens = 6000
@@ -68,7 +70,9 @@ class StopsInTheMiddle(Display):
 
 def without_clock(record: dict[str, Any]) -> dict[str, Any]:
     evaluations = [{k: v for k, v in e.items() if k != "seconds"} for e in record["evaluations"]]
-    return {k: v for k, v in record.items() if k not in ("seconds", "wall_s")} | {"evaluations": evaluations}
+    return {k: v for k, v in record.items() if k not in ("seconds", "wall_s", "cpu_s")} | {
+        "evaluations": evaluations
+    }
 
 
 def unbroken_record(runner: Runner, folder: Path) -> dict[str, Any]:
@@ -104,7 +108,9 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch:
     assert list((folder / "runs").glob("*taught*/checkpoints/*/state.json"))
     assert main(["study", "one.toml", "--to", str(folder), "--jobs", "1"]) == 0
     resumed = Results(folder).records["p2o-tiny/taught/final-seed0"]
-    assert resumed["wall_s"] is None, "a part of a run says nothing about how long one takes"
+    assert resumed["wall_s"] is resumed["cpu_s"] is None, (
+        "a part of a run says nothing about how long one takes"
+    )
     assert without_clock(resumed) == without_clock(unbroken)
     assert not list((folder / "runs").glob("*taught*/checkpoints")), "space is given back"
     assert (folder / "one-accuracy.svg").exists()
@@ -117,6 +123,17 @@ def test_a_study_with_a_failed_run_ends_with_1(
     assert main(["study", "one.toml", "--to", str(tmp_path / "out")]) == 1
     assert "p2o-tiny/taught/final-seed0  FAILED: no memory (see " in capsys.readouterr().out
     assert "no memory" in (tmp_path / "out" / "tables.md").read_text()
+
+
+def test_runs_without_matplotlib_are_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(runner_module, "WORKER", (sys.executable, str(STUB)))
+    code = main(["study", "one.toml", "--to", str(tmp_path / "out")])
+    assert code == 0
+    assert "pip install 'p2o-rl[study]'" in capsys.readouterr().out
+    assert main(["study", "one.toml", "--to", str(tmp_path / "out"), "--report"]) == 2
 
 
 def test_a_time_limit_of_nothing_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,5 +168,5 @@ def test_the_estimate_is_arithmetic(tmp_path: Path) -> None:
     assert "about 4:00 min with --jobs 2" in shown
     assert "about 2:00 min with --jobs 1" in describe(planned, Results(tmp_path), jobs=1, only=("a",))
     measured = Results(tmp_path)
-    measured.add({"id": "x", "arm": "a", "wall_s": 60.0, "status": "done", "fingerprint": "old"})
+    measured.add({"id": "x", "arm": "a", "cpu_s": 60.0, "status": "done", "fingerprint": "old"})
     assert "about 4:00 min with --jobs 1" in describe(planned, measured, jobs=1, only=("a",))

@@ -246,6 +246,8 @@ def _last_hard(records: Mapping[int, Record]) -> str:
 
 def _interval(interval: Interval, *, signed: bool = False) -> str:
     form = "+.3f" if signed else ".3f"
+    if interval.count == 1:
+        return format(interval.mean, form)
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
