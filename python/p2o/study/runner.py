@@ -118,6 +118,8 @@ class Runner:
             while len(self.running) >= self.jobs:
                 if not self._wait():
                     return False
+            if self._late():
+                return False
             self._start(f"world {name}", None, task, threads)
         while self.running:
             if not self._wait():
@@ -139,6 +141,8 @@ class Runner:
                 if ready:
                     waiting.append(job)
             self.display.total(*self._counts())
+            if waiting and self._late():
+                return False
             for job in waiting[: self.jobs - len(self.running)]:
                 self._start(job.id, job, self._task(job), 1)
             if not self.running:
@@ -195,6 +199,9 @@ class Runner:
         key = name if job is None else job.fingerprint
         self.running[key] = Running(name, job, process, log, result, folder, time.monotonic())
 
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def _wait(self) -> bool:
         """Until a process ends; False: the time limit was reached."""
         while True:
@@ -203,7 +210,7 @@ class Runner:
                 self._finish(key, self.running.pop(key))
             if ended:
                 return True
-            if self.deadline is not None and time.monotonic() >= self.deadline:
+            if self._late():
                 return False
             self.display.show([self._state(run) for run in self.running.values()])
             time.sleep(POLL_SECONDS)
