@@ -41,13 +41,13 @@ def find_varlen_attention() -> Callable[..., Tensor] | None:
 def supports_varlen(model: Any) -> bool:
     """Whether packed sequences of `model` can go through `p2o_varlen`: a GPU, 16-bit weights, heads that fit."""
     config = model.config
+    if model.device.type != "cuda" or model.dtype not in (torch.bfloat16, torch.float16):
+        return False
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return (
-        model.device.type == "cuda"
-        and model.dtype in (torch.bfloat16, torch.float16)
-        and head_dim <= MAX_HEAD_DIM
+        head_dim <= MAX_HEAD_DIM
         and getattr(config, "attn_logit_softcapping", None) is None
-        and model.config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
+        and config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
         and find_varlen_attention() is not None
     )
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from p2o.errors import CheckpointError
 from p2o.model.load import save_model
-from p2o.policy.deepspeed_config import engine_config, prepare_environment, require_deepspeed, zero_stage
+from p2o.policy.deepspeed_config import engine_config, prepare_deepspeed, require_deepspeed, zero_stage
 from p2o.policy.layout import empty_micro_batch
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
 from p2o.policy.training import TrainingPolicy
@@ -48,7 +48,7 @@ class DeepSpeedPolicy(TrainingPolicy):
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         require_deepspeed()
         super().__init__(model, config, loss, **options)
-        prepare_environment(self.world)
+        prepare_deepspeed(self.world)
         import deepspeed
 
         self.stage = zero_stage(config)
@@ -168,15 +168,19 @@ class DeepSpeedPolicy(TrainingPolicy):
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
         """Restores what `save` wrote, in as many processes and at the same stage."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         self._read_identity(folder)
+        tensors: dict[str, Tensor] = {}
+        problem = None
         try:
             tensors = load_file(self._file(folder))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"{self._file(folder)} cannot be read: the checkpoint is damaged"
-            ) from error
+        except (OSError, SafetensorError) as error:
+            problem = f"{self._file(folder)} cannot be read ({error}): the checkpoint is damaged"
+        problems = [found for found in self.world.gather(problem) if found is not None]
+        if problems:  # on all ranks: the others would wait for one that gave up
+            raise CheckpointError(problems[0])
         partitions = self._partitions()
         for key, value in tensors.items():
             index, name = key.split(".", 1)

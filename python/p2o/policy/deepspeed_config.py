@@ -98,8 +98,8 @@ def engine_config(config: OptimizerConfig, dtype: str, *, cuda: bool) -> dict[st
     return values
 
 
-def prepare_environment(world: World) -> None:
-    """Sets up what DeepSpeed finds when it is imported: quiet, on the CPU where there is no GPU, never alone."""
+def prepare_deepspeed(world: World) -> None:
+    """Imports DeepSpeed: quiet, on the CPU where there is no GPU, with a process group even for one process."""
     import torch
     import torch.distributed as dist
 
@@ -107,7 +107,12 @@ def prepare_environment(world: World) -> None:
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     os.environ.setdefault("LOCAL_RANK", "0")
+    import deepspeed
+
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    if not cuda:
+        # Its shared-memory exchange would be compiled at the first start; gloo does without a compiler.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if world.size == 1 and not dist.is_initialized():
         # A launcher's rendezvous is not needed for a group of one.
         dist.init_process_group(
@@ -132,7 +137,7 @@ def deepspeed_context(config: OptimizerConfig, dtype: str, world: World) -> Iter
         return
     if find_spec("accelerate") is None:
         raise MissingDependencyError("optimizer.zero_stage = 3 needs accelerate: pip install 'p2o-rl[gpu]'")
-    prepare_environment(world)
+    prepare_deepspeed(world)
     import torch
     from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 

@@ -105,6 +105,7 @@ class TorchPolicy(TrainingPolicy):
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
         """Restores what `save` wrote."""
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         self._read_identity(folder)
@@ -116,9 +117,9 @@ class TorchPolicy(TrainingPolicy):
             self.model.load_state_dict(loaded.state_dict())
         try:
             tensors = load_file(folder / OPTIMIZER_FILE)
-        except (OSError, ValueError) as error:
+        except (OSError, SafetensorError) as error:
             raise CheckpointError(
-                f"{folder / OPTIMIZER_FILE} cannot be read: the checkpoint is damaged"
+                f"{folder / OPTIMIZER_FILE} cannot be read ({error}): the checkpoint is damaged"
             ) from error
         indices = {name: index for index, name in enumerate(self.master)}
         state: dict[int, dict[str, Tensor]] = {}

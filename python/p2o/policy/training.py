@@ -125,9 +125,10 @@ class TrainingPolicy(ABC):
         elif rows:
             grad_norm = self._step(rate)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
+            found = f"the gradient norm is {grad_norm}" if math.isfinite(loss) else f"the loss is {loss}"
             raise TrainingError(
-                f"loss {loss} or gradient norm {grad_norm} is not finite at optimizer step "
-                f"{self.steps}: start again with a lower optimizer.learning_rate"
+                f"{found}, not finite, at optimizer step {self.steps}: start again with a lower "
+                "optimizer.learning_rate"
             )
         self.steps += 1
         return {**totals, "grad_norm": grad_norm, "learning_rate": rate}
