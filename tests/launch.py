@@ -60,10 +60,13 @@ def launch(ranks: int, worker: Path, function: str, *arguments: Any, timeout: fl
                 raise RuntimeError(f"rank {rank} of {ranks} exited with {code}")
 
         with ThreadPoolExecutor(ranks) as pool:
-            done, _ = wait([pool.submit(finish, rank) for rank in range(ranks)], return_when=FIRST_EXCEPTION)
-            for process in processes:
-                if process.poll() is None:
-                    process.kill()
+            futures = [pool.submit(finish, rank) for rank in range(ranks)]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                for process in processes:
+                    if process.poll() is None:
+                        process.kill()
         failures = [str(error) for future in done if (error := future.exception()) is not None]
         if failures:
             logs = [f"--- rank {r}\n{Path(folder, f'{r}.log').read_text()[-TAIL:]}" for r in range(ranks)]

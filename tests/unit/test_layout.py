@@ -45,7 +45,7 @@ def naive_logprobs(model: Any, prompt: list[int], response: list[int]) -> torch.
 def layout_logprobs(model: Any, name: Any, sequences: Any) -> torch.Tensor:
     layout = make_layout(name, model, pad_id=0, token_budget=1000)
     batch = micro_batch(sequences)
-    result: torch.Tensor = LogprobModel(model, 1.0)(**layout.inputs(batch, "cpu"))
+    result: torch.Tensor = LogprobModel(model, 1.0)(**layout.inputs(batch, "cpu"), chunks=1)
     return result
 
 

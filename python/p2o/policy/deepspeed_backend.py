@@ -90,7 +90,7 @@ class DeepSpeedPolicy(TrainingPolicy):
     def _discard(self) -> None:
         """Makes the gradient one that DeepSpeed refuses and cleans up after: each stage keeps it in other buffers."""
         batch = empty_micro_batch(self.pad_id)
-        logp = self.forward(**self.layout.inputs(batch, self.model.device))
+        logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=1)
         self._backward(logp.sum() * math.nan)
         self._step(0.0)
 

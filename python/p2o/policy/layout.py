@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from p2o.pack import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
-from p2o.policy.logprobs import output_head, token_logprobs
+from p2o.policy.logprobs import CHUNK_TOKENS, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
 from p2o.policy.rows import ScoredRow, Sequences
 
@@ -40,18 +40,25 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
         self.model = model
         self.temperature = temperature
 
-    def forward(self, input_ids: Tensor, predicting: Tensor, targets: Tensor, **inputs: Any) -> Tensor:
+    def forward(
+        self, input_ids: Tensor, predicting: Tensor, targets: Tensor, chunks: int, **inputs: Any
+    ) -> Tensor:
         """float32 log-probs of `targets` at the sampling temperature, shape [N].
 
         Args:
             input_ids: shape [rows, width].
             predicting: places in the flattened `input_ids` at which each target is predicted, shape [N].
             targets: token ids, shape [N].
+            chunks: in how many parts their logits are computed: `head_chunks`.
             inputs: what else the language model's body takes.
         """
         hidden = self.model.base_model(input_ids=input_ids, use_cache=False, **inputs).last_hidden_state
         return token_logprobs(
-            hidden.flatten(0, 1)[predicting], targets, output_head(self.model), temperature=self.temperature
+            hidden.flatten(0, 1)[predicting],
+            targets,
+            output_head(self.model),
+            temperature=self.temperature,
+            chunks=chunks,
         )
 
 
@@ -183,6 +190,20 @@ def deal(batches: list[list[int]], lengths: Sequence[int], ranks: int) -> Split:
     return [sorted(own, key=lambda batch: (-cost(batch), batch)) for own in dealt]
 
 
+def head_chunks(split: Split, responses: Sequence[int]) -> list[int]:
+    """In how many parts the logits of each of a rank's micro-batches are computed: `CHUNK_TOKENS` at most in one.
+
+    The same on all ranks: under ZeRO-3 each part gathers the output matrix, and a rank with more parts than the others
+    would wait for ever.
+
+    Args:
+        split: micro-batches of all ranks.
+        responses: response tokens of each sequence.
+    """
+    tokens = [[sum(responses[i] for i in batch) for batch in own] for own in split]
+    return [max(1, -(-max(step) // CHUNK_TOKENS)) for step in zip(*tokens, strict=True)]
+
+
 def lengths_of(sequences: Sequences) -> list[int]:
     """Tokens of each sequence, prompt and response."""
     return [len(prompt) + len(response) for prompt, response in sequences]
@@ -235,17 +256,19 @@ def score_share(
     forward: Forward,
     layout: Layout,
     sequences: Sequences,
-    share: Sequence[Sequence[int]],
+    split: Split,
     *,
+    rank: int = 0,
     pad_id: int,
     device: Any,
 ) -> list[tuple[int, NDArray[np.float32]]]:
-    """Scores the micro-batches of `share` (one rank's part of a `Split`): index and log-probs of each sequence."""
+    """Scores a rank's micro-batches: index and log-probs of each sequence in them."""
+    chunks = head_chunks(split, [len(response) for _, response in sequences])
     scored = []
-    for indices in share:
+    for indices, parts_of_head in zip(split[rank], chunks, strict=True):
         chosen = [sequences[i] for i in indices]
         batch = micro_batch(chosen) if chosen else empty_micro_batch(pad_id)
-        logp = forward(**layout.inputs(batch, device)).cpu().numpy()
+        logp = forward(**layout.inputs(batch, device), chunks=parts_of_head).cpu().numpy()
         ends = np.cumsum([len(response) for _, response in chosen])
         parts = np.split(logp, ends[:-1]) if chosen else []
         scored += [(i, part.copy()) for i, part in zip(indices, parts, strict=True)]
@@ -263,7 +286,7 @@ def score_sequences(
 ) -> list[NDArray[np.float32]]:
     """Log-probs of each response given its prompt under `model`, in this process: [T] each, in the order given."""
     chosen = make_layout(layout, model, pad_id=pad_id, token_budget=micro_batch_tokens)
-    (share,) = chosen.split(lengths_of(sequences))
+    split = chosen.split(lengths_of(sequences))
     forward = LogprobModel(model, temperature)
-    scored = score_share(forward, chosen, sequences, share, pad_id=pad_id, device=model.device)
+    scored = score_share(forward, chosen, sequences, split, pad_id=pad_id, device=model.device)
     return [logp for _, logp in sorted(scored, key=lambda pair: pair[0])]

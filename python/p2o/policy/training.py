@@ -26,6 +26,7 @@ from p2o.policy.layout import (
     Layout,
     LogprobModel,
     empty_micro_batch,
+    head_chunks,
     lengths_of,
     make_layout,
     resolve_layout,
@@ -101,7 +102,8 @@ class TrainingPolicy(ABC):
             self.forward,
             self.layout,
             sequences,
-            split[self.world.rank],
+            split,
+            rank=self.world.rank,
             pad_id=self.pad_id,
             device=self.model.device,
         )
@@ -135,14 +137,15 @@ class TrainingPolicy(ABC):
 
     def _accumulate(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
         """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
-        lengths = [len(row.row.prompt_ids) + len(row.row.rollout.response_ids) for row in rows]
+        responses = [len(row.row.rollout.response_ids) for row in rows]
+        lengths = [len(row.row.prompt_ids) + tokens for row, tokens in zip(rows, responses, strict=True)]
         split = self.layout.split(lengths, self.world.size)
         totals: dict[str, Tensor] = {}
         with checkpointing(self.model, self.config.gradient_checkpointing):
-            for indices in split[self.world.rank]:
+            for indices, chunks in zip(split[self.world.rank], head_chunks(split, responses), strict=True):
                 chosen = [rows[i] for i in indices]
                 batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
-                logp = self.forward(**self.layout.inputs(batch, self.model.device))
+                logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=chunks)
                 if not chosen:
                     self._backward(
                         logp.sum() * 0.0
@@ -167,11 +170,13 @@ class TrainingPolicy(ABC):
         pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
         device = self.model.device
 
-        def alone_and_together(share: list[list[int]]) -> Tensor:
-            scored = score_share(self.forward, self.layout, pairs, share, pad_id=self.pad_id, device=device)
+        def logprobs(batches: list[list[int]]) -> Tensor:
+            scored = score_share(
+                self.forward, self.layout, pairs, [batches], pad_id=self.pad_id, device=device
+            )
             return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
 
-        gap = (alone_and_together([[0], [1]]) - alone_and_together([[0, 1]])).abs().mean()
+        gap = (logprobs([[0], [1]]) - logprobs([[0, 1]])).abs().mean()
         if not gap < (1e-3 if self.model.dtype == torch.float32 else 0.1):
             raise ModelError(
                 f"{type(self.model).__name__} mixes sequences that are packed into one row (log-probs differ by "
