@@ -24,9 +24,10 @@ from p2o.evolve.types import Reflect
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
+from p2o.policy.layout import score_sequences
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.rows import Score, Sequences
-from p2o.policy.torch_backend import TorchPolicy, score_sequences
+from p2o.policy.torch_backend import TorchPolicy
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
