@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",
+    "serve": "a vLLM server that takes its weights from a training run",
     "doctor": "what is installed, what works, what to install",
 }
 """Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
