@@ -307,9 +307,10 @@ def push_updates(
             raise
         raise TrainingError(failure(error)) from error
     if missing:
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise TrainingError(
-            f"the weight push left out {len(missing)} weights of the engine's model (first: {missing[0]}): is it the "
-            "policy's architecture?"
+            f"the weight push left out {len(missing)} weights of the engine's model ({names}): is it the policy's "
+            "architecture?"
         )
 
 

@@ -105,12 +105,14 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
     def missing_weights(self) -> list[str]:
         """Parameters that the last update left as they were, save those that share the memory of another."""
         parameters = dict(self.model.named_parameters(remove_duplicate=False))
-        updated = {parameters[name].data_ptr() for name in self.loaded if name in parameters}
-        return sorted(
-            name
-            for name in self.expected - self.loaded
-            if name not in parameters or parameters[name].data_ptr() not in updated
-        )
+
+        def memory(name: str) -> int | None:
+            """Where the parameter lies; None if nowhere (CPU kernels keep packed weights elsewhere)."""
+            parameter = parameters.get(name)
+            return None if parameter is None or parameter.numel() == 0 else parameter.data_ptr()
+
+        updated = {memory(name) for name in self.loaded} - {None}
+        return sorted(name for name in self.expected - self.loaded if memory(name) not in updated)
 
     def shutdown(self) -> None:
         """Holds nothing."""
