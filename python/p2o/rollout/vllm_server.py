@@ -55,7 +55,11 @@ class ServerSampler:
         self.pushes = 0
         self.client = open_client(self.url, settings.timeout, connections=settings.max_num_seqs)
         self.control = HttpControl(self._get, self._post)
-        description = self._describe(model)
+        try:
+            description = self._describe(model)
+        except P2oError:
+            self.close()
+            raise
         self.max_model_len = int(description["max_model_len"])
         self.dtype: torch.dtype = getattr(torch, description["dtype"])
         self.transfer: Transfer
@@ -122,6 +126,10 @@ class ServerSampler:
             failed = error
         raise_on_all_ranks(self.world, failed)
         self.version = version
+
+    def close(self) -> None:
+        """Closes the connections; the server goes on."""
+        self.client.close()
 
     def sleep(self) -> None:
         """The server has its own device: nothing to give back."""
