@@ -14,6 +14,7 @@ import torch
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
+from p2o.distributed import SINGLE, World
 from p2o.errors import ConfigError, DataError, MissingDependencyError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
@@ -28,7 +29,7 @@ from p2o.rollout.collect import Collector
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, SamplingParams
+from p2o.rollout.sampler import Progress, Sampler, SamplingParams
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
@@ -210,8 +211,28 @@ def resolve_source(source: str) -> str:
     return source
 
 
-def make_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
-    """The sampler of `config.rollout` over `model`."""
+def make_sampler(model: Any, tokenizer: Any, config: Config, world: World = SINGLE) -> Sampler:
+    """The sampler of `config.rollout`. vLLM's has no weights before its first `sync`."""
+    if config.rollout.sampler == "hf":
+        return make_hf_sampler(model, tokenizer, config)
+    ends = end_ids(model, tokenizer)
+    if config.rollout.vllm.mode == "server":
+        from p2o.rollout.vllm_server import ServerSampler
+
+        return ServerSampler(model, config.rollout, end_ids=ends, world=world)
+    from p2o.rollout.vllm import VllmSampler
+
+    return VllmSampler(
+        model,
+        config.rollout,
+        end_ids=ends,
+        world=world,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+
+
+def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
+    """The sampler `hf` over `model`."""
     return HfSampler(
         model,
         end_ids=end_ids(model, tokenizer),
@@ -240,7 +261,7 @@ def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder:
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
-    return SelfReflection(make_sampler(start_weights, tokenizer, config), encoder, params)
+    return SelfReflection(make_hf_sampler(start_weights, tokenizer, config), encoder, params)
 
 
 def reference_score(start_weights: Any, tokenizer: Any, config: Config) -> Any:

@@ -26,6 +26,8 @@ class HfSampler:
     The model is the trainer's own: `sync` has nothing to copy.
     """
 
+    ranks_per_engine = 1
+
     def __init__(self, model: Any, *, end_ids: Sequence[int], pad_id: int, batch_size: int = 64) -> None:
         self.model = model
         self.end_ids = frozenset(end_ids)

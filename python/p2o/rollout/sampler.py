@@ -46,6 +46,9 @@ Progress = Callable[[int], None]
 class Sampler(Protocol):
     """Draws completions from the policy's current weights."""
 
+    ranks_per_engine: int
+    """Neighbouring ranks that sample as one: they must be given the same requests."""
+
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
