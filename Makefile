@@ -20,7 +20,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
 	$(BIN)/pip install --quiet --group dev
-	$(BIN)/maturin develop --release --quiet --extras train,api,gguf
+	$(BIN)/maturin develop --release --quiet --extras train,api,gguf,study
 	@touch $@
 
 install: $(VENV)/.installed ## Set up .venv with p2o and everything its tests need

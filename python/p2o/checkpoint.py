@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from p2o.distributed import SINGLE, World
 from p2o.files import new_directory, write_text
 from p2o.policy.policy import Policy
 
@@ -15,22 +17,44 @@ LATEST = "LATEST"
 
 
 def save_checkpoint(
-    folder: Path, name: str, policy: Policy, tokenizer: Any, state: dict[str, Any], *, keep: int
+    folder: Path,
+    name: str,
+    policy: Policy,
+    tokenizer: Any,
+    state: dict[str, Any],
+    *,
+    keep: int,
+    world: World = SINGLE,
 ) -> None:
     """Writes the directory `name` with the policy and the loop's state.
 
     Names sort by age, and a name stands for one state of the run: what `LATEST` names already is not written again.
-    The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go.
+    The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go. All ranks of `world`
+    write their parts; `folder` must be one they all see.
     """
     path = folder / name
-    if latest_checkpoint(folder) == path:
-        return
-    with new_directory(path) as temporary:
+
+    def save(temporary: Path) -> None:
         policy.save(temporary, tokenizer)
-        (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        world.gather(None)  # rank 0 renames the directory when all have written
+
+    def write(save: Callable[[Path], None]) -> None:
+        if latest_checkpoint(folder) == path:
+            return
+        with new_directory(path) as temporary:
+            save(temporary)
+            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        make_newest(path, keep)
+
+    world.lead({"save": save}, lambda actions: write(actions["save"]))
+
+
+def make_newest(path: Path, keep: int) -> None:
+    """Makes `path` the newest checkpoint and removes what is no longer kept."""
+    folder = path.parent
     write_text(folder / LATEST, path.name + "\n")
     others = sorted(other for other in folder.glob("epoch-*") if other != path)
-    earlier = [other for other in others if other.name < name]
+    earlier = [other for other in others if other.name < path.name]
     kept = earlier[len(earlier) - (keep - 1) :]
     for other in others:
         if other not in kept:

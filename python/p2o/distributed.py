@@ -8,14 +8,15 @@ reflection API without running into NCCL's timeout.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from p2o.errors import TrainingError
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 CONTROL_TIMEOUT = timedelta(hours=12)
 """How long a rank waits for the others: a prompt step may sit on a teacher's API for hours."""
@@ -30,21 +31,79 @@ class World:
     group: Any = None
     """The process group that objects travel over; None in a run of one process."""
 
+    local_rank: int = 0
+    """Among the ranks of this node: which GPU is this rank's."""
+
     @property
     def is_main(self) -> bool:
         """Whether this rank writes files and talks to the console."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> list[T]:
-        """The items that are this rank's work."""
-        return list(items[self.rank :: self.size])
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """The items that are this rank's work: neighbours, so that the rollouts of a group stay together."""
+        start, end = (len(items) * rank // self.size for rank in (self.rank, self.rank + 1))
+        return items[start:end]
 
-    def merge(self, parts: Sequence[Sequence[T]]) -> list[T]:
-        """Puts the shares of all ranks back into the order of the whole: undoes `share`."""
-        merged: list[Any] = [None] * sum(map(len, parts))
-        for rank, part in enumerate(parts):
-            merged[rank :: self.size] = part
-        return merged
+    def map(self, function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
+        """`function` of the items, each rank doing its share; every rank gets the whole, in order.
+
+        What it raises on one rank is raised on all: none is left waiting.
+        """
+        if self.size == 1:
+            return list(function(items))
+        results: Sequence[R] = ()
+        failure: Exception | None = None
+        try:
+            results = function(self.share(items))
+        except Exception as error:
+            failure = error
+        outcomes = self.gather((results, failure))
+        for _, raised in outcomes:
+            if raised is not None:
+                raise raised
+        return [result for part, _ in outcomes for result in part]
+
+    def on_main(self, function: Callable[[], T]) -> T:
+        """What `function` returns on rank 0, on every rank. What it raises there is raised everywhere."""
+        return self.lead({}, lambda _: function())
+
+    def lead(
+        self, actions: Mapping[str, Callable[..., Any]], main: Callable[[Mapping[str, Callable[..., Any]]], T]
+    ) -> T:
+        """Runs `main` on rank 0 alone, but whenever it calls one of the `actions`, all ranks perform it together.
+
+        Args:
+            actions: by name; they may talk to the other ranks, and are called with rank 0's arguments.
+            main: gets the actions as they are to be called.
+
+        Returns:
+            What `main` returned, on every rank.
+        """
+        if self.size == 1:
+            return main(actions)
+        if not self.is_main:
+            while True:
+                kind, name, values = self.broadcast(("", "", ()))
+                if kind == "return":
+                    return cast("T", values)
+                if kind == "raise":
+                    raise cast("BaseException", values)
+                actions[name](*values)
+
+        def called(name: str) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                self.broadcast(("call", name, arguments))
+                return actions[name](*arguments)
+
+            return call
+
+        try:
+            result = main({name: called(name) for name in actions})
+        except BaseException as error:
+            self.broadcast(("raise", "", error))
+            raise
+        self.broadcast(("return", "", result))
+        return result
 
     def gather(self, value: T) -> list[T]:
         """Every rank's value, in the order of ranks, on every rank."""
@@ -76,6 +135,11 @@ def launched_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def local_rank() -> int:
+    """This process among those of its node; 0 without a launcher."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def start_world() -> World:
     """Joins the processes started by `torchrun` or `deepspeed`; one process where there was no launcher.
 
@@ -93,14 +157,14 @@ def start_world() -> World:
 
     if not dist.is_initialized():
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-            dist.init_process_group("cpu:gloo,cuda:nccl", timeout=CONTROL_TIMEOUT)
+            torch.cuda.set_device(local_rank())
+            dist.init_process_group("cpu:gloo,cuda:nccl")
         else:
-            dist.init_process_group("gloo", timeout=CONTROL_TIMEOUT)
+            dist.init_process_group("gloo")
     if dist.get_world_size() != size:
         raise TrainingError(
             f"{size} processes were launched, but the process group has {dist.get_world_size()}: something set it up "
             "before p2o did"
         )
     control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    return World(rank=dist.get_rank(), size=size, group=control)
+    return World(dist.get_rank(), size, control, local_rank())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2o.config import Config
+from p2o.distributed import SINGLE, World
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.types import (
@@ -22,22 +23,28 @@ from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.types import Problem
+from p2o.types import Problem, Rollout
 
 
 class SelfReflection:
-    """Reflection by a language model of our own, through a sampler: the frozen start weights, not the current ones.
+    """Reflection by a language model of our own, through a sampler.
 
-    (Templates of the current policy lose diversity as it sharpens; method, "Prompt step".)
+    Every rank of `world` calls it with the same requests; each answers a share.
     """
 
-    def __init__(self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams) -> None:
+    def __init__(
+        self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams, world: World = SINGLE
+    ) -> None:
+        self.world = world
         self.sampler = sampler
         self.encoder = encoder
         self.params = params
 
     def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         """One reply per request, in order."""
+        return self.world.map(self._replies, requests)
+
+    def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         samples = self.sampler.sample(
             [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests], self.params
         )
@@ -66,7 +73,10 @@ class PromptStepOutcome:
 
 
 class PromptStep:
-    """Evolves templates on the hard samples of an epoch."""
+    """Evolves templates on the hard samples of an epoch.
+
+    Rank 0 alone keeps the books (front, journal, budget); all ranks roll out, and reflect where the model is their own.
+    """
 
     def __init__(
         self,
@@ -101,12 +111,47 @@ class PromptStep:
             reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
+        actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
+        if isinstance(self.reflect, SelfReflection):
+            actions["reflect"] = self.reflect
+        evolution = self.collector.world.lead(
+            actions,
+            lambda actions: evolve(
+                [self.problems[identity] for identity in hard],
+                lambda requests: self._evaluate(requests, seed, actions["collect"]),
+                actions.get("reflect", self.reflect),
+                self.config.evolve,
+                reflection=self.config.reflection,
+                seed=seed,
+                policy_version=str(epoch),
+                evidence=evidence,
+                journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
+                templates=carried.chosen if carried is not None else (),
+            ),
+        )
+        if evolution.stop_reason == "interrupted":
+            raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
+        self.directory.log_templates(epoch, evolution)
+        tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
+        return PromptStepOutcome(evolution, tokens, outcome_of(evolution))
 
-        def evaluate(requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
-            # A template that does not fit is worth nothing here: rolled out plain, it would earn the plain prompt's
-            # successes.
-            fits = [self.collector.fits(request.problem, request.template) for request in requests]
-            drawn = [
+    def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
+        """The rollouts of one batch, on all ranks."""
+        with self.console.phase("prompt step  rollouts", len(requests)) as progress:
+            return self.collector.collect(requests, self.params, progress)
+
+    def _evaluate(
+        self,
+        requests: Sequence[EvaluationRequest],
+        seed: int,
+        collect: Callable[[Sequence[RolloutRequest]], list[Rollout]],
+    ) -> list[EvaluationResult]:
+        """Rewards of templates on problems."""
+        # A template that does not fit is worth nothing here: rolled out plain, it would earn the plain prompt's
+        # successes.
+        fits = [self.collector.fits(request.problem, request.template) for request in requests]
+        rollouts = collect(
+            [
                 RolloutRequest(
                     request.problem,
                     request.template,
@@ -116,37 +161,18 @@ class PromptStep:
                 for request, fitting in zip(requests, fits, strict=True)
                 if fitting
             ]
-            with self.console.phase("prompt step  rollouts", len(drawn)) as progress:
-                rollouts = self.collector.collect(drawn, self.params, progress)
-            results = (
-                EvaluationResult(
-                    reward=rollout.reward,
-                    text=rollout.text,
-                    finish_reason=rollout.finish_reason,
-                    tokens=len(rollout.response_ids),
-                )
-                for rollout in rollouts
-            )
-            too_long = EvaluationResult(reward=0.0, feedback="The prompt is too long with this instruction.")
-            return [next(results) if fitting else too_long for fitting in fits]
-
-        evolution = evolve(
-            [self.problems[identity] for identity in hard],
-            evaluate,
-            self.reflect,
-            self.config.evolve,
-            reflection=self.config.reflection,
-            seed=seed,
-            policy_version=str(epoch),
-            evidence=evidence,
-            journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
-            templates=carried.chosen if carried is not None else (),
         )
-        if evolution.stop_reason == "interrupted":
-            raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
-        self.directory.log_templates(epoch, evolution)
-        tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        return PromptStepOutcome(evolution, tokens, outcome_of(evolution))
+        results = (
+            EvaluationResult(
+                reward=rollout.reward,
+                text=rollout.text,
+                finish_reason=rollout.finish_reason,
+                tokens=len(rollout.response_ids),
+            )
+            for rollout in rollouts
+        )
+        too_long = EvaluationResult(reward=0.0, feedback="The prompt is too long with this instruction.")
+        return [next(results) if fitting else too_long for fitting in fits]
 
 
 def outcome_of(evolution: Evolution) -> str:
@@ -154,4 +180,4 @@ def outcome_of(evolution: Evolution) -> str:
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     # A limit that was set is the normal end; anything else is worth a word.
-    return found if evolution.stop_reason == "budget" else f"{found} ({evolution.stop_reason})"
+    return found if evolution.stop_reason in ("budget", "complete") else f"{found} ({evolution.stop_reason})"

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
-from p2o.distributed import SINGLE, World
+from p2o.distributed import SINGLE, World, local_rank
 from p2o.errors import ConfigError, DataError, MissingDependencyError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
@@ -23,6 +25,7 @@ from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
 from p2o.policy.logprobs import check_output_head
+from p2o.policy.rows import Score, Sequences
 from p2o.policy.torch_backend import TorchPolicy, score_sequences
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
@@ -33,7 +36,7 @@ from p2o.rollout.sampler import Progress, Sampler, SamplingParams
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
-from p2o.track.run_directory import RunDirectory
+from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.track.tensorboard import TensorBoard
 from p2o.train import LoopState, Run, sampling
 from p2o.types import Problem
@@ -51,14 +54,14 @@ class Parts:
     collector: Collector
 
 
-def assemble(config: Config) -> Parts:
+def assemble(config: Config, world: World = SINGLE) -> Parts:
     """Loads and checks everything a training run needs; writes nothing.
 
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
     """
     check_surroundings(config)
-    parts = load_parts(config)
+    parts = load_parts(config, world)
     check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
@@ -94,7 +97,7 @@ def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
     return prompts
 
 
-def load_parts(config: Config) -> Parts:
+def load_parts(config: Config, world: World = SINGLE) -> Parts:
     """Data, model, sampler and reward; prompts are not checked yet."""
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
@@ -104,25 +107,36 @@ def load_parts(config: Config) -> Parts:
     model, tokenizer = load_policy_model(config)
     encoder = PromptEncoder(tokenizer)
     collector = Collector(
-        make_sampler(model, tokenizer, config),
+        make_sampler(model, tokenizer, config, world),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
+        world=world,
     )
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
-def prepare(config: Config, path: Path, *, resume: bool = False, console: Console | None = None) -> Run:
+def prepare(
+    config: Config,
+    path: Path,
+    *,
+    resume: bool = False,
+    console: Console | None = None,
+    world: World = SINGLE,
+) -> Run:
     """Loads and checks everything, then creates (or takes up) the run directory at `path`.
+
+    All ranks of `world` call it; `path` must be on a file system that they share.
 
     Raises:
         P2oError: one line about the data, the model, the settings or the directory; nothing is written before
             all of `assemble` has passed.
     """
     console = console if console is not None else Console()
-    parts = assemble(config)
+    parts = assemble(config, world)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
+    start_weights = copy.deepcopy(model) if needs_start_weights(config) else None
     policy = TorchPolicy(
         model,
         config.optimizer,
@@ -131,35 +145,47 @@ def prepare(config: Config, path: Path, *, resume: bool = False, console: Consol
         temperature=config.rollout.temperature,
         planned_steps=planned_optimizer_steps(config, len(problems)),
     )
-    start_weights = copy.deepcopy(model) if needs_start_weights(config) else None
-    facts = {"data": fingerprint([*problems, *evaluation_problems])}
-    open_directory = RunDirectory.resume if resume else RunDirectory.create
-    directory = open_directory(path, config, facts)
+    directory = open_directory(config, path, [*problems, *evaluation_problems], resume=resume, world=world)
     state = LoopState(hard_set=HardSet(config.mining))
     if resume:
-        newest = latest_checkpoint(directory.checkpoints)
+        newest = world.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
-        directory.rewind(logged=state.logged, step=state.step)
+        world.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
     collector.sampler.sync(policy)
     prompt_step = None
     if config.run.method == "p2o":
-        reflect = make_reflection(config, start_weights, tokenizer, parts.encoder)
+        reflecting = start_weights if config.reflection.policy == "reference" else model
+        reflect = make_reflection(config, reflecting, tokenizer, parts.encoder, world)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
+    tensorboard = config.track.tensorboard and world.is_main
     return Run(
         config=config,
         problems=problems,
         evaluation_problems=evaluation_problems,
         collector=collector,
         policy=policy,
-        reference=reference_score(start_weights, tokenizer, config) if config.loss.kl_coef > 0 else None,
+        reference=reference_score(start_weights, tokenizer, config, world)
+        if config.loss.kl_coef > 0
+        else None,
         prompt_step=prompt_step,
         tokenizer=tokenizer,
         directory=directory,
         console=console,
         state=state,
-        tensorboard=TensorBoard(directory.path / "tensorboard") if config.track.tensorboard else None,
+        tensorboard=TensorBoard(directory.path / "tensorboard") if tensorboard else None,
+        world=world,
     )
+
+
+def open_directory(
+    config: Config, path: Path, problems: Sequence[Problem], *, resume: bool, world: World
+) -> RunDirectory:
+    """The run directory, created or taken up by rank 0."""
+    facts = {"data": fingerprint(problems)}
+    open_it = RunDirectory.resume if resume else RunDirectory.create
+    directory = world.on_main(lambda: open_it(path, config, facts))
+    return directory if world.is_main else FollowedRunDirectory(path)
 
 
 def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
@@ -185,7 +211,7 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     settings = config.model
     device = settings.device
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA
@@ -243,7 +269,8 @@ def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
 
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
-    reflects = config.run.method == "p2o" and config.reflection.kind == "self"
+    reflection = config.reflection
+    reflects = config.run.method == "p2o" and (reflection.kind, reflection.policy) == ("self", "reference")
     return reflects or config.loss.kl_coef > 0
 
 
@@ -254,25 +281,32 @@ def make_teacher(config: Config) -> Reflect:
     return OpenAIReflector(config.reflection)
 
 
-def make_reflection(config: Config, start_weights: Any, tokenizer: Any, encoder: PromptEncoder) -> Reflect:
-    """The reflection model of `config.reflection`."""
+def make_reflection(
+    config: Config, model: Any, tokenizer: Any, encoder: PromptEncoder, world: World
+) -> Reflect:
+    """The reflection model of `config.reflection`; `model` are the weights that reflect in kind `self`."""
     if config.reflection.kind == "openai":
         return make_teacher(config)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
-    return SelfReflection(make_hf_sampler(start_weights, tokenizer, config), encoder, params)
+    return SelfReflection(make_hf_sampler(model, tokenizer, config), encoder, params, world)
 
 
-def reference_score(start_weights: Any, tokenizer: Any, config: Config) -> Any:
-    """Scores responses under the start weights (for the KL term)."""
-    return lambda sequences: score_sequences(
-        start_weights,
-        sequences,
-        pad_id=pad_id(tokenizer),
-        temperature=config.rollout.temperature,
-        micro_batch_tokens=config.optimizer.micro_batch_tokens,
-    )
+def reference_score(start_weights: Any, tokenizer: Any, config: Config, world: World) -> Score:
+    """Scores responses under the start weights (for the KL term), each rank a share."""
+
+    def score(sequences: Sequences) -> list[NDArray[np.float32]]:
+        scored: list[NDArray[np.float32]] = score_sequences(
+            start_weights,
+            sequences,
+            pad_id=pad_id(tokenizer),
+            temperature=config.rollout.temperature,
+            micro_batch_tokens=config.optimizer.micro_batch_tokens,
+        )
+        return scored
+
+    return lambda sequences: world.map(score, sequences)
 
 
 def planned_optimizer_steps(config: Config, problems: int) -> int:

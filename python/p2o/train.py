@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
+from p2o.distributed import SINGLE, World
 from p2o.evaluate import evaluate
 from p2o.evolve.assign import assign
 from p2o.evolve.config import MiningConfig
@@ -22,7 +23,7 @@ from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Evolution
 from p2o.mining import HardSet
 from p2o.policy.policy import Policy
-from p2o.policy.rows import is_templated, make_rows, needs_forward, score_rows
+from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
 from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
@@ -44,6 +45,8 @@ class LoopState:
     epoch: int = 0
     epoch_step: int = 0
     """Steps done in this epoch."""
+    epoch_problems: int = 0
+    """Problems rolled out in this epoch."""
     step: int = 0
     """Steps done in the run."""
     training_tokens: int = 0
@@ -71,6 +74,7 @@ class LoopState:
         return {
             "epoch": self.epoch,
             "epoch_step": self.epoch_step,
+            "epoch_problems": self.epoch_problems,
             "step": self.step,
             "training_tokens": self.training_tokens,
             "prompt_step_tokens": self.prompt_step_tokens,
@@ -123,11 +127,13 @@ class Run:
     console: Console
     state: LoopState
     tensorboard: TensorBoard | None = None
+    world: World = SINGLE
+    """The processes of the run. All of them hold the same state; rank 0 writes."""
 
     def finish(self) -> None:
         """Exports the trained model and writes the report."""
         self.policy.export(self.directory.path / "model", self.tokenizer)
-        write_report(self.directory.path)
+        self.world.on_main(lambda: write_report(self.directory.path))
 
 
 def train(run: Run) -> LoopState:
@@ -136,11 +142,9 @@ def train(run: Run) -> LoopState:
     if not state.history:
         measure(run, hard=None)
     while not state.finished:
-        for problems in remaining_batches(run):
-            if out_of_tokens(run):
-                break
+        while not epoch_is_done(run) and not out_of_tokens(run):
             started = time.monotonic()
-            groups = roll_out(run, problems)
+            groups = collect_batch(run)
             metrics = update(run, groups)
             for group in groups:
                 state.hard_set.observe(group, state.epoch)
@@ -160,13 +164,32 @@ def train(run: Run) -> LoopState:
     return state
 
 
-def remaining_batches(run: Run) -> Iterator[list[Problem]]:
-    """The batches of this epoch that are still to come, in the epoch's own order."""
-    state, size = run.state, run.config.run.batch_problems
+def collect_batch(run: Run) -> list[Group]:
+    """The groups of a step: the epoch's next problems, and under `refill` further ones in place of uniform groups."""
+    config = run.config
+    size = config.run.batch_problems
+    run.collector.reward_metrics()  # a step's counts leave out evaluations and the prompt step
+    groups = roll_out(run, next_problems(run, size))
+    if config.loss.zero_variance == "refill":
+        left = int(size * config.loss.refill_limit) - size
+        while left > 0 and not epoch_is_done(run) and not out_of_tokens(run):
+            missing = size - len(trained_groups(run, groups))
+            if missing <= 0:
+                break
+            further = next_problems(run, min(missing, left))
+            left -= len(further)
+            groups += roll_out(run, further)
+    return groups
+
+
+def next_problems(run: Run, count: int) -> list[Problem]:
+    """The next problems of this epoch, in the epoch's own order."""
+    state = run.state
     order = list(run.problems)
     random.Random(derive_seed(run.config.run.seed, "order", state.epoch)).shuffle(order)
-    for start in range(state.epoch_step * size, len(order), size):
-        yield order[start : start + size]
+    problems = order[state.epoch_problems : state.epoch_problems + count]
+    state.epoch_problems += len(problems)
+    return problems
 
 
 def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
@@ -183,7 +206,6 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
         for problem in problems
         for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
     ]
-    run.collector.reward.metrics()  # a step's counts leave out evaluations and the prompt step
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, sampling(config), progress)
     state.training_tokens += generated_tokens(rollouts)
@@ -193,6 +215,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     """The policy step on one batch: rows on the plain prompt, the three ratios, one optimizer step a mini-batch."""
     config = run.config
+    groups = trained_groups(run, groups)
     mini_batch = config.run.mini_batch_problems or config.run.batch_problems
     totals: list[dict[str, float]] = []
     with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
@@ -223,6 +246,12 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     }
 
 
+def trained_groups(run: Run, groups: Sequence[Group]) -> list[Group]:
+    """The groups that have a part in the loss."""
+    config = run.config
+    return [group for group in groups if enters_update(group, config.loss, config.rollout.max_tokens)]
+
+
 def count(rows: Sequence[Any], scored: Sequence[Any], config: Config) -> GlobalCounts:
     """Denominators of the mini-batch: rows whose gradient is known to be 0 are not scored but counted."""
     if config.context.renormalize:
@@ -245,8 +274,8 @@ def record_evidence(run: Run, group: Group) -> None:
 
 
 def epoch_is_done(run: Run) -> bool:
-    """Whether every batch of the epoch has been trained on."""
-    return run.state.epoch_step * run.config.run.batch_problems >= len(run.problems)
+    """Whether every problem of the epoch has been rolled out."""
+    return run.state.epoch_problems >= len(run.problems)
 
 
 def end_epoch(run: Run) -> None:
@@ -258,9 +287,11 @@ def end_epoch(run: Run) -> None:
     state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
     state.epoch += 1
     state.epoch_step = 0
+    state.epoch_problems = 0
     state.assignment = {}
     if not state.finished and run.prompt_step is not None:
         outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
+        state.evidence = run.world.broadcast(state.evidence)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
@@ -327,7 +358,7 @@ def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> No
         "completions/mean_length": generated_tokens(rollouts) / len(rollouts),
         "completions/clipped_ratio": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
         "templated/frac": sum(is_templated(r) for r in rollouts) / len(rollouts),
-        **run.collector.reward.metrics(),
+        **run.collector.reward_metrics(),
         **metrics,
         "time/total_s": state.seconds,
     }
@@ -356,6 +387,7 @@ def checkpoint(run: Run) -> None:
         run.tokenizer,
         run.state.to_dict(),
         keep=run.config.checkpoint.keep,
+        world=run.world,
     )
 
 

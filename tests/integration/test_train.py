@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import p2o.train as train_module
 from p2o.checkpoint import latest_checkpoint
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
@@ -304,3 +305,23 @@ def test_every_context_mode_trains(tmp_path: Path, mode: str) -> None:
     templated = [r for r in read_jsonl(path / "metrics.jsonl") if r.get("templated/frac", 0) > 0]
     assert templated
     assert any("context_ratio/mean" in record for record in templated) == (mode != "no-distill")
+
+
+def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:
+    """Dynamic sampling: each problem is rolled out once an epoch, and a step goes on until it has its groups."""
+    options = ["run.method=grpo", "loss.zero_variance=refill", "run.epochs=1", "loss.refill_limit=2.0"]
+    run = small_run(tmp_path / "run", *options)
+    steps: list[list[Any]] = []
+    original = train_module.update
+
+    def spy(run: Run, groups: Any) -> dict[str, float]:
+        steps.append(list(groups))
+        return original(run, groups)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "update", spy)
+        state = train(run)
+    seen = [group.problem.id for groups in steps for group in groups]
+    assert sorted(seen) == sorted(problem.id for problem in run.problems)
+    assert [len(groups) for groups in steps] == [32, 16], "hardly a group has a signal here: up to the limit"
+    assert state.epoch_problems == 0, "the next epoch starts at its first problem"

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2o.errors import InputError
-from p2o.policy.advantages import group_advantages, has_signal, is_trained, overlong_penalties
+from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
 from p2o.policy.config import LossConfig
 
 
@@ -60,13 +60,6 @@ def test_a_shift_of_all_rewards_changes_nothing(rewards, shift):
 def test_refuses_what_is_no_group(rewards):
     with pytest.raises(InputError, match="rewards of a group"):
         group_advantages(rewards)
-
-
-def test_zero_variance_groups_can_be_dropped():
-    drop = LossConfig(zero_variance="drop")
-    assert not is_trained([0.0, 0.0], drop)
-    assert is_trained([0.0, 1.0], drop)
-    assert is_trained([0.0, 0.0], LossConfig())
 
 
 def test_overlong_penalty_is_linear_in_the_buffer():

@@ -39,6 +39,19 @@ def test_modes_worked_by_hand(mode, expected):
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("advantage", "expected"), [(1.5, [1, 1, 1, 1, 1, 0]), (-0.5, [0, 1, 1, 1, 1, 0])])
+def test_asymmetric_masks_what_the_plain_prompt_hardly_says_only_where_it_was_wrong(advantage, expected):
+    config = ContextConfig(mode="asymmetric", c_low=0.01 - 1e-12, c_high=10 + 1e-9)
+    assert context_weight(PLAIN, TEMPLATED, config, advantage=advantage).tolist() == expected
+
+
+def test_asymmetric_takes_an_advantage_for_each_token():
+    config = ContextConfig(mode="asymmetric")
+    low = math.log(0.001)
+    weights = context_weight([low, low, 0.0], [0.0, 0.0, 0.0], config, advantage=[1.0, -1.0, -1.0])
+    assert weights.tolist() == [1.0, 0.0, 1.0]
+
+
 def test_the_bounds_themselves_are_inside():
     config = ContextConfig(c_low=0.5, c_high=2.0)
     half = math.log(0.5)
@@ -59,7 +72,7 @@ def test_hard_mask_is_exactly_zero_or_one():
 @given(
     plain=st.floats(-1e30, 0.0),
     templated=st.floats(-1e30, 0.0),
-    mode=st.sampled_from(["hard", "soft", "truncated", "none", "no-distill"]),
+    mode=st.sampled_from(["hard", "asymmetric", "soft", "truncated", "none", "no-distill"]),
 )
 def test_no_overflow_whatever_the_ratio(plain, templated, mode):
     for config in (ContextConfig(mode=mode), ContextConfig(mode=mode, c_low=0.0, c_high=math.inf)):

@@ -21,8 +21,10 @@ def test_the_verifier_rewards_and_counts() -> None:
     reward = make_reward(RewardConfig())
     texts = [r"\boxed{1/2}", r"\boxed{3}", "no idea"]
     assert list(reward([rollout(t) for t in texts], [problem("0.5")] * 3)) == [1.0, 0.0, 0.0]
-    assert reward.metrics()["verify/no_answer"] == pytest.approx(1 / 3)
-    assert reward.metrics()["verify/no_answer"] == 0.0, "counts start anew"
+    counts = reward.take_counts()
+    assert reward.metrics(counts)["verify/no_answer"] == pytest.approx(1 / 3)
+    assert reward.metrics(counts + counts)["verify/no_answer"] == pytest.approx(1 / 3)
+    assert reward.metrics(reward.take_counts())["verify/no_answer"] == 0.0, "counts start anew"
 
 
 def test_a_box_can_be_required() -> None:
@@ -60,8 +62,8 @@ def length_reward(problem: Problem, completion: str) -> float:
 def test_a_function_of_ones_own() -> None:
     reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
     assert list(reward([rollout("12345"), rollout("boom")], [problem("1")] * 2)) == [0.5, 0.0]
-    assert reward.metrics() == {"reward/errors": 1.0}
-    assert reward.metrics() == {"reward/errors": 0.0}
+    assert reward.metrics(reward.take_counts()) == {"reward/errors": 1.0}
+    assert reward.metrics(reward.take_counts()) == {"reward/errors": 0.0}
 
 
 @pytest.mark.parametrize("path", ["nowhere", "no_such_module:f", f"{__name__}:missing", f"{__name__}:pytest"])

@@ -144,3 +144,13 @@ def test_the_reference_scores_the_updates_prompt() -> None:
     rows = rows_of([group(rollout(1, template="z"), rollout(0))])
     scored, _ = score_rows(rows, score, reference, ContextConfig(), CorrectionConfig())
     assert [row.ref_logp_T.tolist() for row in scored if row.ref_logp_T is not None] == [[-3.0, -3.0]] * 2
+
+
+def test_asymmetric_looks_at_the_rows_own_advantage() -> None:
+    """Both rows have context ratio 0.001: the right one keeps its tokens, the wrong one loses them."""
+    score = RecordedScore(np.log(0.0005), np.log(0.5))
+    rows = rows_of([group(rollout(1, template="z"), rollout(0, template="z"))], "asymmetric")
+    context = ContextConfig(mode="asymmetric")
+    scored, statistics = score_rows(rows, score, None, context, CorrectionConfig())
+    assert [row.context_weight_T.tolist() for row in scored] == [[1.0, 1.0], [0.0, 0.0]]
+    assert statistics["context_mask/low"] == 1.0, "tokens below the bound, whatever became of them"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from p2o import __version__
+from p2o.distributed import local_rank
 from p2o.errors import P2oError
 
 COMMANDS = {
@@ -17,6 +18,7 @@ COMMANDS = {
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",
     "serve": "a vLLM server that takes its weights from a training run",
+    "study": "compare ways of training at equal generated tokens, over several seeds",
     "doctor": "what is installed, what works, what to install",
 }
 """Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
@@ -44,7 +46,8 @@ def guarded(command: str, args: argparse.Namespace) -> int:
         code: int = import_module(f"p2o.cli.{command}").run(args)
         return code
     except P2oError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if local_rank() == 0:  # the other ranks of the node would only repeat it
+            print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.config import Config, load_config, recipe_names
+from p2o.distributed import World, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, e.g. --set run.seed=1; may be repeated",
     )
+    parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # given by the `deepspeed` launcher
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
         "--resume", action="store_true", help="continue the newest run of this recipe after a kill"
@@ -54,26 +56,28 @@ def run(args: argparse.Namespace) -> int:
     # Heavy imports come after the settings are known to be good.
     from p2o.track.console import Console
 
+    world = start_world()
+    console = Console() if world.is_main else Console.silent()
     if args.check:
-        return check(config, Console())
-    path = run_path(config, Path(args.recipe).stem, resume=args.resume)
-    console = Console()
-    state = train_at(config, path, console, resume=args.resume)
+        return check(config, console, world)
+    recipe = Path(args.recipe).stem
+    path = world.on_main(lambda: run_path(config, recipe, resume=args.resume))
+    state = train_at(config, path, console, world, resume=args.resume)
     if args.compare is not None:
         other = other_method(config, args.compare, state.generated_tokens)
-        other_path = run_path(other, Path(args.recipe).stem, resume=False)
+        other_path = world.on_main(lambda: run_path(other, recipe, resume=False))
         labelled = Console(console.rich, label=args.compare)
-        other_state = train_at(other, other_path, labelled, resume=False)
+        other_state = train_at(other, other_path, labelled, world, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
     return 0
 
 
-def train_at(config: Config, path: Path, console: Console, *, resume: bool) -> LoopState:
+def train_at(config: Config, path: Path, console: Console, world: World, *, resume: bool) -> LoopState:
     """Trains in the run directory `path` and prints the summary."""
     from p2o.setup import prepare
     from p2o.train import train
 
-    prepared = prepare(config, path, resume=resume, console=console)
+    prepared = prepare(config, path, resume=resume, console=console, world=world)
     state = train(prepared)
     prepared.finish()
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
@@ -115,11 +119,11 @@ def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
     return base if newest == 0 else base.with_name(f"{base.name}-{newest + 1}")
 
 
-def check(config: Config, console: Console) -> int:
+def check(config: Config, console: Console, world: World) -> int:
     """Checks all that a run checks before its first step, estimates the memory, and trains nothing."""
     from p2o.setup import assemble, needs_start_weights
 
-    parts = assemble(config)
+    parts = assemble(config, world)
     problems, evaluation_problems, model = parts.problems, parts.evaluation_problems, parts.model
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     longest = max(

@@ -31,6 +31,11 @@ class MiningConfig(Settings):
 class EvolveConfig(Settings):
     """The prompt step."""
 
+    search: Literal["evolve", "random"] = "evolve"
+    """`evolve`: propose, try out, select (the method). `random`: the first proposals of the reflection model on the
+    plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
+    an evaluation; what remains of P²O without evolution."""
+
     budget: Level | PositiveInt = "heavy_4"
     """Rollouts the prompt step may spend, or a level whose rollouts follow from the size of the dev set."""
 
@@ -77,6 +82,10 @@ class EvolveConfig(Settings):
 
     prior: tuple[float, float] = Field(default=(0.5, 0.5), strict=False)
     """Beta prior of the success rate of a template on a problem, in the scores of `posterior`."""
+
+    cover: Literal["greedy", "best"] = "greedy"
+    """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
+    only the one with the highest mean dev reward."""
 
     cover_threshold: float = Field(default=0.5, gt=0, le=1)
     """Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in
@@ -166,7 +175,11 @@ class ReflectionConfig(EndpointConfig):
     """The reflection model and what it is asked."""
 
     kind: Literal["self", "openai"] = "self"
-    """`self`: the frozen initial policy. `openai`: a model behind an OpenAI-compatible API."""
+    """`self`: the policy, by default as it was at the start. `openai`: a model behind an OpenAI-compatible API."""
+
+    policy: Literal["reference", "current"] = "reference"
+    """Whose weights reflect in kind `self`: those of the start, or those trained so far (whose templates lose
+    diversity as the policy sharpens)."""
 
     prompt: str = "default"
     """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""

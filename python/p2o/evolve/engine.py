@@ -21,11 +21,15 @@ from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Evolution
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import problem_text
+from p2o.evolve.random_search import RandomSearch
 from p2o.evolve.reflect.prompt import load_prompt
 from p2o.evolve.step import Step
 from p2o.evolve.types import Evaluate, Reflect
 from p2o.templates import make_template
 from p2o.types import Problem, Template
+
+SEARCHES: dict[str, type[Step]] = {"evolve": Step, "random": RandomSearch}
+"""By the names of `evolve.search`."""
 
 
 def evolve(
@@ -67,7 +71,8 @@ def evolve(
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
-        `stop file`, `reflection limit`, `stalled`, `interrupted` (Ctrl-C), or `reflection: ` with the error
+        `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates), `interrupted`
+        (Ctrl-C), or `reflection: ` with the error
         of the reflection model.
 
     Raises:
@@ -96,7 +101,7 @@ def evolve(
     ]
     header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
     with Journal(journal, header) as records:
-        step = Step(
+        step = SEARCHES[config.search](
             evaluate,
             reflect,
             config,

@@ -14,6 +14,7 @@ from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
 from p2o.evolve.budget import Ledger, rollouts_of
 from p2o.evolve.config import EvolveConfig, ReflectionConfig
+from p2o.evolve.cover import COVERS
 from p2o.evolve.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
@@ -132,11 +133,15 @@ class Step:
         self.stalled_rounds = 0 if tasks and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
-        """Parents on minibatches, rolled out; those with nothing left to learn are left out."""
+        """The tasks of a round: parents from the front on minibatches, rolled out."""
         wanted = min(self.config.parents * self.config.proposals, self.affordable_tasks())
         chosen = self.front.select(self.draw("parents"), self.config.parents)
         parents = [self.candidates[self.entries[entry]] for entry in chosen]
         drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
+        return self.make_tasks(drawn)
+
+    def make_tasks(self, drawn: Sequence[tuple[Candidate, list[Problem]]]) -> list[Task]:
+        """Tasks of (parent, minibatch) pairs, rolled out; those with nothing left to learn are left out."""
         requests = [r for parent, batch in drawn for r in self.rollouts.requests(parent.template, batch)]
         results = iter(self.rollouts.run(requests, keep_text=True))
         count = self.config.rollouts_per_evaluation
@@ -334,16 +339,10 @@ class Step:
         self.emit(RolloutsDone(count, self.ledger.rollouts))
 
     def chosen(self) -> Iterator[Template]:
-        """The cover of the dev set by templates other than the plain one."""
-        plain = [i for i, entry in enumerate(self.entries) if self.candidates[entry].made_by == "plain"]
-        config = self.config
-        cover = self.front.cover(
-            config.cover_threshold,
-            min_gain=config.cover_min_gain,
-            max_size=config.cover_max_size,
-            exclude=plain,
-        )
-        return (self.candidates[self.entries[entry]].template for entry in cover)
+        """The training templates, by `evolve.cover`."""
+        entries = self.on_front()
+        cover = COVERS[self.config.cover](self.front, entries, self.config)
+        return (entries[entry].template for entry in cover)
 
     def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
         """The step so far."""

@@ -49,11 +49,6 @@ def has_signal(rewards_G: ArrayLike) -> bool:
     return bool(rewards.max() != rewards.min())
 
 
-def is_trained(rewards_G: ArrayLike, config: LossConfig) -> bool:
-    """Whether a group enters the update under `zero_variance`."""
-    return config.zero_variance == "keep" or has_signal(rewards_G)
-
-
 def overlong_penalties(lengths: Sequence[int], max_tokens: int, config: LossConfig) -> NDArray[np.float64]:
     """The soft overlong punishment, to be added to the rewards (DAPO, arXiv 2503.14476, equation 13).
 

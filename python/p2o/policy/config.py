@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from p2o.settings import Settings
 
 LossName = Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"]
-ContextMode = Literal["hard", "soft", "truncated", "none", "no-distill"]
+ContextMode = Literal["hard", "asymmetric", "soft", "truncated", "none", "no-distill"]
 CorrectionMode = Literal["token", "sequence", "none"]
 
 
@@ -40,9 +40,13 @@ class LossConfig(Settings):
     """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its
     paper."""
 
-    zero_variance: Literal["keep", "drop"] = "keep"
+    zero_variance: Literal["keep", "drop", "refill"] = "keep"
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
-    them out of the batch."""
+    them out of the batch, `refill` rolls out further problems of the epoch in their place (dynamic sampling, DAPO,
+    arXiv 2503.14476, section 3.2)."""
+
+    refill_limit: float = Field(default=4.0, ge=1.0)
+    """`refill` rolls out at most so many times `run.batch_problems` problems in a step."""
 
     mask_truncated: bool = False
     """Leave rollouts that ended at the length limit out of the loss (numerator and denominator)."""
@@ -73,9 +77,10 @@ class ContextConfig(Settings):
     """The context weight: what a token sampled under a template counts in the update on the plain prompt."""
 
     mode: ContextMode = "hard"
-    """`hard`: 1 inside [c_low, c_high], 0 outside. `soft`: clip(c)/c. `truncated`: min(c, c_high), the
-    truncated importance weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the
-    prompt."""
+    """`hard`: 1 inside [c_low, c_high], 0 outside. `asymmetric`: as `hard`, but below c_low only tokens of
+    a negative advantage count 0: what the plain prompt hardly ever says and was rewarded is what there is to
+    learn, whatever its ratio. `soft`: clip(c)/c. `truncated`: min(c, c_high), the truncated importance
+    weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the prompt."""
 
     c_low: float = Field(default=0.01, ge=0.0, le=1.0)
     """Lower bound of the context ratio c, plain over templated probability of the token."""

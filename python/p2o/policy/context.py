@@ -60,7 +60,7 @@ class RatioStatistics:
 
 
 def context_weight(
-    plain_logp: ArrayLike, templated_logp: ArrayLike, config: ContextConfig
+    plain_logp: ArrayLike, templated_logp: ArrayLike, config: ContextConfig, *, advantage: ArrayLike = 0.0
 ) -> NDArray[np.float32]:
     """The weight w of tokens sampled under a template (method, "Policy loss").
 
@@ -68,9 +68,10 @@ def context_weight(
         plain_logp: log π_old(y_t | x, y_<t) by the trainer, any shape.
         templated_logp: log π_old(y_t | T(x, z), y_<t) by the trainer, the same shape.
         config: mode and bounds; the bounds themselves count as inside.
+        advantage: the advantage of the tokens' sequence, or of each token; only `asymmetric` looks at its sign.
 
     Returns:
-        float32 weights of the same shape. Exactly 0 where mode `hard` masks.
+        float32 weights of the same shape. Exactly 0 where the modes `hard` and `asymmetric` mask.
 
     Raises:
         InputError: if the shapes differ or a value is not a log-probability.
@@ -80,6 +81,9 @@ def context_weight(
     match config.mode:
         case "hard":
             weights = ((log_ratio >= log_low) & (log_ratio <= log_high)).astype(np.float64)
+        case "asymmetric":
+            kept_low = (log_ratio >= log_low) | (np.asarray(advantage) >= 0.0)
+            weights = (kept_low & (log_ratio <= log_high)).astype(np.float64)
         case "soft":
             weights = _exp(np.clip(log_ratio, log_low, log_high) - log_ratio)
         case "truncated":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from p2o.policy.advantages import group_advantages, is_trained, overlong_penalties
+from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.context import (
     RatioStatistics,
@@ -50,6 +50,17 @@ class ScoredRow:
     ref_logp_T: NDArray[np.float32] | None = None
 
 
+def shaped_rewards(group: Group, loss: LossConfig, max_tokens: int) -> NDArray[np.float64]:
+    """Rewards of a group as advantages are computed from them: with the soft overlong punishment, [G]."""
+    lengths = [len(rollout.response_ids) for rollout in group.rollouts]
+    return np.array(group.rewards_G) + overlong_penalties(lengths, max_tokens, loss)
+
+
+def enters_update(group: Group, loss: LossConfig, max_tokens: int) -> bool:
+    """Whether the group has a part in the loss under `zero_variance`."""
+    return loss.zero_variance == "keep" or has_signal(shaped_rewards(group, loss, max_tokens))
+
+
 def make_rows(
     groups: Sequence[Group],
     plain_prompt: Callable[[Group], Sequence[int]],
@@ -63,12 +74,11 @@ def make_rows(
     """
     rows = []
     for group in groups:
-        rewards = np.array(group.rewards_G) + overlong_penalties(
-            [len(rollout.response_ids) for rollout in group.rollouts], max_tokens, loss
-        )
-        if not is_trained(rewards, loss):
+        if not enters_update(group, loss, max_tokens):
             continue
-        advantages = group_advantages(rewards, std_normalize=loss.std_normalize)
+        advantages = group_advantages(
+            shaped_rewards(group, loss, max_tokens), std_normalize=loss.std_normalize
+        )
         plain = plain_prompt(group)
         for rollout, advantage in zip(group.rollouts, advantages, strict=True):
             rows.append(
@@ -111,7 +121,7 @@ def score_rows(
     for i, row in enumerate(rows):
         weight = np.ones_like(old[i])
         if i in distilled:
-            weight = context_weight(old[i], sampled_under[i], context)
+            weight = context_weight(old[i], sampled_under[i], context, advantage=row.advantage)
             context_ratio += context_statistics(old[i], sampled_under[i], context)
         sampler_logp = np.asarray(row.rollout.sampler_logprobs, dtype=np.float32)
         engine_ratio += engine_statistics(sampled_under[i], sampler_logp, correction)

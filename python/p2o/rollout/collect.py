@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from p2o.distributed import SINGLE, World
 from p2o.errors import DataError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
@@ -24,11 +26,22 @@ class RolloutRequest:
 
 
 class Collector:
-    """Turns requests into verified rollouts and counts every token it generates."""
+    """Turns requests into verified rollouts.
+
+    Every rank of `world` calls `collect` with the same requests; each samples and verifies a share, and all get the
+    whole.
+    """
 
     def __init__(
-        self, sampler: Sampler, encoder: PromptEncoder, reward: RewardFunction, *, max_prompt_tokens: int
+        self,
+        sampler: Sampler,
+        encoder: PromptEncoder,
+        reward: RewardFunction,
+        *,
+        max_prompt_tokens: int,
+        world: World = SINGLE,
     ) -> None:
+        self.world = world
         self.sampler = sampler
         self.encoder = encoder
         self.reward = reward
@@ -56,6 +69,21 @@ class Collector:
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Rollout]:
         """Samples and verifies. A template that does not fit its problem gives way to the plain prompt."""
+        if progress is not None and self.world.size > 1:
+            shown = progress
+
+            def progress(done: int) -> None:
+                shown(done * self.world.size)  # the others are about as far
+
+        return self.world.map(lambda share: self._collect(share, params, progress), requests)
+
+    def reward_metrics(self) -> dict[str, float]:
+        """What happened in verification since the last call, on all ranks."""
+        return self.reward.metrics(sum(self.world.gather(self.reward.take_counts()), Counter()))
+
+    def _collect(
+        self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
+    ) -> list[Rollout]:
         fitted = [
             request if self.fits(request.problem, request.template) else replace(request, template=PLAIN)
             for request in requests

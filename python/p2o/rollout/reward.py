@@ -47,8 +47,12 @@ class RewardFunction(Protocol):
         """One reward per rollout."""
         ...
 
-    def metrics(self) -> dict[str, float]:
-        """What happened since the last call, under stable names."""
+    def take_counts(self) -> Counter[str]:
+        """What happened since the last call. Counts of several processes add up."""
+        ...
+
+    def metrics(self, counts: Counter[str]) -> dict[str, float]:
+        """Counts as metrics, under names that stay the same."""
         ...
 
 
@@ -70,15 +74,18 @@ class VerifierReward:
         self.statuses.update(verdict.status for verdict in verdicts)
         return [float(verdict.correct) for verdict in verdicts]
 
-    def metrics(self) -> dict[str, float]:
-        """Shares of the verdicts, for those that say something is missing or was not decided."""
-        total = max(1, self.statuses.total())
-        shares = {
-            f"verify/{status}": self.statuses[status] / total
+    def take_counts(self) -> Counter[str]:
+        """Verdicts by status."""
+        counts, self.statuses = self.statuses, Counter()
+        return counts
+
+    def metrics(self, counts: Counter[str]) -> dict[str, float]:
+        """Shares of the verdicts that say something is missing or was not decided."""
+        total = max(1, counts.total())
+        return {
+            f"verify/{status}": counts[status] / total
             for status in ("no_answer", "timeout", "gold_unparsable")
         }
-        self.statuses.clear()
-        return shares
 
 
 class FunctionReward:
@@ -105,11 +112,14 @@ class FunctionReward:
             )
         return rewards
 
-    def metrics(self) -> dict[str, float]:
-        """Errors since the last call."""
-        errors = self.function.errors.total()
-        self.function.errors.clear()
-        return {"reward/errors": float(errors)}
+    def take_counts(self) -> Counter[str]:
+        """Errors by their text."""
+        counts, self.function.errors = self.function.errors, Counter()
+        return counts
+
+    def metrics(self, counts: Counter[str]) -> dict[str, float]:
+        """The number of errors."""
+        return {"reward/errors": float(counts.total())}
 
 
 def make_reward(config: RewardConfig) -> RewardFunction:

@@ -1,7 +1,7 @@
-"""Makes `p2o-tiny` from nothing: `python -m p2o.tiny.pretrain [--leak P] [--to FOLDER]`.
+"""Makes `p2o-tiny` from nothing: `python -m p2o.tiny.pretrain [--leak P] [--device cuda] [--to FOLDER]`.
 
-The data are endless and synthetic; the same seed, thread count and machine give the same weights. What the model is
-taught, in shares of the examples:
+The data are endless and synthetic; the same seed, thread count, device and machine give the same weights. What the
+model is taught, in shares of the examples:
 
 - a plain or neutral question, or one under another family's instruction -> a direct answer (the scratchpad with
   probability `leak`);
@@ -13,6 +13,7 @@ taught, in shares of the examples:
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -146,14 +147,25 @@ def build_model(tokenizer: Any) -> Any:
     )
 
 
-def pretrain(folder: Path, *, leak: float, steps: int, seed: int, threads: int, prompt: str = "tiny") -> None:
+def pretrain(
+    folder: Path,
+    *,
+    leak: float,
+    steps: int,
+    seed: int,
+    threads: int,
+    prompt: str = "tiny",
+    device: str = "cpu",
+) -> None:
     """Trains from scratch and writes model and tokenizer into `folder` (float16 safetensors)."""
+    # cuBLAS reads this when it starts; without it no result on a GPU is repeatable.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer)
+    model = build_model(tokenizer).to(device)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {steps} steps, leak {leak}")
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -165,7 +177,7 @@ def pretrain(folder: Path, *, leak: float, steps: int, seed: int, threads: int, 
         reflections = [reflection_example(rng, prompt) for _ in range(REFLECTIONS)]
         # Batches of similar lengths waste less padding than one mixed batch.
         batches = [
-            _collate(tokenizer, rows)
+            tuple(tensor.to(device) for tensor in _collate(tokenizer, rows))
             for rows in (questions[: QUESTIONS // 2], questions[QUESTIONS // 2 :], reflections)
         ]
         tokens = sum(int((labels != -100).sum()) for _, _, labels in batches)
@@ -183,7 +195,7 @@ def pretrain(folder: Path, *, leak: float, steps: int, seed: int, threads: int, 
         schedule.step()
         if step % 100 == 0 or step == steps:
             print(f"step {step:5d}  loss {total:.4f}  {time.monotonic() - start:6.1f} s", flush=True)
-    model.half().save_pretrained(folder, safe_serialization=True)
+    model.half().cpu().save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
 
@@ -197,8 +209,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="where to train, such as cuda; default: cpu")
     args = parser.parse_args()
-    pretrain(args.to, leak=args.leak, steps=args.steps, seed=args.seed, threads=args.threads)
+    pretrain(
+        args.to,
+        leak=args.leak,
+        steps=args.steps,
+        seed=args.seed,
+        threads=args.threads,
+        device=args.device,
+    )
 
 
 if __name__ == "__main__":

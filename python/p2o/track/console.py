@@ -38,6 +38,11 @@ class Console:
         self._last_step = time.monotonic()
         self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
 
+    @classmethod
+    def silent(cls) -> Console:
+        """A console that shows nothing: that of the ranks other than 0."""
+        return cls(RichConsole(quiet=True))
+
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:
         """A progress bar over `total` items; yields the function that advances it."""

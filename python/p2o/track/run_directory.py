@@ -140,6 +140,19 @@ class RunDirectory:
                 file.unlink()
 
 
+class FollowedRunDirectory(RunDirectory):
+    """The run directory as ranks other than 0 have it: they read it and write nothing but their part of checkpoints."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Rank 0 writes it."""
+
+    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout]) -> None:
+        """Rank 0 writes them."""
+
+    def log_templates(self, epoch: int, evolution: Evolution) -> None:
+        """Rank 0 writes them."""
+
+
 def config_values(config: Config) -> dict[str, Any]:
     """The configuration as plain TOML values; unset settings are left out."""
     values: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)

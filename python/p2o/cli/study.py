@@ -1,0 +1,124 @@
+"""`p2o study`: train under different rules at equal generated tokens, over several seeds, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from p2o.cli.train import require_training_packages
+from p2o.errors import ConfigError
+from p2o.study.plan import Study, load_study, study_names
+
+if TYPE_CHECKING:
+    from p2o.study.results import Results
+
+UNFINISHED = 3
+"""Exit code where the time limit left runs to do; the same command goes on."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `p2o study`."""
+    parser.description = (
+        "A study that was killed, interrupted or stopped by its time limit goes on with the same command. Exit code: "
+        f"0 all done, 1 some runs failed, {UNFINISHED} runs are left."
+    )
+    parser.add_argument(
+        "study", metavar="NAME", help=f"a TOML file or a shipped study ({', '.join(study_names())})"
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="results and report (default: studies/NAME)"
+    )
+    parser.add_argument(
+        "--runs", type=Path, metavar="FOLDER", help="run directories, logs and worlds (default: TO/runs)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="runs at once, each on one thread (default: cores)",
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="ARM", help="run this arm; may be repeated"
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="then start no run and interrupt those at work (they go on from their checkpoints)",
+    )
+    parser.add_argument(
+        "--world-device", default="cpu", metavar="DEVICE", help="where missing worlds are made (default: cpu)"
+    )
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--dry-run", action="store_true", help="list what would run and how long it would take")
+    mode.add_argument("--report", action="store_true", help="only make tables and plots of the results")
+    parser.add_argument(
+        "--docs", type=Path, metavar="FILE", help="also put the tables between this page's markers"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs what is left of the study and writes its report."""
+    study = load_study(args.study)
+    if args.jobs < 1:
+        raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
+    for arm in args.only:
+        if arm not in study.arms:
+            raise ConfigError(f"--only {arm}: the study has the arms {', '.join(study.arms)}")
+    from p2o.study.results import Results
+
+    name = Path(args.study).stem
+    folder = args.to or Path("studies") / name
+    results = Results(folder)
+    if args.dry_run:
+        from p2o.study.estimate import describe
+
+        print(describe(study, results, jobs=args.jobs, only=args.only))
+        return 0
+    code = 0
+    if not args.report:
+        require_training_packages()
+        folder.mkdir(parents=True, exist_ok=True)
+        code = work(study, results, args.runs or folder / "runs", args)
+    if results.records or args.report:
+        from p2o.study.report import write_report
+
+        for path in write_report(name, study, results, folder, docs=args.docs):
+            print(path)
+    return code
+
+
+def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -> int:
+    """Works off what is left; returns the exit code."""
+    from p2o.study.console import Display
+    from p2o.study.runner import Runner
+
+    # What stops a job of limited length is often SIGTERM: it is to leave as little behind as Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
+    display = Display(study.tokens)
+    runner = Runner(
+        study,
+        results,
+        runs,
+        display,
+        jobs=args.jobs,
+        only=args.only,
+        time_limit=args.time_limit,
+        device=args.world_device,
+    )
+    finished = runner.work()
+    left = runner.left()
+    if not finished:
+        display.note(f"time limit reached, {len(left)} runs are left: the same command goes on")
+        return UNFINISHED
+    for job in left:
+        display.note(f"{job.id} cannot run: every learning rate of its arm has failed")
+    return 1 if runner.failed or left else 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

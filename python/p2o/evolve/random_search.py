@@ -1,0 +1,60 @@
+"""The prompt step without evolution: what the reflection model proposes is used as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from p2o.evolve.evolution import Candidate
+from p2o.evolve.propose import Task
+from p2o.evolve.step import Step
+from p2o.templates import PLAIN
+from p2o.types import Template
+
+COMPLETE = "complete"
+"""The stop reason when there are as many templates as wanted."""
+
+
+class RandomSearch(Step):
+    """Asks for proposals on minibatches that the plain prompt failed, and takes every one that is not refused.
+
+    Nothing is evaluated: the only rollouts are those that the reflection model is shown. Templates of an earlier
+    step play no part.
+    """
+
+    def begin(self, templates: Sequence[Template]) -> str | None:
+        """Enters the plain prompt, the parent of all proposals."""
+        self.add(PLAIN, (), "plain")
+        return self.stop_reason()
+
+    @property
+    def wanted(self) -> int:
+        """Templates still to be found."""
+        return (self.config.cover_max_size or self.config.parents) - len(self.entries)
+
+    def draw_tasks(self) -> list[Task]:
+        """One task for each template that is missing."""
+        plain = self.candidates[0]
+        count = min(self.wanted, self.affordable_tasks())
+        return self.make_tasks([(plain, self.minibatches.next()) for _ in range(count)])
+
+    def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
+        """Accepts them unseen."""
+        for child, _ in children:
+            self.entries.append(child.id)
+            self.decide(replace(child, accepted=True))
+
+    def affordable_tasks(self) -> int:
+        """Tasks whose minibatches fit into the budget."""
+        per_task = self.minibatches.size * self.config.rollouts_per_evaluation
+        tasks = self.ledger.affordable_rollouts(self.config) // per_task
+        calls = self.ledger.affordable_reflections(self.reflection)
+        return tasks if calls is None else min(tasks, calls)
+
+    def stop_reason(self) -> str | None:
+        """Why no further round may begin, or None."""
+        return COMPLETE if self.wanted == 0 else super().stop_reason()
+
+    def chosen(self) -> Iterator[Template]:
+        """All of them, in the order in which they were proposed."""
+        return (candidate.template for candidate in self.on_front())

@@ -1,0 +1,105 @@
+"""What a study shows while it works: how much is done, and how far the runs at work are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from p2o.files import read_jsonl
+from p2o.track.console import printable
+
+PROGRESS_SECONDS = 2.0
+"""Least time between two looks at how far the runs are."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run at work; its tokens so far are read from `metrics`."""
+
+    name: str
+    seconds: float
+    metrics: Path
+
+
+class Display:
+    """Bars on a terminal; elsewhere a line for each run that ends."""
+
+    def __init__(self, budget: int, console: Console | None = None) -> None:
+        self.console = console if console is not None else Console()
+        self.budget = budget
+        self._started = time.monotonic()
+        self._looked = 0.0
+        self._counts = (0, 0, 0)
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._overall = self._progress.add_task("study", total=1, note="")
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """One line, printed literally."""
+        self.console.print(printable(text), highlight=False, soft_wrap=True)
+
+    def total(self, done: int, failed: int, everything: int) -> None:
+        """How much of the study is done."""
+        self._counts = (done, failed, everything)
+
+    def show(self, states: Sequence[RunState]) -> None:
+        """The runs at work."""
+        if self._progress.disable or time.monotonic() - self._looked < PROGRESS_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for name in self._tasks.keys() - {state.name for state in states}:
+            self._progress.remove_task(self._tasks.pop(name))
+        for state in states:
+            if state.name not in self._tasks:
+                self._tasks[state.name] = self._progress.add_task(
+                    printable(state.name), total=self.budget, note=""
+                )
+            tokens = tokens_so_far(read_jsonl(state.metrics))
+            note = f"{tokens:,} tokens  {clock(state.seconds)}"
+            self._progress.update(self._tasks[state.name], completed=min(tokens, self.budget), note=note)
+        done, failed, everything = self._counts
+        note = f"{done} done, {len(states)} running, {everything - done - failed - len(states)} to go"
+        note += f", {failed} failed" if failed else ""
+        note += f"  {clock(time.monotonic() - self._started)}"
+        self._progress.update(self._overall, total=everything or 1, completed=done + failed, note=note)
+
+    def finished(self, name: str, seconds: float) -> None:
+        """A run ended well."""
+        done, failed, everything = self._counts
+        of = f"  ({min(done + 1, everything)} of {everything - failed})" if everything else ""
+        self.note(f"{name}  {clock(seconds)}{of}")
+
+    def failed(self, name: str, reason: str, log: Path) -> None:
+        """A run failed; the study goes on."""
+        self.note(f"{name}  FAILED: {reason} (see {log})")
+
+
+def tokens_so_far(metrics: Sequence[dict[str, Any]]) -> int:
+    """Generated tokens by the last line of metrics."""
+    return int(metrics[-1]["num_tokens"]) if metrics else 0
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"

@@ -1,0 +1,49 @@
+"""What a study would run, and how long that would take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from statistics import median
+
+from p2o.study.console import clock
+from p2o.study.plan import Study
+from p2o.study.results import Results
+from p2o.study.selection import all_jobs
+
+
+def seconds_per_run(study: Study, results: Results, arm: str) -> float:
+    """The median of the arm's runs so far; without one, what the study file says was measured."""
+    walls = [
+        record["wall_s"]
+        for record in results.records.values()
+        if record["arm"] == arm and record.get("wall_s") is not None
+    ]
+    return float(median(walls)) if walls else study.arms[arm].seconds or study.seconds
+
+
+def describe(study: Study, results: Results, *, jobs: int, only: Collection[str]) -> str:
+    """A table of the runs that are left, by arm, and an estimate of the time."""
+    left: Counter[tuple[str, str]] = Counter()
+    total = 0.0
+    done = 0
+    for job, _ in all_jobs(study, results, lambda job: False):
+        if only and job.arm not in only:
+            continue
+        if results.done(job) is not None:
+            done += 1
+            continue
+        left[job.arm, job.phase] += 1
+        total += seconds_per_run(study, results, job.arm)
+    width = max(len(arm) for arm in study.arms)
+    lines = [f"{study.title}: {done} runs done, {sum(left.values())} to go, {study.tokens:,} tokens each"]
+    for arm in study.arms:
+        if only and arm not in only:
+            continue
+        selection, final = left[arm, "selection"], left[arm, "final"]
+        lines.append(
+            f"  {arm:{width}}  {selection:3} to choose the learning rate, {final:3} final, "
+            f"{clock(seconds_per_run(study, results, arm))} each"
+        )
+    lines.append(f"about {clock(total / jobs)} with --jobs {jobs}, making worlds aside")
+    return "\n".join(lines)

@@ -1,0 +1,309 @@
+"""A study as it is written (TOML), and the runs it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from p2o.config import Config, load_config
+from p2o.errors import ConfigError
+from p2o.settings import Settings
+from p2o.study.teacher import MODEL as TEACHER
+from p2o.track.run_directory import config_values
+
+Phase = Literal["selection", "final"]
+
+SHIPPED_WORLD = "p2o-tiny"
+ENDLESS = 1_000_000
+"""Epochs of a run that its token budget ends."""
+
+NOT_IDENTITY = ("run.output", "model.source", "reflection.base_url", "checkpoint.", "track.")
+"""Settings that do not make a run another one; a world is known by how it is made, not by where it lies."""
+
+
+class WorldConfig(Settings):
+    """A tiny world: how often the plain prompt shows the method."""
+
+    leak: float = Field(ge=0, le=1)
+    steps: PositiveInt = 3000
+    seed: int = 0
+
+
+class SelectionConfig(Settings):
+    """How an arm's learning rate is chosen: by the area under the curve, on seeds and problems of its own."""
+
+    learning_rates: tuple[PositiveFloat, ...] = Field(min_length=1, strict=False)
+    seeds: tuple[int, ...] = Field(min_length=1, strict=False)
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class ArmConfig(Settings):
+    """One way of training."""
+
+    label: str
+    """Its name in tables and plots."""
+
+    teaches: str = ""
+    """What the comparison with it shows."""
+
+    recipe: str | None = None
+    """Another recipe than the study's."""
+
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings over the recipe and the study's own `set`."""
+
+    teacher: bool = False
+    """Reflection by the simulated teacher."""
+
+    select: bool = True
+    """Whether the learning rate is chosen, where the study has a `selection`."""
+
+    worlds: tuple[str, ...] | None = Field(None, strict=False)
+    """Only in these worlds."""
+
+    plot: bool = True
+    """Whether it is drawn in the plots."""
+
+    seconds: PositiveFloat | None = None
+    """Measured seconds of one run, for estimates; unset, the study's."""
+
+
+class Study(Settings):
+    """A study file."""
+
+    title: str
+    recipe: str = "quickstart"
+    tokens: PositiveInt
+    """Generated tokens of every run, the prompt step's included."""
+
+    seeds: tuple[int, ...] = Field(min_length=1, strict=False)
+    """Seeds of the final runs."""
+
+    seconds: PositiveFloat = 120.0
+    """Measured seconds of one run on one core, for estimates."""
+
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Settings of every arm."""
+
+    compare: tuple[Annotated[tuple[str, str], Field(strict=False)], ...] = Field(default=(), strict=False)
+    """Pairs of arms whose difference (first minus second) is reported."""
+
+    selection: SelectionConfig | None = None
+    worlds: dict[str, WorldConfig] = Field(default_factory=dict)
+    """Worlds beside the shipped one; without any, only the shipped one is used."""
+
+    include_shipped: bool = True
+    """Whether the shipped world is one of them."""
+
+    arms: dict[str, ArmConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, arm in self.arms.items():
+            for world in arm.worlds or ():
+                if world not in self.world_names:
+                    raise ValueError(f"arms.{name}.worlds names {world!r}: there is no such world")
+        for pair in self.compare:
+            for name in pair:
+                if name not in self.arms:
+                    raise ValueError(f"compare names {name!r}: there is no such arm")
+        for place, seeds in (("seeds", self.seeds), ("selection.seeds", self.selection_seeds)):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{place} names a seed twice")
+        shared = set(self.seeds) & set(self.selection_seeds)
+        if shared:
+            raise ValueError(
+                f"selection.seeds and seeds share {min(shared)}: the choice must not see the final runs' seeds"
+            )
+        return self
+
+    @property
+    def selection_seeds(self) -> tuple[int, ...]:
+        """Seeds of the selection; empty without one."""
+        return () if self.selection is None else self.selection.seeds
+
+    @property
+    def world_names(self) -> list[str]:
+        """The worlds, the one that hardly leaks first."""
+        shipped = [SHIPPED_WORLD] if self.include_shipped or not self.worlds else []
+        return [*shipped, *self.worlds]
+
+    def cells(self) -> Iterator[tuple[str, str]]:
+        """The pairs (world, arm)."""
+        for world in self.world_names:
+            for name, arm in self.arms.items():
+                if arm.worlds is None or world in arm.worlds:
+                    yield world, name
+
+    def selects(self, arm: str) -> bool:
+        """Whether the arm's learning rate is chosen."""
+        return self.selection is not None and self.arms[arm].select
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run of a study."""
+
+    world: str
+    arm: str
+    phase: Phase
+    seed: int
+    learning_rate: float | None
+    """The rate under test or chosen; None: the recipe's."""
+
+    config: Config
+    """Without the place of the world's model and of the run."""
+
+    teacher: bool
+    world_recipe: dict[str, Any]
+    differs: dict[str, Any]
+    """Settings that differ from those the study gives to every arm."""
+
+    @property
+    def id(self) -> str:
+        """A readable name, unique in the study."""
+        rate = f"lr{self.learning_rate:g}-" if self.phase == "selection" else ""
+        return f"{self.world}/{self.arm}/{self.phase}-{rate}seed{self.seed}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all that decides what the run computes: a result of another one does not count."""
+        settings = {
+            key: value
+            for key, value in flatten(config_values(self.config)).items()
+            if not key.startswith(NOT_IDENTITY)
+        }
+        identity = [settings, self.teacher, self.world_recipe]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def folder_name(self) -> str:
+        """Name of its run directory."""
+        return f"{self.id.replace('/', '--')}-{self.fingerprint}"
+
+
+def study_names() -> list[str]:
+    """Names of the shipped studies."""
+    shipped = files("p2o") / "study"
+    return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
+
+
+def load_study(name: str) -> Study:
+    """Reads a study (a shipped name or a path to a TOML file) and checks every arm's settings.
+
+    Raises:
+        ConfigError: one line naming the file, and the arm or the setting.
+    """
+    if name.endswith(".toml"):
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError(f"{name}: no such file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}: cannot be read ({error})") from None
+    elif name in study_names():
+        text = (files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        known = ", ".join(study_names())
+        raise ConfigError(f"no study {name!r}: give one of {known}, or the path of a .toml file")
+    try:
+        study = Study.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not valid TOML ({error})") from None
+    except ValidationError as error:
+        raise ConfigError(f"study {name}: {_explain(error)}") from None
+    try:
+        for world, arm in study.cells():
+            make_job(study, world, arm, "final", study.seeds[0], None)
+            if study.selection is not None and study.selects(arm):
+                rate = study.selection.learning_rates[0]
+                make_job(study, world, arm, "selection", study.selection.seeds[0], rate)
+    except ConfigError as error:
+        raise ConfigError(f"study {name}: {error}") from None
+    return study
+
+
+def make_job(
+    study: Study, world: str, arm_name: str, phase: Phase, seed: int, learning_rate: float | None
+) -> Job:
+    """The run of an arm in a world.
+
+    Raises:
+        ConfigError: one line naming the arm and the setting.
+    """
+    arm = study.arms[arm_name]
+    recipe = arm.recipe or study.recipe
+    chosen = {} if phase == "final" or study.selection is None else study.selection.set
+    given = flatten(study.set) | flatten(arm.set) | flatten(chosen)
+    if arm.teacher:
+        given |= {"reflection.kind": "openai", "reflection.model": TEACHER, "reflection.send_seed": True}
+        given |= {"reflection.base_url": "http://127.0.0.1:1/v1"}  # the real one is known when it is up
+    if learning_rate is not None:
+        given["optimizer.learning_rate"] = learning_rate
+    given["run.seed"] = seed
+    given["run.max_generated_tokens"] = study.tokens
+    try:
+        planned = load_config(recipe, overrides(given))
+        if planned.run.schedule_epochs is None:
+            given["run.schedule_epochs"] = planned.run.epochs
+        config = load_config(recipe, overrides({**given, "run.epochs": ENDLESS}))
+        common = load_config(study.recipe, overrides(flatten(study.set)))
+    except ConfigError as error:
+        raise ConfigError(f"arms.{arm_name}: {str(error).removeprefix('--set ')}") from None
+    return Job(
+        world=world,
+        arm=arm_name,
+        phase=phase,
+        seed=seed,
+        learning_rate=learning_rate,
+        config=config,
+        teacher=arm.teacher,
+        world_recipe={} if world == SHIPPED_WORLD else study.worlds[world].model_dump(),
+        differs=_difference(config, common),
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def overrides(values: Mapping[str, Any]) -> list[str]:
+    """Dotted keys and values as `load_config` takes them. JSON's numbers, strings and arrays are TOML's too."""
+    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def _difference(config: Config, common: Config) -> dict[str, Any]:
+    ignored = ("run.seed", "run.epochs", "run.schedule_epochs", "run.max_generated_tokens", *NOT_IDENTITY)
+    mine, theirs = flatten(config_values(config)), flatten(config_values(common))
+    return {
+        key: mine.get(key)
+        for key in sorted(mine.keys() | theirs.keys())
+        if mine.get(key) != theirs.get(key) and not key.startswith(ignored)
+    }
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name}"
+    if first["type"] == "missing":
+        return f"setting {name} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message

@@ -1,0 +1,100 @@
+"""The figures of a study: area under the learning curve, bootstrap intervals, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from p2o.errors import InputError
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its bootstrap interval, over `count` seeds."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def value_at(tokens: Sequence[float], values: Sequence[float], at: float) -> float:
+    """The curve's value at `at` tokens: linear between its points, the first value before and the last after them.
+
+    Raises:
+        InputError: if the points are not in order of their tokens, or there are none.
+    """
+    _check_curve(tokens, values)
+    return float(np.interp(at, tokens, values))
+
+
+def area_under_curve(tokens: Sequence[float], values: Sequence[float], budget: float) -> float:
+    """The mean of the curve over 0 to `budget` tokens, by the trapezoid rule.
+
+    The curve is cut off at the budget (by its value there); where it ends before, its last value is carried forward.
+
+    Raises:
+        InputError: if the points are not in order of their tokens, there are none, or the budget is not positive.
+    """
+    _check_curve(tokens, values)
+    if budget <= 0:
+        raise InputError(f"the budget must be positive, not {budget}")
+    inside = [(x, y) for x, y in zip(tokens, values, strict=True) if 0 < x < budget]
+    points = [
+        (0.0, value_at(tokens, values, 0)),
+        *inside,
+        (float(budget), value_at(tokens, values, budget)),
+    ]
+    area = sum((right - left) * (below + above) / 2 for (left, below), (right, above) in pairwise(points))
+    return area / budget
+
+
+def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """The mean and its percentile bootstrap interval (95%).
+
+    With few values such an interval is too narrow: it cannot reach beyond the smallest and the largest of them.
+
+    Raises:
+        InputError: without values.
+    """
+    if not values:
+        raise InputError("no values to average")
+    sample = np.asarray(values, dtype=np.float64)
+    drawn = np.random.default_rng(seed).integers(0, sample.size, size=(resamples, sample.size))
+    means = sample[drawn].mean(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(sample.mean()), float(low), float(high), sample.size)
+
+
+def paired_difference(
+    ours: Mapping[int, float], theirs: Mapping[int, float], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval | None:
+    """The mean of `ours - theirs` over the seeds that both have, with its interval; None without such a seed."""
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    return bootstrap_mean([ours[s] - theirs[s] for s in seeds], seed=seed, resamples=resamples)
+
+
+def band(
+    curves: Sequence[tuple[Sequence[float], Sequence[float]]], at: Sequence[float], *, seed: int = 0
+) -> list[Interval]:
+    """Mean and interval of several curves (tokens, values) at each of `at`."""
+    columns = [[value_at(tokens, values, x) for tokens, values in curves] for x in at]
+    return [bootstrap_mean(column, seed=seed, resamples=2000) for column in columns]
+
+
+def _check_curve(tokens: Sequence[float], values: Sequence[float]) -> None:
+    if not tokens or len(tokens) != len(values):
+        raise InputError(
+            f"a curve needs as many values as tokens, and one at least: {len(values)} and {len(tokens)}"
+        )
+    if any(later < earlier for earlier, later in pairwise(tokens)):
+        raise InputError("the points of a curve must be in order of their tokens")

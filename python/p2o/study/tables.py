@@ -1,0 +1,267 @@
+"""The tables of a study's report, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from p2o.study.plan import SHIPPED_WORLD, Study
+from p2o.study.results import Results, area, final_accuracy
+from p2o.study.selection import choose, final_jobs
+from p2o.study.statistics import Interval, bootstrap_mean, paired_difference
+
+Record = Mapping[str, Any]
+Cells = dict[tuple[str, str], dict[int, Record]]
+"""(world, arm) -> seed -> record of its final run."""
+
+
+def final_records(study: Study, results: Results) -> Cells:
+    """The final runs that are done, under the settings and learning rates of the study as it stands."""
+    cells: Cells = {}
+    for world, arm in study.cells():
+        choice = choose(study, results, world, arm, results.failed)
+        if not choice.ready:
+            continue
+        done = {job.seed: results.done(job) for job in final_jobs(study, world, arm, choice)}
+        cells[world, arm] = {seed: record for seed, record in done.items() if record is not None}
+    return {cell: records for cell, records in cells.items() if records}
+
+
+def render(study: Study, results: Results) -> str:
+    """All tables, one after the other."""
+    cells = final_records(study, results)
+    worlds = [world for world in study.world_names if any(cell[0] == world for cell in cells)]
+    parts = [_about(study, cells)]
+    for world in worlds:
+        title = f"**{world_title(study, world)}**\n\n" if len(study.world_names) > 1 else ""
+        parts.append(title + _accuracy_table(study, cells, world))
+        parts.append(_mechanism_table(study, cells, world))
+    if len(worlds) > 1:
+        parts.append(_world_table(study, cells, worlds))
+    parts.append(_difference_table(study, cells, worlds))
+    parts.append(_selection_table(study, results))
+    parts.append(_arms_table(study))
+    parts.append(_failures(study, results))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def world_title(study: Study, world: str) -> str:
+    """A world's name and leak."""
+    return "shipped world, leak 0.0005" if world == SHIPPED_WORLD else f"leak {study.worlds[world].leak:g}"
+
+
+def _about(study: Study, cells: Cells) -> str:
+    versions = {
+        f"torch {r['versions']['torch']}, transformers {r['versions']['transformers']}, "
+        f"Python {r['versions']['python']}"
+        for records in cells.values()
+        for r in records.values()
+    }
+    if not versions:
+        return "No final run is done yet."
+    return (
+        f"{study.tokens:,} generated tokens a run, prompt steps included; accuracy on unseen problems, plain prompts. "
+        f"Mean over seeds [95% bootstrap interval]. {'; '.join(sorted(versions))}."
+    )
+
+
+def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
+    families = _families(cells)
+    rows = []
+    for arm in study.arms:
+        records = cells.get((world, arm))
+        if not records:
+            continue
+        rows.append(
+            [
+                study.arms[arm].label,
+                str(len(records)),
+                f"{_one(records)['learning_rate']:g}",
+                _interval(_mean(records, lambda r: final_accuracy(r, study.tokens))),
+                *(
+                    f"{fmean(final_accuracy(r, study.tokens, family) for r in records.values()):.2f}"
+                    for family in families
+                ),
+                _interval(_mean(records, lambda r: area(r, study.tokens))),
+            ]
+        )
+    head = ["arm", "seeds", "learning rate", "accuracy at the end", *families, "area under the curve"]
+    return _table(head, rows)
+
+
+def _mechanism_table(study: Study, cells: Cells, world: str) -> str:
+    rows = []
+    for arm in study.arms:
+        records = cells.get((world, arm))
+        if not records:
+            continue
+        steps = [e["prompt_step"] for r in records.values() for e in r["epochs"] if e["prompt_step"]]
+        taken = [step for step in steps if step["tokens"]]
+        rows.append(
+            [
+                study.arms[arm].label,
+                f"{fmean(len(r['epochs']) for r in records.values()):.1f}",
+                _epoch_mean(records, "zero_variance", ".2f"),
+                _last_hard(records),
+                f"{fmean(step['templates'] for step in taken):.1f}" if taken else "",
+                f"{fmean(r['prompt_step_tokens'] / r['tokens'] for r in records.values()):.0%}"
+                if taken
+                else "",
+                _epoch_mean(records, "templated", ".0%"),
+                _epoch_mean(records, "context_masked", ".2%"),
+                _epoch_min(records, "context_ratio_min"),
+                f"{fmean(r['seconds'] for r in records.values()):.0f}",
+            ]
+        )
+    head = [
+        "arm",
+        "epochs",
+        "groups without signal",
+        "hard at the end",
+        "templates a step",
+        "tokens in prompt steps",
+        "rollouts under templates",
+        "tokens masked",
+        "least context ratio",
+        "seconds",
+    ]
+    return _table(head, rows)
+
+
+def _world_table(study: Study, cells: Cells, worlds: Sequence[str]) -> str:
+    rows = []
+    for arm in study.arms:
+        row = [study.arms[arm].label]
+        for world in worlds:
+            records = cells.get((world, arm))
+            row.append(
+                _interval(_mean(records, lambda r: final_accuracy(r, study.tokens))) if records else ""
+            )
+        rows.append(row)
+    return "Accuracy at the end by world:\n\n" + _table(
+        ["arm", *(world_title(study, world) for world in worlds)], rows
+    )
+
+
+def _difference_table(study: Study, cells: Cells, worlds: Sequence[str]) -> str:
+    rows = []
+    for first, second in study.compare:
+        for world in worlds:
+            ours, theirs = cells.get((world, first)), cells.get((world, second))
+            if not ours or not theirs:
+                continue
+            row = [f"{study.arms[first].label} − {study.arms[second].label}"]
+            if len(worlds) > 1:
+                row.append(world_title(study, world))
+            for value in (final_accuracy, area):
+                difference = paired_difference(
+                    {seed: value(r, study.tokens) for seed, r in ours.items()},
+                    {seed: value(r, study.tokens) for seed, r in theirs.items()},
+                )
+                row.append("" if difference is None else _interval(difference, signed=True))
+            rows.append(row)
+    if not rows:
+        return ""
+    head = ["difference, seed by seed", *(["world"] if len(worlds) > 1 else []), "accuracy at the end"]
+    return _table([*head, "area under the curve"], rows)
+
+
+def _selection_table(study: Study, results: Results) -> str:
+    if study.selection is None:
+        return ""
+    rates = study.selection.learning_rates
+    rows = []
+    for world, arm in study.cells():
+        if not study.selects(arm):
+            continue
+        choice = choose(study, results, world, arm, results.failed)
+        cells = []
+        for rate in rates:
+            score = choice.scores.get(rate)
+            text = "" if score is None else "failed" if score < 0 else f"{score:.3f}"
+            cells.append(f"**{text}**" if rate == choice.rate else text)
+        rows.append([study.arms[arm].label, *cells])
+    if not rows:
+        return ""
+    title = (
+        f"Choice of the learning rate: mean area under the curve over {len(study.selection.seeds)} other seeds "
+        "on other problems, the best in bold.\n\n"
+    )
+    return title + _table(["arm", *(f"{rate:g}" for rate in rates)], rows)
+
+
+def _arms_table(study: Study) -> str:
+    rows = [
+        [arm.label, arm.teaches, ", ".join(f"`{k}={v}`" for k, v in _settings(study, name).items())]
+        for name, arm in study.arms.items()
+    ]
+    return _table(["arm", "what it teaches", "settings that differ"], rows)
+
+
+def _settings(study: Study, arm: str) -> dict[str, Any]:
+    from p2o.study.plan import make_job
+
+    world = (study.arms[arm].worlds or study.world_names)[0]
+    differs = make_job(study, world, arm, "final", study.seeds[0], None).differs
+    shown = {key: value for key, value in differs.items() if value is not None}
+    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in shown.items()}
+
+
+def _failures(study: Study, results: Results) -> str:
+    failed = [r for r in results.records.values() if r["status"] == "failed" and r["arm"] in study.arms]
+    if not failed:
+        return ""
+    return "Runs that failed:\n\n" + "\n".join(f"- `{r['id']}`: {r['error']}" for r in failed)
+
+
+def _families(cells: Cells) -> list[str]:
+    record = next((_one(records) for records in cells.values()), None)
+    return [] if record is None else list(record["evaluations"][0]["by_family"])
+
+
+def _one(records: Mapping[int, Record]) -> Record:
+    return next(iter(records.values()))
+
+
+def _mean(records: Mapping[int, Record], value: Callable[[Record], float]) -> Interval:
+    return bootstrap_mean([value(record) for _, record in sorted(records.items())])
+
+
+def _epoch_mean(records: Mapping[int, Record], name: str, form: str) -> str:
+    values = [e[name] for r in records.values() for e in r["epochs"] if name in e]
+    return format(fmean(values), form) if values and any(values) else ""
+
+
+def _epoch_min(records: Mapping[int, Record], name: str) -> str:
+    values = [e[name] for r in records.values() for e in r["epochs"] if name in e]
+    return f"{min(values):.1g}" if values else ""
+
+
+def _last_hard(records: Mapping[int, Record]) -> str:
+    ends = [[e["hard"] for e in r["epochs"] if e["hard"] is not None] for r in records.values()]
+    last = [hard[-1] for hard in ends if hard]
+    return f"{fmean(last):.0f}" if last else ""
+
+
+def _interval(interval: Interval, *, signed: bool = False) -> str:
+    form = "+.3f" if signed else ".3f"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [
+        _row(head),
+        _row(["---", *("---:" if _is_number(rows, i) else "---" for i in range(1, len(head)))]),
+    ]
+    return "\n".join([*lines, *(_row(row) for row in rows)])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _is_number(rows: Sequence[Sequence[str]], column: int) -> bool:
+    return all(not row[column] or row[column].lstrip("+-*")[:1].isdigit() for row in rows)

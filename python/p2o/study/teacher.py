@@ -1,0 +1,115 @@
+"""A simulated teacher for the tiny world: an OpenAI-compatible server that answers as a good large model would.
+
+It reads the failed examples of a reflection request and replies with a precise instruction for the kind of problem
+that failed. It stands for the strong reflection model of the paper; it is a simulation, and knows the tiny world's
+families by heart.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from p2o.tiny.world import FAMILIES
+
+MODEL = "simulated-teacher"
+"""The name the server goes by; `reflection.model` of a study's teacher arms."""
+
+_QUESTION = re.compile(r"(\d+)\s*([+\-*])\s*(\d+)\s*=\?")
+_VERDICT = re.compile(r"\b(right|correct|wrong|incorrect)\b", re.IGNORECASE)
+
+
+def failed_signs(text: str) -> list[str]:
+    """The operators of the examples that a reflection prompt shows as wrong, one for each example."""
+    shown = list(_QUESTION.finditer(text))
+    ends = [match.start() for match in shown[1:]] + [len(text)]
+    signs = []
+    for match, end in zip(shown, ends, strict=True):
+        # The first such word is the example's verdict; the prompt's own text comes before or after the examples.
+        verdict = _VERDICT.search(text, match.end(), end)
+        if verdict is not None and verdict[0].lower() in ("wrong", "incorrect"):
+            signs.append(match[2])
+    return signs
+
+
+def instruct(text: str, seed: int) -> str:
+    """A precise instruction for a family that failed in the prompt `text`; of a random one where none did."""
+    rng = random.Random(seed)
+    signs = failed_signs(text)
+    sign = rng.choice(signs) if signs else None
+    family = next((family for family in FAMILIES if family.sign == sign), None) or rng.choice(FAMILIES)
+    return family.instruction(rng, precise=True)
+
+
+def answer(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat completion of a request. Tokens are counted as the tiny model's are: one a character."""
+    messages = body["messages"]
+    prompt = "\n".join(message["content"] for message in messages)
+    text = f"```\n{instruct(messages[-1]['content'], int(body.get('seed') or 0))}\n```"
+    usage = {"prompt_tokens": len(prompt), "completion_tokens": len(text) + 1}
+    return {
+        "id": "simulated",
+        "object": "chat.completion",
+        "created": 0,
+        "model": MODEL,
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {**usage, "total_tokens": sum(usage.values())},
+    }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answers a chat completion; anything that is none is refused with 400."""
+        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        try:
+            status, content = 200, answer(json.loads(raw))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            status, content = 400, {"error": {"message": f"not a chat completion request: {error}"}}
+        data = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that left before its answer is no error."""
+
+
+class Teacher:
+    """The server, on a free local port, for the length of a `with` block.
+
+    >>> with Teacher() as teacher:
+    ...     print(teacher.url.endswith("/v1"))
+    True
+    """
+
+    def __init__(self) -> None:
+        self._http = _Server(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()

@@ -1,0 +1,45 @@
+"""The worlds of a study: tiny models of other leaks, made when they are missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from p2o.files import new_directory
+from p2o.study.plan import SHIPPED_WORLD, Study, WorldConfig
+
+WORLD = "world.json"
+"""Beside a world's weights: how it was made. A folder without one was put there by hand and is taken as it is."""
+
+
+def model_source(folder: Path, world: str) -> str:
+    """What `model.source` is in a world."""
+    return SHIPPED_WORLD if world == SHIPPED_WORLD else str((folder / world).resolve())
+
+
+def missing_worlds(study: Study, folder: Path) -> dict[str, WorldConfig]:
+    """The worlds that are still to be made in `folder`, or were made otherwise than the study says now."""
+    return {name: world for name, world in study.worlds.items() if not _is_made(folder / name, world)}
+
+
+def make_world(folder: Path, world: WorldConfig, *, threads: int, device: str) -> None:
+    """Pre-trains the model of a world; `folder` is complete or absent."""
+    from p2o.tiny.pretrain import pretrain
+
+    with new_directory(folder) as temporary:
+        pretrain(
+            temporary,
+            leak=world.leak,
+            steps=world.steps,
+            seed=world.seed,
+            threads=threads,
+            device=device,
+        )
+        (temporary / WORLD).write_text(json.dumps(world.model_dump()) + "\n", encoding="utf-8")
+
+
+def _is_made(folder: Path, world: WorldConfig) -> bool:
+    if not (folder / "config.json").is_file():
+        return False
+    made = folder / WORLD
+    return not made.exists() or json.loads(made.read_text(encoding="utf-8")) == world.model_dump()

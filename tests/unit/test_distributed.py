@@ -1,0 +1,108 @@
+"""Sharing work among ranks: threads stand in for processes, over a gather and a broadcast of their own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from p2o.distributed import SINGLE, World
+from p2o.errors import DataError
+
+
+class ThreadWorld(World):
+    """Ranks as threads that meet at a barrier."""
+
+    def __init__(self, rank: int, size: int, meeting: threading.Barrier, board: list[Any]) -> None:
+        super().__init__(rank, size)
+        object.__setattr__(self, "meeting", meeting)
+        object.__setattr__(self, "board", board)
+
+    def gather(self, value: Any) -> list[Any]:
+        self.board[self.rank] = value
+        self.meeting.wait()
+        values = list(self.board)
+        self.meeting.wait()
+        return values
+
+    def broadcast(self, value: Any) -> Any:
+        return self.gather(value)[0]
+
+
+def on_ranks(size: int, function: Callable[[World], Any]) -> list[Any]:
+    """What `function` returns or raises on each rank."""
+    meeting, board = threading.Barrier(size, timeout=20), [None] * size
+    outcomes: list[Any] = [None] * size
+
+    def run(rank: int) -> None:
+        try:
+            outcomes[rank] = function(ThreadWorld(rank, size, meeting, board))
+        except Exception as error:
+            outcomes[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("items", [[], [5], list(range(17))])
+def test_every_rank_gets_the_whole_in_order(size: int, items: list[int]) -> None:
+    shares: dict[int, Sequence[int]] = {}
+
+    def function(world: World) -> list[int]:
+        def double(share: Sequence[int]) -> list[int]:
+            shares[world.rank] = share
+            return [2 * item for item in share]
+
+        return world.map(double, items)
+
+    assert on_ranks(size, function) == [[2 * item for item in items]] * size
+    assert [item for rank in range(size) for item in shares[rank]] == items, "each item on one rank"
+    assert max(map(len, shares.values())) - min(map(len, shares.values())) <= 1
+
+
+def test_an_error_on_one_rank_is_raised_on_all() -> None:
+    def function(world: World) -> Any:
+        def fail(share: Sequence[int]) -> list[int]:
+            if world.rank == 2:
+                raise DataError("only here")
+            return list(share)
+
+        return world.map(fail, range(9))
+
+    outcomes = on_ranks(3, function)
+    assert all(isinstance(outcome, DataError) for outcome in outcomes), outcomes
+
+
+def test_rank_0_leads_and_the_others_join_its_actions() -> None:
+    calls: list[tuple[int, int]] = []
+
+    def function(world: World) -> int:
+        def add(left: int, right: int) -> int:
+            calls.append((world.rank, left + right))
+            return sum(world.gather(left)) + right
+
+        return world.lead({"add": add}, lambda actions: actions["add"](1, 2) * actions["add"](2, 0))
+
+    assert on_ranks(3, function) == [30, 30, 30], "(3 * 1 + 2) * (3 * 2 + 0)"
+    assert sorted(calls) == [(0, 2), (0, 3), (1, 2), (1, 3), (2, 2), (2, 3)]
+
+
+def test_what_rank_0_raises_is_raised_everywhere() -> None:
+    def fail() -> None:
+        raise DataError("bad")
+
+    outcomes = on_ranks(3, lambda world: world.on_main(fail))
+    assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
+
+
+def test_one_process_needs_no_process_group() -> None:
+    assert SINGLE.map(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
+    assert SINGLE.gather("x") == ["x"]
+    assert SINGLE.on_main(lambda: 7) == 7

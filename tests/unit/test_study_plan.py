@@ -1,0 +1,172 @@
+"""A study file: what it says is checked arm by arm, and its runs are known by what they compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+from p2o.config import load_config
+from p2o.errors import ConfigError
+from p2o.study.estimate import describe
+from p2o.study.plan import Study, flatten, load_study, make_job, study_names
+from p2o.study.results import Results
+from p2o.track.run_directory import config_values
+
+MINIMAL: dict[str, Any] = {
+    "title": "t",
+    "tokens": 1000,
+    "seeds": [0, 1],
+    "arms": {"a": {"label": "A"}, "b": {"label": "B", "set": {"run": {"method": "grpo"}}}},
+}
+
+
+def write(tmp_path: Path, **changes: Any) -> str:
+    path = tmp_path / "s.toml"
+    path.write_text(tomli_w.dumps({**MINIMAL, **changes}))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_shipped_studies_load(name: str) -> None:
+    study = load_study(name)
+    for world, arm in study.cells():
+        job = make_job(study, world, arm, "final", study.seeds[0], None)
+        assert job.config.run.max_generated_tokens == study.tokens
+        assert job.config.run.threads == 1, "an arm is one thread, or the clock compares nothing"
+
+
+def test_there_are_studies() -> None:
+    assert {"main", "ablations", "leak", "smoke"} <= set(study_names())
+
+
+def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
+    """World, sizes, budgets and optimizer are the same: what is compared are the rules."""
+    ours = flatten(config_values(load_config("quickstart")))
+    papers = flatten(config_values(load_config("paper_tiny")))
+    differing = {key for key in ours.keys() | papers.keys() if ours.get(key) != papers.get(key)}
+    assert differing == {
+        "context.c_low",
+        "mining.hardness",
+        "assign.plain_rollouts",
+        "evolve.acceptance",
+        "evolve.carry_over",
+    }
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown setting of an arm": (
+        {"arms": {"a": {"label": "A", "set": {"rollout": {"m": 3}}}}},
+        "arms.a: unknown setting rollout.m",
+    ),
+    "a value of an arm": (
+        {"arms": {"a": {"label": "A", "set": {"context": {"c_low": 2.0}}}}},
+        "arms.a: setting context.c_low = 2.0:",
+    ),
+    "a contradiction of an arm": (
+        {"arms": {"a": {"label": "A", "set": {"assign": {"plain_rollouts": 6}}}}},
+        "arms.a: assign.plain_rollouts is 6",
+    ),
+    "an unknown recipe": ({"arms": {"a": {"label": "A", "recipe": "no"}}}, "arms.a: no recipe 'no'"),
+    "a misspelt field of an arm": (
+        {"arms": {"a": {"label": "A", "sets": {}}}},
+        "unknown setting arms.a.sets",
+    ),
+    "an arm without a label": ({"arms": {"a": {}}}, "setting arms.a.label is missing"),
+    "no arms": ({"arms": {}}, "arms: "),
+    "a comparison with no arm": ({"compare": [["a", "c"]]}, "compare names 'c': there is no such arm"),
+    "a world that is not there": (
+        {"arms": {"a": {"label": "A", "worlds": ["w"]}}},
+        "arms.a.worlds names 'w': there is no such world",
+    ),
+    "a seed twice": ({"seeds": [1, 1]}, "seeds names a seed twice"),
+    "a seed in both": (
+        {"selection": {"learning_rates": [1e-4], "seeds": [1]}},
+        "selection.seeds and seeds share 1",
+    ),
+    "a setting of the selection": (
+        {"selection": {"learning_rates": [1e-4], "seeds": [9], "set": {"data": {"sed": 1}}}},
+        "arms.a: unknown setting data.sed",
+    ),
+    "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "worlds.w.leak: "),
+    "tokens": ({"tokens": 0}, "tokens: "),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_mistake_is_one_line_that_names_the_arm_or_the_setting(wrong: str, tmp_path: Path) -> None:
+    changes, message = WRONG[wrong]
+    with pytest.raises(ConfigError) as caught:
+        load_study(write(tmp_path, **changes))
+    assert message in str(caught.value)
+    assert "s.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no study 'nothing': give one of ablations, "):
+        load_study("nothing")
+    with pytest.raises(ConfigError, match="no such file"):
+        load_study(str(tmp_path / "no.toml"))
+    (tmp_path / "bad.toml").write_text("x = [")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_study(str(tmp_path / "bad.toml"))
+
+
+def study(**changes: Any) -> Study:
+    return Study.model_validate({**MINIMAL, **changes})
+
+
+def fingerprint(**changes: Any) -> str:
+    return make_job(study(**changes), "p2o-tiny", "a", "final", 0, None).fingerprint
+
+
+def test_a_run_is_known_by_what_it_computes() -> None:
+    same = fingerprint()
+    assert fingerprint(title="another", compare=[("a", "b")]) == same
+    assert fingerprint(set={"checkpoint": {"every": 7}, "track": {"rollouts": 0}}) == same
+    changed = [
+        fingerprint(tokens=999),
+        fingerprint(set={"rollout": {"n": 7}}),
+        fingerprint(set={"data": {"seed": 1}}),
+        make_job(study(), "p2o-tiny", "a", "final", 1, None).fingerprint,
+        make_job(study(), "p2o-tiny", "a", "final", 0, 1e-3).fingerprint,
+        make_job(study(), "p2o-tiny", "b", "final", 0, None).fingerprint,
+        make_job(study(worlds={"w": {"leak": 0.1}}), "w", "a", "final", 0, None).fingerprint,
+        make_job(study(worlds={"w": {"leak": 0.2}}), "w", "a", "final", 0, None).fingerprint,
+    ]
+    assert len({same, *changed}) == 1 + len(changed)
+
+
+def test_the_selection_has_its_own_problems_and_the_budget_of_all() -> None:
+    chosen = study(selection={"learning_rates": [1e-4], "seeds": [9], "set": {"data": {"seed": 5}}})
+    job = make_job(chosen, "p2o-tiny", "a", "selection", 9, 1e-4)
+    assert (job.config.data.seed, job.config.run.seed) == (5, 9)
+    assert job.config.optimizer.learning_rate == 1e-4
+    final = make_job(chosen, "p2o-tiny", "a", "final", 0, 1e-4)
+    assert final.config.data.seed == 0
+    assert final.config.run.max_generated_tokens == job.config.run.max_generated_tokens == 1000
+    assert final.config.run.schedule_epochs == load_config("quickstart").run.epochs
+
+
+def test_what_differs_is_said_once() -> None:
+    """The study's own settings belong to all; seeds and limits are no difference."""
+    common = study(set={"rollout": {"n": 7}})
+    assert make_job(common, "p2o-tiny", "a", "final", 1, None).differs == {}
+    assert make_job(common, "p2o-tiny", "b", "final", 1, None).differs == {"run.method": "grpo"}
+
+
+def test_the_estimate_is_arithmetic(tmp_path: Path) -> None:
+    """Two arms, two seeds, and for each arm two rates on one seed: 8 runs; those of `a` take 30 s, of `b` 90 s."""
+    arms = {"a": {"label": "A", "seconds": 30.0}, "b": {"label": "B", "set": {"run": {"method": "grpo"}}}}
+    selection = {"learning_rates": [1e-4, 2e-4], "seeds": [9]}
+    planned = study(arms=arms, selection=selection, seconds=90.0)
+    shown = describe(planned, Results(tmp_path), jobs=2, only=())
+    assert "0 runs done, 8 to go" in shown
+    assert "about 4:00 min with --jobs 2" in shown
+    assert "about 2:00 min with --jobs 1" in describe(planned, Results(tmp_path), jobs=1, only=("a",))
+    measured = Results(tmp_path)
+    measured.add({"id": "x", "arm": "a", "wall_s": 60.0, "status": "done", "fingerprint": "old"})
+    assert "about 4:00 min with --jobs 1" in describe(planned, measured, jobs=1, only=("a",))

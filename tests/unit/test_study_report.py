@@ -1,0 +1,279 @@
+"""From run directories to records, and from records to tables, plots and pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2o.errors import DataError, MissingDependencyError
+from p2o.files import append_jsonl
+from p2o.study.plan import Study, make_job
+from p2o.study.plots import hard_curve
+from p2o.study.report import insert, write_report
+from p2o.study.results import Results, epochs_of, header_of, record_of
+from p2o.study.selection import choose
+from p2o.study.tables import render
+
+STUDY = Study.model_validate(
+    {
+        "title": "Title",
+        "tokens": 1000,
+        "seeds": [0, 1],
+        "compare": [["b", "a"]],
+        "selection": {"learning_rates": [1e-4, 2e-4], "seeds": [9]},
+        "arms": {
+            "a": {"label": "Arm A", "teaches": "nothing", "set": {"run": {"method": "grpo"}}},
+            "b": {"label": "Arm B"},
+        },
+    }
+)
+
+
+def evaluation(tokens: int, accuracy: float, hard: int | None = None, **more: Any) -> dict[str, Any]:
+    step = tokens // 100
+    families = {"addition": accuracy, "subtraction": accuracy / 2}
+    return {
+        "epoch": tokens // 600,
+        "step": step,
+        "generated_tokens": tokens,
+        "accuracy": accuracy,
+        "by_family": families,
+        "hard": hard,
+        **more,
+    }
+
+
+PROMPT_STEP = {"prompt_step": {"templates": ["Add.", "Sum."], "tokens": 80, "reason": "2 templates"}}
+HISTORY = [
+    evaluation(0, 0.0),
+    evaluation(500, 0.25, hard=30, **PROMPT_STEP),
+    evaluation(700, 0.5),
+    evaluation(1100, 1 / 3, hard=12),
+]
+METRICS: list[dict[str, Any]] = [
+    {
+        "step": 1,
+        "epoch": 0,
+        "num_tokens": 100,
+        "reward": 0.5,
+        "frac_reward_zero_std": 0.5,
+        "time/total_s": 1.0,
+    },
+    {
+        "step": 5,
+        "epoch": 0,
+        "num_tokens": 500,
+        "reward": 0.0,
+        "frac_reward_zero_std": 1.0,
+        "time/total_s": 7.25,
+    },
+    {"step": 5, "evaluation/accuracy": 0.25, "num_tokens": 500},
+    {
+        "step": 11,
+        "epoch": 1,
+        "num_tokens": 1100,
+        "reward": 1.0,
+        "frac_reward_zero_std": 0.0,
+        "templated/frac": 0.5,
+        "context_ratio/mean": 0.9,
+        "context_ratio/min": 0.0005,
+        "context_mask/frac": 0.03,
+        "time/total_s": 12.0,
+    },
+]
+
+
+def test_epochs_by_hand() -> None:
+    first, second = epochs_of(METRICS, HISTORY)
+    assert (first["reward"], first["zero_variance"], first["hard"], first["tokens"]) == (0.25, 0.75, 30, 500)
+    assert first["prompt_step"] == {
+        "templates": 2,
+        "texts": ["Add.", "Sum."],
+        "tokens": 80,
+        "reason": "2 templates",
+    }
+    assert "context_ratio_mean" not in first, "no templated rollout, no context ratio"
+    assert (second["context_masked"], second["context_ratio_min"], second["hard"]) == (0.03, 0.0005, 12)
+    assert (second["templated"], second["prompt_step"]) == (0.5, None)
+
+
+def test_an_epoch_cut_short_has_no_hard_set() -> None:
+    assert epochs_of(METRICS, HISTORY[:3])[1]["hard"] is None
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    append_jsonl(tmp_path / "metrics.jsonl", METRICS)
+    return tmp_path
+
+
+def test_a_record_is_small_and_complete(run: Path) -> None:
+    job = make_job(STUDY, "p2o-tiny", "b", "final", 0, 2e-4)
+    record = record_of(header_of(job), run, HISTORY, tokens=1100, seconds=12.3456789)
+    assert [e["tokens"] for e in record["evaluations"]] == [0, 500, 700, 1100]
+    assert [e["seconds"] for e in record["evaluations"]] == [0.0, 7.25, 0.0, 12.0]
+    assert record["evaluations"][3]["accuracy"] == 0.3333
+    assert (record["seconds"], record["tokens"], record["learning_rate"]) == (12.35, 1100, 2e-4)
+    assert record["settings"] == {"optimizer.learning_rate": 2e-4}
+    assert set(record["versions"]) == {"p2o", "python", "torch", "transformers"}
+    selected = make_job(STUDY, "p2o-tiny", "b", "selection", 9, 2e-4)
+    short = record_of(header_of(selected), run, HISTORY, tokens=1100, seconds=1.0)
+    assert short["evaluations"][1] == {"tokens": 500, "accuracy": 0.25}
+    assert short["epochs"] == []
+
+
+def made(arm: str, seed: int, *accuracies: float) -> dict[str, Any]:
+    """A final run evaluated at 0, 500 and 1000 tokens."""
+    header = header_of(make_job(STUDY, "p2o-tiny", arm, "final", seed, 2e-4))
+    evaluations = [
+        {
+            "epoch": i,
+            "step": i,
+            "tokens": 500 * i,
+            "seconds": 0.0,
+            "accuracy": accuracy,
+            "by_family": {"addition": accuracy, "subtraction": accuracy / 2},
+        }
+        for i, accuracy in enumerate(accuracies)
+    ]
+    epochs = [
+        {"epoch": 0, "tokens": 500, "zero_variance": 0.5, "hard": 40, "prompt_step": None},
+        {"epoch": 1, "tokens": 1000, "zero_variance": 0.25, "hard": 20 + seed, "prompt_step": None},
+    ]
+    if arm == "b":
+        epochs[0]["prompt_step"] = {"templates": 3, "texts": [], "tokens": 100, "reason": ""}
+        epochs[1] |= {"context_masked": 0.0312, "context_ratio_min": 0.0005, "templated": 0.4}
+    versions = {"p2o": "0", "python": "3.11", "torch": "2", "transformers": "5"}
+    return {
+        **header,
+        "status": "done",
+        "evaluations": evaluations,
+        "epochs": epochs,
+        "tokens": 1000,
+        "prompt_step_tokens": 100 if arm == "b" else 0,
+        "seconds": 60.0,
+        "versions": versions,
+    }
+
+
+def tried(arm: str, rate: float, accuracy: float) -> dict[str, Any]:
+    job = make_job(STUDY, "p2o-tiny", arm, "selection", 9, rate)
+    return {
+        **header_of(job),
+        "status": "done",
+        "evaluations": [{"tokens": 0, "accuracy": accuracy}],
+        "epochs": [],
+    }
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    known = Results(tmp_path)
+    for arm in "ab":
+        known.add(tried(arm, 1e-4, 0.1))
+        known.add(tried(arm, 2e-4, 0.3))
+    for record in (
+        made("a", 0, 0.0, 0.0, 0.2),
+        made("a", 1, 0.0, 0.0, 0.4),
+        made("b", 0, 0.0, 0.4, 0.8),
+        made("b", 1, 0.0, 0.4, 0.6),
+    ):
+        known.add(record)
+    return known
+
+
+def test_tables_by_hand(results: Results) -> None:
+    """Ends: a 0.2 and 0.4, b 0.8 and 0.6. Areas: a 0.05 and 0.1, b 0.4 and 0.35. b - a: ends 0.6, 0.2; areas 0.35,
+    0.25. Two values: the interval is from the one to the other."""
+    text = render(STUDY, results)
+    assert "| Arm A | 2 | 0.0002 | 0.300 [0.200, 0.400] | 0.30 | 0.15 | 0.075 [0.050, 0.100] |" in text
+    assert "| Arm B | 2 | 0.0002 | 0.700 [0.600, 0.800] | 0.70 | 0.35 | 0.375 [0.350, 0.400] |" in text
+    assert "| Arm B − Arm A | +0.400 [+0.200, +0.600] | +0.300 [+0.250, +0.350] |" in text
+    assert "| Arm A | 2.0 | 0.38 | 20 |  |  |  |  |  | 60 |" in text
+    assert "| Arm B | 2.0 | 0.38 | 20 | 3.0 | 10% | 40% | 3.12% | 0.0005 | 60 |" in text
+    assert "| Arm A | 0.100 | **0.300** |" in text
+    assert "| Arm A | nothing | `run.method=grpo` |" in text
+    assert "1,000 generated tokens a run" in text
+
+
+def test_results_of_another_rate_do_not_count(results: Results) -> None:
+    """Were 1e-4 the better rate, the final runs at 2e-4 would not be this study's."""
+    results.add(tried("a", 1e-4, 0.9))
+    assert choose(STUDY, results, "p2o-tiny", "a", results.failed).rate == 1e-4
+    text = render(STUDY, results)
+    assert "| Arm A | 2 |" not in text
+    assert "| Arm B | 2 |" in text
+
+
+def test_of_equal_rates_the_smaller_is_chosen(results: Results) -> None:
+    results.add(tried("a", 1e-4, 0.3))
+    assert choose(STUDY, results, "p2o-tiny", "a", results.failed).rate == 1e-4
+
+
+def test_failures_are_listed(results: Results) -> None:
+    job = make_job(STUDY, "p2o-tiny", "b", "final", 1, 2e-4)
+    results.add({**header_of(job), "status": "failed", "error": "out of memory"})
+    text = render(STUDY, results)
+    assert "- `p2o-tiny/b/final-seed1`: out of memory" in text
+    assert "| Arm B | 1 |" in text
+
+
+def test_a_torn_last_line_costs_one_result_and_no_more(results: Results) -> None:
+    lines = results.path.read_text().splitlines(keepends=True)
+    results.path.write_text("".join(lines[:-1]) + lines[-1][:50])
+    read = Results(results.path.parent)
+    assert len(read.records) == len(lines) - 1
+    read.add(made("b", 1, 0.0, 0.4, 0.6))
+    assert len(Results(results.path.parent).records) == len(lines)
+
+
+def test_the_hard_set_is_drawn_at_the_ends_of_epochs() -> None:
+    assert hard_curve(made("a", 1, 0.0, 0.0, 0.4)) == ([500.0, 1000.0], [40.0, 21.0])
+
+
+def test_report_writes_tables_plots_and_the_page(results: Results, tmp_path: Path) -> None:
+    page = tmp_path / "docs" / "study.md"
+    page.parent.mkdir()
+    page.write_text("# Prose\nbefore\n<!-- study s -->\nof an earlier day\n<!-- end -->\nafter\n")
+    written = write_report("s", STUDY, results, tmp_path / "out", docs=page)
+    assert {path.name for path in written} == {"tables.md", "study.md", "s-accuracy.svg", "s-hard.svg"}
+    text = page.read_text()
+    assert text.startswith("# Prose\nbefore\n<!-- study s -->\n")
+    assert text.endswith("<!-- end -->\nafter\n")
+    assert "of an earlier day" not in text
+    assert "![s-accuracy](../out/s-accuracy.svg)" in text
+    first = (tmp_path / "out" / "s-accuracy.svg").read_bytes()
+    assert b"Arm A" in first or b"<path" in first
+    write_report("s", STUDY, results, tmp_path / "out", docs=page)
+    assert page.read_text() == text, "again: the same page"
+    assert (tmp_path / "out" / "s-accuracy.svg").read_bytes() == first, "and the same picture"
+
+
+def test_a_page_without_markers_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no lines '<!-- study main -->'"):
+        insert("nothing", "main", "tables", "docs.md")
+    both = "<!-- study a -->\n1\n<!-- end -->\n<!-- study b -->\n2\n<!-- end -->\n"
+    assert insert(both, "b", "3") == "<!-- study a -->\n1\n<!-- end -->\n<!-- study b -->\n3\n<!-- end -->\n"
+
+
+def test_without_matplotlib_the_tables_are_written(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match="p2o-rl\\[study\\]"):
+        write_report("s", STUDY, results, tmp_path / "out")
+    assert "Arm A" in (tmp_path / "out" / "tables.md").read_text()
+
+
+def test_without_results_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    assert [path.name for path in write_report("s", STUDY, Results(tmp_path), tmp_path)] == ["tables.md"]
+    assert "No final run is done yet." in (tmp_path / "tables.md").read_text()
+
+
+def test_records_are_json(results: Results) -> None:
+    for line in results.path.read_text().splitlines():
+        assert json.loads(line)["status"] == "done"
