@@ -26,7 +26,7 @@ from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.rows import Score, Sequences
-from p2o.policy.torch_backend import TorchPolicy, score_sequences
+from p2o.policy.torch_backend import FrozenWeights, TorchPolicy, score_sequences
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
@@ -192,6 +192,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
     parts = load_parts(config)
     problems, collector = parts.evaluation_problems, parts.collector
+    collector.sampler.sync(FrozenWeights(parts.model))
 
     def run(progress: Progress) -> Evaluation:
         return evaluate(

@@ -10,7 +10,7 @@ from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_l
 from p2o.distributed import start_world
 from p2o.errors import TrainingError
 from p2o.rollout.probe import check_gap
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import Sample, SamplingParams
 from p2o.rollout.vllm import VllmSampler
 
 
@@ -20,15 +20,16 @@ def main(tensor_parallel_size: int) -> None:
     policy = make_policy(tiny_llama())
     config = rollout_config(tensor_parallel_size=tensor_parallel_size)
     sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), world=world)
-    engines = world.size // sampler.ranks_per_engine
-    engine = world.rank // sampler.ranks_per_engine
     requests = tiny_requests(copies=4)
-    mine = requests[engine::engines]
     params = SamplingParams(24)
+
+    def sample() -> list[Sample]:
+        return world.map(lambda share: sampler.sample(share, params), requests, sampler.ranks_per_engine)
+
     sampler.sync(policy)
-    optimizer_step(policy, requests, whole(world, sampler, mine, engines, params))
+    optimizer_step(policy, requests, sample())
     sampler.sync(policy)
-    samples = whole(world, sampler, mine, engines, params)
+    samples = sample()
     largest = gaps(policy, requests, samples).max()
     assert largest < 1e-4, largest
     measured = check_gap(sampler, policy, [r.prompt_ids for r in requests[::4]], params, 1e-3, world)
@@ -44,19 +45,6 @@ def main(tensor_parallel_size: int) -> None:
         with pytest.raises(TrainingError, match="rank 1 has no weights"):
             sampler.sync(FailsOnRankOne())  # type: ignore[arg-type]
     print(f"rank {world.rank} of {world.size}: {[s.response_ids for s in samples]}")
-
-
-def whole(world, sampler, mine, engines, params):  # type: ignore[no-untyped-def]
-    """The samples of all requests, from the engines that drew them; ranks of one engine must agree."""
-    by_rank = world.gather(sampler.sample(mine, params))
-    by_engine = [by_rank[rank] for rank in range(0, world.size, sampler.ranks_per_engine)]
-    for rank, samples in enumerate(by_rank):
-        same = by_engine[rank // sampler.ranks_per_engine]
-        assert [s.response_ids for s in samples] == [s.response_ids for s in same]
-    merged = [None] * sum(map(len, by_engine))
-    for engine, samples in enumerate(by_engine):
-        merged[engine::engines] = samples
-    return merged
 
 
 if __name__ == "__main__":

@@ -200,6 +200,17 @@ class TorchPolicy:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
+class FrozenWeights:
+    """A model that is not trained, for a sampler to take over: a [`p2o.policy.policy.Weights`][]."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The model's parameters in groups."""
+        yield from weight_groups(self.model.named_parameters())
+
+
 def weight_groups(named: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str, Tensor]]]:
     """Names and tensors in groups of about `WEIGHT_GROUP_BYTES`."""
     group: list[tuple[str, Tensor]] = []

@@ -17,7 +17,7 @@ from torch import Tensor
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Policy
+    from p2o.policy.policy import Weights
 
 
 class HfSampler:
@@ -34,7 +34,7 @@ class HfSampler:
         self.pad_id = pad_id
         self.batch_size = batch_size
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Weights) -> None:
         """Samples from the policy's own model from now on."""
         self.model = policy.model
 

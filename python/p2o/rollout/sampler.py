@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from p2o.types import FinishReason
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Policy
+    from p2o.policy.policy import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Sampler(Protocol):
         """One sample per request, in request order."""
         ...
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Weights) -> None:
         """Takes over the policy's current weights, and is awake afterwards."""
         ...
 

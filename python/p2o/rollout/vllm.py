@@ -23,7 +23,7 @@ from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Policy
+    from p2o.policy.policy import Weights
 
 CPU_KV_CACHE_GIB = 1.0
 CPU_BLOCK_SIZE = 32
@@ -113,7 +113,7 @@ class VllmSampler:
                 reason = " ".join(str(error).split())[:300] or type(error).__name__
                 raise ConfigError(f"vLLM refuses the model or the settings rollout.vllm: {reason}") from error
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Weights) -> None:
         """Pushes the policy's weights, and is awake afterwards.
 
         Raises:

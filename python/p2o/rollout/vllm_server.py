@@ -21,7 +21,7 @@ from p2o.rollout.vllm import check_length, raise_on_all_ranks
 from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Policy
+    from p2o.policy.policy import Weights
 
 COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
 """What a server's model must have in common with the policy's."""
@@ -101,7 +101,7 @@ class ServerSampler:
             )
         return description
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Weights) -> None:
         """Pushes the policy's weights from rank 0.
 
         Raises:
