@@ -39,13 +39,19 @@ class World:
         """Whether this rank writes files and talks to the console."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
-        """The items that are this rank's work: neighbours, so that the rollouts of a group stay together."""
-        start, end = (len(items) * rank // self.size for rank in (self.rank, self.rank + 1))
+    def share(self, items: Sequence[T], team: int = 1) -> Sequence[T]:
+        """The items that are this rank's work: neighbours, so that the rollouts of a group stay together.
+
+        `team` neighbouring ranks work as one, on the same items.
+        """
+        teams = self.size // team
+        start, end = (len(items) * rank // teams for rank in (self.rank // team, self.rank // team + 1))
         return items[start:end]
 
-    def map(self, function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R]:
-        """`function` of the items, each rank doing its share; every rank gets the whole, in order.
+    def map(
+        self, function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T], team: int = 1
+    ) -> list[R]:
+        """`function` of the items, each rank (or `team` of ranks) doing its share; every rank gets the whole, in order.
 
         What it raises on one rank is raised on all: none is left waiting.
         """
@@ -54,14 +60,14 @@ class World:
         results: Sequence[R] = ()
         failure: Exception | None = None
         try:
-            results = function(self.share(items))
+            results = function(self.share(items, team))
         except Exception as error:
             failure = error
         outcomes = self.gather((results, failure))
         for _, raised in outcomes:
             if raised is not None:
                 raise raised
-        return [result for part, _ in outcomes for result in part]
+        return [result for part, _ in outcomes[::team] for result in part]
 
     def on_main(self, function: Callable[[], T]) -> T:
         """What `function` returns on rank 0, on every rank. What it raises there is raised everywhere."""

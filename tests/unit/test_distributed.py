@@ -67,6 +67,24 @@ def test_every_rank_gets_the_whole_in_order(size: int, items: list[int]) -> None
     assert max(map(len, shares.values())) - min(map(len, shares.values())) <= 1
 
 
+@pytest.mark.parametrize(("size", "team"), [(2, 2), (4, 2), (6, 3)])
+def test_a_team_of_ranks_works_on_the_same_items(size: int, team: int) -> None:
+    """Ranks that hold one engine together; their results count once."""
+    shares: dict[int, Sequence[int]] = {}
+
+    def function(world: World) -> list[int]:
+        def double(share: Sequence[int]) -> list[int]:
+            shares[world.rank] = list(share)
+            return [2 * item for item in share]
+
+        return world.map(double, range(17), team)
+
+    assert on_ranks(size, function) == [[2 * item for item in range(17)]] * size
+    for rank in range(size):
+        assert shares[rank] == shares[rank // team * team]
+    assert [item for rank in range(0, size, team) for item in shares[rank]] == list(range(17))
+
+
 def test_an_error_on_one_rank_is_raised_on_all() -> None:
     def function(world: World) -> Any:
         def fail(share: Sequence[int]) -> list[int]:

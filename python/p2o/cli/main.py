@@ -17,6 +17,7 @@ COMMANDS = {
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",
+    "serve": "a vLLM server that takes its weights from a training run",
     "study": "compare ways of training at equal generated tokens, over several seeds",
     "doctor": "what is installed, what works, what to install",
 }

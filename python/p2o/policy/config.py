@@ -108,3 +108,7 @@ class CorrectionConfig(Settings):
 
     sequence_high: float = Field(default=1.05, ge=1.0)
     """Upper bound of a sequence's geometric mean ratio."""
+
+    max_gap: float | None = Field(default=None, gt=0.0)
+    """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync, in nats a token;
+    above it the run stops. Unset, by the type of the weights: 0.001 in float32, 0.02 in float16, 0.1 in bfloat16."""

@@ -16,18 +16,29 @@ WEIGHT_GROUP_BYTES = 2**30
 """About how much of a model is gathered at once when its weights move to a sampler."""
 
 
-class Policy(Protocol):
-    """A causal language model under training.
-
-    In a run of several processes every method is called by all ranks with the same arguments, and returns the same
-    on all of them; the backend shares out the work.
-    """
+class Weights(Protocol):
+    """What a sampler takes over."""
 
     model: Any
     """The module (a transformers model)."""
 
     shares_model: bool
     """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
+
+    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+        """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
+
+        Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
+        """
+        ...
+
+
+class Policy(Weights, Protocol):
+    """A causal language model under training.
+
+    In a run of several processes every method is called by all ranks with the same arguments, and returns the same
+    on all of them; the backend shares out the work.
+    """
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, [T] each, at the sampling
@@ -39,13 +50,6 @@ class Policy(Protocol):
 
         Raises:
             TrainingError: if the loss or the gradient is not finite (the weights are left as they were).
-        """
-        ...
-
-    def weights(self) -> Iterator[list[tuple[str, Any]]]:
-        """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
-
-        Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
         """
         ...
 

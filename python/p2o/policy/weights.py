@@ -34,6 +34,19 @@ class Weight:
         return int(getattr(weight, "ds_numel", weight.numel())) * int(weight.element_size())
 
 
+class FrozenWeights:
+    """A model that is not trained, for a sampler to take over: a [`p2o.policy.policy.Weights`][]."""
+
+    shares_model = True
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The model's weights in groups."""
+        yield from weight_groups(model_weights(self.model))
+
+
 def model_weights(model: Any) -> list[Weight]:
     """Every weight once, tied ones too, under the names of the model without adapters."""
     layers = lora_layers(model)

@@ -73,9 +73,12 @@ class Collector:
             shown = progress
 
             def progress(done: int) -> None:
-                shown(done * self.world.size)  # the others are about as far
+                # The others are about as far.
+                shown(done * (self.world.size // self.sampler.ranks_per_engine))
 
-        return self.world.map(lambda share: self._collect(share, params, progress), requests)
+        return self.world.map(
+            lambda share: self._collect(share, params, progress), requests, self.sampler.ranks_per_engine
+        )
 
     def reward_metrics(self) -> dict[str, float]:
         """What happened in verification since the last call, on all ranks."""

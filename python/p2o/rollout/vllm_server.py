@@ -1,0 +1,249 @@
+"""The sampler `vllm` as a client of a server: vLLM's own OpenAI server, started with `p2o serve`.
+
+Prompts and completions travel as token ids over `/v1/completions`, a request a completion; weights travel by
+[`p2o.rollout.vllm_weights`][].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import torch
+
+from p2o.distributed import SINGLE, World
+from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.rollout.config import RolloutConfig
+from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
+from p2o.rollout.vllm import check_length, raise_on_all_ranks
+from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer
+
+if TYPE_CHECKING:
+    from p2o.policy.policy import Weights
+
+COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
+"""What a server's model must have in common with the policy's."""
+
+
+class ServerSampler:
+    """Samples from a vLLM server, to which rank 0 pushes the weights.
+
+    Args:
+        model: the policy's model; only its configuration is used here.
+        config: the rollout's settings.
+        end_ids: tokens that end a response.
+        world: the processes of the run.
+
+    Raises:
+        ConfigError: if nothing answers at `rollout.vllm.url`, or not a `p2o serve` of this model.
+    """
+
+    ranks_per_engine = 1
+
+    def __init__(
+        self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], world: World = SINGLE
+    ) -> None:
+        settings = config.vllm
+        self.settings = settings
+        self.world = world
+        self.end_ids = sorted(end_ids)
+        self.url = settings.url.rstrip("/")
+        self.version: str | None = None
+        """Version of the weights that were pushed last; None before the first push and after one that failed."""
+        self.pushes = 0
+        self.client = open_client(self.url, settings.timeout, connections=settings.max_num_seqs)
+        self.control = HttpControl(self._get, self._post)
+        try:
+            description = self._describe(model)
+        except P2oError:
+            self.close()
+            raise
+        self.max_model_len = int(description["max_model_len"])
+        self.dtype: torch.dtype = getattr(torch, description["dtype"])
+        self.transfer: Transfer
+        if settings.transfer == "nccl":
+            self.transfer = NcclTransfer(
+                self.control,
+                self.dtype,
+                rank=world.rank,
+                address=settings.transfer_address,
+                port=settings.transfer_port,
+            )
+        else:
+            self.transfer = SharedMemoryTransfer(self.control, self.dtype, settings.transfer_folder)
+
+    def _describe(self, model: Any) -> dict[str, Any]:
+        """What the server serves, once it is known to be the policy's model, with the settings that are needed."""
+        try:
+            self._get("/health")
+            description: dict[str, Any] = self.control.call("p2o_describe")
+        except ServerError as error:
+            raise ConfigError(
+                f"the server at rollout.vllm.url = {self.url} is not one of p2o's: start it with `p2o serve MODEL` "
+                f"({error})"
+            ) from error
+        except TrainingError as error:
+            raise ConfigError(f"{error}: start it with `p2o serve MODEL`") from error
+        ours = model.config.get_text_config()
+        different = [name for name in COMPARED if description[name] != getattr(ours, name)]
+        if different:
+            raise ConfigError(
+                f"the server at {self.url} serves another model: its {different[0]} is {description[different[0]]}, "
+                f"the policy's {getattr(ours, different[0])}; start it with `p2o serve` and the policy's model"
+            )
+        wanted = "nccl" if self.settings.transfer == "nccl" else BACKEND
+        if description["transfer"] != wanted:
+            raise ConfigError(
+                f"the server at {self.url} takes its weights by {description['transfer']!r}: start it with "
+                f"`p2o serve --transfer {self.settings.transfer}`, or change rollout.vllm.transfer"
+            )
+        return description
+
+    def sync(self, policy: Weights) -> None:
+        """Pushes the policy's weights from rank 0.
+
+        Raises:
+            TrainingError: if the push fails; nothing is sampled before one succeeds.
+            ConfigError: if the weights don't fit `rollout.vllm.transfer_folder`.
+        """
+        self.version = None
+        self.pushes += 1
+        version = f"p2o-{self.pushes}"
+        failed: P2oError | None = None
+        try:
+            if self.world.is_main or self.settings.transfer == "nccl":
+                self.transfer.push(policy.weights, version)
+            else:
+                for _ in policy.weights():
+                    pass  # gathering is a collective
+            if self.world.is_main and not self._post("/reset_prefix_cache", {})["success"]:
+                raise TrainingError(
+                    f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"
+                )
+        except P2oError as error:
+            failed = error
+        raise_on_all_ranks(self.world, failed)
+        self.version = version
+
+    def close(self) -> None:
+        """Closes the connections; the server goes on."""
+        self.client.close()
+
+    def sleep(self) -> None:
+        """The server has its own device: nothing to give back."""
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][].
+
+        Raises:
+            TrainingError: if the server is dead, or does not hold the weights of the last `sync`.
+            ConfigError: if a prompt leaves no room for the response.
+        """
+        if self.version is None:
+            raise TrainingError("the vLLM server has no current weights: sync before sampling")
+        for request in requests:
+            check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
+        held = self.control.version()
+        if held != self.version:
+            raise TrainingError(
+                f"the vLLM server at {self.url} holds the weights {held!r}, not {self.version!r}: it was restarted, or "
+                "another run uses it; resume from the last checkpoint, with a server of its own"
+            )
+        with ThreadPoolExecutor(max_workers=min(self.settings.max_num_seqs, max(1, len(requests)))) as pool:
+            futures: list[Future[Sample]] = [
+                pool.submit(self._complete, request, params) for request in requests
+            ]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    if progress is not None:
+                        progress(1)
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+        return [future.result() for future in futures]
+
+    def _complete(self, request: SampleRequest, params: SamplingParams) -> Sample:
+        answer = self._post(
+            "/v1/completions",
+            {
+                "prompt": list(request.prompt_ids),
+                "max_tokens": params.max_tokens,
+                "temperature": params.temperature,
+                "top_p": params.top_p,
+                "top_k": params.top_k,
+                "seed": request.seed,
+                "stop_token_ids": self.end_ids,
+                "ignore_eos": True,  # only end_ids end a response
+                "logprobs": 0,  # of the sampled token alone
+                "return_token_ids": True,
+            },
+        )
+        choice = answer["choices"][0]
+        if choice["finish_reason"] not in ("stop", "length"):
+            raise TrainingError(
+                f"the vLLM server at {self.url} ended a response with {choice['finish_reason']!r}"
+            )
+        return Sample(choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"])
+
+    def _get(self, path: str) -> Any:
+        return self._send("GET", path, None)
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._send("POST", path, body)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        """The decoded JSON of an answer; None where there is no body.
+
+        Raises:
+            ServerError: for any status but 200.
+            TrainingError: if there is no answer.
+        """
+        import httpx
+
+        try:
+            answer = self.client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise TrainingError(f"the vLLM server at {self.url} does not answer ({reason})") from error
+        if answer.status_code != httpx.codes.OK:
+            raise ServerError(f"{path}: {answer.status_code} {reason_of(answer)}")
+        return answer.json() if answer.content else None
+
+
+class ServerError(TrainingError):
+    """The server answered, but not with what was asked for."""
+
+
+def open_client(url: str, timeout: float, *, connections: int) -> Any:
+    """An HTTP client of the server. The environment's proxies are left out for this machine's own addresses.
+
+    Raises:
+        MissingDependencyError: if httpx is not installed.
+    """
+    try:
+        import httpx
+    except ImportError:
+        raise MissingDependencyError("rollout.vllm.mode = 'server' needs httpx: pip install httpx") from None
+    local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    return httpx.Client(
+        base_url=url,
+        timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        trust_env=not local,
+    )
+
+
+def reason_of(answer: Any) -> str:
+    """The message of an error answer, in one line."""
+    try:
+        body = answer.json()
+        message = body["error"]["message"] if isinstance(body["error"], dict) else body["error"]
+    except (ValueError, KeyError, TypeError):
+        message = answer.text
+    return " ".join(str(message).split())[:300]

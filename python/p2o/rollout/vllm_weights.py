@@ -1,0 +1,320 @@
+"""The trainer's half of a weight push to vLLM: every call to its weight-transfer API is here.
+
+vLLM 0.32's protocol has four calls, in this process or over HTTP: initialise, start, update (once a group), finish.
+What vLLM does not know of is in [`p2o.rollout.vllm_worker`][]: the backend `p2o`, which takes tensors of the same
+process or a file of shared memory, and the check that no weight was left out. A push that fails ends in a
+TrainingError and leaves the engine able to take the next one; until then its weights are a mixture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from p2o.errors import ConfigError, TrainingError
+
+BACKEND = "p2o"
+"""Name of p2o's weight-transfer backend in vLLM's registry."""
+
+WORKER_EXTENSION = "p2o.rollout.vllm_worker.WorkerExtension"
+"""What vLLM's workers have to mix in (`worker_extension_cls`); importing it registers the backend."""
+
+Group = list[tuple[str, Tensor]]
+Groups = Callable[[], Iterable[Group]]
+"""`Policy.weights`."""
+
+
+class TensorPlace(NamedTuple):
+    """Where a tensor lies in a file of shared memory; `offset` and `size` in bytes."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+    offset: int
+    size: int
+
+
+class Control(Protocol):
+    """vLLM's weight-transfer calls on one engine (its `VLLMWeightSyncClient`), and calls of `WorkerExtension`."""
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Lets the workers set up their end."""
+        ...
+
+    def start_weight_update(self) -> None:
+        """Makes the layers ready to be loaded anew."""
+        ...
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Loads one group."""
+        ...
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """Puts the layers back into service, under a version."""
+        ...
+
+    def call(self, method: str) -> Any:
+        """The answer of the first worker to a method of `WorkerExtension`."""
+        ...
+
+
+class InProcessControl:
+    """The [`p2o.rollout.vllm_weights.Control`][] of a `vllm.LLM` of this process."""
+
+    def __init__(self, llm: Any) -> None:
+        self.llm = llm
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Lets the workers set up their end."""
+        self.llm.init_weight_transfer_engine({"init_info": init_info})
+
+    def start_weight_update(self) -> None:
+        """Makes the layers ready to be loaded anew."""
+        self.llm.start_weight_update()
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Loads one group."""
+        self.llm.update_weights({"update_info": update_info})
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """Puts the layers back into service, under a version."""
+        self.llm.finish_weight_update(weight_version)
+
+    def call(self, method: str) -> Any:
+        """The answer of the first worker to a method of `WorkerExtension`."""
+        return self.llm.collective_rpc(method)[0]
+
+
+class HttpControl:
+    """The [`p2o.rollout.vllm_weights.Control`][] of a server, through endpoints that `VLLM_SERVER_DEV_MODE=1` opens.
+
+    `get(path)` and `post(path, body)` return decoded JSON and raise for any status but 200.
+    """
+
+    def __init__(self, get: Callable[[str], Any], post: Callable[[str, dict[str, Any]], Any]) -> None:
+        self.get = get
+        self.post = post
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        """Lets the workers set up their end."""
+        self.post("/init_weight_transfer_engine", {"init_info": init_info})
+
+    def start_weight_update(self) -> None:
+        """Makes the layers ready to be loaded anew."""
+        self.post("/start_weight_update", {})
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        """Loads one group."""
+        self.post("/update_weights", {"update_info": update_info})
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        """Puts the layers back into service, under a version."""
+        self.post("/finish_weight_update", {"weight_version": weight_version})
+
+    def call(self, method: str) -> Any:
+        """The answer of the first worker to a method of `WorkerExtension`."""
+        answer = self.post("/collective_rpc", {"method": method})
+        return answer["results"][0] if answer else None
+
+    def set_version(self, version: str) -> None:
+        """Stamps the weights with a version."""
+        self.post("/update_weight_version", {"new_version": version})
+
+    def version(self) -> str:
+        """The version that the weights are stamped with."""
+        return str(self.get("/weight_info")["weight_version"])
+
+    def workers(self) -> int:
+        """How many workers hold the model."""
+        return int(self.get("/get_world_size")["world_size"])
+
+
+class Transfer(Protocol):
+    """A way of getting weights into an engine."""
+
+    def push(self, groups: Groups, version: str) -> None:
+        """Pushes all groups and stamps the engine's weights with `version`.
+
+        Raises:
+            TrainingError: if it fails; the engine's weights are then a mixture of old and new.
+        """
+        ...
+
+
+class InProcessTransfer:
+    """Hands the tensors to an engine of this process."""
+
+    def __init__(self, control: Control, dtype: torch.dtype) -> None:
+        self.control = control
+        self.dtype = dtype
+
+    def push(self, groups: Groups, version: str) -> None:
+        """See [`p2o.rollout.vllm_weights.Transfer`][]."""
+        push_updates(self.control, groups, self._update, version)
+
+    def _update(self, group: Group) -> dict[str, Any]:
+        return {"tensors": [(name, tensor.to(self.dtype)) for name, tensor in group]}
+
+
+class SharedMemoryTransfer:
+    """Writes each group into a file in `folder` that the server's workers map as well."""
+
+    def __init__(self, control: Control, dtype: torch.dtype, folder: Path) -> None:
+        self.control = control
+        self.dtype = dtype
+        self.folder = folder
+
+    def push(self, groups: Groups, version: str) -> None:
+        """See [`p2o.rollout.vllm_weights.Transfer`][].
+
+        Raises:
+            ConfigError: if the folder cannot be written or is too small.
+        """
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(NamedTemporaryFile(prefix="p2o-weights-", dir=self.folder))
+            except OSError as error:
+                raise ConfigError(
+                    f"rollout.vllm.transfer_folder = {str(self.folder)!r} cannot be written: {error.strerror}"
+                ) from error
+            push_updates(self.control, groups, lambda group: self._update(group, file), version)
+
+    def _update(self, group: Group, file: Any) -> dict[str, Any]:
+        places, end = [], 0
+        for name, tensor in group:
+            size = tensor.numel() * self.dtype.itemsize
+            places.append(
+                TensorPlace(name, str(self.dtype).removeprefix("torch."), list(tensor.shape), end, size)
+            )
+            end += -(-size // 64) * 64  # every tensor starts aligned
+        self._reserve(file.fileno(), end)
+        buffer = torch.from_file(file.name, shared=True, size=end, dtype=torch.uint8)
+        for place, (_, tensor) in zip(places, group, strict=True):
+            target = buffer[place.offset : place.offset + place.size].view(self.dtype)
+            target.view(place.shape).copy_(tensor)
+        return {"path": file.name, "places": places}
+
+    def _reserve(self, handle: int, size: int) -> None:
+        """Allocates the file first: writing to a mapping of a full tmpfs would kill the process."""
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except OSError as error:
+            raise ConfigError(
+                f"rollout.vllm.transfer_folder = {str(self.folder)!r} has no room for {size / 2**30:.2f} GiB of "
+                f"weights ({error.strerror}): enlarge it (docker run --shm-size) or name another folder"
+            ) from error
+
+
+class NcclTransfer:
+    """Broadcasts to the server's GPUs with vLLM's backend `nccl`.
+
+    The trainer's rank 0 and the server's workers form a group of their own; the other ranks only take part in
+    gathering the weights.
+    """
+
+    def __init__(
+        self, control: HttpControl, dtype: torch.dtype, *, rank: int, address: str, port: int
+    ) -> None:
+        self.control = control
+        self.dtype = dtype
+        self.rank = rank
+        self.address = address
+        self.port = port
+        self.engine: Any = None
+
+    def push(self, groups: Groups, version: str) -> None:
+        """See [`p2o.rollout.vllm_weights.Transfer`][]."""
+        try:
+            if self.engine is None:
+                self.engine = self._connect(groups)
+            self.engine.source.groups = groups
+            self.engine.send_weights()
+            if self.rank == 0:
+                self.control.set_version(version)
+        except Exception as error:
+            self.engine = None
+            raise TrainingError(failure(error)) from error
+
+    def _connect(self, groups: Groups) -> Any:
+        from vllm.distributed.weight_transfer.base import ParamMeta
+        from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
+        from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+
+        # Shapes are only known by gathering: once, they don't change.
+        metadata = [
+            ParamMeta(name, self.dtype, tuple(tensor.shape)) for group in groups() for name, tensor in group
+        ]
+        return WeightTransferTrainerFactory.trainer_init(
+            NCCLTrainerInitInfo(
+                master_address=self.address,
+                master_port=self.port,
+                world_size=1 + (self.control.workers() if self.rank == 0 else 0),
+                rank=self.rank,
+            ),
+            client=self.control,
+            source=PolicySource(metadata, groups, self.dtype),
+        )
+
+
+class PolicySource:
+    """The policy's weights as vLLM's `WeightSource`: what is sent, and the tensors, on this rank's GPU."""
+
+    def __init__(self, metadata: list[Any], groups: Groups, dtype: torch.dtype) -> None:
+        self._metadata = metadata
+        self.groups = groups
+        self.dtype = dtype
+
+    def metadata(self) -> list[Any]:
+        """Name, type and shape of every weight."""
+        return self._metadata
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors, in the order of `metadata`."""
+        for group in self.groups():
+            for name, tensor in group:
+                yield name, tensor.to(device="cuda", dtype=self.dtype)
+
+
+def push_updates(
+    control: Control, groups: Groups, update: Callable[[Group], dict[str, Any]], version: str
+) -> None:
+    """Start, one update a group, finish, and the check that no weight was left out.
+
+    Raises:
+        TrainingError: if any of it fails.
+        ConfigError: as raised by `update`.
+    """
+    remaining = iter(groups())
+    try:
+        control.start_weight_update()
+        for group in remaining:
+            control.update_weights(update(group))
+        control.finish_weight_update(version)
+        missing = control.call("p2o_missing_weights")
+    except Exception as error:
+        with suppress(Exception):
+            control.call("p2o_abandon_update")
+        for _ in remaining:
+            pass  # gathering is a collective: the other ranks wait for this one
+        if isinstance(error, ConfigError):
+            raise
+        raise TrainingError(failure(error)) from error
+    if missing:
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise TrainingError(
+            f"the weight push left out {len(missing)} weights of the engine's model ({names}): is it the policy's "
+            "architecture?"
+        )
+
+
+def failure(error: Exception) -> str:
+    """One line about a push that failed."""
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"pushing the weights to vLLM failed, and its engine must not be sampled from before the next push: {reason}"

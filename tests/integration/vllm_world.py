@@ -1,0 +1,113 @@
+"""Policies, requests and updates shared by the tests of the sampler `vllm`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from p2o.policy.config import LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import Row, ScoredRow
+from p2o.policy.streams import GlobalCounts
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout.config import RolloutConfig
+from p2o.rollout.sampler import Sample, SampleRequest
+from p2o.types import Rollout
+
+
+def tiny_llama(seed: int = 7, *, heads: int = 4) -> Any:
+    """A random Llama with a tied head, of a size that vLLM's kernels take."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=96,
+        hidden_size=32 * heads,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=heads,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+        eos_token_id=None,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+VLLM_WARNINGS = [
+    pytest.mark.filterwarnings(warning)
+    for warning in (
+        "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",  # torch's own, on importing vllm
+        "ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning",  # vllm's triton dispatcher
+    )
+]
+
+
+def make_policy(model: Any, *, temperature: float = 1.0, learning_rate: float = 1e-3) -> TorchPolicy:
+    return TorchPolicy(
+        model,
+        OptimizerConfig(learning_rate=learning_rate),
+        LossConfig(),
+        pad_id=0,
+        temperature=temperature,
+        planned_steps=10,
+    )
+
+
+def rollout_config(max_tokens: int = 24, max_prompt_tokens: int = 104, **vllm: Any) -> RolloutConfig:
+    return RolloutConfig(
+        sampler="vllm",
+        max_tokens=max_tokens,
+        max_prompt_tokens=max_prompt_tokens,
+        vllm={"kv_cache_gib": 0.25, "max_num_seqs": 64, **vllm},
+    )
+
+
+def tiny_requests(copies: int = 3) -> list[SampleRequest]:
+    """Prompts of different lengths, one of them longer than two blocks of the cache; `copies` seeds each."""
+    prompts = [(5, 9, 11), tuple(range(20, 90)), (5, 9, 12, 60), (7,) * 40]
+    return [
+        SampleRequest(prompt, seed=2**62 + 1000 * number + copy)
+        for number, prompt in enumerate(prompts)
+        for copy in range(copies)
+    ]
+
+
+def optimizer_step(policy: TorchPolicy, requests: Sequence[SampleRequest], samples: Sequence[Sample]) -> None:
+    """One real update on the samples, every other one with a negative advantage."""
+    sequences = [(r.prompt_ids, s.response_ids) for r, s in zip(requests, samples, strict=True)]
+    old = policy.score(sequences)
+    rows = [
+        ScoredRow(
+            row=Row(
+                prompt_ids=request.prompt_ids,
+                rollout=Rollout(
+                    "p", "plain", index, request.prompt_ids, sample.response_ids, sample.logprobs, "stop", ""
+                ),
+                advantage=1.0 if index % 2 == 0 else -1.0,
+                counted=True,
+            ),
+            old_logp_T=logp,
+            context_weight_T=np.ones_like(logp),
+            engine_weight_T=np.ones_like(logp),
+        )
+        for index, (request, sample, logp) in enumerate(zip(requests, samples, old, strict=True))
+    ]
+    tokens = float(sum(len(sample.response_ids) for sample in samples))
+    policy.update(rows, GlobalCounts(tokens=tokens, sequences=float(len(rows)), max_tokens=64))
+
+
+def gaps(
+    policy: TorchPolicy, requests: Sequence[SampleRequest], samples: Sequence[Sample]
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """|sampler - trainer| log-prob of every token."""
+    scored = policy.score([(r.prompt_ids, s.response_ids) for r, s in zip(requests, samples, strict=True)])
+    return np.concatenate(
+        [np.abs(np.asarray(s.logprobs) - logp) for s, logp in zip(samples, scored, strict=True)]
+    )
