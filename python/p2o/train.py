@@ -21,7 +21,7 @@ from p2o.evolve.assign import assign
 from p2o.evolve.config import MiningConfig
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Evolution
-from p2o.mining import HardSet
+from p2o.mining import HardKind, HardSet
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
@@ -294,6 +294,7 @@ def end_epoch(run: Run) -> None:
     state.epoch_problems = 0
     state.assignment = {}
     if not state.finished and run.prompt_step is not None:
+        hard = recheck(run, hard)
         outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
         state.evidence = run.world.broadcast(state.evidence)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
@@ -309,6 +310,24 @@ def end_epoch(run: Run) -> None:
         )
         state.finished = out_of_tokens(run)
     state.seconds += time.monotonic() - started
+
+
+def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
+    """The hard samples that one more plain rollout, by the policy as it is now, does not solve (`mining.recheck`)."""
+    state, config = run.state, run.config
+    if not config.mining.recheck:
+        return hard
+    requests = [
+        RolloutRequest(problem, PLAIN, 0, derive_seed(config.run.seed, "recheck", state.epoch, problem.id))
+        for problem in run.problems
+        if problem.id in hard
+    ]
+    with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
+        rollouts = run.collector.collect(requests, sampling(config), progress)
+    state.prompt_step_tokens += generated_tokens(rollouts)
+    solved = {rollout.problem_id for rollout in rollouts if rollout.reward >= config.mining.success}
+    state.history[-1]["still_hard"] = len(hard) - len(solved)
+    return {problem: kind for problem, kind in hard.items() if problem not in solved}
 
 
 def measure(run: Run, hard: Mapping[str, str] | None) -> None:

@@ -27,6 +27,11 @@ class MiningConfig(Settings):
     """`group`: judged by all rollouts of the epoch's group (the paper). `plain`: by the rollouts without a
     template only; a sample then stays hard, and keeps its templates, until a plain rollout succeeds."""
 
+    recheck: bool = False
+    """Roll each hard sample out once more when the epoch ends, plain, and leave out those that succeed: the epoch's
+    first groups were judged by an older policy, and problems that the plain prompt solves by now decide which templates
+    are found. The rollouts are the prompt step's."""
+
 
 class EvolveConfig(Settings):
     """The prompt step."""

@@ -18,7 +18,7 @@ COLORS = ("#1b6ca8", "#c8553d", "#2a7f62", "#8e5ea2", "#b58900", "#444444", "#d6
 POINTS = 60
 """Points of a drawn curve, evenly over the tokens."""
 
-MOST_BANDS = 6
+MOST_BANDS = 7
 """Arms beyond which bands would hide the lines."""
 
 Curve = tuple[list[float], list[float]]
