@@ -35,8 +35,10 @@ class WorldConfig(Settings):
     """A tiny world: how often the plain prompt shows the method."""
 
     leak: float = Field(ge=0, le=1)
-    steps: PositiveInt = 3000
+    steps: PositiveInt = 600
     seed: int = 0
+    from_shipped: bool = True
+    """Train the shipped model on instead of starting from nothing (which takes 3,000 steps)."""
 
 
 class SelectionConfig(Settings):

@@ -24,6 +24,7 @@ def missing_worlds(study: Study, folder: Path) -> dict[str, WorldConfig]:
 
 def make_world(folder: Path, world: WorldConfig, *, threads: int, device: str) -> None:
     """Pre-trains the model of a world; `folder` is complete or absent."""
+    from p2o.tiny import MODEL_PATH
     from p2o.tiny.pretrain import pretrain
 
     with new_directory(folder) as temporary:
@@ -34,6 +35,7 @@ def make_world(folder: Path, world: WorldConfig, *, threads: int, device: str) -
             seed=world.seed,
             threads=threads,
             device=device,
+            start=MODEL_PATH if world.from_shipped else None,
         )
         (temporary / WORLD).write_text(json.dumps(world.model_dump()) + "\n", encoding="utf-8")
 

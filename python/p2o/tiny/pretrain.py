@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from p2o.evolve.reflect import ReflectionExample, render_reflection
+from p2o.model.load import load_model
 from p2o.templates import apply_template, make_template
 from p2o.tiny import MODEL_PATH
 from p2o.tiny.tokenizer import build_tokenizer
@@ -33,6 +34,9 @@ Example = tuple[list[Message], str]
 
 QUESTIONS, REFLECTIONS = 64, 8
 """Examples of each kind in a step."""
+
+PEAK_RATE = 4e-3
+"""Peak learning rate of a model that starts from nothing."""
 
 PRECISE_WORKS, VAGUE_WORKS = 0.98, 0.5
 """How often an instruction of the right family makes the model use the scratchpad."""
@@ -156,8 +160,12 @@ def pretrain(
     threads: int,
     prompt: str = "tiny",
     device: str = "cpu",
+    start: Path | None = None,
 ) -> None:
-    """Trains from scratch and writes model and tokenizer into `folder` (float16 safetensors)."""
+    """Trains from scratch, or on from the model at `start`, and writes model and tokenizer into `folder`.
+
+    Going on takes a fifth of the steps: what is to be learnt is only how often the plain prompt shows the method.
+    """
     # cuBLAS reads this when it starts; without it no result on a GPU is repeatable.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
@@ -165,13 +173,14 @@ def pretrain(
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer).to(device)
+    model = (build_model(tokenizer) if start is None else load_model(start)[0]).to(device).train()
+    peak = PEAK_RATE if start is None else PEAK_RATE / 4
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {steps} steps, leak {leak}")
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, betas=(0.9, 0.95), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.95), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=4e-3, total_steps=steps, pct_start=0.05, final_div_factor=50
+        optimizer, max_lr=peak, total_steps=steps, pct_start=0.05, final_div_factor=50
     )
-    start = time.monotonic()
+    started = time.monotonic()
     for step in range(1, steps + 1):
         questions = sorted((question_example(rng, leak) for _ in range(QUESTIONS)), key=_length)
         reflections = [reflection_example(rng, prompt) for _ in range(REFLECTIONS)]
@@ -194,7 +203,7 @@ def pretrain(
         optimizer.zero_grad()
         schedule.step()
         if step % 100 == 0 or step == steps:
-            print(f"step {step:5d}  loss {total:.4f}  {time.monotonic() - start:6.1f} s", flush=True)
+            print(f"step {step:5d}  loss {total:.4f}  {time.monotonic() - started:6.1f} s", flush=True)
     model.half().cpu().save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
@@ -210,6 +219,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="where to train, such as cuda; default: cpu")
+    parser.add_argument(
+        "--start", type=Path, help="go on from this model (600 steps are enough for another leak)"
+    )
     args = parser.parse_args()
     pretrain(
         args.to,
@@ -218,6 +230,7 @@ def main() -> None:
         seed=args.seed,
         threads=args.threads,
         device=args.device,
+        start=args.start,
     )
 
 
