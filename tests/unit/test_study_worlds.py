@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,10 @@ def test_a_world_of_another_leak_is_missing_and_one_put_there_by_hand_is_taken(t
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     assert missing_worlds(study, tmp_path) == {}
-    (folder / "world.json").write_text('{"leak": 0.02, "steps": 2, "seed": 5}')
+    made = study.worlds["w"].model_dump()
+    (folder / "world.json").write_text(json.dumps({**made, "leak": 0.02}))
     assert list(missing_worlds(study, tmp_path)) == ["w"]
-    (folder / "world.json").write_text('{"leak": 0.01, "steps": 2, "seed": 5}')
+    (folder / "world.json").write_text(json.dumps(made))
     assert missing_worlds(study, tmp_path) == {}
     (folder / "config.json").unlink()
     assert list(missing_worlds(study, tmp_path)) == ["w"]
