@@ -120,7 +120,7 @@ def test_a_policy_by_name(random_model: Any) -> None:
 
 def test_a_model_that_cannot_recompute_is_refused(random_model: Any) -> None:
     random_model.supports_gradient_checkpointing = False
-    with pytest.raises(ModelError, match="set optimizer.gradient_checkpointing = false"):
+    with pytest.raises(ModelError, match=r"set optimizer.gradient_checkpointing = false"):
         make_policy(
             random_model,
             build(gradient_checkpointing=True),
