@@ -21,6 +21,7 @@ from p2o.policy.layout import (
     LogprobModel,
     PackedLayout,
     PaddedLayout,
+    head_chunks,
     make_layout,
     micro_batch,
     resolve_layout,
@@ -144,6 +145,13 @@ def test_padded_ranks_cost_about_the_same_step_by_step(lengths: list[int]) -> No
     assert abs(sum(costs[0]) - sum(costs[1])) <= 80
     for own in costs:
         assert own == sorted(own, reverse=True)
+
+
+def test_ranks_compute_logits_in_as_many_parts() -> None:
+    """By hand, 512 tokens at most in a part: the rank with most tokens decides, an idle one follows."""
+    responses = [500, 12, 1, 1025]
+    assert head_chunks([[[0, 1], [2]], [[3], []]], responses) == [3, 1]  # 512 and 1025 tokens; 1 and none
+    assert head_chunks([[], []], responses) == []
 
 
 def test_padding_by_hand() -> None:
