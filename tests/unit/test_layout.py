@@ -175,13 +175,39 @@ def test_packing_by_hand() -> None:
     assert inputs["attention_mask"] is None
 
 
-def test_auto_packs_on_a_gpu_only() -> None:
-    class OnGpu(Shape):
-        device = torch.device("cuda")
+def test_auto_packs_where_attention_keeps_to_the_rows(
+    random_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolve_layout("auto", random_model) == "padded"
+    assert [resolve_layout(name, random_model) for name in NAMES] == NAMES
+    monkeypatch.setattr("p2o.policy.layout.supports_varlen", lambda _: True)
+    assert resolve_layout("auto", random_model) == "packed"
+    assert [resolve_layout(name, random_model) for name in NAMES] == NAMES
 
-    assert resolve_layout("auto", OnGpu) == "packed"
-    assert resolve_layout("auto", Shape) == "padded"
-    assert [resolve_layout(name, OnGpu) for name in NAMES] == NAMES
+
+def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Config:
+        hidden_size, num_attention_heads, _attn_implementation = 512, 8, "sdpa"
+
+    class Model:
+        config, device, dtype = Config(), torch.device("cuda"), torch.bfloat16
+
+    monkeypatch.setattr(attention, "find_varlen_attention", lambda: print)
+    assert attention.supports_varlen(Model)
+    for name, value in (
+        ("num_attention_heads", 1),
+        ("_attn_implementation", "eager"),
+        ("attn_logit_softcapping", 50),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Config, name, value, raising=False)
+            assert not attention.supports_varlen(Model)
+    for name, value in (("dtype", torch.float32), ("device", torch.device("cpu"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(Model, name, value)
+            assert not attention.supports_varlen(Model)
+    monkeypatch.setattr(attention, "find_varlen_attention", lambda: None)
+    assert not attention.supports_varlen(Model)
 
 
 def row_of(prompt: list[int], response: list[int], counted: bool) -> ScoredRow:

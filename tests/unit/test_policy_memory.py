@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from p2o.policy.config import LossConfig
+from p2o.policy.lora import linear_shapes
 from p2o.policy.memory import Memory, adapter_parameters, memory_estimate
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
@@ -79,11 +80,7 @@ def test_the_torch_backend_holds_what_is_estimated(
 
     model = random_model.to(getattr(torch, dtype))
     own = sum(p.numel() for p in model.parameters())
-    shapes = {
-        name: tuple(module.weight.shape)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and name != "lm_head"
-    }
+    shapes = linear_shapes(model)
     config = OptimizerConfig(lora=lora)
     policy = TorchPolicy(model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=1)
     policy._backward(sum(p.sum() for p in policy.trained.values()))

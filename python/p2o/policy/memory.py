@@ -78,7 +78,7 @@ def adapter_parameters(shapes: dict[str, tuple[int, int]], config: LoraConfig) -
     """Weights of the adapters of linear layers, rank · (inputs + outputs) each.
 
     Args:
-        shapes: (outputs, inputs) of every linear layer but the output matrix, by name.
+        shapes: (outputs, inputs) of every linear layer but the output matrix, by name (`lora.linear_shapes`).
         config: which layers get an adapter, and of what rank.
     """
 
