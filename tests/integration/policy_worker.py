@@ -21,10 +21,12 @@ from p2o.policy.streams import GlobalCounts
 from p2o.types import Rollout
 
 STEPS = 3
-# The output matrix is computed in chunks, as it is for long responses, and again in the backward pass.
-layout.CHUNK_TOKENS = 50
-# ZeRO-3 must have parameters on both sides of its threshold, however small the model.
-deepspeed_config.WHOLE_PARAMETERS = 1000
+
+
+def shrink_limits() -> None:
+    """Brings limits down to the size of the models here. For processes of a launch, not for the one that tests."""
+    layout.CHUNK_TOKENS = 50  # the logits are computed in parts, as those of long responses are
+    deepspeed_config.WHOLE_PARAMETERS = 1000  # ZeRO-3 has parameters on both sides of it
 
 
 def make_model(dtype: str = "float32") -> Any:
@@ -78,8 +80,8 @@ def make_scored(step: int, count: int) -> tuple[list[ScoredRow], GlobalCounts]:
     return rows, GlobalCounts(tokens=float(tokens), sequences=float(count), max_tokens=20)
 
 
-ROWS = (9, 4, 13)
-"""Rows of each step: the number of micro-batches changes."""
+ROWS = (9, 1, 13)
+"""Rows of each step: the number of micro-batches changes, and once a rank has none."""
 
 
 def policy_of(world: World, settings: dict[str, Any], dtype: str = "float32", model: Any = None) -> Any:
@@ -285,6 +287,7 @@ def files(folder: str) -> dict[str, Any]:
 
 def everything(folder: str) -> dict[str, Any]:
     """All of it in one start of the processes."""
+    shrink_limits()
     found = {
         "float32": agreement("float32", list(SPLITS), None),
         "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),

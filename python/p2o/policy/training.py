@@ -164,9 +164,8 @@ class TrainingPolicy(ABC):
                 batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
                 logp = self.forward(**self.layout.inputs(batch, self.device), chunks=chunks)
                 if not chosen:
-                    self._backward(
-                        logp.sum() * 0.0
-                    )  # the other ranks wait for this one's part of the exchange
+                    # The other ranks wait for this one's part of the exchange.
+                    self._backward(logp.sum() * 0.0)
                     continue
                 output = LOSSES[self.loss.name](TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
                 self._backward(output.loss)
