@@ -161,6 +161,8 @@ def test_a_model_is_loaded_in_partitions(ranks: list[dict[str, Any]]) -> None:
     assert found["own part"] * 2 == found["whole"]
     assert found["loaded"] == found["plain"] == 0.0
     assert found["trained"] < 5e-6
+    assert found["adapters at first"] == 0.0  # beside partitioned weights
+    assert found["adapters trained"] > 1e-4
 
 
 def test_one_process_needs_no_launcher() -> None:

@@ -21,6 +21,7 @@ from p2o.policy.layout import (
     LogprobModel,
     PackedLayout,
     PaddedLayout,
+    head_chunks,
     make_layout,
     micro_batch,
     resolve_layout,
@@ -146,6 +147,13 @@ def test_padded_ranks_cost_about_the_same_step_by_step(lengths: list[int]) -> No
         assert own == sorted(own, reverse=True)
 
 
+def test_ranks_compute_logits_in_as_many_parts() -> None:
+    """By hand, 512 tokens at most in a part: the rank with most tokens decides, an idle one follows."""
+    responses = [500, 12, 1, 1025]
+    assert head_chunks([[[0, 1], [2]], [[3], []]], responses) == [3, 1]  # 512 and 1025 tokens; 1 and none
+    assert head_chunks([[], []], responses) == []
+
+
 def test_padding_by_hand() -> None:
     inputs = PaddedLayout(Shape, pad_id=9, token_budget=100).inputs(
         micro_batch([([5, 6], [7]), ([3], [4])]), "cpu"
@@ -167,13 +175,39 @@ def test_packing_by_hand() -> None:
     assert inputs["attention_mask"] is None
 
 
-def test_auto_packs_on_a_gpu_only() -> None:
-    class OnGpu(Shape):
-        device = torch.device("cuda")
+def test_auto_packs_where_attention_keeps_to_the_rows(
+    random_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolve_layout("auto", random_model) == "padded"
+    assert [resolve_layout(name, random_model) for name in NAMES] == NAMES
+    monkeypatch.setattr("p2o.policy.layout.supports_varlen", lambda _: True)
+    assert resolve_layout("auto", random_model) == "packed"
+    assert [resolve_layout(name, random_model) for name in NAMES] == NAMES
 
-    assert resolve_layout("auto", OnGpu) == "packed"
-    assert resolve_layout("auto", Shape) == "padded"
-    assert [resolve_layout(name, OnGpu) for name in NAMES] == NAMES
+
+def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Config:
+        hidden_size, num_attention_heads, _attn_implementation = 512, 8, "sdpa"
+
+    class Model:
+        config, device, dtype = Config(), torch.device("cuda"), torch.bfloat16
+
+    monkeypatch.setattr(attention, "find_varlen_attention", lambda: print)
+    assert attention.supports_varlen(Model)
+    for name, value in (
+        ("num_attention_heads", 1),
+        ("_attn_implementation", "eager"),
+        ("attn_logit_softcapping", 50),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Config, name, value, raising=False)
+            assert not attention.supports_varlen(Model)
+    for name, value in (("dtype", torch.float32), ("device", torch.device("cpu"))):
+        with monkeypatch.context() as patch:
+            patch.setattr(Model, name, value)
+            assert not attention.supports_varlen(Model)
+    monkeypatch.setattr(attention, "find_varlen_attention", lambda: None)
+    assert not attention.supports_varlen(Model)
 
 
 def row_of(prompt: list[int], response: list[int], counted: bool) -> ScoredRow:

@@ -19,10 +19,11 @@ def naive(hidden, targets, head, temperature):
 @given(
     tokens=st.integers(0, 23),
     chunk=st.integers(1, 30),
+    chunks=st.none() | st.integers(1, 30),
     temperature=st.floats(0.3, 2.0),
     seed=st.integers(0, 1000),
 )
-def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, temperature, seed):
+def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, chunks, temperature, seed):
     torch.manual_seed(seed)
     head = nn.Linear(HIDDEN, VOCABULARY)
     hidden = torch.randn(tokens, HIDDEN, requires_grad=True)
@@ -30,7 +31,9 @@ def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, tempera
     upstream = torch.randn(tokens)
     results = []
     for compute in (
-        lambda: token_logprobs(hidden, targets, head, temperature=temperature, chunk_tokens=chunk),
+        lambda: token_logprobs(
+            hidden, targets, head, temperature=temperature, chunk_tokens=chunk, chunks=chunks
+        ),
         lambda: naive(hidden, targets, head, temperature),
     ):
         logp = compute()
@@ -77,6 +80,16 @@ def test_no_tensor_of_all_tokens_by_vocabulary_is_held():
     assert not [shape for shape in saved if shape and shape[-1] == VOCABULARY]  # nothing kept for backward
     logp.sum().backward()
     assert head.rows == [8] * 16  # computed again, a chunk at a time
+
+
+def test_the_head_is_called_as_often_as_told_whatever_the_number_of_tokens():
+    """Where it gathers weights from other processes, all must call it alike: forward and backward."""
+    for tokens in (1, 3, 64):
+        head = CountingHead()
+        hidden = torch.randn(tokens, HIDDEN, requires_grad=True)
+        token_logprobs(hidden, torch.zeros(tokens, dtype=torch.int64), head, chunks=5).sum().backward()
+        assert len(head.rows) == 10
+        assert sum(head.rows) == 2 * tokens
 
 
 def test_a_single_chunk_is_not_computed_twice():

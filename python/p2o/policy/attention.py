@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ _UNKNOWN = ("softcap", "s_aux", "position_bias")
 """What some architectures ask of their attention that the kernels cannot do."""
 
 
+@cache
 def find_varlen_attention() -> Callable[..., Tensor] | None:
     """torch's variable-length attention, if this version has one that takes a scale and a window."""
     try:
@@ -36,6 +38,12 @@ def find_varlen_attention() -> Callable[..., Tensor] | None:
         return None
     known = inspect.signature(varlen_attn).parameters
     return varlen_attn if "window_size" in known and "scale" in known else None
+
+
+@cache
+def shares_heads(varlen: Callable[..., Tensor]) -> bool:
+    """Whether this version of torch's function takes fewer key/value heads than query heads."""
+    return "enable_gqa" in inspect.signature(varlen).parameters
 
 
 def supports_varlen(model: Any) -> bool:
@@ -132,7 +140,7 @@ def varlen_attention(
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     grouped = {}
     if query.shape[1] != key.shape[1]:
-        if "enable_gqa" in inspect.signature(varlen).parameters:
+        if shares_heads(varlen):
             grouped = {"enable_gqa": True}
         else:
             share = query.shape[1] // key.shape[1]

@@ -9,6 +9,7 @@ from p2o.policy.config import LossConfig
 from p2o.policy.deepspeed_config import resolve_backend
 from p2o.policy.layout import PackedLayout
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.policy import Policy
 from p2o.policy.training import TrainingPolicy
 
 
@@ -21,7 +22,7 @@ def make_policy(
     temperature: float,
     planned_steps: int,
     world: World = SINGLE,
-) -> TrainingPolicy:
+) -> Policy:
     """The policy of `config.backend` over `model`, which it takes over.
 
     Args:

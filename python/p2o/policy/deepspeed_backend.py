@@ -63,6 +63,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         )
         model.eval()
         self.forward = self.engine
+        self.device = torch.device(self.engine.device)  # offloaded weights are elsewhere between their uses
 
     def _make_optimizer(self) -> Any:
         """AdamW. Fused: on flat partitions of billions of elements the other forms hold copies of them."""
@@ -90,7 +91,7 @@ class DeepSpeedPolicy(TrainingPolicy):
     def _discard(self) -> None:
         """Makes the gradient one that DeepSpeed refuses and cleans up after: each stage keeps it in other buffers."""
         batch = empty_micro_batch(self.pad_id)
-        logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=1)
+        logp = self.forward(**self.layout.inputs(batch, self.device), chunks=1)
         self._backward(logp.sum() * math.nan)
         self._step(0.0)
 

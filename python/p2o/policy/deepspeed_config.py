@@ -16,6 +16,9 @@ from p2o.policy.optimizer_config import OptimizerConfig
 WHOLE_PARAMETERS = 100_000
 """ZeRO-3 keeps parameters of fewer elements (norms, biases) whole on every rank: gathering them costs more."""
 
+EXCHANGE_ELEMENTS = 100_000_000
+"""Gradients are exchanged in buffers of so many elements (DeepSpeed's default would take 2 GB of float32)."""
+
 
 def resolve_backend(config: OptimizerConfig, ranks: int) -> str:
     """The backend's name: what `auto` stands for, checked.
@@ -75,6 +78,8 @@ def engine_config(config: OptimizerConfig, dtype: str, *, cuda: bool) -> dict[st
         # Beside unmanaged accumulation DeepSpeed overlaps from stage 2 on; on a CPU there is nothing to overlap.
         "overlap_comm": cuda and stage >= 2,
         "stage3_param_persistence_threshold": WHOLE_PARAMETERS,
+        "reduce_bucket_size": EXCHANGE_ELEMENTS,
+        "allgather_bucket_size": EXCHANGE_ELEMENTS,
     }
     if config.offload != "none":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": cuda}

@@ -143,8 +143,8 @@ def make_layout(name: LayoutName, model: Any, *, pad_id: int, token_budget: int)
 
 
 def resolve_layout(name: str, model: Any) -> LayoutName:
-    """What `auto` stands for: packed on a GPU, padded elsewhere."""
-    if name == "packed" or (name == "auto" and model.device.type == "cuda"):
+    """What `auto` stands for: packed where attention keeps to the rows, padded where it would compute their square."""
+    if name == "packed" or (name == "auto" and supports_varlen(model)):
         return "packed"
     return "padded"
 

@@ -55,6 +55,16 @@ def peft_config(config: LoraConfig) -> Any:
     )
 
 
+def linear_shapes(model: Any) -> dict[str, tuple[int, int]]:
+    """(outputs, inputs) of every linear layer of a plain model but the output matrix, by name."""
+    head = model.get_output_embeddings()
+    return {
+        name: (module.out_features, module.in_features)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+
+
 def is_adapter(name: str) -> bool:
     """Whether a parameter of this name belongs to an adapter."""
     return ".lora_A." in name or ".lora_B." in name

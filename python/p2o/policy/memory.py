@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from p2o.policy.deepspeed_config import zero_stage
+from p2o.policy.deepspeed_config import EXCHANGE_ELEMENTS, zero_stage
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 
 FLOAT32 = 4
@@ -35,9 +35,10 @@ def memory_estimate(
     """Bytes that weights, gradients and AdamW's state take on each rank.
 
     By weight of the model: `itemsize` bytes. By trained weight: a gradient in float32, two moments, and a float32 copy
-    where the weights are of a lower type (under ZeRO 1 and 2 in any case). ZeRO 1 splits copies and moments over the
-    ranks, 2 gradients as well, 3 weights as well (arXiv 1910.02054, section 5). Without ZeRO-2, bfloat16 gradients
-    stand whole beside their float32 sum under DeepSpeed, and one at a time under torch.
+    where the weights are of a lower type (under ZeRO in any case). ZeRO 1 splits copies and moments over the
+    ranks, 2 gradients as well, 3 weights as well (arXiv 1910.02054, section 5), each with a buffer to exchange
+    gradients. At ZeRO-1 bfloat16 gradients stand beside their float32 sum. Offloaded, gradients are held twice: as the
+    micro-batches' sum and as the optimizer takes them.
 
     Args:
         parameters: weights of the model, adapters not counted.
@@ -54,7 +55,7 @@ def memory_estimate(
     weights = itemsize * held
     gradients = FLOAT32 * trained
     whole_gradients = itemsize * trained if itemsize < FLOAT32 and stage == 1 else 0
-    has_copy = itemsize < FLOAT32 or stage in (1, 2)
+    has_copy = itemsize < FLOAT32 or stage >= 1
     state = trained * (2 * FLOAT32 + (FLOAT32 if has_copy else 0))
     if stage >= 1:
         state = -(-state // ranks)
@@ -63,18 +64,21 @@ def memory_estimate(
     if stage == 3:
         weights = -(-weights // ranks)
     start = itemsize * parameters if frozen else 0
+    exchange = FLOAT32 * EXCHANGE_ELEMENTS if stage >= 1 else 0
+    device = weights + whole_gradients + start + exchange
     if config.offload == "none":
-        return Memory(device=weights + gradients + whole_gradients + state + start, host=0)
+        return Memory(device=device + gradients + state, host=0)
+    host = 2 * gradients + state
     if config.offload == "optimizer":
-        return Memory(device=weights + whole_gradients + start, host=gradients + state)
-    return Memory(device=start, host=weights + gradients + state)
+        return Memory(device=device, host=host)
+    return Memory(device=device - weights, host=host + weights)
 
 
 def adapter_parameters(shapes: dict[str, tuple[int, int]], config: LoraConfig) -> int:
     """Weights of the adapters of linear layers, rank · (inputs + outputs) each.
 
     Args:
-        shapes: (outputs, inputs) of every linear layer but the output matrix, by name.
+        shapes: (outputs, inputs) of every linear layer but the output matrix, by name (`lora.linear_shapes`).
         config: which layers get an adapter, and of what rank.
     """
 

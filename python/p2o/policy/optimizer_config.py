@@ -45,7 +45,8 @@ class OptimizerConfig(Settings):
 
     layout: Literal["auto", "padded", "packed"] = "auto"
     """How sequences share a forward pass: `padded` to the longest of a few of similar length, or `packed` end to end
-    without padding. `auto`: packed on a GPU, padded on a CPU, where packing computes more than it saves."""
+    without padding. `auto`: packed on a GPU with bfloat16 weights (torch 2.11 or later), whose attention keeps to each
+    row; padded elsewhere, where packing computes more than it saves."""
 
     gradient_checkpointing: bool = False
     """Compute each layer's activations again in the backward pass instead of keeping them: about a third more time,

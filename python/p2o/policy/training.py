@@ -79,6 +79,7 @@ class TrainingPolicy(ABC):
             enable_checkpointing(model)
         model.eval()  # no dropout: a token must get the same log-prob when sampled, scored and trained
         self.forward = LogprobModel(model, temperature)
+        self.device = model.device
 
     @abstractmethod
     def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
@@ -111,6 +112,22 @@ class TrainingPolicy(ABC):
     def _discard(self) -> None:
         """Forgets the accumulated gradient."""
 
+    @abstractmethod
+    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+        """See [`p2o.policy.policy.Policy`][]."""
+
+    @abstractmethod
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """See [`p2o.policy.policy.Policy`][]."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """See [`p2o.policy.policy.Policy`][]."""
+
+    @abstractmethod
+    def export(self, folder: Path, tokenizer: Any) -> None:
+        """See [`p2o.policy.policy.Policy`][]."""
+
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
         split = self.layout.split(lengths_of(sequences), self.world.size)
@@ -121,7 +138,7 @@ class TrainingPolicy(ABC):
             split,
             rank=self.world.rank,
             pad_id=self.pad_id,
-            device=self.model.device,
+            device=self.device,
         )
         parts = self.world.gather(scored)
         return [
@@ -161,11 +178,10 @@ class TrainingPolicy(ABC):
             for indices, chunks in zip(split[self.world.rank], head_chunks(split, responses), strict=True):
                 chosen = [rows[i] for i in indices]
                 batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
-                logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=chunks)
+                logp = self.forward(**self.layout.inputs(batch, self.device), chunks=chunks)
                 if not chosen:
-                    self._backward(
-                        logp.sum() * 0.0
-                    )  # the other ranks wait for this one's part of the exchange
+                    # The other ranks wait for this one's part of the exchange.
+                    self._backward(logp.sum() * 0.0)
                     continue
                 output = LOSSES[self.loss.name](TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
                 self._backward(output.loss)
@@ -184,11 +200,10 @@ class TrainingPolicy(ABC):
         vocabulary = int(self.model.config.vocab_size)
         first, second = ([int(7 * i + start) % vocabulary for i in range(12)] for start in (1, 4))
         pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
-        device = self.model.device
 
         def logprobs(batches: list[list[int]]) -> Tensor:
             scored = score_share(
-                self.forward, self.layout, pairs, [batches], pad_id=self.pad_id, device=device
+                self.forward, self.layout, pairs, [batches], pad_id=self.pad_id, device=self.device
             )
             return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
 
