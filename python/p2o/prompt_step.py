@@ -42,7 +42,7 @@ class SelfReflection:
 
     def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         """One reply per request, in order."""
-        return self.world.map(self._replies, requests)
+        return self.world.map(self._replies, requests, self.sampler.ranks_per_engine)
 
     def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         samples = self.sampler.sample(

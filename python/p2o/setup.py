@@ -24,13 +24,19 @@ from p2o.evolve.types import Reflect
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model
+from p2o.policy.backends import make_policy
+from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
+from p2o.policy.layout import score_sequences
 from p2o.policy.logprobs import check_output_head
+from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
-from p2o.policy.torch_backend import FrozenWeights, TorchPolicy, score_sequences
+from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
+from p2o.rollout.lent import LentSampler
+from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, Sampler, SamplingParams
 from p2o.templates import PLAIN
@@ -104,10 +110,14 @@ def load_parts(config: Config, world: World = SINGLE) -> Parts:
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
-    model, tokenizer = load_policy_model(config)
+    with deepspeed_context(config.optimizer, config.model.dtype, world):
+        model, tokenizer = load_policy_model(config)
     encoder = PromptEncoder(tokenizer)
+    sampled = model
+    if config.rollout.sampler == "hf" and is_partitioned(config, world):
+        sampled, _ = load_policy_model(config)
     collector = Collector(
-        make_sampler(model, tokenizer, config, world),
+        make_sampler(sampled, tokenizer, config, world),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
@@ -136,14 +146,15 @@ def prepare(
     parts = assemble(config, world)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
-    start_weights = copy.deepcopy(model) if needs_start_weights(config) else None
-    policy = TorchPolicy(
+    start_weights = frozen_start_weights(config, model, world) if needs_start_weights(config) else None
+    policy = make_policy(
         model,
         config.optimizer,
         config.loss,
         pad_id=pad_id(tokenizer),
         temperature=config.rollout.temperature,
         planned_steps=planned_optimizer_steps(config, len(problems)),
+        world=world,
     )
     directory = open_directory(config, path, [*problems, *evaluation_problems], resume=resume, world=world)
     state = LoopState(hard_set=HardSet(config.mining))
@@ -152,11 +163,12 @@ def prepare(
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         world.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
+    probe = make_probe(config, evaluation_problems, collector, policy, world)
     collector.sampler.sync(policy)
+    probe()
     prompt_step = None
     if config.run.method == "p2o":
-        reflecting = start_weights if config.reflection.policy == "reference" else model
-        reflect = make_reflection(config, reflecting, tokenizer, parts.encoder, world)
+        reflect = make_reflection(config, start_weights, policy, tokenizer, parts, world)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
     tensorboard = config.track.tensorboard and world.is_main
     return Run(
@@ -175,7 +187,41 @@ def prepare(
         state=state,
         tensorboard=TensorBoard(directory.path / "tensorboard") if tensorboard else None,
         world=world,
+        probe=probe,
     )
+
+
+def is_partitioned(config: Config, world: World) -> bool:
+    """Whether no rank holds the whole weights (ZeRO-3)."""
+    backend = resolve_backend(config.optimizer, world.size)
+    return backend == "deepspeed" and zero_stage(config.optimizer) == 3
+
+
+def frozen_start_weights(config: Config, model: Any, world: World) -> Any:
+    """A copy of the start weights, whole on every rank; in the host's memory where only an engine is to have them."""
+    if is_partitioned(config, world):
+        whole, _ = load_policy_model(config)
+    else:
+        whole = copy.deepcopy(model)
+    return whole if config.rollout.sampler == "hf" or config.loss.kl_coef > 0 else whole.cpu()
+
+
+PROBES = 8
+"""Prompts of the gap probe."""
+
+
+def make_probe(
+    config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, world: World
+) -> Callable[[], dict[str, float]]:
+    """What compares sampler and trainer after each sync; nothing where they are one model."""
+    if config.rollout.sampler == "hf" and policy.shares_model:
+        return dict
+    # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
+    prompts = sorted((collector.prompt_ids(problem, PLAIN) for problem in problems), key=len)[-PROBES:]
+    limit = config.correction.max_gap
+    if limit is None:
+        limit = default_max_gap(config.model.dtype, config.rollout.vllm.dtype or config.model.dtype)
+    return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, world)
 
 
 def open_directory(
@@ -283,15 +329,21 @@ def make_teacher(config: Config) -> Reflect:
 
 
 def make_reflection(
-    config: Config, model: Any, tokenizer: Any, encoder: PromptEncoder, world: World
+    config: Config, start_weights: Any, policy: Policy, tokenizer: Any, parts: Parts, world: World
 ) -> Reflect:
-    """The reflection model of `config.reflection`; `model` are the weights that reflect in kind `self`."""
+    """The reflection model of `config.reflection`; in kind `self` the frozen start weights or the current ones."""
     if config.reflection.kind == "openai":
         return make_teacher(config)
     params = SamplingParams(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
-    return SelfReflection(make_hf_sampler(model, tokenizer, config), encoder, params, world)
+    sampler = parts.collector.sampler
+    if config.reflection.policy == "reference":
+        if config.rollout.sampler == "hf":
+            sampler = make_hf_sampler(start_weights, tokenizer, config)
+        else:
+            sampler = LentSampler(sampler, FrozenWeights(start_weights), policy)
+    return SelfReflection(sampler, parts.encoder, params, world)
 
 
 def reference_score(start_weights: Any, tokenizer: Any, config: Config, world: World) -> Score:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +129,8 @@ class Run:
     tensorboard: TensorBoard | None = None
     world: World = SINGLE
     """The processes of the run. All of them hold the same state; rank 0 writes."""
+    probe: Callable[[], dict[str, float]] = dict
+    """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
 
     def finish(self) -> None:
         """Exports the trained model and writes the report."""
@@ -218,6 +220,7 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     groups = trained_groups(run, groups)
     mini_batch = config.run.mini_batch_problems or config.run.batch_problems
     totals: list[dict[str, float]] = []
+    run.collector.sampler.sleep()
     with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
         # Everything is scored before the first optimizer step: old log-probs are those of the sampling weights.
         prepared = []
@@ -239,6 +242,7 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
             totals.append({**run.policy.update(scored, counts), **ratios})
             progress(min(mini_batch, len(groups) - start))
     run.collector.sampler.sync(run.policy)
+    totals.append(run.probe())
     names = {name for metrics in totals for name in metrics}
     return {
         name: sum(m[name] for m in totals if name in m) / sum(1 for m in totals if name in m)

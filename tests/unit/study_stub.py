@@ -41,8 +41,15 @@ def main() -> int:
     record = {
         **header,
         "status": "done",
-        "evaluations": [{"tokens": 0, "accuracy": accuracy}, {"tokens": 1000, "accuracy": accuracy}],
-        "epochs": [],
+        "evaluations": [
+            {"tokens": tokens, "accuracy": accuracy, "by_family": {"addition": accuracy}}
+            for tokens in (0, 1000)
+        ],
+        "epochs": [{"epoch": 0, "tokens": 1000, "zero_variance": 0.5, "hard": 3, "prompt_step": None}],
+        "tokens": 1000,
+        "prompt_step_tokens": 0,
+        "seconds": 1.0,
+        "versions": {"p2o": "0", "python": "3", "torch": "2", "transformers": "5"},
         "source": job["config"]["model"]["source"],
     }
     Path(job["result"]).write_text(json.dumps(record))

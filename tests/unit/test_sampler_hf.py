@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2o.policy.torch_backend import score_sequences
+from p2o.policy.layout import score_sequences
 from p2o.rollout.hf import HfSampler, draw
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 

@@ -168,5 +168,13 @@ def test_the_estimate_is_arithmetic(tmp_path: Path) -> None:
     assert "about 4:00 min with --jobs 2" in shown
     assert "about 2:00 min with --jobs 1" in describe(planned, Results(tmp_path), jobs=1, only=("a",))
     measured = Results(tmp_path)
-    measured.add({"id": "x", "arm": "a", "wall_s": 60.0, "status": "done", "fingerprint": "old"})
+    measured.add({"id": "x", "arm": "a", "cpu_s": 60.0, "status": "done", "fingerprint": "old"})
     assert "about 4:00 min with --jobs 1" in describe(planned, measured, jobs=1, only=("a",))
+
+
+def test_arms_are_run_in_their_worlds_only() -> None:
+    worlds = {"w": {"leak": 0.1}}
+    arms = {"a": {"label": "A"}, "b": {"label": "B", "worlds": ["w"]}}
+    assert list(study(worlds=worlds, arms=arms).cells()) == [("p2o-tiny", "a"), ("w", "a"), ("w", "b")]
+    alone = study(worlds=worlds, include_shipped=False)
+    assert list(alone.cells()) == [("w", "a"), ("w", "b")]

@@ -277,3 +277,12 @@ def test_without_results_there_is_nothing_to_draw(tmp_path: Path) -> None:
 def test_records_are_json(results: Results) -> None:
     for line in results.path.read_text().splitlines():
         assert json.loads(line)["status"] == "done"
+
+
+def test_one_seed_has_no_interval(tmp_path: Path) -> None:
+    known = Results(tmp_path)
+    for arm in "ab":
+        known.add(tried(arm, 1e-4, 0.1))
+        known.add(tried(arm, 2e-4, 0.3))
+    known.add(made("a", 0, 0.0, 0.0, 0.2))
+    assert "| Arm A | 1 | 0.0002 | 0.200 | 0.20 | 0.10 | 0.050 |" in render(STUDY, known)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from p2o.errors import RunDirectoryError
 from p2o.study import runner as runner_module
-from p2o.study.console import Display
+from p2o.study.console import Display, RunState
 from p2o.study.plan import Study
 from p2o.study.results import Results
 from p2o.study.runner import Runner
@@ -38,6 +39,16 @@ SELECTION = {"learning_rates": [1e-4, 2e-4, 4e-4], "seeds": [9]}
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "POLL_SECONDS", 0.01)
+
+
+class StopsWhen(Display):
+    def __init__(self, runner: Runner, until: Callable[[], bool]) -> None:
+        super().__init__(1000, Console(file=StringIO()))
+        self.runner, self.until = runner, until
+
+    def show(self, states: Sequence[RunState]) -> None:
+        if self.until():
+            self.runner.deadline = 0.0
 
 
 class Bench:
@@ -61,13 +72,17 @@ class Bench:
         options = {"jobs": 2, "worker": (sys.executable, STUB), **options}
         return Runner(self.study, Results(self.folder), self.runs, display, **options)
 
-    def work(self, **options: Any) -> Runner:
+    def work(self, *, until: Callable[[], bool] | None = None, **options: Any) -> Runner:
+        """One call; the time limit comes when `until` holds while runs are at work."""
         runner = self.runner(**options)
+        if until is not None:
+            runner.display = StopsWhen(runner, until)
         self.finished = runner.work()
         return runner
 
     def starts(self) -> list[str]:
-        return (self.runs / "starts.log").read_text().splitlines()
+        log = self.runs / "starts.log"
+        return log.read_text().splitlines() if log.exists() else []
 
     def done(self) -> set[str]:
         records = Results(self.folder).records.values()
@@ -156,7 +171,7 @@ def test_the_time_limit_stops_runs_in_order_and_the_next_call_goes_on(tmp_path: 
     """`a` was interrupted, `b` ended well while it was being stopped: its result counts."""
     bench = Bench(tmp_path)
     bench.behave(a__final_seed0="hang", b__final_seed0="late")
-    bench.work(time_limit=0.3)
+    bench.work(until=lambda: len(bench.starts()) == 2)
     assert not bench.finished
     assert (bench.runs / "a.stopped").exists()
     assert bench.done() == {"b/final-seed0"}
@@ -171,10 +186,17 @@ def test_a_run_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(runner_module, "GRACE_SECONDS", 0.1)
     bench = Bench(tmp_path)
     command = (sys.executable, "-c", "import time; time.sleep(600)")
-    runner = bench.work(worker=command, time_limit=0.1)
+    runner = bench.work(worker=command, until=lambda: True)
     assert not bench.finished
     assert runner.running == {}
     assert bench.done() == set()
+
+
+def test_a_time_limit_that_has_passed_starts_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, worlds={"w": {"leak": 0.1}})
+    bench.work(time_limit=0.0)
+    assert not bench.finished
+    assert bench.starts() == []
 
 
 def test_only_some_arms(tmp_path: Path) -> None:

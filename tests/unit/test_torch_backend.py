@@ -8,64 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from p2o.config import build_config
 from p2o.errors import TrainingError
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.rows import make_rows, needs_forward, score_rows
-from p2o.policy.torch_backend import TorchPolicy, micro_batches, padded_logprobs, score_sequences
+from p2o.policy.schedule import learning_rate
+from p2o.policy.torch_backend import TorchPolicy
 from p2o.train import count
 from p2o.types import Group, Problem, Rollout
-
-SEQUENCES = [([2, 10, 3], [20, 21, 4]), ([2, 11, 12, 13, 14, 3], [4]), ([2, 3], list(range(30, 41)))]
-
-
-def naive_logprobs(model: Any, prompt: list[int], response: list[int]) -> torch.Tensor:
-    """One sequence, no padding, from the model's own logits."""
-    logits = model(input_ids=torch.tensor([prompt + response])).logits[0].log_softmax(-1)
-    return torch.stack([logits[len(prompt) + t - 1, token] for t, token in enumerate(response)])
-
-
-def test_padding_does_not_change_a_log_prob(random_model: Any) -> None:
-    with torch.no_grad():
-        padded = padded_logprobs(random_model, SEQUENCES, pad_id=0, temperature=1.0)
-        for row, (prompt, response) in zip(padded, SEQUENCES, strict=True):
-            expected = naive_logprobs(random_model, prompt, response)
-            torch.testing.assert_close(row[: len(response)], expected, atol=1e-4, rtol=0)
-            assert (row[len(response) :] == 0).all()
-
-
-def test_padding_does_not_change_the_gradient(random_model: Any) -> None:
-    def gradients(total: torch.Tensor) -> list[torch.Tensor]:
-        random_model.zero_grad()
-        total.backward()
-        return [p.grad.clone() for p in random_model.parameters()]
-
-    padded = gradients(padded_logprobs(random_model, SEQUENCES, pad_id=0, temperature=1.0).sum())
-    alone = gradients(sum(naive_logprobs(random_model, p, r).sum() for p, r in SEQUENCES))
-    for one, other in zip(padded, alone, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-
-
-def test_scores_come_back_in_the_order_given(random_model: Any) -> None:
-    scored = score_sequences(random_model, SEQUENCES, pad_id=0, temperature=1.0, micro_batch_tokens=1)
-    for logp, (prompt, response) in zip(scored, SEQUENCES, strict=True):
-        with torch.no_grad():
-            np.testing.assert_allclose(logp, naive_logprobs(random_model, prompt, response), atol=1e-4)
-
-
-@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), max_size=40), st.integers(1, 120))
-def test_micro_batches_hold_every_row_once_within_the_budget(
-    shapes: list[tuple[int, int]], budget: int
-) -> None:
-    sequences = [([0] * prompt, [0] * response) for prompt, response in shapes]
-    batches = list(micro_batches(sequences, budget))
-    assert sorted(i for batch in batches for i in batch) == list(range(len(shapes)))
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(sum(shapes[i]) for i in batch) <= budget
 
 
 def make_group(name: str, rewards: list[float], first_token: int) -> Group:
@@ -158,12 +110,9 @@ def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_mode
     assert after[0] < before[0]
 
 
-def test_the_learning_rate_warms_up_and_decays(random_model: Any) -> None:
+def test_the_learning_rate_warms_up_and_decays() -> None:
     config = OptimizerConfig(learning_rate=1.0, warmup_steps=3, schedule="linear")
-    policy = TorchPolicy(random_model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=7)
-    factors = []
-    for policy.steps in range(8):
-        factors.append(policy._schedule())
+    factors = [learning_rate(config, step, 7) for step in range(8)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0])
 
 

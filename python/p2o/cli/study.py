@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from p2o.cli.train import require_training_packages
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, MissingDependencyError
 from p2o.study.plan import Study, load_study, study_names
 
 if TYPE_CHECKING:
@@ -87,8 +87,13 @@ def run(args: argparse.Namespace) -> int:
     if results.records or args.report:
         from p2o.study.report import write_report
 
-        for path in write_report(name, study, results, folder, docs=args.docs):
-            print(path)
+        try:
+            for path in write_report(name, study, results, folder, docs=args.docs):
+                print(path)
+        except MissingDependencyError as error:
+            if args.report:
+                raise
+            print(error)  # the runs are what was asked for
     return code
 
 
@@ -113,7 +118,8 @@ def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -
     finished = runner.work()
     left = runner.left()
     if not finished:
-        display.note(f"time limit reached, {len(left)} runs are left: the same command goes on")
+        runs_left = "1 run is" if len(left) == 1 else f"{len(left)} runs are"
+        display.note(f"time limit reached, {runs_left} left: the same command goes on")
         return UNFINISHED
     for job in left:
         display.note(f"{job.id} cannot run: every learning rate of its arm has failed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,25 @@ def load_model(
         return model.to(device).eval(), tokenizer
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    *,
+    state: dict[str, Any] | None = None,
+    beside: Callable[[Path], None] | None = None,
+) -> None:
     """Writes a model and its tokenizer as a folder `load_model` and any other reader of safetensors takes.
 
     All is written and synced under a temporary name beside `folder`, then renamed: a folder of that name is
     complete. An earlier model of the same name is moved aside first and removed last.
+
+    Args:
+        model: whose configuration is written, and whose weights, if `state` does not give them.
+        tokenizer: its tokenizer.
+        folder: where to.
+        state: whole weights by name, where the model in memory has only a part of them, or adapters beside them.
+        beside: writes what else belongs into the folder.
 
     Raises:
         ModelError: if `folder` exists and is not a model, or cannot be written.
@@ -96,8 +110,10 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folde
         raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
     try:
         with new_directory(folder, unique=True) as temporary, _no_progress_bars():
-            model.save_pretrained(temporary)
+            model.save_pretrained(temporary, state_dict=state)
             tokenizer.save_pretrained(temporary)
+            if beside is not None:
+                beside(temporary)
     except OSError as error:
         raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
 

@@ -24,6 +24,7 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     chunk_tokens: int = CHUNK_TOKENS,
+    chunks: int | None = None,
 ) -> Tensor:
     """log p(target) under softmax(head(hidden) / temperature), differentiable in `hidden_ND` and the head.
 
@@ -36,6 +37,8 @@ def token_logprobs(
         head: hidden states to logits, shape [n, D] -> [n, V]: `output_head(model)`.
         temperature: the sampling temperature, for the distribution that was sampled from.
         chunk_tokens: tokens per chunk.
+        chunks: this many chunks instead, some of them empty where there are fewer tokens. Where a call of the head
+            gathers its weights from other processes, all of them must make as many.
 
     Returns:
         float32 log-probabilities in nats, shape [N].
@@ -43,20 +46,20 @@ def token_logprobs(
     Raises:
         InputError: if shapes disagree, or the temperature or the chunk size is not positive.
     """
-    chunks = _chunks(hidden_ND, targets_N, temperature, chunk_tokens)
+    parts_ND = _chunks(hidden_ND, targets_N, temperature, chunk_tokens, chunks)
 
     def one_chunk(hidden: Tensor, targets: Tensor) -> Tensor:
         logits = head(hidden).float() / temperature
         chosen = logits.gather(1, targets[:, None]).squeeze(1)
         return chosen - logits.logsumexp(dim=1)
 
-    if not torch.is_grad_enabled() or len(chunks) == 1:
-        parts = [one_chunk(hidden, targets) for hidden, targets in chunks]
+    if not torch.is_grad_enabled() or len(parts_ND) == 1:
+        parts = [one_chunk(hidden, targets) for hidden, targets in parts_ND]
     else:
         parts = [
             # The head draws no random numbers, so there is no generator state to restore.
             checkpoint(one_chunk, hidden, targets, use_reentrant=False, preserve_rng_state=False)
-            for hidden, targets in chunks
+            for hidden, targets in parts_ND
         ]
     return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
 
@@ -133,7 +136,7 @@ def check_output_head(model: Any, *, tolerance: float = 1e-3) -> None:
 
 
 def _chunks(
-    hidden_ND: Tensor, targets_N: Tensor, temperature: float, chunk_tokens: int
+    hidden_ND: Tensor, targets_N: Tensor, temperature: float, chunk_tokens: int, chunks: int | None = None
 ) -> list[tuple[Tensor, Tensor]]:
     if hidden_ND.dim() != 2 or targets_N.shape != hidden_ND.shape[:1]:
         raise InputError(
@@ -146,4 +149,6 @@ def _chunks(
         )
     if chunk_tokens <= 0:
         raise InputError(f"chunk_tokens must be positive, not {chunk_tokens}")
+    if chunks is not None:
+        return list(zip(hidden_ND.tensor_split(chunks), targets_N.tensor_split(chunks), strict=True))
     return list(zip(hidden_ND.split(chunk_tokens), targets_N.split(chunk_tokens), strict=True))

@@ -1,19 +1,58 @@
-"""Settings of the optimizer."""
+"""Settings of the optimizer: who trains, on what schedule, in which layout, and whether through adapters."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from p2o.settings import Settings
+
+LayoutName = Literal["padded", "packed"]
+
+
+class LoraConfig(Settings):
+    """Low-rank adapters (LoRA, arXiv 2106.09685): only they are trained; samplers and exports get merged weights.
+
+    There is no dropout: a token must get the same log-prob when it is sampled, scored and trained.
+    """
+
+    rank: int = Field(16, ge=1)
+    """Rank of the adapters."""
+
+    alpha: float = Field(32.0, gt=0)
+    """The adapters' product is scaled by alpha / rank."""
+
+    target_modules: tuple[str, ...] = Field((), strict=False)
+    """Linear layers that get an adapter, by the ends of their names (`q_proj`, ...); unset, all but the output
+    matrix."""
 
 
 class OptimizerConfig(Settings):
     """The optimizer and its schedule."""
 
-    backend: Literal["torch"] = "torch"
-    """Who trains: `torch` is one process on one device."""
+    backend: Literal["auto", "torch", "deepspeed"] = "auto"
+    """Who trains: `torch` is one process on one device, `deepspeed` shares the work (and, by `zero_stage`, the memory)
+    between the processes that were launched. `auto`: deepspeed if there are several, else torch."""
+
+    zero_stage: Literal[0, 1, 2, 3] | None = None
+    """What DeepSpeed splits over the processes: 1 the optimizer's state, 2 the gradients as well, 3 the weights as
+    well, 0 nothing. Unset: 2."""
+
+    offload: Literal["none", "optimizer", "all"] = "none"
+    """What DeepSpeed keeps in the host's memory: the optimizer's state (from stage 1), or the weights between their
+    uses as well (`all`, stage 3)."""
+
+    layout: Literal["auto", "padded", "packed"] = "auto"
+    """How sequences share a forward pass: `padded` to the longest of a few of similar length, or `packed` end to end
+    without padding. `auto`: packed on a GPU, padded on a CPU, where packing computes more than it saves."""
+
+    gradient_checkpointing: bool = False
+    """Compute each layer's activations again in the backward pass instead of keeping them: about a third more time,
+    a fraction of the memory."""
+
+    lora: LoraConfig | None = None
+    """Train adapters instead of the weights (needs the package `peft`)."""
 
     learning_rate: float = Field(1e-6, gt=0)
     """Peak learning rate of AdamW."""
@@ -37,4 +76,21 @@ class OptimizerConfig(Settings):
     """Gradients are scaled down to this global norm."""
 
     micro_batch_tokens: int = Field(16384, ge=1)
-    """Tokens in one forward pass, padding included. A longer row goes alone."""
+    """Tokens in one forward pass of a process, padding included. A longer row goes alone."""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> Self:
+        stage = 2 if self.zero_stage is None else self.zero_stage
+        if self.backend == "torch" and self.zero_stage:
+            raise ValueError(
+                f'optimizer.zero_stage = {self.zero_stage} needs DeepSpeed: set optimizer.backend = "deepspeed"'
+            )
+        if self.backend == "torch" and self.offload != "none":
+            raise ValueError(
+                f'optimizer.offload = "{self.offload}" needs DeepSpeed: set optimizer.backend = "deepspeed"'
+            )
+        if self.offload == "all" and stage != 3:
+            raise ValueError(f'optimizer.offload = "all" needs optimizer.zero_stage = 3, not {stage}')
+        if self.offload == "optimizer" and stage == 0:
+            raise ValueError('optimizer.offload = "optimizer" needs optimizer.zero_stage = 1 or more')
+        return self

@@ -22,6 +22,9 @@ class Weights(Protocol):
     model: Any
     """The module (a transformers model)."""
 
+    shares_model: bool
+    """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
+
     def weights(self) -> Iterator[list[tuple[str, Any]]]:
         """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
 
@@ -36,9 +39,6 @@ class Policy(Weights, Protocol):
     In a run of several processes every method is called by all ranks with the same arguments, and returns the same
     on all of them; the backend shares out the work.
     """
-
-    shares_model: bool
-    """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, [T] each, at the sampling

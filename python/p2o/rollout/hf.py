@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class HfSampler:
     """Samples from `model` in batches of `batch_size` completions.
 
-    The model is the trainer's own: `sync` has nothing to copy.
+    The model is the trainer's own, and `sync` has nothing to copy; where the trainer's weights are partitioned (ZeRO-3)
+    it is a copy of the model in this process.
     """
 
     ranks_per_engine = 1
@@ -34,9 +35,16 @@ class HfSampler:
         self.pad_id = pad_id
         self.batch_size = batch_size
 
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sync(self, policy: Weights) -> None:
-        """Samples from the policy's own model from now on."""
-        self.model = policy.model
+        """Samples from the policy's own model from now on, or copies its weights where it is partitioned."""
+        if policy.shares_model:
+            self.model = policy.model
+            return
+        own = dict(self.model.named_parameters())
+        for group in policy.weights():
+            for name, weight in group:
+                own[name].copy_(weight)
 
     def sleep(self) -> None:
         """Holds nothing but the trainer's own weights: nothing to give back."""

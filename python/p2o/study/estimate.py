@@ -13,13 +13,13 @@ from p2o.study.selection import all_jobs
 
 
 def seconds_per_run(study: Study, results: Results, arm: str) -> float:
-    """The median of the arm's runs so far; without one, what the study file says was measured."""
-    walls = [
-        record["wall_s"]
+    """The median CPU time of the arm's runs so far (a run is one thread); without one, what the study file says."""
+    taken = [
+        record["cpu_s"]
         for record in results.records.values()
-        if record["arm"] == arm and record.get("wall_s") is not None
+        if record["arm"] == arm and record.get("cpu_s") is not None
     ]
-    return float(median(walls)) if walls else study.arms[arm].seconds or study.seconds
+    return float(median(taken)) if taken else study.arms[arm].seconds or study.seconds
 
 
 def describe(study: Study, results: Results, *, jobs: int, only: Collection[str]) -> str:

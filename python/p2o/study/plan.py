@@ -23,11 +23,12 @@ from p2o.track.run_directory import config_values
 Phase = Literal["selection", "final"]
 
 SHIPPED_WORLD = "p2o-tiny"
+"""The world of the recipe's own model."""
 ENDLESS = 1_000_000
 """Epochs of a run that its token budget ends."""
 
-NOT_IDENTITY = ("run.output", "model.source", "reflection.base_url", "checkpoint.", "track.")
-"""Settings that do not make a run another one; a world is known by how it is made, not by where it lies."""
+NOT_IDENTITY = ("run.output", "reflection.base_url", "checkpoint.", "track.")
+"""Settings that do not make a run another one."""
 
 
 class WorldConfig(Settings):
@@ -161,7 +162,7 @@ class Job:
     """The rate under test or chosen; None: the recipe's."""
 
     config: Config
-    """Without the place of the world's model and of the run."""
+    """With the recipe's model, which a world made for the study replaces when the run starts."""
 
     teacher: bool
     world_recipe: dict[str, Any]

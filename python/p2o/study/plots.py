@@ -18,6 +18,9 @@ COLORS = ("#1b6ca8", "#c8553d", "#2a7f62", "#8e5ea2", "#b58900", "#444444", "#d6
 POINTS = 60
 """Points of a drawn curve, evenly over the tokens."""
 
+MOST_BANDS = 6
+"""Arms beyond which bands would hide the lines."""
+
 Curve = tuple[list[float], list[float]]
 
 
@@ -37,7 +40,7 @@ def write_plots(study: Study, cells: Cells, folder: Path, name: str) -> list[Pat
     accuracy = folder / f"{name}-accuracy.svg"
     hard = folder / f"{name}-hard.svg"
     _draw(study, cells, accuracy, "accuracy, plain prompts", curve, (0.0, 1.0))
-    _draw(study, cells, hard, "hard samples at the epoch's end", hard_curve, None)
+    _draw(study, cells, hard, "hard samples at the epoch's end", hard_curve, (0.0, None))
     return [accuracy, hard]
 
 
@@ -53,62 +56,68 @@ def _draw(
     path: Path,
     label: str,
     of: Callable[[Mapping[str, Any]], Curve],
-    limits: tuple[float, float] | None,
+    limits: tuple[float, float | None],
 ) -> None:
+    """One panel a world, one line an arm."""
     from matplotlib import pyplot
 
     worlds = [world for world in study.world_names if any(cell[0] == world for cell in cells)]
-    arms = [arm for arm, settings in study.arms.items() if settings.plot]
+    columns = min(len(worlds), 2)
+    rows = -(-len(worlds) // columns)
     figure, axes = pyplot.subplots(
-        1, max(len(worlds), 1), figsize=(2.6 + 4.6 * max(len(worlds), 1), 4.0), sharey=True, squeeze=False
+        rows,
+        columns,
+        figsize=(1.8 + 4.8 * columns, 0.4 + 3.4 * rows),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
     )
-    for axis, world in zip(axes[0], worlds, strict=False):
-        for index, arm in enumerate(arms):
-            curves = [of(record) for record in cells.get((world, arm), {}).values()]
-            curves = [(tokens, values) for tokens, values in curves if tokens]
-            if not curves:
-                continue
-            # Before an arm's first point there is nothing to draw; after a run's last one it stays where it was.
-            start = max(tokens[0] for tokens, _ in curves)
-            at = np.linspace(start, max(start, study.tokens), POINTS).tolist()
-            points = band(curves, at)
-            color = COLORS[index % len(COLORS)]
-            style = "-" if index < len(COLORS) else "--"
-            thousands = [x / 1000 for x in at]
-            axis.plot(
-                thousands,
-                [p.mean for p in points],
-                style,
-                color=color,
-                linewidth=2,
-                label=study.arms[arm].label,
-            )
-            axis.fill_between(
-                thousands,
-                [p.low for p in points],
-                [p.high for p in points],
-                color=color,
-                alpha=0.15,
-                linewidth=0,
-            )
-        axis.set_xlim(0, study.tokens / 1000)
-        axis.set_xlabel("generated tokens, thousands")
-        axis.grid(color="#e5e5e5", linewidth=0.8)
-        axis.spines[["top", "right"]].set_visible(False)
+    for axis, world in zip(axes.flat, worlds, strict=False):
+        _draw_world(axis, study, {arm: records for (w, arm), records in cells.items() if w == world}, of)
         if len(worlds) > 1:
             axis.set_title(world_title(study, world), fontsize=11)
-    axes[0][0].set_ylabel(label)
-    axes[0][0].set_ylim(*(limits or (0, None)))
-    handles = {
-        text: handle
-        for axis in axes[0]
-        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
+    for axis in axes.flat[len(worlds) :]:
+        axis.remove()
+    for axis in axes[-1]:
+        axis.set_xlabel("generated tokens, thousands")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label)
+    axes[0][0].set_xlim(0, study.tokens / 1000)
+    axes[0][0].set_ylim(*limits)
+    shown = [axis.get_legend_handles_labels() for axis in axes.flat]
+    handles = {text: handle for lines, texts in shown for handle, text in zip(lines, texts, strict=True)}
+    order = [arm.label for arm in study.arms.values() if arm.label in handles]
     figure.legend(
-        handles.values(), handles.keys(), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
+        [handles[text] for text in order], order, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
     )
     figure.tight_layout()
     # No date and no random ids: the same results draw the same file.
     with pyplot.rc_context({"svg.hashsalt": "p2o"}):
         figure.savefig(path, bbox_inches="tight", facecolor="white", metadata={"Date": None})
     pyplot.close(figure)
+
+
+def _draw_world(
+    axis: Any,
+    study: Study,
+    arms: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    of: Callable[[Mapping[str, Any]], Curve],
+) -> None:
+    drawn = [name for name, settings in study.arms.items() if settings.plot]
+    for index, arm in enumerate(drawn):
+        curves = [curve for curve in map(of, arms.get(arm, {}).values()) if curve[0]]
+        if not curves:
+            continue
+        # Before an arm's first point there is nothing to draw; after a run's last one it stays where it was.
+        start = max(tokens[0] for tokens, _ in curves)
+        at = np.linspace(start, max(start, study.tokens), POINTS).tolist()
+        points = band(curves, at)
+        color, style = COLORS[index % len(COLORS)], "-" if index < len(COLORS) else "--"
+        thousands = [x / 1000 for x in at]
+        means = [point.mean for point in points]
+        axis.plot(thousands, means, style, color=color, linewidth=2, label=study.arms[arm].label)
+        if len(drawn) <= MOST_BANDS:
+            low, high = [point.low for point in points], [point.high for point in points]
+            axis.fill_between(thousands, low, high, color=color, alpha=0.15, linewidth=0)
+    axis.grid(color="#e5e5e5", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -54,7 +54,7 @@ class Runner:
         only: arms to run; empty: all.
         time_limit: seconds after which no run is started and those at work are interrupted.
         device: where worlds are made.
-        worker: the command that runs a job file.
+        worker: the command that runs a job file; None: `WORKER`.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Runner:
         only: Collection[str] = (),
         time_limit: float | None = None,
         device: str = "cpu",
-        worker: Sequence[str] = WORKER,
+        worker: Sequence[str] | None = None,
     ) -> None:
         self.study = study
         self.results = results
@@ -78,7 +78,7 @@ class Runner:
         self.only = only
         self.deadline = None if time_limit is None else time.monotonic() + time_limit
         self.device = device
-        self.worker = worker
+        self.worker = WORKER if worker is None else worker
         self.running: dict[str, Running] = {}
         self.failed: dict[str, str] = {}
         """Runs that failed in this call; those of earlier calls are tried again."""
@@ -118,6 +118,8 @@ class Runner:
             while len(self.running) >= self.jobs:
                 if not self._wait():
                     return False
+            if self._late():
+                return False
             self._start(f"world {name}", None, task, threads)
         while self.running:
             if not self._wait():
@@ -139,6 +141,8 @@ class Runner:
                 if ready:
                     waiting.append(job)
             self.display.total(*self._counts())
+            if waiting and self._late():
+                return False
             for job in waiting[: self.jobs - len(self.running)]:
                 self._start(job.id, job, self._task(job), 1)
             if not self.running:
@@ -154,7 +158,7 @@ class Runner:
 
     def _task(self, job: Job) -> dict[str, Any]:
         values = config_values(job.config)
-        values["model"]["source"] = model_source(self.runs / "worlds", job.world)
+        values["model"]["source"] = model_source(self.runs / "worlds", job)
         return {
             "kind": "run",
             "header": header_of(job),
@@ -195,6 +199,9 @@ class Runner:
         key = name if job is None else job.fingerprint
         self.running[key] = Running(name, job, process, log, result, folder, time.monotonic())
 
+    def _late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def _wait(self) -> bool:
         """Until a process ends; False: the time limit was reached."""
         while True:
@@ -203,7 +210,7 @@ class Runner:
                 self._finish(key, self.running.pop(key))
             if ended:
                 return True
-            if self.deadline is not None and time.monotonic() >= self.deadline:
+            if self._late():
                 return False
             self.display.show([self._state(run) for run in self.running.values()])
             time.sleep(POLL_SECONDS)

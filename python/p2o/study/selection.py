@@ -23,11 +23,6 @@ class Choice:
     scores: dict[float, float] = field(default_factory=dict)
     """Mean area under the curve of the rates whose runs are all done."""
 
-    @property
-    def failed(self) -> bool:
-        """Whether no rate could be chosen, because each had a run that failed."""
-        return not self.ready and bool(self.scores) and max(self.scores.values()) < 0
-
 
 def selection_jobs(study: Study, world: str, arm: str) -> dict[float, list[Job]]:
     """The runs that try each learning rate of an arm; none where it is not chosen."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from p2o.study.plan import SHIPPED_WORLD, Study
+from p2o.study.plan import SHIPPED_WORLD, Study, make_job
 from p2o.study.results import Results, area, final_accuracy
 from p2o.study.selection import choose, final_jobs
 from p2o.study.statistics import Interval, bootstrap_mean, paired_difference
@@ -200,11 +200,10 @@ def _arms_table(study: Study) -> str:
 
 
 def _settings(study: Study, arm: str) -> dict[str, Any]:
-    from p2o.study.plan import make_job
-
     world = (study.arms[arm].worlds or study.world_names)[0]
     differs = make_job(study, world, arm, "final", study.seeds[0], None).differs
-    shown = {key: value for key, value in differs.items() if value is not None}
+    # How often an arm is evaluated changes what is seen of it, not what it does.
+    shown = {k: v for k, v in differs.items() if v is not None and not k.startswith("evaluation.")}
     return {key: str(value).lower() if isinstance(value, bool) else value for key, value in shown.items()}
 
 
@@ -246,6 +245,8 @@ def _last_hard(records: Mapping[int, Record]) -> str:
 
 def _interval(interval: Interval, *, signed: bool = False) -> str:
     form = "+.3f" if signed else ".3f"
+    if interval.count == 1:
+        return format(interval.mean, form)
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 

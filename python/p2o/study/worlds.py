@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 
 from p2o.files import new_directory
-from p2o.study.plan import SHIPPED_WORLD, Study, WorldConfig
+from p2o.study.plan import SHIPPED_WORLD, Job, Study, WorldConfig
 
 WORLD = "world.json"
 """Beside a world's weights: how it was made. A folder without one was put there by hand and is taken as it is."""
 
 
-def model_source(folder: Path, world: str) -> str:
-    """What `model.source` is in a world."""
-    return SHIPPED_WORLD if world == SHIPPED_WORLD else str((folder / world).resolve())
+def model_source(folder: Path, job: Job) -> str:
+    """What `model.source` is for a run: the recipe's, or the world made in `folder`."""
+    return job.config.model.source if job.world == SHIPPED_WORLD else str((folder / job.world).resolve())
 
 
 def missing_worlds(study: Study, folder: Path) -> dict[str, WorldConfig]:

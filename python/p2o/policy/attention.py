@@ -1,0 +1,152 @@
+"""Attention over packed sequences: variable-length flash attention where the device has it.
+
+Rows that lie end to end must not see each other. Under transformers' `sdpa` restarting positions see to that, through a
+mask of all tokens by all tokens. `p2o_varlen` hands the rows' bounds to `torch.nn.attention.varlen.varlen_attn`
+(torch >= 2.11) instead: neither the mask nor the masked products exist. Without bounds it is `sdpa`, so a model keeps
+one attention for training, scoring and sampling.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from p2o.errors import ModelError
+from p2o.pack import MicroBatch
+
+VARLEN_ATTENTION = "p2o_varlen"
+"""The name of our attention function among transformers' (`AttentionInterface`)."""
+
+MAX_HEAD_DIM = 256
+"""The widest head of the flash attention kernels."""
+
+_UNKNOWN = ("softcap", "s_aux", "position_bias")
+"""What some architectures ask of their attention that the kernels cannot do."""
+
+
+def find_varlen_attention() -> Callable[..., Tensor] | None:
+    """torch's variable-length attention, if this version has one that takes a scale and a window."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    return varlen_attn if "window_size" in known and "scale" in known else None
+
+
+def supports_varlen(model: Any) -> bool:
+    """Whether packed sequences of `model` can go through `p2o_varlen`: a GPU, 16-bit weights, heads that fit."""
+    config = model.config
+    if model.device.type != "cuda" or model.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return (
+        head_dim <= MAX_HEAD_DIM
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
+        and find_varlen_attention() is not None
+    )
+
+
+def use_varlen(model: Any) -> None:
+    """Makes `p2o_varlen` the attention of `model`."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(VARLEN_ATTENTION, varlen_attention)
+    AttentionMaskInterface.register(VARLEN_ATTENTION, sdpa_mask)  # for the passes without bounds
+    model.set_attn_implementation(VARLEN_ATTENTION)
+
+
+def varlen_inputs(batch: MicroBatch, device: Any) -> dict[str, Any]:
+    """What a model needs beside ids and positions for its attention to be `p2o_varlen` over the rows of `batch`."""
+    bounds = torch.from_numpy(batch.cu_seqlens).to(device)
+    return {
+        # A mask of four dimensions is passed on as it is: transformers builds none from the positions.
+        "attention_mask": torch.zeros((1, 1, 1, 1), dtype=torch.bool, device=device),
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": batch.max_seqlen,
+        "max_length_k": batch.max_seqlen,
+    }
+
+
+def varlen_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each row of a packed batch, as transformers calls an attention function.
+
+    Args:
+        module: the attention layer.
+        query: shape [1, heads, tokens, head size].
+        key: shape [1, key/value heads, tokens, head size]; query heads share them in groups.
+        value: like `key`.
+        attention_mask: only read without bounds.
+        scaling: factor of the scores; None: 1 / sqrt(head size).
+        sliding_window: tokens a token sees, itself included; None: all before it.
+        cu_seq_lens_q: start of each row and the end of the last, int32, shape [rows + 1]; None: `sdpa`.
+        max_length_q: tokens of the longest row.
+        options: further arguments, passed on to `sdpa`.
+
+    Returns:
+        The heads' outputs, shape [1, tokens, heads, head size], and None.
+
+    Raises:
+        ModelError: if the architecture asks for what the kernels cannot do.
+    """
+    if cu_seq_lens_q is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        output: tuple[Tensor, None] = sdpa_attention_forward(
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            scaling=scaling,
+            sliding_window=sliding_window,
+            **options,
+        )
+        return output
+    asked = [name for name in _UNKNOWN if options.get(name) is not None]
+    if asked:
+        raise ModelError(
+            f'{type(module).__name__} needs {asked[0]}, which packed rows cannot have: set optimizer.layout = "padded"'
+        )
+    varlen = find_varlen_attention()
+    assert varlen is not None, "checked by supports_varlen"
+    # [1, heads, tokens, size] -> [tokens, heads, size]
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    grouped = {}
+    if query.shape[1] != key.shape[1]:
+        if "enable_gqa" in inspect.signature(varlen).parameters:
+            grouped = {"enable_gqa": True}
+        else:
+            share = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(share, dim=1), value.repeat_interleave(share, dim=1)
+    packed = varlen(
+        query.contiguous(),
+        key.contiguous(),
+        value.contiguous(),
+        cu_seq_lens_q,
+        cu_seq_lens_q,
+        max_length_q,
+        max_length_q,
+        scale=scaling,
+        window_size=(-1 if sliding_window is None else sliding_window - 1, 0),
+        **grouped,
+    )
+    return packed[None], None

@@ -1,0 +1,208 @@
+"""The policy backend `deepspeed`: ZeRO 0-3 over the processes of the run, one or many nodes.
+
+All ranks are given the same rows. Each runs its share of the micro-batches; DeepSpeed exchanges the gradients. Losses
+are divided by counts of the whole batch, so a rank's loss is a share of the whole: multiplied by the number of ranks it
+undoes DeepSpeed's mean over them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from p2o.errors import CheckpointError
+from p2o.model.load import save_model
+from p2o.policy.deepspeed_config import engine_config, prepare_deepspeed, require_deepspeed, zero_stage
+from p2o.policy.layout import empty_micro_batch
+from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
+from p2o.policy.training import TrainingPolicy
+from p2o.policy.weights import host_state, model_weights, weight_groups
+
+
+class ClippingAdamW(torch.optim.AdamW):  # type: ignore[misc]  # torch is not followed by mypy
+    """AdamW that clips, tells the norm, and leaves out a step without a finite one: as DeepSpeed's do from stage 1."""
+
+    overflow = False
+    _global_grad_norm = 0.0
+    max_grad_norm = 1.0
+
+    def step(self, closure: Any = None) -> None:
+        """One step on clipped gradients."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm))
+        self._global_grad_norm = norm
+        self.overflow = not math.isfinite(norm)
+        if not self.overflow:
+            super().step(closure)
+
+
+class DeepSpeedPolicy(TrainingPolicy):
+    """A causal language model under training in all processes: a [`p2o.policy.policy.Policy`][]."""
+
+    def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
+        require_deepspeed()
+        super().__init__(model, config, loss, **options)
+        prepare_deepspeed(self.world)
+        import deepspeed
+
+        self.stage = zero_stage(config)
+        self.shares_model = self.stage < 3
+        dtype = str(model.dtype).removeprefix("torch.")
+        values = engine_config(config, dtype, cuda=model.device.type == "cuda")
+        if config.lora is not None:
+            add_adapters(model, config.lora)
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self.engine, *_ = deepspeed.initialize(
+            model=self.forward, optimizer=self._make_optimizer(), config=values, dist_init_required=False
+        )
+        model.eval()
+        self.forward = self.engine
+
+    def _make_optimizer(self) -> Any:
+        """AdamW. Fused: on flat partitions of billions of elements the other forms hold copies of them."""
+        kind = ClippingAdamW if self.stage == 0 else torch.optim.AdamW
+        optimizer = kind(
+            self.trained.values(),
+            lr=self.config.learning_rate,
+            betas=(self.config.beta1, self.config.beta2),
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
+        if self.stage == 0:
+            optimizer.max_grad_norm = self.config.max_grad_norm
+        return optimizer
+
+    def _backward(self, loss: Tensor) -> None:
+        self.engine.backward(loss * self.world.size, scale_wrt_gas=False)
+
+    def _step(self, rate: float) -> float:
+        for group in self.engine.optimizer.param_groups:
+            group["lr"] = rate
+        self.engine.step()
+        return float(self.engine.get_global_grad_norm())
+
+    def _discard(self) -> None:
+        """Makes the gradient one that DeepSpeed refuses and cleans up after: each stage keeps it in other buffers."""
+        batch = empty_micro_batch(self.pad_id)
+        logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=1)
+        self._backward(logp.sum() * math.nan)
+        self._step(0.0)
+
+    def _gather(self, parameters: list[Any]) -> AbstractContextManager[None]:
+        if self.stage < 3:
+            return nullcontext()
+        import deepspeed
+
+        context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(parameters)
+        return context
+
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The current weights in groups, gathered from the ranks; see [`p2o.policy.policy.Policy`][]."""
+        yield from weight_groups(model_weights(self.model), self._gather)
+
+    def export(self, folder: Path, tokenizer: Any) -> None:
+        """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
+        main = self.world.is_main
+        state = host_state(self.model, self.weights(), keep=main)
+        beside = None
+        if self.config.lora is not None:
+            with self._gather(list(self.trained.values())):
+                adapters = {adapter_name(name): p.detach().cpu().clone() for name, p in self.trained.items()}
+            beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
+        if main:
+            save_model(self.model, tokenizer, folder, state=state, beside=beside)
+        self.world.gather(None)  # nobody goes on before the export is complete
+
+    def _identity(self) -> dict[str, Any]:
+        return {**super()._identity(), "backend": "deepspeed", "zero_stage": self.stage}
+
+    def _partitions(self) -> list[Tensor]:
+        """This rank's part of what the optimizer trains, in float32: flat tensors, or at stage 0 the parameters."""
+        optimizer = self.engine.optimizer
+        if self.stage == 0:
+            return list(self.trained.values())
+        for name in (
+            "fp32_partitioned_groups_flat",
+            "single_partition_of_fp32_groups",
+            "fp32_groups_flat_partition",
+        ):
+            if hasattr(optimizer, name):
+                return list(getattr(optimizer, name))
+        raise CheckpointError(
+            f"{type(optimizer).__name__} of this DeepSpeed keeps its weights in a way not known here: install 0.19.8"
+        )
+
+    def _states(self) -> dict[Any, dict[str, Any]]:
+        """The state of AdamW by partition."""
+        optimizer = self.engine.optimizer
+        states: dict[Any, dict[str, Any]] = (optimizer if self.stage == 0 else optimizer.optimizer).state
+        return states
+
+    def _file(self, folder: Path) -> Path:
+        return folder / f"optimizer-{self.world.rank:05d}-of-{self.world.size:05d}.safetensors"
+
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Every rank writes its part of what is trained and of AdamW's state: one file each, safetensors.
+
+        The weights are in it in float32; a Hugging Face model is what `export` writes.
+        """
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors: dict[str, Tensor] = {}
+        for index, partition in enumerate(self._partitions()):
+            tensors[f"{index}.master"] = partition.detach().clone()
+            for name, value in self._states().get(partition, {}).items():
+                tensors[f"{index}.{name}"] = torch.as_tensor(value).contiguous()
+        save_file(tensors, self._file(folder))
+        if self.world.is_main:
+            self._write_identity(folder)
+        self.world.gather(None)  # the checkpoint is complete when every rank has written
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+    def load(self, folder: Path) -> None:
+        """Restores what `save` wrote, in as many processes and at the same stage."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        self._read_identity(folder)
+        tensors: dict[str, Tensor] = {}
+        problem = None
+        try:
+            tensors = load_file(self._file(folder))
+        except (OSError, SafetensorError) as error:
+            problem = f"{self._file(folder)} cannot be read ({error}): the checkpoint is damaged"
+        problems = [found for found in self.world.gather(problem) if found is not None]
+        if problems:  # on all ranks: the others would wait for one that gave up
+            raise CheckpointError(problems[0])
+        partitions = self._partitions()
+        for key, value in tensors.items():
+            index, name = key.split(".", 1)
+            partition = partitions[int(index)]
+            if name == "master":
+                if partition.shape != value.shape:
+                    raise CheckpointError(
+                        f"{folder} is of another model: part {index} has {value.numel()} weights"
+                    )
+                partition.copy_(value)
+            else:
+                # AdamW counts its steps on the device of the weights, as fused kernels want it.
+                self._states().setdefault(partition, {})[name] = value.to(partition.device)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Makes the weights of the forward pass those of the partitions."""
+        optimizer = self.engine.optimizer
+        if self.stage in (1, 2):
+            optimizer.update_lp_params()
+        elif self.stage == 3:
+            for index in range(len(self._partitions())):
+                optimizer._reassign_or_swap_out_partitioned_parameters(index)
+            if optimizer.persistent_parameters:
+                optimizer.persistent_parameters[0].all_gather(optimizer.persistent_parameters)

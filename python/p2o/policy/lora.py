@@ -1,0 +1,101 @@
+"""Low-rank adapters by `peft`, in place: the model stays a transformers model, with a few more parameters.
+
+A wrapped model would hide its body and its head from samplers and scoring, so the adapters are injected instead. Every
+other parameter is frozen. Adapters have the weights' type: on bfloat16 weights both backends train float32 copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from p2o.errors import ConfigError, MissingDependencyError
+from p2o.policy.optimizer_config import LoraConfig
+
+ADAPTER = "default"
+"""peft's name of the one adapter."""
+
+
+def add_adapters(model: Any, config: LoraConfig) -> None:
+    """Freezes `model` and injects trainable adapters, the second factor 0: at first nothing changes.
+
+    Raises:
+        ConfigError: if no layer has one of the names in `target_modules`.
+        MissingDependencyError: if peft is missing.
+    """
+    try:
+        from peft import inject_adapter_in_model
+    except ImportError as error:
+        raise MissingDependencyError("optimizer.lora needs peft: pip install 'p2o-rl[lora]'") from error
+    try:
+        inject_adapter_in_model(peft_config(config), model, adapter_name=ADAPTER)
+    except ValueError as error:
+        raise ConfigError(f"optimizer.lora.target_modules: {str(error).splitlines()[0]}") from error
+    for name, parameter in model.named_parameters():
+        adapter = is_adapter(name)
+        parameter.requires_grad_(adapter)
+        if adapter:
+            parameter.data = parameter.data.to(model.dtype)
+
+
+def peft_config(config: LoraConfig) -> Any:
+    """The same settings as peft writes them."""
+    from peft import LoraConfig as PeftConfig
+
+    return PeftConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        target_modules=list(config.target_modules) or "all-linear",
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter."""
+    return ".lora_A." in name or ".lora_B." in name
+
+
+def lora_layers(model: Any) -> dict[str, Any]:
+    """The layers with an adapter by name; none in a model without."""
+    return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+def merged_weight(layer: Any) -> Tensor:
+    """W + alpha / rank · B A, added in float32 and rounded once to the weight's type."""
+    weight: Tensor = layer.base_layer.weight
+    product = layer.lora_B[ADAPTER].weight.float() @ layer.lora_A[ADAPTER].weight.float()
+    return (weight.float() + layer.scaling[ADAPTER] * product).to(weight.dtype)
+
+
+def adapter_writer(adapters: dict[str, Tensor], config: LoraConfig, source: str) -> Callable[[Path], None]:
+    """What writes adapters into the folder `adapter` of an export, as peft loads them over the start model.
+
+    Args:
+        adapters: their tensors under `adapter_name`s.
+        config: their settings.
+        source: the start model's name or folder.
+    """
+
+    def write(export: Path) -> None:
+        from safetensors.torch import save_file
+
+        folder = export / "adapter"
+        folder.mkdir()
+        written = peft_config(config)
+        written.base_model_name_or_path = source
+        written.inference_mode = True
+        written.save_pretrained(folder)
+        save_file(adapters, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+    return write
+
+
+def adapter_name(name: str) -> str:
+    """peft's name on disk of an adapter's parameter."""
+    return "base_model.model." + name.replace(f".{ADAPTER}.", ".")

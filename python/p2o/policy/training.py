@@ -1,0 +1,275 @@
+"""What policy backends share: scoring, the sum over micro-batches and ranks, the schedule, metrics, checkpoints' names.
+
+A backend adds how a gradient is accumulated, clipped and applied, and how weights are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from p2o.distributed import SINGLE, World
+from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
+from p2o.policy.config import LossConfig
+from p2o.policy.layout import (
+    Forward,
+    Layout,
+    LogprobModel,
+    empty_micro_batch,
+    head_chunks,
+    lengths_of,
+    make_layout,
+    resolve_layout,
+    score_share,
+    training_batch,
+)
+from p2o.policy.losses import LOSSES
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import ScoredRow, Sequences
+from p2o.policy.schedule import learning_rate
+from p2o.policy.streams import GlobalCounts, TokenStreams
+
+IDENTITY = "policy.json"
+"""File of a checkpoint that says what wrote it."""
+
+
+class TrainingPolicy(ABC):
+    """The common part of a [`p2o.policy.policy.Policy`][]: everything but the optimizer and where weights live."""
+
+    shares_model = True
+    forward: Forward
+    """Runs the model; what the backend wraps around a `LogprobModel`."""
+
+    def __init__(
+        self,
+        model: Any,
+        config: OptimizerConfig,
+        loss: LossConfig,
+        *,
+        pad_id: int,
+        temperature: float,
+        planned_steps: int,
+        world: World = SINGLE,
+    ) -> None:
+        if model.dtype == torch.float16:
+            raise ConfigError(
+                'model.dtype = "float16" cannot be trained without loss scaling: use "bfloat16"'
+            )
+        self.model = model
+        self.config = config
+        self.loss = loss
+        self.pad_id = pad_id
+        self.planned_steps = max(1, planned_steps)
+        self.world = world
+        self.steps = 0
+        self.layout: Layout = make_layout(
+            resolve_layout(config.layout, model), model, pad_id=pad_id, token_budget=config.micro_batch_tokens
+        )
+        if config.gradient_checkpointing:
+            enable_checkpointing(model)
+        model.eval()  # no dropout: a token must get the same log-prob when sampled, scored and trained
+        self.forward = LogprobModel(model, temperature)
+
+    @abstractmethod
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """See [`p2o.policy.policy.Policy`][], as for the next three."""
+
+    @abstractmethod
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Writes what `load` needs."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Restores what `save` wrote."""
+
+    @abstractmethod
+    def export(self, folder: Path, tokenizer: Any) -> None:
+        """Writes the model in Hugging Face format."""
+
+    @abstractmethod
+    def _backward(self, loss: Tensor) -> None:
+        """Adds the gradient of a micro-batch's share of the loss."""
+
+    @abstractmethod
+    def _step(self, rate: float) -> float:
+        """Clips and applies the accumulated gradient, which is gone afterwards; returns its norm before.
+
+        Where the norm is not finite nothing is applied.
+        """
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """Forgets the accumulated gradient."""
+
+    def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
+        """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
+        split = self.layout.split(lengths_of(sequences), self.world.size)
+        scored = score_share(
+            self.forward,
+            self.layout,
+            sequences,
+            split,
+            rank=self.world.rank,
+            pad_id=self.pad_id,
+            device=self.model.device,
+        )
+        parts = self.world.gather(scored)
+        return [
+            logp for _, logp in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
+        ]
+
+    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+        """One optimizer step over `rows`; `counts` are those of the whole optimizer batch.
+
+        Raises:
+            TrainingError: if the loss or the gradient is not finite (the weights are left as they were).
+        """
+        totals = self._accumulate(rows, counts)
+        loss = totals.get("policy_loss", 0.0)
+        rate = learning_rate(self.config, self.steps, self.planned_steps)
+        grad_norm = 0.0
+        if not math.isfinite(loss):
+            self._discard()
+        elif rows:
+            grad_norm = self._step(rate)
+        if not math.isfinite(loss) or not math.isfinite(grad_norm):
+            found = f"the gradient norm is {grad_norm}" if math.isfinite(loss) else f"the loss is {loss}"
+            raise TrainingError(
+                f"{found}, not finite, at optimizer step {self.steps}: start again with a lower "
+                "optimizer.learning_rate"
+            )
+        self.steps += 1
+        return {**totals, "grad_norm": grad_norm, "learning_rate": rate}
+
+    def _accumulate(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+        """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
+        responses = [len(row.row.rollout.response_ids) for row in rows]
+        lengths = [len(row.row.prompt_ids) + tokens for row, tokens in zip(rows, responses, strict=True)]
+        split = self.layout.split(lengths, self.world.size)
+        totals: dict[str, Tensor] = {}
+        with checkpointing(self.model, self.config.gradient_checkpointing):
+            for indices, chunks in zip(split[self.world.rank], head_chunks(split, responses), strict=True):
+                chosen = [rows[i] for i in indices]
+                batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
+                logp = self.forward(**self.layout.inputs(batch, self.model.device), chunks=chunks)
+                if not chosen:
+                    self._backward(
+                        logp.sum() * 0.0
+                    )  # the other ranks wait for this one's part of the exchange
+                    continue
+                output = LOSSES[self.loss.name](TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
+                self._backward(output.loss)
+                for name, value in {"policy_loss": output.loss, **output.metrics}.items():
+                    totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
+        parts = self.world.gather({name: float(value) for name, value in totals.items()})
+        names = {name: None for part in parts for name in part}
+        return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+
+    def check_layout(self) -> None:
+        """Compares two sequences that share a row with the same ones alone.
+
+        Raises:
+            ModelError: if they see each other: the architecture keeps a state that does not restart with positions.
+        """
+        vocabulary = int(self.model.config.vocab_size)
+        first, second = ([int(7 * i + start) % vocabulary for i in range(12)] for start in (1, 4))
+        pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
+        device = self.model.device
+
+        def logprobs(batches: list[list[int]]) -> Tensor:
+            scored = score_share(
+                self.forward, self.layout, pairs, [batches], pad_id=self.pad_id, device=device
+            )
+            return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
+
+        gap = (logprobs([[0], [1]]) - logprobs([[0, 1]])).abs().mean()
+        if not gap < (1e-3 if self.model.dtype == torch.float32 else 0.1):
+            raise ModelError(
+                f"{type(self.model).__name__} mixes sequences that are packed into one row (log-probs differ by "
+                f'{float(gap):.2g}): set optimizer.layout = "padded"'
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same where a checkpoint is taken up: kept in the checkpoint."""
+        return {"backend": "torch", "zero_stage": 0, "ranks": self.world.size, "lora": self._lora_rank()}
+
+    def _lora_rank(self) -> int:
+        return 0 if self.config.lora is None else self.config.lora.rank
+
+    def _write_identity(self, folder: Path) -> None:
+        values = {**self._identity(), "steps": self.steps}
+        (folder / IDENTITY).write_text(json.dumps(values), encoding="utf-8")
+
+    def _read_identity(self, folder: Path) -> None:
+        """Takes over the number of steps.
+
+        Raises:
+            CheckpointError: if the checkpoint is incomplete or not one of this backend, stage and number of ranks.
+        """
+        try:
+            values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
+            steps = values.pop("steps")
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{folder / IDENTITY} cannot be read: the checkpoint is damaged") from error
+        own = self._identity()
+        if values != own:
+            raise CheckpointError(
+                f"{folder} was written by {describe(values)}, this run is {describe(own)}: resume it as it was"
+            )
+        self.steps = steps
+
+
+def describe(identity: Mapping[str, Any]) -> str:
+    """An identity in words."""
+    ranks = identity.get("ranks")
+    parts = [f"backend {identity.get('backend')}"]
+    if identity.get("backend") == "deepspeed":
+        parts.append(f"ZeRO stage {identity.get('zero_stage')}")
+    parts.append(f"{ranks} {'process' if ranks == 1 else 'processes'}")
+    if identity.get("lora"):
+        parts.append(f"LoRA of rank {identity['lora']}")
+    return ", ".join(parts)
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Prepares `model` for [`checkpointing`][].
+
+    Raises:
+        ModelError: if the architecture cannot.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise ModelError(
+            f"{type(model).__name__} cannot compute activations again: set optimizer.gradient_checkpointing = false"
+        )
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def checkpointing(model: Any, enabled: bool) -> Iterator[None]:
+    """Computes the layers' activations again in the backward passes of the block.
+
+    transformers asks a layer's own `training` flag. It stands for nothing else here: modules within, dropout among
+    them, stay in evaluation mode. Outside the block it is off, since it would cost a sampler its cache.
+    """
+    layers = (
+        [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+        if enabled
+        else []
+    )
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False

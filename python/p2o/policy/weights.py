@@ -1,0 +1,112 @@
+"""The weights of a model under their Hugging Face names: in groups for samplers, whole for exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from p2o.policy.lora import ADAPTER, is_adapter, lora_layers, merged_weight
+from p2o.policy.policy import WEIGHT_GROUP_BYTES
+
+Gather = Callable[[list[Any]], AbstractContextManager[None]]
+"""A context in which the parameters it is called with are whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One weight of the plain model."""
+
+    name: str
+    parameters: tuple[Any, ...]
+    """What it is made of: itself, or a weight and its adapters."""
+    compute: Callable[[], Tensor]
+    """The weight, once its parameters are whole."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes, whole. ZeRO-3 leaves a partitioned parameter's own size empty."""
+        weight = self.parameters[0]
+        return int(getattr(weight, "ds_numel", weight.numel())) * int(weight.element_size())
+
+
+class FrozenWeights:
+    """A model that is not trained, for a sampler to take over: a [`p2o.policy.policy.Weights`][]."""
+
+    shares_model = True
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+        """The model's weights in groups."""
+        yield from weight_groups(model_weights(self.model))
+
+
+def model_weights(model: Any) -> list[Weight]:
+    """Every weight once, tied ones too, under the names of the model without adapters."""
+    layers = lora_layers(model)
+    weights = []
+    for name, parameter in model.named_parameters():
+        if is_adapter(name):
+            continue
+        module, _, leaf = name.rpartition(".")
+        layer = layers.get(module.removesuffix(".base_layer"))
+        if layer is not None and leaf == "weight":
+            adapters = (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
+            weights.append(
+                Weight(plain_name(name), (parameter, *adapters), lambda layer=layer: merged_weight(layer))  # type: ignore[misc]
+            )
+        else:
+            weights.append(Weight(plain_name(name), (parameter,), parameter.detach))
+    return weights
+
+
+def plain_name(name: str) -> str:
+    """The name of a weight in the model without adapters."""
+    return name.replace(".base_layer.", ".")
+
+
+def weight_groups(
+    weights: Iterable[Weight], gather: Gather = lambda _: nullcontext()
+) -> Iterator[list[tuple[str, Tensor]]]:
+    """Names and tensors in groups of about `WEIGHT_GROUP_BYTES`; no more than one group is gathered at a time."""
+    group: list[Weight] = []
+    size = 0
+
+    def gathered() -> Iterator[list[tuple[str, Tensor]]]:
+        with gather([parameter for weight in group for parameter in weight.parameters]):
+            yield [(weight.name, weight.compute()) for weight in group]
+
+    for weight in weights:
+        if group and size + weight.nbytes > WEIGHT_GROUP_BYTES:
+            yield from gathered()
+            group, size = [], 0
+        group.append(weight)
+        size += weight.nbytes
+    if group:
+        yield from gathered()
+
+
+def host_state(
+    model: Any, groups: Iterable[list[tuple[str, Tensor]]], *, keep: bool = True
+) -> dict[str, Tensor]:
+    """The groups' tensors and the model's saved buffers on the CPU, as a state dictionary.
+
+    Without `keep` it is empty: every rank of a partitioned model takes part in the gathering, one needs the result.
+    """
+    state: dict[str, Tensor] = {}
+    for group in groups:
+        if keep:
+            state.update(
+                {name: torch.empty_like(tensor, device="cpu").copy_(tensor) for name, tensor in group}
+            )
+    if keep:
+        saved = model.state_dict().keys()
+        buffers = {plain_name(name): buffer for name, buffer in model.named_buffers() if name in saved}
+        state.update({name: buffer.detach().cpu() for name, buffer in buffers.items()})
+    return state

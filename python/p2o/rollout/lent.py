@@ -1,0 +1,41 @@
+"""An engine lent to other weights: the reflection model of a run whose sampler is a vLLM engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+
+if TYPE_CHECKING:
+    from p2o.policy.policy import Weights
+
+
+class LentSampler:
+    """Samples from `weights` through `sampler`, which has those of `owner` before and after.
+
+    Two pushes a call, and no second engine in memory. All ranks call it together.
+    """
+
+    def __init__(self, sampler: Sampler, weights: Weights, owner: Weights) -> None:
+        self.sampler = sampler
+        self.weights = weights
+        self.owner = owner
+        self.ranks_per_engine = sampler.ranks_per_engine
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        """One sample per request, in request order."""
+        self.sampler.sync(self.weights)
+        try:
+            return self.sampler.sample(requests, params, progress)
+        finally:
+            self.sampler.sync(self.owner)
+
+    def sync(self, policy: Weights) -> None:
+        """Its weights are frozen; the engine's owner is from now on `policy`."""
+        self.owner = policy
+
+    def sleep(self) -> None:
+        """The engine sleeps by its own sampler."""

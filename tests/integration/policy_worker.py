@@ -1,0 +1,303 @@
+"""What the processes of `test_distributed_policy.py` run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from p2o.distributed import World, start_world
+from p2o.errors import P2oError
+from p2o.model.load import load_model
+from p2o.policy import deepspeed_config, layout
+from p2o.policy.backends import make_policy
+from p2o.policy.config import LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import Row, ScoredRow
+from p2o.policy.streams import GlobalCounts
+from p2o.types import Rollout
+
+STEPS = 3
+# The output matrix is computed in chunks, as it is for long responses, and again in the backward pass.
+layout.CHUNK_TOKENS = 50
+# ZeRO-3 must have parameters on both sides of its threshold, however small the model.
+deepspeed_config.WHOLE_PARAMETERS = 1000
+
+
+def make_model(dtype: str = "float32") -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        initializer_range=0.15,
+    )
+    return LlamaForCausalLM(config).to(getattr(torch, dtype)).eval()
+
+
+def make_scored(step: int, count: int) -> tuple[list[ScoredRow], GlobalCounts]:
+    """Made-up rows of many lengths, another number at each step."""
+    random = np.random.default_rng(step)
+    rows = []
+    for index in range(count):
+        prompt = random.integers(3, 64, random.integers(2, 9)).tolist()
+        response = random.integers(3, 64, random.integers(1, 20)).tolist()
+        tokens = len(response)
+        rollout = Rollout(
+            problem_id=str(index),
+            template_id="plain",
+            index=0,
+            prompt_ids=prompt,
+            response_ids=response,
+            sampler_logprobs=[0.0] * tokens,
+            finish_reason="stop",
+            text="",
+        )
+        rows.append(
+            ScoredRow(
+                row=Row(prompt, rollout, advantage=float(random.normal()), counted=True),
+                old_logp_T=(-4.0 - random.random(tokens)).astype(np.float32),
+                context_weight_T=random.choice([0.0, 1.0], tokens, p=[0.1, 0.9]).astype(np.float32),
+                engine_weight_T=random.uniform(0.5, 1.5, tokens).astype(np.float32),
+            )
+        )
+    tokens = sum(len(row.row.rollout.response_ids) for row in rows)
+    return rows, GlobalCounts(tokens=float(tokens), sequences=float(count), max_tokens=20)
+
+
+ROWS = (9, 4, 13)
+"""Rows of each step: the number of micro-batches changes."""
+
+
+def policy_of(world: World, settings: dict[str, Any], dtype: str = "float32", model: Any = None) -> Any:
+    options = {"learning_rate": 1e-3, "warmup_steps": 1, "schedule": "linear", **settings}
+    return make_policy(
+        make_model(dtype) if model is None else model,
+        OptimizerConfig(**options),
+        LossConfig(clip_low=0.9, clip_high=9.0),
+        pad_id=2,
+        temperature=0.8,
+        planned_steps=10,
+        world=world,
+    )
+
+
+def whole(policy: Any) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().float().clone() for group in policy.weights() for name, tensor in group}
+
+
+def train_steps(policy: Any, start: int = 0) -> list[dict[str, float]]:
+    return [policy.update(*make_scored(step, ROWS[step])) for step in range(start, STEPS)]
+
+
+def gap(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The largest difference of two models' weights; infinite if they have not the same names."""
+    if one.keys() != other.keys():
+        return float("inf")
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def mean_gap(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The mean difference of two models' weights."""
+    return float(torch.cat([(one[name] - other[name]).abs().flatten() for name in other]).mean())
+
+
+def metric_gap(one: list[dict[str, float]], other: list[dict[str, float]]) -> float:
+    """The largest difference of the steps' metrics."""
+    return max(
+        abs(a.get(name, float("inf")) - b.get(name, float("inf")))
+        for a, b in zip(one, other, strict=True)
+        for name in a.keys() | b.keys()
+    )
+
+
+SPLITS: dict[str, dict[str, Any]] = {
+    "zero 0": {"zero_stage": 0},
+    "zero 1": {"zero_stage": 1},
+    "zero 2": {},
+    "zero 3": {"zero_stage": 3},
+    "zero 2, one micro-batch": {"micro_batch_tokens": 100_000},
+    "zero 3, one micro-batch": {"zero_stage": 3, "micro_batch_tokens": 100_000},
+    "zero 2, packed": {"layout": "packed"},
+    "zero 3, packed, checkpointing": {"zero_stage": 3, "layout": "packed", "gradient_checkpointing": True},
+    "zero 2, offload": {"offload": "optimizer"},
+    "zero 3, offload": {"zero_stage": 3, "offload": "all"},
+}
+"""Ways to spread the same update."""
+
+
+def agreement(dtype: str, names: list[str], lora: dict[str, Any] | None) -> dict[str, Any]:
+    """Each way of `SPLITS` in all processes beside the backend `torch` in this one."""
+    world = start_world()
+    shared = {"lora": lora, "micro_batch_tokens": 40}
+    reference = policy_of(World(), {**shared, "backend": "torch", "micro_batch_tokens": 100_000}, dtype)
+    sequences = [(row.row.prompt_ids, row.row.rollout.response_ids) for row in make_scored(0, 9)[0]]
+    start = whole(reference)
+    expected_scores = np.concatenate(reference.score(sequences))
+    expected_metrics = train_steps(reference)
+    expected = whole(reference)
+    found: dict[str, Any] = {"moved": gap(expected, start), "mean moved": mean_gap(expected, start)}
+    for name in names:
+        policy = policy_of(world, {**shared, **SPLITS[name], "backend": "deepspeed"}, dtype)
+        scores = np.concatenate(policy.score(sequences))
+        metrics = train_steps(policy)
+        weights = whole(policy)
+        found[name] = {
+            "weights": gap(weights, expected),
+            "mean weights": mean_gap(weights, expected),
+            "metrics": metric_gap(metrics, expected_metrics),
+            "scores": float(np.abs(scores - expected_scores).max()),
+            "fingerprint": [float(tensor.double().sum()) for tensor in weights.values()],
+        }
+    return found
+
+
+def resume(folder: str) -> dict[str, Any]:
+    """A run that is saved after a step and goes on, beside one that is taken up from what was saved."""
+    world = start_world()
+    found: dict[str, Any] = {}
+    for name, settings, dtype in (
+        ("zero-0", {"zero_stage": 0}, "float32"),
+        ("zero-2", {"zero_stage": 2}, "float32"),
+        ("zero-3", {"zero_stage": 3}, "float32"),
+        ("zero-1-bfloat16", {"zero_stage": 1}, "bfloat16"),
+        ("zero-3-bfloat16", {"zero_stage": 3}, "bfloat16"),
+        ("zero-2-lora", {"zero_stage": 2, "lora": {"rank": 2}}, "float32"),
+    ):
+        path = Path(folder, name)
+        unbroken = policy_of(world, settings, dtype)
+        unbroken.update(*make_scored(0, ROWS[0]))
+        unbroken.save(path, None)
+        expected = train_steps(unbroken, 1)
+        other = make_model(dtype)
+        if "lora" not in settings:  # what LoRA does not train is not in the checkpoint
+            with torch.no_grad():
+                for parameter in other.parameters():
+                    parameter.add_(1)
+        resumed = policy_of(world, settings, dtype, other)
+        resumed.load(path)
+        metrics = train_steps(resumed, 1)
+        found[name] = {
+            "same metrics": metrics == expected,
+            "weights": gap(whole(resumed), whole(unbroken)),
+            "steps": resumed.steps,
+        }
+    return found
+
+
+def refused(action: Any) -> str:
+    """The message with which `action` fails."""
+    try:
+        action()
+    except P2oError as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was refused"
+
+
+def not_finite(stage: int) -> dict[str, Any]:
+    """Losses and gradients that are not finite, on one rank or on all; then the step that a good batch makes."""
+    world = start_world()
+    policy, untouched = (policy_of(world, {"zero_stage": stage, "micro_batch_tokens": 40}) for _ in range(2))
+    start = whole(policy)
+    rows, counts = make_scored(0, ROWS[0])
+    rows[3].context_weight_T[:] = np.inf
+    found: dict[str, Any] = {"loss": refused(lambda: policy.update(rows, counts))}
+    found["weights after loss"] = gap(whole(policy), start)
+
+    broken = world.rank == 1
+    parameter = policy.model.model.layers[0].mlp.up_proj.weight
+    hook = parameter.register_hook(lambda gradient: gradient * float("nan") if broken else gradient)
+    found["gradient"] = refused(lambda: policy.update(*make_scored(0, ROWS[0])))
+    hook.remove()
+    found["weights after gradient"] = gap(whole(policy), start)
+
+    found["same step"] = train_steps(policy) == train_steps(untouched)
+    found["same weights"] = gap(whole(policy), whole(untouched))
+    found["steps"] = policy.steps
+    return found
+
+
+def files(folder: str) -> dict[str, Any]:
+    """Checkpoints of others, exports, and a model that is never whole on a rank."""
+    from p2o.tiny.tokenizer import build_tokenizer
+
+    world = start_world()
+    tokenizer = build_tokenizer()
+    base = Path(folder)
+    found: dict[str, Any] = {}
+    saved = policy_of(world, {"zero_stage": 2})
+    saved.save(base / "saved", tokenizer)
+    third = policy_of(world, {"zero_stage": 3})
+    found["other stage"] = refused(lambda: third.load(base / "saved"))
+    if world.is_main:
+        identity = json.loads((base / "saved" / "policy.json").read_text())
+        (base / "four").mkdir()
+        (base / "four" / "policy.json").write_text(json.dumps({**identity, "ranks": 4}))
+        (base / "damaged").mkdir()
+        (base / "damaged" / "policy.json").write_text(json.dumps(identity))
+    world.gather(None)
+    found["other ranks"] = refused(lambda: saved.load(base / "four"))
+    found["damaged"] = refused(lambda: saved.load(base / "damaged"))
+    found["missing"] = refused(lambda: saved.load(base / "nothing"))
+
+    train_steps(third)
+    third.export(base / "exported", tokenizer)
+    adapted = policy_of(world, {"zero_stage": 3, "lora": {"rank": 2}})
+    train_steps(adapted)
+    adapted.export(base / "adapted", tokenizer)
+
+    settings = {"zero_stage": 3, "micro_batch_tokens": 40}
+    config = OptimizerConfig(**settings, backend="deepspeed")
+    with deepspeed_config.deepspeed_context(config, "float32", world):
+        model, _ = load_model(base / "exported")
+    found["held before"] = sum(p.numel() for p in model.parameters())
+    found["whole"] = sum(p.ds_numel for p in model.parameters())
+    found["own part"] = sum(p.ds_tensor.numel() for p in model.parameters())
+    partitioned = policy_of(world, settings, model=model)
+    found["loaded"] = gap(whole(partitioned), whole(third))
+    plain, _ = load_model(base / "exported")  # outside of the context: whole again
+    found["plain"] = gap({n: p.detach() for n, p in plain.named_parameters()}, whole(third))
+    same = policy_of(World(), {"backend": "torch"}, model=plain)
+    train_steps(same)
+    train_steps(partitioned)
+    found["trained"] = gap(whole(partitioned), whole(same))
+    return found
+
+
+def everything(folder: str) -> dict[str, Any]:
+    """All of it in one start of the processes."""
+    found = {
+        "float32": agreement("float32", list(SPLITS), None),
+        "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),
+        "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4, "alpha": 8.0}),
+        "resume": resume(folder),
+        "files": files(folder),
+    }
+    found |= {f"not finite {stage}": not_finite(stage) for stage in range(4)}
+    return found
+
+
+def alone() -> dict[str, Any]:
+    """DeepSpeed without a launcher."""
+    return agreement("float32", ["zero 2"], None)
+
+
+def fail_on_rank_1() -> None:
+    """Rank 0 waits for a rank that does not come."""
+    world = start_world()
+    if world.rank == 1:
+        raise RuntimeError("rank 1 gives up")
+    world.gather(None)

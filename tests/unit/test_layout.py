@@ -1,0 +1,329 @@
+"""Layouts: who shares a forward pass must change neither a log-prob nor a gradient."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2o.errors import ModelError
+from p2o.pack import IGNORED_LABEL
+from p2o.policy import attention
+from p2o.policy.config import LossConfig
+from p2o.policy.layout import (
+    LAYOUTS,
+    LogprobModel,
+    PackedLayout,
+    PaddedLayout,
+    make_layout,
+    micro_batch,
+    resolve_layout,
+    score_sequences,
+    training_batch,
+)
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import Row, ScoredRow
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.types import Rollout
+
+SEQUENCES = [([2, 10, 3], [20, 21, 4]), ([2, 11, 12, 13, 14, 3], [4]), ([2, 3], list(range(30, 41)))]
+NAMES = sorted(LAYOUTS)
+
+
+def naive_logprobs(model: Any, prompt: list[int], response: list[int]) -> torch.Tensor:
+    """One sequence, no padding, from the model's own logits."""
+    logits = model(input_ids=torch.tensor([prompt + response])).logits[0].log_softmax(-1)
+    return torch.stack([logits[len(prompt) + t - 1, token] for t, token in enumerate(response)])
+
+
+def layout_logprobs(model: Any, name: Any, sequences: Any) -> torch.Tensor:
+    layout = make_layout(name, model, pad_id=0, token_budget=1000)
+    batch = micro_batch(sequences)
+    result: torch.Tensor = LogprobModel(model, 1.0)(**layout.inputs(batch, "cpu"), chunks=1)
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_log_probs_are_those_of_single_sequences(random_model: Any, name: str) -> None:
+    with torch.no_grad():
+        found = layout_logprobs(random_model, name, SEQUENCES)
+        expected = torch.cat([naive_logprobs(random_model, *pair) for pair in SEQUENCES])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_those_of_single_sequences(random_model: Any, name: str) -> None:
+    def gradients(total: torch.Tensor) -> list[torch.Tensor]:
+        random_model.zero_grad()
+        total.backward()
+        return [p.grad.clone() for p in random_model.parameters()]
+
+    together = gradients(layout_logprobs(random_model, name, SEQUENCES).sum())
+    alone = gradients(sum(naive_logprobs(random_model, *pair).sum() for pair in SEQUENCES))
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("changed", range(len(SEQUENCES)))
+def test_changing_one_sequence_never_changes_another(random_model: Any, name: str, changed: int) -> None:
+    other = [*SEQUENCES]
+    prompt, response = SEQUENCES[changed]
+    other[changed] = ([t + 5 for t in prompt], [t + 7 for t in response])
+    with torch.no_grad():
+        before, after = (layout_logprobs(random_model, name, pairs) for pairs in (SEQUENCES, other))
+    ends = np.cumsum([len(response) for _, response in SEQUENCES])
+    for row, (one, two) in enumerate(
+        zip(before.tensor_split(ends[:-1].tolist()), after.tensor_split(ends[:-1].tolist()), strict=True)
+    ):
+        if row == changed:
+            assert (one - two).abs().max() > 1e-2
+        else:
+            torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("budget", [1, 20, 1000])
+def test_scores_come_back_in_the_order_given(random_model: Any, name: Any, budget: int) -> None:
+    scored = score_sequences(
+        random_model, SEQUENCES, pad_id=0, temperature=1.0, micro_batch_tokens=budget, layout=name
+    )
+    for logp, pair in zip(scored, SEQUENCES, strict=True):
+        with torch.no_grad():
+            np.testing.assert_allclose(logp, naive_logprobs(random_model, *pair), atol=1e-4)
+
+
+class Shape:
+    """What a layout asks of a model."""
+
+    class config:
+        hidden_size = 32
+
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+
+def padded_cost(lengths: list[int], batch: list[int]) -> int:
+    return len(batch) * max((lengths[i] for i in batch), default=0)
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(2, 40), max_size=40),
+    budget=st.integers(1, 120),
+    ranks=st.integers(1, 5),
+    name=st.sampled_from(NAMES),
+)
+def test_every_rank_gets_as_many_micro_batches_and_every_row_goes_once(
+    lengths: list[int], budget: int, ranks: int, name: Any
+) -> None:
+    split = make_layout(name, Shape, pad_id=0, token_budget=budget).split(lengths, ranks)
+    assert len(split) == ranks
+    assert len({len(batches) for batches in split}) == 1
+    batches = [batch for own in split for batch in own]
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        if name == "padded":
+            assert len(batch) <= 1 or padded_cost(lengths, batch) <= budget
+        else:  # the longest sequence sets the budget: it must fit anyway
+            assert sum(lengths[i] for i in batch) <= max(budget, *lengths)
+    if any(not batch for batch in batches):
+        assert max(map(len, batches)) <= 1
+
+
+@given(st.lists(st.integers(2, 40), min_size=8, max_size=60))
+def test_padded_ranks_cost_about_the_same_step_by_step(lengths: list[int]) -> None:
+    split = PaddedLayout(Shape, pad_id=0, token_budget=80).split(lengths, 2)
+    costs = [[padded_cost(lengths, batch) for batch in own] for own in split]
+    assert abs(sum(costs[0]) - sum(costs[1])) <= 80
+    for own in costs:
+        assert own == sorted(own, reverse=True)
+
+
+def test_padding_by_hand() -> None:
+    inputs = PaddedLayout(Shape, pad_id=9, token_budget=100).inputs(
+        micro_batch([([5, 6], [7]), ([3], [4])]), "cpu"
+    )
+    assert inputs["input_ids"].tolist() == [[5, 6, 7], [3, 4, 9]]
+    assert inputs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert inputs["predicting"].tolist() == [1, 3]  # 6 predicts 7, 3 predicts 4
+    assert inputs["targets"].tolist() == [7, 4]
+
+
+def test_packing_by_hand() -> None:
+    inputs = PackedLayout(Shape, pad_id=9, token_budget=100).inputs(
+        micro_batch([([5, 6], [7]), ([3], [4])]), "cpu"
+    )
+    assert inputs["input_ids"].tolist() == [[5, 6, 7, 3, 4]]
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
+    assert inputs["predicting"].tolist() == [1, 3]
+    assert inputs["targets"].tolist() == [7, 4]
+    assert inputs["attention_mask"] is None
+
+
+def test_auto_packs_on_a_gpu_only() -> None:
+    class OnGpu(Shape):
+        device = torch.device("cuda")
+
+    assert resolve_layout("auto", OnGpu) == "packed"
+    assert resolve_layout("auto", Shape) == "padded"
+    assert [resolve_layout(name, OnGpu) for name in NAMES] == NAMES
+
+
+def row_of(prompt: list[int], response: list[int], counted: bool) -> ScoredRow:
+    tokens = len(response)
+    rollout = Rollout("a", "plain", 0, prompt, response, [0.0] * tokens, "stop", "")
+    values = np.arange(tokens, dtype=np.float32)
+    return ScoredRow(Row(prompt, rollout, 0.5, counted), -values, values, values + 1)
+
+
+def test_streams_stand_where_their_token_is_predicted() -> None:
+    batch = training_batch([row_of([5, 6], [7, 8], True), row_of([3], [4], False)])
+    labelled = batch.labels != IGNORED_LABEL
+    assert batch.labels[labelled].tolist() == [7, 8, 4]
+    assert batch.streams["old_logp"][labelled].tolist() == [0, -1, 0]
+    assert batch.streams["engine_weight"][labelled].tolist() == [1, 2, 1]
+    assert batch.loss_mask[labelled].tolist() == [1, 1, 0]  # a row that is not counted is out of the loss
+    assert "ref_logp" not in batch.streams
+
+
+def reference_varlen(seen: list[Any]) -> Callable[..., torch.Tensor]:
+    """Variable-length attention by its definition, a row and a head at a time."""
+
+    def varlen_attn(
+        query: Any,
+        key: Any,
+        value: Any,
+        cu_q: Any,
+        cu_k: Any,
+        max_q: int,
+        max_k: int,
+        *,
+        scale: Any,
+        window_size: Any,
+    ) -> torch.Tensor:
+        assert query.shape[1] == key.shape[1]
+        assert (cu_q.dtype, cu_q.tolist()) == (torch.int32, cu_k.tolist())
+        assert max_q == max_k == int(cu_q.diff().max())
+        seen.append(window_size)
+        left, right = window_size
+        assert right == 0  # causal
+        output = torch.zeros_like(query)
+        for start, end in zip(cu_q[:-1].tolist(), cu_q[1:].tolist(), strict=True):
+            for head in range(query.shape[1]):
+                scores = query[start:end, head] @ key[start:end, head].T * scale
+                distance = torch.arange(end - start)[:, None] - torch.arange(end - start)[None]
+                hidden = (distance < 0) | ((distance > left) if left >= 0 else False)
+                output[start:end, head] = (
+                    scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value[start:end, head]
+                )
+        return output
+
+    return varlen_attn
+
+
+@pytest.fixture
+def with_varlen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Stands in for a GPU's kernel; the windows it was asked for."""
+    seen: list[Any] = []
+    function = reference_varlen(seen)
+    monkeypatch.setattr(attention, "find_varlen_attention", lambda: function)
+    monkeypatch.setattr("p2o.policy.layout.supports_varlen", lambda _: True)
+    return seen
+
+
+def test_varlen_attention_is_called_as_torch_defines_it(random_model: Any, with_varlen: list[Any]) -> None:
+    """Bounds, scale, causality and grouped heads (4 over 2) reach the kernel: log-probs are those of single rows."""
+    plain = copy.deepcopy(random_model)
+    found = layout_logprobs(random_model, "packed", SEQUENCES)
+    expected = torch.cat([naive_logprobs(plain, *pair) for pair in SEQUENCES])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert with_varlen == [(-1, 0)] * random_model.config.num_hidden_layers
+    # Without bounds (sampling, padded scoring) the same model goes through sdpa.
+    found = layout_logprobs(random_model, "padded", SEQUENCES)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        naive_logprobs(random_model, *SEQUENCES[0]), naive_logprobs(plain, *SEQUENCES[0])
+    )
+    assert len(with_varlen) == random_model.config.num_hidden_layers
+
+
+def test_varlen_attention_keeps_a_sliding_window(with_varlen: list[Any]) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=3,
+        initializer_range=0.2,
+    )
+    model = MistralForCausalLM(config).eval()
+    expected = torch.cat([naive_logprobs(model, *pair) for pair in SEQUENCES])
+    found = layout_logprobs(model, "packed", SEQUENCES)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert with_varlen == [(2, 0), (2, 0)]
+
+
+def test_what_the_kernels_cannot_do_is_refused(with_varlen: list[Any]) -> None:
+    query = torch.zeros(1, 2, 3, 4)
+    bounds = torch.tensor([0, 3], dtype=torch.int32)
+    with pytest.raises(ModelError, match=r'needs softcap.*optimizer.layout = "padded"'):
+        attention.varlen_attention(
+            torch.nn.Linear(1, 1),
+            query,
+            query,
+            query,
+            None,
+            cu_seq_lens_q=bounds,
+            max_length_q=3,
+            softcap=30.0,
+        )
+
+
+def test_varlen_needs_a_gpu_and_16_bit_weights(random_model: Any) -> None:
+    assert not attention.supports_varlen(random_model)
+    assert not attention.supports_varlen(random_model.bfloat16())
+    assert not PackedLayout(random_model, pad_id=0, token_budget=8).varlen
+
+
+def test_the_attention_s_name_stays_out_of_saved_models(
+    random_model: Any, with_varlen: list[Any], tmp_path: Any
+) -> None:
+    make_layout("packed", random_model, pad_id=0, token_budget=8)
+    random_model.save_pretrained(tmp_path)
+    assert attention.VARLEN_ATTENTION not in (tmp_path / "config.json").read_text()
+
+
+def policy_over(model: Any, **options: Any) -> TorchPolicy:
+    return TorchPolicy(
+        model, OptimizerConfig(**options), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_check_of_a_layout_passes_where_rows_are_apart(random_model: Any, name: Any) -> None:
+    policy_over(random_model, layout=name).check_layout()
+
+
+def test_the_check_of_a_layout_finds_rows_that_see_each_other() -> None:
+    """A state-space model hands its state on from row to row, whatever the positions say."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(
+        vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
+    )
+    policy = policy_over(MambaForCausalLM(config).eval(), layout="packed")
+    with pytest.raises(ModelError, match=r'mixes sequences.*optimizer.layout = "padded"'):
+        policy.check_layout()
