@@ -29,7 +29,7 @@ from p2o.distributed import World
 from p2o.errors import ConfigError, TrainingError
 from p2o.model.fetch import fetch
 from p2o.model.load import load_model
-from p2o.policy import torch_backend
+from p2o.policy import weights
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
@@ -223,7 +223,7 @@ def test_a_push_in_many_groups_whose_memory_is_reused(
     tiny: VllmSampler, policy: TorchPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups may split a layer, and a group's tensors are only good until the next one is asked for."""
-    monkeypatch.setattr(torch_backend, "WEIGHT_GROUP_BYTES", 1)
+    monkeypatch.setattr(weights, "WEIGHT_GROUP_BYTES", 1)
     groups = list(policy.weights())
     assert max(map(len, groups)) == 1
 
@@ -244,7 +244,7 @@ def test_a_push_that_fails_half_way_is_no_silent_mixture(
     tiny: VllmSampler, policy: TorchPolicy, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """Between the layers and within one (after q, before k and v); the next push repairs it."""
-    monkeypatch.setattr(torch_backend, "WEIGHT_GROUP_BYTES", 1)
+    monkeypatch.setattr(weights, "WEIGHT_GROUP_BYTES", 1)
     other = make_policy(tiny_llama(seed=8))
 
     class Failing:
