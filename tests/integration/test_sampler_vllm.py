@@ -377,6 +377,15 @@ def test_settings_that_vllm_refuses_become_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_that_vllm_cannot_run_ends_in_one_line(shipped_tiny: tuple[Any, Any]) -> None:
+    """vLLM's CPU kernels take no head of 24, and notice it when they first run."""
+    sampler = VllmSampler(shipped_tiny[0], rollout_config(), end_ids=ENDS)
+    sampler.sync(make_policy(shipped_tiny[0]))
+    with pytest.raises(TrainingError, match=r"vLLM failed while sampling \(.*head_dim=24.*'hf'") as caught:
+        sampler.sample([SampleRequest((5, 9, 11), 0)], SAMPLED)
+    assert "\n" not in str(caught.value)
+
+
 def test_starting_an_engine_leaves_the_trainers_random_streams_and_threads_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
