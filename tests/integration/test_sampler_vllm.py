@@ -29,7 +29,7 @@ from p2o.distributed import World
 from p2o.errors import ConfigError, TrainingError
 from p2o.model.fetch import fetch
 from p2o.model.load import load_model
-from p2o.policy import torch_backend
+from p2o.policy import weights
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
@@ -223,7 +223,7 @@ def test_a_push_in_many_groups_whose_memory_is_reused(
     tiny: VllmSampler, policy: TorchPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups may split a layer, and a group's tensors are only good until the next one is asked for."""
-    monkeypatch.setattr(torch_backend, "WEIGHT_GROUP_BYTES", 1)
+    monkeypatch.setattr(weights, "WEIGHT_GROUP_BYTES", 1)
     groups = list(policy.weights())
     assert max(map(len, groups)) == 1
 
@@ -244,7 +244,7 @@ def test_a_push_that_fails_half_way_is_no_silent_mixture(
     tiny: VllmSampler, policy: TorchPolicy, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """Between the layers and within one (after q, before k and v); the next push repairs it."""
-    monkeypatch.setattr(torch_backend, "WEIGHT_GROUP_BYTES", 1)
+    monkeypatch.setattr(weights, "WEIGHT_GROUP_BYTES", 1)
     other = make_policy(tiny_llama(seed=8))
 
     class Failing:
@@ -374,6 +374,15 @@ def test_sleep_on_a_cpu_is_nothing(synced: VllmSampler) -> None:
 def test_settings_that_vllm_refuses_become_one_line() -> None:
     with pytest.raises(ConfigError, match="vLLM refuses") as caught:
         VllmSampler(tiny_llama(), rollout_config(kv_cache_gib=1e-6), end_ids=ENDS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_vllm_cannot_run_ends_in_one_line(shipped_tiny: tuple[Any, Any]) -> None:
+    """vLLM's CPU kernels take no head of 24, and notice it when they first run."""
+    sampler = VllmSampler(shipped_tiny[0], rollout_config(), end_ids=ENDS)
+    sampler.sync(make_policy(shipped_tiny[0]))
+    with pytest.raises(TrainingError, match=r"vLLM failed while sampling \(.*head_dim=24.*'hf'") as caught:
+        sampler.sample([SampleRequest((5, 9, 11), 0)], SAMPLED)
     assert "\n" not in str(caught.value)
 
 

@@ -21,7 +21,7 @@ from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_l
 
 from p2o.errors import ConfigError, TrainingError
 from p2o.model.load import save_model
-from p2o.policy import torch_backend
+from p2o.policy import weights
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.probe import MAX_GAP, check_gap
@@ -152,7 +152,7 @@ def test_a_push_in_many_groups_and_one_that_fails_half_way(
     sampler: ServerSampler, policy: TorchPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A group's place in shared memory is used again by the next; a failed push is repaired by a whole one."""
-    monkeypatch.setattr(torch_backend, "WEIGHT_GROUP_BYTES", 1)
+    monkeypatch.setattr(weights, "WEIGHT_GROUP_BYTES", 1)
     other = make_policy(tiny_llama(seed=8))
 
     class Failing:

@@ -10,7 +10,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -160,7 +160,7 @@ class VllmSampler:
         Ranks that hold one engine together pass the same requests.
 
         Raises:
-            TrainingError: if the engine has no current weights.
+            TrainingError: if the engine has no current weights, or fails.
             ConfigError: if a prompt leaves no room for the response.
         """
         if self.version is None or self.asleep:
@@ -180,10 +180,17 @@ class VllmSampler:
                     self.cached_tokens += output.num_cached_tokens or 0
                     if progress is not None:
                         progress(1)
-        except BaseException:
+        except BaseException as error:
             # The next call must not meet what is left of this one.
-            engine.abort_request([str(i) for i in range(len(requests)) if i not in samples])
-            raise
+            with suppress(Exception):
+                engine.abort_request([str(i) for i in range(len(requests)) if i not in samples])
+            if isinstance(error, P2oError) or not isinstance(error, Exception):
+                raise
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise TrainingError(
+                f"vLLM failed while sampling ({reason}): does it support the model on this device? rollout.sampler = "
+                "'hf' samples with transformers"
+            ) from error
         return [samples[index] for index in range(len(requests))]
 
     def _params(self, seed: int, params: SamplingParams) -> Any:

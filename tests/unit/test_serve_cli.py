@@ -1,0 +1,70 @@
+"""`p2o serve` and the settings of vLLM, without starting anything."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from p2o.cli import main, serve
+from p2o.config import build_config
+from p2o.errors import ConfigError, MissingDependencyError
+
+
+def command(*arguments: str) -> list[str]:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    return serve.serve_command(parser.parse_args(arguments), "/models/m")
+
+
+def option(words: list[str], name: str) -> str:
+    """The value that counts: vLLM takes the last one."""
+    return [words[i + 1] for i, word in enumerate(words) if word == name][-1]
+
+
+def test_the_server_takes_weights_by_p2os_backend_and_reports_what_it_sampled_from() -> None:
+    words = command("m", "--dtype", "bfloat16", "--max-model-len", "512")
+    assert option(words, "--model") == "/models/m"
+    assert option(words, "--host") == "127.0.0.1"
+    assert option(words, "--dtype") == "bfloat16"
+    assert option(words, "--max-model-len") == "512"
+    assert option(words, "--logprobs-mode") == "processed_logprobs"
+    assert option(words, "--weight-transfer-config") == '{"backend": "p2o"}'
+    assert option(words, "--worker-extension-cls") == "p2o.rollout.vllm_worker.WorkerExtension"
+
+
+def test_nccl_is_vllms_own_backend() -> None:
+    assert option(command("m", "--transfer", "nccl"), "--weight-transfer-config") == '{"backend": "nccl"}'
+
+
+def test_what_stands_after_vllm_comes_last() -> None:
+    words = command("m", "--port", "9000", "--vllm", "--block-size", "64", "--enable-lora")
+    assert words[-3:] == ["--block-size", "64", "--enable-lora"]
+    assert option(words, "--port") == "9000"
+    assert option(words, "--block-size") == "64"
+
+
+def test_without_vllm_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'p2o-rl\[gpu\]'"):
+        serve.run(argparse.Namespace(model="m"))
+    assert main.main(["serve", "m"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"modus": "server"}, "unknown setting rollout.vllm.modus; did you mean rollout.vllm.mode"),
+        ({"mode": "remote"}, "setting rollout.vllm.mode = 'remote'"),
+        ({"url": "127.0.0.1:8000"}, "setting rollout.vllm.url = '127.0.0.1:8000'"),
+        ({"gpu_memory_utilization": 1.0}, "setting rollout.vllm.gpu_memory_utilization"),
+        ({"tensor_parallel_size": 0}, "setting rollout.vllm.tensor_parallel_size"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config({"model": {"source": "m"}, "data": {"kind": "tiny"}, "rollout": {"vllm": settings}})
+    assert message in str(caught.value)
