@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from p2o.distributed import SINGLE, World
@@ -39,7 +40,7 @@ def make_policy(
         ModelError: if the architecture cannot be packed or checkpointed as the settings say.
         MissingDependencyError: if DeepSpeed or peft is needed and missing.
     """
-    backend: type[TrainingPolicy]
+    backend: Callable[..., TrainingPolicy]
     if resolve_backend(config, world.size) == "deepspeed":
         from p2o.policy.deepspeed_backend import DeepSpeedPolicy
 

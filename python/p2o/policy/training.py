@@ -82,22 +82,6 @@ class TrainingPolicy(ABC):
         self.device = model.device
 
     @abstractmethod
-    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
-        """See [`p2o.policy.policy.Policy`][], as for the next three."""
-
-    @abstractmethod
-    def save(self, folder: Path, tokenizer: Any) -> None:
-        """Writes what `load` needs."""
-
-    @abstractmethod
-    def load(self, folder: Path) -> None:
-        """Restores what `save` wrote."""
-
-    @abstractmethod
-    def export(self, folder: Path, tokenizer: Any) -> None:
-        """Writes the model in Hugging Face format."""
-
-    @abstractmethod
     def _backward(self, loss: Tensor) -> None:
         """Adds the gradient of a micro-batch's share of the loss."""
 
