@@ -255,7 +255,7 @@ def test_a_server_that_dies_ends_the_run_in_one_line(
     sampler: ServerSampler, policy: TorchPolicy, server: tuple[str, subprocess.Popen[str]]
 ) -> None:
     """Last in this file: there is no server afterwards."""
-    os.killpg(server[1].pid, signal.SIGKILL)
+    os.killpg(server[1].pid, signal.SIGTERM)
     server[1].wait(timeout=60)
     with pytest.raises(TrainingError, match="does not answer"):
         sampler.sample(tiny_requests(), SAMPLED)
