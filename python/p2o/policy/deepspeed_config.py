@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -112,6 +113,8 @@ def prepare_deepspeed(world: World) -> None:
     if not cuda:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     os.environ.setdefault("LOCAL_RANK", "0")
+    # DeepSpeed calls collectives by names that torch has renamed; each call would print a line.
+    warnings.filterwarnings("ignore", "`torch.distributed.* is deprecated", FutureWarning)
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
