@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from p2o.cli.main import main, main_train
-from p2o.cli.train import other_method, weight_memory
+from p2o.cli.train import other_method
 from p2o.config import load_config
 from p2o.setup import planned_optimizer_steps
 from p2o.tiny import MODEL_PATH
@@ -206,12 +206,23 @@ def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_memory_by_hand() -> None:
-    """float32: 4 + 4 + 8 = 16 bytes a parameter. bfloat16: 2 + 2 + 8 and a float32 copy of 4 make 16 too."""
-    assert weight_memory(10, 4, frozen=False) == 160
-    assert weight_memory(10, 4, frozen=True) == 200
-    assert weight_memory(10, 2, frozen=False) == 160
-    assert weight_memory(10, 2, frozen=True) == 180
+def test_check_estimates_a_launch_without_loading_the_model(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The folder has no weights that could be loaded."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copy(MODEL_PATH / "config.json", folder)
+    (folder / "model.safetensors").write_bytes(b"")
+    arguments = ["--set=model.source=model", "--check"]
+    assert main_train([*arguments, "--ranks", "8"]) == 0
+    printed = capsys.readouterr().out
+    assert "parameters: 342,240\n" in printed
+    assert "memory of each of 8 processes (deepspeed, ZeRO-2)" in printed
+    assert main_train(arguments) == 2
+    assert "cannot load the model" in capsys.readouterr().err
+    assert main_train(["--ranks", "8"]) == 2
+    assert "--ranks goes with --check" in capsys.readouterr().err
 
 
 def test_train_compare_evaluate_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from p2o.errors import ConfigError, ModelError
-from p2o.model.load import load_model, save_model
+from p2o.model.load import load_model, load_outline, save_model
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -384,3 +384,52 @@ def test_weights_of_another_shape(model_folder, tmp_path):
 def test_an_unknown_device(model_folder):
     with pytest.raises(ModelError, match="cannot load the model"):
         load_model(model_folder, device="gpu")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_outline_has_the_models_shapes_and_no_weights(model_folder, gguf_file, dtype):
+    for source in (model_folder, gguf_file):
+        model, _ = load_model(source, dtype=dtype)
+        outline = load_outline(source, dtype=dtype)
+        shapes = {name: (p.shape, p.dtype) for name, p in model.named_parameters()}
+        assert {name: (p.shape, p.dtype) for name, p in outline.named_parameters()} == shapes
+        assert all(p.is_meta for p in outline.parameters())
+
+
+def test_an_outline_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"no config\.json") as error:
+        load_outline(tmp_path)
+    one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "given", "expected"),
+    [(False, None, "cpu"), (True, None, "None"), (False, "cuda", "cuda")],
+)
+def test_deepspeed_is_told_of_the_cpu_where_there_is_no_gpu(gpu, given, expected, model_folder, tmp_path):
+    """transformers imports DeepSpeed when a model is saved."""
+    code = f"""
+import os, torch
+torch.cuda.is_available = lambda: {gpu}
+from p2o.model.load import load_model, save_model
+model = load_model({str(model_folder)!r})
+print(os.environ.get("DS_ACCELERATOR"))
+if {expected == "cpu"}:
+    save_model(*model, "saved")
+    import sys
+    print("deepspeed" in sys.modules)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "DS_ACCELERATOR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment if given is None else environment | {"DS_ACCELERATOR": given},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    printed = done.stdout.splitlines()
+    assert printed[0] == expected
+    if expected == "cpu":
+        assert printed[1:] == ["True"]
+    assert "Setting accelerator" not in done.stdout + done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.config import Config, load_config, recipe_names
-from p2o.distributed import World, start_world
+from p2o.distributed import World, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--check", action="store_true", help="check settings, data, model and memory; train nothing"
     )
+    parser.add_argument(
+        "--ranks",
+        type=positive,
+        metavar="N",
+        help="with --check: only estimate the memory of a launch of N processes, each with a GPU unless model.device "
+        "is cpu; the model is not loaded",
+    )
     mode.add_argument(
         "--compare",
         choices=["grpo"],
@@ -47,15 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, of the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
     """Runs the recipe."""
     config = load_config(args.recipe, args.overrides)
     if args.compare == config.run.method:
         raise ConfigError(f"--compare {args.compare} compares nothing: run.method is {args.compare} already")
+    if args.ranks is not None and not args.check:
+        raise ConfigError(
+            "--ranks goes with --check: a launcher (torchrun, deepspeed) starts the processes of a run"
+        )
     require_training_packages()
     # Heavy imports come after the settings are known to be good.
     from p2o.track.console import Console
 
+    if args.ranks is not None:
+        return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
     world = start_world()
     console = Console() if world.is_main else Console.silent()
     if args.check:
@@ -120,34 +141,42 @@ def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
 
 
 def check(config: Config, console: Console, world: World) -> int:
-    """Checks all that a run checks before its first step, estimates the memory, and trains nothing."""
-    from p2o.setup import assemble, needs_start_weights
+    """Estimates the memory, checks all that a run checks before its first step, and trains nothing."""
+    import torch
 
+    from p2o.setup import assemble
+
+    gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
+    estimate(config, console, ranks=world.size, gpu=gpu)
     parts = assemble(config, world)
-    problems, evaluation_problems, model = parts.problems, parts.evaluation_problems, parts.model
-    console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
+    problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    frozen = needs_start_weights(config)
-    memory = weight_memory(parameters, model.dtype.itemsize, frozen=frozen)
-    console.note(f"model: {parameters:,} parameters on {model.device}; longest prompt {longest} tokens")
-    console.note(
-        f"memory: {memory / 2**30:.2f} GiB for weights, gradients and AdamW's state"
-        f"{', and the frozen start weights' if frozen else ''}; activations come on top"
-    )
+    console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
+    console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
     return 0
 
 
-def weight_memory(parameters: int, itemsize: int, *, frozen: bool) -> int:
-    """Bytes a model takes in training, without activations.
+def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
+    """Prints the memory of each of `ranks` processes; of the model only its configuration is read."""
+    import torch
 
-    Weights and gradients in the model's type (`itemsize` bytes), AdamW's two moments in float32, float32 copies of
-    weights of a lower precision, and the frozen start weights where they are needed.
-    """
-    copies = 0 if itemsize == 4 else 4
-    return parameters * (2 * itemsize + 8 + copies + itemsize * int(frozen))
+    from p2o.memory import describe, run_memory
+    from p2o.model.load import load_outline
+    from p2o.setup import resolve_source
+
+    model = load_outline(
+        resolve_source(config.model.source),
+        dtype=config.model.dtype,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+    here = gpu and torch.cuda.is_available()
+    size = torch.cuda.get_device_properties(local_rank()).total_memory if here else None
+    memory = run_memory(config, model, ranks=ranks, gpu=gpu, gpu_memory=size)
+    for line in describe(memory, config, ranks=ranks, gpu=gpu):
+        console.note(line)
+    return 0
 
 
 def require_training_packages() -> None:

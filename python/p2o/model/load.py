@@ -82,6 +82,39 @@ def load_model(
         return model.to(device).eval(), tokenizer
 
 
+def load_outline(
+    source: str | Path, *, dtype: str = "float32", trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """The model with shapes and no weights (on torch's `meta` device): only its configuration is read.
+
+    Args:
+        source: as `load_model` takes it.
+        dtype: as `load_model` takes it.
+        trust_remote_code: let a model repository run its own Python code.
+
+    Raises:
+        ModelError: if the source is not a model that can be loaded.
+        MissingDependencyError: if torch, transformers or the reader of GGUF files is missing.
+    """
+    location, options = _locate(source)
+    options |= {"trust_remote_code": trust_remote_code}
+    torch, transformers = _libraries()
+    if location.endswith(".gguf"):
+        _require_gguf()
+        path = Path(location)
+        location, options["gguf_file"] = str(path.parent), path.name
+    with _one_line_errors(source):
+        config = transformers.AutoConfig.from_pretrained(location, **options)
+        # What a GGUF file says of its quantisation: the weights are trained dequantised.
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
+        with torch.device("meta"):
+            model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code
+            )
+    return model
+
+
 def save_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -163,12 +196,24 @@ def _hub_has_an_address() -> bool:
 def _libraries() -> tuple[Any, Any]:
     try:
         import torch
+
+        _name_the_accelerator(torch)
         import transformers
     except ImportError as error:
         raise MissingDependencyError(
             f"loading a model needs {error.name}: pip install 'p2o-rl[train]'"
         ) from error
     return torch, transformers
+
+
+def _name_the_accelerator(torch: Any) -> None:
+    """Tells DeepSpeed of the CPU where torch finds no GPU.
+
+    transformers imports it where it is installed, and unless told it warns of a missing GPU in the middle of what is
+    printed.
+    """
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple[Any, Any]:
@@ -178,11 +223,9 @@ def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple
     built from the same configuration without that mark.
     """
     torch, transformers = _libraries()
-    try:
-        import accelerate  # noqa: F401  # transformers needs it for GGUF files
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise MissingDependencyError(f"a GGUF file needs {error.name}: pip install 'p2o-rl[gguf]'") from error
+    _require_gguf()
+    from gguf import GGUFReader
+
     with _one_line_errors(path), _no_progress_bars():
         tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
         loaded = transformers.AutoModelForCausalLM.from_pretrained(
@@ -201,6 +244,15 @@ def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple
         if field is not None and field.contents() == "smollm":
             _split_digits(tokenizer)
     return model, tokenizer
+
+
+def _require_gguf() -> None:
+    """Raises `MissingDependencyError` if a package that reading GGUF files takes is missing."""
+    try:
+        import accelerate  # noqa: F401  # transformers needs it for GGUF files
+        import gguf  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(f"a GGUF file needs {error.name}: pip install 'p2o-rl[gguf]'") from error
 
 
 def _split_digits(tokenizer: Any) -> None:

@@ -1,0 +1,206 @@
+"""What `--check` says of a run's memory: Qwen3-4B's shape by hand, and activations beside what torch keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Config, Qwen3ForCausalLM
+
+from p2o.config import load_config
+from p2o.errors import ConfigError
+from p2o.memory import GIB, Item, activation_bytes, describe, run_memory
+
+LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
+PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560
+"""Embeddings, tied to the head; 36 layers of q and o, k and v, the gated MLP and four norms; the last norm."""
+
+
+@pytest.fixture(scope="module")
+def qwen3_4b() -> Any:
+    config = Qwen3Config(
+        vocab_size=151_936,
+        hidden_size=2560,
+        intermediate_size=9728,
+        num_hidden_layers=36,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        head_dim=128,
+        tie_word_embeddings=True,
+    )
+    with torch.device("meta"):
+        return Qwen3ForCausalLM(config)
+
+
+def found(model: Any, *overrides: str, ranks: int = 8, gpu: bool = True, **options: Any) -> dict[str, Item]:
+    """The items of the recipe `paper` by name."""
+    memory = run_memory(load_config("paper", overrides), model, ranks=ranks, gpu=gpu, **options)
+    assert memory.parameters == PARAMETERS == 4_022_468_096
+    return {item.name: item for item in memory.items}
+
+
+TRAINING = "weights, gradients, AdamW's state"
+START = "start weights, frozen"
+ENGINE = "vLLM's weights and KV cache, while it samples"
+ACTIVATIONS = "activations of a micro-batch, roughly"
+
+
+def test_the_papers_run_on_8_gpus_by_hand(qwen3_4b: Any) -> None:
+    """ZeRO-2: bfloat16 weights whole, 4 bytes of gradients and 12 of AdamW over 8 ranks, 0.4 GB of buffer."""
+    items = found(qwen3_4b, gpu_memory=80 * GIB)
+    training = 2 * PARAMETERS + 16 * PARAMETERS // 8 + 400_000_000
+    assert training == 16_489_872_384
+    assert items[TRAINING] == Item(TRAINING, "GPU", training)
+    assert items[START] == Item(START, "host", 2 * PARAMETERS)
+    assert items[ENGINE] == Item(ENGINE, "GPU", 32 * GIB, apart=True)
+    # 16,384 tokens in bfloat16: the input of each of 36 layers, and one layer's 8 h + 4 (q + 2 k) + 4 m.
+    layer = 8 * 2560 + 4 * (4096 + 2 * 1024) + 4 * 9728
+    assert items[ACTIVATIONS].size == 16_384 * 2 * (36 * 2560 + layer) + 3 * 4 * 512 * 151_936
+    memory = run_memory(load_config("paper"), qwen3_4b, ranks=8, gpu=True, gpu_memory=80 * GIB)
+    assert memory.total("GPU") == training + items[ACTIVATIONS].size
+    assert memory.total("host") == 2 * PARAMETERS
+
+
+def test_zero_3_and_offloading_by_hand(qwen3_4b: Any) -> None:
+    partitioned = found(qwen3_4b, "optimizer.zero_stage=3", "rollout.sampler=hf")
+    assert partitioned[TRAINING].size == 18 * PARAMETERS // 8 + 400_000_000
+    # transformers samples from whole weights, and reflects by whole start weights on the same device.
+    sampled = partitioned["whole weights to sample with"]
+    assert (sampled.place, sampled.size) == ("GPU", 2 * PARAMETERS)
+    assert partitioned[START].place == "GPU"
+    assert ENGINE not in partitioned
+    offloaded = found(qwen3_4b, "optimizer.offload=optimizer")
+    assert offloaded[TRAINING].size == 2 * PARAMETERS + 400_000_000
+    host = offloaded["offloaded weights or optimizer state"]
+    assert (host.place, host.size) == ("host", 20 * PARAMETERS // 8)
+
+
+def test_adapters_by_hand(qwen3_4b: Any) -> None:
+    """Rank 16 on seven layers of 36 blocks: 16 times their inputs and outputs. Torch: 2 bytes, and 16 trained."""
+    config = load_config(
+        "paper", ["optimizer.lora.rank=16", "optimizer.backend=auto", "optimizer.zero_stage=1"]
+    )
+    sides = 2 * (2560 + 4096) + 2 * (2560 + 1024) + 3 * (2560 + 9728)
+    memory = run_memory(config, qwen3_4b, ranks=1, gpu=True)
+    assert memory.backend == "deepspeed"
+    assert memory.adapters == 36 * 16 * sides == 33_030_144
+    # ZeRO-1 in one process: gradients in bfloat16 beside their float32 sum.
+    held = 2 * (PARAMETERS + memory.adapters) + (2 + 4 + 12) * memory.adapters + 400_000_000
+    assert memory.items[0].size == held
+
+
+def test_the_engines_share(qwen3_4b: Any) -> None:
+    assert ENGINE not in found(qwen3_4b)  # a share of a GPU that is not known
+    cache = found(qwen3_4b, "rollout.vllm.kv_cache_gib=4", "rollout.vllm.tensor_parallel_size=2")
+    assert cache[ENGINE].size == PARAMETERS + 4 * GIB
+    awake = found(qwen3_4b, "rollout.vllm.sleep=false", gpu_memory=80 * GIB)
+    assert not awake["vLLM's weights and KV cache"].apart
+    on_cpu = found(qwen3_4b, "rollout.vllm.dtype=float32", gpu=False)
+    assert on_cpu["vLLM's weights and KV cache"] == Item(
+        "vLLM's weights and KV cache", "host", 4 * PARAMETERS + GIB
+    )
+    assert all(item.place == "host" for item in on_cpu.values())
+    server = found(qwen3_4b, "rollout.vllm.mode=server", gpu_memory=80 * GIB)
+    assert not any("vLLM" in name for name in server)
+
+
+def test_start_weights_that_score_are_on_the_gpu(qwen3_4b: Any) -> None:
+    assert found(qwen3_4b, "loss.kl_coef=0.1")[START].place == "GPU"
+    assert START not in found(qwen3_4b, "run.method=grpo")
+
+
+def test_settings_that_cannot_be_trained_are_refused(qwen3_4b: Any) -> None:
+    with pytest.raises(ConfigError, match="8 were launched"):
+        found(qwen3_4b, "optimizer.backend=torch", "optimizer.zero_stage=0")
+    with pytest.raises(ConfigError, match=r"optimizer\.zero_stage = 0 cannot train bfloat16"):
+        found(qwen3_4b, "optimizer.zero_stage=0")
+
+
+def test_a_missing_deepspeed_does_not_stop_the_estimate(
+    qwen3_4b: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = found(qwen3_4b)
+    monkeypatch.setattr("p2o.policy.deepspeed_config.find_spec", lambda name: None)
+    assert found(qwen3_4b) == before
+
+
+def test_the_estimate_as_lines(qwen3_4b: Any) -> None:
+    config = load_config("paper")
+    memory = run_memory(config, qwen3_4b, ranks=8, gpu=True, gpu_memory=80 * GIB)
+    lines = describe(memory, config, ranks=8, gpu=True)
+    assert lines[:2] == [
+        "parameters: 4,022,468,096",
+        "memory of each of 8 processes (deepspeed, ZeRO-2), estimated:",
+    ]
+    assert lines[2] == "     15.36 GiB  GPU   weights, gradients, AdamW's state"
+    assert lines[-2:] == [
+        "     21.60 GiB  GPU   together (vLLM's apart)",
+        "      7.49 GiB  host  together",
+    ]
+    unknown = describe(run_memory(config, qwen3_4b, ranks=8, gpu=True), config, ranks=8, gpu=True)
+    assert unknown[-1] == (
+        "  vLLM takes 0.4 of the GPU while it samples, and gives it back while the trainer works"
+    )
+
+
+def kept(model: Any, tokens: int) -> int:
+    """Bytes that a forward pass of the model's body keeps for the backward pass, weights left out."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    storages = {}
+
+    def keep(tensor: Any) -> Any:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            storages[storage.data_ptr()] = (storage.nbytes(), tensor)  # the tensor keeps its address taken
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.base_model(input_ids=torch.ones((1, tokens), dtype=torch.long), use_cache=False)
+    return sum(size for size, _ in storages.values())
+
+
+SHAPES = {
+    "wide keys": {"num_attention_heads": 8, "num_key_value_heads": 8, "intermediate_size": 1024},
+    "shared keys": {"num_attention_heads": 8, "num_key_value_heads": 2, "intermediate_size": 1024},
+    "wide middle": {"num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 2048},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("family", [(LlamaConfig, LlamaForCausalLM), (Qwen3Config, Qwen3ForCausalLM)])
+def test_activations_are_about_what_torch_keeps(
+    shape: str, dtype: str, checkpointing: bool, family: Any
+) -> None:
+    make_config, make_model = family
+    config = make_config(
+        hidden_size=256, head_dim=32, num_hidden_layers=4, vocab_size=100, use_cache=False, **SHAPES[shape]
+    )
+    model = make_model(config).to(getattr(torch, dtype)).train()
+    tokens = 256
+    overrides = [
+        f"model.dtype={dtype}",
+        f"optimizer.micro_batch_tokens={tokens}",
+        "rollout.max_tokens=128",
+        "rollout.max_prompt_tokens=128",
+    ]
+    logits = 3 * 4 * 512 * 100
+
+    def formula(checkpoint: bool) -> int:
+        flag = f"optimizer.gradient_checkpointing={str(checkpoint).lower()}"
+        estimate = activation_bytes(load_config("paper", [*overrides, flag]), config)
+        assert estimate is not None
+        return estimate - logits
+
+    if not checkpointing:
+        assert 0.9 < formula(False) / kept(model, tokens) < 1.4
+        return
+    whole_layer = kept(model, tokens) / 4
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    assert 0.85 < formula(True) / (kept(model, tokens) + whole_layer) < 1.4
+
+
+def test_mixtures_of_experts_have_no_estimate_of_their_activations() -> None:
+    assert activation_bytes(load_config("paper"), MixtralConfig()) is None
