@@ -8,6 +8,7 @@ reflection API without running into NCCL's timeout.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -134,6 +135,16 @@ class World:
 
 SINGLE = World()
 """A run of one process."""
+
+
+def leave_world() -> None:
+    """Leaves the process group, if there is one: torch warns of one that is left open at the end."""
+    if "torch" not in sys.modules:
+        return
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def launched_size() -> int:

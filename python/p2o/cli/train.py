@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.config import Config, load_config, recipe_names
-from p2o.distributed import World, local_rank, start_world
+from p2o.distributed import World, leave_world, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         labelled = Console(console.rich, label=args.compare)
         other_state = train_at(other, other_path, labelled, world, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
+    leave_world()
     return 0
 
 
