@@ -67,6 +67,8 @@ def load_model(
                 attn_implementation=attn_implementation,
                 use_safetensors=True,
                 output_loading_info=True,
+                # Where peft is installed an adapter is looked for first, by these options alone.
+                adapter_kwargs={"local_files_only": options["local_files_only"]},
                 **options,
             )
         # transformers fills what is missing with random numbers and only warns.
