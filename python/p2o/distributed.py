@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
-from p2o.errors import TrainingError
+from p2o.errors import ReflectionError, TrainingError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -95,7 +96,9 @@ class World:
                     return cast("T", values)
                 if kind == "raise":
                     raise cast("BaseException", values)
-                actions[name](*values)
+                # Rank 0 has met the same error, and may go on: a failed reflection ends the prompt step, not the run.
+                with suppress(ReflectionError):
+                    actions[name](*values)
 
         def called(name: str) -> Callable[..., Any]:
             def call(*arguments: Any) -> Any:

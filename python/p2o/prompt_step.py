@@ -8,6 +8,7 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.distributed import SINGLE, World
+from p2o.errors import ConfigError, ReflectionError
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.types import (
@@ -45,9 +46,11 @@ class SelfReflection:
         return self.world.map(self._replies, requests, self.sampler.ranks_per_engine)
 
     def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
-        samples = self.sampler.sample(
-            [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests], self.params
-        )
+        drawn = [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests]
+        try:
+            samples = self.sampler.sample(drawn, self.params)
+        except ConfigError as error:  # such as a request that is longer than the engine takes
+            raise ReflectionError(f"the reflection prompt cannot be answered: {error}") from error
         return [
             ReflectionReply(
                 text=self.encoder.decode(sample.response_ids),

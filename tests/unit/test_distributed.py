@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from p2o.distributed import SINGLE, World
-from p2o.errors import DataError
+from p2o.errors import DataError, ReflectionError
 
 
 class ThreadWorld(World):
@@ -124,3 +124,21 @@ def test_one_process_needs_no_process_group() -> None:
     assert SINGLE.map(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
     assert SINGLE.gather("x") == ["x"]
     assert SINGLE.on_main(lambda: 7) == 7
+
+
+def test_rank_0_may_go_on_after_a_reflection_that_failed_everywhere() -> None:
+    def function(world: World) -> str:
+        def reflect() -> list[int]:
+            def fail(_: Sequence[int]) -> list[int]:
+                raise ReflectionError("too long")
+
+            return world.map(fail, range(4))
+
+        def main(actions: Any) -> str:
+            with pytest.raises(ReflectionError):
+                actions["reflect"]()
+            return "the step ended"
+
+        return world.lead({"reflect": reflect}, main)
+
+    assert on_ranks(3, function) == ["the step ended"] * 3

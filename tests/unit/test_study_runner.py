@@ -268,7 +268,8 @@ def test_two_studies_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 
 DRIVER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_study_runner import Bench
