@@ -157,6 +157,16 @@ def test_the_same_request_gives_the_same_completion_whatever_the_batch(synced: V
     assert len(set(long)) == len(long) > 8, "every seed draws something of its own"
 
 
+def test_more_prompts_than_are_read_at_once(synced: VllmSampler) -> None:
+    """Prompts read in chunks would end a seeded request on a CPU: the generator cannot be rewound."""
+    few = tiny_requests(1)
+    distinct = [SampleRequest((5, *divmod(index, 80), *[9] * 80), index) for index in range(120)]
+    samples = synced.sample([*distinct, *few], SAMPLED)
+    assert [s.response_ids for s in samples[-len(few) :]] == [
+        s.response_ids for s in synced.sample(few, SAMPLED)
+    ]
+
+
 def test_all_63_bits_of_a_seed_are_taken(synced: VllmSampler) -> None:
     samples = synced.sample([SampleRequest((5, 9, 11), seed) for seed in (0, 2**63 - 1)], SAMPLED)
     assert samples[0].response_ids != samples[1].response_ids

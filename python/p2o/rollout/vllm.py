@@ -29,6 +29,9 @@ CPU_KV_CACHE_GIB = 1.0
 CPU_BLOCK_SIZE = 32
 """Tokens in a block of the KV cache on a CPU, the fewest it takes: a prefix shorter than a block is never shared."""
 
+CPU_BATCHED_TOKENS = 8192
+"""Prompt tokens read at once on a CPU, where no prompt is read in parts."""
+
 
 class VllmSampler:
     """Samples from a vLLM engine in this process.
@@ -95,6 +98,9 @@ class VllmSampler:
         }
         if on_cpu:
             options["block_size"] = CPU_BLOCK_SIZE
+            # A prompt read in chunks rewinds its request's random stream, which torch's CPU generator cannot.
+            options["enable_chunked_prefill"] = False
+            options["max_num_batched_tokens"] = max(self.max_model_len, CPU_BATCHED_TOKENS)
         if self.world.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
             options["tensor_parallel_size"] = settings.tensor_parallel_size
