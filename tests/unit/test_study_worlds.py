@@ -21,7 +21,7 @@ STUDY: dict[str, Any] = {
     "title": "t",
     "tokens": 1000,
     "seeds": [0],
-    "worlds": {"w": {"leak": 0.01, "steps": 2, "seed": 5}},
+    "worlds": {"w": {"leak": 0.01, "steps": 2, "seed": 5, "from_shipped": False}},
     "arms": {"a": {"label": "A"}},
 }
 

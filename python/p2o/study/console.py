@@ -86,7 +86,12 @@ class Display:
     def finished(self, name: str, seconds: float) -> None:
         """A run ended well."""
         done, failed, everything = self._counts
-        of = f"  ({min(done + 1, everything)} of {everything - failed})" if everything else ""
+        self._counts = (
+            min(done + 1, everything),
+            failed,
+            everything,
+        )  # several may end before the next count
+        of = f"  ({self._counts[0]} of {everything - failed})" if everything else ""
         self.note(f"{name}  {clock(seconds)}{of}")
 
     def failed(self, name: str, reason: str, log: Path) -> None:
