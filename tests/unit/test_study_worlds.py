@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from p2o.config import load_config
 from p2o.setup import load_policy_model
-from p2o.study.plan import Study, make_job
+from p2o.study.plan import Study, WorldConfig, make_job
 from p2o.study.worlds import make_world, missing_worlds, model_source
+from p2o.tiny import MODEL_PATH
 from p2o.tiny.pretrain import main, pretrain
 
 STUDY: dict[str, Any] = {
@@ -75,3 +76,10 @@ def test_the_recipes_own_model_is_left_alone(tmp_path: Path) -> None:
     assert model_source(tmp_path, make_job(study, "p2o-tiny", "a", "final", 0, None)) == "elsewhere"
     made = model_source(tmp_path, make_job(study, "w", "a", "final", 0, None))
     assert made == str((tmp_path / "w").resolve())
+
+
+def test_a_world_goes_on_from_the_shipped_model(tmp_path: Path) -> None:
+    make_world(tmp_path / "w", WorldConfig(leak=0.01, steps=1), threads=1, device="cpu")
+    shipped, made = (load_file(folder / "model.safetensors") for folder in (MODEL_PATH, tmp_path / "w"))
+    gaps = [float((made[name].float() - shipped[name].float()).abs().max()) for name in shipped]
+    assert 0 < max(gaps) < 0.01, "one step at the beginning of a warm-up"
