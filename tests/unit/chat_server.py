@@ -22,6 +22,10 @@ def completion(text: str | None, finish_reason: str = "stop", prompt: int = 10, 
 
 
 class QuietHTTPServer(ThreadingHTTPServer):
+    request_queue_size = (
+        64  # connections waiting to be accepted; the default of 5 resets some on a busy machine
+    )
+
     """Says nothing about a client that left before its answer, as a cancelled one does."""
 
     daemon_threads = True
