@@ -33,9 +33,6 @@ class World:
     group: Any = None
     """The process group that objects travel over; None in a run of one process."""
 
-    local_rank: int = 0
-    """Among the ranks of this node: which GPU is this rank's."""
-
     @property
     def is_main(self) -> bool:
         """Whether this rank writes files and talks to the console."""
@@ -187,4 +184,4 @@ def start_world() -> World:
             "before p2o did"
         )
     control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    return World(dist.get_rank(), size, control, local_rank())
+    return World(dist.get_rank(), size, control)

@@ -11,9 +11,9 @@ import tomli_w
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.study.estimate import describe
-from p2o.study.plan import Study, flatten, load_study, make_job, study_names
+from p2o.study.plan import Study, load_study, make_job, study_names
 from p2o.study.results import Results
-from p2o.track.run_directory import config_values
+from p2o.track.run_directory import config_values, flatten
 
 MINIMAL: dict[str, Any] = {
     "title": "t",

@@ -18,7 +18,7 @@ from p2o.config import Config, load_config
 from p2o.errors import ConfigError
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
-from p2o.track.run_directory import config_values
+from p2o.track.run_directory import config_values, flatten
 
 Phase = Literal["selection", "final"]
 
@@ -273,17 +273,6 @@ def make_job(
         world_recipe={} if world == SHIPPED_WORLD else study.worlds[world].model_dump(),
         differs=_difference(config, common),
     )
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:

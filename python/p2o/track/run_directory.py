@@ -69,8 +69,8 @@ class RunDirectory:
         directory = cls(path)
         if not (path / "config.toml").exists():
             raise RunDirectoryError(f"{path}: no run to resume there (no config.toml)")
-        began = _flat(config_values(cls.config_of(path)))
-        now = _flat(config_values(config))
+        began = flatten(config_values(cls.config_of(path)))
+        now = flatten(config_values(config))
         for key in sorted(began.keys() | now.keys()):
             if began.get(key) != now.get(key) and not key.startswith(MAY_CHANGE):
                 raise RunDirectoryError(
@@ -159,11 +159,12 @@ def config_values(config: Config) -> dict[str, Any]:
     return values
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat
