@@ -39,12 +39,13 @@ from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, Sampler, SamplingParams
+from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.track.tensorboard import TensorBoard
-from p2o.train import LoopState, Run, sampling
+from p2o.train import Run, sampling
 from p2o.types import Problem
 
 

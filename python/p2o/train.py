@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from p2o.checkpoint import save_checkpoint
@@ -18,10 +18,7 @@ from p2o.config import Config
 from p2o.distributed import SINGLE, World
 from p2o.evaluate import evaluate
 from p2o.evolve.assign import assign
-from p2o.evolve.config import MiningConfig
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Evolution
-from p2o.mining import HardKind, HardSet
+from p2o.mining import HardKind
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
@@ -29,84 +26,13 @@ from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
-from p2o.templates import PLAIN, make_template
+from p2o.state import LoopState
+from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
 from p2o.track.tensorboard import TensorBoard
-from p2o.types import Group, Problem, Template
-
-
-@dataclass
-class LoopState:
-    """Where the run is. Everything here is in a checkpoint; everything else derives from the configuration."""
-
-    hard_set: HardSet
-    epoch: int = 0
-    epoch_step: int = 0
-    """Steps done in this epoch."""
-    epoch_problems: int = 0
-    """Problems rolled out in this epoch."""
-    step: int = 0
-    """Steps done in the run."""
-    training_tokens: int = 0
-    prompt_step_tokens: int = 0
-    """Tokens of the prompt step: rollouts under candidates and reflection."""
-    seconds: float = 0.0
-    evidence: Evidence = field(default_factory=Evidence)
-    evolution: Evolution | None = None
-    """The prompt step whose templates are in use."""
-    assignment: dict[str, list[Template]] = field(default_factory=dict)
-    """Templates of each hard sample's rollouts in this epoch, one per rollout."""
-    logged: int = 0
-    """Lines of metrics written: a resumed run drops the later ones."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
-    finished: bool = False
-
-    @property
-    def generated_tokens(self) -> int:
-        """All tokens generated to learn from: what comparisons between methods are made at."""
-        return self.training_tokens + self.prompt_step_tokens
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for the checkpoint."""
-        return {
-            "epoch": self.epoch,
-            "epoch_step": self.epoch_step,
-            "epoch_problems": self.epoch_problems,
-            "step": self.step,
-            "training_tokens": self.training_tokens,
-            "prompt_step_tokens": self.prompt_step_tokens,
-            "seconds": self.seconds,
-            "hard_set": self.hard_set.to_dict(),
-            "evidence": self.evidence.to_dict(),
-            "evolution": None if self.evolution is None else self.evolution.to_dict(),
-            "assignment": {
-                problem: [template.text for template in templates]
-                for problem, templates in self.assignment.items()
-            },
-            "logged": self.logged,
-            "history": self.history,
-            "finished": self.finished,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], mining: MiningConfig) -> LoopState:
-        """What `to_dict` wrote."""
-        evolution = values["evolution"]
-        return cls(
-            **{
-                **values,
-                "hard_set": HardSet.from_dict(values["hard_set"], mining),
-                "evolution": None if evolution is None else Evolution.from_dict(evolution),
-                "evidence": Evidence.from_dict(values["evidence"]),
-                "assignment": {
-                    problem: [make_template(text) for text in texts]
-                    for problem, texts in values["assignment"].items()
-                },
-            }
-        )
+from p2o.types import Group, Problem
 
 
 @dataclass

@@ -8,8 +8,8 @@ from rich.console import Console as RichConsole
 
 from p2o.evolve.config import MiningConfig
 from p2o.mining import HardSet
+from p2o.state import LoopState
 from p2o.track.console import Console
-from p2o.train import LoopState
 
 
 def console() -> tuple[Console, StringIO]:

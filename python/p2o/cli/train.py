@@ -12,8 +12,8 @@ from p2o.distributed import World, leave_world, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
+    from p2o.state import LoopState
     from p2o.track.console import Console
-    from p2o.train import LoopState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

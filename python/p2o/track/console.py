@@ -18,7 +18,7 @@ from rich.table import Table
 from p2o.rollout.sampler import Progress as ProgressCallback
 
 if TYPE_CHECKING:
-    from p2o.train import LoopState
+    from p2o.state import LoopState
 
 STEP_SECONDS = 20.0
 """Least time between two lines about training steps."""
