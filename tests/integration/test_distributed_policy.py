@@ -172,7 +172,7 @@ def test_one_process_needs_no_launcher() -> None:
 
 
 def test_a_process_that_fails_stops_the_others() -> None:
-    """The helper's own promise: rank 0 would wait for rank 1 for ever."""
+    """The helper's own promise: rank 0 would wait for ever."""
     with pytest.raises(AssertionError, match=r"(?s)rank 1 of 2 exited with 1.*rank 1 gives up"):
         launch(2, WORKER, "fail_on_rank_1")
 

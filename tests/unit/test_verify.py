@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -216,6 +217,43 @@ def test_the_number_of_threads_comes_from_the_environment() -> None:
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "3"
+
+
+SIGNALS = r"""
+import signal, p2o
+
+class Stopped(Exception):
+    pass
+
+seen = []
+
+def handler(*_):
+    seen.append(1)
+    if len(seen) == 3:
+        raise Stopped
+
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+completions = [rf"\boxed{{{n}x + \sqrt{{{n}}}}}" for n in range(2000)] * 200
+try:
+    for threads in (1, 2):
+        before = len(seen)
+        p2o.verify_batch(completions, completions, threads=threads)
+        print("ended after", len(seen) - before, "signals")
+except Stopped:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print("stopped")
+print(p2o.verify_batch(completions[:100], completions[:100], threads=2).sum())
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this platform")
+def test_a_signal_is_handled_while_a_batch_runs_and_may_end_it() -> None:
+    """Were signals looked at only at the end, the handler would run once a batch and end neither."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["stopped", "100.0"]
 
 
 def test_importing_does_not_import_torch() -> None:

@@ -1,19 +1,22 @@
 //! Bindings of `p2o_core::verify`.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1};
 use p2o_core::verify::{self as core, Gold, Options, Profile, Sources, Verdict};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};
+use rayon::ThreadPool;
 
 use crate::errors::InputError;
 use crate::runtime::pool;
 
-/// Verifications between two looks for a pending Ctrl-C.
-const CHUNK: usize = 4096;
+/// Time between two looks for a pending Ctrl-C.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The options of a verification, checked once and used for many calls.
 #[pyclass(frozen, module = "p2o._core")]
@@ -170,17 +173,40 @@ fn batch(
         )));
     }
     // A handful of verifications takes less time than waking a pool.
-    let pool = if threads == Some(1) || completions.len() < 8 { None } else { Some(pool(threads)?) };
-    let mut verdicts = Vec::with_capacity(completions.len());
-    for (completions, golds) in completions.chunks(CHUNK).zip(golds.chunks(CHUNK)) {
-        let chunk = py.detach(|| match &pool {
-            Some(pool) => pool.install(|| core::verify_batch(completions, golds, &options.options)),
-            None => core::verify_each(completions, golds, &options.options),
-        });
-        verdicts.extend(chunk);
-        py.check_signals()?;
+    if completions.len() < 8 {
+        return Ok(py.detach(|| core::verify_each(&completions, &golds, &options.options)));
     }
-    Ok(verdicts)
+    let pool = pool(threads)?;
+    py.detach(|| {
+        in_pool(&pool, |stop| core::verify_batch_until(&completions, &golds, &options.options, stop))
+    })
+}
+
+/// Runs `work` in the pool; a Ctrl-C sets its flag, at which it ends without a result.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method does not have the lifetimes it takes"
+)]
+fn in_pool<T: Send>(pool: &ThreadPool, work: impl FnOnce(&AtomicBool) -> Option<T> + Send) -> PyResult<T> {
+    let stop = AtomicBool::new(false);
+    let (sender, receiver) = mpsc::channel();
+    pool.in_place_scope(|scope| {
+        let stop = &stop;
+        scope.spawn(move |_| {
+            let _ = sender.send(work(stop));
+        });
+        loop {
+            match receiver.recv_timeout(PATIENCE) {
+                Ok(Some(result)) => return Ok(result),
+                Err(mpsc::RecvTimeoutError::Timeout) => Python::attach(|py| py.check_signals())
+                    .inspect_err(|_| stop.store(true, Ordering::Relaxed))?,
+                // Only a panic gets here, and the scope passes that on.
+                Ok(None) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(PyRuntimeError::new_err("the verification ended without a result"));
+                }
+            }
+        }
+    })
 }
 
 #[pyfunction]

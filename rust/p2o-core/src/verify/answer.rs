@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
 use super::expr::Expr;
@@ -258,11 +259,33 @@ where
     C: AsRef<str> + Sync,
     G: AsRef<str> + Sync,
 {
+    verify_batch_until(completions, golds, options, &AtomicBool::new(false)).unwrap_or_default()
+}
+
+/// [`verify_batch`] that another thread can stop: none once `stop` has been set.
+///
+/// # Panics
+/// If the two slices differ in length.
+pub fn verify_batch_until<C, G>(
+    completions: &[C],
+    golds: &[G],
+    options: &Options,
+    stop: &AtomicBool,
+) -> Option<Vec<Verdict>>
+where
+    C: AsRef<str> + Sync,
+    G: AsRef<str> + Sync,
+{
     assert_eq!(completions.len(), golds.len(), "one gold per completion");
+    let going = || (!stop.load(Ordering::Relaxed)).then_some(());
     let (distinct, which) = distinct(golds);
-    let parsed = map(&distinct, |gold| Gold::read(gold, options));
+    let parsed = map(&distinct, |gold| going().map(|()| Gold::read(gold, options)))?;
     let pairs: Vec<(&C, usize)> = completions.iter().zip(which).collect();
-    map(&pairs, |(completion, gold)| parsed[*gold].verify(completion.as_ref(), options))
+    let verdicts = map(&pairs, |(completion, gold)| {
+        going().map(|()| parsed[*gold].verify(completion.as_ref(), options))
+    });
+    drop_all(parsed);
+    verdicts
 }
 
 /// [`verify_batch`] on the calling thread.
@@ -300,13 +323,28 @@ fn distinct<G: AsRef<str>>(golds: &[G]) -> (Vec<&str>, Vec<usize>) {
     (distinct, which)
 }
 
+/// The function of every item, in order; none if it is none for one of them.
 #[cfg(feature = "rayon")]
-fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> U + Sync + Send) -> Vec<U> {
+fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> Option<U> + Sync + Send) -> Option<Vec<U>> {
     use rayon::prelude::*;
-    items.par_iter().map(function).collect()
+    /// Items that a thread takes at a time: few, because one answer may take a thousand times as long as another.
+    const AT_ONCE: usize = 32;
+    items.par_iter().with_max_len(AT_ONCE).map(function).collect()
 }
 
 #[cfg(not(feature = "rayon"))]
-fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> U + Sync + Send) -> Vec<U> {
+fn map<T: Sync, U: Send>(items: &[T], function: impl Fn(&T) -> Option<U> + Sync + Send) -> Option<Vec<U>> {
     items.iter().map(function).collect()
+}
+
+/// Frees the golds on the threads that made them; one thread would be busy with it for a tenth of the batch's time.
+#[cfg(feature = "rayon")]
+fn drop_all(golds: Vec<Gold>) {
+    use rayon::prelude::*;
+    golds.into_par_iter().for_each(drop);
+}
+
+#[cfg(not(feature = "rayon"))]
+fn drop_all(golds: Vec<Gold>) {
+    drop(golds);
 }

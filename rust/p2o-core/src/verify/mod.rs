@@ -27,7 +27,7 @@ mod turns;
 mod units;
 mod words;
 
-pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_each};
+pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_batch_until, verify_each};
 pub use options::{Options, Profile, Sources};
 
 /// What a verification found.
