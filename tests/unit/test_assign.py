@@ -7,6 +7,8 @@ from p2o.evolve import AssignConfig, Candidate, Evidence, Evolution, assign
 from p2o.evolve.budget import Ledger
 from p2o.templates import PLAIN, make_template
 
+PAPER = AssignConfig(rule="paper", plain_rollouts=0)
+
 A, B, C = (make_template(text) for text in ("template a", "template b", "template c"))
 
 
@@ -41,16 +43,16 @@ def shares(problem_id: str, config: AssignConfig, evidence=None, n=4000) -> dict
 
 
 def test_paper_draws_a_dev_problem_from_its_solvers_by_mean_score():
-    found = shares("d1", AssignConfig())
+    found = shares("d1", PAPER)
     assert set(found) == {A.id, B.id}
     # 0.75 to 0.25; a share of 4,000 draws has a standard deviation below 0.007.
     assert found[A.id] == pytest.approx(0.75, abs=0.035)
-    assert shares("d2", AssignConfig()) == {A.id: 1.0}
+    assert shares("d2", PAPER) == {A.id: 1.0}
 
 
 @pytest.mark.parametrize("problem_id", ["d3", "f1", "never seen"])
 def test_paper_draws_other_problems_from_all_by_mean_score(problem_id):
-    found = shares(problem_id, AssignConfig())
+    found = shares(problem_id, PAPER)
     assert found[A.id] == pytest.approx(0.75, abs=0.035)
     assert found[B.id] == pytest.approx(0.25, abs=0.035)
     # C never succeeded on dev: its weight is a millionth.
@@ -58,7 +60,7 @@ def test_paper_draws_other_problems_from_all_by_mean_score(problem_id):
 
 
 def test_a_merged_duplicate_is_treated_as_the_problem_kept():
-    assert shares("twin", AssignConfig()) == {A.id: 1.0}
+    assert shares("twin", PAPER) == {A.id: 1.0}
 
 
 def test_plain_rollouts_come_last_in_their_number():
@@ -83,10 +85,10 @@ def test_thompson_follows_the_evidence_on_the_sample():
     evidence = Evidence()
     evidence.record("1", B.id, "f1", 9.0, 10)
     evidence.record("1", A.id, "f1", 0.0, 10)
-    found = shares("f1", AssignConfig(rule="thompson"), evidence)
+    found = shares("f1", AssignConfig(rule="thompson", plain_rollouts=0), evidence)
     assert found[B.id] > 0.98
     # Without evidence the dev scores decide, but the others are explored.
-    blind = shares("f1", AssignConfig(rule="thompson"))
+    blind = shares("f1", AssignConfig(rule="thompson", plain_rollouts=0))
     assert blind[A.id] > blind[B.id] > blind.get(C.id, 0)
     assert blind[B.id] > 0.05
 
@@ -94,7 +96,7 @@ def test_thompson_follows_the_evidence_on_the_sample():
 def test_thompson_matches_the_probability_that_a_draw_wins():
     # With a uniform posterior against Beta(2, 1), P(win) of the latter is 2/3.
     evidence = Evidence()
-    one, two = evolution((A, B)), AssignConfig(rule="thompson", prior_strength=1e-9)
+    one, two = evolution((A, B)), AssignConfig(rule="thompson", prior_strength=1e-9, plain_rollouts=0)
     evidence.record("1", A.id, "f1", 2.0, 3)
     evidence.record("1", B.id, "f1", 1.0, 2)
     drawn = assign(one, ["f1"], 6000, two, evidence, seed=3)["f1"]
@@ -115,14 +117,17 @@ def test_older_versions_weigh_less():
 def test_a_graduated_sample_gets_no_template():
     evidence = Evidence()
     evidence.record("0", PLAIN.id, "f1", 5.0, 6)
-    config = AssignConfig(graduate=0.7)
+    config = AssignConfig(graduate=0.7, plain_rollouts=0)
     # Jeffreys' posterior mean of 5 of 6 is 5.5/7.
     assert assign(evolution(), ["f1"], 2, config, evidence, 0) == {"f1": [PLAIN, PLAIN]}
-    assert PLAIN not in assign(evolution(), ["f1"], 2, AssignConfig(graduate=0.8), evidence, 0)["f1"]
+    assert (
+        PLAIN
+        not in assign(evolution(), ["f1"], 2, AssignConfig(graduate=0.8, plain_rollouts=0), evidence, 0)["f1"]
+    )
 
 
 def test_draws_depend_on_seed_and_problem_only():
-    config = AssignConfig(rule="thompson")
+    config = AssignConfig(rule="thompson", plain_rollouts=0)
     alone = assign(evolution(), ["d1"], 6, config, None, 5)
     among = assign(evolution(), ["f1", "d1", "d2"], 6, config, None, 5)
     assert among["d1"] == alone["d1"]

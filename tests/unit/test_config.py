@@ -13,6 +13,7 @@ from p2o.errors import ConfigError
 from p2o.track.run_directory import config_values
 
 MINIMAL = {"model": {"source": "p2o-tiny"}, "data": {"kind": "tiny"}}
+GRPO = {"run": {"method": "grpo"}}
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -76,8 +77,9 @@ def test_a_wrong_setting_is_named(override: str, message: str) -> None:
 
 def test_plain_hardness_needs_plain_rollouts() -> None:
     with pytest.raises(ConfigError, match=r"assign\.plain_rollouts"):
-        build_config({**MINIMAL, "mining": {"hardness": "plain"}})
-    build_config({**MINIMAL, "mining": {"hardness": "plain"}, "run": {"method": "grpo"}})
+        build_config({**MINIMAL, "mining": {"hardness": "plain"}, "assign": {"plain_rollouts": 0}})
+    build_config({**MINIMAL, "mining": {"hardness": "plain"}})
+    build_config({**MINIMAL, "mining": {"hardness": "plain"}, "assign": {"plain_rollouts": 0}, **GRPO})
 
 
 @pytest.mark.parametrize("missing", ["model", "data"])

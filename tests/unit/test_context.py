@@ -16,6 +16,7 @@ from p2o.policy.context import (
     engine_weight,
 )
 
+HARD = ContextConfig(mode="hard")
 RATIOS = np.array([0.002, 0.01, 0.5, 1.0, 10.0, 40.0])
 TEMPLATED = np.full_like(RATIOS, math.log(0.02))
 PLAIN = TEMPLATED + np.log(RATIOS)
@@ -53,7 +54,7 @@ def test_asymmetric_takes_an_advantage_for_each_token():
 
 
 def test_the_bounds_themselves_are_inside():
-    config = ContextConfig(c_low=0.5, c_high=2.0)
+    config = ContextConfig(mode="hard", c_low=0.5, c_high=2.0)
     half = math.log(0.5)
     log_two = math.log(2.0)
     assert context_weight([half], [0.0], config).tolist() == [1.0]
@@ -64,7 +65,7 @@ def test_the_bounds_themselves_are_inside():
 
 def test_hard_mask_is_exactly_zero_or_one():
     generator = np.random.default_rng(0)
-    weights = context_weight(-generator.exponential(5, 500), -generator.exponential(5, 500), ContextConfig())
+    weights = context_weight(-generator.exponential(5, 500), -generator.exponential(5, 500), HARD)
     assert set(np.unique(weights)) == {0.0, 1.0}
 
 
@@ -85,13 +86,13 @@ def test_no_overflow_whatever_the_ratio(plain, templated, mode):
 
 def test_impossible_tokens():
     # -inf on the plain side: ratio 0, masked low; on both sides: no evidence of a difference.
-    config = ContextConfig()
+    config = HARD
     assert context_weight([-math.inf], [-1.0], config).tolist() == [0.0]
     assert context_weight([-math.inf], [-math.inf], config).tolist() == [1.0]
 
 
 def test_very_small_lower_bounds_still_separate():
-    config = ContextConfig(c_low=1e-12)
+    config = ContextConfig(mode="hard", c_low=1e-12)
     assert context_weight([-26.0, -29.0], [0.0, 0.0], config).tolist() == [1.0, 0.0]
 
 

@@ -13,6 +13,8 @@ import pytest
 from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolve.budget import rollouts_of
+from p2o.evolve.config import AssignConfig, EvolveConfig
+from p2o.policy.config import ContextConfig
 
 PAPER = {
     "run.method": "p2o",
@@ -132,9 +134,17 @@ def test_ours_differs_from_the_papers_by_the_rules_alone() -> None:
     assert {name: value for name, value in ours.items() if value != paper[name]} == OURS
 
 
-def test_ours_has_the_rules_of_the_tiny_world() -> None:
-    assert settings("p2o_tiny").items() >= OURS.items()
-    assert settings("one_gpu").items() >= OURS.items()
+def test_our_rules_are_the_default() -> None:
+    """Of recipes that say nothing else, and of the settings."""
+    for recipe in ("quickstart", "smollm2", "one_gpu"):
+        assert settings(recipe).items() >= OURS.items()
+    sections = (ContextConfig(), AssignConfig(), EvolveConfig())
+    default = {
+        f"{name}.{key}": value
+        for name, section in zip(("context", "assign", "evolve"), sections, strict=True)
+        for key, value in section.model_dump().items()
+    }
+    assert {name: default[name] for name in OURS} == OURS
 
 
 @pytest.mark.parametrize("name", ["paper", "p2o", "one_gpu"])

@@ -48,8 +48,8 @@ def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
     papers = flatten(config_values(load_config("paper_tiny")))
     differing = {key for key in ours.keys() | papers.keys() if ours.get(key) != papers.get(key)}
     assert differing == {
-        "context.c_low",
-        "mining.hardness",
+        "context.mode",
+        "assign.rule",
         "assign.plain_rollouts",
         "evolve.acceptance",
         "evolve.carry_over",

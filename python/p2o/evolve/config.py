@@ -102,7 +102,7 @@ class EvolveConfig(Settings):
     cover_max_size: PositiveInt | None = None
     """Most training templates."""
 
-    carry_over: bool = False
+    carry_over: bool = True
     """In a training run: start from the templates the step before chose, and go on using them where a step is
     skipped. Off, every step starts from the plain prompt (the paper)."""
 
@@ -258,11 +258,11 @@ class PolicyConfig(EndpointConfig):
 class AssignConfig(Settings):
     """Which templates the rollouts of a hard sample get."""
 
-    rule: Literal["paper", "thompson"] = "paper"
+    rule: Literal["paper", "thompson"] = "thompson"
     """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
     each rollout the template with the highest draw from its posterior on this sample."""
 
-    plain_rollouts: int = Field(default=0, ge=0)
+    plain_rollouts: int = Field(default=1, ge=0)
     """Rollouts of each hard sample without a template."""
 
     graduate: float | None = Field(default=None, gt=0, le=1)

@@ -76,7 +76,7 @@ class LossConfig(Settings):
 class ContextConfig(Settings):
     """The context weight: what a token sampled under a template counts in the update on the plain prompt."""
 
-    mode: ContextMode = "hard"
+    mode: ContextMode = "asymmetric"
     """`hard`: 1 inside [c_low, c_high], 0 outside. `asymmetric`: as `hard`, but below c_low only tokens of
     a negative advantage count 0: what the plain prompt hardly ever says and was rewarded is what there is to
     learn, whatever its ratio. `soft`: clip(c)/c. `truncated`: min(c, c_high), the truncated importance
