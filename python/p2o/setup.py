@@ -114,6 +114,7 @@ def load_parts(config: Config, world: World = SINGLE) -> Parts:
     torch.manual_seed(config.run.seed)
     with deepspeed_context(config.optimizer, config.model.dtype, world):
         model, tokenizer = load_policy_model(config)
+    check_length(config, model)
     encoder = PromptEncoder(tokenizer)
     sampled = model
     if config.rollout.sampler == "hf" and is_partitioned(config, world):
@@ -126,6 +127,27 @@ def load_parts(config: Config, world: World = SINGLE) -> Parts:
         world=world,
     )
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
+
+
+def check_length(config: Config, model: Any) -> None:
+    """Refuses sequences that are longer than what the model was made for.
+
+    Raises:
+        ConfigError: naming both lengths.
+    """
+    text = model.config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    if positions is None:
+        return
+    rope = getattr(text, "rope_parameters", None) or {}
+    if isinstance(stretch := rope.get("factor"), int | float):
+        positions = max(positions, int(stretch * rope.get("original_max_position_embeddings", positions)))
+    rollout = config.rollout
+    if rollout.max_prompt_tokens + rollout.max_tokens > positions:
+        raise ConfigError(
+            f"rollout.max_prompt_tokens = {rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} "
+            f"are more than the {positions} positions of {config.model.source}: lower one of them"
+        )
 
 
 def prepare(
@@ -174,7 +196,9 @@ def prepare(
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, world)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
-    tensorboard = config.track.tensorboard and world.is_main
+    tensorboard = None
+    if config.track.tensorboard and world.is_main:
+        tensorboard = TensorBoard(directory.path / "tensorboard", resumed_at=state.step if resume else None)
     return Run(
         config=config,
         problems=problems,
@@ -189,7 +213,7 @@ def prepare(
         directory=directory,
         console=console,
         state=state,
-        tensorboard=TensorBoard(directory.path / "tensorboard") if tensorboard else None,
+        tensorboard=tensorboard,
         world=world,
         probe=probe,
     )

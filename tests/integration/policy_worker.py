@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,31 @@ def make_model(dtype: str = "float32") -> Any:
         initializer_range=0.15,
     )
     return LlamaForCausalLM(config).to(getattr(torch, dtype)).eval()
+
+
+def make_experts(dtype: str = "float32") -> Any:
+    """A mixture of experts: which of them a rank needs depends on its tokens."""
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    torch.manual_seed(3)
+    config = Qwen3MoeConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        moe_intermediate_size=32,
+        num_experts=16,
+        num_experts_per_tok=2,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=128,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+        initializer_range=0.15,
+    )
+    return Qwen3MoeForCausalLM(config).to(getattr(torch, dtype)).eval()
 
 
 def make_scored(step: int, count: int) -> tuple[list[ScoredRow], GlobalCounts]:
@@ -143,11 +169,14 @@ SPLITS: dict[str, dict[str, Any]] = {
 """Ways to spread the same update."""
 
 
-def agreement(dtype: str, names: list[str], lora: dict[str, Any] | None) -> dict[str, Any]:
+def agreement(
+    dtype: str, names: list[str], lora: dict[str, Any] | None, make: Callable[[str], Any] = make_model
+) -> dict[str, Any]:
     """Each way of `SPLITS` in all processes beside the backend `torch` in this one."""
     world = start_world()
     shared = {"lora": lora, "micro_batch_tokens": 40}
-    reference = policy_of(World(), {**shared, "backend": "torch", "micro_batch_tokens": 100_000}, dtype)
+    one = {**shared, "backend": "torch", "micro_batch_tokens": 100_000}
+    reference = policy_of(World(), one, dtype, make(dtype))
     sequences = [(row.row.prompt_ids, row.row.rollout.response_ids) for row in make_scored(0, 9)[0]]
     start = whole(reference)
     expected_scores = np.concatenate(reference.score(sequences))
@@ -155,7 +184,7 @@ def agreement(dtype: str, names: list[str], lora: dict[str, Any] | None) -> dict
     expected = whole(reference)
     found: dict[str, Any] = {"moved": gap(expected, start), "mean moved": mean_gap(expected, start)}
     for name in names:
-        policy = policy_of(world, {**shared, **SPLITS[name], "backend": "deepspeed"}, dtype)
+        policy = policy_of(world, {**shared, **SPLITS[name], "backend": "deepspeed"}, dtype, make(dtype))
         scores = np.concatenate(policy.score(sequences))
         metrics = train_steps(policy)
         weights = whole(policy)
@@ -294,6 +323,7 @@ def everything(folder: str) -> dict[str, Any]:
         "float32": agreement("float32", list(SPLITS), None),
         "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),
         "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4, "alpha": 8.0}),
+        "experts": agreement("float32", ["zero 2", "zero 3"], None, make_experts),
         "resume": resume(folder),
         "files": files(folder),
     }

@@ -66,6 +66,10 @@ MISTAKES = {
         ],
         "environment variable P2O_NO_KEY is not set",
     ),
+    "rollouts longer than the model reads": (
+        ["--set=rollout.max_tokens=800"],
+        "rollout.max_tokens = 800 are more than the 1024 positions of p2o-tiny: lower one of them",
+    ),
     "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
     "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),
     "a device that does not exist": (["--set=model.device=gpu"], "model.device = 'gpu' cannot be used: "),

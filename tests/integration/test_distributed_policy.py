@@ -70,6 +70,16 @@ def test_bfloat16_is_trained_on_float32_copies_as_by_torch(ranks: list[dict[str,
 
 
 @pytest.mark.parametrize("name", ["zero 2", "zero 3"])
+def test_a_mixture_of_experts_is_trained_as_by_torch(ranks: list[dict[str, Any]], name: str) -> None:
+    """Ranks need different experts at the same time: none waits for weights that another does not ask for."""
+    found = ranks[0]["experts"]
+    assert found["moved"] > 2e-3
+    assert found[name]["weights"] < 2e-5
+    assert found[name]["mean weights"] < 5e-9
+    assert found[name]["scores"] < 1e-5
+
+
+@pytest.mark.parametrize("name", ["zero 2", "zero 3"])
 def test_adapters_are_trained_as_by_torch(ranks: list[dict[str, Any]], name: str) -> None:
     found = ranks[0]["lora"]
     assert found["moved"] > 2e-3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +59,7 @@ class RunDirectory:
                 (temporary / folder.name).mkdir()
             (temporary / "facts.json").write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
             (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
+        directory.lock()
         return directory
 
     @classmethod
@@ -81,7 +84,26 @@ class RunDirectory:
         for key, value in facts.items():
             if known.get(key) != value:
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
+        directory.lock()
         return directory
+
+    def lock(self) -> None:
+        """Keeps other processes out of the directory for as long as this one lives.
+
+        Raises:
+            RunDirectoryError: if another process is at work in it.
+        """
+        # Never closed: the lock belongs to the process, and goes with it however it ends.
+        file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise RunDirectoryError(
+                f"{self.path}: another process is at work in it: wait for it, end it, or set run.output"
+            ) from None
+        except OSError:
+            os.close(file)  # a file system without locks
 
     @staticmethod
     def config_of(path: Path) -> Config:

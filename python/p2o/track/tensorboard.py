@@ -12,8 +12,12 @@ from p2o.errors import MissingDependencyError
 class TensorBoard:
     """Writes every number of a record at its generated tokens and step."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
         """Opens the log.
+
+        Args:
+            folder: where its files are.
+            resumed_at: the step from which a run goes on: what was logged of later ones is hidden.
 
         Raises:
             MissingDependencyError: if the package tensorboard is not installed.
@@ -24,7 +28,7 @@ class TensorBoard:
             raise MissingDependencyError(
                 "track.tensorboard needs tensorboard: pip install tensorboard"
             ) from None
-        self.writer = SummaryWriter(str(folder))
+        self.writer = SummaryWriter(str(folder), purge_step=None if resumed_at is None else resumed_at + 1)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds one record; `step` is its position."""

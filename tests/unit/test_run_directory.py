@@ -1,0 +1,59 @@
+"""A run directory belongs to one process, and a resumed run's logs to one history."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2o.config import load_config
+from p2o.errors import RunDirectoryError
+from p2o.track.run_directory import RunDirectory
+from p2o.track.tensorboard import TensorBoard
+
+HOLD = """
+import sys
+from pathlib import Path
+from p2o.config import load_config
+from p2o.track.run_directory import RunDirectory
+
+directory = RunDirectory.create(Path(sys.argv[1]), load_config("quickstart"), {})
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunDirectoryError, match="run: another process is at work in it"):
+            RunDirectory.resume(path, load_config("quickstart"), {})
+        other.kill()
+        other.wait()
+    RunDirectory.resume(path, load_config("quickstart"), {})
+    RunDirectory.resume(path, load_config("quickstart"), {})  # by the process that has it
+
+
+def scalars(folder: Path) -> list[tuple[int, float]]:
+    """Step and value of `reward`, as TensorBoard shows them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars("reward")]
+
+
+def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path: Path) -> None:
+    first = TensorBoard(tmp_path)
+    for step in (1, 2, 3):
+        first.log({"step": step, "reward": float(step)})
+    first.writer.close()
+    second = TensorBoard(tmp_path, resumed_at=1)
+    second.log({"step": 2, "reward": 20.0})
+    second.writer.close()
+    assert scalars(tmp_path) == [(1, 1.0), (2, 20.0)]
