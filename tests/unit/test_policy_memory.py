@@ -24,8 +24,6 @@ def settings(**values: Any) -> OptimizerConfig:
     [
         (4, {}, Memory(device=160, host=0)),  # 4 weights + 4 gradients + 8 moments
         (2, {}, Memory(device=180, host=0)),  # 2 + 4 + 8 + 4 copies
-        (2, {"frozen": True}, Memory(device=200, host=0)),
-        (4, {"frozen": True}, Memory(device=200, host=0)),
     ],
 )
 def test_one_process_by_hand(itemsize: int, options: dict[str, Any], expected: Memory) -> None:

@@ -30,7 +30,6 @@ def memory_estimate(
     backend: str,
     ranks: int = 1,
     adapters: int = 0,
-    frozen: bool = False,
 ) -> Memory:
     """Bytes that weights, gradients and AdamW's state take on each rank.
 
@@ -47,7 +46,6 @@ def memory_estimate(
         backend: `torch` or `deepspeed`, as `resolve_backend` says.
         ranks: processes of the run.
         adapters: trained weights of LoRA's adapters; the model's own are then frozen.
-        frozen: whether a copy of the start weights is kept beside the model, whole on each rank.
     """
     stage = zero_stage(config) if backend == "deepspeed" else 0
     held = parameters + adapters
@@ -63,9 +61,8 @@ def memory_estimate(
         gradients = -(-gradients // ranks)
     if stage == 3:
         weights = -(-weights // ranks)
-    start = itemsize * parameters if frozen else 0
     exchange = FLOAT32 * EXCHANGE_ELEMENTS if stage >= 1 else 0
-    device = weights + whole_gradients + start + exchange
+    device = weights + whole_gradients + exchange
     if config.offload == "none":
         return Memory(device=device + gradients + state, host=0)
     host = 2 * gradients + state
