@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,15 @@ import pytest
 import p2o
 from p2o.errors import InputError
 from p2o.rewards import make_trl_reward, trl_reward
+from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import FAMILIES
 
-pytestmark = pytest.mark.filterwarnings("default")  # TRL's and those of what it imports
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
+]
+
+PAGE = Path(__file__).parents[2] / "docs" / "verifier.md"
 
 METHOD = FAMILIES[0].instruction(random.Random(0), precise=True) + "\n\n"
 """With it the tiny model gets sums right; without it, seldom."""
@@ -44,14 +51,18 @@ class Recorder:
 
 
 def run_trainer(
-    reward: Any, shipped: tuple[Any, Any], rows: list[dict[str, Any]], folder: Path
+    reward: Any | None, shipped: tuple[Any, Any], rows: list[dict[str, Any]], folder: Path
 ) -> list[dict[str, Any]]:
-    """The log of two steps of TRL's trainer, each over all rows with four completions."""
+    """The log of two steps of TRL's trainer, each over all rows with four completions.
+
+    Without a reward, the trainer is made as on the page about the verifier.
+    """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    model, tokenizer = shipped
-    arguments = GRPOConfig(
+    shipped_model, tokenizer = shipped
+    model, dataset = copy.deepcopy(shipped_model), Dataset.from_list(rows)
+    args = GRPOConfig(
         output_dir=str(folder),
         max_steps=2,
         per_device_train_batch_size=4 * len(rows),
@@ -67,15 +78,24 @@ def run_trainer(
         disable_tqdm=True,
         seed=3,
     )
-    trainer = GRPOTrainer(
-        model=copy.deepcopy(model),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows),
-        reward_funcs=reward,
-        processing_class=tokenizer,
-    )
+    if reward is None:
+        model.config._name_or_path = str(MODEL_PATH)  # from where the trainer takes the tokenizer
+        names = {"model": model, "args": args, "dataset": dataset}
+        exec(documented_call(), names)
+        trainer: Any = names["trainer"]
+    else:
+        trainer = GRPOTrainer(
+            model=model, args=args, train_dataset=dataset, reward_funcs=reward, processing_class=tokenizer
+        )
     trainer.train()
     return [record for record in trainer.state.log_history if "reward" in record]
+
+
+def documented_call() -> str:
+    """The call of TRL's trainer on the page about the verifier."""
+    found = re.search(r"```python\n(from trl import GRPOTrainer\n.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def texts_of(completions: list[Any]) -> list[str]:
@@ -115,6 +135,15 @@ def test_a_run_of_the_trainer(shipped_tiny: tuple[Any, Any], tmp_path: Path, cha
         assert step["verify/gold_unparsable"] == step["verify/timeout"] == 0.0
     seen = {given for _, rewards in reward.calls for given in rewards}
     assert seen == {0.0, 1.0}, "the model gets some of the sums right and some wrong"
+
+
+def test_the_documented_call_trains_alike(shipped_tiny: tuple[Any, Any], tmp_path: Path) -> None:
+    rows = [{"prompt": [{"role": "user", "content": text}], "solution": gold} for text, gold in SUMS]
+    documented = run_trainer(None, shipped_tiny, rows, tmp_path)
+    expected = run_trainer(trl_reward, shipped_tiny, rows, tmp_path)
+    for record, other in zip(documented, expected, strict=True):
+        assert 0 < record["reward"] < 1
+        assert record["rewards/verify_reward/mean"] == other["rewards/verify_reward/mean"]
 
 
 def test_rows_without_a_readable_gold_are_left_out(shipped_tiny: tuple[Any, Any], tmp_path: Path) -> None:
