@@ -78,9 +78,10 @@ bench-verify: install core ## Speed of the verifier beside Math-Verify; writes b
 	$(BIN)/python benches/verify_speed.py
 
 # verl without its dependencies, which fix the versions of torch and transformers: its reward loop needs these alone.
-test-verl: install core ## The reward in verl's own reward loop
+test-verl: engines core ## The reward in verl's own reward loop
 	$(BIN)/pip install --quiet --no-deps --upgrade --target .cache/verl verl==0.9.1 tensordict==0.10.0 ray==2.60.0 \
-		hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 pyvers codetiming orjson
+		hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 \
+		pyvers==0.2.3 codetiming==1.4.0 orjson==3.13.0
 	PYTHONPATH=.cache/verl $(BIN)/pytest -q -m verl tests/peers
 
 demo: install ## Train the embedded model with P²O on this CPU
