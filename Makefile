@@ -8,8 +8,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_QUIET ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines core fmt lint test test-rust test-python test-slow test-gpu demo smollm2 \
-	bench-evolve bench-pack bench-train bench-verify package clean
+.PHONY: help install engines core fmt lint test test-rust test-python test-slow test-gpu test-verl demo \
+	smollm2 bench-evolve bench-pack bench-train bench-verify package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,13 @@ bench-verify: install core ## Speed of the verifier beside Math-Verify; writes b
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python benches/verify_differential.py
 	$(BIN)/python benches/verify_speed.py
+
+# verl without its dependencies, which fix the versions of torch and transformers: its reward loop needs these alone.
+test-verl: engines core ## The reward in verl's own reward loop
+	$(BIN)/pip install --quiet --no-deps --upgrade --target .cache/verl verl==0.9.1 tensordict==0.10.0 ray==2.60.0 \
+		hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 \
+		pyvers==0.2.3 codetiming==1.4.0 orjson==3.13.0
+	PYTHONPATH=.cache/verl $(BIN)/pytest -q -m verl tests/peers
 
 demo: install ## Train the embedded model with P²O on this CPU
 	$(BIN)/p2o-train

@@ -1,7 +1,7 @@
 """Rewards: the verifier in the shapes other trainers call, and reward functions of one's own.
 
-- TRL: `GRPOTrainer(reward_funcs=[p2o.rewards.trl_reward])`, or `make_trl_reward` to name the gold column.
-- verl: `custom_reward_function.path=<this file>`, `custom_reward_function.name=compute_score`.
+- TRL: `GRPOTrainer(reward_funcs=trl_reward, ...)`, or `make_trl_reward` for another column or the verifier's options.
+- verl: `reward.custom_reward_function.path=pkg://p2o.rewards` and `.name=compute_score`.
 - the trainer: `load_reward("my_module:my_function")` or `load_reward("reasoning-gym:leg_counting")`.
 """
 
@@ -19,54 +19,113 @@ from typing import Any, Protocol, Unpack
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.types import Problem
-from p2o.verify import VerifyOptions, verify, verify_batch
+from p2o.verify import VerifyOptions, gold_parses, verify, verify_batch
 
 LOGGER = logging.getLogger(__name__)
 
 Completion = str | Sequence[Mapping[str, Any]]
-"""What TRL passes: text, or the messages of the assistant."""
+"""What TRL passes: text, or the messages that came after the prompt."""
+
+GOLD_COLUMNS = ("answer", "solution")
+"""Where `trl_reward` looks for the gold; `solution` is the column of TRL's own `accuracy_reward`."""
 
 
 def _text(completion: Completion) -> str:
     if isinstance(completion, str):
         return completion
-    return "\n".join(str(message.get("content") or "") for message in completion)
+    # The results of tools are not the model's answer.
+    said = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    return "\n".join(_content(message.get("content")) for message in said)
 
 
-def make_trl_reward(
-    gold_column: str = "answer", **options: Unpack[VerifyOptions]
-) -> Callable[..., list[float]]:
+def _content(content: Any) -> str:
+    if isinstance(content, list):  # parts, of models that also take images
+        return "".join(part.get("text") or "" for part in content)
+    return content or ""
+
+
+class TrlReward:
+    """The verifier as a reward function of TRL's `GRPOTrainer`. It can be pickled."""
+
+    __name__ = "verify_reward"  # what TRL logs it as
+
+    def __init__(self, gold_column: str | None, options: VerifyOptions) -> None:
+        gold_parses("0", **options)  # a wrong option is an error here, not after the first rollouts
+        self.gold_column = gold_column
+        self.options = options
+
+    def __call__(
+        self,
+        prompts: Sequence[Any] | None = None,
+        completions: Sequence[Completion] = (),
+        *,
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """One reward per completion: 1., 0., or None where the gold cannot be parsed, which TRL leaves out.
+
+        TRL gives `completions` as texts or message lists, the dataset's columns as lists of the same length, and
+        `log_metric`; the shares of completions without an answer, without a readable gold and without a decision
+        are logged with it.
+
+        Raises:
+            InputError: if the dataset has no gold column.
+        """
+        golds = ["" if gold is None else str(gold) for gold in self._golds(columns)]
+        texts = [_text(completion) for completion in completions]
+        verdicts = verify_batch(texts, golds, return_verdicts=True, **self.options)
+        if log_metric is not None:
+            counts = Counter(verdict.status for verdict in verdicts)
+            for status in ("no_answer", "timeout", "gold_unparsable"):
+                log_metric(f"verify/{status}", counts[status] / max(1, len(verdicts)))
+        return [
+            None if verdict.status == "gold_unparsable" else float(verdict.correct) for verdict in verdicts
+        ]
+
+    def _golds(self, columns: Mapping[str, Any]) -> Sequence[Any]:
+        candidates = GOLD_COLUMNS if self.gold_column is None else (self.gold_column,)
+        for column in candidates:
+            if column in columns:
+                golds: Sequence[Any] = columns[column]
+                return golds
+        wanted = " or ".join(map(repr, candidates))
+        known = ", ".join(sorted(columns)) or "none"
+        raise InputError(f"the dataset has no column {wanted} with the gold answers; it has: {known}")
+
+
+def make_trl_reward(gold_column: str | None = None, **options: Unpack[VerifyOptions]) -> TrlReward:
     """A reward function for TRL's `reward_funcs` that reads the gold from a column of the dataset.
 
-    It is called with `prompts`, `completions` (texts or message lists) and the columns as keyword
-    arguments, and returns one float in {0., 1.} per completion.
+    Args:
+        gold_column: unset, `answer`, or else `solution`.
+        options: options of the verifier.
+
+    Raises:
+        InputError: if an option is unknown or has a value that cannot be used.
     """
-
-    def verify_reward(
-        prompts: Sequence[Any] | None = None, completions: Sequence[Completion] = (), **columns: Any
-    ) -> list[float]:
-        if gold_column not in columns:
-            known = ", ".join(sorted(columns)) or "none"
-            raise InputError(
-                f"the dataset has no column {gold_column!r} with the gold answers; it has: {known}"
-            )
-        texts = [_text(completion) for completion in completions]
-        golds = [str(gold) for gold in columns[gold_column]]
-        rewards: list[float] = verify_batch(texts, golds, **options).tolist()
-        return rewards
-
-    return verify_reward
+    return TrlReward(gold_column, options)
 
 
 trl_reward = make_trl_reward()
-"""For TRL's `reward_funcs`, with the gold answers in the column `answer`."""
+"""For TRL's `reward_funcs`, with the gold answers in the column `answer` or `solution`."""
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: Mapping[str, Any] | None = None
+    data_source: str,
+    solution_str: str,
+    ground_truth: str,
+    extra_info: Mapping[str, Any] | None = None,
+    *,
+    reward_router_address: Any = None,
+    reward_model_tokenizer: Any = None,
+    **options: Unpack[VerifyOptions],
 ) -> float:
-    """The signature verl calls a custom reward function with. Returns 0. or 1."""
-    return float(verify(solution_str, str(ground_truth)).correct)
+    """The signature verl calls a custom reward function with. Returns 0. or 1.
+
+    `options` are the verifier's, from `reward.custom_reward_function.reward_kwargs`. The router and the tokenizer come
+    where a reward model runs as well; they are not used.
+    """
+    return float(verify(solution_str, str(ground_truth), **options).correct)
 
 
 class Reward(Protocol):
@@ -77,6 +136,10 @@ class Reward(Protocol):
         ...
 
 
+class UnreadableAnswer(Exception):
+    """A reward function cannot read this completion, which is the completion's fault."""
+
+
 class CountingReward:
     """A reward function whose errors score 0; they are counted by kind, and the first of each type is logged."""
 
@@ -85,6 +148,8 @@ class CountingReward:
         self.name = name
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
+        self.faults = 0
+        """Number of errors for which the function is to blame, or the data: all but `UnreadableAnswer`."""
         self._logged: set[type[Exception]] = set()
 
     def __call__(self, problem: Problem, completion: str) -> float:
@@ -96,6 +161,7 @@ class CountingReward:
         try:
             reward = float(self.function(problem, completion))
         except Exception as error:
+            self.faults += not isinstance(error, UnreadableAnswer)
             self._count(error)
             return 0.0
         if not 0 <= reward <= 1:
@@ -155,6 +221,13 @@ def load_reward(path: str) -> CountingReward:
     return CountingReward(target, path)
 
 
+COMPOSITE = "composite"
+"""reasoning-gym's name for a mixture of tasks; each problem's metadata tell its own."""
+
+TUPLE_TASKS = frozenset({"arc_agi", "rearc"})
+"""Tasks that compare the answer with a grid of tuples in the metadata. JSON holds lists."""
+
+
 def _reasoning_gym(task: str) -> Reward:
     try:
         reasoning_gym = import_module("reasoning_gym")
@@ -162,23 +235,54 @@ def _reasoning_gym(task: str) -> Reward:
         raise MissingDependencyError(
             f"the reward of the task {task!r} needs reasoning-gym: pip install reasoning-gym"
         ) from error
-    try:
-        score_answer = reasoning_gym.get_score_answer_fn(task)
-    except Exception as error:
-        raise ConfigError(f"reasoning-gym has no task {task!r} ({error})") from error
+    scorers: dict[str, Callable[[str, dict[str, Any]], float]] = {}
+
+    def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
+        if name not in scorers:
+            try:
+                scorers[name] = reasoning_gym.get_score_answer_fn(name)
+            except Exception as error:
+                raise ConfigError(f"reasoning-gym has no task {name!r} ({error})") from error
+        return scorers[name]
+
+    if task != COMPOSITE:
+        scorer(task)
 
     def score(problem: Problem, completion: str) -> float:
-        extracted = verify(completion, problem.gold).extracted
+        metadata = _metadata(problem)
+        name = metadata["source_dataset"] if task == COMPOSITE else task
         entry = {
             "question": problem.messages[-1]["content"],
             "answer": problem.gold,
-            "metadata": _metadata(problem),
+            "metadata": _as_tuples(metadata) if name in TUPLE_TASKS else metadata,
         }
-        return float(score_answer(extracted if extracted is not None else completion, entry))
+        answer = _tagged_answer(completion)
+        try:
+            return float(scorer(name)(answer, entry))
+        except Exception as error:
+            # Some tasks raise on answers that they cannot parse. If the gold is scored, the entry is in order.
+            scorer(name)(problem.gold, entry)
+            raise UnreadableAnswer(f"{name}: {type(error).__name__}: {error}") from error
 
     return score
+
+
+def _tagged_answer(completion: str) -> str:
+    """What is in the last `<answer>` tags, else in the last box, else the text; thoughts aside."""
+    text = completion.rpartition("</think>")[2]
+    opened, _, _ = text.rpartition("</answer>")
+    if "<answer>" in opened:
+        return opened.rpartition("<answer>")[2].strip()
+    boxed = verify(text, "0", require_boxed=True).extracted
+    return boxed if boxed is not None else text.strip()
 
 
 def _metadata(problem: Problem) -> Any:
     metadata = problem.meta.get("metadata", problem.meta)
     return json.loads(metadata) if isinstance(metadata, str) else metadata
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_as_tuples(item) for item in value)
+    return {key: _as_tuples(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -4,7 +4,6 @@ import math
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -115,29 +114,6 @@ def test_paths_that_lead_nowhere(module: ModuleType, path: str, message: str) ->
     module.unary = lambda problem: 1.0  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match=message):
         load_reward(path)
-
-
-def test_reasoning_gym_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    gym = ModuleType("reasoning_gym")
-    seen: list[tuple[str | None, dict[str, Any]]] = []
-
-    def get_score_answer_fn(task: str) -> Any:
-        if task != "leg_counting":
-            raise ValueError("not registered")
-
-        def score(answer: str | None, entry: dict[str, Any]) -> float:
-            seen.append((answer, entry))
-            return 1.0 if answer == entry["answer"] else 0.01
-
-        return score
-
-    gym.get_score_answer_fn = get_score_answer_fn  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "reasoning_gym", gym)
-    problem = Problem(id="q", messages=PROBLEM.messages, gold="4", meta={"metadata": '{"animals": 1}'})
-    assert load_reward("reasoning-gym:leg_counting")(problem, r"so \boxed{4}") == 1.0
-    assert seen == [("4", {"question": "2+2?", "answer": "4", "metadata": {"animals": 1}})]
-    with pytest.raises(ConfigError, match="no task 'nope'"):
-        load_reward("reasoning-gym:nope")
 
 
 def test_reasoning_gym_missing(monkeypatch: pytest.MonkeyPatch) -> None:

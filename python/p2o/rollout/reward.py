@@ -20,7 +20,7 @@ class RewardConfig(Settings):
 
     function: str = Field("verify", min_length=1)
     """`verify` is the answer verifier. Else an import path `module:function` of a function `(problem, completion) ->
-    float` with rewards in [0, 1], or `reasoning-gym:task`."""
+    float` with rewards in [0, 1], or `reasoning-gym:task` (`reasoning-gym:composite` for a mixture)."""
 
     profile: Literal["default", "strict", "math-verify"] = "default"
     """The verifier's rules: its own, exact forms only, or those of Math-Verify."""
@@ -98,14 +98,15 @@ class FunctionReward:
         """One reward per rollout.
 
         Raises:
-            ConfigError: if the function fails on every rollout, or a reward is outside [0, 1].
+            ConfigError: if the function fails on every rollout, through no fault of theirs, or a reward is outside
+                [0, 1].
         """
-        before = self.function.errors.copy()
+        before, faults_before = self.function.errors.copy(), self.function.faults
         rewards = [
             self.function(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)
         ]
-        failed = self.function.errors - before
-        if rewards and failed.total() == len(rewards):
+        if rewards and self.function.faults - faults_before == len(rewards):
+            failed = self.function.errors - before
             raise ConfigError(
                 f"reward.function = {self.function.name!r} failed on all {len(rewards)} completions of a batch: "
                 f"{next(iter(failed))}"
