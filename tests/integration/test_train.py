@@ -167,6 +167,9 @@ def test_the_token_limit_ends_the_run(tmp_path: Path) -> None:
     steps = [r for r in read_jsonl(tmp_path / "run" / "metrics.jsonl") if "reward" in r]
     assert state.generated_tokens >= 700
     assert steps[-2]["num_tokens"] < 700 <= steps[-1]["num_tokens"]
+    *ends, last = [record for record in state.history if record["step"]]
+    assert last["hard"] is None, "of an epoch that was cut short it is not known which problems are hard"
+    assert all(record["hard"] is not None for record in ends)
 
 
 def test_a_run_ended_by_its_token_limit_is_not_prolonged_by_a_resume(

@@ -120,12 +120,13 @@ class Console:
         epochs = self._table("Epochs")
         for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
             epochs.add_column(column, justify="right")
-        for record in (first, *(record for record in history if record["hard"] is not None)):
+        # The token limit may end a run within an epoch, whose hard samples are then not known.
+        for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
             epochs.add_row(
                 str(record["epoch"]) if record is first else str(record["epoch"] + 1),
                 f"{record['accuracy']:.2f}",
-                "" if record is first else str(record["hard"]),
+                "" if record["hard"] is None else str(record["hard"]),
                 "" if step is None else printable(step["reason"]),
                 f"{record['generated_tokens']:,}",
             )
