@@ -159,6 +159,8 @@ impl Gold {
             }
             let answer = Reading::new(&candidate.text, fuel);
             let mathematical = answer.expr.is_some() && answer.words.is_none();
+            // A sentence is no choice where a letter is expected.
+            let textual = textual && (self.reading.choice.is_none() || answer.words.is_none());
             if candidate.mark == Mark::Boxed || mathematical || textual && answer.is_readable() {
                 return Some((candidate, answer));
             }

@@ -336,6 +336,15 @@ pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::c
     None
 }
 
+/// A real constant on machine floats.
+pub(crate) fn magnitude(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
+    let value = match rational(expr, fuel) {
+        Some(value) => value,
+        None => approximate(expr, fuel)?,
+    };
+    Some(value.to_f64_fast()).filter(|value| value.is_finite())
+}
+
 /// A rational number within 2^-100 (relative) of a real constant.
 pub(crate) fn approximate(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
     let mut evaluator = Evaluator { values: &[], bits: PRECISIONS[0], fuel };

@@ -111,6 +111,11 @@ pub(crate) fn is_prose(text: &str) -> bool {
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
+    let plain = ["Option ", "option ", "Choice ", "choice "]
+        .into_iter()
+        .find_map(|name| plain.strip_prefix(name))
+        .unwrap_or(plain)
+        .trim_start();
     let (parenthesised, inner) = match plain.strip_prefix('(') {
         Some(inner) => (true, inner.trim_start()),
         None => (false, plain),
@@ -160,6 +165,10 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
             | "the empty set"
             | "no such values"
             | "no such value"
+            | "there is no solution"
+            | "there are no solutions"
+            | "there is no real solution"
+            | "there are no real solutions"
     );
     none.then_some(Expr::EmptySet)
 }

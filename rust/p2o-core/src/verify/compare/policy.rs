@@ -150,15 +150,9 @@ fn without_degrees(expr: &Expr) -> Expr {
 
 /// `6m` or `9.8 m/s^2` where no variable is expected: the letters can only be units.
 fn without_unit_letters(expr: &Expr) -> Option<Expr> {
-    let is_unit = |expr: &Expr| match expr {
-        Expr::Symbol(letter) => units::normal(letter).is_some(),
-        Expr::Pow(pair) => {
-            matches!(&pair.0, Expr::Symbol(letter) if units::normal(letter).is_some())
-                && pair.1.symbols().is_empty()
-        }
-        _ => false,
-    };
     match expr {
+        // A unit stands behind its number: `A5` is no current.
+        Expr::Mul(factors) if is_unit(&factors[0]) => None,
         Expr::Mul(factors) => {
             let (units, mut numbers): (Vec<_>, Vec<_>) = factors.iter().cloned().partition(is_unit);
             match numbers.len() {
@@ -178,6 +172,17 @@ fn without_unit_letters(expr: &Expr) -> Option<Expr> {
         _ => None,
     }
     .filter(|number| number.symbols().is_empty())
+}
+
+/// `m`, `m^2`, `m/s`, `m\,s^{-1}`.
+fn is_unit(expr: &Expr) -> bool {
+    match expr {
+        Expr::Symbol(letter) => units::normal(letter).is_some(),
+        Expr::Pow(pair) => is_unit(&pair.0) && pair.1.symbols().is_empty(),
+        Expr::Mul(factors) => factors.iter().all(is_unit),
+        Expr::Div(pair) => is_unit(&pair.0) && is_unit(&pair.1),
+        _ => false,
+    }
 }
 
 /// What Math-Verify keeps of a scalar.

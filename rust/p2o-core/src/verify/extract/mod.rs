@@ -132,9 +132,11 @@ fn introduction(after: &str) -> Option<usize> {
         // A heading: "**Final answer**" on a line of its own.
         return Some(after.len() - trimmed.trim_start().len());
     }
-    for start in ["is:", "is", ":", "=", "to the problem is", "to the question is"] {
+    for start in ["is:", "is", ":", "=", "s are:", "s are", "to the problem is", "to the question is"] {
         if let Some(rest) = trimmed.strip_prefix(start) {
-            if start == "is" && rest.starts_with(|character: char| character.is_alphabetic()) {
+            if matches!(start, "is" | "s are")
+                && rest.starts_with(|character: char| character.is_alphabetic())
+            {
                 continue;
             }
             let rest = rest.trim_start_matches(['*', '_', ' ', ':']);

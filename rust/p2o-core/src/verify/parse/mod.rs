@@ -209,7 +209,10 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn ratio(&mut self) -> Result<Expr, Halt> {
-        let first = self.sum()?;
+        let mut first = self.sum()?;
+        if self.take_command("over") {
+            first = Expr::Div(Box::new((first, self.sum()?)));
+        }
         if self.colons > 0 || !self.is_op(':') || self.peek_at(1).is_none() {
             return Ok(first);
         }
@@ -228,7 +231,16 @@ impl<'a> Parser<'a, '_> {
             let term = self.product()?;
             terms.push(signed(sign, term));
         }
-        Ok(if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) })
+        if terms.len() == 1 {
+            return Ok(terms.swap_remove(0));
+        }
+        // `\mathbb{R} - \{0\}`
+        if matches!(terms[..], [Expr::Reals, Expr::Neg(ref set)] if matches!(**set, Expr::Set(_)))
+            && let Some(Expr::Neg(set)) = terms.pop()
+        {
+            return Ok(Expr::SetOperation(SetOperation::Difference, Box::new((Expr::Reals, *set))));
+        }
+        Ok(Expr::Add(terms))
     }
 }
 
