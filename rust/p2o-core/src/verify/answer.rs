@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
 use super::expr::Expr;
-use super::extract::{Candidate, Mark, candidates};
+use super::extract::{Candidate, Mark, candidates, with_decimal_point};
 use super::fuel::Fuel;
 use super::parse::{Parsed, parse};
 use super::scalar::Outcome;
@@ -102,7 +102,9 @@ impl Gold {
             options.profile == Profile::MathVerify && (gold.contains('$') || gold.contains("\\("));
         let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
-            let reading = Reading::new(gold, &mut fuel);
+            let pointed =
+                if options.profile == Profile::MathVerify { with_decimal_point(gold) } else { None };
+            let reading = Reading::new(pointed.as_deref().unwrap_or(gold), &mut fuel);
             let in_prose =
                 options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
             let wrapped = in_prose || gold.contains(['$', '\n']) || gold.contains("**");
@@ -116,7 +118,8 @@ impl Gold {
         for candidate in found {
             let reading = Reading::new(&candidate.text, &mut fuel);
             if reading.is_readable() {
-                return Self { reading };
+                // The same sentence is an answer too.
+                return Self { reading: Reading { skeleton: text::skeleton(gold), ..reading } };
             }
             first.get_or_insert(reading);
         }

@@ -118,15 +118,20 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         return Outcome::Different(Tier::Ball);
     }
     match identity(left, right, fuel) {
+        Ok(Identity::Equal) if divides_by_zero(left, fuel) || divides_by_zero(right, fuel) => {
+            return Outcome::Different(Tier::Random);
+        }
         Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
         Ok(Identity::Different) => return Outcome::Different(Tier::Random),
         _ => {}
     }
+    // 1 and tanh(1000) agree to 2885 bits.
+    let vanishing = has_exponential(left) || has_exponential(right);
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
         // Without a proof in sight more digits prove nothing.
-        if bits > PRECISIONS[1] && proof.is_none() {
+        if bits > PRECISIONS[1] && proof.is_none() && !vanishing {
             break;
         }
         match gap::<Ball>(left, right, &[], bits, fuel) {
@@ -135,7 +140,11 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
                 if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
                     return Outcome::Equal(Tier::Ball);
                 }
-                agreed = relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT;
+                let enough = if vanishing { bits as f64 * 0.7 } else { AGREEMENT_BITS };
+                agreed = relative < -enough && scale < LARGEST_AGREEMENT;
+                if vanishing && bits < PRECISIONS[PRECISIONS.len() - 1] {
+                    continue;
+                }
                 let provable =
                     proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
                 if agreed && !provable {
@@ -151,6 +160,33 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     }
     fuel.give_up();
     Outcome::Different(Tier::Numeric)
+}
+
+/// Whether the expression may contain something positive that is smaller than any precision shows.
+fn has_exponential(expr: &Expr) -> bool {
+    use Function as F;
+    expr.any(&|node| match node {
+        Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, _) => true,
+        Expr::Pow(pair) => !matches!(pair.1, Expr::Number(_)) && pair.1.any(&|node| {
+            matches!(node, Expr::Number(number) if number.value.clone() * number.value.clone() > RBig::from(1_000))
+        }),
+        _ => false,
+    })
+}
+
+/// Whether a divisor is zero in a way that shows only when its value is worked out.
+fn divides_by_zero(expr: &Expr, fuel: &mut Fuel) -> bool {
+    let divisors = std::cell::RefCell::new(Vec::new());
+    expr.any(&|node| {
+        if let Expr::Div(pair) = node
+            && !matches!(pair.1, Expr::Number(_))
+        {
+            divisors.borrow_mut().push(pair.1.clone());
+        }
+        false
+    });
+    let zero = Expr::integer(0);
+    divisors.into_inner().iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
 }
 
 fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {

@@ -44,7 +44,11 @@ pub(crate) fn unwrapped(text: &str) -> String {
                 rest = &rest[length..];
                 continue;
             }
-            result.push_str(command);
+            if words::is_invisible(&command[1..]) {
+                result.push(' ');
+            } else {
+                result.push_str(command);
+            }
             rest = &rest[command.len()..];
             continue;
         }

@@ -17,7 +17,7 @@ impl Comparer<'_> {
         if self.compat() {
             return self.compat_scalars(gold, answer);
         }
-        if !gold_unit.is_empty() && !answer_unit.is_empty() && gold_unit != answer_unit {
+        if !gold_unit.is_empty() && !answer_unit.is_empty() && !same_unit(gold_unit, answer_unit) {
             return Outcome::Different(Tier::Exact);
         }
         if self.strict() {
@@ -131,6 +131,17 @@ impl Comparer<'_> {
     }
 }
 
+/// Whether two units agree; an exponent that one of them leaves out is not held against it.
+fn same_unit(gold: &str, answer: &str) -> bool {
+    let base =
+        |unit: &str| unit.split('/').map(|part| part.split('^').next().unwrap_or("").to_string()).collect();
+    if gold.contains('^') == answer.contains('^') {
+        return gold == answer;
+    }
+    let (gold, answer): (Vec<String>, Vec<String>) = (base(gold), base(answer));
+    gold == answer
+}
+
 fn without_unit(expr: &Expr) -> (&Expr, &str) {
     match expr {
         Expr::Quantity(inner, unit) => {
@@ -195,8 +206,14 @@ fn simplified(expr: &Expr) -> Expr {
     });
     match plain {
         Expr::Mul(mut factors) if factors.len() > 1 => {
-            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if units::normal(name).is_some());
-            if is_unit {
+            let ends_in_unit = match &factors[factors.len() - 2..] {
+                [Expr::Symbol(_), Expr::Symbol(_)] => false,
+                [_, Expr::Symbol(name)] => units::normal(name).is_some(),
+                // `\mathrm{cm^2}`, `\mathrm{m\,s^{-1}}`
+                [Expr::Number(_), unit @ (Expr::Pow(_) | Expr::Mul(_))] => is_unit(unit),
+                _ => false,
+            };
+            if ends_in_unit {
                 factors.pop();
             }
             if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) }

@@ -31,6 +31,9 @@ impl Comparer<'_> {
             }
         }
         if let (Expr::Member(left), Expr::Member(right)) = (gold, answer) {
+            if !self.equal(&left.0, &right.0).is_equal() && (!self.compat() || self.options.compare_names) {
+                return DIFFERENT;
+            }
             return self.equal(&left.1, &right.1);
         }
         if self.compat() && !self.options.allow_set_relation_comp && compat_refuses(gold, answer) {

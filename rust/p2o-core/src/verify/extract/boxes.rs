@@ -78,6 +78,17 @@ fn unclosed(rest: &str) -> Option<&str> {
     (content.len() < 256 && !content.is_empty()).then_some(&inside[..end])
 }
 
+/// Whether a box opens in front of `scanned`, the tail of `text`, and is still open where that begins.
+pub(super) fn opens_before(text: &str, scanned: &str) -> bool {
+    let before = &text[..text.len() - scanned.len()];
+    if before.is_empty() || scanned.is_empty() || before.ends_with("</think>") {
+        return false;
+    }
+    let Some(start) = before.rfind("\\boxed{") else { return false };
+    let rest = &text[start + "\\boxed".len()..];
+    balanced(rest).is_none_or(|content| content.len() + 2 > before.len() - start)
+}
+
 /// Whether the completion was cut off inside its last box.
 pub(super) fn ends_inside_box(text: &str) -> bool {
     let Some(start) = text.rfind("\\boxed{").or_else(|| text.rfind("\\fbox{")) else { return false };

@@ -269,6 +269,14 @@ fn decimal_comma(number: &str) -> String {
     number.to_string()
 }
 
+/// A gold `1000,99` outside mathematics with a point for its comma; none for anything else.
+pub(crate) fn with_decimal_point(gold: &str) -> Option<String> {
+    let (whole, decimals) = gold.trim().trim_start_matches('-').split_once(',')?;
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let pointed = (digits(whole) && digits(decimals)).then(|| decimal_comma(gold.trim()))?;
+    (pointed != gold.trim()).then_some(pointed)
+}
+
 /// The end of `12*(3+4)`: digits, operators and spaces, at least one operator.
 fn expression_end(text: &str, start: usize) -> Option<usize> {
     let rest = &text[start..];
@@ -283,7 +291,8 @@ fn expression_end(text: &str, start: usize) -> Option<usize> {
     let length = rest.find(|character| !allowed(character)).unwrap_or(rest.len());
     let body = rest[..length].trim_end_matches(['.', ' ', '*']);
     let after_sign = body.trim_start_matches(['-', '(']);
-    let has_operator = after_sign.chars().any(|character| "+-*×/^÷".contains(character));
+    let bracketed = body.ends_with(')') && body.starts_with(['(', '-']) && rest.len() > body.len();
+    let has_operator = bracketed || after_sign.chars().any(|character| "+-*×/^÷".contains(character));
     let boundary = rest[body.len()..].chars().next();
     let ends =
         boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));

@@ -7,7 +7,8 @@ mod boxes;
 mod compat;
 
 use super::{Options, Profile};
-use boxes::{ends_inside_box, last_box};
+use boxes::{ends_inside_box, last_box, opens_before};
+pub(crate) use compat::with_decimal_point;
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -75,6 +76,10 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     }
     if let Some((content, _)) = boxed {
         found.push(Candidate::new(content, Mark::Boxed));
+    }
+    // A box that begins before the tail is too long to be read, and its inside is no answer.
+    if found.is_empty() && opens_before(completion, text) {
+        return Vec::new();
     }
     if options.require_boxed
         || !found.is_empty() && boxed_end > 0

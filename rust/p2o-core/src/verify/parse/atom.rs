@@ -163,7 +163,11 @@ impl Parser<'_, '_> {
         }
         name.push_str(&"'".repeat(primes));
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
-        if applies {
+        // A factor of zero is never written: `I(0)` is a value of I.
+        let at_zero = self.is_op('(')
+            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value.is_zero())
+            && self.peek_at(2) == Some(&Kind::Op(')'));
+        if applies || at_zero {
             self.at += 1;
             return Ok(match self.bracket('(')? {
                 Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),

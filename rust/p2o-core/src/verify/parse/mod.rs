@@ -174,6 +174,12 @@ impl<'a> Parser<'a, '_> {
         if matches!(self.peek(), Some(Kind::Op('=' | '≈'))) {
             self.at += 1;
         }
+        // "The answer is" before a sign is no term of a difference.
+        if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
+            && announces(words)
+        {
+            self.at += 1;
+        }
         let mut operands = vec![self.set_expression()?];
         let mut relations = Vec::new();
         while let Some(relation) = self.relation_operator() {
@@ -242,6 +248,14 @@ impl<'a> Parser<'a, '_> {
         }
         Ok(Expr::Add(terms))
     }
+}
+
+/// Whether upright words say that the value follows.
+fn announces(words: &str) -> bool {
+    matches!(
+        words.rsplit(' ').next(),
+        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
+    )
 }
 
 /// A term with the sign that stood before it.

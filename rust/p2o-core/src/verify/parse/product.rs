@@ -291,9 +291,15 @@ impl Parser<'_, '_> {
                 }
                 Some(Kind::Op('^')) if !spelling.is_empty() || !known => {
                     self.at += 1;
-                    if self.exponent().is_err() {
+                    let Ok(exponent) = self.exponent() else {
                         self.at = start;
                         return None;
+                    };
+                    if let Expr::Number(number) = &exponent
+                        && known
+                    {
+                        spelling.push('^');
+                        spelling.push_str(&number.value.to_string());
                     }
                 }
                 Some(Kind::Symbol(letter)) if spelling.ends_with('/') && units::normal(letter).is_some() => {
