@@ -80,12 +80,19 @@ pub(crate) fn normalized_words(text: &str) -> String {
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
-    for (from, to) in
-        [("\\left", ""), ("\\right", ""), ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\,", "")]
-    {
+    for (from, to) in [
+        ("\\left", ""),
+        ("\\right", ""),
+        ("\\dfrac", "\\frac"),
+        ("\\tfrac", "\\frac"),
+        ("\\,", ""),
+        ("\\quad", ""),
+        ("\\displaystyle", ""),
+    ] {
         plain = plain.replace(from, to);
     }
     plain
+        .trim_end_matches(['.', ' ', '\n'])
         .chars()
         .filter(|character| !character.is_whitespace() && !matches!(character, '$' | '{' | '}'))
         .collect()
