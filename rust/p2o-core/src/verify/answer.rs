@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
 use super::expr::Expr;
-use super::extract::{Candidate, Mark, candidates, with_decimal_point};
+use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
 use super::parse::{Parsed, parse};
 use super::scalar::Outcome;
@@ -103,9 +103,7 @@ impl Gold {
             options.profile == Profile::MathVerify && (gold.contains('$') || gold.contains("\\("));
         let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
-            let pointed =
-                if options.profile == Profile::MathVerify { with_decimal_point(gold) } else { None };
-            let reading = Reading::new(pointed.as_deref().unwrap_or(gold), &mut fuel);
+            let reading = Reading::new(gold, &mut fuel);
             let in_prose =
                 options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
             let wrapped = in_prose || gold.contains(['$', '\n']) || gold.contains("**");

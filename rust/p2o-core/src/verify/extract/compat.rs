@@ -269,14 +269,6 @@ fn decimal_comma(number: &str) -> String {
     number.to_string()
 }
 
-/// A gold `1000,99` outside mathematics with a point for its comma; none for anything else.
-pub(crate) fn with_decimal_point(gold: &str) -> Option<String> {
-    let (whole, decimals) = gold.trim().trim_start_matches('-').split_once(',')?;
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let pointed = (digits(whole) && digits(decimals)).then(|| decimal_comma(gold.trim()))?;
-    (pointed != gold.trim()).then_some(pointed)
-}
-
 /// The end of `12*(3+4)`: digits, operators and spaces, at least one operator.
 fn expression_end(text: &str, start: usize) -> Option<usize> {
     let rest = &text[start..];

@@ -8,7 +8,6 @@ mod compat;
 
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
-pub(crate) use compat::with_decimal_point;
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
