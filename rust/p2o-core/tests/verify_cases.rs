@@ -560,6 +560,75 @@ fn bases_choices_and_words() {
 }
 
 #[test]
+fn other_spellings_of_a_value() {
+    check(
+        r"
+        42 || \color{red}{42}
+        42 || {\textcolor{blue}{42}}
+        42 || \underline{42}
+        -42 || \text{-}42
+        -1 || \text{The answer is }-1
+        1234567 || 1\:234\:567
+        1234567 || 1'234'567
+        4.5e33 || 4.5 × 10³³
+        \frac12 || 1\over 2
+        \frac12 || \nicefrac{1}{2}
+        12.5\% || 12\frac12\%
+        33\frac13\% || \frac13
+        22\frac12^\circ || 22.5
+        \sqrt[3]{2} || ∛2
+        e^2 || \mathrm{e}^2
+        1+i || \mathrm{i}+1
+        5 || \max\{3,5\}
+        \frac79 || \frac79 \approx 0.778
+        0.778 || \frac79 \approx 0.778
+        1500000 || 1.5 \text{ million}
+        203_5 || 203_{\text{five}}
+        (-\infty,\infty) || \mathbb R
+        (-\infty,0)\cup(0,\infty) || \mathbb{R}-\{0\}
+        [0,1]\cup[2,3] || [0,1] U [2,3]
+        x\ne 2 || x \in \mathbb{R}, x\neq 2
+        (3,-2) || P(3,-2)
+        \begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{pmatrix}1&2\\[4pt]3&4\end{pmatrix}
+        12\text{ cm}^2 || 12\,\mathrm{cm^2}
+        12\text{ cm}^2 || 12 square cm
+        5 || 5\,\frac{\text{m}}{\text{s}}
+        5 || 5\ \mathrm{m\,s^{-1}}
+        A || \text{Option A}
+        \text{east} || \displaystyle \text{east}
+        I(0) e^{-t} || e^{-t} I(0)
+        \frac35 || \tanh(\ln 2)
+        ",
+        true,
+    );
+}
+
+#[test]
+fn words_and_signs_that_make_another_value() {
+    check(
+        r"
+        5 || \text{at least }5
+        5 || \text{half of } 5
+        5 || 5 \text{ or more}
+        5 || 5 \text{ squared}
+        5 || 5 \text{ million}
+        5 || 5\text{ thousand}
+        5 || 6=5
+        5 || 7\approx 5
+        x>2 || y>2
+        x \in [-2,7] || y \in [-2,7]
+        \emptyset || \{\emptyset\}
+        15\text{ cm}^2 || 15\text{ cm}^3
+        5 || A5
+        I(0) e^{-t} || I(0) e^{-2t}
+        I(0) || -I(0)
+        5 || 5+\frac{0}{\sqrt2\sqrt2-2}
+        ",
+        false,
+    );
+}
+
+#[test]
 fn deep_nesting_fits_the_stack_of_a_thread() {
     let deep = |open: &str, close: &str| format!("{}2{}", open.repeat(300), close.repeat(300));
     for (open, close) in

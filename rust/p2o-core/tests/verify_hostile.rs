@@ -135,3 +135,18 @@ fn undefined_values_equal_nothing() {
     assert_eq!(status("0^0", "1"), Status::Wrong);
     assert_eq!(status("\\ln 0", "0"), Status::Wrong);
 }
+
+#[test]
+fn a_box_longer_than_the_scanned_tail_is_not_searched_for_numbers() {
+    for filler in ["\\pm 1+", "1 and ", "(x+1)"] {
+        let verdict = verify(&format!("\\boxed{{{}1}}", filler.repeat(20_000)), "1", &Options::default());
+        assert_ne!(verdict.status, Status::Correct, "{filler}");
+    }
+}
+
+#[test]
+fn exponentials_beyond_the_precision_are_not_called_equal() {
+    for answer in ["\\tanh(1000)", "1+\\exp(-1000)", "\\frac{\\sinh(400)}{\\cosh(400)}"] {
+        assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
+    }
+}

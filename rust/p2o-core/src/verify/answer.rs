@@ -11,6 +11,7 @@ use super::fuel::Fuel;
 use super::parse::{Parsed, parse};
 use super::scalar::Outcome;
 use super::text;
+use super::words;
 use super::{Options, Profile, Status, Tier, Verdict};
 
 /// Longest text that is parsed.
@@ -116,7 +117,8 @@ impl Gold {
         for candidate in found {
             let reading = Reading::new(&candidate.text, &mut fuel);
             if reading.is_readable() {
-                return Self { reading };
+                // The same sentence is an answer too.
+                return Self { reading: Reading { skeleton: text::skeleton(gold), ..reading } };
             }
             first.get_or_insert(reading);
         }
@@ -159,6 +161,17 @@ impl Gold {
             }
             let answer = Reading::new(&candidate.text, fuel);
             let mathematical = answer.expr.is_some() && answer.words.is_none();
+            // A sentence is no choice where a letter is expected.
+            let choice = self.reading.choice.is_none() || answer.choice.is_some() || answer.words.is_none();
+            let textual = textual && choice;
+            // "at least 5" in mathematics is not searched for its number.
+            let altered = candidate.mark == Mark::Stated
+                && answer.expr.is_none()
+                && candidate.text.starts_with(['$', '\\'])
+                && words::changes_value(&candidate.text);
+            if altered {
+                return Some((candidate, answer));
+            }
             if candidate.mark == Mark::Boxed || mathematical || textual && answer.is_readable() {
                 return Some((candidate, answer));
             }

@@ -21,22 +21,26 @@ const STEPS: u64 = 1_000_000;
 /// How many steps pass between two looks at the clock.
 const CLOCK_EVERY: u64 = 1 << 12;
 
+/// The most time that counts between two looks at the clock.
+const LONGEST_STRETCH: Duration = Duration::from_millis(5);
+
 /// What is left of the limit.
 #[derive(Debug)]
 pub(crate) struct Fuel {
     left: u64,
     next_look: u64,
-    deadline: Option<Instant>,
+    /// What is left of the time limit, and when it was last looked at.
+    clock: Option<(Duration, Instant)>,
     exhausted: bool,
 }
 
 impl Fuel {
-    /// A full tank with a wall-clock deadline from now.
+    /// A full tank with a time limit from now.
     pub(crate) fn new(limit: Option<Duration>) -> Self {
         Self {
             left: STEPS,
             next_look: STEPS - CLOCK_EVERY,
-            deadline: limit.and_then(|limit| Instant::now().checked_add(limit)),
+            clock: limit.map(|limit| (limit, Instant::now())),
             exhausted: false,
         }
     }
@@ -56,7 +60,13 @@ impl Fuel {
     #[cold]
     fn look(&mut self) -> Result<(), Halt> {
         self.next_look = self.left.saturating_sub(CLOCK_EVERY);
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let Some((left, looked)) = &mut self.clock else { return Ok(()) };
+        let now = Instant::now();
+        // A longer pause between two looks is one in which the thread did not run: it is no work.
+        let worked = now.duration_since(*looked).min(LONGEST_STRETCH);
+        *looked = now;
+        *left = left.saturating_sub(worked);
+        if left.is_zero() {
             self.left = 0;
             self.exhausted = true;
             return Err(Halt::Exhausted);

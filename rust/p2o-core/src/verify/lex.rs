@@ -43,8 +43,17 @@ pub(crate) struct Tokens<'a> {
 
 /// Tokenises `text`; `commas` allows `1,234` outside brackets to be one number.
 pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<Tokens<'a>, Halt> {
-    let mut lexer =
-        Lexer { text, fuel, at: 0, depth: 0, commas, spaced: false, list: Vec::new(), grouped: false };
+    let mut lexer = Lexer {
+        text,
+        fuel,
+        at: 0,
+        depth: 0,
+        commas,
+        spaced: false,
+        upright_until: 0,
+        list: Vec::new(),
+        grouped: false,
+    };
     while lexer.at < text.len() {
         lexer.fuel.spend(4)?;
         lexer.step()?;
@@ -60,6 +69,8 @@ struct Lexer<'a, 'f> {
     depth: usize,
     commas: bool,
     spaced: bool,
+    /// Where the argument of `\text` or its kin ends whose inside is read as mathematics.
+    upright_until: usize,
     list: Vec<Token<'a>>,
     grouped: bool,
 }
@@ -110,14 +121,13 @@ impl<'a> Lexer<'a, '_> {
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
             '÷' | '⁄' | '∕' => self.push(Kind::Op('/'), length),
-            '²' => self.superscript("2", length),
-            '³' => self.superscript("3", length),
-            '⁴' => self.superscript("4", length),
+            '⁻' | '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' => self.superscript(),
             '’' | '′' => self.push(Kind::Op('\''), length),
             '⩽' => self.push(Kind::Op('≤'), length),
             '⩾' => self.push(Kind::Op('≥'), length),
             '≃' => self.push(Kind::Op('≈'), length),
             '√' => self.push(Kind::Command("sqrt"), length),
+            '∛' => self.push(Kind::Word(Word::CubeRoot), length),
             '∅' => self.push(Kind::Word(Word::EmptySet), length),
             'ℝ' => self.push(Kind::Word(Word::Reals), length),
             '∞' => self.push(Kind::Word(Word::Infinity), length),
@@ -159,9 +169,32 @@ impl<'a> Lexer<'a, '_> {
         if count >= 3 { self.push(Kind::Op('…'), count) } else { self.skip(count) }
     }
 
-    fn superscript(&mut self, digit: &'static str, length: usize) {
+    /// `10³³`, `s⁻¹`.
+    fn superscript(&mut self) {
         self.push(Kind::Op('^'), 0);
-        if let Some(value) = literal(digit, false) {
+        if self.rest().starts_with('⁻') {
+            self.push(Kind::Op('-'), '⁻'.len_utf8());
+        }
+        let mut digits = String::new();
+        let mut length = 0;
+        for character in self.rest().chars() {
+            let digit = match character {
+                '⁰' => '0',
+                '¹' => '1',
+                '²' => '2',
+                '³' => '3',
+                '⁴' => '4',
+                '⁵' => '5',
+                '⁶' => '6',
+                '⁷' => '7',
+                '⁸' => '8',
+                '⁹' => '9',
+                _ => break,
+            };
+            digits.push(digit);
+            length += character.len_utf8();
+        }
+        if let Some(value) = literal(&digits, false) {
             self.push(Kind::Number(value), length);
         }
     }
@@ -206,7 +239,13 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Op('¶'), length);
             return;
         }
-        let after_number = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
+        if run == "U" && self.joins_sets() {
+            self.push(Kind::Word(Word::Union), length);
+            return;
+        }
+        // "5 cm", "5 square cm", and the cm of `\mathrm{cm^2}`.
+        let after_number = self.at < self.upright_until
+            || matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
         if length >= 4 || run == "per" || (length >= 2 && after_number && units::is_plain_unit(run)) {
             self.push(Kind::Text(run), length);
             return;
@@ -214,6 +253,14 @@ impl<'a> Lexer<'a, '_> {
         for index in 0..length {
             self.push(Kind::Symbol(&run[index..=index]), 1);
         }
+    }
+
+    /// Whether the letter ahead stands between two brackets: `[0,1] U [2,3]`.
+    fn joins_sets(&self) -> bool {
+        let closed =
+            matches!(self.list.last(), Some(Token { kind: Kind::Op(')' | ']') | Kind::SetClose, .. }));
+        let next = self.rest()[1..].trim_start();
+        closed && (next.starts_with(['(', '[', '{']) || next.starts_with("\\left") || next.starts_with("\\{"))
     }
 
     /// Whether the run of letters ahead has space around it.
@@ -235,7 +282,10 @@ impl<'a> Lexer<'a, '_> {
             match character {
                 '{' => self.bracket(Kind::SetOpen, 2, true),
                 '}' => self.bracket(Kind::SetClose, 2, false),
-                '\\' => self.push(Kind::NewRow, 2),
+                '\\' => {
+                    let space = row_spacing(&after[1..]);
+                    self.push(Kind::NewRow, 2 + space);
+                }
                 '%' => self.push(Kind::Op('%'), 2),
                 '|' => self.push(Kind::Op('‖'), 2),
                 '&' => self.push(Kind::Word(Word::And), 2),
@@ -262,6 +312,12 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Word(word), length);
         } else {
             match name {
+                "color" | "textcolor" => {
+                    // The colour is no part of the answer.
+                    let colour = balanced(&self.rest()[length..]).map_or(0, |colour| colour.len() + 2);
+                    self.skip(length + colour);
+                }
+                "nicefrac" | "flatfrac" => self.push(Kind::Command("frac"), length),
                 "lbrace" => self.bracket(Kind::SetOpen, length, true),
                 "rbrace" => self.bracket(Kind::SetClose, length, false),
                 "cr" | "newline" => self.push(Kind::NewRow, length),
@@ -282,12 +338,25 @@ impl<'a> Lexer<'a, '_> {
         let after = &self.rest()[length..];
         let gap = after.len() - after.trim_start().len();
         let Some(inside) = balanced(after.trim_start()) else {
-            // `\rm cm`: the switch form has no argument.
+            // `\mathbb R` takes one letter; `\rm cm` is a switch and has no argument.
+            if name == "mathbb" && after.trim_start().starts_with('R') {
+                self.push(Kind::Word(Word::Reals), length + gap + 1);
+                return Ok(());
+            }
             self.skip(length);
             return Ok(());
         };
         let total = length + gap + inside.len() + 2;
         self.fuel.spend(inside.len() as u64 / 16)?;
+        if let Some(operator) = punctuation(inside.trim()) {
+            match operator {
+                '$' => self.skip(total),
+                '(' => self.bracket(Kind::Op('('), total, true),
+                ')' => self.bracket(Kind::Op(')'), total, false),
+                other => self.push(Kind::Op(other), total),
+            }
+            return Ok(());
+        }
         if name == "mathbb" {
             let kind = match inside.trim() {
                 "R" => Kind::Word(Word::Reals),
@@ -308,11 +377,36 @@ impl<'a> Lexer<'a, '_> {
             || content.bytes().any(|byte| byte.is_ascii_digit())
         {
             self.skip(length);
+            self.upright_until = self.at + total - length;
         } else {
             self.push(Kind::Text(content), total);
         }
         Ok(())
     }
+}
+
+/// The one sign of `\\text{-}` or `\\text{\\$}`.
+fn punctuation(text: &str) -> Option<char> {
+    Some(match text {
+        "$" | "\\$" => '$',
+        "-" | "−" | "–" => '-',
+        "+" => '+',
+        "=" => '=',
+        "(" => '(',
+        ")" => ')',
+        "," => ',',
+        _ => return None,
+    })
+}
+
+/// The length of the `[4pt]` behind a `\\\\`.
+fn row_spacing(text: &str) -> usize {
+    let Some(end) = text.strip_prefix('[').and_then(|inside| inside.find(']')) else { return 0 };
+    let inside = &text[1..=end];
+    let unit = inside.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ' '));
+    let is_length =
+        unit.len() < inside.len() && matches!(unit, "pt" | "em" | "ex" | "mm" | "cm" | "in" | "mu" | "px");
+    if is_length { end + 2 } else { 0 }
 }
 
 /// The inside of the brace group at the start of `text`.

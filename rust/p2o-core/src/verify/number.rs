@@ -22,8 +22,10 @@ pub(crate) struct Literal {
 }
 
 /// Spellings of a separator between groups of three digits, longest first.
-const SEPARATORS: [&str; 12] =
-    ["{,}\\!", ",\\! ", ",\\!", "{,}", "{\\,}", "\\,", "\\ ", "\\;", "\u{202f}", "\u{2009}", "\u{a0}", "~"];
+const SEPARATORS: [&str; 15] = [
+    "{,}\\!", ",\\! ", ",\\!", "{,}", "{\\,}", "\\,", "\\ ", "\\;", "\\:", "\\!", "\u{202f}", "\u{2009}",
+    "\u{a0}", "~", "'",
+];
 
 fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()

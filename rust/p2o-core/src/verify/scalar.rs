@@ -118,10 +118,15 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         return Outcome::Different(Tier::Ball);
     }
     match identity(left, right, fuel) {
+        Ok(Identity::Equal) if divides_by_zero(left, fuel) || divides_by_zero(right, fuel) => {
+            return Outcome::Different(Tier::Random);
+        }
         Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
         Ok(Identity::Different) => return Outcome::Different(Tier::Random),
         _ => {}
     }
+    // 1 and tanh(1000) agree to 2885 bits: no agreement says that they are equal.
+    let vanishing = has_exponential(left) || has_exponential(right);
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
@@ -135,7 +140,7 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
                 if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
                     return Outcome::Equal(Tier::Ball);
                 }
-                agreed = relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT;
+                agreed = relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT && !vanishing;
                 let provable =
                     proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
                 if agreed && !provable {
@@ -151,6 +156,34 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     }
     fuel.give_up();
     Outcome::Different(Tier::Numeric)
+}
+
+/// Whether the expression may contain something positive that is smaller than the precision shows: an exponential
+/// with a large number in its argument.
+fn has_exponential(expr: &Expr) -> bool {
+    use Function as F;
+    let large = |argument: &Expr| {
+        argument.any(&|node| matches!(node, Expr::Number(number) if number.value > RBig::from(60)))
+    };
+    expr.any(&|node| match node {
+        Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, arguments) => large(&arguments[0]),
+        _ => false,
+    })
+}
+
+/// Whether a divisor is zero in a way that shows only when its value is worked out.
+fn divides_by_zero(expr: &Expr, fuel: &mut Fuel) -> bool {
+    let divisors = std::cell::RefCell::new(Vec::new());
+    expr.any(&|node| {
+        if let Expr::Div(pair) = node
+            && !matches!(pair.1, Expr::Number(_))
+        {
+            divisors.borrow_mut().push(pair.1.clone());
+        }
+        false
+    });
+    let zero = Expr::integer(0);
+    divisors.into_inner().iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
 }
 
 fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
@@ -334,6 +367,15 @@ pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::c
         }
     }
     None
+}
+
+/// A real constant on machine floats.
+pub(crate) fn magnitude(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
+    let value = match rational(expr, fuel) {
+        Some(value) => value,
+        None => approximate(expr, fuel)?,
+    };
+    Some(value.to_f64_fast()).filter(|value| value.is_finite())
 }
 
 /// A rational number within 2^-100 (relative) of a real constant.

@@ -44,7 +44,11 @@ pub(crate) fn unwrapped(text: &str) -> String {
                 rest = &rest[length..];
                 continue;
             }
-            result.push_str(command);
+            if words::is_invisible(&command[1..]) {
+                result.push(' ');
+            } else {
+                result.push_str(command);
+            }
             rest = &rest[command.len()..];
             continue;
         }
@@ -76,12 +80,19 @@ pub(crate) fn normalized_words(text: &str) -> String {
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
-    for (from, to) in
-        [("\\left", ""), ("\\right", ""), ("\\dfrac", "\\frac"), ("\\tfrac", "\\frac"), ("\\,", "")]
-    {
+    for (from, to) in [
+        ("\\left", ""),
+        ("\\right", ""),
+        ("\\dfrac", "\\frac"),
+        ("\\tfrac", "\\frac"),
+        ("\\,", ""),
+        ("\\quad", ""),
+        ("\\displaystyle", ""),
+    ] {
         plain = plain.replace(from, to);
     }
     plain
+        .trim_end_matches(['.', ' ', '\n'])
         .chars()
         .filter(|character| !character.is_whitespace() && !matches!(character, '$' | '{' | '}'))
         .collect()
@@ -111,6 +122,11 @@ pub(crate) fn is_prose(text: &str) -> bool {
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
+    let plain = ["Option ", "option ", "Choice ", "choice "]
+        .into_iter()
+        .find_map(|name| plain.strip_prefix(name))
+        .unwrap_or(plain)
+        .trim_start();
     let (parenthesised, inner) = match plain.strip_prefix('(') {
         Some(inner) => (true, inner.trim_start()),
         None => (false, plain),
@@ -160,6 +176,10 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
             | "the empty set"
             | "no such values"
             | "no such value"
+            | "there is no solution"
+            | "there are no solutions"
+            | "there is no real solution"
+            | "there are no real solutions"
     );
     none.then_some(Expr::EmptySet)
 }

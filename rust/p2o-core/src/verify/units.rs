@@ -33,6 +33,7 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
         "cent" | "cents" => "cent",
         "dollar" | "dollars" | "usd" | "USD" => "dollar",
         "euro" | "euros" => "euro",
+        "Omega" | "ohm" | "ohms" => "ohm",
         "Hz" | "hertz" => "Hz",
         "kHz" => "kHz",
         "MHz" => "MHz",

@@ -156,7 +156,6 @@ pub(crate) fn is_structural(name: &str) -> bool {
             | "widetilde"
             | "dot"
             | "ddot"
-            | "underline"
             | "over"
             | "pmod"
             | "bmod"
@@ -177,8 +176,6 @@ pub(crate) fn is_structural(name: &str) -> bool {
             | "xrightarrow"
             | "stackrel"
             | "substack"
-            | "color"
-            | "textcolor"
             | "cancel"
             | "phantom"
             | "conj"
@@ -215,6 +212,7 @@ pub(crate) fn is_invisible(name: &str) -> bool {
             | "space"
             | "hfill"
             | "hline"
+            | "underline"
             | "nonumber"
             | "notag"
             | "centering"
@@ -340,6 +338,54 @@ pub(crate) fn letter_command(name: &str) -> &str {
     }
 }
 
+/// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
+pub(crate) fn changes_value(words: &str) -> bool {
+    words.split(|character: char| !character.is_alphabetic()).any(|word| {
+        matches!(
+            word.to_ascii_lowercase().as_str(),
+            "no" | "none"
+                | "not"
+                | "never"
+                | "neither"
+                | "least"
+                | "most"
+                | "more"
+                | "less"
+                | "than"
+                | "fewer"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
+                | "between"
+                | "half"
+                | "twice"
+                | "double"
+                | "triple"
+                | "minus"
+                | "negative"
+                | "plus"
+                | "times"
+                | "squared"
+                | "cubed"
+                | "factorial"
+                | "except"
+        )
+    })
+}
+
+/// What a word behind a number multiplies it by.
+pub(crate) fn scale(word: &str) -> Option<i64> {
+    Some(match word {
+        "hundred" | "hundreds" => 100,
+        "thousand" | "thousands" => 1_000,
+        "million" | "millions" => 1_000_000,
+        "billion" | "billions" => 1_000_000_000,
+        "trillion" | "trillions" => 1_000_000_000_000,
+        _ => return None,
+    })
+}
+
 /// Short English words that would otherwise read as products of letters.
 pub(crate) fn is_english(run: &str) -> bool {
     matches!(
@@ -380,5 +426,27 @@ pub(crate) fn is_english(run: &str) -> bool {
             | "one"
             | "two"
             | "then"
+            | "than"
+            | "because"
+            | "since"
+            | "therefore"
+            | "Therefore"
+            | "thus"
+            | "Thus"
+            | "hence"
+            | "Hence"
+            | "which"
+            | "where"
+            | "when"
+            | "with"
+            | "that"
+            | "this"
+            | "This"
+            | "there"
+            | "There"
+            | "have"
+            | "find"
+            | "gives"
+            | "equals"
     )
 }

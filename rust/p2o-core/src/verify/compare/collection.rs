@@ -45,10 +45,14 @@ impl Comparer<'_> {
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
                 Expr::List(right, _) | Expr::Set(right),
             ) => self.in_order(left, right),
-            (Expr::List(left, _) | Expr::Set(left), single) if left.len() == 1 => {
+            (Expr::List(left, _) | Expr::Set(left), single)
+                if left.len() == 1 && left[0] != Expr::EmptySet =>
+            {
                 self.equal(&left[0], single)
             }
-            (single, Expr::List(right, _) | Expr::Set(right)) if right.len() == 1 => {
+            (single, Expr::List(right, _) | Expr::Set(right))
+                if right.len() == 1 && *single != Expr::EmptySet =>
+            {
                 self.equal(single, &right[0])
             }
             // "(1, 2) or (3, 4)" may name one point twice.

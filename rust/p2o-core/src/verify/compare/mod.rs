@@ -64,6 +64,9 @@ impl<'a> Comparer<'a> {
                 self.collections(gold, answer)
             }
             (Expr::Tuple { .. }, Expr::Tuple { .. }) => self.tuples(gold, answer),
+            (Expr::Tuple { .. }, Expr::Mul(factors)) if !self.compat() && is_named_point(factors) => {
+                self.equal(gold, &factors[1])
+            }
             _ if real_set::is_set(gold) || real_set::is_set(answer) => self.real_sets(gold, answer),
             (Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_), _)
             | (_, Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_)) => self.arrays(gold, answer),
@@ -149,6 +152,11 @@ fn distributed(expr: Expr) -> Expr {
         }
         _ => expr,
     }
+}
+
+/// `P(3, -2)`: a point with its name.
+fn is_named_point(factors: &[Expr]) -> bool {
+    matches!(factors, [Expr::Symbol(name), Expr::Tuple { .. }] if name.starts_with(char::is_uppercase))
 }
 
 fn both_signs(expr: &Expr) -> Vec<Expr> {

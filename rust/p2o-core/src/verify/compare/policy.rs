@@ -17,7 +17,7 @@ impl Comparer<'_> {
         if self.compat() {
             return self.compat_scalars(gold, answer);
         }
-        if !gold_unit.is_empty() && !answer_unit.is_empty() && gold_unit != answer_unit {
+        if !gold_unit.is_empty() && !answer_unit.is_empty() && !same_unit(gold_unit, answer_unit) {
             return Outcome::Different(Tier::Exact);
         }
         if self.strict() {
@@ -131,6 +131,17 @@ impl Comparer<'_> {
     }
 }
 
+/// Whether two units agree; an exponent that one of them leaves out is not held against it.
+fn same_unit(gold: &str, answer: &str) -> bool {
+    let base =
+        |unit: &str| unit.split('/').map(|part| part.split('^').next().unwrap_or("").to_string()).collect();
+    if gold.contains('^') == answer.contains('^') {
+        return gold == answer;
+    }
+    let (gold, answer): (Vec<String>, Vec<String>) = (base(gold), base(answer));
+    gold == answer
+}
+
 fn without_unit(expr: &Expr) -> (&Expr, &str) {
     match expr {
         Expr::Quantity(inner, unit) => {
@@ -150,15 +161,9 @@ fn without_degrees(expr: &Expr) -> Expr {
 
 /// `6m` or `9.8 m/s^2` where no variable is expected: the letters can only be units.
 fn without_unit_letters(expr: &Expr) -> Option<Expr> {
-    let is_unit = |expr: &Expr| match expr {
-        Expr::Symbol(letter) => units::normal(letter).is_some(),
-        Expr::Pow(pair) => {
-            matches!(&pair.0, Expr::Symbol(letter) if units::normal(letter).is_some())
-                && pair.1.symbols().is_empty()
-        }
-        _ => false,
-    };
     match expr {
+        // A unit stands behind its number: `A5` is no current.
+        Expr::Mul(factors) if is_unit(&factors[0]) => None,
         Expr::Mul(factors) => {
             let (units, mut numbers): (Vec<_>, Vec<_>) = factors.iter().cloned().partition(is_unit);
             match numbers.len() {
@@ -180,6 +185,17 @@ fn without_unit_letters(expr: &Expr) -> Option<Expr> {
     .filter(|number| number.symbols().is_empty())
 }
 
+/// `m`, `m^2`, `m/s`, `m\,s^{-1}`.
+fn is_unit(expr: &Expr) -> bool {
+    match expr {
+        Expr::Symbol(letter) => units::normal(letter).is_some(),
+        Expr::Pow(pair) => is_unit(&pair.0) && pair.1.symbols().is_empty(),
+        Expr::Mul(factors) => factors.iter().all(is_unit),
+        Expr::Div(pair) => is_unit(&pair.0) && is_unit(&pair.1),
+        _ => false,
+    }
+}
+
 /// What Math-Verify keeps of a scalar.
 fn simplified(expr: &Expr) -> Expr {
     let plain = expr.map(&mut |node| match node {
@@ -190,8 +206,14 @@ fn simplified(expr: &Expr) -> Expr {
     });
     match plain {
         Expr::Mul(mut factors) if factors.len() > 1 => {
-            let is_unit = matches!(factors.last(), Some(Expr::Symbol(name)) if units::normal(name).is_some());
-            if is_unit {
+            let ends_in_unit = match &factors[factors.len() - 2..] {
+                [Expr::Symbol(_), Expr::Symbol(_)] => false,
+                [_, Expr::Symbol(name)] => units::normal(name).is_some(),
+                // `\mathrm{cm^2}`, `\mathrm{m\,s^{-1}}`
+                [Expr::Number(_), unit @ (Expr::Pow(_) | Expr::Mul(_))] => is_unit(unit),
+                _ => false,
+            };
+            if ends_in_unit {
                 factors.pop();
             }
             if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) }

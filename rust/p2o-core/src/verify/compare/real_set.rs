@@ -44,6 +44,19 @@ pub(super) fn is_set_of_relations(expr: &Expr) -> bool {
     matches!(expr, Expr::List(items, _) if items.iter().any(|item| matches!(item, Expr::Chain { .. }) && is_set(item)))
 }
 
+/// The symbols that relations are about: `x > 2` is no `y > 2`.
+fn bound_names(expr: &Expr) -> Vec<String> {
+    let mut names: Vec<String> = match expr {
+        Expr::Chain { .. } => expr.symbols().into_iter().map(str::to_lowercase).collect(),
+        Expr::Member(pair) => pair.0.symbols().into_iter().map(str::to_lowercase).collect(),
+        Expr::List(items, _) => items.iter().flat_map(bound_names).collect(),
+        _ => Vec::new(),
+    };
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn infinity(positive: bool) -> Expr {
     let infinity = Expr::Constant(Constant::Infinity);
     if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
@@ -65,6 +78,11 @@ fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
 impl Comparer<'_> {
     /// Both sides read as sets of real numbers.
     pub(super) fn real_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let (names, given) = (bound_names(gold), bound_names(answer));
+        let renamed = self.compat() && !self.options.compare_names;
+        if !names.is_empty() && !given.is_empty() && names != given && !renamed {
+            return DIFFERENT;
+        }
         let (Some(left), Some(right)) = (self.pieces(gold), self.pieces(answer)) else {
             return self.symbolic_sets(gold, answer);
         };
@@ -134,7 +152,11 @@ impl Comparer<'_> {
             Expr::List(items, joint) => {
                 let mut all = Vec::new();
                 // "x ≥ 0, x ≠ 3" are conditions on one x; intervals side by side are parts of one set.
-                let conditions = items.iter().all(|item| matches!(item, Expr::Chain { .. }));
+                let conditions = items.iter().all(|item| match item {
+                    Expr::Chain { .. } => true,
+                    Expr::Member(pair) => pair.1 == Expr::Reals,
+                    _ => false,
+                });
                 let all_hold = *joint == Joint::And || *joint == Joint::Comma && conditions;
                 for item in items {
                     let pieces = match self.pieces(item) {

@@ -31,6 +31,9 @@ impl Comparer<'_> {
             }
         }
         if let (Expr::Member(left), Expr::Member(right)) = (gold, answer) {
+            if !self.equal(&left.0, &right.0).is_equal() && (!self.compat() || self.options.compare_names) {
+                return DIFFERENT;
+            }
             return self.equal(&left.1, &right.1);
         }
         if self.compat() && !self.options.allow_set_relation_comp && compat_refuses(gold, answer) {
@@ -65,8 +68,19 @@ impl Comparer<'_> {
     /// The gold is `v`, the answer `x = v` or `a + b = v`.
     fn against_answer_equation(&mut self, gold: &Expr, operands: &[Expr], relations: &[Relation]) -> Outcome {
         let outcome = self.equal(gold, said(operands, relations));
+        if outcome.is_equal() && !self.compat() && self.contradicts_itself(operands) {
+            return DIFFERENT;
+        }
         if outcome.is_equal() || self.compat() {
             return outcome;
+        }
+        // "7/9 ≈ 0.778" says its rounding too.
+        if let [value, rounding] = operands
+            && relations[0] == Relation::Approx
+            && !self.contradicts_itself(operands)
+            && value.symbols().is_empty()
+        {
+            return self.equal(gold, rounding);
         }
         // "4 = x"
         let last = &operands[operands.len() - 1];
@@ -74,6 +88,20 @@ impl Comparer<'_> {
             return self.equal(gold, &operands[0]);
         }
         outcome
+    }
+
+    /// Whether a chain says that two numbers are equal which are further apart than any rounding: "6 = 5".
+    fn contradicts_itself(&mut self, operands: &[Expr]) -> bool {
+        let mut values =
+            operands.iter().filter(|operand| !operand.is_structure() && operand.symbols().is_empty());
+        let Some(first) = values.next().and_then(|value| scalar::magnitude(value, self.fuel)) else {
+            return false;
+        };
+        let values: Vec<&Expr> = values.collect();
+        values.into_iter().any(|value| {
+            scalar::magnitude(value, self.fuel)
+                .is_some_and(|value| (value - first).abs() > 0.02 * value.abs().max(first.abs()))
+        })
     }
 
     /// Each named value against the equation that assigns it.
@@ -255,8 +283,11 @@ impl Comparer<'_> {
     }
 }
 
-/// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` says 1/3.
+/// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` and `1/3 ≈ 0.33` say 1/3, `x ≈ 0.33` says 0.33.
 fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
+    if relations[0] == Relation::Approx && operands[0].symbols().is_empty() && !operands[0].is_structure() {
+        return &operands[0];
+    }
     &operands[exact_end(relations)]
 }
 

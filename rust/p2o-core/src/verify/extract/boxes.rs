@@ -3,7 +3,7 @@
 use super::super::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
-/// each other with nothing but punctuation between are one answer.
+/// each other with nothing but punctuation or "and" between are one answer.
 pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     let mut end_of_search = text.len();
     let mut joined: Option<(Vec<&str>, usize, usize)> = None;
@@ -78,6 +78,17 @@ fn unclosed(rest: &str) -> Option<&str> {
     (content.len() < 256 && !content.is_empty()).then_some(&inside[..end])
 }
 
+/// Whether a box opens in front of `scanned`, the tail of `text`, and is still open where that begins.
+pub(super) fn opens_before(text: &str, scanned: &str) -> bool {
+    let before = &text[..text.len() - scanned.len()];
+    if before.is_empty() || scanned.is_empty() || before.ends_with("</think>") {
+        return false;
+    }
+    let Some(start) = before.rfind("\\boxed{") else { return false };
+    let rest = &text[start + "\\boxed".len()..];
+    balanced(rest).is_none_or(|content| content.len() + 2 > before.len() - start)
+}
+
 /// Whether the completion was cut off inside its last box.
 pub(super) fn ends_inside_box(text: &str) -> bool {
     let Some(start) = text.rfind("\\boxed{").or_else(|| text.rfind("\\fbox{")) else { return false };
@@ -85,11 +96,11 @@ pub(super) fn ends_inside_box(text: &str) -> bool {
     balanced(rest).is_none() && unclosed(rest).is_none()
 }
 
-/// Whether the text between two boxes only separates them.
+/// Whether the text between two boxes only separates them: a comma, a semicolon, "and".
 fn is_separator(gap: &str) -> bool {
+    let ignored = |character: char| character.is_whitespace() || matches!(character, ',' | ';' | '$' | '\\');
+    let word = gap.trim_matches(ignored);
     gap.len() < 24
-        && gap.chars().any(|character| matches!(character, ',' | ';'))
-        && gap
-            .chars()
-            .all(|character| character.is_whitespace() || matches!(character, ',' | ';' | '$' | '\\'))
+        && (word.is_empty() && gap.contains([',', ';'])
+            || matches!(word, "and" | "text{and}" | "text{ and }" | "quad\\text{and}\\quad"))
 }

@@ -283,7 +283,8 @@ fn expression_end(text: &str, start: usize) -> Option<usize> {
     let length = rest.find(|character| !allowed(character)).unwrap_or(rest.len());
     let body = rest[..length].trim_end_matches(['.', ' ', '*']);
     let after_sign = body.trim_start_matches(['-', '(']);
-    let has_operator = after_sign.chars().any(|character| "+-*×/^÷".contains(character));
+    let bracketed = body.ends_with(')') && body.starts_with(['(', '-']) && rest.len() > body.len();
+    let has_operator = bracketed || after_sign.chars().any(|character| "+-*×/^÷".contains(character));
     let boundary = rest[body.len()..].chars().next();
     let ends =
         boundary.is_none_or(|next| next.is_whitespace() || matches!(next, '.' | ',' | ':' | '*' | ')' | '$'));

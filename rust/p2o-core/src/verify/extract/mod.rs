@@ -7,7 +7,7 @@ mod boxes;
 mod compat;
 
 use super::{Options, Profile};
-use boxes::{ends_inside_box, last_box};
+use boxes::{ends_inside_box, last_box, opens_before};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -76,6 +76,10 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     if let Some((content, _)) = boxed {
         found.push(Candidate::new(content, Mark::Boxed));
     }
+    // A box that begins before the tail is too long to be read, and its inside is no answer.
+    if found.is_empty() && opens_before(completion, text) {
+        return Vec::new();
+    }
     if options.require_boxed
         || !found.is_empty() && boxed_end > 0
         || found.is_empty() && ends_inside_box(text)
@@ -132,9 +136,11 @@ fn introduction(after: &str) -> Option<usize> {
         // A heading: "**Final answer**" on a line of its own.
         return Some(after.len() - trimmed.trim_start().len());
     }
-    for start in ["is:", "is", ":", "=", "to the problem is", "to the question is"] {
+    for start in ["is:", "is", ":", "=", "s are:", "s are", "to the problem is", "to the question is"] {
         if let Some(rest) = trimmed.strip_prefix(start) {
-            if start == "is" && rest.starts_with(|character: char| character.is_alphabetic()) {
+            if matches!(start, "is" | "s are")
+                && rest.starts_with(|character: char| character.is_alphabetic())
+            {
                 continue;
             }
             let rest = rest.trim_start_matches(['*', '_', ' ', ':']);

@@ -6,7 +6,7 @@ use dashu_ratio::RBig;
 use super::super::expr::{Constant, Expr, Function, Series};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
-use super::super::words::Word;
+use super::super::words::{self, Word};
 use super::Parser;
 
 impl Parser<'_, '_> {
@@ -33,7 +33,8 @@ impl Parser<'_, '_> {
             Kind::Text(words) if self.starts_factor() && introduces(words) => self.nested(Self::atom),
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
-                self.symbol_or_constant(name, false)
+                let constant = matches!(name.as_str(), "e" | "i");
+                self.symbol_or_constant(name, constant)
             }
             Kind::Word(word) => self.word(word),
             Kind::Command(name) => self.command(name),
@@ -59,7 +60,10 @@ impl Parser<'_, '_> {
             Word::Log => self.logarithm(),
             Word::SquareRoot => self.root(true),
             Word::CubeRoot => {
-                let radicand = self.macro_argument()?;
+                let radicand = match self.peek() {
+                    Some(Kind::Number(_)) => self.nested(Self::atom)?,
+                    _ => self.macro_argument()?,
+                };
                 Ok(Expr::Call(Function::Root, vec![Expr::integer(3), radicand]))
             }
             Word::Pi => Ok(Expr::Constant(Constant::Pi)),
@@ -108,7 +112,7 @@ impl Parser<'_, '_> {
             "sum" => self.series(Series::Sum),
             "prod" => self.series(Series::Product),
             "overline" | "bar" | "hat" | "widehat" | "vec" | "tilde" | "widetilde" | "dot" | "ddot"
-            | "underline" | "overrightarrow" => {
+            | "overrightarrow" => {
                 let decorated = self.flattened();
                 if decorated.is_empty() {
                     return Err(Halt::Unsupported);
@@ -159,7 +163,11 @@ impl Parser<'_, '_> {
         }
         name.push_str(&"'".repeat(primes));
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
-        if applies {
+        // A factor of zero is never written: `I(0)` is a value of I.
+        let at_zero = self.is_op('(')
+            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value.is_zero())
+            && self.peek_at(2) == Some(&Kind::Op(')'));
+        if applies || at_zero {
             self.at += 1;
             return Ok(match self.bracket('(')? {
                 Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),
@@ -203,8 +211,16 @@ impl Parser<'_, '_> {
         let base = self.flattened().trim_matches(|c| c == '(' || c == ')').to_string();
         let base: u32 = match base.as_str() {
             "two" => 2,
+            "three" => 3,
+            "four" => 4,
+            "five" => 5,
+            "six" => 6,
+            "seven" => 7,
             "eight" => 8,
+            "nine" => 9,
             "ten" => 10,
+            "twelve" => 12,
+            "sixteen" => 16,
             written => written.parse().map_err(|_| Halt::Unsupported)?,
         };
         if !(2..=36).contains(&base)
@@ -254,6 +270,9 @@ impl Parser<'_, '_> {
 
 /// Whether upright words before a value are prose and not the name of a factor.
 fn introduces(words: &str) -> bool {
-    words.contains(char::is_whitespace)
-        || matches!(words, "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly")
+    (words.contains(char::is_whitespace) && !words::changes_value(words))
+        || matches!(
+            words,
+            "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly" | "Answer" | "answer"
+        )
 }

@@ -67,7 +67,7 @@ impl Parser<'_, '_> {
     /// The arguments of a function: a bracketed list, or the product that follows.
     fn arguments(&mut self) -> Result<Vec<Expr>, Halt> {
         match self.peek() {
-            Some(Kind::Op('(' | '{' | '[')) => {
+            Some(Kind::Op('(' | '{' | '[') | Kind::SetOpen) => {
                 let inner = self.nested(Self::atom)?;
                 Ok(match inner {
                     Expr::Tuple { items, .. } | Expr::Set(items) => items,

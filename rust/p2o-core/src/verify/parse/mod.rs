@@ -174,6 +174,12 @@ impl<'a> Parser<'a, '_> {
         if matches!(self.peek(), Some(Kind::Op('=' | '≈'))) {
             self.at += 1;
         }
+        // "The answer is" before a sign is no term of a difference.
+        if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
+            && announces(words)
+        {
+            self.at += 1;
+        }
         let mut operands = vec![self.set_expression()?];
         let mut relations = Vec::new();
         while let Some(relation) = self.relation_operator() {
@@ -209,7 +215,10 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn ratio(&mut self) -> Result<Expr, Halt> {
-        let first = self.sum()?;
+        let mut first = self.sum()?;
+        if self.take_command("over") {
+            first = Expr::Div(Box::new((first, self.sum()?)));
+        }
         if self.colons > 0 || !self.is_op(':') || self.peek_at(1).is_none() {
             return Ok(first);
         }
@@ -228,8 +237,25 @@ impl<'a> Parser<'a, '_> {
             let term = self.product()?;
             terms.push(signed(sign, term));
         }
-        Ok(if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) })
+        if terms.len() == 1 {
+            return Ok(terms.swap_remove(0));
+        }
+        // `\mathbb{R} - \{0\}`
+        if matches!(terms[..], [Expr::Reals, Expr::Neg(ref set)] if matches!(**set, Expr::Set(_)))
+            && let Some(Expr::Neg(set)) = terms.pop()
+        {
+            return Ok(Expr::SetOperation(SetOperation::Difference, Box::new((Expr::Reals, *set))));
+        }
+        Ok(Expr::Add(terms))
     }
+}
+
+/// Whether upright words say that the value follows.
+fn announces(words: &str) -> bool {
+    matches!(
+        words.rsplit(' ').next(),
+        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
+    )
 }
 
 /// A term with the sign that stood before it.

@@ -6,7 +6,7 @@ use super::super::expr::{Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
 use super::super::units;
-use super::super::words::Word;
+use super::super::words::{self, Word};
 use super::{Parser, signed};
 
 /// Most signs behind one atom; each is a level of the tree.
@@ -31,7 +31,22 @@ impl Parser<'_, '_> {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
-            } else if let Some(Kind::Text(_)) = self.peek() {
+            } else if let Some(Kind::Text(words)) = self.peek() {
+                let words = *words;
+                if words::changes_value(words) {
+                    return Err(Halt::Unsupported);
+                }
+                if let (Some((scale, rest)), Some(Expr::Number(_))) = (scaled(words), factors.last()) {
+                    factors.push(Expr::integer(scale));
+                    self.at += 1;
+                    if !rest.is_empty() {
+                        let quantity = quotient(factors, std::mem::take(&mut divisors));
+                        let unit = units::normal(rest).unwrap_or("");
+                        factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                        has_unit = true;
+                    }
+                    continue;
+                }
                 match self.unit() {
                     Some(_) if has_unit => return Err(Halt::Unsupported),
                     Some(unit) => {
@@ -64,14 +79,15 @@ impl Parser<'_, '_> {
         let fraction = match self.peek_at(1) {
             Some(Kind::Command("frac" | "dfrac" | "tfrac" | "vulgar")) => {
                 self.at += 1;
-                let fraction = self.power()?;
-                numeric_fraction(&fraction)
+                let fraction = self.nested(Self::atom)?;
+                let squared = self.is_op('^') && !self.degree_ahead();
+                numeric_fraction(&fraction).filter(|_| !squared)
             }
             Some(Kind::Number(_)) if self.tokens[self.at + 1].spaced => self.inline_fraction(),
             _ => None,
         };
         if let Some(fraction) = fraction {
-            return Ok(Expr::rational(whole + fraction));
+            return self.power_of(Expr::rational(whole + fraction));
         }
         self.at = start;
         self.power()
@@ -230,6 +246,12 @@ impl Parser<'_, '_> {
         Some(primes)
     }
 
+    /// Whether `^\circ` or `^{\circ}` is next.
+    fn degree_ahead(&self) -> bool {
+        let first = 1 + usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
+        matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')))
+    }
+
     /// What stands behind `^`: a group, or one atom with its own exponent (`2^3^4` is `2^(3^4)`).
     fn exponent(&mut self) -> Result<Expr, Halt> {
         if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
@@ -269,9 +291,15 @@ impl Parser<'_, '_> {
                 }
                 Some(Kind::Op('^')) if !spelling.is_empty() || !known => {
                     self.at += 1;
-                    if self.exponent().is_err() {
+                    let Ok(exponent) = self.exponent() else {
                         self.at = start;
                         return None;
+                    };
+                    if let Expr::Number(number) = &exponent
+                        && known
+                    {
+                        spelling.push('^');
+                        spelling.push_str(&number.value.to_string());
                     }
                 }
                 Some(Kind::Symbol(letter)) if spelling.ends_with('/') && units::normal(letter).is_some() => {
@@ -305,6 +333,13 @@ impl Parser<'_, '_> {
         }
         Some(if known { spelling } else { String::new() })
     }
+}
+
+/// "million dollars": what it multiplies by, and the unit behind it.
+fn scaled(words: &str) -> Option<(i64, &str)> {
+    let words = words.trim();
+    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
+    Some((words::scale(first)?, rest.trim()))
 }
 
 fn quotient(factors: Vec<Expr>, divisors: Vec<Expr>) -> Expr {
