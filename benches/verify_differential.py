@@ -27,7 +27,7 @@ CASES = Path(__file__).parents[1] / "rust/p2o-core/tests/verify_cases.rs"
 
 CLASSES: list[tuple[str, str, str]] = [
     ("scientific notation", "ours: `e` between digits is an exponent, not Euler's number", r"\d[eE]-?\d"),
-    ("digit groups by space", "ours: thin spaces group digits", r"10\\,000|10 000"),
+    ("digit groups by space", "ours: thin spaces group digits", r"10\\,000|10 000|1\\:234"),
     ("a gold that is also a list", "ours: 1,234 may be two numbers", r"^1,234 "),
     ("repeating decimals", "ours: read exactly", r"overline|\(142857\)"),
     (
@@ -43,7 +43,7 @@ CLASSES: list[tuple[str, str, str]] = [
         "ours: 90° is π/2, and cos 60° is 1/2 (default profile)",
         r"90\^\\circ|60\^\\circ|36\^\\circ",
     ),
-    ("units behind a number", "ours: km/h, m/s², dollars per hour", r"km/h|m/s\^2|per hour"),
+    ("units behind a number", "ours: km/h, m/s², dollars per hour", r"km/h|m/s\^2|per hour|\{\\text\{m\}\}"),
     ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ cm\}"),
     (
         "a variable taken for a unit",
@@ -85,8 +85,24 @@ CLASSES: list[tuple[str, str, str]] = [
     ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_"),
     ("words with punctuation", "ours", r"yes\.|diverges\."),
     ("several choices", "ours: letters in a list have no order", r"A, C"),
+    (
+        "the way a value is set",
+        "ours: color, underlining, upright letters, signs and words in text",
+        r"color|underline|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is",
+    ),
+    ("mixed percentages", "ours: 12½% is 12.5%", r"frac1[23]\\%"),
+    ("maxima", "ours: evaluated", r"\\max"),
+    ("an approximation behind the value", "ours: 7/9 ≈ 0.778 says both", r"approx 0\.778"),
+    (
+        "scales in words",
+        "ours: a million multiplies (compat lets it be left out as well)",
+        r"million|thousand",
+    ),
+    ("names of number sets and of points", "ours", r"mathbb| U |P\("),
+    ("false statements", "ours: 6=5 is no answer (default profile)", r"6=5"),
+    ("a hidden division by zero", "ours: no value", r"sqrt2\\sqrt2"),
     ("derivatives as names", "ours: dy/dx = v says v", r"\{dy\}\{dx\}"),
-    ("choices with their text", "ours: the letter decides", r"textbf\{\(C\)\}"),
+    ("choices with their text", "ours: the letter decides", r"textbf\{\(C\)\}|Option A"),
 ]
 """Name, judgement, and what marks a pair `gold || answer` as belonging to the class."""
 

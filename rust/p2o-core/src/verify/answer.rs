@@ -25,6 +25,8 @@ struct Reading {
     as_list: Option<Expr>,
     /// Lower-case words if the text is nothing else.
     words: Option<String>,
+    /// The 5 of "5 million".
+    unscaled: Option<Expr>,
     choice: Option<char>,
     /// What stands behind the letter: the 42 of "(C) 42".
     behind_choice: Option<Expr>,
@@ -55,7 +57,18 @@ impl Reading {
         let behind_choice = behind
             .filter(|behind| !behind.is_empty())
             .and_then(|behind| parse(&behind, true, fuel).ok().map(|parsed| parsed.expr));
-        Self { expr, as_list, words, choice, behind_choice, letters: text::letters_only(text), skeleton }
+        let unscaled = words::without_scale(text)
+            .and_then(|text| parse(&text, true, fuel).ok().map(|parsed| parsed.expr));
+        Self {
+            expr,
+            as_list,
+            words,
+            unscaled,
+            choice,
+            behind_choice,
+            letters: text::letters_only(text),
+            skeleton,
+        }
     }
 
     fn is_readable(&self) -> bool {
@@ -207,7 +220,12 @@ impl Gold {
             (&gold.expr, &answer.behind_choice),
             (&gold.behind_choice, &answer.expr),
         ];
-        for (left, right) in other_readings {
+        let unscaled = [
+            (&gold.expr, &answer.unscaled),
+            (&gold.unscaled, &answer.expr),
+            (&gold.unscaled, &answer.unscaled),
+        ];
+        for (left, right) in other_readings.into_iter().chain(unscaled.into_iter().filter(|_| compat)) {
             if let (Some(left), Some(right)) = (left, right) {
                 let outcome = comparer.equal(left, right);
                 if outcome.is_equal() {

@@ -374,6 +374,19 @@ pub(crate) fn changes_value(words: &str) -> bool {
     })
 }
 
+/// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
+pub(crate) fn without_scale(text: &str) -> Option<String> {
+    let is_letter = |letter: char| letter.is_ascii_alphabetic();
+    let kept: String = text
+        .split_inclusive(|letter| !is_letter(letter))
+        .map(|piece| {
+            let word = piece.trim_end_matches(|letter| !is_letter(letter));
+            if scale(word).is_some() { &piece[word.len()..] } else { piece }
+        })
+        .collect();
+    (kept.len() < text.len()).then_some(kept)
+}
+
 /// What a word behind a number multiplies it by.
 pub(crate) fn scale(word: &str) -> Option<i64> {
     Some(match word {
