@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 from typing import Any
 
 from p2o.config import EvaluationConfig
+from p2o.intervals import Interval, bootstrap_mean
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
@@ -16,16 +19,67 @@ from p2o.types import Problem
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Mean reward over problems and samples, in all and by family (`meta["family"]`, where there is one)."""
+    """Rewards over problems and samples, in all and by family (`meta["family"]`, where there is one)."""
 
-    accuracy: float
-    by_family: dict[str, float]
-    problems: int
+    rewards_PK: list[list[float]]
+    """Rewards of each problem's K samples."""
+
+    families_P: list[str | None]
+    """The family of each problem."""
+
     tokens: int
+    """Generated tokens."""
+
+    @property
+    def problems(self) -> int:
+        """Number of problems."""
+        return len(self.rewards_PK)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean reward."""
+        return fmean(chain.from_iterable(self.rewards_PK))
+
+    @property
+    def by_family(self) -> dict[str, float]:
+        """Mean reward of each family."""
+        return {name: fmean(self._means(name)) for name in self._families()}
+
+    @property
+    def best(self) -> float:
+        """Mean over problems of the best sample's reward: with rewards of 0 and 1, pass@K."""
+        return fmean(max(rewards) for rewards in self.rewards_PK)
+
+    def intervals(self) -> dict[str, Interval]:
+        """Accuracy of each family and of `all`, with bootstrap intervals over problems (95%).
+
+        Problems are drawn with all their samples: those of one problem are not independent.
+        """
+        intervals = {name: bootstrap_mean(self._means(name)) for name in self._families()}
+        return {**intervals, "all": bootstrap_mean(self._means(None))}
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return asdict(self)
+        """The figures as plain values, for JSON."""
+        intervals = self.intervals()
+        return {
+            "accuracy": self.accuracy,
+            "interval": [intervals["all"].low, intervals["all"].high],
+            "by_family": self.by_family,
+            "family_intervals": {
+                name: [intervals[name].low, intervals[name].high] for name in self.by_family
+            },
+            "best": self.best,
+            "samples": len(self.rewards_PK[0]),
+            "problems": self.problems,
+            "tokens": self.tokens,
+        }
+
+    def _families(self) -> list[str]:
+        return sorted({family for family in self.families_P if family is not None})
+
+    def _means(self, family: str | None) -> list[float]:
+        rows = zip(self.families_P, self.rewards_PK, strict=True)
+        return [fmean(rewards) for name, rewards in rows if family is None or name == family]
 
 
 def evaluate(
@@ -45,14 +99,11 @@ def evaluate(
     ]
     params = SamplingParams(max_tokens=max_tokens, temperature=config.temperature)
     rollouts = collector.collect(requests, params, progress)
-    families: dict[str, list[float]] = {}
-    for request, rollout in zip(requests, rollouts, strict=True):
-        family = request.problem.meta.get("family")
-        if family is not None:
-            families.setdefault(str(family), []).append(rollout.reward)
+    k = config.samples
+    rewards = [rollout.reward for rollout in rollouts]
+    families = [problem.meta.get("family") for problem in problems]
     return Evaluation(
-        accuracy=sum(rollout.reward for rollout in rollouts) / len(rollouts),
-        by_family={family: sum(rewards) / len(rewards) for family, rewards in sorted(families.items())},
-        problems=len(problems),
+        rewards_PK=[rewards[i * k : (i + 1) * k] for i in range(len(problems))],
+        families_P=[None if family is None else str(family) for family in families],
         tokens=generated_tokens(rollouts),
     )

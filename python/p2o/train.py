@@ -213,7 +213,9 @@ def end_epoch(run: Run) -> None:
     state, config = run.state, run.config
     started = time.monotonic()
     hard = state.hard_set.hard()
-    measure(run, hard=hard if epoch_is_done(run) else None)  # one that is cut short has not asked every problem
+    measure(
+        run, hard=hard if epoch_is_done(run) else None
+    )  # one that is cut short has not asked every problem
     state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
     state.epoch += 1
     state.epoch_step = 0

@@ -30,6 +30,7 @@ STUDY = """
 title = "One arm"
 tokens = 6000
 seeds = [0]
+keep_models = true
 
 [set]
 data.train_size = 48
@@ -86,6 +87,7 @@ def unbroken_record(runner: Runner, folder: Path) -> dict[str, Any]:
                 "header": header_of(job),
                 "config": config_values(job.config),
                 "teacher": job.teacher,
+                "keep_model": False,
                 "run": str(folder / "run"),
             }
         )
@@ -113,6 +115,8 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch:
     )
     assert without_clock(resumed) == without_clock(unbroken)
     assert not list((folder / "runs").glob("*taught*/checkpoints")), "space is given back"
+    assert [path.name for path in (folder / "runs").glob("*/model/*.safetensors")] == ["model.safetensors"]
+    assert not (tmp_path / "unbroken" / "run" / "model").exists()
     assert (folder / "one-accuracy.svg").exists()
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.errors import InputError
-from p2o.study.statistics import area_under_curve, band, bootstrap_mean, paired_difference, value_at
+from p2o.intervals import bootstrap_mean
+from p2o.study.statistics import area_under_curve, band, paired_difference, value_at
 
 
 def test_area_by_hand() -> None:

@@ -38,10 +38,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"model": config.model.source, **result.to_dict()}))
         return 0
-    for family, accuracy in (*result.by_family.items(), ("all", result.accuracy)):
-        console.note(f"{family:20} {accuracy:.3f}")
+    for family, found in result.intervals().items():
+        console.note(f"{family:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
     samples = config.evaluation.samples
-    console.note(f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts")
+    if samples > 1:
+        console.note(f"{f'best of {samples}':20} {result.best:.3f}")
+    console.note(
+        f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts; "
+        "95% bootstrap intervals over problems"
+    )
     return 0
 
 

@@ -107,6 +107,9 @@ class Study(Settings):
     include_shipped: bool = True
     """Whether the shipped world is one of them."""
 
+    keep_models: bool = False
+    """Export the models of the final runs, into `model/` of their run directories, for `p2o eval`."""
+
     arms: dict[str, ArmConfig] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -164,6 +164,7 @@ class Runner:
             "header": header_of(job),
             "config": values,
             "teacher": job.teacher,
+            "keep_model": self.study.keep_models and job.phase == "final",
             "run": str(self.runs / job.folder_name),
             "result": str(self._result(job)),
         }

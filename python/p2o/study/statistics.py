@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from p2o.errors import InputError
-
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean and its bootstrap interval, over `count` seeds."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
+from p2o.intervals import RESAMPLES, Interval, bootstrap_mean
 
 
 def value_at(tokens: Sequence[float], values: Sequence[float], at: float) -> float:
@@ -53,24 +40,6 @@ def area_under_curve(tokens: Sequence[float], values: Sequence[float], budget: f
     ]
     area = sum((right - left) * (below + above) / 2 for (left, below), (right, above) in pairwise(points))
     return area / budget
-
-
-def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
-    """The mean and its percentile bootstrap interval (95%).
-
-    With few values such an interval is too narrow: it cannot reach beyond the smallest and the largest of them.
-
-    Raises:
-        InputError: without values.
-    """
-    if not values:
-        raise InputError("no values to average")
-    sample = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(0, sample.size, size=(resamples, sample.size))
-    means = sample[drawn].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(sample.mean()), float(low), float(high), sample.size)
 
 
 def paired_difference(

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from p2o.intervals import Interval, bootstrap_mean
 from p2o.study.plan import SHIPPED_WORLD, Study, make_job
 from p2o.study.results import Results, area, final_accuracy
 from p2o.study.selection import choose, final_jobs
-from p2o.study.statistics import Interval, bootstrap_mean, paired_difference
+from p2o.study.statistics import paired_difference
 
 Record = Mapping[str, Any]
 Cells = dict[tuple[str, str], dict[int, Record]]

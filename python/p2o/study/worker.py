@@ -45,7 +45,10 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         resumed = (path / "config.toml").exists()
         config: Config = build_config(values)
         quiet = Console(RichConsole(file=StringIO()))
-        state = train(prepare(config, path, resume=resumed, console=quiet))
+        run = prepare(config, path, resume=resumed, console=quiet)
+        state = train(run)
+        if job["keep_model"]:
+            run.policy.export(path / "model", run.tokenizer)
     return record_of(
         job["header"],
         path,

@@ -1,0 +1,41 @@
+"""Means with bootstrap intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from p2o.errors import InputError
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean and its bootstrap interval, of `count` values."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
+    """The mean and its percentile bootstrap interval (95%).
+
+    With few values such an interval is too narrow: it cannot reach beyond the smallest and the largest of them.
+
+    Raises:
+        InputError: without values.
+    """
+    if not values:
+        raise InputError("no values to average")
+    sample = np.asarray(values, dtype=np.float64)
+    drawn = np.random.default_rng(seed).integers(0, sample.size, size=(resamples, sample.size))
+    means = sample[drawn].mean(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(sample.mean()), float(low), float(high), sample.size)

@@ -1,0 +1,47 @@
+"""The figures of an evaluation, worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2o.evaluate import Evaluation
+
+FOUND = Evaluation(
+    rewards_PK=[[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
+    families_P=["a", "a", "b", None],
+    tokens=80,
+)
+
+
+def test_figures_by_hand() -> None:
+    assert (FOUND.problems, FOUND.tokens) == (4, 80)
+    assert FOUND.accuracy == 0.5
+    assert FOUND.by_family == {"a": 0.25, "b": 1.0}
+    assert FOUND.best == 0.75
+
+
+def test_intervals_are_over_problems_with_all_their_samples() -> None:
+    intervals = FOUND.intervals()
+    assert list(intervals) == ["a", "b", "all"]
+    assert [intervals[name].mean for name in intervals] == [0.25, 1.0, 0.5]
+    # Two problems of 0.5 and 0: each resample is one of 0, 0.25 and 0.5, the ends a quarter of the time each.
+    assert (intervals["a"].low, intervals["a"].high) == (0.0, 0.5)
+    assert (intervals["b"].low, intervals["b"].high) == (1.0, 1.0)
+    # More samples of the same problems make no narrower interval.
+    more = Evaluation([rewards * 50 for rewards in FOUND.rewards_PK], FOUND.families_P, tokens=0)
+    assert more.intervals()["all"].low == pytest.approx(intervals["all"].low)
+    assert more.intervals()["all"].high == pytest.approx(intervals["all"].high)
+
+
+def test_the_figures_for_json() -> None:
+    found = FOUND.to_dict()
+    low, high = found["interval"]
+    assert 0.0 <= low < 0.5 < high <= 1.0
+    assert found["family_intervals"] == {"a": [0.0, 0.5], "b": [1.0, 1.0]}
+    assert {key: found[key] for key in ("accuracy", "best", "samples", "problems", "tokens")} == {
+        "accuracy": 0.5,
+        "best": 0.75,
+        "samples": 2,
+        "problems": 4,
+        "tokens": 80,
+    }
