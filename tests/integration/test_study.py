@@ -28,7 +28,7 @@ STUB = Path(__file__).parents[1] / "unit" / "study_stub.py"
 
 STUDY = """
 title = "One arm"
-tokens = 6000
+tokens = 15000
 seeds = [0]
 keep_models = true
 
@@ -97,12 +97,12 @@ def unbroken_record(runner: Runner, folder: Path) -> dict[str, Any]:
 
 def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "POLL_SECONDS", 0.01)  # looks often enough to see the fourth step
-    display = StopsInTheMiddle(6000, Console(file=StringIO()))
+    display = StopsInTheMiddle(15000, Console(file=StringIO()))
     folder = tmp_path / "broken"
     runner = Runner(load_study("one.toml"), Results(folder), folder / "runs", display, jobs=1)
     display.runner = runner
     unbroken = unbroken_record(runner, tmp_path / "unbroken")
-    assert unbroken["tokens"] >= 6000
+    assert unbroken["tokens"] >= 15000
     assert any(epoch["prompt_step"] for epoch in unbroken["epochs"])
     assert unbroken["prompt_step_tokens"] > 0
     assert not runner.work(), "the time limit came first"
@@ -148,7 +148,7 @@ def test_a_time_limit_of_nothing_runs_nothing(tmp_path: Path, capsys: pytest.Cap
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "one.toml", "--dry-run"]) == 0
-    assert "0 runs done, 1 to go, 6,000 tokens each" in capsys.readouterr().out
+    assert "0 runs done, 1 to go, 15,000 tokens each" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["one.toml"]
 
 
