@@ -598,6 +598,9 @@ fn other_spellings_of_a_value() {
         \text{east} || \displaystyle \text{east}
         I(0) e^{-t} || e^{-t} I(0)
         \frac35 || \tanh(\ln 2)
+        0 || e^{i\pi}+1
+        0 || \ln 2+\ln 3-\ln 6
+        -(\arctan 1-\frac\pi4) || 0
         ",
         true,
     );

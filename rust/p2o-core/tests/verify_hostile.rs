@@ -149,4 +149,8 @@ fn exponentials_beyond_the_precision_are_not_called_equal() {
     for answer in ["\\tanh(1000)", "1+\\exp(-1000)", "\\frac{\\sinh(400)}{\\cosh(400)}"] {
         assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
     }
+    for answer in ["1+e^{-1000}", "1+\\pi^{-1000}"] {
+        assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
+        assert_ne!(status(&format!("{answer}-1"), "0"), Status::Correct, "{answer}-1");
+    }
 }

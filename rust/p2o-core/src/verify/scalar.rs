@@ -117,6 +117,14 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     if distinct::<FloatBall>(left, right, 53, fuel) {
         return Outcome::Different(Tier::Ball);
     }
+    let is_zero =
+        |value: &Result<Gaussian, Halt>| matches!(value, Ok(value) if *value == Gaussian::real(RBig::ZERO));
+    let sum = if is_zero(&values.1) { left } else { right };
+    if (is_zero(&values.0) || is_zero(&values.1))
+        && let Some((first, others)) = sides(sum)
+    {
+        return constants(&first, &others, fuel);
+    }
     match identity(left, right, fuel) {
         Ok(Identity::Equal) if divides_by_zero(left, fuel) || divides_by_zero(right, fuel) => {
             return Outcome::Different(Tier::Random);
@@ -158,8 +166,21 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     Outcome::Different(Tier::Numeric)
 }
 
+/// A sum that may be zero as an equation: its first term, and the others with the opposite sign. Agreement is measured
+/// relative to the operands, and zero has no digits to agree with.
+fn sides(sum: &Expr) -> Option<(Expr, Expr)> {
+    match sum {
+        Expr::Neg(inner) => sides(inner),
+        Expr::Add(terms) => {
+            let (first, others) = terms.split_first().filter(|(_, others)| !others.is_empty())?;
+            Some((first.clone(), Expr::Neg(Box::new(Expr::Add(others.to_vec())))))
+        }
+        _ => None,
+    }
+}
+
 /// Whether the expression may contain something positive that is smaller than the precision shows: an exponential
-/// with a large number in its argument.
+/// or a power with a large number in its argument.
 fn has_exponential(expr: &Expr) -> bool {
     use Function as F;
     let large = |argument: &Expr| {
@@ -167,6 +188,7 @@ fn has_exponential(expr: &Expr) -> bool {
     };
     expr.any(&|node| match node {
         Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, arguments) => large(&arguments[0]),
+        Expr::Pow(pair) => large(&pair.1),
         _ => false,
     })
 }
