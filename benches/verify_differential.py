@@ -99,6 +99,7 @@ CLASSES: list[tuple[str, str, str]] = [
         r"million|thousand",
     ),
     ("names of number sets and of points", "ours", r"mathbb| U |P\("),
+    ("sums that are zero", "ours: told from zero by their terms", r"arctan 1"),
     ("false statements", "ours: 6=5 is no answer (default profile)", r"6=5"),
     ("a hidden division by zero", "ours: no value", r"sqrt2\\sqrt2"),
     ("derivatives as names", "ours: dy/dx = v says v", r"\{dy\}\{dx\}"),
