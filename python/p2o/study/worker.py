@@ -64,6 +64,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
 
 def interrupt_at_end_of_input() -> None:
     """Interrupts this process when its standard input closes."""
+    # A shell starts what runs in the background with interrupts ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
         while os.read(0, 1024):
