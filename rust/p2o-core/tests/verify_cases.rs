@@ -598,6 +598,10 @@ fn other_spellings_of_a_value() {
         \text{east} || \displaystyle \text{east}
         I(0) e^{-t} || e^{-t} I(0)
         \frac35 || \tanh(\ln 2)
+        3 || 3 \text{ times}
+        5 || 5 \text{ more students}
+        5 || 5 \text{ years less}
+        5 || 5 \text{ more than Tom}
         0 || e^{i\pi}+1
         0 || \ln 2+\ln 3-\ln 6
         -(\arctan 1-\frac\pi4) || 0

@@ -374,6 +374,33 @@ pub(crate) fn changes_value(words: &str) -> bool {
     })
 }
 
+/// Whether words behind a value make another value of it: "or more", "and above", "squared". Of "5 times", "5 more apples"
+/// and "5 years less" the value is 5.
+pub(crate) fn changes_value_before(words: &str) -> bool {
+    let mut previous = String::new();
+    words.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
+        let word = word.to_ascii_lowercase();
+        let bound = matches!(
+            word.as_str(),
+            "more"
+                | "less"
+                | "fewer"
+                | "greater"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
+                | "up"
+                | "higher"
+                | "lower"
+        );
+        let changes = bound && matches!(previous.as_str(), "or" | "and")
+            || matches!(word.as_str(), "not" | "never" | "squared" | "cubed" | "factorial");
+        previous = word;
+        changes
+    })
+}
+
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
 pub(crate) fn without_scale(text: &str) -> Option<String> {
     if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
