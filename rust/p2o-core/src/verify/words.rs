@@ -376,7 +376,7 @@ pub(crate) fn changes_value(words: &str) -> bool {
 
 /// Whether words behind a value make another value of it: "or more", "and above", "squared". Of "5 times", "5 more apples"
 /// and "5 years less" the value is 5.
-pub(crate) fn changes_value_before(words: &str) -> bool {
+pub(crate) fn changes_preceding_value(words: &str) -> bool {
     let mut previous = String::new();
     words.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
         let word = word.to_ascii_lowercase();

@@ -33,7 +33,7 @@ impl Parser<'_, '_> {
                 divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
-                if words::changes_value_before(words) {
+                if words::changes_preceding_value(words) {
                     return Err(Halt::Unsupported);
                 }
                 if let (Some((scale, rest)), Some(Expr::Number(_))) = (scaled(words), factors.last()) {
