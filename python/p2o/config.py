@@ -185,7 +185,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(explain(error)) from None
 
 
 def _read_recipe(recipe: str) -> dict[str, Any]:
@@ -198,11 +198,12 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         text = (files("p2o") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise ConfigError(f"{recipe}: no such file") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{recipe}: cannot be read ({error})") from None
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ConfigError(f"{recipe}: cannot be read ({reason})") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -226,40 +227,77 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     table[names[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
-    """One line for the first problem of a validation error."""
-    first = error.errors()[0]
-    # The discriminator's tag is part of pydantic's path but not of the TOML's.
-    path = [str(part) for part in first["loc"] if part not in ("tiny", "jsonl")]
+def explain(error: ValidationError, root: type[BaseModel] = Config, section: str = "") -> str:
+    """One line for the first problem of a validation error of `root`, which stands under `section`."""
+    errors = error.errors()
+    first = errors[0]
+    where = _setting(first["loc"])
+    path = [*([section] if section else []), *where]
     name = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(path[-1], _fields_at(path[:-1]), n=1, cutoff=0.5)
-        elsewhere = [".".join([*s, path[-1]]) for s in _sections() if path[-1] in _fields_at(s)]
-        if close:
-            hint = f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
-        elif elsewhere:
-            hint = f"; did you mean {elsewhere[0]}?"
-        else:
-            hint = f"; known: {', '.join(sorted(_fields_at(path[:-1])))}"
-        return f"unknown setting {name}{hint}"
-    if first["type"] == "missing":
-        return f"setting {name} is missing"
+    shown = repr(first["input"])
+    shown = shown if len(shown) < 80 else shown[:77] + "..."
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown setting {name}{_hint(where, root, section)}"
+        case "missing":
+            return f"setting {name} is missing"
+        case "union_tag_not_found":
+            return f"setting {name}.kind is missing: give {first['ctx']['discriminator']} = {_kinds(root, where)}"
+        case "union_tag_invalid":
+            return f"setting {name}.kind = {first['ctx']['tag']!r}: Input should be {_kinds(root, where)}"
+        case "model_type" | "model_attributes_type":
+            return f"{name} is a section, not a value: write [{name}] in a file, or {name}.SETTING=value"
     message = first["msg"].removeprefix("Value error, ")
     if not name or first["type"] == "value_error":
         return f"{name}: {message}" if name else message
-    shown = repr(first["input"])
-    return f"setting {name} = {shown if len(shown) < 80 else shown[:77] + '...'}: {message}"
+    # A setting of several types has an error for each of them.
+    others = [other["msg"] for other in errors[1:] if _setting(other["loc"]) == where]
+    message = ", or ".join([message, *(other.removeprefix("Input should be ") for other in others)])
+    return f"setting {name} = {shown}: {message}"
 
 
-def _sections() -> list[list[str]]:
-    return [[name] for name in Config.model_fields]
+def _setting(loc: Sequence[int | str]) -> list[str]:
+    """The path of a setting in the TOML. Pydantic's has the discriminator's tag and the types of a union as well."""
+    names = [str(part) for part in loc if part not in _KINDS]
+    return [name for name in names if not name.startswith(("literal[", "constrained-"))]
 
 
-def _fields_at(path: Sequence[str]) -> set[str]:
+def _hint(path: Sequence[str], root: type[BaseModel], section: str) -> str:
+    """What an unknown setting may have been meant to be."""
+    *parents, last = path
+    known = _fields_at(parents, root)
+    shown = [*([section] if section else []), *parents]
+    if last in known:  # a field of another kind of this section
+        kind = next(kind for kind, model in _KINDS.items() if last in model.model_fields)
+        return f" here: it goes with {'.'.join([*shown, 'kind'])} = {kind!r}, as in {_EXAMPLES[kind]}"
+    if close := difflib.get_close_matches(last, known, n=1, cutoff=0.5):
+        return f"; did you mean {'.'.join([*shown, close[0]])}?"
+    if elsewhere := [name for name in root.model_fields if last in _fields_at([name], root)]:
+        return f"; did you mean {elsewhere[0]}.{last}?"
+    return f"; known: {', '.join(sorted(known))}"
+
+
+_KINDS: dict[str, type[BaseModel]] = {"tiny": TinyData, "jsonl": JsonlData}
+_EXAMPLES = {"tiny": "the recipe quickstart", "jsonl": "the recipes smollm2 and one_gpu"}
+
+
+def _kinds(root: type[BaseModel], path: Sequence[str]) -> str:
+    """The kinds of a section that has several."""
+    return " or ".join(repr(kind) for kind, model in _KINDS.items() if model in _models_at(path, root))
+
+
+def _fields_at(path: Sequence[str], root: type[BaseModel]) -> set[str]:
     """Names of the settings in a section."""
-    models: Iterable[Any] = [Config]
+    return {name for model in _models_at(path, root) for name in model.model_fields}
+
+
+def _models_at(path: Sequence[str], root: type[BaseModel]) -> list[type[BaseModel]]:
+    """The classes of a section: one, or one for each kind."""
+    models: Iterable[Any] = [root]
     for name in path:
         annotations = [m.model_fields[name].annotation for m in models if name in m.model_fields]
+        if not annotations:  # a name of the user's own: the section is a table of sections
+            continue
         models = [a for annotation in annotations for a in getattr(annotation, "__args__", (annotation,))]
         models = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
-    return {name for model in models for name in model.model_fields}
+    return list(models)

@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """Frozen, strict about unknown names and types, described by the docstring under each field.
 
-    A number is no text, 6.0 is no integer, and true is no number. Paths and tuples, which TOML writes as strings and
-    arrays, need `Field(strict=False)`.
+    A number is no text, 6.0 is no integer, true is no number, and numbers are finite. Paths and tuples, which TOML
+    writes as strings and arrays, need `Field(strict=False)`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -62,6 +62,20 @@ def test_a_resolved_configuration_reads_back_as_itself(name: str) -> None:
         ("run.seed=9223372036854775808", "setting run.seed = 9223372036854775808:"),
         ("loss.overlong_buffer=49", "loss.overlong_buffer is 49, over rollout.max_tokens = 48"),
         ("evolve.tokens_per_rollout=47", "evolve.tokens_per_rollout is 47, but a rollout may take"),
+        ("evolve.budget=-1", "setting evolve.budget = -1: Input should be 'light', "),
+        ("evolve.budget=-1", "or 'heavy_16', or greater than 0"),
+        (
+            "optimizer.learning_rate=inf",
+            "setting optimizer.learning_rate = inf: Input should be a finite number",
+        ),
+        ("run=3", "run is a section, not a value: write [run] in a file, or run.SETTING=value"),
+        ("data=3", "data is a section, not a value"),
+        ("data.kind=csv", "setting data.kind = 'csv': Input should be 'tiny' or 'jsonl'"),
+        (
+            "data.train=p.jsonl",
+            "unknown setting data.train here: it goes with data.kind = 'jsonl', as in the recipes",
+        ),
+        ("data.trian=p.jsonl", "unknown setting data.trian; did you mean data.train"),
         ("nonsense", "write section.name=value"),
         ("=3", "write section.name=value"),
         ("run.seed.x=3", "seed"),
@@ -73,6 +87,28 @@ def test_a_wrong_setting_is_named(override: str, message: str) -> None:
         load_config("quickstart", overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_data_without_a_kind() -> None:
+    with pytest.raises(ConfigError, match=r"setting data\.kind is missing: give 'kind' = 'tiny' or 'jsonl'"):
+        build_config({**MINIMAL, "data": {"train": "problems.jsonl"}})
+
+
+def test_a_recipe_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "windows.toml"
+    path.write_bytes(b'\xef\xbb\xbf[model]\r\nsource = "p2o-tiny"\r\n[data]\r\nkind = "tiny"\r\n')
+    assert load_config(str(path)).model.source == "p2o-tiny"
+
+
+def test_recipes_that_are_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"folder\.toml: cannot be read \(Is a directory\)$"):
+        load_config(str(folder))
+    with pytest.raises(ConfigError, match=r"binary\.toml: cannot be read \(it is not UTF-8 text\)$"):
+        load_config(str(binary))
 
 
 def test_plain_hardness_needs_plain_rollouts() -> None:

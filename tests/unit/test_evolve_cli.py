@@ -108,10 +108,22 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
 @pytest.mark.parametrize(
     ("arguments", "text", "part"),
     [
-        ([], "", "policy.model: Field required|policy: Value error|policy needs a model"),
-        (["--policy-model", "p"], "[evolve]\nparent = 3\n", "unknown setting evolve.parent"),
-        (["--policy-model", "p"], "[data]\nproblem_keys = 3\n", "unknown setting data.problem_keys"),
-        (["--policy-model", "p", "--budget", "huge"], "", "evolve.budget"),
+        ([], "", "policy: needs a model: set policy.model \\(--policy-model\\)"),
+        (
+            ["--policy-model", "p"],
+            "[evolve]\nparent = 3\n",
+            "unknown setting evolve.parent; did you mean evolve.parents",
+        ),
+        (
+            ["--policy-model", "p"],
+            "[data]\nproblem_keys = 3\n",
+            "unknown setting data.problem_keys; did you mean data.problem_key",
+        ),
+        (
+            ["--policy-model", "p", "--budget", "huge"],
+            "",
+            "setting evolve.budget = 'huge': Input should be 'light'",
+        ),
         (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
         (["--policy-model", "p"], "[evolve\n", "cannot be read as TOML"),
         (["--policy-model", "p"], "[data]\nproblem_key = 'q'\n", "line 1: no field 'q'"),

@@ -126,7 +126,9 @@ def test_a_journal_of_another_step_is_refused(tmp_path, change, named):
     journal = tmp_path / "journal.jsonl"
     run(World(), journal)
     before = journal.read_bytes()
-    with pytest.raises(RunDirectoryError, match=f"another .*{named}.*delete the journal"):
+    with pytest.raises(
+        RunDirectoryError, match=f"another step's journal, .*{named} differ: .*delete the journal"
+    ):
         run(World(), journal, **change)
     assert journal.read_bytes() == before
 

@@ -72,10 +72,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown recipe": ({"arms": {"a": {"label": "A", "recipe": "no"}}}, "arms.a: no recipe 'no'"),
     "a misspelt field of an arm": (
         {"arms": {"a": {"label": "A", "sets": {}}}},
-        "unknown setting arms.a.sets",
+        "unknown setting arms.a.sets; did you mean arms.a.set?",
     ),
     "an arm without a label": ({"arms": {"a": {}}}, "setting arms.a.label is missing"),
-    "no arms": ({"arms": {}}, "arms: "),
+    "no arms": ({"arms": {}}, "setting arms = {}: "),
     "a comparison with no arm": ({"compare": [["a", "c"]]}, "compare names 'c': there is no such arm"),
     "a world that is not there": (
         {"arms": {"a": {"label": "A", "worlds": ["w"]}}},
@@ -90,8 +90,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"selection": {"learning_rates": [1e-4], "seeds": [9], "set": {"data": {"sed": 1}}}},
         "arms.a: unknown setting data.sed",
     ),
-    "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "worlds.w.leak: "),
-    "tokens": ({"tokens": 0}, "tokens: "),
+    "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "setting worlds.w.leak = 2.0: "),
+    "tokens": ({"tokens": 0}, "setting tokens = 0: "),
 }
 
 

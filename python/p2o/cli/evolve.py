@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from p2o.cli.train import require_training_packages
-from p2o.config import load_config
+from p2o.config import explain, load_config
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
@@ -133,7 +133,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     try:
         data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:
-        raise ConfigError(explain(error, "data")) from None
+        raise ConfigError(explain(error, JsonlData, "data")) from None
     problems = read_jsonl(source, data, verifier=OWN_RULES if settings.policy.verify == "math" else None)
     evolution = evolve(
         problems,
@@ -160,9 +160,10 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
     values: dict[str, Any] = {}
     if args.config is not None:
         try:
-            values = tomllib.loads(args.config.read_text(encoding="utf-8"))
+            values = tomllib.loads(args.config.read_text(encoding="utf-8-sig"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigError(f"{args.config}: cannot be read as TOML ({error})") from None
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigError(f"{args.config}: cannot be read as TOML ({reason})") from None
     given = {
         "policy": {"model": args.policy_model, "base_url": args.policy_url},
         "reflection": {"model": args.reflection_model, "base_url": args.reflection_url},
@@ -184,16 +185,7 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
     try:
         return EvolveFile.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(error)) from None
-
-
-def explain(error: ValidationError, section: str = "") -> str:
-    """One line for the first problem of a validation error."""
-    first = error.errors()[0]
-    name = ".".join([*([section] if section else []), *(str(part) for part in first["loc"])])
-    if first["type"] == "extra_forbidden":
-        return f"unknown setting {name}"
-    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
+        raise ConfigError(explain(error, EvolveFile)) from None
 
 
 def report(event: Event) -> None:

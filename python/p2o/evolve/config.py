@@ -229,7 +229,7 @@ class ReflectionConfig(EndpointConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.kind == "openai" and not self.model:
-            raise ValueError("kind 'openai' needs a model")
+            raise ValueError("kind 'openai' needs a model: set reflection.model")
         return self
 
 
@@ -251,7 +251,7 @@ class PolicyConfig(EndpointConfig):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.model:
-            raise ValueError("policy needs a model")
+            raise ValueError("needs a model: set policy.model (--policy-model)")
         return self
 
 

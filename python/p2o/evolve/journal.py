@@ -134,8 +134,8 @@ class Journal:
         different = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
         if different:
             raise RunDirectoryError(
-                f"{self.path}: the journal belongs to a step with another {', '.join(different)}; "
-                "restore it, or delete the journal to start the step again"
+                f"{self.path}: another step's journal, {', '.join(different)} differ: "
+                "go back to those, write elsewhere, or delete the journal to start the step again"
             )
 
     def _load(self, record: dict[str, Any], number: int) -> None:

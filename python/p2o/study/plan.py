@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from p2o.config import Config, load_config
+from p2o.config import Config, explain, load_config
 from p2o.errors import ConfigError
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
@@ -211,11 +211,12 @@ def load_study(name: str) -> Study:
     """
     if name.endswith(".toml"):
         try:
-            text = Path(name).read_text(encoding="utf-8")
+            text = Path(name).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise ConfigError(f"{name}: no such file") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}: cannot be read ({error})") from None
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise ConfigError(f"{name}: cannot be read ({reason})") from None
     elif name in study_names():
         text = (files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8")
     else:
@@ -226,7 +227,7 @@ def load_study(name: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:
-        raise ConfigError(f"study {name}: {_explain(error)}") from None
+        raise ConfigError(f"study {name}: {explain(error, Study)}") from None
     try:
         for world, arm in study.cells():
             make_job(study, world, arm, "final", study.seeds[0], None)
@@ -291,14 +292,3 @@ def _difference(config: Config, common: Config) -> dict[str, Any]:
         for key in sorted(mine.keys() | theirs.keys())
         if mine.get(key) != theirs.get(key) and not key.startswith(ignored)
     }
-
-
-def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown setting {name}"
-    if first["type"] == "missing":
-        return f"setting {name} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{name}: {message}" if name else message
