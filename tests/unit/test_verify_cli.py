@@ -41,7 +41,8 @@ def test_json_lines(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"completion": "\\\\boxed{4}", "answer": "4"}\n'))
+    content = io.BytesIO('{"completion": "é \\\\boxed{4}", "answer": "4"}\n'.encode())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(content, encoding="ascii"))
     assert main(["verify", "-"]) == 0
     assert capsys.readouterr().out == "1 of 1 correct (100.0%)\n"
 
@@ -66,11 +67,12 @@ def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     ("content", "message"),
     [
         ('{"completion": "4"}', "1: no key 'answer'; the keys are: completion"),
-        ('{"completion": "4", "answer": "4"}\nnot json', "2: not a JSON object"),
+        ('{"completion": "4", "answer": "4"}\nnot json', "2: not valid JSON (Expecting value at column 1)"),
         ("[1]", "1: not a JSON object"),
         ('{"completion": null, "answer": "4"}', "1: 'completion' is not text or a number"),
         ('{"completion": "4", "answer": true}', "1: 'answer' is not text or a number"),
-        ('{"completion": "4", "answer": ' + "7" * 5000 + "}", "1: not a JSON object"),
+        ('{"completion": "4", "answer": ' + "7" * 5000 + "}", "1: not a JSON object that can be read"),
+        ('{"completion": "4", "answer": NaN}', "1: 'answer' is nan, which is no number"),
         ('{"completion": "4\\ud83d", "answer": "4"}', "1: 'completion' holds half of a surrogate pair"),
     ],
 )
@@ -85,6 +87,27 @@ def test_bad_lines_are_named(
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def test_standard_input_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["verify", "-"]) == 2
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n")))
+    assert main(["verify", "-"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: cannot read standard input: it is closed",
+        "error: cannot read standard input: it is not UTF-8 text",
+    ]
+
+
+def test_threads_are_counted_from_one(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, reason in (("0", "must be 1 or more"), ("x", "'x' is not a whole number")):
+        with pytest.raises(SystemExit) as caught:
+            main(["verify", str(pairs), "--threads", wrong])
+        assert caught.value.code == 2
+        assert f"argument --threads: {reason}" in capsys.readouterr().err
 
 
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
+from p2o.cli.common import json_text
 from p2o.cli.train import require_training_packages
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with console.phase("evaluation (plain prompts)", total) as progress:
         result = evaluate(progress)
     if args.json:
-        print(json.dumps({"model": config.model.source, **result.to_dict()}))
+        print(json_text({"model": config.model.source, **result.to_dict()}))
         return 0
     for family, found in result.intervals().items():
         console.note(f"{family:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from p2o.cli.common import json_text
 from p2o.cli.train import require_training_packages
 from p2o.config import explain, load_config
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
     )
     write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
-    print(json.dumps(summary(evolution), ensure_ascii=False) if args.json else describe(evolution, output))
+    print(json_text(summary(evolution)) if args.json else describe(evolution, output))
     if evolution.stop_reason == "interrupted":
         return 130
     return 1 if evolution.stop_reason.startswith("reflection:") else 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from p2o import __version__
+from p2o.cli.common import accept_any_text, drop_output, flush_output
 from p2o.distributed import local_rank
 from p2o.errors import P2oError
 
@@ -25,26 +26,16 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `p2o`. Returns the exit code: 0, or 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog="p2o", description="Joint policy and prompt optimization.")
-    parser.add_argument("--version", action="version", version=f"p2o {__version__}")
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    # Only the chosen command's module is imported: `p2o verify` must not pay for the trainer.
-    chosen = next((word for word in arguments if word in COMMANDS), None)
-    for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
-        if name == chosen:
-            import_module(f"p2o.cli.{name}").add_arguments(subparser)
-    args = parser.parse_args(arguments)
-    return guarded(args.command, args)
+    """The command `p2o`. Returns the exit code: 0, or 2 for a user's mistake.
 
-
-def guarded(command: str, args: argparse.Namespace) -> int:
-    """Runs a command; a user's mistake, or a file that cannot be used, becomes one line on stderr and exit code 2."""
+    A user's mistake, or a file that cannot be used, is one line on stderr.
+    """
+    accept_any_text()
     try:
-        code: int = import_module(f"p2o.cli.{command}").run(args)
-        return code
+        try:
+            return run_command(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            flush_output()
     except P2oError as error:
         if local_rank() == 0:  # the other ranks of the node would only repeat it
             print(f"error: {error}", file=sys.stderr)
@@ -53,13 +44,52 @@ def guarded(command: str, args: argparse.Namespace) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        drop_output()
         return 141
     except OSError as error:
         # A folder that cannot be written, a full disk. What the system says stands in one line.
         reason = str(error.strerror or error).splitlines()[0]
         where = f"{error.filename}: " if error.filename is not None else ""
         print(f"error: {where}{reason}", file=sys.stderr)
+        drop_output()
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or ["the system has none left"])[0]
+        print(f"error: out of memory: {reason[:200]}. {LESS_MEMORY}", file=sys.stderr)
+        return 2
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command that they name."""
+    parser = argparse.ArgumentParser(prog="p2o", description="Joint policy and prompt optimization.")
+    parser.add_argument("--version", action="version", version=f"p2o {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # Only the chosen command's module is imported: `p2o verify` must not pay for the trainer.
+    chosen = next((word for word in arguments if word in COMMANDS), None)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        if name == chosen:
+            import_module(f"p2o.cli.{name}").add_arguments(subparser)
+    args = parser.parse_args(arguments)
+    code: int = import_module(f"p2o.cli.{args.command}").run(args)
+    return code
+
+
+LESS_MEMORY = (
+    "A run takes less with optimizer.gradient_checkpointing=true and a smaller optimizer.micro_batch_tokens, "
+    "rollout.batch_size or rollout.vllm.gpu_memory_utilization; p2o train --check estimates it"
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: the machine's or a GPU's. torch, whose errors they are, is not imported for it."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    )
 
 
 def main_train(argv: Sequence[str] | None = None) -> int:

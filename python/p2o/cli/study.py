@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from p2o.cli.common import positive
 from p2o.cli.train import require_training_packages
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.study.plan import Study, load_study, study_names
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=positive,
+        metavar="N",
         default=os.cpu_count() or 1,
         help="runs at once, each on one thread (default: cores)",
     )
@@ -64,8 +66,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs what is left of the study and writes its report."""
     study = load_study(args.study)
-    if args.jobs < 1:
-        raise ConfigError(f"--jobs {args.jobs}: give 1 or more")
     for arm in args.only:
         if arm not in study.arms:
             raise ConfigError(f"--only {arm}: the study has the arms {', '.join(study.arms)}")

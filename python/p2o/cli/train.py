@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p2o.cli.common import positive
 from p2o.config import Config, load_config, recipe_names
 from p2o.distributed import World, leave_world, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
@@ -52,14 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["grpo"],
         help="afterwards train with this method for as many generated tokens, and print both",
     )
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on, of the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 def run(args: argparse.Namespace) -> int:

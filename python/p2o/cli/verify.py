@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from p2o.cli.common import json_text, positive
 from p2o.errors import DataError
 from p2o.verify import VerifyOptions, verify_batch
 
@@ -24,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="only exact values as written count")
     parser.add_argument("--require-boxed", action="store_true", help="only a \\boxed{} holds an answer")
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="default: P2O_NUM_THREADS, else one per core"
+        "--threads", type=positive, metavar="N", help="default: P2O_NUM_THREADS, else one per core"
     )
 
 
@@ -35,15 +38,13 @@ def run(args: argparse.Namespace) -> int:
         DataError: if the file cannot be read or a line lacks a key.
         InputError: if an argument cannot be used.
     """
-    if args.file == "-":
-        completions, golds = _read(sys.stdin, "standard input", args.completion_key, args.gold_key)
-    else:
-        try:
-            with Path(args.file).open(encoding="utf-8", newline="\n") as lines:
-                completions, golds = _read(lines, args.file, args.completion_key, args.gold_key)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise DataError(f"cannot read {args.file}: {reason}") from error
+    name = "standard input" if args.file == "-" else args.file
+    try:
+        with _open(args.file) as lines:
+            completions, golds = _read(lines, name, args.completion_key, args.gold_key)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise DataError(f"cannot read {name}: {reason}") from error
     options = VerifyOptions(compat=args.compat, require_boxed=args.require_boxed)
     if args.strict:
         options["strict"] = True
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
                 "extracted": verdict.extracted,
                 "tier": verdict.tier,
             }
-            print(json.dumps(line, ensure_ascii=False))
+            print(json_text(line))
         return 0
     counts = Counter(verdict.status for verdict in verdicts)
     correct, total = counts["correct"], len(verdicts)
@@ -66,6 +67,15 @@ def run(args: argparse.Namespace) -> int:
         if counts[status]:
             print(f"{counts[status]:>8} {status}")
     return 0
+
+
+def _open(file: str) -> TextIO:
+    """The file, or standard input, as UTF-8 whatever the locale."""
+    if file != "-":
+        return Path(file).open(encoding="utf-8", newline="\n")
+    if sys.stdin is None:
+        raise DataError("cannot read standard input: it is closed")
+    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", newline="\n")
 
 
 def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
@@ -79,6 +89,8 @@ def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple
             value = row[key]
             if not isinstance(value, (str, int, float)) or isinstance(value, bool):
                 raise DataError(f"{name}:{number}: {key!r} is not text or a number")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise DataError(f"{name}:{number}: {key!r} is {value}, which is no number to compare with")
             texts.append(_text(value, f"{name}:{number}: {key!r}"))
     return completions, golds
 
@@ -100,8 +112,12 @@ def _rows(lines: TextIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
             continue
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:  # malformed, an integer that is too long, or too deep
-            raise DataError(f"{name}:{number}: not a JSON object") from error
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{name}:{number}: not valid JSON ({error.msg} at column {error.colno})"
+            ) from error
+        except (ValueError, RecursionError) as error:  # an integer that is too long, or too deep
+            raise DataError(f"{name}:{number}: not a JSON object that can be read") from error
         if not isinstance(row, dict):
             raise DataError(f"{name}:{number}: not a JSON object")
         yield number, row

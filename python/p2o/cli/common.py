@@ -1,0 +1,48 @@
+"""What the commands share: arguments, and output that survives closed pipes and narrow encodings."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from typing import Any
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, of the command line."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def json_text(value: Any) -> str:
+    """JSON for standard output: text as it is where that takes UTF-8, else escaped."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    return json.dumps(value, ensure_ascii=encoding.replace("-", "") != "utf8")
+
+
+def accept_any_text() -> None:
+    """Characters that the terminal's encoding lacks are shown escaped instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> None:
+    """Writes what is buffered now, where a failure can still be told."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def drop_output() -> None:
+    """Drops what cannot be written, which the interpreter would complain about when it ends."""
+    try:
+        flush_output()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,97 @@
+"""What a command prints reaches its reader or is told not to have: closed pipes, full disks, narrow encodings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from p2o.cli import main as cli
+from p2o.cli.main import main
+
+COMMANDS = {
+    "help": ["--help"],
+    "summary": ["verify", "pairs.jsonl"],
+    "json": ["verify", "pairs.jsonl", "--json"],
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = json.dumps({"completion": "The answer is café.", "answer": "café"})
+    (tmp_path / "pairs.jsonl").write_text(line + "\n")
+
+
+def command(arguments: list[str], **environment: str) -> tuple[list[str], dict[str, str]]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return [sys.executable, "-m", "p2o", *arguments], {**kept, **environment}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_reader_that_has_gone_is_no_error(name: str) -> None:
+    line, environment = command(COMMANDS[name])
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_output_that_cannot_be_written_is_one_line(name: str) -> None:
+    line, environment = command(COMMANDS[name])
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            line, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ended.returncode == 2
+    assert ended.stderr == "error: No space left on device\n"
+
+
+def test_an_encoding_that_lacks_characters(tmp_path: Path) -> None:
+    def printed(arguments: list[str]) -> str:
+        line, environment = command(arguments, PYTHONIOENCODING="ascii")
+        return subprocess.run(line, env=environment, capture_output=True, check=True).stdout.decode("ascii")
+
+    assert json.loads(printed(COMMANDS["json"]))["extracted"].startswith("café")
+    assert "P\\xb2O" in printed(["--help"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore."),
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+        ),
+    ],
+)
+def test_memory_that_runs_out_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "run_command", fail)
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: out of memory: ")
+    assert "optimizer.micro_batch_tokens" in told
+    assert told.count("\n") == 1
+
+
+def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: object) -> int:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(cli, "run_command", fail)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        main([])
