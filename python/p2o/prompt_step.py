@@ -182,5 +182,6 @@ def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
-    # A limit that was set is the normal end; anything else is worth a word.
-    return found if evolution.stop_reason in ("budget", "complete") else f"{found} ({evolution.stop_reason})"
+    # A limit that was set is the normal end, unless nothing fitted under it; anything else is worth a word.
+    normal = evolution.stop_reason in ("budget", "complete") and proposals > 0
+    return found if normal else f"{found} ({evolution.stop_reason})"

@@ -21,12 +21,15 @@ from p2o.config import explain, load_config
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
+from p2o.evolve.budget import rollouts_of
 from p2o.evolve.config import PolicyConfig
 from p2o.evolve.endpoint import OpenAIEvaluator
+from p2o.evolve.engine import split
 from p2o.evolve.events import Event, RoundEnded
 from p2o.evolve.reflect import OpenAIReflector
 from p2o.files import write_text
 from p2o.settings import Settings
+from p2o.types import Problem
 
 _API_ARGUMENTS = (
     "config",
@@ -136,6 +139,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     except ValidationError as error:
         raise ConfigError(explain(error, JsonlData, "data")) from None
     problems = read_jsonl(source, data, verifier=OWN_RULES if settings.policy.verify == "math" else None)
+    check_budget(settings.evolve, problems, settings.seed)
     evolution = evolve(
         problems,
         OpenAIEvaluator(settings.policy, seed=settings.seed),
@@ -150,6 +154,21 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     lines = [json.dumps(candidate.to_dict(), ensure_ascii=False) for candidate in evolution.candidates]
     write_text(output / "templates.jsonl", "".join(f"{line}\n" for line in lines))
     return evolution
+
+
+def check_budget(config: EvolveConfig, problems: list[Problem], seed: int) -> None:
+    """Refuses a budget that ends the search before it has begun.
+
+    Raises:
+        ConfigError: naming the budget and what the plain prompt takes of it.
+    """
+    dev, _ = split(problems, config.dev_size, seed)
+    needed = len(dev) * config.rollouts_per_evaluation
+    if config.search != "random" and rollouts_of(config.budget, len(dev)) < needed:
+        raise ConfigError(
+            f"evolve.budget = {config.budget} does not pay for the plain prompt on {len(dev)} dev problems, {needed} "
+            "rollouts: raise it, or lower evolve.dev_size"
+        )
 
 
 def read_settings(args: argparse.Namespace) -> EvolveFile:
