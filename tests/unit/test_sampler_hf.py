@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections import Counter
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2o.errors import TrainingError
 from p2o.policy.layout import score_sequences
 from p2o.rollout.hf import HfSampler, draw
 from p2o.rollout.sampler import SampleRequest, SamplingParams
@@ -53,6 +56,14 @@ def test_order_of_the_requests_does_not_matter(random_model: Any) -> None:
     forward = sampler.sample(requests(), params)
     backward = sampler.sample(requests()[::-1], params)[::-1]
     assert [s.response_ids for s in forward] == [s.response_ids for s in backward]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_weights_that_are_no_numbers_are_told(random_model: Any, temperature: float) -> None:
+    broken = copy.deepcopy(random_model)
+    broken.lm_head.weight.data[5, 3] = math.nan
+    with pytest.raises(TrainingError, match="logits are not finite"):
+        make_sampler(broken).sample(requests(), SamplingParams(max_tokens=4, temperature=temperature))
 
 
 def test_the_seed_decides(random_model: Any) -> None:

@@ -7,6 +7,7 @@ completion does not depend on the batch it is in (bit for bit up to the rounding
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from p2o.errors import TrainingError
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
@@ -83,6 +85,11 @@ class HfSampler:
             drawn, drawn_logprobs = draw(logits, uniforms[rows, step].to(device), params)
             for row, token, logprob in zip(rows, drawn.tolist(), drawn_logprobs.tolist(), strict=True):
                 if not ended[row]:
+                    if not math.isfinite(logprob):
+                        raise TrainingError(
+                            "the model's logits are not finite: its weights are damaged, or optimizer.learning_rate "
+                            "was too high; an earlier checkpoint may be sound"
+                        )
                     tokens[row].append(token)
                     logprobs[row].append(logprob)
                     ended[row] = token in self.end_ids
