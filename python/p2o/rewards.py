@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 import os
 import sys
 from collections import Counter
@@ -159,14 +160,19 @@ class CountingReward:
             ConfigError: if the reward is outside [0, 1] or not a number.
         """
         try:
-            reward = float(self.function(problem, completion))
+            value: Any = self.function(problem, completion)
         except Exception as error:
             self.faults += not isinstance(error, UnreadableAnswer)
             self._count(error)
             return 0.0
+        try:
+            reward = math.nan if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError):
+            reward = math.nan
         if not 0 <= reward <= 1:
+            shown = " ".join(repr(value).split())
             raise ConfigError(
-                f"reward.function = {self.name!r} gave the reward {reward} on problem {problem.id!r}: "
+                f"reward.function = {self.name!r} gave the reward {shown[:80]} on problem {problem.id!r}: "
                 "rewards must be numbers from 0 to 1"
             )
         return reward

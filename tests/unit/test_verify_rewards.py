@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.rewards import compute_score, load_reward, make_trl_reward, trl_reward
@@ -77,8 +79,8 @@ def test_errors_are_counted_logged_once_and_score_zero(
     ]
 
 
-@pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf])
-def test_a_reward_outside_0_to_1_is_refused(module: ModuleType, value: float) -> None:
+@pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf, None, "1", {}])
+def test_a_reward_that_is_no_number_from_0_to_1_is_refused(module: ModuleType, value: object) -> None:
     module.wild = lambda problem, completion: value  # type: ignore[attr-defined]
     with pytest.raises(
         ConfigError, match=r"reward\.function = 'my_rewards:wild' gave the reward .* from 0 to 1"
@@ -120,3 +122,9 @@ def test_reasoning_gym_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(MissingDependencyError, match="pip install reasoning-gym"):
         load_reward("reasoning-gym:leg_counting")
+
+
+@pytest.mark.parametrize("value", [1, True, np.float32(1), torch.tensor(1.0)])
+def test_numbers_of_other_types_are_rewards(module: ModuleType, value: object) -> None:
+    module.right = lambda problem, completion: value  # type: ignore[attr-defined]
+    assert load_reward("my_rewards:right")(PROBLEM, "text") == 1.0
