@@ -134,7 +134,8 @@ def test_an_output_that_cannot_be_written_is_one_line(
     (tmp_path / "file").write_text("")
     assert main_train([*TINY_RUN, "--set=run.output=file/run"]) == 2
     printed = capsys.readouterr().err
-    assert printed.startswith("error: file")
+    assert printed.startswith("error: file/run: the run directory cannot be made (")
+    assert printed.endswith("): set run.output\n")
     assert printed.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

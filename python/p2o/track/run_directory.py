@@ -46,19 +46,26 @@ class RunDirectory:
         """Makes a new run directory with the resolved configuration.
 
         Raises:
-            RunDirectoryError: if there is a run at `path` already.
+            RunDirectoryError: if there is a run at `path` already, or it cannot be written.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunDirectoryError(
                 f"{path} exists already: continue it with --resume, remove it, or set run.output"
             )
         directory = cls(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_directory(path) as temporary:
-            for folder in (directory.rollouts, directory.checkpoints, directory.journals):
-                (temporary / folder.name).mkdir()
-            (temporary / "facts.json").write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
-            (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new_directory(path) as temporary:
+                for folder in (directory.rollouts, directory.checkpoints, directory.journals):
+                    (temporary / folder.name).mkdir()
+                (temporary / "facts.json").write_text(
+                    json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8"
+                )
+                (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{path}: the run directory cannot be made ({error.strerror or error}): set run.output"
+            ) from None
         directory.lock()
         return directory
 
