@@ -126,7 +126,7 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
         ),
         (
             ["--policy-model", "p", "--budget", "1"],
-            "",
+            "[data]\nproblem_key = 'question'\n",
             "evolve.budget = 1 does not pay for the plain prompt on",
         ),
         (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
