@@ -426,3 +426,19 @@ def test_frontier_of_objectives_draws_on_brevity_too():
 def test_evolution_needs_no_torch():
     code = "import sys, p2o, p2o.mining; assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_results_of_another_type_are_refused():
+    def floats(requests):
+        return [1.0 for _ in requests]
+
+    def texts(requests):
+        return ["a new template" for _ in requests]
+
+    problems = make_problems(40)
+    with pytest.raises(
+        InputError, match="evaluate returned a float: give an EvaluationResult for each request"
+    ):
+        evolve(problems, floats, World().reflect, EvolveConfig(budget=200))
+    with pytest.raises(InputError, match="reflect returned a str: give a ReflectionReply for each request"):
+        evolve(problems, World().evaluate, texts, EvolveConfig(budget=200))

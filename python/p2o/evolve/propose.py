@@ -160,6 +160,10 @@ class Reflector:
             for reply in self._reflect(requests) if requests else ():
                 if not waiting:
                     raise InputError(f"reflect returned more than the {len(requests)} replies asked for")
+                if not isinstance(reply, ReflectionReply):
+                    raise InputError(
+                        f"reflect returned a {type(reply).__name__}: give a ReflectionReply for each request"
+                    )
                 self._journal.reflection(waiting.popleft(), reply)
                 replies.append(self._pay(reply))
             if waiting:

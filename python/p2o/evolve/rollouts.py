@@ -93,6 +93,10 @@ class Rollouts:
                 result = next(answers, None)
                 if result is None:
                     raise InputError(f"evaluate returned fewer than the {len(wanted)} results asked for")
+                if not isinstance(result, EvaluationResult):
+                    raise InputError(
+                        f"evaluate returned a {type(result).__name__}: give an EvaluationResult for each request"
+                    )
                 if not 0 <= result.reward <= 1:
                     raise InputError(
                         f"problem {request.problem.id}: reward {result.reward} is outside [0, 1]; rescale it"
