@@ -211,6 +211,21 @@ def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("model.dtype=float16", 'model.dtype = "float16"'),
+        ("optimizer.lora={rank=4, target_modules=['nowhere']}", "optimizer.lora.target_modules"),
+    ],
+)
+def test_check_refuses_what_cannot_be_trained(
+    setting: str, named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main_train(["--check", f"--set={setting}"]) == 2
+    assert named in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_check_estimates_a_launch_without_loading_the_model(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

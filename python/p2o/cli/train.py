@@ -138,7 +138,9 @@ def check(config: Config, console: Console, world: World) -> int:
     """Estimates the memory, checks all that a run checks before its first step, and trains nothing."""
     import torch
 
-    from p2o.setup import assemble
+    from p2o.policy.backends import make_policy
+    from p2o.rollout.encode import pad_id
+    from p2o.setup import assemble, planned_optimizer_steps
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     estimate(config, console, ranks=world.size, gpu=gpu)
@@ -146,6 +148,16 @@ def check(config: Config, console: Console, world: World) -> int:
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
+    )
+    # The optimizer is where a type, adapters or a backend that cannot be trained are refused.
+    make_policy(
+        parts.model,
+        config.optimizer,
+        config.loss,
+        pad_id=pad_id(parts.tokenizer),
+        temperature=config.rollout.temperature,
+        planned_steps=planned_optimizer_steps(config, len(problems)),
+        world=world,
     )
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
