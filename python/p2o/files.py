@@ -40,6 +40,9 @@ def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         for entry in [*temporary.rglob("*"), temporary]:
+            if entry.is_file():
+                # safetensors makes files that only their owner may read; a directory of ours goes by the umask.
+                entry.chmod(temporary.stat().st_mode & 0o666)
             sync(entry)
         if path.exists():
             path.rename(aside)

@@ -98,6 +98,11 @@ def verify(completion: str, gold: str, **options: Unpack[VerifyOptions]) -> Verd
 
     The gold is a bare answer (`\\frac{1}{2}`), or one between dollar signs or in a box.
 
+    Options, here and in the other functions (`VerifyOptions`): `compat="math-verify"` follows the rules of Math-Verify
+    0.9.0 (with `allow_set_relation_comp` and `extraction` of its own); `strict` counts only exact values as written;
+    `float_rounding` is the number of decimal places (6); `require_boxed` takes answers from a box alone; `deadline_ms`
+    (50) bounds the time.
+
     Raises:
         InputError: if an option is unknown or has a value that cannot be used.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,18 @@ def test_a_directory_is_whole_or_absent(tmp_path: Path) -> None:
             (temporary / "whole").write_text(text)
         assert (path / "whole").read_text() == text
     assert [entry.name for entry in tmp_path.iterdir()] == ["d"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_directory_goes_by_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with new_directory(tmp_path / "model") as temporary:
+            private = os.open(temporary / "weights", os.O_CREAT | os.O_WRONLY, 0o600)
+            os.close(private)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model" / "weights").stat().st_mode & 0o777 == mode
 
 
 def test_what_a_kill_left_aside_comes_back(tmp_path: Path) -> None:
