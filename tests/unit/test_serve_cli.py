@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,24 @@ def test_what_stands_after_vllm_comes_last() -> None:
     assert words[-3:] == ["--block-size", "64", "--enable-lora"]
     assert option(words, "--port") == "9000"
     assert option(words, "--block-size") == "64"
+
+
+def test_mistakes_are_told_before_the_server_starts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def start(*arguments: object) -> None:
+        raise AssertionError("the server must not start")
+
+    monkeypatch.setattr(serve, "find_spec", lambda name: True)
+    monkeypatch.setattr(os, "execve", start)
+    assert main.main(["serve", str(tmp_path / "nowhere")]) == 2
+    told = capsys.readouterr().err
+    assert "nowhere does not exist: give a model folder" in told
+    assert told.count("\n") == 1
+    for option, value in (("--port", "0"), ("--port", "65536"), ("--max-model-len", "-4")):
+        with pytest.raises(SystemExit):
+            main.main(["serve", "m", option, value])
+        assert f"argument {option}: must be" in capsys.readouterr().err
 
 
 def test_without_vllm_it_says_what_to_install(

