@@ -26,18 +26,26 @@ def test_intervals_are_over_problems_with_all_their_samples() -> None:
     assert [intervals[name].mean for name in intervals] == [0.25, 1.0, 0.5]
     # Two problems of 0.5 and 0: each resample is one of 0, 0.25 and 0.5, the ends a quarter of the time each.
     assert (intervals["a"].low, intervals["a"].high) == (0.0, 0.5)
-    assert (intervals["b"].low, intervals["b"].high) == (1.0, 1.0)
+    # One problem that is always solved: a rate of 0.025 would show that one time in forty.
+    assert (intervals["b"].low, intervals["b"].high) == (pytest.approx(0.025), 1.0)
     # More samples of the same problems make no narrower interval.
     more = Evaluation([rewards * 50 for rewards in FOUND.rewards_PK], FOUND.families_P, tokens=0)
     assert more.intervals()["all"].low == pytest.approx(intervals["all"].low)
     assert more.intervals()["all"].high == pytest.approx(intervals["all"].high)
 
 
+def test_no_success_among_few_problems_is_no_certainty() -> None:
+    found = Evaluation([[0.0, 0.0]] * 12, [None] * 12, tokens=0).intervals()["all"]
+    assert (found.mean, found.low) == (0.0, 0.0)
+    # At that rate twelve problems without a success come up one time in forty.
+    assert (1 - found.high) ** 12 == pytest.approx(0.025)
+
+
 def test_the_figures_for_json() -> None:
     found = FOUND.to_dict()
     low, high = found["interval"]
     assert 0.0 <= low < 0.5 < high <= 1.0
-    assert found["family_intervals"] == {"a": [0.0, 0.5], "b": [1.0, 1.0]}
+    assert found["family_intervals"] == {"a": [0.0, 0.5], "b": [pytest.approx(0.025), 1.0]}
     assert {key: found[key] for key in ("accuracy", "best", "samples", "problems", "tokens")} == {
         "accuracy": 0.5,
         "best": 0.75,

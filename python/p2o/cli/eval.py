@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         console.note(f"{f'best of {samples}':20} {result.best:.3f}")
     console.note(
         f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts; "
-        "95% bootstrap intervals over problems"
+        "95% bootstrap intervals over problems, exact where all are solved or none"
     )
     return 0
 
