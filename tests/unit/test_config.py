@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
+from p2o.cli.main import main_train
 from p2o.config import Config, build_config, load_config, recipe_names
 from p2o.errors import ConfigError
 from p2o.track.run_directory import config_values
@@ -29,6 +30,26 @@ def test_there_are_recipes() -> None:
 def test_a_resolved_configuration_reads_back_as_itself(name: str) -> None:
     config = load_config(name)
     assert build_config(tomllib.loads(tomli_w.dumps(config_values(config)))) == config
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_printed_settings_are_the_recipe(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [
+        "run.seed=3",
+        "model.source='\\n\"é\" ]'",
+        'reflection.extra_body={"a b" = [1, {c = "d"}], e = true}',
+    ]
+    assert main_train([name, "--settings", *(f"--set={override}" for override in odd)]) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 120
+    path = tmp_path / "mine.toml"
+    path.write_text(printed, encoding="utf-8")
+    assert load_config(str(path)) == load_config(name, odd)
+    assert "# Every random draw derives from it.\nseed = 3\n" in printed
+    assert "# max_generated_tokens = (unset)\n" in printed
+    assert "[rollout.vllm]\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.cli.common import positive
+from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
 from p2o.distributed import World, leave_world, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--check", action="store_true", help="check settings, data, model and memory; train nothing"
     )
+    mode.add_argument(
+        "--settings", action="store_true", help="print all settings of the recipe with what they do, as TOML"
+    )
     parser.add_argument(
         "--ranks",
         type=positive,
@@ -58,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the recipe."""
     config = load_config(args.recipe, args.overrides)
+    if args.settings:
+        print("\n".join(annotated(config)).lstrip())
+        return 0
     if args.compare == config.run.method:
         raise ConfigError(f"--compare {args.compare} compares nothing: run.method is {args.compare} already")
     if args.ranks is not None and not args.check:
