@@ -39,6 +39,16 @@ def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path: Path)
     RunDirectory.resume(path, load_config("quickstart"), {})  # by the process that has it
 
 
+@pytest.mark.parametrize("content", [None, "{", "3"])
+def test_a_run_without_its_facts_is_told(tmp_path: Path, content: str | None) -> None:
+    config = load_config("quickstart")
+    RunDirectory.create(tmp_path / "run", config, {"data": "a"})
+    facts = tmp_path / "run" / "facts.json"
+    facts.unlink() if content is None else facts.write_text(content)
+    with pytest.raises(RunDirectoryError, match=r"facts\.json is missing or damaged: .* start a new one$"):
+        RunDirectory.resume(tmp_path / "run", config, {"data": "a"})
+
+
 def scalars(folder: Path) -> list[tuple[int, float]]:
     """Step and value of `reward`, as TensorBoard shows them."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

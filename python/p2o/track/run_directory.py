@@ -87,7 +87,7 @@ class RunDirectory:
                     f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
                     "resume with the same settings or start a new run"
                 )
-        known = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+        known = cls.facts_of(path)
         for key, value in facts.items():
             if known.get(key) != value:
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
@@ -123,6 +123,21 @@ class RunDirectory:
             return build_config(tomllib.loads((path / "config.toml").read_text(encoding="utf-8")))
         except (OSError, tomllib.TOMLDecodeError, ConfigError) as error:
             raise RunDirectoryError(f"{path}/config.toml cannot be used: {error}") from None
+
+    @staticmethod
+    def facts_of(path: Path) -> dict[str, Any]:
+        """What else a run must find unchanged.
+
+        Raises:
+            RunDirectoryError: if it cannot be read.
+        """
+        try:
+            facts: dict[str, Any] = dict(json.loads((path / "facts.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            raise RunDirectoryError(
+                f"{path}/facts.json is missing or damaged: the run cannot be resumed; start a new one"
+            ) from None
+        return facts
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends one line of metrics; `step` says after which step."""
