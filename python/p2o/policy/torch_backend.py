@@ -119,7 +119,8 @@ class TorchPolicy(TrainingPolicy):
             tensors = load_file(folder / OPTIMIZER_FILE)
         except (OSError, SafetensorError) as error:
             raise CheckpointError(
-                f"{folder / OPTIMIZER_FILE} cannot be read ({error}): the checkpoint is damaged"
+                f"{folder / OPTIMIZER_FILE} cannot be read ({error}): the checkpoint is damaged; "
+                "without its folder --resume takes the one before"
             ) from error
         indices = {name: index for index, name in enumerate(self.master)}
         state: dict[int, dict[str, Tensor]] = {}

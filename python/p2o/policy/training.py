@@ -219,7 +219,10 @@ class TrainingPolicy(ABC):
             values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
             steps = values.pop("steps")
         except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(f"{folder / IDENTITY} cannot be read: the checkpoint is damaged") from error
+            raise CheckpointError(
+                f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "
+                "without its folder --resume takes the one before"
+            ) from error
         own = self._identity()
         if values != own:
             raise CheckpointError(
