@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
+use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
 use super::parse::{Parsed, parse};
 use super::scalar::Outcome;
 use super::text;
-use super::words;
 use super::{Options, Profile, Status, Tier, Verdict};
 
 /// Longest text that is parsed.
@@ -57,7 +57,7 @@ impl Reading {
         let behind_choice = behind
             .filter(|behind| !behind.is_empty())
             .and_then(|behind| parse(&behind, true, fuel).ok().map(|parsed| parsed.expr));
-        let unscaled = words::without_scale(text)
+        let unscaled = english::without_scale(text)
             .and_then(|text| parse(&text, true, fuel).ok().map(|parsed| parsed.expr));
         Self {
             expr,
@@ -181,7 +181,7 @@ impl Gold {
             let altered = candidate.mark == Mark::Stated
                 && answer.expr.is_none()
                 && candidate.text.starts_with(['$', '\\'])
-                && words::changes_value(&candidate.text);
+                && english::changes_value(&candidate.text);
             if altered {
                 return Some((candidate, answer));
             }

@@ -3,10 +3,11 @@
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
+use super::super::english;
 use super::super::expr::{Constant, Expr, Function, Series};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
-use super::super::words::{self, Word};
+use super::super::words::Word;
 use super::Parser;
 
 impl Parser<'_, '_> {
@@ -30,7 +31,9 @@ impl Parser<'_, '_> {
             }
             Kind::Symbol(name) => self.symbol(name),
             // Words in front of a value introduce it: `\text{The answer is } 5`.
-            Kind::Text(words) if self.starts_factor() && introduces(words) => self.nested(Self::atom),
+            Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
+                self.nested(Self::atom)
+            }
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
                 let constant = matches!(name.as_str(), "e" | "i");
@@ -266,13 +269,4 @@ impl Parser<'_, '_> {
         self.expect_op('}')?;
         Ok(inner)
     }
-}
-
-/// Whether upright words before a value are prose and not the name of a factor.
-fn introduces(words: &str) -> bool {
-    (words.contains(char::is_whitespace) && !words::changes_value(words))
-        || matches!(
-            words,
-            "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly" | "Answer" | "answer"
-        )
 }

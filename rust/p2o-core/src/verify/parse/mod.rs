@@ -9,6 +9,7 @@ mod function;
 mod product;
 mod structure;
 
+use super::english;
 use super::expr::{Expr, Joint, Relation, SetOperation};
 use super::fuel::{Fuel, Halt};
 use super::lex::{Kind, Token, Tokens, lex};
@@ -176,7 +177,7 @@ impl<'a> Parser<'a, '_> {
         }
         // "The answer is" before a sign is no term of a difference.
         if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
-            && announces(words)
+            && english::announces(words)
         {
             self.at += 1;
         }
@@ -248,14 +249,6 @@ impl<'a> Parser<'a, '_> {
         }
         Ok(Expr::Add(terms))
     }
-}
-
-/// Whether upright words say that the value follows.
-fn announces(words: &str) -> bool {
-    matches!(
-        words.rsplit(' ').next(),
-        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
-    )
 }
 
 /// A term with the sign that stood before it.
