@@ -1,5 +1,8 @@
 //! What English words around a value say about it.
 
+use super::units;
+use super::words::{self, Word};
+
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
     words.split(|character: char| !character.is_alphabetic()).any(|word| {
@@ -176,6 +179,97 @@ pub(crate) fn introduces(words: &str) -> bool {
     (words.contains(char::is_whitespace) && !changes_value(words))
         || matches!(
             words,
-            "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly" | "Answer" | "answer"
+            "either"
+                | "both"
+                | "only"
+                | "just"
+                | "approximately"
+                | "about"
+                | "roughly"
+                | "exactly"
+                | "around"
+                | "nearly"
+                | "Answer"
+                | "answer"
         )
+}
+
+/// Whether a label in lower case fits every answer.
+pub(crate) fn says_nothing(label: &str) -> bool {
+    matches!(label, "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total")
+}
+
+/// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
+pub(crate) fn is_remark(inside: &str) -> bool {
+    let words: Vec<&str> =
+        inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
+    let explains = words.first().is_some_and(|first| {
+        matches!(
+            first.to_ascii_lowercase().as_str(),
+            "since" | "because" | "as" | "where" | "which" | "given" | "see" | "from" | "using" | "after"
+        )
+    });
+    let prose = inside
+        .chars()
+        .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
+    let long = words.iter().any(|word| word.len() >= 4);
+    explains || prose && long && !words.iter().any(|word| matters(word))
+}
+
+/// Whether a word in brackets may be a part of the answer in front of them: "(at least)", "(meters)", "(theta)".
+fn matters(word: &str) -> bool {
+    match word {
+        "or" | "and" | "mod" | "if" => true,
+        // "(half of the apples)" says the value again, and "(in this order)" is no inch.
+        "half" | "twice" | "double" | "times" | "in" => false,
+        _ => {
+            changes_value(word)
+                || units::normal(word).is_some()
+                || words::spelled_letter(word).is_some()
+                || matches!(words::plain_word(word), Some(Word::Function(_) | Word::Log | Word::Pi))
+        }
+    }
+}
+
+/// The words that label an answer and what stands behind them: "Total cost: 5", `\text{Area: } 5`.
+pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches([' ', '$']);
+    let (label, rest) =
+        match ["\\text{", "\\textbf{", "\\mathrm{"].iter().find_map(|font| text.strip_prefix(font)) {
+            Some(inside) => {
+                let (label, rest) = inside.split_once('}')?;
+                match label.trim_end().strip_suffix(':') {
+                    Some(label) => (label, rest),
+                    None => (label, rest.trim_start().strip_prefix(':')?),
+                }
+            }
+            None => text.split_once(':')?,
+        };
+    let words = label.chars().all(|character| character.is_ascii_alphabetic() || character == ' ');
+    let long = label.split(' ').any(|word| word.len() >= 4);
+    // Of "boys:girls = 2:3" neither word is a label.
+    let ends = !rest.starts_with(|character: char| character.is_alphabetic());
+    let labels = words && long && ends && !changes_value(label) && !rest.trim().is_empty();
+    labels.then_some((label, rest.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_remarks() {
+        assert_eq!(label("Total cost: 5"), Some(("Total cost", "5")));
+        assert_eq!(label("\\text{Area: } 5"), Some(("Area", "5")));
+        assert_eq!(label("\\textbf{Answer}: 5"), Some(("Answer", "5")));
+        for text in ["boys:girls = 2:3", "at least: 5", "x: 5", "3:4", "Ratio:", "f: x"] {
+            assert_eq!(label(text), None, "{text}");
+        }
+        for remark in ["since 2+3=5", "one half", "as required", "which is $5$", "in this order"] {
+            assert!(is_remark(remark), "{remark}");
+        }
+        for part in ["mod 7", "or 6", "B", "meters", "or more", "if x is even", "x+1", "not prime", "theta"] {
+            assert!(!is_remark(part), "{part}");
+        }
+    }
 }

@@ -20,6 +20,10 @@ pub(crate) enum Word {
     EmptySet,
     Percent,
     Degree,
+    /// `a \pmod m` and `a \bmod m`.
+    Modulo,
+    /// `cis x`, which is `cos x + i sin x`.
+    Cis,
 }
 
 /// Words that mean the same with and without a backslash or `\text`.
@@ -66,6 +70,8 @@ pub(crate) fn plain_word(name: &str) -> Option<Word> {
         "union" | "U" if name.len() > 1 => Word::Union,
         "percent" | "percents" => Word::Percent,
         "degree" | "degrees" | "deg" => Word::Degree,
+        "mod" => Word::Modulo,
+        "cis" => Word::Cis,
         _ => return None,
     })
 }
@@ -79,6 +85,7 @@ pub(crate) fn command_word(name: &str) -> Option<Word> {
         "inf" | "sqrt" | "cbrt" | "binom" | "U" | "sup" | "Pi" => return None,
         "land" | "wedge" => Word::And,
         "lor" | "vee" => Word::Or,
+        "pmod" | "bmod" => Word::Modulo,
         _ => return plain_word(name),
     })
 }
@@ -157,9 +164,6 @@ pub(crate) fn is_structural(name: &str) -> bool {
             | "dot"
             | "ddot"
             | "over"
-            | "pmod"
-            | "bmod"
-            | "mod"
             | "overrightarrow"
             | "boxed"
             | "fbox"
@@ -228,6 +232,12 @@ pub(crate) fn is_invisible(name: &str) -> bool {
             | "mathstrut"
             | "strut"
             | "ensuremath"
+            | "blacksquare"
+            | "square"
+            | "Box"
+            | "qed"
+            | "qedsymbol"
+            | "qedhere"
             | "rm"
             | "bf"
             | "it"

@@ -17,7 +17,7 @@ impl Comparer<'_> {
         if self.compat() {
             return self.compat_scalars(gold, answer);
         }
-        if !gold_unit.is_empty() && !answer_unit.is_empty() && !same_unit(gold_unit, answer_unit) {
+        if differ(gold_unit, answer_unit) {
             return Outcome::Different(Tier::Exact);
         }
         if self.strict() {
@@ -129,6 +129,16 @@ impl Comparer<'_> {
         }
         readings
     }
+}
+
+/// Whether two quantities are in different units.
+pub(super) fn other_unit(gold: &Expr, answer: &Expr) -> bool {
+    differ(without_unit(gold).1, without_unit(answer).1)
+}
+
+/// Whether two units contradict each other: a unit that is left out does not.
+fn differ(gold: &str, answer: &str) -> bool {
+    !gold.is_empty() && !answer.is_empty() && !same_unit(gold, answer)
 }
 
 /// Whether two units agree; an exponent that one of them leaves out is not held against it.

@@ -15,6 +15,8 @@ pub(crate) use command::balanced;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind<'a> {
     Number(Literal),
+    /// The digits of a number whose base follows and is larger than ten: the `1F` of `1F_{16}`.
+    Digits(&'a str),
     /// A single letter, or a named one (`theta`).
     Symbol(&'a str),
     /// A function, constant or connective known by name.
@@ -103,6 +105,10 @@ impl<'a> Lexer<'a, '_> {
         let length = character.len_utf8();
         match character {
             '\\' => self.command()?,
+            '0'..='9' | 'A'..='Z' if self.digits_of_base().is_some() => {
+                let digits = self.digits_of_base().unwrap_or_default();
+                self.push(Kind::Digits(digits), digits.len());
+            }
             '0'..='9' => self.number(),
             '.' => match literal(rest, false) {
                 Some(_) if !self.after_digit() => self.number(),
@@ -168,6 +174,21 @@ impl<'a> Lexer<'a, '_> {
         }
     }
 
+    /// The `1F` of `1F_{16}`: digits beyond nine in front of a base that has them.
+    fn digits_of_base(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        let length =
+            rest.bytes().take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).count();
+        let digits = &rest[..length];
+        if length < 2 || digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let base = rest[length..].strip_prefix('_')?.trim_start_matches('{');
+        let base: u32 = base[..base.bytes().take_while(u8::is_ascii_digit).count()].parse().ok()?;
+        let valid = (11..=36).contains(&base) && digits.chars().all(|digit| digit.is_digit(base));
+        valid.then_some(digits)
+    }
+
     /// A full stop is noise; three of them are an ellipsis.
     fn dots(&mut self) {
         let count = self.rest().bytes().take_while(|&byte| byte == b'.').count();
@@ -231,6 +252,10 @@ impl<'a> Lexer<'a, '_> {
             self.at += prefix;
             return;
         }
+        if let Some(half) = self.half_of_day() {
+            self.push(Kind::Text(half), half.len());
+            return;
+        }
         if let Some(word) = words::plain_word(run) {
             self.push(Kind::Word(word), length);
             return;
@@ -260,6 +285,17 @@ impl<'a> Lexer<'a, '_> {
         }
     }
 
+    /// The "p.m." of "5 p.m.", the "PM" of "5:30 PM". Without a time before them, "PM" are two letters.
+    fn half_of_day(&self) -> Option<&'a str> {
+        let [earlier @ .., Token { kind: Kind::Number(_), .. }] = &self.list[..] else { return None };
+        let of_time = matches!(earlier.last(), Some(Token { kind: Kind::Op(':'), .. }));
+        let plain = if of_time { &["AM", "PM", "am", "pm"][..] } else { &[] };
+        let rest = self.rest();
+        let half = ["a.m", "p.m", "A.M", "P.M"].iter().chain(plain).find(|half| rest.starts_with(**half))?;
+        let ends = !rest[half.len()..].starts_with(|next: char| next.is_alphanumeric());
+        ends.then(|| &rest[..half.len()])
+    }
+
     /// Whether the letter ahead stands between two brackets: `[0,1] U [2,3]`.
     fn joins_sets(&self) -> bool {
         let closed =
@@ -272,6 +308,6 @@ impl<'a> Lexer<'a, '_> {
     fn spaced_word(&self, length: usize) -> bool {
         let next = self.rest()[length..].chars().next();
         (self.spaced || self.at == 0)
-            && next.is_none_or(|next| next.is_whitespace() || next == ',' || next == '.')
+            && next.is_none_or(|next| next.is_whitespace() || matches!(next, ',' | '.' | '\'' | '’'))
     }
 }

@@ -29,6 +29,7 @@ impl Parser<'_, '_> {
                     Expr::Mul(vec![mantissa, power])
                 })
             }
+            Kind::Digits(_) => self.based(self.at - 1),
             Kind::Symbol(name) => self.symbol(name),
             // Words in front of a value introduce it: `\text{The answer is } 5`.
             Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
@@ -60,6 +61,7 @@ impl Parser<'_, '_> {
                 Ok(Expr::Call(Function::Factorial, vec![argument]))
             }
             Word::Function(function) => self.function(function),
+            Word::Cis => self.cis(),
             Word::Log => self.logarithm(),
             Word::SquareRoot => self.root(true),
             Word::CubeRoot => {
@@ -228,12 +230,13 @@ impl Parser<'_, '_> {
         };
         if !(2..=36).contains(&base)
             || digits.len() > 2000
-            || !digits.bytes().all(|byte| byte.is_ascii_digit())
+            || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_uppercase())
         {
             return Err(Halt::Unsupported);
         }
         let value = IBig::from_str_radix(&digits, base).map_err(|_| Halt::Unsupported)?;
-        let plain = IBig::from_str_radix(&digits, 10).map_err(|_| Halt::Unsupported)?;
+        // Digits beyond nine have no other reading.
+        let plain = IBig::from_str_radix(&digits, 10).unwrap_or_else(|_| value.clone());
         Ok(Expr::Based { value: RBig::from(value), plain: RBig::from(plain) })
     }
 

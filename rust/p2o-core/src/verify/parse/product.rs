@@ -58,7 +58,7 @@ impl Parser<'_, '_> {
                     }
                     None => factors.push(self.power()?),
                 }
-            } else if self.starts_factor() {
+            } else if self.starts_factor() && !self.modulus_ahead() {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
@@ -137,10 +137,16 @@ impl Parser<'_, '_> {
     /// Whether the next token can begin a factor that is multiplied by juxtaposition.
     pub(super) fn starts_factor(&self) -> bool {
         match self.peek() {
-            Some(Kind::Number(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
+            Some(Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
             Some(Kind::Word(word)) => matches!(
                 word,
-                Word::Function(_) | Word::Log | Word::SquareRoot | Word::CubeRoot | Word::Pi | Word::Infinity
+                Word::Function(_)
+                    | Word::Log
+                    | Word::SquareRoot
+                    | Word::CubeRoot
+                    | Word::Pi
+                    | Word::Infinity
+                    | Word::Cis
             ),
             Some(Kind::Op('[')) => !self.reversed,
             Some(Kind::Op('|')) => self.bars == 0,
