@@ -86,7 +86,7 @@ impl<'a> Comparer<'a> {
             return DIFFERENT;
         }
         let mut tier = Tier::Exact;
-        if !self.compat() && gold.iter().zip(answer).any(|(left, right)| policy::other_unit(left, right)) {
+        if gold.iter().zip(answer).any(|(left, right)| self.in_other_units(left, right)) {
             return DIFFERENT;
         }
         for (left, right) in gold[1..].iter().zip(&answer[1..]) {
