@@ -31,9 +31,7 @@ class ThreadWorld(World):
         return self.gather(value)[0]
 
 
-def on_ranks(
-    size: int, function: Callable[[World], Any], kind: type[ThreadWorld] = ThreadWorld
-) -> list[Any]:
+def on_ranks(size: int, function: Callable[[World], Any], kind: type[ThreadWorld] = ThreadWorld) -> list[Any]:
     """What `function` returns or raises on each rank."""
     meeting, board = threading.Barrier(size, timeout=20), [None] * size
     outcomes: list[Any] = [None] * size
