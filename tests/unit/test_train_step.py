@@ -1,0 +1,232 @@
+"""The parts of a training step, one at a time, on groups and engines made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from p2o.config import Config, build_config
+from p2o.evolve.config import MiningConfig
+from p2o.mining import HardSet
+from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
+from p2o.policy.streams import GlobalCounts
+from p2o.state import LoopState
+from p2o.templates import PLAIN, make_template
+from p2o.train import Run, count, next_problems, record_evidence, roll_out, update
+from p2o.types import Group, Problem, Rollout
+
+PROMPT = (1, 2, 3)
+TEMPLATED_PROMPT = (9, 1, 2, 3)
+
+
+def config_of(**sections: Any) -> Config:
+    return build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}, **sections})
+
+
+def problem(identity: str) -> Problem:
+    return Problem(identity, ({"role": "user", "content": identity},), "1")
+
+
+def rollout(
+    reward: float,
+    *,
+    tokens: int = 2,
+    template: str = "plain",
+    finish_reason: Any = "stop",
+    identity: str = "p",
+) -> Rollout:
+    return Rollout(
+        problem_id=identity,
+        template_id=template,
+        index=0,
+        prompt_ids=PROMPT if template == "plain" else TEMPLATED_PROMPT,
+        response_ids=[5] * tokens,
+        sampler_logprobs=[-0.5] * tokens,
+        finish_reason=finish_reason,
+        text="",
+        reward=reward,
+    )
+
+
+class Engine:
+    """Collector, sampler and policy in one; writes down what it is asked, in order."""
+
+    def __init__(self, log_probs: Sequence[float] = (-0.5,)) -> None:
+        self.events: list[Any] = []
+        self.requests: list[Any] = []
+        self.sampler = self
+        self.log_probs = list(log_probs)
+        self.updates = 0
+
+    def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+        self.requests += requests
+        self.params = params
+        return [rollout(1, identity=request.problem.id) for request in requests]
+
+    def prompt_ids(self, problem: Problem, template: Any) -> tuple[int, ...]:
+        assert template is PLAIN
+        return PROMPT
+
+    def sleep(self) -> None:
+        self.events.append("sleep")
+
+    def sync(self, policy: Any) -> None:
+        self.events.append("sync")
+
+    def score(self, sequences: Any) -> list[np.ndarray]:
+        self.events.append("score")
+        value = self.log_probs[self.updates % len(self.log_probs)]
+        return [np.full(len(response), value, np.float32) for _, response in sequences]
+
+    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+        self.events.append(("update", [row.row.rollout.problem_id for row in rows], counts))
+        self.updates += 1
+        return {"policy_loss": float(self.updates)}
+
+
+class Quiet:
+    @contextmanager
+    def phase(self, name: str, total: int) -> Any:
+        yield lambda done: None
+
+
+def run_of(config: Config, engine: Engine, problems: Sequence[Problem] = (), **more: Any) -> Run:
+    values: dict[str, Any] = {
+        "config": config,
+        "problems": problems,
+        "evaluation_problems": [],
+        "collector": engine,
+        "policy": engine,
+        "reference": None,
+        "prompt_step": None,
+        "tokenizer": None,
+        "directory": None,
+        "console": Quiet(),
+        "state": LoopState(hard_set=HardSet(MiningConfig())),
+        **more,
+    }
+    return Run(**values)
+
+
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    problems = [problem(f"{i:02}") for i in range(12)]
+    run = run_of(config_of(), Engine(), problems)
+
+    def order(epoch: int, sizes: Sequence[int]) -> list[str]:
+        run.state.epoch, run.state.epoch_problems = epoch, 0
+        return [one.id for size in sizes for one in next_problems(run, size)]
+
+    first, second = order(0, [12]), order(1, [12])
+    assert sorted(first) == sorted(second) == [one.id for one in problems]
+    assert len({tuple(first), tuple(second), tuple(one.id for one in problems)}) == 3
+    assert order(0, [5, 5, 5]) == first, "whatever the steps, none twice and none left out"
+    assert run.state.epoch_problems == 12
+
+
+def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
+    engine = Engine()
+    run = run_of(
+        config_of(rollout={"n": 3, "temperature": 0.7, "top_p": 0.9, "top_k": 5, "max_tokens": 7}), engine
+    )
+    template = make_template("z")
+    seeds = set()
+    for epoch, step in [(0, 0), (0, 1), (1, 1)]:
+        run.state.epoch, run.state.step = epoch, step
+        run.state.assignment = {"a": [template, template, PLAIN]}
+        groups = roll_out(run, [problem("a"), problem("b")])
+        assert [group.problem.id for group in groups] == ["a", "b"]
+        assert [len(group.rollouts) for group in groups] == [3, 3]
+        assert {one.problem_id for one in groups[1].rollouts} == {"b"}
+        seeds |= {request.seed for request in engine.requests}
+    assert len(seeds) == len(engine.requests) == 18, "no two rollouts of a run share a stream"
+    assert [request.template for request in engine.requests[:6]] == [template, template, PLAIN] + [PLAIN] * 3
+    params = engine.params
+    assert (params.temperature, params.top_p, params.top_k, params.max_tokens) == (0.7, 0.9, 5, 7)
+    assert run.state.training_tokens == 18 * 2
+
+
+def rows_of(groups: Sequence[Group], config: Config) -> tuple[list[Row], list[ScoredRow]]:
+    """Rows, and the ones to score with context weights 1, 0, 0.25, 1, 0, 0.25, ..."""
+    rows = make_rows(groups, lambda _: PROMPT, config.loss, config.context, config.rollout.max_tokens)
+    scored = []
+    for row in rows:
+        if needs_forward(row, config.loss, config.context):
+            ones = np.ones(len(row.rollout.response_ids), np.float32)
+            weight = np.resize(np.array([1, 0, 0.25], np.float32), len(ones))
+            scored.append(ScoredRow(row, -ones, weight, ones))
+    return rows, scored
+
+
+GROUPS = [
+    Group(problem("a"), [rollout(1, tokens=3), rollout(0, tokens=5, finish_reason="length")]),
+    Group(problem("b"), [rollout(0, tokens=7), rollout(0, tokens=11)]),  # no signal
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "context", "tokens", "sequences"),
+    [
+        ({}, {}, 3 + 5 + 7 + 11, 4),  # groups without a signal are in the denominators
+        ({"zero_variance": "drop"}, {}, 3 + 5, 2),
+        ({"mask_truncated": True}, {}, 3 + 7 + 11, 3),
+        ({}, {"renormalize": True}, 2 + 3 + 5 + 7, 4),  # of every three tokens the second has the weight 0
+        ({"mask_truncated": True}, {"renormalize": True}, 2 + 5 + 7, 3),
+    ],
+)
+def test_the_denominators_count_what_the_settings_say(
+    loss: dict[str, Any], context: dict[str, Any], tokens: int, sequences: int
+) -> None:
+    config = config_of(loss=loss, context=context, rollout={"max_tokens": 16})
+    counts = count(*rows_of(GROUPS, config), config)
+    assert (counts.tokens, counts.sequences, counts.max_tokens) == (tokens, sequences, 16)
+    assert counts.renormalize == context.get("renormalize", False)
+
+
+def test_a_row_whose_tokens_are_all_masked_is_no_sequence() -> None:
+    config = config_of(context={"renormalize": True})
+    rows, scored = rows_of(GROUPS[:1], config)
+    scored[0].context_weight_T[:] = 0
+    assert count(rows, scored, config).sequences == 1
+
+
+def test_everything_is_scored_before_the_first_optimizer_step() -> None:
+    """Old log-probs are those of the weights that sampled, in the second mini-batch too."""
+    engine = Engine()
+    config = config_of(run={"batch_problems": 3, "mini_batch_problems": 2})
+    groups = [Group(problem(name), [rollout(1, identity=name), rollout(0, identity=name)]) for name in "abc"]
+    update(run_of(config, engine), groups)
+    kinds = [event[0] if isinstance(event, tuple) else event for event in engine.events]
+    assert kinds == ["sleep", *["score"] * 4, "update", "update", "sync"]
+    updates = [event for event in engine.events if isinstance(event, tuple)]
+    assert [names for _, names, _ in updates] == [["a", "a", "b", "b"], ["c", "c"]]
+    assert [counts.tokens for _, _, counts in updates] == [8, 4], "each mini-batch has its own denominators"
+
+
+def test_metrics_of_mini_batches_are_means_and_extremes_of_extremes() -> None:
+    class Told(Engine):
+        def score(self, sequences: Any) -> list[np.ndarray]:
+            return [np.full(len(r), -0.5 - 0.1 * (len(r) - 2), np.float32) for _, r in sequences]
+
+    config = config_of(run={"batch_problems": 2, "mini_batch_problems": 1})
+    groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 4)]
+    metrics = update(run_of(config, Told(), probe=lambda: {"sync/gap_max": 0.5}), groups)
+    assert metrics["policy_loss"] == 1.5
+    assert metrics["sync/gap_max"] == 0.5
+    assert metrics["engine_ratio/max"] == pytest.approx(1.0)
+    assert metrics["engine_ratio/min"] == pytest.approx(np.exp(-0.2))
+    assert metrics["engine_ratio/mean"] == pytest.approx((1 + np.exp(-0.2)) / 2)
+
+
+def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() -> None:
+    run = run_of(config_of(mining={"success": 0.5}), Engine())
+    run.state.epoch = 3
+    rewards = [("z", 1.0), ("z", 0.5), ("z", 0.4), ("plain", 0.0)]
+    record_evidence(run, Group(problem("p"), [rollout(reward, template=name) for name, reward in rewards]))
+    evidence = run.state.evidence
+    assert evidence.versions == ["3"]
+    assert evidence.counts("z", "p", policy_version="3") == (2, 3)
+    assert evidence.counts("plain", "p", policy_version="3") == (0, 1)
