@@ -155,20 +155,6 @@ def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts, renormalize):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ranks_add_up(name):
-    streams = make_streams(rows=6, seed=3)
-    parts = [rows_of(streams, slice(0, 2)), rows_of(streams, slice(2, 6))]
-    by_rank = [counts_of(part) for part in parts]
-    merged = [GlobalCounts.merge(by_rank, rank) for rank in range(2)]
-    total = sum(loss_and_grad(name, part, counts)[0] for part, counts in zip(parts, merged, strict=True))
-    if name == "bnpo":  # the mean over ranks of each rank's token mean
-        expected = sum(loss_and_grad("dapo", part, counts_of(part))[0] for part in parts) / 2
-    else:
-        expected = loss_and_grad(name, streams, counts_of(streams))[0]
-    assert total == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_packed_layout_equals_padded_layout(name):
     streams = make_streams(rows=4, seed=5)
     counts = counts_of(streams)
