@@ -213,6 +213,51 @@ def test_a_template_proposed_twice_in_a_round_is_tried_once():
     assert evolution.refusals == {"duplicate": 3, "not better on the minibatch": 1}
 
 
+def test_a_template_that_lost_on_one_minibatch_may_win_on_another():
+    """Replies are the same in each round, minibatches are not: no template is out for one bad draw."""
+    world = World(plain=0.0, right=1.0)
+    world.reply = lambda request: ReflectionReply("```\nThink of circles.\n```")
+    options = {"minibatch": 1, "parents": 1, "budget": 400, "dev_size": 20}
+    lost = [run(world_of(world), make_problems(60), seed=seed, max_rounds=1, **options) for seed in range(6)]
+    seed = next(s for s, e in enumerate(lost) if e.refusals == {"not better on the minibatch": 1})
+    evolution = run(world_of(world), make_problems(60), seed=seed, max_rounds=8, **options)
+    reasons = [c.reason for c in evolution.candidates if c.made_by == "mutation"]
+    assert reasons[0] == "not better on the minibatch"
+    assert any(c.accepted for c in evolution.candidates if c.made_by == "mutation")
+
+
+def world_of(world: World) -> World:
+    """The same world, without the rollouts of an earlier step."""
+    fresh = World(plain=world.plain, right=world.right)
+    fresh.reply = world.reply
+    return fresh
+
+
+def test_where_the_budget_reaches_one_the_better_proposal_goes_to_dev():
+    """Two proposals on the same minibatch of three: one solves a kind, the other all; the second is better."""
+    world = World(plain=0.0, right=1.0)
+    texts = iter(["Think of circles.", "Think of circles, primes, graphs."])
+    world.reply = lambda request: ReflectionReply(f"```\n{next(texts)}\n```")
+    problems = make_problems(40)
+    one_of_each = problems[:3]
+    # Plain on 37 dev problems, a minibatch for the parent and the two children, and one dev evaluation.
+    evolution = run(
+        world,
+        problems,
+        dev_problems=problems[3:],
+        parents=1,
+        proposals=2,
+        minibatch=3,
+        acceptance="strict",
+        max_rounds=1,
+        budget=37 + 9 + 37 + 3,
+    )
+    assert set(evolution.feedback_ids) == {problem.id for problem in one_of_each}
+    first, second = (c for c in evolution.candidates if c.made_by == "mutation")
+    assert (first.accepted, first.reason) == (False, "no budget left for the dev set")
+    assert second.accepted
+
+
 def test_an_accepted_template_is_not_tried_again():
     world = World(plain=0.0, right=0.9)
     world.reply = lambda request: ReflectionReply("```\nThink of circles, primes and graphs.\n```")
@@ -416,6 +461,15 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
     for problem in problems:
         trials = doubtful.counts(template.id, problem.id, policy_version="7")[1]
         assert trials == 21 if problem.id in with_doubt.dev_ids else trials in (20, 21)
+
+
+def test_only_templates_that_may_be_used_leave_evidence():
+    evidence = Evidence()
+    evolution = run(World(), make_problems(120), evidence=evidence, budget=2000, policy_version="3")
+    refused = [c.template.id for c in evolution.candidates if not c.accepted and c.minibatch]
+    assert refused
+    recorded = {row[0] for version in evidence.to_dict()["versions"] for row in version["counts"]}
+    assert recorded == {candidate.template.id for candidate in evolution.accepted()}
 
 
 def test_frontier_of_objectives_draws_on_brevity_too():

@@ -131,6 +131,19 @@ def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
     assert all(parameter.grad is None for parameter in random_model.parameters())
 
 
+def test_a_gradient_that_is_not_finite_is_not_applied(random_model: Any) -> None:
+    policy = TorchPolicy(
+        random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+    before = [parameter.detach().clone() for parameter in random_model.parameters()]
+    policy._backward(np.inf * sum(parameter.sum() for parameter in random_model.parameters()))
+    assert not np.isfinite(policy._step(1e-3))
+    pairs = zip(random_model.parameters(), before, strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert not policy.optimizer.state, "the moments have not seen it either"
+    assert all(parameter.grad is None for parameter in random_model.parameters())
+
+
 def test_gradients_of_micro_batches_add_up_on_bfloat16_weights(random_model: Any) -> None:
     policy = TorchPolicy(
         random_model.bfloat16(), OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
@@ -176,6 +189,12 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     config = OptimizerConfig(learning_rate=1.0, warmup_steps=3, schedule="linear")
     factors = [learning_rate(config, step, 7) for step in range(8)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0])
+    for schedule in (
+        "linear",
+        "cosine",
+    ):  # beyond the plan it stays at the end: neither negative nor up again
+        beyond = learning_rate(OptimizerConfig(learning_rate=1.0, schedule=schedule), 12, 7)
+        assert beyond == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: Any) -> None:
