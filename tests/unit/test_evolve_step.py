@@ -9,6 +9,7 @@ from evolve_world import KINDS, World, make_problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2o._core import ParetoFront
 from p2o.errors import InputError, ReflectionError
 from p2o.evolve import (
     EvaluationResult,
@@ -461,6 +462,57 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
     for problem in problems:
         trials = doubtful.counts(template.id, problem.id, policy_version="7")[1]
         assert trials == 21 if problem.id in with_doubt.dev_ids else trials in (20, 21)
+
+
+def test_what_the_plain_prompt_solves_is_not_solved_by_a_template():
+    evolution = run(World(plain=0.5, useful=0.0), make_problems(120), budget=1000)
+    assert evolution.metrics()["evolve/dev_plain"] > 0.3
+    assert not evolution.chosen
+    assert evolution.solved == 0
+
+
+def test_no_proposal_is_tried_that_the_budget_could_not_take_to_dev():
+    for budget in range(300, 500, 23):
+        evolution = run(World(useful=1.0), make_problems(120), budget=budget, parents=1, acceptance="strict")
+        assert "no budget left for the dev set" not in evolution.refusals
+
+
+def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
+    """They made the problems hard, so of the plain prompt they show the worse side."""
+    inserted: list[tuple[list[float], list[int]]] = []
+
+    class Recorded:
+        def __init__(self, *arguments, **options):
+            self.front = ParetoFront(*arguments, **options)
+
+        def insert(self, successes, trials, **options):
+            inserted.append((list(successes), list(trials)))
+            return self.front.insert(successes, trials, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.front, name)
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    evidence = Evidence()
+    problems = make_problems(60)
+    template = make_template("Think of circles, primes, graphs.")
+    for problem in problems:
+        evidence.record("7", PLAIN.id, problem.id, 0.0, 6)
+        evidence.record("7", template.id, problem.id, 2.0, 4)
+    run(
+        World(useful=0.0),
+        problems,
+        evidence=evidence,
+        templates=[template],
+        max_rounds=1,
+        budget=300,
+        policy_version="7",
+        replicates=0,
+    )
+    (_, plain_trials), (successes, trials) = inserted
+    assert set(plain_trials) == {1}
+    assert set(trials) == {5}
+    assert set(successes) <= {2.0, 3.0}
 
 
 def test_only_templates_that_may_be_used_leave_evidence():

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from p2o.config import Config, build_config
+from p2o.evaluate import Evaluation
+from p2o.evolve.budget import Ledger
 from p2o.evolve.config import MiningConfig
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Candidate, Evolution
 from p2o.mining import HardSet
 from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
 from p2o.policy.streams import GlobalCounts
+from p2o.prompt_step import PromptStepOutcome
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
-from p2o.train import Run, count, next_problems, record_evidence, roll_out, update
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.train import Run, count, end_epoch, next_problems, recheck, record_evidence, roll_out, update
 from p2o.types import Group, Problem, Rollout
 
 PROMPT = (1, 2, 3)
@@ -230,3 +238,150 @@ def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() 
     assert evidence.versions == ["3"]
     assert evidence.counts("z", "p", policy_version="3") == (2, 3)
     assert evidence.counts("plain", "p", policy_version="3") == (0, 1)
+
+
+class Steps:
+    """A prompt step that always finds one template, and writes down what it is given."""
+
+    def __init__(self, tokens: int = 100) -> None:
+        self.tokens = tokens
+        self.given: list[dict[str, Any]] = []
+
+    def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        self.given.append({"hard": dict(hard), "epoch": epoch, "previous": previous})
+        template = make_template(f"of epoch {epoch}")
+        ids = tuple(hard)
+        candidate = Candidate(
+            0, template, made_by="mutation", accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5
+        )
+        other = Candidate(1, make_template("other"), accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5)
+        evolution = Evolution(
+            str(epoch),
+            (candidate, other),
+            (template, other.template),
+            ids,
+            ids,
+            Ledger(10),
+            "budget",
+        )
+        return PromptStepOutcome(evolution, self.tokens, "found")
+
+
+def epochs_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: Steps | None, **sections: Any
+) -> tuple[Run, Engine]:
+    """A run whose every rollout fails, up to the end of its first epoch."""
+    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    engine = Engine()
+    config = config_of(
+        **{
+            "rollout": {"n": 4},
+            "run": {"batch_problems": 2, "epochs": 3},
+            "reflection": {"prompt": "tiny"},
+            **sections,
+        }
+    )
+    problems = [problem("a"), problem("b")]
+    run = run_of(
+        config,
+        engine,
+        problems,
+        prompt_step=steps,
+        directory=RunDirectory(tmp_path),
+        console=Console.silent(),
+        state=LoopState(hard_set=HardSet(config.mining)),
+    )
+    roll_epoch(run)
+    return run, engine
+
+
+def roll_epoch(run: Run) -> None:
+    for one in next_problems(run, len(run.problems)):
+        failed = Group(one, [rollout(0, identity=one.id)] * 4)
+        run.state.hard_set.observe(failed, run.state.epoch)
+        record_evidence(run, failed)
+    run.state.training_tokens += 50
+
+
+def test_templates_of_one_prompt_step_are_where_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps()
+    run, _ = epochs_of(tmp_path, monkeypatch, steps)
+    end_epoch(run)
+    state = run.state
+    assert (state.epoch, state.epoch_step, state.epoch_problems, state.finished) == (1, 0, 0, False)
+    assert state.prompt_step_tokens == 100
+    assert state.generated_tokens == 150
+    assert state.history[-1]["hard"] == 2
+    assert state.history[-1]["prompt_step"]["reason"] == "found"
+    first = state.assignment
+    assert {name: [t is PLAIN for t in given] for name, given in first.items()} == {
+        "a": [False] * 3 + [True],
+        "b": [False] * 3 + [True],
+    }
+    found = state.evolution
+    roll_epoch(run)
+    end_epoch(run)
+    assert [given["epoch"] for given in steps.given] == [1, 2]
+    assert [given["previous"] for given in steps.given] == [None, found]
+    assert steps.given[0]["hard"] == dict.fromkeys("ab", "very_hard")
+    roll_epoch(run)
+    end_epoch(run)
+    assert state.finished
+    assert state.epoch == 3
+    assert len(steps.given) == 2, "after the last epoch there is nothing to evolve for"
+    assert state.assignment == {}
+
+
+def test_assignments_differ_between_epochs_and_weigh_the_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {"rollout": {"n": 40}, "run": {"batch_problems": 2, "epochs": 9}}
+
+    class Same(Steps):
+        """The same two templates each time."""
+
+        def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+            return super().evolve(hard, evidence, epoch=0, previous=previous)
+
+    run, _ = epochs_of(tmp_path, monkeypatch, Same(), **many)
+    end_epoch(run)
+    first = run.state.assignment["a"]
+    assert len({template.text for template in first}) == 3, (
+        "both templates are drawn, and one rollout is plain"
+    )
+    roll_epoch(run)
+    end_epoch(run)
+    assert run.state.assignment["a"] != first
+    for _ in range(400):  # trials that only the other template passes
+        run.state.evidence.record("2", make_template("other").id, "a", 1)
+        run.state.evidence.record("2", make_template("of epoch 0").id, "a", 0)
+    roll_epoch(run)
+    end_epoch(run)
+    assert {template.text for template in run.state.assignment["a"]} == {"other", ""}
+
+
+def test_the_token_limit_may_be_reached_by_the_prompt_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 tokens of training and 100 of the prompt step: a limit of 150 is reached exactly, one of 151 not."""
+    for limit, finished in [(150, True), (151, False)]:
+        run, _ = epochs_of(
+            tmp_path, monkeypatch, Steps(), run={"batch_problems": 2, "max_generated_tokens": limit}
+        )
+        end_epoch(run)
+        assert run.state.finished is finished
+
+
+def test_rechecks_are_drawn_anew_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, engine = epochs_of(tmp_path, monkeypatch, Steps(), mining={"recheck": True})
+    run.state.history.append({})
+    seeds = []
+    for epoch in (1, 2):
+        run.state.epoch = epoch
+        engine.requests.clear()
+        assert recheck(run, {"a": "very_hard", "b": "very_hard"}) == {}  # this engine's rollouts succeed
+        seeds += [request.seed for request in engine.requests]
+    assert len(set(seeds)) == 4
+    assert run.state.prompt_step_tokens == 4 * 2
