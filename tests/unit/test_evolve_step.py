@@ -373,6 +373,50 @@ def test_an_interrupted_race_keeps_what_it_has_accepted():
     assert "undecided" in {candidate.reason for candidate in evolution.candidates}
 
 
+def test_the_plain_prompt_is_no_partner_and_has_none():
+    evolution = run(World(useful=0.9), make_problems(120), budget=4000, crossover=1.0, parents=4)
+    crossed = [c for c in evolution.candidates if c.made_by == "crossover"]
+    assert crossed
+    plain = next(c.id for c in evolution.candidates if c.made_by == "plain")
+    assert all(plain not in candidate.parents for candidate in crossed)
+
+
+def test_a_template_that_never_wins_is_dropped_at_the_second_look():
+    """Neither wins nor losses: a posterior of 1/2 is enough after 10 of 100 problems (0.5) and not after 25 (0.7)."""
+    idle = make_template("Think of nothing.")
+    evolution = run(World(plain=0.0), make_problems(200), templates=[idle], budget=230, max_rounds=1)
+    (given,) = (c for c in evolution.candidates if c.made_by == "given")
+    assert (len(given.scores), given.probability_better) == (25, 0.5)
+
+
+def test_patience_counts_rounds_since_the_last_accepted_template():
+    """Replies of the first rounds are of use, and later ones of none."""
+    world = World(plain=0.0, right=1.0)
+    rounds = 0
+
+    def reflect(requests):
+        nonlocal rounds
+        rounds += 1
+        world.useful = 1.0 if rounds in (1, 3) else 0.0
+        world.calls.extend(requests)
+        return [world.reply(request) for request in requests]
+
+    world.reflect = reflect
+    evolution = run(
+        world, make_problems(200), budget=100_000, parents=1, proposals=6, patience=2, acceptance="strict"
+    )
+    accepted = {c.round for c in evolution.accepted() if c.made_by == "mutation"}
+    assert accepted == {1, 3}
+    assert (evolution.stop_reason, evolution.rounds) == ("patience", 5)
+
+
+def test_a_budget_of_just_the_dev_set_pays_for_the_plain_prompt():
+    world = World()
+    evolution = run(world, make_problems(40), budget=20)
+    assert (len(world.rollouts), evolution.stop_reason) == (20, "budget")
+    assert [c.made_by for c in evolution.accepted()] == ["plain"]
+
+
 def test_a_budget_too_small_for_the_dev_set_spends_nothing():
     world = World()
     evolution = run(world, make_problems(40), budget=19)
