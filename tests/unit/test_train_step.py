@@ -16,6 +16,7 @@ from p2o.evolve.budget import Ledger
 from p2o.evolve.config import MiningConfig
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution
+from p2o.files import read_jsonl
 from p2o.mining import HardSet
 from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
 from p2o.policy.streams import GlobalCounts
@@ -24,7 +25,7 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import Run, count, end_epoch, next_problems, recheck, record_evidence, roll_out, update
+from p2o.train import Run, count, end_epoch, next_problems, recheck, record_evidence, roll_out, train, update
 from p2o.types import Group, Problem, Rollout
 
 PROMPT = (1, 2, 3)
@@ -385,3 +386,60 @@ def test_rechecks_are_drawn_anew_each_epoch(tmp_path: Path, monkeypatch: pytest.
         seeds += [request.seed for request in engine.requests]
     assert len(set(seeds)) == 4
     assert run.state.prompt_step_tokens == 4 * 2
+
+
+def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two problems, a step each: both fail in the first epoch; in the second one succeeds twice, the other once."""
+    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    successes = {0: {"a": 0, "b": 0}, 1: {"a": 2, "b": 1}}
+
+    class Scripted(Engine):
+        def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+            return [
+                rollout(
+                    float(one.index < successes[run.state.epoch][one.problem.id]), identity=one.problem.id
+                )
+                for one in requests
+            ]
+
+        def reward_metrics(self) -> dict[str, float]:
+            return {}
+
+        def save(self, folder: Path, tokenizer: Any) -> None:
+            (folder / "weights").write_text(str(self.updates))
+
+    config = config_of(
+        run={"method": "grpo", "batch_problems": 1, "epochs": 2},
+        rollout={"n": 4},
+        evaluation={"every": 1},
+        checkpoint={"every": 1, "keep": 9},
+        track={"rollouts": 1},
+    )
+    directory = RunDirectory(tmp_path)
+    for folder in (directory.checkpoints, directory.rollouts):
+        folder.mkdir()
+    run = run_of(
+        config, Scripted(), [problem("a"), problem("b")], directory=directory, console=Console.silent()
+    )
+    state = train(run)
+    assert [(record["step"], record["hard"]) for record in state.history] == [
+        (0, None),
+        (1, None),
+        (2, 2),
+        (3, None),
+        (4, 1),
+    ]
+    assert state.hard_set.hard() == {"b": "near_hard"}
+    assert sorted(path.name for path in directory.checkpoints.glob("epoch-*")) == [
+        "epoch-000000-step-00000001",
+        "epoch-000000-step-00000002",
+        "epoch-000001-step-00000000",
+        "epoch-000001-step-00000001",
+        "epoch-000001-step-00000002",
+        "epoch-000002-step-00000000",
+    ]
+    assert state.evidence.counts("plain", "a", policy_version="1") == (2, 4)
+    logged = read_jsonl(directory.metrics)
+    assert len(logged) == state.logged == 5 + 4
