@@ -170,10 +170,14 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     run.collector.sampler.sync(run.policy)
     totals.append(run.probe())
     names = {name for metrics in totals for name in metrics}
-    return {
-        name: sum(m[name] for m in totals if name in m) / sum(1 for m in totals if name in m)
-        for name in sorted(names)
-    }
+    return {name: over_mini_batches(name, [m[name] for m in totals if name in m]) for name in sorted(names)}
+
+
+def over_mini_batches(name: str, values: Sequence[float]) -> float:
+    """The figure of a step from those of its mini-batches: extremes of extremes, else the mean."""
+    if name.endswith("/min"):
+        return min(values)
+    return max(values) if name.endswith("/max") else sum(values) / len(values)
 
 
 def trained_groups(run: Run, groups: Sequence[Group]) -> list[Group]:

@@ -18,8 +18,8 @@ class LossConfig(Settings):
 
     name: LossName = "dapo"
     """The loss: `dapo` (mean over all tokens), `grpo` (mean over sequences of token means), `dr_grpo` (sum
-    over sequences times the length limit), `bnpo` (mean over each rank's tokens), `gspo` (sequence ratio),
-    `cispo` (clipped importance weight)."""
+    over sequences times the length limit), `bnpo` (TRL's name for a token mean: the same as `dapo`), `gspo`
+    (sequence ratio), `cispo` (clipped importance weight)."""
 
     clip_low: float = Field(default=0.2, ge=0.0, le=1.0)
     """The policy ratio is clipped below at 1 - clip_low. `gspo` wants far smaller values (its paper:

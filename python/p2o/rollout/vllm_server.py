@@ -18,7 +18,7 @@ from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingEr
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import check_length, raise_on_all_ranks
-from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer
+from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
 
 if TYPE_CHECKING:
     from p2o.policy.policy import Weights
@@ -116,8 +116,7 @@ class ServerSampler:
             if self.world.is_main or self.settings.transfer == "nccl":
                 self.transfer.push(policy.weights, version)
             else:
-                for _ in policy.weights():
-                    pass  # gathering is a collective
+                drain(policy.weights())
             if self.world.is_main and not self._post("/reset_prefix_cache", {})["success"]:
                 raise TrainingError(
                     f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"
