@@ -186,7 +186,8 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
 
 /// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`.
 pub(crate) fn reals_except(text: &str) -> Option<String> {
-    let (before, points) = text.split_once("except")?;
+    const SHORTEST: usize = "all reals except 1".len();
+    let (before, points) = if text.len() < SHORTEST { None } else { text.split_once("except") }?;
     let all = matches!(
         normalized_words(before).as_str(),
         "all real numbers" | "all reals" | "all real x" | "all real numbers x" | "x is any real number"
