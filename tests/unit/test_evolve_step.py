@@ -374,10 +374,19 @@ def test_an_interrupted_race_keeps_what_it_has_accepted():
 
 
 def test_the_plain_prompt_is_no_partner_and_has_none():
-    evolution = run(World(useful=0.9), make_problems(120), budget=4000, crossover=1.0, parents=4)
+    evolution = run(
+        World(plain=0.4, useful=0.9),
+        make_problems(120),
+        budget=4000,
+        crossover=1.0,
+        parents=4,
+        acceptance="strict",
+    )
     crossed = [c for c in evolution.candidates if c.made_by == "crossover"]
-    assert crossed
     plain = next(c.id for c in evolution.candidates if c.made_by == "plain")
+    of_plain = [c for c in evolution.candidates if c.parents == (plain,)]
+    assert crossed
+    assert max(c.round for c in of_plain) > min(c.round for c in crossed), "it is a parent beside others"
     assert all(plain not in candidate.parents for candidate in crossed)
 
 
