@@ -568,6 +568,27 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
     assert set(successes) <= {2.0, 3.0}
 
 
+def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):
+    objectives = []
+
+    class Recorded:
+        def __init__(self, *arguments, **options):
+            self.front = ParetoFront(*arguments, **options)
+
+        def insert(self, *arguments, **options):
+            objectives.append(options["objectives"])
+            return self.front.insert(*arguments, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.front, name)
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    evolution = run(World(), make_problems(60), budget=700, frontier="objective", acceptance="strict")
+    # Every response of this world has seven tokens; shorter is better.
+    assert sorted(objectives) == sorted([candidate.mean, -7.0] for candidate in evolution.accepted())
+    assert len(objectives) > 2
+
+
 def test_only_templates_that_may_be_used_leave_evidence():
     evidence = Evidence()
     evolution = run(World(), make_problems(120), evidence=evidence, budget=2000, policy_version="3")
