@@ -374,10 +374,19 @@ def test_an_interrupted_race_keeps_what_it_has_accepted():
 
 
 def test_the_plain_prompt_is_no_partner_and_has_none():
-    evolution = run(World(useful=0.9), make_problems(120), budget=4000, crossover=1.0, parents=4)
+    evolution = run(
+        World(plain=0.4, useful=0.9),
+        make_problems(120),
+        budget=4000,
+        crossover=1.0,
+        parents=4,
+        acceptance="strict",
+    )
     crossed = [c for c in evolution.candidates if c.made_by == "crossover"]
-    assert crossed
     plain = next(c.id for c in evolution.candidates if c.made_by == "plain")
+    of_plain = [c for c in evolution.candidates if c.parents == (plain,)]
+    assert crossed
+    assert max(c.round for c in of_plain) > min(c.round for c in crossed), "it is a parent beside others"
     assert all(plain not in candidate.parents for candidate in crossed)
 
 
@@ -557,6 +566,27 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
     assert set(plain_trials) == {1}
     assert set(trials) == {5}
     assert set(successes) <= {2.0, 3.0}
+
+
+def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):
+    objectives = []
+
+    class Recorded:
+        def __init__(self, *arguments, **options):
+            self.front = ParetoFront(*arguments, **options)
+
+        def insert(self, *arguments, **options):
+            objectives.append(options["objectives"])
+            return self.front.insert(*arguments, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.front, name)
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    evolution = run(World(), make_problems(60), budget=700, frontier="objective", acceptance="strict")
+    # Every response of this world has seven tokens; shorter is better.
+    assert sorted(objectives) == sorted([candidate.mean, -7.0] for candidate in evolution.accepted())
+    assert len(objectives) > 2
 
 
 def test_only_templates_that_may_be_used_leave_evidence():

@@ -342,9 +342,9 @@ def test_an_empty_mask_gives_zero(name):
 
 
 def test_metrics_worked_by_hand():
-    # Ratios 2 and 1/2 at advantages 1 and -1: the clips bind for (2, 1) and (1/2, -1). The fifth token is masked, the
-    # sixth has a ratio of 1 and lies in a row of its own. k3 of a ratio r: r - 1 - log r.
-    ratios = torch.tensor([[2.0, 0.5, 2.0], [0.5, 2.0, 1.0]], dtype=torch.float64)
+    # Ratios above and below the clips at advantages 1 and -1: they bind for (2, 1) and (1/2, -1). The fifth token is
+    # masked, the sixth has a ratio of 1. k3 of a ratio r: r - 1 - log r.
+    ratios = torch.tensor([[2.0, 0.5, 3.0], [0.5, 2.0, 1.0]], dtype=torch.float64)
     ones = torch.ones_like(ratios)
     streams = TokenStreams(
         logp=torch.log(0.1 * ratios),
@@ -357,7 +357,7 @@ def test_metrics_worked_by_hand():
     metrics = LOSSES["dapo"](streams, counts_of(streams), LossConfig()).metrics
     assert metrics["clip_ratio/high_mean"].item() == pytest.approx(1 / 5)
     assert metrics["clip_ratio/low_mean"].item() == pytest.approx(1 / 5)
-    k3 = 2 * (2 - 1 - math.log(2)) + 2 * (0.5 - 1 - math.log(0.5))
+    k3 = (2 - 1 - math.log(2)) + (3 - 1 - math.log(3)) + 2 * (0.5 - 1 - math.log(0.5))
     assert metrics["policy_kl"].item() == pytest.approx(k3 / 5)
 
 

@@ -391,9 +391,9 @@ def test_rechecks_are_drawn_anew_each_epoch(tmp_path: Path, monkeypatch: pytest.
 def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two problems, a step each: both fail in the first epoch; in the second one succeeds twice, the other once."""
+    """Two problems, a step each: one succeeds once in the first epoch and never in the second, the other vice versa."""
     monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
-    successes = {0: {"a": 0, "b": 0}, 1: {"a": 2, "b": 1}}
+    successes = {0: {"a": 1, "b": 0}, 1: {"a": 0, "b": 1}}
 
     class Scripted(Engine):
         def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
@@ -429,9 +429,9 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
         (1, None),
         (2, 2),
         (3, None),
-        (4, 1),
+        (4, 2),
     ]
-    assert state.hard_set.hard() == {"b": "near_hard"}
+    assert state.hard_set.hard() == {"a": "very_hard", "b": "near_hard"}
     assert sorted(path.name for path in directory.checkpoints.glob("epoch-*")) == [
         "epoch-000000-step-00000001",
         "epoch-000000-step-00000002",
@@ -440,6 +440,7 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
         "epoch-000001-step-00000002",
         "epoch-000002-step-00000000",
     ]
-    assert state.evidence.counts("plain", "a", policy_version="1") == (2, 4)
+    assert state.evidence.counts("plain", "a", policy_version="0") == (1, 4)
+    assert state.evidence.counts("plain", "a", policy_version="1") == (0, 4)
     logged = read_jsonl(directory.metrics)
     assert len(logged) == state.logged == 5 + 4

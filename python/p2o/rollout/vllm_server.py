@@ -57,10 +57,11 @@ class ServerSampler:
         self.control = HttpControl(self._get, self._post)
         try:
             description = self._describe(model)
+            self.max_model_len = int(description["max_model_len"])
+            self._check_length(config)
         except P2oError:
             self.close()
             raise
-        self.max_model_len = int(description["max_model_len"])
         self.dtype: torch.dtype = getattr(torch, description["dtype"])
         self.transfer: Transfer
         if settings.transfer == "nccl":
@@ -100,6 +101,16 @@ class ServerSampler:
                 f"`p2o serve --transfer {self.settings.transfer}`, or change rollout.vllm.transfer"
             )
         return description
+
+    def _check_length(self, config: RolloutConfig) -> None:
+        """Refuses a server that would refuse the longest prompts, when a run meets them."""
+        needed = config.max_prompt_tokens + config.max_tokens
+        if self.max_model_len < needed:
+            raise ConfigError(
+                f"the server at {self.url} takes {self.max_model_len} tokens, less than rollout.max_prompt_tokens = "
+                f"{config.max_prompt_tokens} and rollout.max_tokens = {config.max_tokens} together: start it with "
+                f"`p2o serve --max-model-len {needed}`, or lower one of them"
+            )
 
     def sync(self, policy: Weights) -> None:
         """Pushes the policy's weights from rank 0.
