@@ -82,7 +82,8 @@ def train(run: Run) -> LoopState:
             state.seconds += time.monotonic() - started
             log_step(run, groups, metrics)
             every = config.evaluation.every
-            if every is not None and state.step % every == 0 and not epoch_is_done(run):
+            goes_on = not epoch_is_done(run) and not out_of_tokens(run)  # an epoch's end is measured anyway
+            if every is not None and state.step % every == 0 and goes_on:
                 measure(run, hard=None)
             if state.step % config.checkpoint.every == 0:
                 checkpoint(run)
