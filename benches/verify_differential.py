@@ -75,14 +75,14 @@ CLASSES: list[tuple[str, str, str]] = [
         r"x > 2|x \\ne 3|1 < x < 2|x<1, x>3",
     ),
     ("scaled inequalities", "ours: positive multiples are the same inequality (default profile)", r"2x>0"),
-    ("set-builders and sets in words", "ours", r"mid|x : |: x|emptyset|\\text\{ or \}|all real"),
+    ("set-builders and sets in words", "ours", r"mid|x : |: x|emptyset|\\text\{ or \}|[Aa]ll real"),
     (
         "operations on sets",
         "ours: evaluated where numeric, free of order where symbolic",
         r"cap|A \\|\]1,2\[",
     ),
     ("vectors, columns and tuples", "ours: one vector", r"langle|pmatrix"),
-    ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_"),
+    ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_|_\{16\}"),
     ("words with punctuation", "ours", r"yes\.|diverges\."),
     ("several choices", "ours: letters in a list have no order", r"A, C"),
     (
@@ -104,6 +104,12 @@ CLASSES: list[tuple[str, str, str]] = [
     ("a hidden division by zero", "ours: no value", r"sqrt2\\sqrt2"),
     ("derivatives as names", "ours: dy/dx = v says v", r"\{dy\}\{dx\}"),
     ("choices with their text", "ours: the letter decides", r"textbf\{\(C\)\}|Option A"),
+    ("residues", "ours: a residue class with its modulus; Math-Verify multiplies m, o and d", r"mod"),
+    ("ellipses", "ours: digits that repeat, progressions that go on", r"\.\.\.|dots"),
+    ("numbers in words", "ours: their value (default profile)", r"five|Two"),
+    ("labels", "ours: dropped, and compared where both have one", r"Total|Area"),
+    ("times of day", "ours: morning is not afternoon; a half of the day may be left out", r"5:30"),
+    ("inequalities without a subject", "ours: a half-line, and no number", r"\|\| (>|\\ge)"),
 ]
 """Name, judgement, and what marks a pair `gold || answer` as belonging to the class."""
 

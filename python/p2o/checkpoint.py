@@ -55,7 +55,7 @@ def make_newest(path: Path, keep: int) -> None:
     write_text(folder / LATEST, path.name + "\n")
     others = sorted(other for other in folder.glob("epoch-*") if other != path)
     earlier = [other for other in others if other.name < path.name]
-    kept = earlier[len(earlier) - (keep - 1) :]
+    kept = earlier[max(0, len(earlier) - (keep - 1)) :]
     for other in others:
         if other not in kept:
             shutil.rmtree(other)

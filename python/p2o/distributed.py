@@ -107,7 +107,9 @@ class World:
         try:
             result = main({name: called(name) for name in actions})
         except BaseException as error:
-            self.broadcast(("raise", "", error))
+            # Where an action failed on all ranks the others are gone, and what that does here must not hide the error.
+            with suppress(Exception):
+                self.broadcast(("raise", "", error))
             raise
         self.broadcast(("return", "", result))
         return result

@@ -63,7 +63,11 @@ class SelfReflection:
 
 @dataclass(frozen=True, slots=True)
 class PromptStepOutcome:
-    """What a prompt step brought. `evolution` is None where it was skipped or came to nothing; `reason` says why."""
+    """What a prompt step brought; `reason` says it in a few words.
+
+    `evolution` is the step, which may have chosen nothing. Where it was skipped it is the one before, if that one's
+    templates stay in use, or None.
+    """
 
     evolution: Evolution | None
     tokens: int
@@ -182,6 +186,6 @@ def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
-    # A limit that was set is the normal end, unless nothing fitted under it; anything else is worth a word.
-    normal = evolution.stop_reason in ("budget", "complete") and proposals > 0
+    # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
+    normal = evolution.stop_reason in ("budget", "complete") and evolution.rounds > 0
     return found if normal else f"{found} ({evolution.stop_reason})"

@@ -82,7 +82,8 @@ def train(run: Run) -> LoopState:
             state.seconds += time.monotonic() - started
             log_step(run, groups, metrics)
             every = config.evaluation.every
-            if every is not None and state.step % every == 0 and not epoch_is_done(run):
+            goes_on = not epoch_is_done(run) and not out_of_tokens(run)  # an epoch's end is measured anyway
+            if every is not None and state.step % every == 0 and goes_on:
                 measure(run, hard=None)
             if state.step % config.checkpoint.every == 0:
                 checkpoint(run)
@@ -170,10 +171,14 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     run.collector.sampler.sync(run.policy)
     totals.append(run.probe())
     names = {name for metrics in totals for name in metrics}
-    return {
-        name: sum(m[name] for m in totals if name in m) / sum(1 for m in totals if name in m)
-        for name in sorted(names)
-    }
+    return {name: over_mini_batches(name, [m[name] for m in totals if name in m]) for name in sorted(names)}
+
+
+def over_mini_batches(name: str, values: Sequence[float]) -> float:
+    """The figure of a step from those of its mini-batches: extremes of extremes, else the mean."""
+    if name.endswith("/min"):
+        return min(values)
+    return max(values) if name.endswith("/max") else sum(values) / len(values)
 
 
 def trained_groups(run: Run, groups: Sequence[Group]) -> list[Group]:

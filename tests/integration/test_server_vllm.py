@@ -226,6 +226,14 @@ def test_a_prompt_that_leaves_no_room_is_refused(sampler: ServerSampler) -> None
         sampler.sample([SampleRequest(tuple(range(90)) * 2, 0)], SAMPLED)
 
 
+def test_a_server_too_short_for_the_longest_rollout_is_refused_at_once(server: tuple[str, Any]) -> None:
+    config = rollout_config(max_tokens=25, mode="server", url=server[0])
+    with pytest.raises(
+        ConfigError, match=r"takes 128 tokens, .* start it with `p2o serve --max-model-len 129`"
+    ):
+        ServerSampler(tiny_llama(), config, end_ids=ENDS)
+
+
 def test_nothing_listens() -> None:
     with pytest.raises(ConfigError, match=r"does not answer \(.*refused\): start it with `p2o serve MODEL`"):
         connected(f"http://127.0.0.1:{free_port()}").__enter__()

@@ -259,6 +259,49 @@ def test_a_resumed_run_is_the_unbroken_run(
     assert what_happened(path) == what_happened(unbroken)
 
 
+def test_settings_that_keep_more_state_resume_exactly_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mini-batches, adapters, a reference, hardness that lasts, rechecks, races with replicas: killed in epoch 2."""
+    options = [
+        "run.epochs=2",
+        "run.mini_batch_problems=8",
+        "loss.kl_coef=0.05",
+        "optimizer.lora={rank=4, alpha=8.0}",
+        "optimizer.schedule=cosine",
+        "mining.hardness=plain",
+        "mining.recheck=true",
+        "evolve.acceptance=posterior",
+        "evolve.rollouts_per_evaluation=2",
+        "evolve.crossover=0.4",
+        "evaluation.every=2",
+        "evaluation.temperature=0.8",
+        "checkpoint.every=1",
+    ]
+
+    def end(path: Path, **more: Any) -> tuple[Any, bytes]:
+        run = small_run(path, *options, **more)
+        state = train(run)
+        run.finish()
+        return {**state.to_dict(), "seconds": 0}, (path / "model" / "model.safetensors").read_bytes()
+
+    whole = end(tmp_path / "whole")
+    assert any("prompt_step" in record for record in whole[0]["history"])
+    run = small_run(tmp_path / "killed", *options)
+    with monkeypatch.context() as patch:
+        kill_after(patch, TorchPolicy, "update", 9)
+        with pytest.raises(Killed):
+            train(run)
+    assert run.state.epoch == 1
+    assert end(tmp_path / "killed", resume=True) == whole
+    kept = [
+        {key: value for key, value in record.items() if not key.startswith("time/")}
+        for folder in ("whole", "killed")
+        for record in read_jsonl(tmp_path / folder / "metrics.jsonl")
+    ]
+    assert kept[: len(kept) // 2] == kept[len(kept) // 2 :]
+
+
 def test_a_run_killed_by_a_signal_resumes(unbroken: Path, tmp_path: Path) -> None:
     path = tmp_path / "killed"
     command = [sys.executable, "-m", "p2o", "train", "quickstart", f"--set=run.output={path}"]

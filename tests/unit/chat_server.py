@@ -58,7 +58,7 @@ class Server:
                 status, content, *more = owner.answer(body)
                 with owner.lock:
                     owner.open -= 1
-                data = json.dumps(content).encode()
+                data = content if isinstance(content, bytes) else json.dumps(content).encode()
                 self.send_response(status)
                 for name, value in (more[0] if more else {}).items():
                     self.send_header(name, value)

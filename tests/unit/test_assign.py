@@ -126,6 +126,33 @@ def test_a_graduated_sample_gets_no_template():
     )
 
 
+def test_bounds_themselves_are_enough():
+    """A posterior mean of just `graduate`, and a dev score of just the cover's threshold."""
+    evidence = Evidence()
+    evidence.record("0", PLAIN.id, "f1", 3.0, 3)
+    config = AssignConfig(graduate=3.5 / 4, plain_rollouts=0)
+    assert assign(evolution(), ["f1"], 2, config, evidence, 0) == {"f1": [PLAIN, PLAIN]}
+    half = evolution()
+    for candidate in half.candidates[1:]:
+        candidate.scores["d3"] = (1.0, 2) if candidate.template == B else (0.0, 1)
+    assert half.cover_threshold == 0.5
+    assert assign(half, ["d3"], 3, PAPER, None, 0) == {"d3": [B] * 3}
+
+
+def test_old_evidence_weighs_less_in_both_rules_of_evidence():
+    """A plain success rate of 1 long ago and of 0 now; and a template that was good long ago."""
+    evidence = Evidence()
+    for version, template, won in (("0", A, 20.0), ("0", PLAIN, 20.0), ("1", A, 0.0), ("1", PLAIN, 0.0)):
+        evidence.record(version, template.id, "f1", won, 20)
+    at_once = {"plain_rollouts": 0, "discount": 0.0}
+    lasting = {"plain_rollouts": 0, "discount": 1.0}
+    assert shares("f1", AssignConfig(**lasting, graduate=0.4), evidence) == {PLAIN.id: 1.0}
+    assert PLAIN.id not in shares("f1", AssignConfig(**at_once, graduate=0.4), evidence)
+    # Prior worth two trials at 0.75: Beta(1.5, 20.5) against Beta(21.5, 20.5), beside B's Beta(0.5, 1.5).
+    assert shares("f1", AssignConfig(**at_once), evidence)[A.id] < 0.45
+    assert shares("f1", AssignConfig(**lasting), evidence)[A.id] > 0.7
+
+
 def test_draws_depend_on_seed_and_problem_only():
     config = AssignConfig(rule="thompson", plain_rollouts=0)
     alone = assign(evolution(), ["d1"], 6, config, None, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -132,6 +133,15 @@ def test_recipes_that_are_no_text(tmp_path: Path) -> None:
         load_config(str(binary))
 
 
+def test_bounds_may_be_infinite_but_no_number_may_be_none() -> None:
+    bounds = ("context.c_high", "loss.clip_high", "correction.max_gap")
+    config = load_config("quickstart", [f"{name}=inf" for name in bounds])
+    assert {config.context.c_high, config.loss.clip_high, config.correction.max_gap} == {math.inf}
+    for name in (*bounds, "optimizer.learning_rate"):
+        with pytest.raises(ConfigError, match=f"setting {name} = nan: "):
+            load_config("quickstart", [f"{name}=nan"])
+
+
 def test_plain_hardness_needs_plain_rollouts() -> None:
     with pytest.raises(ConfigError, match=r"assign\.plain_rollouts"):
         build_config({**MINIMAL, "mining": {"hardness": "plain"}, "assign": {"plain_rollouts": 0}})
@@ -170,6 +180,19 @@ def test_toml_writes_paths_tuples_and_whole_floats_its_own_way() -> None:
 def test_limits_that_do_not_meet_are_accepted_where_they_are_not_used() -> None:
     load_config("quickstart", ["evolve.tokens_per_rollout=47", "run.method=grpo"])
     load_config("quickstart", ["evolve.tokens_per_rollout=48", "loss.overlong_buffer=48"])
+
+
+def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
+    """quickstart: prompts of 192 tokens, responses of 48, reflections of 64."""
+    vllm = ["rollout.sampler=vllm", "rollout.max_prompt_tokens=192", "rollout.max_tokens=48"]
+    load_config("quickstart", [*vllm, "rollout.vllm.max_model_len=240"])
+    with pytest.raises(ConfigError, match=r"rollout\.vllm\.max_model_len is 239"):
+        load_config("quickstart", [*vllm, "rollout.vllm.max_model_len=239"])
+    with pytest.raises(ConfigError, match=r"reflection\.max_tokens is 240"):
+        load_config("quickstart", [*vllm, "reflection.max_tokens=240"])
+    load_config("quickstart", [*vllm, "reflection.max_tokens=240", "rollout.vllm.max_model_len=241"])
+    for elsewhere in ("run.method=grpo", "reflection.kind=openai", "rollout.vllm.mode=server"):
+        load_config("quickstart", [*vllm, "reflection.max_tokens=240", "reflection.model=m", elsewhere])
 
 
 def test_unusable_recipes(tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def test_modes_worked_by_hand(mode, expected):
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("advantage", "expected"), [(1.5, [1, 1, 1, 1, 1, 0]), (-0.5, [0, 1, 1, 1, 1, 0])])
+@pytest.mark.parametrize(
+    ("advantage", "expected"),
+    [(1.5, [1, 1, 1, 1, 1, 0]), (0.0, [1, 1, 1, 1, 1, 0]), (-0.5, [0, 1, 1, 1, 1, 0])],
+)
 def test_asymmetric_masks_what_the_plain_prompt_hardly_says_only_where_it_was_wrong(advantage, expected):
     config = ContextConfig(mode="asymmetric", c_low=0.01 - 1e-12, c_high=10 + 1e-9)
     assert context_weight(PLAIN, TEMPLATED, config, advantage=advantage).tolist() == expected
@@ -53,14 +56,19 @@ def test_asymmetric_takes_an_advantage_for_each_token():
     assert weights.tolist() == [1.0, 0.0, 1.0]
 
 
-def test_the_bounds_themselves_are_inside():
-    config = ContextConfig(mode="hard", c_low=0.5, c_high=2.0)
+@pytest.mark.parametrize("mode", ["hard", "asymmetric"])
+def test_the_bounds_themselves_are_inside(mode):
+    config = ContextConfig(mode=mode, c_low=0.5, c_high=2.0)
     half = math.log(0.5)
     log_two = math.log(2.0)
-    assert context_weight([half], [0.0], config).tolist() == [1.0]
-    assert context_weight([0.0], [-log_two], config).tolist() == [1.0]
-    assert context_weight([half - 1e-9], [0.0], config).tolist() == [0.0]
-    assert context_weight([0.0], [-log_two - 1e-9], config).tolist() == [0.0]
+
+    def weight(plain, templated):
+        return context_weight([plain], [templated], config, advantage=-1.0).tolist()
+
+    assert weight(half, 0.0) == [1.0]
+    assert weight(0.0, -log_two) == [1.0]
+    assert weight(half - 1e-9, 0.0) == [0.0]
+    assert weight(0.0, -log_two - 1e-9) == [0.0]
 
 
 def test_hard_mask_is_exactly_zero_or_one():

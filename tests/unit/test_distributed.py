@@ -31,14 +31,14 @@ class ThreadWorld(World):
         return self.gather(value)[0]
 
 
-def on_ranks(size: int, function: Callable[[World], Any]) -> list[Any]:
+def on_ranks(size: int, function: Callable[[World], Any], kind: type[ThreadWorld] = ThreadWorld) -> list[Any]:
     """What `function` returns or raises on each rank."""
     meeting, board = threading.Barrier(size, timeout=20), [None] * size
     outcomes: list[Any] = [None] * size
 
     def run(rank: int) -> None:
         try:
-            outcomes[rank] = function(ThreadWorld(rank, size, meeting, board))
+            outcomes[rank] = function(kind(rank, size, meeting, board))
         except Exception as error:
             outcomes[rank] = error
 
@@ -118,6 +118,24 @@ def test_what_rank_0_raises_is_raised_everywhere() -> None:
 
     outcomes = on_ranks(3, lambda world: world.on_main(fail))
     assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
+
+
+def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:
+    """The others raise within the action and leave; rank 0's word to them then fails."""
+
+    class Left(ThreadWorld):
+        def broadcast(self, value: Any) -> Any:
+            if self.is_main and value[0] == "raise":
+                raise RuntimeError("connection closed by peer")
+            return super().broadcast(value)
+
+    def function(world: World) -> Any:
+        def fail(_: Sequence[int]) -> list[int]:
+            raise DataError("the cause")
+
+        return world.lead({"fail": lambda: world.map(fail, range(4))}, lambda actions: actions["fail"]())
+
+    assert [str(outcome) for outcome in on_ranks(3, function, Left)] == ["the cause"] * 3
 
 
 def test_one_process_needs_no_process_group() -> None:

@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from p2o.evaluate import Evaluation
+from p2o.config import EvaluationConfig
+from p2o.evaluate import Evaluation, evaluate
+from p2o.templates import PLAIN
+from p2o.types import Problem, Rollout
 
 FOUND = Evaluation(
     rewards_PK=[[1.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 1.0]],
     families_P=["a", "a", "b", None],
     tokens=80,
 )
+
+
+class Collector:
+    """Rewards by problem and sample: of the problem `a` the second sample is right, of `b` both are."""
+
+    def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+        self.requests, self.params = list(requests), params
+        return [
+            Rollout(
+                r.problem.id,
+                "plain",
+                r.index,
+                [],
+                [5] * 3,
+                [],
+                "stop",
+                "",
+                float(r.problem.id == "b" or r.index),
+            )
+            for r in requests
+        ]
+
+
+def test_every_sample_is_a_draw_of_its_own_the_same_each_time() -> None:
+    problems = [
+        Problem(name, ({"role": "user", "content": name},), "1", {"family": name.upper()}) for name in "ab"
+    ]
+    collector = Collector()
+    seeds = []
+    for seed in (0, 0, 1):
+        config = EvaluationConfig(samples=2, temperature=0.7)
+        found = evaluate(problems, collector, config, max_tokens=9, seed=seed)  # type: ignore[arg-type]
+        assert found == Evaluation([[0.0, 1.0], [1.0, 1.0]], ["A", "B"], tokens=12)
+        assert (collector.params.temperature, collector.params.max_tokens) == (0.7, 9)
+        assert {request.template for request in collector.requests} == {PLAIN}
+        seeds.append([request.seed for request in collector.requests])
+    assert seeds[0] == seeds[1]
+    assert len({*seeds[0], *seeds[2]}) == 8
 
 
 def test_figures_by_hand() -> None:

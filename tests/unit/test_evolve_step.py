@@ -9,6 +9,7 @@ from evolve_world import KINDS, World, make_problems
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from p2o._core import ParetoFront
 from p2o.errors import InputError, ReflectionError
 from p2o.evolve import (
     EvaluationResult,
@@ -213,6 +214,51 @@ def test_a_template_proposed_twice_in_a_round_is_tried_once():
     assert evolution.refusals == {"duplicate": 3, "not better on the minibatch": 1}
 
 
+def test_a_template_that_lost_on_one_minibatch_may_win_on_another():
+    """Replies are the same in each round, minibatches are not: no template is out for one bad draw."""
+    world = World(plain=0.0, right=1.0)
+    world.reply = lambda request: ReflectionReply("```\nThink of circles.\n```")
+    options = {"minibatch": 1, "parents": 1, "budget": 400, "dev_size": 20}
+    lost = [run(world_of(world), make_problems(60), seed=seed, max_rounds=1, **options) for seed in range(6)]
+    seed = next(s for s, e in enumerate(lost) if e.refusals == {"not better on the minibatch": 1})
+    evolution = run(world_of(world), make_problems(60), seed=seed, max_rounds=8, **options)
+    reasons = [c.reason for c in evolution.candidates if c.made_by == "mutation"]
+    assert reasons[0] == "not better on the minibatch"
+    assert any(c.accepted for c in evolution.candidates if c.made_by == "mutation")
+
+
+def world_of(world: World) -> World:
+    """The same world, without the rollouts of an earlier step."""
+    fresh = World(plain=world.plain, right=world.right)
+    fresh.reply = world.reply
+    return fresh
+
+
+def test_where_the_budget_reaches_one_the_better_proposal_goes_to_dev():
+    """Two proposals on the same minibatch of three: one solves a kind, the other all; the second is better."""
+    world = World(plain=0.0, right=1.0)
+    texts = iter(["Think of circles.", "Think of circles, primes, graphs."])
+    world.reply = lambda request: ReflectionReply(f"```\n{next(texts)}\n```")
+    problems = make_problems(40)
+    one_of_each = problems[:3]
+    # Plain on 37 dev problems, a minibatch for the parent and the two children, and one dev evaluation.
+    evolution = run(
+        world,
+        problems,
+        dev_problems=problems[3:],
+        parents=1,
+        proposals=2,
+        minibatch=3,
+        acceptance="strict",
+        max_rounds=1,
+        budget=37 + 9 + 37 + 3,
+    )
+    assert set(evolution.feedback_ids) == {problem.id for problem in one_of_each}
+    first, second = (c for c in evolution.candidates if c.made_by == "mutation")
+    assert (first.accepted, first.reason) == (False, "no budget left for the dev set")
+    assert second.accepted
+
+
 def test_an_accepted_template_is_not_tried_again():
     world = World(plain=0.0, right=0.9)
     world.reply = lambda request: ReflectionReply("```\nThink of circles, primes and graphs.\n```")
@@ -327,6 +373,59 @@ def test_an_interrupted_race_keeps_what_it_has_accepted():
     assert "undecided" in {candidate.reason for candidate in evolution.candidates}
 
 
+def test_the_plain_prompt_is_no_partner_and_has_none():
+    evolution = run(
+        World(plain=0.4, useful=0.9),
+        make_problems(120),
+        budget=4000,
+        crossover=1.0,
+        parents=4,
+        acceptance="strict",
+    )
+    crossed = [c for c in evolution.candidates if c.made_by == "crossover"]
+    plain = next(c.id for c in evolution.candidates if c.made_by == "plain")
+    of_plain = [c for c in evolution.candidates if c.parents == (plain,)]
+    assert crossed
+    assert max(c.round for c in of_plain) > min(c.round for c in crossed), "it is a parent beside others"
+    assert all(plain not in candidate.parents for candidate in crossed)
+
+
+def test_a_template_that_never_wins_is_dropped_at_the_second_look():
+    """Neither wins nor losses: a posterior of 1/2 is enough after 10 of 100 problems (0.5) and not after 25 (0.7)."""
+    idle = make_template("Think of nothing.")
+    evolution = run(World(plain=0.0), make_problems(200), templates=[idle], budget=230, max_rounds=1)
+    (given,) = (c for c in evolution.candidates if c.made_by == "given")
+    assert (len(given.scores), given.probability_better) == (25, 0.5)
+
+
+def test_patience_counts_rounds_since_the_last_accepted_template():
+    """Replies of the first rounds are of use, and later ones of none."""
+    world = World(plain=0.0, right=1.0)
+    rounds = 0
+
+    def reflect(requests):
+        nonlocal rounds
+        rounds += 1
+        world.useful = 1.0 if rounds in (1, 3) else 0.0
+        world.calls.extend(requests)
+        return [world.reply(request) for request in requests]
+
+    world.reflect = reflect
+    evolution = run(
+        world, make_problems(200), budget=100_000, parents=1, proposals=6, patience=2, acceptance="strict"
+    )
+    accepted = {c.round for c in evolution.accepted() if c.made_by == "mutation"}
+    assert accepted == {1, 3}
+    assert (evolution.stop_reason, evolution.rounds) == ("patience", 5)
+
+
+def test_a_budget_of_just_the_dev_set_pays_for_the_plain_prompt():
+    world = World()
+    evolution = run(world, make_problems(40), budget=20)
+    assert (len(world.rollouts), evolution.stop_reason) == (20, "budget")
+    assert [c.made_by for c in evolution.accepted()] == ["plain"]
+
+
 def test_a_budget_too_small_for_the_dev_set_spends_nothing():
     world = World()
     evolution = run(world, make_problems(40), budget=19)
@@ -416,6 +515,87 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
     for problem in problems:
         trials = doubtful.counts(template.id, problem.id, policy_version="7")[1]
         assert trials == 21 if problem.id in with_doubt.dev_ids else trials in (20, 21)
+
+
+def test_what_the_plain_prompt_solves_is_not_solved_by_a_template():
+    evolution = run(World(plain=0.5, useful=0.0), make_problems(120), budget=1000)
+    assert evolution.metrics()["evolve/dev_plain"] > 0.3
+    assert not evolution.chosen
+    assert evolution.solved == 0
+
+
+def test_no_proposal_is_tried_that_the_budget_could_not_take_to_dev():
+    for budget in range(300, 500, 23):
+        evolution = run(World(useful=1.0), make_problems(120), budget=budget, parents=1, acceptance="strict")
+        assert "no budget left for the dev set" not in evolution.refusals
+
+
+def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
+    """They made the problems hard, so of the plain prompt they show the worse side."""
+    inserted: list[tuple[list[float], list[int]]] = []
+
+    class Recorded:
+        def __init__(self, *arguments, **options):
+            self.front = ParetoFront(*arguments, **options)
+
+        def insert(self, successes, trials, **options):
+            inserted.append((list(successes), list(trials)))
+            return self.front.insert(successes, trials, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.front, name)
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    evidence = Evidence()
+    problems = make_problems(60)
+    template = make_template("Think of circles, primes, graphs.")
+    for problem in problems:
+        evidence.record("7", PLAIN.id, problem.id, 0.0, 6)
+        evidence.record("7", template.id, problem.id, 2.0, 4)
+    run(
+        World(useful=0.0),
+        problems,
+        evidence=evidence,
+        templates=[template],
+        max_rounds=1,
+        budget=300,
+        policy_version="7",
+        replicates=0,
+    )
+    (_, plain_trials), (successes, trials) = inserted
+    assert set(plain_trials) == {1}
+    assert set(trials) == {5}
+    assert set(successes) <= {2.0, 3.0}
+
+
+def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):
+    objectives = []
+
+    class Recorded:
+        def __init__(self, *arguments, **options):
+            self.front = ParetoFront(*arguments, **options)
+
+        def insert(self, *arguments, **options):
+            objectives.append(options["objectives"])
+            return self.front.insert(*arguments, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.front, name)
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    evolution = run(World(), make_problems(60), budget=700, frontier="objective", acceptance="strict")
+    # Every response of this world has seven tokens; shorter is better.
+    assert sorted(objectives) == sorted([candidate.mean, -7.0] for candidate in evolution.accepted())
+    assert len(objectives) > 2
+
+
+def test_only_templates_that_may_be_used_leave_evidence():
+    evidence = Evidence()
+    evolution = run(World(), make_problems(120), evidence=evidence, budget=2000, policy_version="3")
+    refused = [c.template.id for c in evolution.candidates if not c.accepted and c.minibatch]
+    assert refused
+    recorded = {row[0] for version in evidence.to_dict()["versions"] for row in version["counts"]}
+    assert recorded == {candidate.template.id for candidate in evolution.accepted()}
 
 
 def test_frontier_of_objectives_draws_on_brevity_too():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from p2o.checkpoint import LATEST, latest_checkpoint, load_checkpoint, save_checkpoint
+from p2o.checkpoint import LATEST, latest_checkpoint, load_checkpoint, make_newest, save_checkpoint
 from p2o.errors import ConfigError
 from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl, write_text
 from p2o.policy.config import LossConfig
@@ -128,6 +128,15 @@ def test_checkpoints_restore_weights_optimizer_and_state(
         step(one)
     pairs = zip(policy.model.parameters(), other.model.parameters(), strict=True)
     assert all(torch.equal(one, two) for one, two in pairs)
+
+
+@pytest.mark.parametrize("keep", range(1, 8))
+def test_the_newest_checkpoints_are_kept(tmp_path: Path, keep: int) -> None:
+    names = [f"epoch-{number}" for number in range(1, 7)]
+    for count, name in enumerate(names, start=1):
+        (tmp_path / name).mkdir()
+        make_newest(tmp_path / name, keep)
+        assert sorted(path.name for path in tmp_path.glob("epoch-*")) == names[:count][-keep:]
 
 
 @pytest.mark.parametrize("keep", [1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from p2o.policy.layout import (
     head_chunks,
     make_layout,
     micro_batch,
+    padded_micro_batches,
     resolve_layout,
     score_sequences,
     training_batch,
@@ -225,6 +227,19 @@ def test_streams_stand_where_their_token_is_predicted() -> None:
     assert batch.streams["engine_weight"][labelled].tolist() == [1, 2, 1]
     assert batch.loss_mask[labelled].tolist() == [1, 1, 0]  # a row that is not counted is out of the loss
     assert "ref_logp" not in batch.streams
+    scored = [row_of([5, 6], [7, 8], True), row_of([3], [4], True)]
+    reference = [np.array([-5, -6], np.float32), np.array([-7], np.float32)]
+    batch = training_batch(
+        [replace(row, ref_logp_T=logp) for row, logp in zip(scored, reference, strict=True)]
+    )
+    assert batch.streams["ref_logp"][labelled].tolist() == [-5, -6, -7]
+
+
+def test_padded_micro_batches_by_hand() -> None:
+    """Longest first, rows times the longest within the budget, the budget itself included."""
+    assert padded_micro_batches([4, 2, 5, 4, 9], 8) == [[4], [2], [0, 3], [1]]
+    assert padded_micro_batches([4, 2, 5, 4, 9], 10) == [[4], [2, 0], [3, 1]]
+    assert padded_micro_batches([], 8) == []
 
 
 def reference_varlen(seen: list[Any]) -> Callable[..., torch.Tensor]:

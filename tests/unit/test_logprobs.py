@@ -6,7 +6,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from p2o.errors import InputError, ModelError
-from p2o.policy.logprobs import check_output_head, output_head, token_entropies, token_logprobs
+from p2o.policy.logprobs import check_output_head, output_head, token_logprobs
 
 VOCABULARY, HIDDEN = 50, 8
 
@@ -108,20 +108,6 @@ def test_low_precision_heads_are_reduced_in_float32():
     assert logp.dtype == torch.float32
     expected = torch.log_softmax(head(hidden).float(), -1).gather(1, targets[:, None]).squeeze(1)
     torch.testing.assert_close(logp, expected)
-
-
-def test_entropy():
-    uniform = nn.Linear(HIDDEN, VOCABULARY)
-    nn.init.zeros_(uniform.weight)
-    nn.init.zeros_(uniform.bias)
-    entropies = token_entropies(torch.randn(5, HIDDEN), uniform, chunk_tokens=2)
-    torch.testing.assert_close(entropies, torch.full((5,), VOCABULARY, dtype=torch.float32).log())
-    head = nn.Linear(HIDDEN, VOCABULARY)
-    hidden = torch.randn(7, HIDDEN)
-    expected = torch.distributions.Categorical(logits=head(hidden) / 0.5).entropy()
-    torch.testing.assert_close(
-        token_entropies(hidden, head, temperature=0.5, chunk_tokens=3), expected.detach()
-    )
 
 
 @pytest.mark.parametrize(

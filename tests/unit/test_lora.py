@@ -128,6 +128,21 @@ def test_only_adapters_are_saved_and_a_run_goes_on_exactly(
         make_policy(start, None).load(tmp_path)
 
 
+def test_adapters_of_bfloat16_weights_are_taken_up_in_the_model_too(
+    random_model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    """They are saved as float32 copies; the model must have them before the first step."""
+    start = copy.deepcopy(random_model).bfloat16()
+    policy = make_policy(copy.deepcopy(start), LoraConfig(rank=3))
+    train(policy)
+    policy.save(tmp_path, tokenizer)
+    resumed = make_policy(copy.deepcopy(start), LoraConfig(rank=3))
+    resumed.load(tmp_path)
+    one, other = merged(policy), merged(resumed)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert any(not torch.equal(one[name], start.get_parameter(name)) for name in one)
+
+
 def test_a_sampler_draws_from_the_adapted_model(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
     policy = make_policy(random_model, LoraConfig(rank=3))
     train(policy, steps=5)

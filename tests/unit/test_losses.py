@@ -155,20 +155,6 @@ def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts, renormalize):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ranks_add_up(name):
-    streams = make_streams(rows=6, seed=3)
-    parts = [rows_of(streams, slice(0, 2)), rows_of(streams, slice(2, 6))]
-    by_rank = [counts_of(part) for part in parts]
-    merged = [GlobalCounts.merge(by_rank, rank) for rank in range(2)]
-    total = sum(loss_and_grad(name, part, counts)[0] for part, counts in zip(parts, merged, strict=True))
-    if name == "bnpo":  # the mean over ranks of each rank's token mean
-        expected = sum(loss_and_grad("dapo", part, counts_of(part))[0] for part in parts) / 2
-    else:
-        expected = loss_and_grad(name, streams, counts_of(streams))[0]
-    assert total == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_packed_layout_equals_padded_layout(name):
     streams = make_streams(rows=4, seed=5)
     counts = counts_of(streams)
@@ -210,6 +196,7 @@ def test_masked_tokens_stay_in_the_denominator_unless_renormalized():
     streams = make_streams(rows=2, tokens=4, zero_weights=False, seed=2)
     half = torch.ones(2, 4, dtype=torch.float64)
     half[:, ::2] = 0.0
+    small = half * 0.1
     mask = torch.ones(2, 4, dtype=torch.float64)
     streams = dataclasses.replace(streams, context_weight=half, loss_mask=mask)
     kept, _ = loss_and_grad("dapo", streams, counts_of(streams))
@@ -217,6 +204,12 @@ def test_masked_tokens_stay_in_the_denominator_unless_renormalized():
     assert renormalized == pytest.approx(2 * kept)
     assert counts_of(streams).tokens == 8
     assert counts_of(streams, renormalize=True).tokens == 4
+    # A small weight is a weight: only 0 leaves the denominator.
+    streams = dataclasses.replace(streams, context_weight=small)
+    assert counts_of(streams, renormalize=True).tokens == 4
+    assert loss_and_grad("dapo", streams, counts_of(streams, renormalize=True))[0] == pytest.approx(
+        0.1 * renormalized
+    )
 
 
 def test_a_fully_masked_sequence_leaves_the_sequence_count_when_renormalized():
@@ -323,9 +316,17 @@ def test_what_stands_outside_the_mask_does_not_matter(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_huge_ratios_stay_finite(name):
+@pytest.mark.parametrize("gap", [500.0, -500.0])
+def test_huge_ratios_stay_finite(name, gap):
     streams = make_streams(seed=8)
-    streams = dataclasses.replace(streams, old_logp=streams.logp - 500.0, ref_logp=streams.logp - 900.0)
+    streams = dataclasses.replace(streams, old_logp=streams.logp - gap, ref_logp=streams.logp - 2 * gap)
+    # float32, as in training: e^500 is a number in float64.
+    single = {
+        field.name: getattr(streams, field.name).float()
+        for field in dataclasses.fields(streams)
+        if isinstance(getattr(streams, field.name), torch.Tensor)
+    }
+    streams = TokenStreams(**single)
     value, grad = loss_and_grad(name, streams, counts_of(streams), kl_coef=0.1)
     assert math.isfinite(value)
     assert grad.isfinite().all()
@@ -338,6 +339,26 @@ def test_an_empty_mask_gives_zero(name):
     value, grad = loss_and_grad(name, streams, counts_of(streams))
     assert value == 0.0
     assert (grad == 0).all()
+
+
+def test_metrics_worked_by_hand():
+    # Ratios above and below the clips at advantages 1 and -1: they bind for (2, 1) and (1/2, -1). The fifth token is
+    # masked, the sixth has a ratio of 1. k3 of a ratio r: r - 1 - log r.
+    ratios = torch.tensor([[2.0, 0.5, 3.0], [0.5, 2.0, 1.0]], dtype=torch.float64)
+    ones = torch.ones_like(ratios)
+    streams = TokenStreams(
+        logp=torch.log(0.1 * ratios),
+        old_logp=torch.log(0.1 * ones),
+        advantage=torch.tensor([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]], dtype=torch.float64),
+        context_weight=ones,
+        engine_weight=ones,
+        loss_mask=torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 1.0]], dtype=torch.float64),
+    )
+    metrics = LOSSES["dapo"](streams, counts_of(streams), LossConfig()).metrics
+    assert metrics["clip_ratio/high_mean"].item() == pytest.approx(1 / 5)
+    assert metrics["clip_ratio/low_mean"].item() == pytest.approx(1 / 5)
+    k3 = (2 - 1 - math.log(2)) + (3 - 1 - math.log(3)) + 2 * (0.5 - 1 - math.log(0.5))
+    assert metrics["policy_kl"].item() == pytest.approx(k3 / 5)
 
 
 def test_kl_metric_and_missing_reference():

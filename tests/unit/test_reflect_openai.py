@@ -180,6 +180,31 @@ def test_an_empty_message_is_an_empty_reply_and_no_choice_an_error(server):
         list(reflector(server)([ask("q")]))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>please log in</html>",
+        b"<html>please log in</html>",
+        ["a", "list"],
+        {"choices": [None]},
+        {"choices": [{"index": 0, "finish_reason": "stop"}]},
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": [{"text": "part"}]}}]},
+    ],
+)
+def test_what_is_no_completion_ends_the_step_and_not_the_run(server, body):
+    server.answer = lambda _: (200, body)
+    with pytest.raises(ReflectionError, match=f"{server.url} answers with something else"):
+        list(reflector(server)([ask("q")]))
+
+
+def test_a_server_may_leave_its_counts_empty(server):
+    status, content = completion("ok")
+    content["usage"] = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
+    server.answer = lambda _: (status, content)
+    (reply,) = reflector(server, price_per_million_output=1.0)([ask("q")])
+    assert (reply.text, reply.tokens, reply.cost) == ("ok", 0, 0.0)
+
+
 def test_it_works_inside_a_running_event_loop(server):
     async def inside():
         return [reply.text for reply in reflector(server)([ask("q")])]

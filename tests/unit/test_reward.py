@@ -33,12 +33,20 @@ def test_a_box_can_be_required() -> None:
         assert list(reward([rollout("The answer is 7.")], [problem("7")])) == [expected]
 
 
-def test_every_completion_failing_is_an_error() -> None:
+def test_a_function_that_never_worked_is_an_error() -> None:
     reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
-    reward([rollout("12"), rollout("boom")], [problem("1")] * 2)
+    assert list(reward([], [])) == []
     with pytest.raises(ConfigError, match=r"length_reward' failed on all 2 completions .*RuntimeError: no"):
         reward([rollout("boom"), rollout("boom")], [problem("1")] * 2)
-    assert list(reward([], [])) == []
+
+
+def test_a_function_that_has_worked_does_not_end_the_run() -> None:
+    reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
+    assert list(reward([rollout("12"), rollout("boom")], [problem("1")] * 2)) == [0.2, 0.0]
+    assert list(reward([rollout("boom")], [problem("1")])) == [0.0], (
+        "a batch of one, or a rank's share of one"
+    )
+    assert reward.metrics(reward.take_counts()) == {"reward/errors": 2.0}
 
 
 def test_the_verifier_options_follow_the_profile() -> None:

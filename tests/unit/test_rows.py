@@ -74,6 +74,19 @@ def test_uniform_groups_are_counted_or_dropped() -> None:
     assert len(rows_of(groups, zero_variance="drop")) == 2
 
 
+def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
+    """Of 16 tokens the last 8 are the buffer: 12 tokens cost half the penalty, 16 all of it. Rewards 1, 1/2, 0."""
+    long = group(rollout(1, response=[5] * 8), rollout(1, response=[5] * 12), rollout(1, response=[5] * 16))
+    settings = {"overlong_buffer": 8, "overlong_penalty": 1.0}
+    centered = [row.advantage for row in rows_of([long], std_normalize=False, **settings)]
+    assert centered == pytest.approx([0.5, 0.0, -0.5])
+    divided = [row.advantage for row in rows_of([long], **settings)]
+    assert divided == pytest.approx([1.0, 0.0, -1.0], abs=1e-5)
+    # Equal rewards, but not once they are punished: the group has a signal and stays.
+    assert len(rows_of([long], zero_variance="drop", **settings)) == 3
+    assert rows_of([long], zero_variance="drop") == []
+
+
 def test_only_rows_with_a_gradient_need_a_forward_pass() -> None:
     signal, nothing = rows_of([group(rollout(1), rollout(0)), group(rollout(0), rollout(0))])[1:3]
     assert needs_forward(signal, LossConfig(), ContextConfig())

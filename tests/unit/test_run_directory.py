@@ -10,6 +10,10 @@ import pytest
 
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
+from p2o.evolve import Candidate, Evolution
+from p2o.evolve.budget import Ledger
+from p2o.files import read_jsonl
+from p2o.templates import make_template
 from p2o.track.run_directory import RunDirectory
 from p2o.track.tensorboard import TensorBoard
 
@@ -47,6 +51,39 @@ def test_a_run_without_its_facts_is_told(tmp_path: Path, content: str | None) ->
     facts.unlink() if content is None else facts.write_text(content)
     with pytest.raises(RunDirectoryError, match=r"facts\.json is missing or damaged: .* start a new one$"):
         RunDirectory.resume(tmp_path / "run", config, {"data": "a"})
+
+
+def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
+    """Two lines of metrics and two steps are in the checkpoint; what came after them comes again."""
+    directory = RunDirectory(tmp_path)
+    directory.rollouts.mkdir()
+    for step in (1, 2, 3):
+        directory.log({"step": step})
+        directory.log_rollouts(step, 0, [])
+    directory.rewind(logged=2, step=2)
+    assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
+    assert sorted(file.name for file in directory.rollouts.iterdir()) == [
+        "step-000001.jsonl",
+        "step-000002.jsonl",
+    ]
+
+
+def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
+    """A run that was killed between a prompt step and its checkpoint writes them again."""
+
+    def evolution(*texts: str) -> Evolution:
+        candidates = [
+            Candidate(i, make_template(text), accepted=True, scores={"a": (1.0, 1)})
+            for i, text in enumerate(texts)
+        ]
+        return Evolution("1", tuple(candidates), (), ("a",), ("b",), Ledger(1), "budget")
+
+    directory = RunDirectory(tmp_path)
+    directory.log_templates(1, evolution("of one"))
+    directory.log_templates(2, evolution("cut", "short"))
+    directory.log_templates(2, evolution("of two"))
+    records = read_jsonl(directory.templates)
+    assert [(record["epoch"], record["text"]) for record in records] == [(1, "of one"), (2, "of two")]
 
 
 def scalars(folder: Path) -> list[tuple[int, float]]:

@@ -140,6 +140,13 @@ def test_draw_inverts_the_cumulative_distribution(
     assert np.exp(logprob.item()) == pytest.approx(probabilities[token.item()], rel=1e-3)
 
 
+def test_a_nucleus_that_is_reached_exactly_takes_no_further_token() -> None:
+    logits = torch.zeros(50, 4)  # a quarter each, exact in floating point
+    uniforms = torch.linspace(0, 0.99, 50)
+    tokens, _ = draw(logits, uniforms, SamplingParams(1, 1.0, top_p=0.5))
+    assert set(tokens.tolist()) == {0, 1}
+
+
 def test_the_nucleus_is_the_smallest_set_that_reaches_top_p() -> None:
     """0.5 + 0.3 reaches 0.7, so the third and fourth tokens are out and the two that stay are renormalised."""
     logits = torch.tensor([0.15, 0.5, 0.05, 0.3]).log().expand(100, 4)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2o import intervals
 from p2o.errors import InputError
 from p2o.intervals import bootstrap_mean
 from p2o.study.statistics import area_under_curve, band, paired_difference, value_at
@@ -65,6 +67,18 @@ def test_bootstrap_by_hand() -> None:
     assert bootstrap_mean([0.7]).high == 0.7
     with pytest.raises(InputError):
         bootstrap_mean([])
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 100, 10_000])
+def test_bootstrap_does_not_depend_on_how_much_is_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    values = np.random.default_rng(3).random(13)
+    whole = bootstrap_mean(values.tolist(), resamples=500)
+    drawn = np.random.default_rng(0).integers(0, 13, size=(500, 13))
+    assert whole.low == np.quantile(values[drawn].mean(axis=1), 0.025)
+    monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", at_once)
+    assert bootstrap_mean(values.tolist(), resamples=500) == whole
 
 
 def test_bootstrap_is_seeded_and_covers_what_theory_says() -> None:

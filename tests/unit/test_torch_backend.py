@@ -110,10 +110,91 @@ def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_mode
     assert after[0] < before[0]
 
 
+def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
+    """The first step on a gradient of 1 everywhere, worked by hand: decay, then the rate along the sign."""
+    settings = {"learning_rate": 1.0, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1, "max_grad_norm": 0.5}
+    policy = TorchPolicy(
+        random_model, OptimizerConfig(**settings), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+    before = {name: p.detach().clone() for name, p in random_model.named_parameters()}
+    policy._backward(sum(parameter.sum() for parameter in random_model.parameters()))
+    norm = policy._step(1e-3)
+    assert norm == pytest.approx(np.sqrt(sum(p.numel() for p in before.values())), rel=1e-5)
+    clipped = 0.5 / norm
+    for name, parameter in random_model.named_parameters():
+        torch.testing.assert_close(
+            parameter.detach(), before[name] * (1 - 1e-3 * 0.1) - 1e-3, atol=1e-6, rtol=0
+        )
+        moments = policy.optimizer.state[parameter]
+        torch.testing.assert_close(moments["exp_avg"], torch.full_like(parameter, 0.2 * clipped))
+        torch.testing.assert_close(moments["exp_avg_sq"], torch.full_like(parameter, 0.1 * clipped**2))
+    assert all(parameter.grad is None for parameter in random_model.parameters())
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied(random_model: Any) -> None:
+    policy = TorchPolicy(
+        random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+    before = [parameter.detach().clone() for parameter in random_model.parameters()]
+    policy._backward(np.inf * sum(parameter.sum() for parameter in random_model.parameters()))
+    assert not np.isfinite(policy._step(1e-3))
+    pairs = zip(random_model.parameters(), before, strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert not policy.optimizer.state, "the moments have not seen it either"
+    assert all(parameter.grad is None for parameter in random_model.parameters())
+
+
+def test_gradients_of_micro_batches_add_up_on_bfloat16_weights(random_model: Any) -> None:
+    policy = TorchPolicy(
+        random_model.bfloat16(), OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+    )
+    for share in (1.0, 2.0):
+        policy._backward(share * sum(parameter.sum() for parameter in random_model.parameters()))
+    assert all((master.grad == 3.0).all() for master in policy.master.values())
+    assert all(master.grad.dtype == torch.float32 for master in policy.master.values())
+
+
+def test_an_update_takes_the_rate_of_its_step_and_reports_the_whole_batch(random_model: Any) -> None:
+    """Metrics are sums over the micro-batches; a step without rows moves nothing and counts for the schedule."""
+    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
+    found: dict[int, list[dict[str, float]]] = {}
+    for budget in (1, 100_000):
+        policy = TorchPolicy(
+            copy.deepcopy(random_model),
+            OptimizerConfig(learning_rate=4e-3, warmup_steps=3, micro_batch_tokens=budget),
+            LossConfig(),
+            pad_id=0,
+            temperature=1.0,
+            planned_steps=9,
+        )
+        rows = make_rows(
+            GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16
+        )
+        scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
+        counts = count(rows, scored, config)
+        found[budget] = [policy.update(scored, counts)]
+        weights = [p.detach().clone() for p in policy.model.parameters()]
+        found[budget].append(policy.update([], counts))
+        pairs = zip(policy.model.parameters(), weights, strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+        found[budget].append(policy.update(scored, counts))
+        assert [metrics["learning_rate"] for metrics in found[budget]] == pytest.approx([1e-3, 2e-3, 3e-3])
+        assert [metrics["grad_norm"] > 0 for metrics in found[budget]] == [True, False, True]
+    for split, whole in zip(*found.values(), strict=True):
+        assert split == pytest.approx(whole, rel=1e-3, abs=1e-6)
+    assert abs(found[1][2]["policy_loss"]) > 1e-3
+
+
 def test_the_learning_rate_warms_up_and_decays() -> None:
     config = OptimizerConfig(learning_rate=1.0, warmup_steps=3, schedule="linear")
     factors = [learning_rate(config, step, 7) for step in range(8)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0])
+    for schedule in (
+        "linear",
+        "cosine",
+    ):  # beyond the plan it stays at the end: neither negative nor up again
+        beyond = learning_rate(OptimizerConfig(learning_rate=1.0, schedule=schedule), 12, 7)
+        assert beyond == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: Any) -> None:

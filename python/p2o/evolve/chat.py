@@ -148,22 +148,34 @@ class ChatClient:
                 wait = _retry_after(error.response.headers)
             except openai.APIConnectionError as error:
                 failed, wait = error, None
+            except ValueError as error:  # a body that is no JSON
+                raise self._failure("answers with something else than a chat completion") from error
             else:
-                if not reply.choices:
-                    raise self._failure("answers without a choice")
-                choice, usage = reply.choices[0], reply.usage
-                return ChatReply(
-                    choice.message.content or "",
-                    "length" if choice.finish_reason == "length" else "stop",
-                    usage.prompt_tokens if usage else 0,
-                    usage.completion_tokens if usage else 0,
-                )
+                return self._reply(reply)
             if attempt < config.retries:
                 backoff = config.backoff_s * 2**attempt * (0.5 + random.random())
                 await asyncio.sleep(min(wait if wait is not None else backoff, _LONGEST_WAIT_S))
         raise self._failure(
             f"failed {config.retries + 1} times, last: {_first_line(str(failed))}"
         ) from failed
+
+    def _reply(self, reply: Any) -> ChatReply:
+        """What the client made of an answer; it checks nothing, and a login page or another API may have answered."""
+        try:
+            if not reply.choices:
+                raise self._failure("answers without a choice")
+            choice, usage = reply.choices[0], reply.usage
+            text = choice.message.content
+        except (AttributeError, TypeError, LookupError) as error:
+            raise self._failure("answers with something else than a chat completion") from error
+        if not isinstance(text, str | None):
+            raise self._failure("answers with something else than text")
+        return ChatReply(
+            text or "",
+            "length" if choice.finish_reason == "length" else "stop",
+            (usage.prompt_tokens or 0) if usage else 0,
+            (usage.completion_tokens or 0) if usage else 0,
+        )
 
     def _failure(self, what: str) -> P2oError:
         return self._error(

@@ -18,14 +18,14 @@ class LossConfig(Settings):
 
     name: LossName = "dapo"
     """The loss: `dapo` (mean over all tokens), `grpo` (mean over sequences of token means), `dr_grpo` (sum
-    over sequences times the length limit), `bnpo` (mean over each rank's tokens), `gspo` (sequence ratio),
-    `cispo` (clipped importance weight)."""
+    over sequences times the length limit), `bnpo` (TRL's name for a token mean: the same as `dapo`), `gspo`
+    (sequence ratio), `cispo` (clipped importance weight)."""
 
     clip_low: float = Field(default=0.2, ge=0.0, le=1.0)
     """The policy ratio is clipped below at 1 - clip_low. `gspo` wants far smaller values (its paper:
     0.0003)."""
 
-    clip_high: float = Field(default=0.2, ge=0.0)
+    clip_high: float = Field(default=0.2, ge=0.0, allow_inf_nan=True)
     """The policy ratio is clipped above at 1 + clip_high ("clip-higher": 0.28). `gspo`'s paper: 0.0004."""
 
     dual_clip: float | None = Field(default=None, gt=1.0)
@@ -85,7 +85,7 @@ class ContextConfig(Settings):
     c_low: float = Field(default=0.01, ge=0.0, le=1.0)
     """Lower bound of the context ratio c, plain over templated probability of the token."""
 
-    c_high: float = Field(default=10.0, ge=1.0)
+    c_high: float = Field(default=10.0, ge=1.0, allow_inf_nan=True)  # inf: no bound
     """Upper bound of the context ratio."""
 
     renormalize: bool = False
@@ -100,15 +100,15 @@ class CorrectionConfig(Settings):
     """`token`: each token's ratio, truncated at `cap`. `sequence`: 0 for every token of a sequence whose
     geometric mean ratio lies outside [sequence_low, sequence_high], else 1. `none`: 1."""
 
-    cap: float = Field(default=2.0, ge=1.0)
+    cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=True)
     """Upper bound of the per-token weight."""
 
     sequence_low: float = Field(default=0.95, ge=0.0, le=1.0)
     """Lower bound of a sequence's geometric mean ratio."""
 
-    sequence_high: float = Field(default=1.05, ge=1.0)
+    sequence_high: float = Field(default=1.05, ge=1.0, allow_inf_nan=True)
     """Upper bound of a sequence's geometric mean ratio."""
 
-    max_gap: float | None = Field(default=None, gt=0.0)
+    max_gap: float | None = Field(default=None, gt=0.0, allow_inf_nan=True)
     """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync, in nats a token;
     above it the run stops. Unset, by the type of the weights: 0.001 in float32, 0.02 in float16, 0.1 in bfloat16."""

@@ -64,24 +64,6 @@ def token_logprobs(
     return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
 
 
-@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
-def token_entropies(
-    hidden_ND: Tensor,
-    head: Callable[[Tensor], Tensor],
-    *,
-    temperature: float = 1.0,
-    chunk_tokens: int = CHUNK_TOKENS,
-) -> Tensor:
-    """Entropy in nats of softmax(head(hidden) / temperature) at each position, float32, shape [N]. No
-    gradient."""
-    targets_N = torch.zeros(hidden_ND.shape[0], dtype=torch.int64, device=hidden_ND.device)
-    parts = []
-    for hidden, _ in _chunks(hidden_ND, targets_N, temperature, chunk_tokens):
-        logp = torch.log_softmax(head(hidden).float() / temperature, dim=1)
-        parts.append(-torch.xlogy(logp.exp(), logp.exp()).sum(dim=1))
-    return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
-
-
 def output_head(model: Any) -> Callable[[Tensor], Tensor]:
     """The map from last hidden states to logits of a causal language model of transformers.
 

@@ -3,7 +3,7 @@ batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -146,12 +146,6 @@ class GlobalCounts:
     renormalize: bool = False
     """Whether tokens of context weight 0 leave the denominators."""
 
-    rank_tokens: float | None = None
-    """Counted tokens of this rank's micro-batches (`bnpo`). None: there is one rank."""
-
-    ranks: int = 1
-    """Number of ranks the optimizer batch is spread over."""
-
     @classmethod
     def of(
         cls,
@@ -160,7 +154,7 @@ class GlobalCounts:
         max_tokens: int,
         renormalize: bool = False,
     ) -> GlobalCounts:
-        """Counts of one rank's micro-batches, before or after their forward pass.
+        """Counts of all micro-batches, before or after their forward pass.
 
         Args:
             micro_batches: streams, or tuples (loss_mask, context_weight, sequence_id or None).
@@ -181,19 +175,6 @@ class GlobalCounts:
             else:
                 sequences += float(torch.unique(sequence_id[counted > 0]).numel())
         return cls(tokens=tokens, sequences=sequences, max_tokens=max_tokens, renormalize=renormalize)
-
-    @classmethod
-    def merge(cls, counts_by_rank: Sequence[GlobalCounts], rank: int) -> GlobalCounts:
-        """The counts of all ranks together, as rank `rank` uses them."""
-        own = counts_by_rank[rank]
-        return cls(
-            tokens=sum(counts.tokens for counts in counts_by_rank),
-            sequences=sum(counts.sequences for counts in counts_by_rank),
-            max_tokens=own.max_tokens,
-            renormalize=own.renormalize,
-            rank_tokens=own.tokens,
-            ranks=len(counts_by_rank),
-        )
 
 
 def counted_tokens(loss_mask: Tensor, context_weight: Tensor, renormalize: bool) -> Tensor:

@@ -93,19 +93,21 @@ class FunctionReward:
 
     def __init__(self, config: RewardConfig) -> None:
         self.function = load_reward(config.function)
+        self.worked = False
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout.
 
         Raises:
-            ConfigError: if the function fails on every rollout, through no fault of theirs, or a reward is outside
-                [0, 1].
+            ConfigError: if the function has never worked and fails on every rollout, through no fault of theirs, or
+                a reward is outside [0, 1].
         """
         before, faults_before = self.function.errors.copy(), self.function.faults
         rewards = [
             self.function(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)
         ]
-        if rewards and self.function.faults - faults_before == len(rewards):
+        self.worked |= self.function.faults - faults_before < len(rewards)
+        if rewards and not self.worked:
             failed = self.function.errors - before
             raise ConfigError(
                 f"reward.function = {self.function.name!r} failed on all {len(rewards)} completions of a batch: "

@@ -18,7 +18,7 @@ from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingEr
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import check_length, raise_on_all_ranks
-from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer
+from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
 
 if TYPE_CHECKING:
     from p2o.policy.policy import Weights
@@ -57,10 +57,11 @@ class ServerSampler:
         self.control = HttpControl(self._get, self._post)
         try:
             description = self._describe(model)
+            self.max_model_len = int(description["max_model_len"])
+            self._check_length(config)
         except P2oError:
             self.close()
             raise
-        self.max_model_len = int(description["max_model_len"])
         self.dtype: torch.dtype = getattr(torch, description["dtype"])
         self.transfer: Transfer
         if settings.transfer == "nccl":
@@ -101,6 +102,16 @@ class ServerSampler:
             )
         return description
 
+    def _check_length(self, config: RolloutConfig) -> None:
+        """Refuses a server that would refuse the longest prompts, when a run meets them."""
+        needed = config.max_prompt_tokens + config.max_tokens
+        if self.max_model_len < needed:
+            raise ConfigError(
+                f"the server at {self.url} takes {self.max_model_len} tokens, less than rollout.max_prompt_tokens = "
+                f"{config.max_prompt_tokens} and rollout.max_tokens = {config.max_tokens} together: start it with "
+                f"`p2o serve --max-model-len {needed}`, or lower one of them"
+            )
+
     def sync(self, policy: Weights) -> None:
         """Pushes the policy's weights from rank 0.
 
@@ -116,8 +127,7 @@ class ServerSampler:
             if self.world.is_main or self.settings.transfer == "nccl":
                 self.transfer.push(policy.weights, version)
             else:
-                for _ in policy.weights():
-                    pass  # gathering is a collective
+                drain(policy.weights())
             if self.world.is_main and not self._post("/reset_prefix_cache", {})["success"]:
                 raise TrainingError(
                     f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"

@@ -181,6 +181,7 @@ class SharedMemoryTransfer:
             try:
                 file = stack.enter_context(NamedTemporaryFile(prefix="p2o-weights-", dir=self.folder))
             except OSError as error:
+                drain(groups())
                 raise ConfigError(
                     f"rollout.vllm.transfer_folder = {str(self.folder)!r} cannot be written: {error.strerror}"
                 ) from error
@@ -301,8 +302,7 @@ def push_updates(
     except Exception as error:
         with suppress(Exception):
             control.call("p2o_abandon_update")
-        for _ in remaining:
-            pass  # gathering is a collective: the other ranks wait for this one
+        drain(remaining)
         if isinstance(error, ConfigError):
             raise
         raise TrainingError(failure(error)) from error
@@ -312,6 +312,12 @@ def push_updates(
             f"the weight push left out {len(missing)} weights of the engine's model ({names}): is it the policy's "
             "architecture?"
         )
+
+
+def drain(groups: Iterable[Group]) -> None:
+    """Gathers what is not sent: gathering is a collective, and the other ranks would wait for this one."""
+    for _ in groups:
+        pass
 
 
 def failure(error: Exception) -> str:

@@ -10,7 +10,7 @@ from p2o.errors import MissingDependencyError
 
 
 class TensorBoard:
-    """Writes every number of a record at its generated tokens and step."""
+    """Writes every number of a record at its step."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None = None) -> None:
         """Opens the log.

@@ -636,6 +636,125 @@ fn words_and_signs_that_make_another_value() {
 }
 
 #[test]
+fn congruences_and_digits_beyond_nine() {
+    check(
+        r"
+        5 \pmod 7 || 5
+        5 || 5 \pmod{7}
+        5 \pmod 7 || 5 (mod 7)
+        5 \pmod 7 || 12 \pmod 7
+        5 \pmod 7 || -2 \pmod 7
+        x \equiv 5 \pmod 7 || 5
+        2 || 17 \bmod 5
+        31 || 1F_{16}
+        171 || AB_{16}
+        A B || AB
+        AB_1 || AB_{1}
+        ",
+        true,
+    );
+    check(
+        r"
+        5 \pmod 7 || 5 \pmod 8
+        5 \pmod 7 || 12
+        x \equiv 5 \pmod 7 || y \equiv 5 \pmod 7
+        x \equiv 5 \pmod 7 || x \equiv 5 \pmod 8
+        17 || 17 \bmod 5
+        1E_{16} || 1F_{16}
+        1F || 1F_{16}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn what_an_ellipsis_stands_for() {
+    check(
+        r"
+        \frac13 || 0.333...
+        \frac16 || 0.1666\ldots
+        1 || 0.999...
+        \pi || 3.141592653...
+        1,2,3,4,5 || 1,2,\ldots,5
+        1,3,5,7,9 || 1,3,\dots,9
+        2,4,6,8,10 || 10,8,...,2
+        \{1,2,3,4,5,6\} || \{1,2,3,\ldots,6\}
+        (1,2,3,4,5) || (1,2,\ldots,5)
+        ",
+        true,
+    );
+    check(
+        r"
+        \frac13 || 0.666...
+        \pi || 3.14159...
+        1,2,5 || 1,2,\ldots,5
+        1,3,5,7,9 || 1,3,\ldots,10
+        1,4,9,16 || 1,4,\ldots,16
+        (5,4,3,2,1) || (1,2,\ldots,5)
+        ",
+        false,
+    );
+}
+
+#[test]
+fn families_with_an_index() {
+    check(
+        r"
+        k\pi, k \in \mathbb{Z} || n\pi, n \in \mathbb{Z}
+        n\pi, n \in \mathbb{Z} || x = k\pi, k \in \mathbb{Z}
+        \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{Z}\}
+        ",
+        true,
+    );
+    check(
+        r"
+        n\pi, n \in \mathbb{Z} || 2k\pi, k \in \mathbb{Z}
+        \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{N}\}
+        an\pi, n \in \mathbb{Z} || ka\pi, a \in \mathbb{Z}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn values_in_words() {
+    check(
+        r"
+        5 || \text{five}
+        Two || 2
+        25 || \text{twenty-five}
+        2i || 2 \operatorname{cis} 90^\circ
+        \mathbb{R} \setminus \{1\} || \text{all real numbers except } 1
+        x \ne \frac12 || \text{All real numbers except } \frac{1}{2}
+        5 || \text{Total: }5
+        5 || Total cost: 5
+        Area: 5 || 5
+        5:30 \text{ PM} || 5:30 PM
+        5:30 || 5:30 p.m.
+        3MA || 3AM
+        x > 5 || > 5
+        [5,\infty) || \ge 5
+        ",
+        true,
+    );
+    check(
+        r"
+        6 || \text{five}
+        1 || \text{one half}
+        5 || \text{not five}
+        5 || \text{At least: }5
+        \text{Area: }5 || \text{Perimeter: }5
+        5:30 \text{ PM} || 5:30 AM
+        5 || > 5
+        x < 5 || > 5
+        (5,\infty) || \ge 5
+        \mathbb{R} || \text{all real numbers except } 1
+        ",
+        false,
+    );
+}
+
+#[test]
 fn deep_nesting_fits_the_stack_of_a_thread() {
     let deep = |open: &str, close: &str| format!("{}2{}", open.repeat(300), close.repeat(300));
     for (open, close) in

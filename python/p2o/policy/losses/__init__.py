@@ -8,7 +8,6 @@ the losses of all micro-batches must be the loss of the whole batch.
 from collections.abc import Callable
 
 from p2o.policy.config import LossConfig, LossName
-from p2o.policy.losses.bnpo import bnpo
 from p2o.policy.losses.cispo import cispo
 from p2o.policy.losses.common import LossOutput
 from p2o.policy.losses.dapo import dapo
@@ -21,7 +20,7 @@ LOSSES: dict[LossName, Callable[[TokenStreams, GlobalCounts, LossConfig], LossOu
     "dapo": dapo,
     "grpo": grpo,
     "dr_grpo": dr_grpo,
-    "bnpo": bnpo,
+    "bnpo": dapo,  # TRL's divides by each process's own tokens; no loss here depends on how a batch is spread
     "gspo": gspo,
     "cispo": cispo,
 }

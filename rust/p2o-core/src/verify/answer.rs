@@ -5,79 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
+use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
-use super::parse::{Parsed, parse};
+use super::reading::Reading;
 use super::scalar::Outcome;
 use super::text;
-use super::words;
 use super::{Options, Profile, Status, Tier, Verdict};
 
-/// Longest text that is parsed.
-const LONGEST: usize = 1 << 16;
-
-/// Everything a text may mean.
-#[derive(Debug, Default)]
-struct Reading {
-    expr: Option<Expr>,
-    /// The same text with commas always separating, where that differs.
-    as_list: Option<Expr>,
-    /// Lower-case words if the text is nothing else.
-    words: Option<String>,
-    /// The 5 of "5 million".
-    unscaled: Option<Expr>,
-    choice: Option<char>,
-    /// What stands behind the letter: the 42 of "(C) 42".
-    behind_choice: Option<Expr>,
-    letters: Option<String>,
-    skeleton: String,
-}
-
-impl Reading {
-    fn new(text: &str, fuel: &mut Fuel) -> Self {
-        let text = text.trim();
-        let text = if text.len() > LONGEST { "" } else { text };
-        let prose = text::is_prose(text);
-        let (mut expr, mut as_list) = (None, None);
-        if !text.is_empty()
-            && let Ok(Parsed { expr: parsed, grouped_by_comma }) = parse(text, true, fuel)
-        {
-            expr = Some(parsed);
-            if grouped_by_comma {
-                as_list = parse(text, false, fuel).ok().map(|parsed| parsed.expr);
-            }
-        }
-        let mut words = prose.then(|| text::normalized_words(text));
-        if let Some(set) = words.as_deref().and_then(text::set_in_words) {
-            (expr, words) = (Some(set), None);
-        }
-        let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
-        let (choice, behind) = text::choice(text).unzip();
-        let behind_choice = behind
-            .filter(|behind| !behind.is_empty())
-            .and_then(|behind| parse(&behind, true, fuel).ok().map(|parsed| parsed.expr));
-        let unscaled = words::without_scale(text)
-            .and_then(|text| parse(&text, true, fuel).ok().map(|parsed| parsed.expr));
-        Self {
-            expr,
-            as_list,
-            words,
-            unscaled,
-            choice,
-            behind_choice,
-            letters: text::letters_only(text),
-            skeleton,
-        }
-    }
-
-    fn is_readable(&self) -> bool {
-        self.expr.is_some() || self.words.is_some() || self.choice.is_some()
-    }
-}
-
 /// A gold answer, parsed once for all the completions it is compared with.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Gold {
     reading: Reading,
 }
@@ -106,8 +44,7 @@ impl Gold {
 
     /// Reads a gold answer that may turn out to be unparsable; every verdict then says so.
     pub fn read(gold: &str, options: &Options) -> Self {
-        catch_unwind(AssertUnwindSafe(|| Self::first_reading(gold, options)))
-            .unwrap_or_else(|_| Self { reading: Reading::default() })
+        catch_unwind(AssertUnwindSafe(|| Self::first_reading(gold, options))).unwrap_or_default()
     }
 
     fn first_reading(gold: &str, options: &Options) -> Self {
@@ -148,7 +85,7 @@ impl Gold {
     fn verdict(&self, completion: &str, options: &Options) -> Verdict {
         let mut fuel = Fuel::new(options.deadline);
         let found = candidates(completion, options);
-        let Some((candidate, answer)) = self.first_readable(found, &mut fuel) else {
+        let Some((candidate, answer)) = self.first_readable(found, options, &mut fuel) else {
             let status = if self.reading.is_readable() { Status::NoAnswer } else { Status::GoldUnparsable };
             return Verdict { status, extracted: None, tier: None };
         };
@@ -163,17 +100,29 @@ impl Gold {
     }
 
     /// The first place that holds something this gold can be compared with.
-    fn first_readable(&self, found: Vec<Candidate>, fuel: &mut Fuel) -> Option<(Candidate, Reading)> {
+    fn first_readable(
+        &self,
+        found: Vec<Candidate>,
+        options: &Options,
+        fuel: &mut Fuel,
+    ) -> Option<(Candidate, Reading)> {
         let textual = self.reading.words.is_some()
             || self.reading.choice.is_some()
             || self.reading.expr.as_ref().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));
+        let several = self.reading.expr.as_ref().is_some_and(Expr::is_several);
         let mut fallback = None;
         for candidate in found {
-            if candidate.text.trim().is_empty() {
+            let unexpected = match candidate.mark {
+                Mark::Several => !several,
+                Mark::Letter => self.reading.choice.is_none(),
+                Mark::Boxed | Mark::Stated | Mark::Loose => false,
+            };
+            if unexpected || candidate.text.trim().is_empty() {
                 continue;
             }
             let answer = Reading::new(&candidate.text, fuel);
-            let mathematical = answer.expr.is_some() && answer.words.is_none();
+            let mathematical =
+                answer.expr.is_some() && answer.words.is_none() || self.spelled(&answer, options).is_some();
             // A sentence is no choice where a letter is expected.
             let choice = self.reading.choice.is_none() || answer.choice.is_some() || answer.words.is_none();
             let textual = textual && choice;
@@ -181,7 +130,7 @@ impl Gold {
             let altered = candidate.mark == Mark::Stated
                 && answer.expr.is_none()
                 && candidate.text.starts_with(['$', '\\'])
-                && words::changes_value(&candidate.text);
+                && english::changes_value(&candidate.text);
             if altered {
                 return Some((candidate, answer));
             }
@@ -196,9 +145,29 @@ impl Gold {
         fallback
     }
 
+    /// The two values where at least one of them is spelled in words.
+    fn spelled<'a>(&'a self, answer: &'a Reading, options: &Options) -> Option<(&'a Expr, &'a Expr)> {
+        let gold = &self.reading;
+        if options.profile != Profile::Default || gold.spelled.is_none() && answer.spelled.is_none() {
+            return None;
+        }
+        Some((
+            gold.spelled.as_ref().or(gold.expr.as_ref())?,
+            answer.spelled.as_ref().or(answer.expr.as_ref())?,
+        ))
+    }
+
     fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
         let gold = &self.reading;
         let compat = options.profile == Profile::MathVerify;
+        if let (Some(left), Some(right)) = (&gold.label, &answer.label)
+            && left != right
+        {
+            return Outcome::Different(Tier::Text);
+        }
+        if let Some((gold, answer)) = self.spelled(answer, options) {
+            return Comparer::new(options, fuel).equal(gold, answer);
+        }
         if let Some(outcome) = in_words(gold, answer, compat) {
             return outcome;
         }

@@ -1,6 +1,7 @@
 //! The syntax tree of an answer. One type covers scalars and the structures around them; what a node means beside
 //! another one is decided in [`super::compare`].
 
+use dashu_int::IBig;
 use dashu_ratio::RBig;
 
 /// A number as it was written.
@@ -178,6 +179,23 @@ impl Expr {
     /// An exact literal.
     pub(crate) fn rational(value: RBig) -> Self {
         Self::Number(Number { value, decimal: false })
+    }
+
+    /// The value of an integer literal with its sign, none of anything else.
+    pub(crate) fn literal_integer(&self) -> Option<IBig> {
+        match self {
+            Self::Number(number) if number.value.is_int() && !number.decimal => {
+                Some(number.value.numerator().clone())
+            }
+            Self::Neg(inner) => Some(-inner.literal_integer()?),
+            _ => None,
+        }
+    }
+
+    /// Whether it is more than one value: a list, a set, a tuple, `±`.
+    pub(crate) fn is_several(&self) -> bool {
+        matches!(self, Self::List(..) | Self::Set(_) | Self::Tuple { .. } | Self::Vector(_))
+            || self.any(&|node| matches!(node, Self::PlusMinus { .. }))
     }
 
     /// `left - right`.

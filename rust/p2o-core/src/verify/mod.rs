@@ -10,6 +10,7 @@
 
 mod answer;
 mod compare;
+mod english;
 mod exact;
 mod expr;
 mod extract;
@@ -17,9 +18,11 @@ mod fuel;
 mod lex;
 mod modular;
 mod number;
+mod numerals;
 mod numeric;
 mod options;
 mod parse;
+mod reading;
 mod scalar;
 mod separation;
 mod text;

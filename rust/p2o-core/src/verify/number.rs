@@ -7,6 +7,10 @@ use super::expr::Number;
 
 /// Exponents beyond this are kept as powers of ten, so that `1e400000000` costs nothing.
 const LARGEST_EXPONENT: i64 = 4096;
+/// Digits that repeat once by chance less often than once in a million decimals.
+const LONG_BLOCK: usize = 6;
+/// Longest block that is looked for.
+const LONGEST_BLOCK: usize = 64;
 
 /// A literal and what the lexer needs to know about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +75,9 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
             if let Some((repeated, length)) = repeating_digits(after) {
                 repeating.push_str(repeated);
                 at += length;
+            } else if let Some((block, length)) = repeats(&tail[..count], after) {
+                repeating.push_str(&tail[count - block..count]);
+                at += length;
             }
         } else if first > 0 && !after.trim_start().is_empty() && !after.starts_with("..") {
             // "1./3" has a point; the full stop of "is 5." has not.
@@ -104,6 +111,23 @@ fn repeating_digits(text: &str) -> Option<(&str, usize)> {
         }
     }
     None
+}
+
+/// The length of the block that `digits` end with over and over, before an ellipsis, and the bytes of that ellipsis:
+/// `0.1666...` is a sixth. Three repetitions, or two of a long block, are none by chance.
+fn repeats(digits: &str, after: &str) -> Option<(usize, usize)> {
+    let length =
+        ["...", "…", "\\ldots", "\\dots", "\\cdots"].into_iter().find(|dots| after.starts_with(dots))?.len();
+    if after[length..].trim_start().starts_with(|next: char| next.is_ascii_digit()) {
+        return None;
+    }
+    (1..=LONGEST_BLOCK.min(digits.len() / 2))
+        .find(|&block| {
+            let times = if block < LONG_BLOCK { 3 } else { 2 };
+            let Some(start) = digits.len().checked_sub(block * times) else { return false };
+            digits.as_bytes()[start..].windows(block + 1).all(|window| window[0] == window[block])
+        })
+        .map(|block| (block, length))
 }
 
 /// `e33`, `E-7`: the exponent and the bytes it takes. An `e` that is followed by no digits is Euler's number.
@@ -204,5 +228,18 @@ mod tests {
         assert_eq!(value("0.1\\overline{6}"), "1/6");
         assert_eq!(value("0.(142857)"), "1/7");
         assert_eq!(value("1.\\overline{09}"), "12/11");
+        for (text, expected) in [
+            ("0.333...", "1/3"),
+            ("0.1666\\ldots", "1/6"),
+            ("0.142857142857…", "1/7"),
+            ("0.121212...", "4/33"),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+        // Euler's number does not go on like this.
+        for text in ["2.718281828...", "0.33...", "3.14...", "0.333...4"] {
+            let literal = literal(text, true).unwrap();
+            assert!(literal.number.decimal && literal.length < text.len(), "{text}");
+        }
     }
 }

@@ -184,6 +184,22 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
     none.then_some(Expr::EmptySet)
 }
 
+/// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`.
+pub(crate) fn reals_except(text: &str) -> Option<String> {
+    const SHORTEST: usize = "all reals except 1".len();
+    let (before, points) = if text.len() < SHORTEST { None } else { text.split_once("except") }?;
+    let all = matches!(
+        normalized_words(before).as_str(),
+        "all real numbers" | "all reals" | "all real x" | "all real numbers x" | "x is any real number"
+    );
+    // The brace of `\\text{..}` closes before the points or behind them.
+    let points = points.trim_start_matches(['}', ' ', '$', ',']).trim_start_matches("for ");
+    let points = points.trim_start_matches("x =").trim_start_matches("x=");
+    let unclosed = points.matches('}').count() > points.matches('{').count();
+    let points = if unclosed { points.strip_suffix('}')? } else { points };
+    (all && !points.is_empty()).then(|| format!("\\mathbb{{R}} \\setminus \\{{{points}\\}}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,8 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
         "ms" | "millisecond" | "milliseconds" => "ms",
         "min" | "mins" | "minute" | "minutes" => "min",
         "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "AM" | "am" | "a.m" | "A.M" => "am",
+        "PM" | "pm" | "p.m" | "P.M" => "pm",
         "day" | "days" => "day",
         "week" | "weeks" => "week",
         "month" | "months" => "month",
@@ -56,5 +58,7 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
 
 /// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
 pub(crate) fn is_plain_unit(word: &str) -> bool {
-    word.len() >= 2 && normal(word).is_some()
+    // AM and PM may be two sides of a triangle.
+    let half_of_day = matches!(word, "am" | "pm" | "AM" | "PM");
+    word.len() >= 2 && !half_of_day && normal(word).is_some()
 }

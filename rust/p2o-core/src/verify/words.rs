@@ -20,6 +20,10 @@ pub(crate) enum Word {
     EmptySet,
     Percent,
     Degree,
+    /// `a \pmod m` and `a \bmod m`.
+    Modulo,
+    /// `cis x`, which is `cos x + i sin x`.
+    Cis,
 }
 
 /// Words that mean the same with and without a backslash or `\text`.
@@ -66,6 +70,8 @@ pub(crate) fn plain_word(name: &str) -> Option<Word> {
         "union" | "U" if name.len() > 1 => Word::Union,
         "percent" | "percents" => Word::Percent,
         "degree" | "degrees" | "deg" => Word::Degree,
+        "mod" => Word::Modulo,
+        "cis" => Word::Cis,
         _ => return None,
     })
 }
@@ -79,6 +85,7 @@ pub(crate) fn command_word(name: &str) -> Option<Word> {
         "inf" | "sqrt" | "cbrt" | "binom" | "U" | "sup" | "Pi" => return None,
         "land" | "wedge" => Word::And,
         "lor" | "vee" => Word::Or,
+        "pmod" | "bmod" => Word::Modulo,
         _ => return plain_word(name),
     })
 }
@@ -157,9 +164,6 @@ pub(crate) fn is_structural(name: &str) -> bool {
             | "dot"
             | "ddot"
             | "over"
-            | "pmod"
-            | "bmod"
-            | "mod"
             | "overrightarrow"
             | "boxed"
             | "fbox"
@@ -228,6 +232,12 @@ pub(crate) fn is_invisible(name: &str) -> bool {
             | "mathstrut"
             | "strut"
             | "ensuremath"
+            | "blacksquare"
+            | "square"
+            | "Box"
+            | "qed"
+            | "qedsymbol"
+            | "qedhere"
             | "rm"
             | "bf"
             | "it"
@@ -336,160 +346,4 @@ pub(crate) fn letter_command(name: &str) -> &str {
         "varsigma" => "sigma",
         other => other,
     }
-}
-
-/// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
-pub(crate) fn changes_value(words: &str) -> bool {
-    words.split(|character: char| !character.is_alphabetic()).any(|word| {
-        matches!(
-            word.to_ascii_lowercase().as_str(),
-            "no" | "none"
-                | "not"
-                | "never"
-                | "neither"
-                | "least"
-                | "most"
-                | "more"
-                | "less"
-                | "than"
-                | "fewer"
-                | "above"
-                | "below"
-                | "over"
-                | "under"
-                | "between"
-                | "half"
-                | "twice"
-                | "double"
-                | "triple"
-                | "minus"
-                | "negative"
-                | "plus"
-                | "times"
-                | "squared"
-                | "cubed"
-                | "factorial"
-                | "except"
-        )
-    })
-}
-
-/// Whether words behind a value make another value of it: "or more", "and above", "squared". Of "5 times", "5 more apples"
-/// and "5 years less" the value is 5.
-pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    let mut previous = String::new();
-    words.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
-        let word = word.to_ascii_lowercase();
-        let bound = matches!(
-            word.as_str(),
-            "more"
-                | "less"
-                | "fewer"
-                | "greater"
-                | "above"
-                | "below"
-                | "over"
-                | "under"
-                | "up"
-                | "higher"
-                | "lower"
-        );
-        let changes = bound && matches!(previous.as_str(), "or" | "and")
-            || matches!(word.as_str(), "not" | "never" | "squared" | "cubed" | "factorial");
-        previous = word;
-        changes
-    })
-}
-
-/// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
-pub(crate) fn without_scale(text: &str) -> Option<String> {
-    if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
-        return None;
-    }
-    let is_letter = |letter: char| letter.is_ascii_alphabetic();
-    let kept: String = text
-        .split_inclusive(|letter| !is_letter(letter))
-        .map(|piece| {
-            let word = piece.trim_end_matches(|letter| !is_letter(letter));
-            if scale(word).is_some() { &piece[word.len()..] } else { piece }
-        })
-        .collect();
-    (kept.len() < text.len()).then_some(kept)
-}
-
-/// What a word behind a number multiplies it by.
-pub(crate) fn scale(word: &str) -> Option<i64> {
-    Some(match word {
-        "hundred" | "hundreds" => 100,
-        "thousand" | "thousands" => 1_000,
-        "million" | "millions" => 1_000_000,
-        "billion" | "billions" => 1_000_000_000,
-        "trillion" | "trillions" => 1_000_000_000_000,
-        _ => return None,
-    })
-}
-
-/// Short English words that would otherwise read as products of letters.
-pub(crate) fn is_english(run: &str) -> bool {
-    matches!(
-        run,
-        "is" | "the"
-            | "The"
-            | "of"
-            | "are"
-            | "we"
-            | "We"
-            | "so"
-            | "So"
-            | "to"
-            | "has"
-            | "was"
-            | "be"
-            | "it"
-            | "It"
-            | "by"
-            | "for"
-            | "as"
-            | "at"
-            | "an"
-            | "if"
-            | "If"
-            | "get"
-            | "not"
-            | "but"
-            | "can"
-            | "you"
-            | "all"
-            | "its"
-            | "no"
-            | "on"
-            | "our"
-            | "let"
-            | "Let"
-            | "one"
-            | "two"
-            | "then"
-            | "than"
-            | "because"
-            | "since"
-            | "therefore"
-            | "Therefore"
-            | "thus"
-            | "Thus"
-            | "hence"
-            | "Hence"
-            | "which"
-            | "where"
-            | "when"
-            | "with"
-            | "that"
-            | "this"
-            | "This"
-            | "there"
-            | "There"
-            | "have"
-            | "find"
-            | "gives"
-            | "equals"
-    )
 }

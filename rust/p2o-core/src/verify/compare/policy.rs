@@ -14,11 +14,11 @@ impl Comparer<'_> {
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, gold_unit) = without_unit(gold);
         let (answer, answer_unit) = without_unit(answer);
+        if self.units_differ(gold_unit, answer_unit) {
+            return Outcome::Different(Tier::Exact);
+        }
         if self.compat() {
             return self.compat_scalars(gold, answer);
-        }
-        if !gold_unit.is_empty() && !answer_unit.is_empty() && !same_unit(gold_unit, answer_unit) {
-            return Outcome::Different(Tier::Exact);
         }
         if self.strict() {
             return scalar::equal(gold, answer, self.fuel);
@@ -35,6 +35,18 @@ impl Comparer<'_> {
             result = Outcome::Different(result.tier().max(outcome.tier()));
         }
         result
+    }
+
+    /// Whether two quantities are in different units.
+    pub(super) fn in_other_units(&self, gold: &Expr, answer: &Expr) -> bool {
+        self.units_differ(without_unit(gold).1, without_unit(answer).1)
+    }
+
+    /// Whether two units contradict each other: one that is left out does not. Math-Verify drops units of measurement.
+    fn units_differ(&self, gold: &str, answer: &str) -> bool {
+        let measures = |unit: &str| !(unit.starts_with("mod ") || matches!(unit, "am" | "pm"));
+        let dropped = self.compat() && measures(gold) && measures(answer);
+        !gold.is_empty() && !answer.is_empty() && !dropped && !same_unit(gold, answer)
     }
 
     /// Math-Verify's reading: symbols without case, units and bases and degree signs dropped on both sides.

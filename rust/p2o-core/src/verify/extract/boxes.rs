@@ -97,7 +97,7 @@ pub(super) fn ends_inside_box(text: &str) -> bool {
 }
 
 /// Whether the text between two boxes only separates them: a comma, a semicolon, "and".
-fn is_separator(gap: &str) -> bool {
+pub(super) fn is_separator(gap: &str) -> bool {
     let ignored = |character: char| character.is_whitespace() || matches!(character, ',' | ';' | '$' | '\\');
     let word = gap.trim_matches(ignored);
     gap.len() < 24

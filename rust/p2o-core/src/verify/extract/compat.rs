@@ -15,7 +15,9 @@
 use super::super::lex::balanced;
 use super::super::options::Sources;
 use super::boxes::box_before;
-use super::{Candidate, Mark, environments_at, number_length};
+use super::environments::environments_at;
+use super::loose::number_length;
+use super::{Candidate, Mark};
 
 /// Farthest a match may stand from its anchor.
 const NEAR: usize = 50;

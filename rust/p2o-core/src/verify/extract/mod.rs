@@ -5,16 +5,20 @@
 
 mod boxes;
 mod compat;
+mod environments;
+mod loose;
 
+use super::english;
+use super::text::choice;
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
+use environments::{environments, last};
+use loose::{letter, loose, numbers};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
 /// Longest sentence or line that is tried as an answer.
 const LONGEST: usize = 1 << 12;
-/// How many math environments at the end are kept apart.
-const ENVIRONMENTS: usize = 64;
 
 /// How a candidate is marked as the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,10 @@ pub(crate) enum Mark {
     Stated,
     /// By nothing but its place.
     Loose,
+    /// As [`Mark::Loose`], where several values are expected.
+    Several,
+    /// As [`Mark::Loose`], where a letter is expected.
+    Letter,
 }
 
 /// A place where the answer may stand.
@@ -92,7 +100,15 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     if let Some((_, content, _)) = phrase {
         stated(content, &mut found);
     }
-    if let Some(last) = environments(text).pop() {
+    let mathematics = last(text);
+    let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());
+    if let Some(letter) = letter(text).filter(|_| !is_choice) {
+        found.push(Candidate::new(letter, Mark::Letter));
+    }
+    if let Some(joined) = mathematics.joined {
+        found.push(Candidate::new(joined, Mark::Several));
+    }
+    if let Some(last) = mathematics.alone {
         found.push(Candidate::new(last, Mark::Loose));
     }
     loose(text, &mut found);
@@ -190,7 +206,11 @@ fn sentence(text: &str) -> &str {
             b'$' => in_math = !in_math,
             b'.' if !in_math => {
                 let next = bytes.get(index + 1);
-                if next.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'*' | b'"')) {
+                // An ellipsis belongs to its number.
+                let ellipsis = bytes[..index].ends_with(b"..");
+                if !ellipsis
+                    && next.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'*' | b'"'))
+                {
                     end = index;
                     break;
                 }
@@ -202,142 +222,28 @@ fn sentence(text: &str) -> &str {
             _ => {}
         }
     }
-    text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim()
+    let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
+    without_remark(sentence)
 }
 
-/// The contents of the math environments, in order.
-fn environments(text: &str) -> Vec<&str> {
-    environments_at(text).into_iter().map(|(_, _, content)| content).collect()
-}
-
-/// Start, end and content of each `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, in order; the last ones of a long text.
-fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
-    let mut found = Vec::new();
-    let mut unclosed: Vec<&str> = Vec::new();
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while index < bytes.len() {
-        let rest = &text[index..];
-        let (open, close) = if rest.starts_with("$$") {
-            ("$$", "$$")
-        } else if rest.starts_with('$') {
-            ("$", "$")
-        } else if rest.starts_with("\\(") {
-            ("\\(", "\\)")
-        } else if rest.starts_with("\\[") {
-            ("\\[", "\\]")
-        } else {
-            index += if bytes[index] == b'\\' { 2 } else { 1 };
-            while index < bytes.len() && !text.is_char_boundary(index) {
-                index += 1;
-            }
-            continue;
-        };
-        let inside = index + open.len();
-        let length = if unclosed.contains(&close) { None } else { closing(&text[inside..], close) };
-        let Some(length) = length else {
-            // Nothing closes this kind from here on; other kinds may still occur.
-            unclosed.push(close);
-            index = inside;
-            continue;
-        };
-        let content = &text[inside..inside + length];
-        if open == "$" && content.contains('\n') {
-            index = inside;
-            continue;
+/// The sentence without the words in brackets that end it: "5 (since 2+3=5)", "$\\frac12$ (one half)".
+fn without_remark(sentence: &str) -> &str {
+    let Some(inside) = sentence.strip_suffix(')') else { return sentence };
+    let mut depth = 1usize;
+    let open = inside.bytes().enumerate().rev().find(|&(_, byte)| {
+        match byte {
+            b')' => depth += 1,
+            b'(' => depth -= 1,
+            _ => {}
         }
-        let end = inside + length + close.len();
-        if !content.trim().is_empty() {
-            found.push((index, end, content.trim()));
-            if found.len() > 2 * ENVIRONMENTS {
-                found.drain(..ENVIRONMENTS);
-            }
+        depth == 0
+    });
+    match open {
+        Some((open, _)) if inside[..open].ends_with(' ') && english::is_remark(&inside[open + 1..]) => {
+            inside[..open].trim_end()
         }
-        index = end;
+        _ => sentence,
     }
-    found
-}
-
-/// Where an environment closes; `\$` is a dollar sign in it.
-fn closing(inside: &str, close: &str) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + inside[from..].find(close)?;
-        if !(close.starts_with('$') && inside[..at].ends_with('\\')) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-/// Plain answers: bold text, the last line, the last number.
-fn loose(text: &str, found: &mut Vec<Candidate>) {
-    if let Some(end) = text.rfind("**")
-        && let Some(start) = text[..end].rfind("**")
-    {
-        found.push(Candidate::new(text[start + 2..end].trim(), Mark::Loose));
-    }
-    let last = text.trim_end();
-    let last = last[last.rfind('\n').map_or(0, |at| at + 1)..].trim();
-    let last = last.trim_end_matches('.');
-    if !last.is_empty() && last.len() <= LONGEST {
-        found.push(Candidate::new(last, Mark::Loose));
-        for behind in [" is ", ": ", "="] {
-            if let Some(at) = last.rfind(behind) {
-                found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
-            }
-        }
-    }
-    if let Some(number) = numbers(text).pop() {
-        found.push(Candidate::new(number, Mark::Loose));
-    }
-}
-
-/// Plain numbers with sign, fraction and percent sign; the last ones of a long text.
-fn numbers(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let bytes = text.as_bytes();
-    let mut index = 0;
-    while index < bytes.len() {
-        let starts = bytes[index].is_ascii_digit()
-            || bytes[index] == b'.' && bytes.get(index + 1).is_some_and(u8::is_ascii_digit);
-        let inside_word = index > 0 && (bytes[index - 1].is_ascii_alphanumeric() || bytes[index - 1] == b'_');
-        if !starts || inside_word {
-            index += 1;
-            continue;
-        }
-        let Some(length) = number_length(&text[index..]) else {
-            index += 1;
-            continue;
-        };
-        let signed = index > 0
-            && bytes[index - 1] == b'-'
-            && (index < 2 || !(bytes[index - 2].is_ascii_alphanumeric() || bytes[index - 2] == b')'));
-        let mut end = index + length;
-        if bytes.get(end) == Some(&b'/')
-            && let Some(more) = number_length(&text[end + 1..])
-        {
-            end += 1 + more;
-        }
-        if text[end..].starts_with('%') || text[end..].starts_with('°') {
-            end += text[end..].chars().next().map_or(0, char::len_utf8);
-        } else if text[end..].starts_with("\\%") {
-            end += 2;
-        }
-        found.push(&text[index - usize::from(signed)..end]);
-        if found.len() > 2 * ENVIRONMENTS {
-            found.drain(..ENVIRONMENTS);
-        }
-        index = end;
-    }
-    found
-}
-
-fn number_length(text: &str) -> Option<usize> {
-    if !text.starts_with(|character: char| character.is_ascii_digit() || character == '.') {
-        return None;
-    }
-    super::number::literal(text, true).map(|literal| literal.length)
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
+use super::super::english;
 use super::super::expr::{Constant, Expr, Function, Series};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
-use super::super::words::{self, Word};
+use super::super::words::Word;
 use super::Parser;
 
 impl Parser<'_, '_> {
@@ -28,9 +29,12 @@ impl Parser<'_, '_> {
                     Expr::Mul(vec![mantissa, power])
                 })
             }
+            Kind::Digits(_) => self.based(self.at - 1),
             Kind::Symbol(name) => self.symbol(name),
             // Words in front of a value introduce it: `\text{The answer is } 5`.
-            Kind::Text(words) if self.starts_factor() && introduces(words) => self.nested(Self::atom),
+            Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
+                self.nested(Self::atom)
+            }
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
                 let constant = matches!(name.as_str(), "e" | "i");
@@ -57,6 +61,7 @@ impl Parser<'_, '_> {
                 Ok(Expr::Call(Function::Factorial, vec![argument]))
             }
             Word::Function(function) => self.function(function),
+            Word::Cis => self.cis(),
             Word::Log => self.logarithm(),
             Word::SquareRoot => self.root(true),
             Word::CubeRoot => {
@@ -225,12 +230,13 @@ impl Parser<'_, '_> {
         };
         if !(2..=36).contains(&base)
             || digits.len() > 2000
-            || !digits.bytes().all(|byte| byte.is_ascii_digit())
+            || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_uppercase())
         {
             return Err(Halt::Unsupported);
         }
         let value = IBig::from_str_radix(&digits, base).map_err(|_| Halt::Unsupported)?;
-        let plain = IBig::from_str_radix(&digits, 10).map_err(|_| Halt::Unsupported)?;
+        // Digits beyond nine have no other reading.
+        let plain = IBig::from_str_radix(&digits, 10).unwrap_or_else(|_| value.clone());
         Ok(Expr::Based { value: RBig::from(value), plain: RBig::from(plain) })
     }
 
@@ -266,13 +272,4 @@ impl Parser<'_, '_> {
         self.expect_op('}')?;
         Ok(inner)
     }
-}
-
-/// Whether upright words before a value are prose and not the name of a factor.
-fn introduces(words: &str) -> bool {
-    (words.contains(char::is_whitespace) && !words::changes_value(words))
-        || matches!(
-            words,
-            "approximately" | "about" | "roughly" | "exactly" | "around" | "nearly" | "Answer" | "answer"
-        )
 }

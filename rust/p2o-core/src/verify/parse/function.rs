@@ -1,6 +1,6 @@
 //! Functions and their arguments: `\sin^2 x`, `\log_2 8`, `\sqrt[3]{2}`, `f(x)`.
 
-use super::super::expr::{Expr, Function};
+use super::super::expr::{Constant, Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
 use super::super::words::Word;
@@ -33,6 +33,17 @@ impl Parser<'_, '_> {
             Some(exponent) => Expr::Pow(Box::new((call, exponent))),
             None => call,
         })
+    }
+
+    /// `cis x`, whose name has just been read: `cos x + i sin x`.
+    pub(super) fn cis(&mut self) -> Result<Expr, Halt> {
+        let argument = self.arguments()?;
+        if argument.len() != 1 {
+            return Err(Halt::Unsupported);
+        }
+        let sine = Expr::Call(Function::Sin, argument.clone());
+        let imaginary = Expr::Mul(vec![Expr::Constant(Constant::I), sine]);
+        Ok(Expr::Add(vec![Expr::Call(Function::Cos, argument), imaginary]))
     }
 
     /// `\log`, with its base if one is given; base ten otherwise.

@@ -6,10 +6,15 @@
 
 mod atom;
 mod function;
+mod modulo;
 mod product;
 mod structure;
 
-use super::expr::{Expr, Joint, Relation, SetOperation};
+use super::english;
+use dashu_int::IBig;
+use dashu_ratio::RBig;
+
+use super::expr::{Constant, Expr, Joint, Relation, SetOperation};
 use super::fuel::{Fuel, Halt};
 use super::lex::{Kind, Token, Tokens, lex};
 use super::words::Word;
@@ -19,6 +24,8 @@ const DEPTH: usize = 200;
 
 /// Most set operations in a row; each is a level of the tree.
 const SET_OPERATIONS: usize = 160;
+/// Most items that an ellipsis stands for.
+const PROGRESSION: usize = 512;
 /// Most tokens. A longer text is no answer.
 const TOKENS: usize = 1 << 13;
 
@@ -146,6 +153,15 @@ impl<'a> Parser<'a, '_> {
                 }
                 break;
             }
+            if self.take_op('…') {
+                if !matches!(self.peek(), Some(Kind::Op(',' | ';') | Kind::Word(Word::And))) {
+                    return Err(Halt::Unsupported);
+                }
+                self.at += 1;
+                let last = self.relation()?;
+                progress(&mut items, last).ok_or(Halt::Unsupported)?;
+                continue;
+            }
             items.push(self.relation()?);
         }
         Ok(if items.len() == 1 { items.swap_remove(0) } else { Expr::List(items, joint) })
@@ -171,14 +187,17 @@ impl<'a> Parser<'a, '_> {
     /// `a = b`, `a < b ≤ c`, `x ∈ S`.
     fn relation(&mut self) -> Result<Expr, Halt> {
         // "= 5" and "≈ 3.2" leave out what they are about.
-        if matches!(self.peek(), Some(Kind::Op('=' | '≈'))) {
+        if matches!(self.peek(), Some(Kind::Op('=' | '≈' | '∼'))) {
             self.at += 1;
         }
         // "The answer is" before a sign is no term of a difference.
         if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
-            && announces(words)
+            && english::announces(words)
         {
             self.at += 1;
+        }
+        if let Some(relation) = self.relation_operator() {
+            return self.half_line(relation);
         }
         let mut operands = vec![self.set_expression()?];
         let mut relations = Vec::new();
@@ -196,6 +215,25 @@ impl<'a> Parser<'a, '_> {
             return Ok(Expr::Member(Box::new((operands.swap_remove(0), set))));
         }
         Ok(if relations.is_empty() { operands.swap_remove(0) } else { Expr::Chain { operands, relations } })
+    }
+
+    /// "> 5", which leaves out what it is about: the numbers above 5.
+    fn half_line(&mut self, relation: Relation) -> Result<Expr, Halt> {
+        self.at += 1;
+        let bound = self.set_expression()?;
+        if self.relation_operator().is_some() {
+            return Err(Halt::Unsupported);
+        }
+        let infinity = Expr::Constant(Constant::Infinity);
+        let (items, closed) = match relation {
+            Relation::Greater | Relation::GreaterEqual => (vec![bound, infinity], (true, false)),
+            Relation::Less | Relation::LessEqual => {
+                (vec![Expr::Neg(Box::new(infinity)), bound], (false, true))
+            }
+            _ => return Err(Halt::Unsupported),
+        };
+        let reached = matches!(relation, Relation::GreaterEqual | Relation::LessEqual);
+        Ok(Expr::Tuple { items, left_closed: reached && closed.0, right_closed: reached && closed.1 })
     }
 
     fn set_expression(&mut self) -> Result<Expr, Halt> {
@@ -237,6 +275,10 @@ impl<'a> Parser<'a, '_> {
             let term = self.product()?;
             terms.push(signed(sign, term));
         }
+        if self.modulus_ahead() {
+            let sum = if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) };
+            return self.modulo(sum);
+        }
         if terms.len() == 1 {
             return Ok(terms.swap_remove(0));
         }
@@ -250,12 +292,24 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-/// Whether upright words say that the value follows.
-fn announces(words: &str) -> bool {
-    matches!(
-        words.rsplit(' ').next(),
-        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
-    )
+/// The items that `…` stands for in an arithmetic progression of integers, up to `last`: `1, 2, …, 5`, `1, 3, 5, …, 11`.
+fn progress(items: &mut Vec<Expr>, last: Expr) -> Option<()> {
+    let given: Vec<IBig> = items.iter().map(Expr::literal_integer).collect::<Option<_>>()?;
+    let step = &given[1..].first()?.clone() - &given[0];
+    let end = last.literal_integer()?;
+    let mut next = given.last()? + &step;
+    if step.is_zero() || given.windows(2).any(|pair| &pair[1] - &pair[0] != step) {
+        return None;
+    }
+    while next != end {
+        if items.len() >= PROGRESSION || (next > end) == (step > IBig::ZERO) {
+            return None;
+        }
+        items.push(Expr::rational(RBig::from(next.clone())));
+        next += &step;
+    }
+    items.push(last);
+    Some(())
 }
 
 /// A term with the sign that stood before it.

@@ -2,11 +2,12 @@
 
 use dashu_ratio::RBig;
 
+use super::super::english;
 use super::super::expr::{Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
 use super::super::units;
-use super::super::words::{self, Word};
+use super::super::words::Word;
 use super::{Parser, signed};
 
 /// Most signs behind one atom; each is a level of the tree.
@@ -33,10 +34,11 @@ impl Parser<'_, '_> {
                 divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
-                if words::changes_preceding_value(words) {
+                if english::changes_preceding_value(words) {
                     return Err(Halt::Unsupported);
                 }
-                if let (Some((scale, rest)), Some(Expr::Number(_))) = (scaled(words), factors.last()) {
+                if let (Some((scale, rest)), Some(Expr::Number(_))) = (english::scaled(words), factors.last())
+                {
                     factors.push(Expr::integer(scale));
                     self.at += 1;
                     if !rest.is_empty() {
@@ -56,7 +58,7 @@ impl Parser<'_, '_> {
                     }
                     None => factors.push(self.power()?),
                 }
-            } else if self.starts_factor() {
+            } else if self.starts_factor() && !self.modulus_ahead() {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
@@ -135,10 +137,16 @@ impl Parser<'_, '_> {
     /// Whether the next token can begin a factor that is multiplied by juxtaposition.
     pub(super) fn starts_factor(&self) -> bool {
         match self.peek() {
-            Some(Kind::Number(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
+            Some(Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
             Some(Kind::Word(word)) => matches!(
                 word,
-                Word::Function(_) | Word::Log | Word::SquareRoot | Word::CubeRoot | Word::Pi | Word::Infinity
+                Word::Function(_)
+                    | Word::Log
+                    | Word::SquareRoot
+                    | Word::CubeRoot
+                    | Word::Pi
+                    | Word::Infinity
+                    | Word::Cis
             ),
             Some(Kind::Op('[')) => !self.reversed,
             Some(Kind::Op('|')) => self.bars == 0,
@@ -333,13 +341,6 @@ impl Parser<'_, '_> {
         }
         Some(if known { spelling } else { String::new() })
     }
-}
-
-/// "million dollars": what it multiplies by, and the unit behind it.
-fn scaled(words: &str) -> Option<(i64, &str)> {
-    let words = words.trim();
-    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
-    Some((words::scale(first)?, rest.trim()))
 }
 
 fn quotient(factors: Vec<Expr>, divisors: Vec<Expr>) -> Expr {

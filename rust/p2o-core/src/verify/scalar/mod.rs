@@ -1,5 +1,7 @@
 //! Whether two scalar expressions are equal: a cascade of methods, cheapest and surest first.
 
+mod functions;
+
 use dashu_ratio::RBig;
 
 use super::Tier;
@@ -13,6 +15,7 @@ use super::numeric::complex::Complex;
 use super::numeric::evaluate::Evaluator;
 use super::numeric::float::FloatBall;
 use super::separation::separation_bits;
+use functions::functions;
 
 /// Verdict on two scalars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +42,6 @@ const AGREEMENT_BITS: f64 = 200.0;
 const LARGEST_AGREEMENT: f64 = 512.0;
 /// Precisions tried on constants. The last is the cap for the separation bound.
 const PRECISIONS: [usize; 3] = [288, 1_152, 4_608];
-/// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
-const POINTS: usize = 8;
-const POINTS_NEEDED: usize = 2;
 
 /// Decides `left = right` exactly as written: no rounding, no units.
 pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
@@ -206,103 +206,6 @@ fn divides_by_zero(expr: &Expr, fuel: &mut Fuel) -> bool {
     });
     let zero = Expr::integer(0);
     divisors.into_inner().iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
-}
-
-fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
-    match identity(left, right, fuel) {
-        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
-        Ok(Identity::Different) | Err(_) => return Outcome::Different(Tier::Random),
-        Ok(Identity::Unknown) => {}
-    }
-    let discrete = is_discrete(left) || is_discrete(right);
-    let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index, discrete)).collect();
-    for (index, values) in points.iter().enumerate() {
-        if apart_at::<FloatBall>(left, right, values, 53, index, fuel) {
-            return Outcome::Different(Tier::Ball);
-        }
-    }
-    let mut valid = 0;
-    for (index, values) in points.iter().enumerate() {
-        match gap::<Ball>(left, right, values, PRECISIONS[0], fuel) {
-            Ok(Gap::Apart) => {
-                if apart_at::<Ball>(left, right, values, PRECISIONS[0], index, fuel) {
-                    return Outcome::Different(Tier::Ball);
-                }
-            }
-            Ok(Gap::Within { relative, scale, .. })
-                if relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT =>
-            {
-                valid += 1;
-            }
-            Ok(Gap::Within { .. }) | Err(Halt::Undefined | Halt::Unsupported) => {}
-            Err(Halt::Exhausted) => break,
-        }
-        if valid == POINTS_NEEDED {
-            return Outcome::Equal(Tier::Numeric);
-        }
-    }
-    fuel.give_up();
-    Outcome::Different(Tier::Numeric)
-}
-
-/// A pseudo-random point: small positive rationals first, mixed signs later, integers in between; integers only for
-/// discrete functions.
-fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, RBig)> {
-    names
-        .iter()
-        .enumerate()
-        .map(|(position, name)| {
-            let hash =
-                name.bytes().fold(0xcbf2_9ce4_8422_2325u64 ^ (index as u64 * 0x9e37_79b9), |state, byte| {
-                    (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-                });
-            let mixed = (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33;
-            let value = match index % 4 {
-                _ if discrete => RBig::from(mixed % 17 + 3 + position as u64),
-                // Positive, with a denominator that no formula has by chance.
-                0 | 1 => RBig::from_parts(((mixed % 509) + 131).into(), 257u16.into()),
-                2 => RBig::from(mixed % 17 + 3 + position as u64),
-                _ => {
-                    let size = RBig::from_parts(((mixed % 251) + 37).into(), 127u8.into());
-                    if mixed & 1024 == 0 { -size } else { size }
-                }
-            };
-            (*name, value)
-        })
-        .collect()
-}
-
-/// Whether an expression is only defined at integers.
-fn is_discrete(expr: &Expr) -> bool {
-    use Function as F;
-    expr.any(&|node| {
-        matches!(node, Expr::Call(F::Factorial | F::Binomial | F::Gcd | F::Lcm, _) | Expr::Series { .. })
-    })
-}
-
-/// Whether a difference at a point with negative values counts: only where both sides are real, because branches of
-/// roots and logarithms are conventions.
-fn counts(index: usize) -> bool {
-    index % 4 != 3
-}
-
-fn apart_at<R: Real>(
-    left: &Expr,
-    right: &Expr,
-    values: &[(&str, RBig)],
-    bits: usize,
-    index: usize,
-    fuel: &mut Fuel,
-) -> bool {
-    let mut evaluator = Evaluator { values, bits, fuel };
-    let (Ok(left), Ok(right)) = (evaluator.value::<R>(left), evaluator.value::<R>(right)) else {
-        return false;
-    };
-    let both_real = left.is_real() && right.is_real();
-    if !(counts(index) || both_real) {
-        return false;
-    }
-    matches!(measure(&left, &right), Ok(Gap::Apart))
 }
 
 fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) -> bool {

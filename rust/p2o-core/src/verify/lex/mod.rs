@@ -1,15 +1,22 @@
 //! Text to tokens. LaTeX, Unicode and plain-text spellings of one thing become one token here, so that the parser
 //! knows a single dialect. Spacing and sizing commands vanish.
 
+mod command;
+
+use super::english;
 use super::fuel::{Fuel, Halt};
 use super::number::{Literal, literal};
 use super::units;
 use super::words::{self, Word};
 
+pub(crate) use command::balanced;
+
 /// What a token is. `Op` holds one character; the multi-byte ones stand for the LaTeX operators they look like.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Kind<'a> {
     Number(Literal),
+    /// The digits of a number whose base follows and is larger than ten: the `1F` of `1F_{16}`.
+    Digits(&'a str),
     /// A single letter, or a named one (`theta`).
     Symbol(&'a str),
     /// A function, constant or connective known by name.
@@ -98,6 +105,10 @@ impl<'a> Lexer<'a, '_> {
         let length = character.len_utf8();
         match character {
             '\\' => self.command()?,
+            '0'..='9' | 'A'..='Z' if self.digits_of_base().is_some() => {
+                let digits = self.digits_of_base().unwrap_or_default();
+                self.push(Kind::Digits(digits), digits.len());
+            }
             '0'..='9' => self.number(),
             '.' => match literal(rest, false) {
                 Some(_) if !self.after_digit() => self.number(),
@@ -163,6 +174,21 @@ impl<'a> Lexer<'a, '_> {
         }
     }
 
+    /// The `1F` of `1F_{16}`: digits beyond nine in front of a base that has them.
+    fn digits_of_base(&self) -> Option<&'a str> {
+        let rest = self.rest();
+        let length =
+            rest.bytes().take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).count();
+        let digits = &rest[..length];
+        if length < 2 || digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let base = rest[length..].strip_prefix('_')?.trim_start_matches('{');
+        let base: u32 = base[..base.bytes().take_while(u8::is_ascii_digit).count()].parse().ok()?;
+        let valid = (11..=36).contains(&base) && digits.chars().all(|digit| digit.is_digit(base));
+        valid.then_some(digits)
+    }
+
     /// A full stop is noise; three of them are an ellipsis.
     fn dots(&mut self) {
         let count = self.rest().bytes().take_while(|&byte| byte == b'.').count();
@@ -226,6 +252,10 @@ impl<'a> Lexer<'a, '_> {
             self.at += prefix;
             return;
         }
+        if let Some(half) = self.half_of_day() {
+            self.push(Kind::Text(half), half.len());
+            return;
+        }
         if let Some(word) = words::plain_word(run) {
             self.push(Kind::Word(word), length);
             return;
@@ -234,7 +264,7 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Symbol(name), length);
             return;
         }
-        if self.spaced_word(length) && words::is_english(run) {
+        if self.spaced_word(length) && english::is_english(run) {
             // Prose: no rule of the grammar accepts it.
             self.push(Kind::Op('¶'), length);
             return;
@@ -255,6 +285,17 @@ impl<'a> Lexer<'a, '_> {
         }
     }
 
+    /// The "p.m." of "5 p.m.", the "PM" of "5:30 PM". Without a time before them, "PM" are two letters.
+    fn half_of_day(&self) -> Option<&'a str> {
+        let [earlier @ .., Token { kind: Kind::Number(_), .. }] = &self.list[..] else { return None };
+        let of_time = matches!(earlier.last(), Some(Token { kind: Kind::Op(':'), .. }));
+        let plain = if of_time { &["AM", "PM", "am", "pm"][..] } else { &[] };
+        let rest = self.rest();
+        let half = ["a.m", "p.m", "A.M", "P.M"].iter().chain(plain).find(|half| rest.starts_with(**half))?;
+        let ends = !rest[half.len()..].starts_with(|next: char| next.is_alphanumeric());
+        ends.then(|| &rest[..half.len()])
+    }
+
     /// Whether the letter ahead stands between two brackets: `[0,1] U [2,3]`.
     fn joins_sets(&self) -> bool {
         let closed =
@@ -267,169 +308,6 @@ impl<'a> Lexer<'a, '_> {
     fn spaced_word(&self, length: usize) -> bool {
         let next = self.rest()[length..].chars().next();
         (self.spaced || self.at == 0)
-            && next.is_none_or(|next| next.is_whitespace() || next == ',' || next == '.')
+            && next.is_none_or(|next| next.is_whitespace() || matches!(next, ',' | '.' | '\'' | '’'))
     }
-
-    fn command(&mut self) -> Result<(), Halt> {
-        let rest = self.rest();
-        let after = &rest[1..];
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        if letters == 0 {
-            let Some(character) = after.chars().next() else {
-                self.skip(1);
-                return Ok(());
-            };
-            match character {
-                '{' => self.bracket(Kind::SetOpen, 2, true),
-                '}' => self.bracket(Kind::SetClose, 2, false),
-                '\\' => {
-                    let space = row_spacing(&after[1..]);
-                    self.push(Kind::NewRow, 2 + space);
-                }
-                '%' => self.push(Kind::Op('%'), 2),
-                '|' => self.push(Kind::Op('‖'), 2),
-                '&' => self.push(Kind::Word(Word::And), 2),
-                // Spacing, `\(`, `\)`, `\[`, `\]`, `\$`.
-                _ => self.skip(1 + character.len_utf8()),
-            }
-            return Ok(());
-        }
-        let name = &after[..letters];
-        let length = 1 + letters;
-        if words::is_invisible(name) {
-            self.skip(length);
-            if self.rest().trim_start().starts_with('.') && matches!(name, "left" | "right") {
-                self.at += self.rest().find('.').unwrap_or(0) + 1;
-            }
-            return Ok(());
-        }
-        if words::is_text_command(name) {
-            return self.text_command(name, length);
-        }
-        if let Some(op) = words::operator(name) {
-            self.push(Kind::Op(op), length);
-        } else if let Some(word) = words::command_word(name) {
-            self.push(Kind::Word(word), length);
-        } else {
-            match name {
-                "color" | "textcolor" => {
-                    // The colour is no part of the answer.
-                    let colour = balanced(&self.rest()[length..]).map_or(0, |colour| colour.len() + 2);
-                    self.skip(length + colour);
-                }
-                "nicefrac" | "flatfrac" => self.push(Kind::Command("frac"), length),
-                "lbrace" => self.bracket(Kind::SetOpen, length, true),
-                "rbrace" => self.bracket(Kind::SetClose, length, false),
-                "cr" | "newline" => self.push(Kind::NewRow, length),
-                _ if words::is_structural(name) => self.push(Kind::Command(name), length),
-                _ => self.push(Kind::Symbol(words::letter_command(name)), length),
-            }
-        }
-        Ok(())
-    }
-
-    fn bracket(&mut self, kind: Kind<'a>, length: usize, open: bool) {
-        self.depth = if open { self.depth + 1 } else { self.depth.saturating_sub(1) };
-        self.push(kind, length);
-    }
-
-    /// `\text{..}`, `\mathrm{..}`: words stay words, mathematics inside is read as if the command were not there.
-    fn text_command(&mut self, name: &'a str, length: usize) -> Result<(), Halt> {
-        let after = &self.rest()[length..];
-        let gap = after.len() - after.trim_start().len();
-        let Some(inside) = balanced(after.trim_start()) else {
-            // `\mathbb R` takes one letter; `\rm cm` is a switch and has no argument.
-            if name == "mathbb" && after.trim_start().starts_with('R') {
-                self.push(Kind::Word(Word::Reals), length + gap + 1);
-                return Ok(());
-            }
-            self.skip(length);
-            return Ok(());
-        };
-        let total = length + gap + inside.len() + 2;
-        self.fuel.spend(inside.len() as u64 / 16)?;
-        if let Some(operator) = punctuation(inside.trim()) {
-            match operator {
-                '$' => self.skip(total),
-                '(' => self.bracket(Kind::Op('('), total, true),
-                ')' => self.bracket(Kind::Op(')'), total, false),
-                other => self.push(Kind::Op(other), total),
-            }
-            return Ok(());
-        }
-        if name == "mathbb" {
-            let kind = match inside.trim() {
-                "R" => Kind::Word(Word::Reals),
-                other => Kind::Text(other),
-            };
-            self.push(kind, total);
-            return Ok(());
-        }
-        let content = inside.trim_matches(|c: char| c.is_whitespace() || c == '~').trim_start_matches("\\,");
-        let content = content.trim_start_matches("\\ ").trim_end_matches(['.', ',', ';', ':']).trim();
-        if content.is_empty() {
-            self.skip(total);
-        } else if let Some(word) = words::plain_word(content) {
-            self.push(Kind::Word(word), total);
-        } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
-            || content.contains(" and ")
-            || content.contains(" or ")
-            || content.bytes().any(|byte| byte.is_ascii_digit())
-        {
-            self.skip(length);
-            self.upright_until = self.at + total - length;
-        } else {
-            self.push(Kind::Text(content), total);
-        }
-        Ok(())
-    }
-}
-
-/// The one sign of `\\text{-}` or `\\text{\\$}`.
-fn punctuation(text: &str) -> Option<char> {
-    Some(match text {
-        "$" | "\\$" => '$',
-        "-" | "−" | "–" => '-',
-        "+" => '+',
-        "=" => '=',
-        "(" => '(',
-        ")" => ')',
-        "," => ',',
-        _ => return None,
-    })
-}
-
-/// The length of the `[4pt]` behind a `\\\\`.
-fn row_spacing(text: &str) -> usize {
-    let Some(end) = text.strip_prefix('[').and_then(|inside| inside.find(']')) else { return 0 };
-    let inside = &text[1..=end];
-    let unit = inside.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ' '));
-    let is_length =
-        unit.len() < inside.len() && matches!(unit, "pt" | "em" | "ex" | "mm" | "cm" | "in" | "mu" | "px");
-    if is_length { end + 2 } else { 0 }
-}
-
-/// The inside of the brace group at the start of `text`.
-pub(crate) fn balanced(text: &str) -> Option<&str> {
-    if !text.starts_with('{') {
-        return None;
-    }
-    let bytes = text.as_bytes();
-    let mut depth = 0usize;
-    let mut index = 0;
-    while index < bytes.len() {
-        match bytes[index] {
-            b'\\' => index += 1,
-            b'{' => depth += 1,
-            b'}' => {
-                depth -= 1;
-                if depth == 0 {
-                    return Some(&text[1..index]);
-                }
-            }
-            _ => {}
-        }
-        index += 1;
-    }
-    None
 }

@@ -1,0 +1,275 @@
+//! What English words around a value say about it.
+
+use super::units;
+use super::words::{self, Word};
+
+/// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
+pub(crate) fn changes_value(words: &str) -> bool {
+    words.split(|character: char| !character.is_alphabetic()).any(|word| {
+        matches!(
+            word.to_ascii_lowercase().as_str(),
+            "no" | "none"
+                | "not"
+                | "never"
+                | "neither"
+                | "least"
+                | "most"
+                | "more"
+                | "less"
+                | "than"
+                | "fewer"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
+                | "between"
+                | "half"
+                | "twice"
+                | "double"
+                | "triple"
+                | "minus"
+                | "negative"
+                | "plus"
+                | "times"
+                | "squared"
+                | "cubed"
+                | "factorial"
+                | "except"
+        )
+    })
+}
+
+/// Whether words behind a value make another value of it: "or more", "and above", "squared". Of "5 times", "5 more apples"
+/// and "5 years less" the value is 5.
+pub(crate) fn changes_preceding_value(words: &str) -> bool {
+    let mut previous = String::new();
+    words.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
+        let word = word.to_ascii_lowercase();
+        let bound = matches!(
+            word.as_str(),
+            "more"
+                | "less"
+                | "fewer"
+                | "greater"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
+                | "up"
+                | "higher"
+                | "lower"
+        );
+        let changes = bound && matches!(previous.as_str(), "or" | "and")
+            || matches!(word.as_str(), "not" | "never" | "squared" | "cubed" | "factorial");
+        previous = word;
+        changes
+    })
+}
+
+/// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
+pub(crate) fn without_scale(text: &str) -> Option<String> {
+    if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
+        return None;
+    }
+    let is_letter = |letter: char| letter.is_ascii_alphabetic();
+    let kept: String = text
+        .split_inclusive(|letter| !is_letter(letter))
+        .map(|piece| {
+            let word = piece.trim_end_matches(|letter| !is_letter(letter));
+            if scale(word).is_some() { &piece[word.len()..] } else { piece }
+        })
+        .collect();
+    (kept.len() < text.len()).then_some(kept)
+}
+
+/// What a word behind a number multiplies it by.
+pub(crate) fn scale(word: &str) -> Option<i64> {
+    Some(match word {
+        "hundred" | "hundreds" => 100,
+        "thousand" | "thousands" => 1_000,
+        "million" | "millions" => 1_000_000,
+        "billion" | "billions" => 1_000_000_000,
+        "trillion" | "trillions" => 1_000_000_000_000,
+        _ => return None,
+    })
+}
+
+/// Short English words that would otherwise read as products of letters.
+pub(crate) fn is_english(run: &str) -> bool {
+    matches!(
+        run,
+        "is" | "the"
+            | "The"
+            | "of"
+            | "are"
+            | "we"
+            | "We"
+            | "so"
+            | "So"
+            | "to"
+            | "has"
+            | "was"
+            | "be"
+            | "it"
+            | "It"
+            | "by"
+            | "for"
+            | "as"
+            | "at"
+            | "an"
+            | "if"
+            | "If"
+            | "get"
+            | "not"
+            | "but"
+            | "can"
+            | "you"
+            | "all"
+            | "its"
+            | "no"
+            | "on"
+            | "our"
+            | "let"
+            | "Let"
+            | "one"
+            | "two"
+            | "then"
+            | "than"
+            | "because"
+            | "since"
+            | "therefore"
+            | "Therefore"
+            | "thus"
+            | "Thus"
+            | "hence"
+            | "Hence"
+            | "which"
+            | "where"
+            | "when"
+            | "with"
+            | "that"
+            | "this"
+            | "This"
+            | "there"
+            | "There"
+            | "have"
+            | "find"
+            | "gives"
+            | "equals"
+    )
+}
+
+/// "million dollars": what it multiplies by, and the unit behind it.
+pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
+    let words = words.trim();
+    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
+    Some((scale(first)?, rest.trim()))
+}
+
+/// Whether upright words say that the value follows.
+pub(crate) fn announces(words: &str) -> bool {
+    matches!(
+        words.rsplit(' ').next(),
+        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
+    )
+}
+
+/// Whether upright words before a value are prose and not the name of a factor.
+pub(crate) fn introduces(words: &str) -> bool {
+    (words.contains(char::is_whitespace) && !changes_value(words))
+        || matches!(
+            words,
+            "either"
+                | "both"
+                | "only"
+                | "just"
+                | "approximately"
+                | "about"
+                | "roughly"
+                | "exactly"
+                | "around"
+                | "nearly"
+                | "Answer"
+                | "answer"
+        )
+}
+
+/// Whether a label in lower case fits every answer.
+pub(crate) fn says_nothing(label: &str) -> bool {
+    matches!(label, "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total")
+}
+
+/// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
+pub(crate) fn is_remark(inside: &str) -> bool {
+    let words: Vec<&str> =
+        inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
+    let explains = words.first().is_some_and(|first| {
+        matches!(
+            first.to_ascii_lowercase().as_str(),
+            "since" | "because" | "as" | "where" | "which" | "given" | "see" | "from" | "using" | "after"
+        )
+    });
+    let prose = inside
+        .chars()
+        .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
+    let long = words.iter().any(|word| word.len() >= 4);
+    explains || prose && long && !words.iter().any(|word| matters(word))
+}
+
+/// Whether a word in brackets may be a part of the answer in front of them: "(at least)", "(meters)", "(theta)".
+fn matters(word: &str) -> bool {
+    match word {
+        "or" | "and" | "mod" | "if" => true,
+        // "(half of the apples)" says the value again, and "(in this order)" is no inch.
+        "half" | "twice" | "double" | "times" | "in" => false,
+        _ => {
+            changes_value(word)
+                || units::normal(word).is_some()
+                || words::spelled_letter(word).is_some()
+                || matches!(words::plain_word(word), Some(Word::Function(_) | Word::Log | Word::Pi))
+        }
+    }
+}
+
+/// The words that label an answer and what stands behind them: "Total cost: 5", `\text{Area: } 5`.
+pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches([' ', '$']);
+    let (label, rest) =
+        match ["\\text{", "\\textbf{", "\\mathrm{"].iter().find_map(|font| text.strip_prefix(font)) {
+            Some(inside) => {
+                let (label, rest) = inside.split_once('}')?;
+                match label.trim_end().strip_suffix(':') {
+                    Some(label) => (label, rest),
+                    None => (label, rest.trim_start().strip_prefix(':')?),
+                }
+            }
+            None => text.split_once(':')?,
+        };
+    let words = label.chars().all(|character| character.is_ascii_alphabetic() || character == ' ');
+    let long = label.split(' ').any(|word| word.len() >= 4);
+    // Of "boys:girls = 2:3" neither word is a label.
+    let ends = !rest.starts_with(|character: char| character.is_alphabetic());
+    let labels = words && long && ends && !changes_value(label) && !rest.trim().is_empty();
+    labels.then_some((label, rest.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_remarks() {
+        assert_eq!(label("Total cost: 5"), Some(("Total cost", "5")));
+        assert_eq!(label("\\text{Area: } 5"), Some(("Area", "5")));
+        assert_eq!(label("\\textbf{Answer}: 5"), Some(("Answer", "5")));
+        for text in ["boys:girls = 2:3", "at least: 5", "x: 5", "3:4", "Ratio:", "f: x"] {
+            assert_eq!(label(text), None, "{text}");
+        }
+        for remark in ["since 2+3=5", "one half", "as required", "which is $5$", "in this order"] {
+            assert!(is_remark(remark), "{remark}");
+        }
+        for part in ["mod 7", "or 6", "B", "meters", "or more", "if x is even", "x+1", "not prime", "theta"] {
+            assert!(!is_remark(part), "{part}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Answers that nothing marks but their place at the end.
+
+use super::environments::ENVIRONMENTS;
+use super::{Candidate, LONGEST, Mark};
+
+/// Plain answers: bold text, the last line, the last number.
+pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
+    if let Some(end) = text.rfind("**")
+        && let Some(start) = text[..end].rfind("**")
+    {
+        found.push(Candidate::new(text[start + 2..end].trim(), Mark::Loose));
+    }
+    let last = last_line(text);
+    let last = if last.ends_with("...") { last } else { last.trim_end_matches('.') };
+    if !last.is_empty() && last.len() <= LONGEST {
+        found.push(Candidate::new(last, Mark::Loose));
+        for behind in [" is ", " are ", "'s ", "’s ", ": ", "="] {
+            if let Some(at) = last.rfind(behind) {
+                found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
+            }
+        }
+    }
+    if let Some(number) = numbers(text).pop() {
+        found.push(Candidate::new(number, Mark::Loose));
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    let text = text.trim_end();
+    text[text.rfind('\n').map_or(0, |at| at + 1)..].trim()
+}
+
+/// The last of the letters A to J that stands alone in the last line, as in "so I choose B" or "(B) is right". "A" and "I" are
+/// words unless they end the line or stand in brackets.
+pub(super) fn letter(text: &str) -> Option<&str> {
+    let around = |character: char| !character.is_alphanumeric();
+    let mut words = last_line(text).split_whitespace().rev().enumerate();
+    words.find_map(|(place, word)| {
+        let letter = word.trim_matches(around);
+        let single = letter.len() == 1 && matches!(letter.as_bytes()[0], b'A'..=b'J');
+        let is_word = matches!(letter, "A" | "I") && place > 0 && !word.contains('(');
+        (single && !is_word).then_some(letter)
+    })
+}
+
+/// Plain numbers with sign, fraction and percent sign; the last ones of a long text.
+pub(super) fn numbers(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let bytes = text.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        let starts = bytes[index].is_ascii_digit()
+            || bytes[index] == b'.' && bytes.get(index + 1).is_some_and(u8::is_ascii_digit);
+        let inside_word = index > 0 && (bytes[index - 1].is_ascii_alphanumeric() || bytes[index - 1] == b'_');
+        if !starts || inside_word {
+            index += 1;
+            continue;
+        }
+        let Some(length) = number_length(&text[index..]) else {
+            index += 1;
+            continue;
+        };
+        let signed = index > 0
+            && bytes[index - 1] == b'-'
+            && (index < 2 || !(bytes[index - 2].is_ascii_alphanumeric() || bytes[index - 2] == b')'));
+        let mut end = index + length;
+        if bytes.get(end) == Some(&b'/')
+            && let Some(more) = number_length(&text[end + 1..])
+        {
+            end += 1 + more;
+        }
+        if text[end..].starts_with('%') || text[end..].starts_with('°') {
+            end += text[end..].chars().next().map_or(0, char::len_utf8);
+        } else if text[end..].starts_with("\\%") {
+            end += 2;
+        }
+        found.push(&text[index - usize::from(signed)..end]);
+        if found.len() > 2 * ENVIRONMENTS {
+            found.drain(..ENVIRONMENTS);
+        }
+        index = end;
+    }
+    found
+}
+
+pub(super) fn number_length(text: &str) -> Option<usize> {
+    if !text.starts_with(|character: char| character.is_ascii_digit() || character == '.') {
+        return None;
+    }
+    super::super::number::literal(text, true).map(|literal| literal.length)
+}

@@ -1,0 +1,170 @@
+//! LaTeX commands, and the upright text they set.
+
+use super::super::fuel::Halt;
+use super::super::words::{self, Word};
+use super::{Kind, Lexer};
+
+impl<'a> Lexer<'a, '_> {
+    pub(super) fn command(&mut self) -> Result<(), Halt> {
+        let rest = self.rest();
+        let after = &rest[1..];
+        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+        if letters == 0 {
+            let Some(character) = after.chars().next() else {
+                self.skip(1);
+                return Ok(());
+            };
+            match character {
+                '{' => self.bracket(Kind::SetOpen, 2, true),
+                '}' => self.bracket(Kind::SetClose, 2, false),
+                '\\' => {
+                    let space = row_spacing(&after[1..]);
+                    self.push(Kind::NewRow, 2 + space);
+                }
+                '%' => self.push(Kind::Op('%'), 2),
+                '|' => self.push(Kind::Op('‖'), 2),
+                '&' => self.push(Kind::Word(Word::And), 2),
+                // Spacing, `\(`, `\)`, `\[`, `\]`, `\$`.
+                _ => self.skip(1 + character.len_utf8()),
+            }
+            return Ok(());
+        }
+        let name = &after[..letters];
+        let length = 1 + letters;
+        if words::is_invisible(name) {
+            self.skip(length);
+            if self.rest().trim_start().starts_with('.') && matches!(name, "left" | "right") {
+                self.at += self.rest().find('.').unwrap_or(0) + 1;
+            }
+            return Ok(());
+        }
+        if words::is_text_command(name) {
+            return self.text_command(name, length);
+        }
+        if let Some(op) = words::operator(name) {
+            self.push(Kind::Op(op), length);
+        } else if let Some(word) = words::command_word(name) {
+            self.push(Kind::Word(word), length);
+        } else {
+            match name {
+                "color" | "textcolor" => {
+                    // The colour is no part of the answer.
+                    let colour = balanced(&self.rest()[length..]).map_or(0, |colour| colour.len() + 2);
+                    self.skip(length + colour);
+                }
+                "nicefrac" | "flatfrac" => self.push(Kind::Command("frac"), length),
+                "lbrace" => self.bracket(Kind::SetOpen, length, true),
+                "rbrace" => self.bracket(Kind::SetClose, length, false),
+                "cr" | "newline" => self.push(Kind::NewRow, length),
+                _ if words::is_structural(name) => self.push(Kind::Command(name), length),
+                _ => self.push(Kind::Symbol(words::letter_command(name)), length),
+            }
+        }
+        Ok(())
+    }
+
+    fn bracket(&mut self, kind: Kind<'a>, length: usize, open: bool) {
+        self.depth = if open { self.depth + 1 } else { self.depth.saturating_sub(1) };
+        self.push(kind, length);
+    }
+
+    /// `\text{..}`, `\mathrm{..}`: words stay words, mathematics inside is read as if the command were not there.
+    fn text_command(&mut self, name: &'a str, length: usize) -> Result<(), Halt> {
+        let after = &self.rest()[length..];
+        let gap = after.len() - after.trim_start().len();
+        let Some(inside) = balanced(after.trim_start()) else {
+            // `\mathbb R` takes one letter; `\rm cm` is a switch and has no argument.
+            if name == "mathbb" && after.trim_start().starts_with('R') {
+                self.push(Kind::Word(Word::Reals), length + gap + 1);
+                return Ok(());
+            }
+            self.skip(length);
+            return Ok(());
+        };
+        let total = length + gap + inside.len() + 2;
+        self.fuel.spend(inside.len() as u64 / 16)?;
+        if let Some(operator) = punctuation(inside.trim()) {
+            match operator {
+                '$' => self.skip(total),
+                '(' => self.bracket(Kind::Op('('), total, true),
+                ')' => self.bracket(Kind::Op(')'), total, false),
+                other => self.push(Kind::Op(other), total),
+            }
+            return Ok(());
+        }
+        if name == "mathbb" {
+            let kind = match inside.trim() {
+                "R" => Kind::Word(Word::Reals),
+                other => Kind::Text(other),
+            };
+            self.push(kind, total);
+            return Ok(());
+        }
+        let content = inside.trim_matches(|c: char| c.is_whitespace() || c == '~').trim_start_matches("\\,");
+        let content = content.trim_start_matches("\\ ").trim_end_matches(['.', ',', ';', ':']).trim();
+        if content.is_empty() {
+            self.skip(total);
+        } else if let Some(word) = words::plain_word(content) {
+            self.push(Kind::Word(word), total);
+        } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
+            || content.contains(" and ")
+            || content.contains(" or ")
+            || content.bytes().any(|byte| byte.is_ascii_digit())
+        {
+            self.skip(length);
+            self.upright_until = self.at + total - length;
+        } else {
+            self.push(Kind::Text(content), total);
+        }
+        Ok(())
+    }
+}
+
+/// The one sign of `\\text{-}` or `\\text{\\$}`.
+fn punctuation(text: &str) -> Option<char> {
+    Some(match text {
+        "$" | "\\$" => '$',
+        "-" | "−" | "–" => '-',
+        "+" => '+',
+        "=" => '=',
+        "(" => '(',
+        ")" => ')',
+        "," => ',',
+        _ => return None,
+    })
+}
+
+/// The length of the `[4pt]` behind a `\\\\`.
+fn row_spacing(text: &str) -> usize {
+    let Some(end) = text.strip_prefix('[').and_then(|inside| inside.find(']')) else { return 0 };
+    let inside = &text[1..=end];
+    let unit = inside.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | ' '));
+    let is_length =
+        unit.len() < inside.len() && matches!(unit, "pt" | "em" | "ex" | "mm" | "cm" | "in" | "mu" | "px");
+    if is_length { end + 2 } else { 0 }
+}
+
+/// The inside of the brace group at the start of `text`.
+pub(crate) fn balanced(text: &str) -> Option<&str> {
+    if !text.starts_with('{') {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut depth = 0usize;
+    let mut index = 0;
+    while index < bytes.len() {
+        match bytes[index] {
+            b'\\' => index += 1,
+            b'{' => depth += 1,
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(&text[1..index]);
+                }
+            }
+            _ => {}
+        }
+        index += 1;
+    }
+    None
+}

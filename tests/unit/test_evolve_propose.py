@@ -1,0 +1,77 @@
+"""What a proposal is made from: the rollouts shown, the partner of a crossover, the minibatches, what a call costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from p2o.errors import ReflectionError
+from p2o.evolve.budget import Ledger
+from p2o.evolve.config import ReflectionConfig
+from p2o.evolve.evolution import Candidate
+from p2o.evolve.journal import Journal
+from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
+from p2o.evolve.types import EvaluationResult, ReflectionReply
+from p2o.templates import PLAIN, make_template
+from p2o.types import Message, Problem
+
+
+def problem(identity: str) -> Problem:
+    return Problem(identity, (Message(role="user", content=f"question {identity}"),), f"gold {identity}")
+
+
+def test_of_several_rollouts_the_first_failure_is_shown() -> None:
+    results = [
+        EvaluationResult(1.0, "right"),
+        EvaluationResult(0.0, "first wrong", "length", feedback="too long"),
+        EvaluationResult(0.0, "second wrong"),
+    ]
+    shown = make_example(problem("a"), results)
+    assert (shown.response, shown.reward, shown.finish_reason) == ("first wrong", 0.0, "length")
+    assert (shown.problem_text, shown.gold, shown.feedback) == ("question a", "gold a", "too long")
+    assert make_example(problem("a"), results[:1]).response == "right"
+
+
+def candidate(id: int, *solved: str, made_by: Any = "mutation") -> Candidate:
+    scores = {name: (float(name in solved), 1) for name in "abcd"}
+    return Candidate(id, make_template(f"t{id}"), made_by=made_by, accepted=True, scores=scores)
+
+
+def test_the_partner_is_who_solves_most_of_what_the_parent_does_not() -> None:
+    """What a partner fails and the parent solves takes nothing away: the other half of the text has it."""
+    parent = candidate(1, "a", "b")
+    subset, disjoint, same = candidate(2, "a", "b", "c"), candidate(3, "c", "d"), candidate(4, "a", "b")
+    plain = candidate(0, "a", "b", "c", "d", made_by="plain")
+    assert complementary(parent, [plain, parent, subset, disjoint, same]) is disjoint
+    assert complementary(parent, [plain, parent, subset]) is subset
+    assert complementary(parent, [plain, parent, same]) is None
+
+
+def test_minibatches_repeat_nothing_within_a_pass_and_passes_differ() -> None:
+    problems = [problem(f"{i}") for i in range(7)]
+    batches = Minibatches(problems, 3, seed=5)
+    drawn = [[one.id for one in batches.next()] for _ in range(6)]
+    for first, second in zip(drawn[::2], drawn[1::2], strict=True):
+        assert len({*first, *second}) == 6
+    assert len({tuple(batch) for batch in drawn}) == 6
+    assert drawn == [
+        [one.id for one in again.next()] for again in [Minibatches(problems, 3, 5)] for _ in drawn
+    ]
+    assert Minibatches(problems[:2], 3, seed=0).size == 2
+
+
+def test_calls_that_brought_no_reply_are_given_back() -> None:
+    ledger = Ledger(100)
+
+    def reflect(requests: Any) -> Any:
+        yield ReflectionReply("```\none\n```", tokens=5, cost=0.5)
+        raise ReflectionError("gone")
+
+    reflector = Reflector(reflect, ReflectionConfig(), ledger, Journal(None, {}), seed=0)
+    shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
+    tasks = [Task(Candidate(0, PLAIN), None, [problem("a")], [shown])] * 3
+    with pytest.raises(ReflectionError):
+        reflector.propose(tasks, Counter())
+    assert (ledger.reflection_calls, ledger.reflection_tokens, ledger.reflection_cost) == (1, 5, 0.5)

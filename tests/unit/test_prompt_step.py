@@ -1,0 +1,177 @@
+"""The prompt step inside a run: when it takes place, what it begins with, what it draws and what it costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evolve_world import World, make_problems
+
+from p2o.config import build_config
+from p2o.distributed import SINGLE
+from p2o.evolve import EvaluationRequest, Evidence, Evolution
+from p2o.files import read_jsonl
+from p2o.prompt_step import PromptStep
+from p2o.rollout.collect import RolloutRequest
+from p2o.templates import PLAIN, make_template
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.types import Rollout
+
+PROBLEMS = make_problems(60)
+HARD = {problem.id: "very_hard" for problem in PROBLEMS}
+
+
+class Collector:
+    """Rolls out by the rules of a world; every response has seven tokens."""
+
+    world = SINGLE
+
+    def __init__(self, world: World, *, longest: int = 10**6) -> None:
+        self.policy = world
+        self.longest = longest
+        self.requests: list[RolloutRequest] = []
+
+    def fits(self, problem: Any, template: Any) -> bool:
+        return len(template.text) <= self.longest
+
+    def collect(self, requests: Sequence[RolloutRequest], params: Any, progress: Any) -> list[Rollout]:
+        self.requests += requests
+        asked = [EvaluationRequest(one.problem, one.template, one.index) for one in requests]
+        results = zip(requests, self.policy.evaluate(asked), strict=True)
+        return [
+            Rollout(r.problem.id, r.template.id, r.index, [], [5] * 7, [0.0] * 7, "stop", "", result.reward)
+            for r, result in results
+        ]
+
+
+def step_of(
+    folder: Path, world: World | None = None, *, reflect: Any = None, longest: int = 10**6, **sections: Any
+) -> tuple[PromptStep, Collector]:
+    world = World() if world is None else world
+    config = build_config(
+        {
+            "model": {"source": "x"},
+            "data": {"kind": "tiny"},
+            "mining": {"min_count": 60},
+            **sections,
+            "evolve": {"budget": 1500, "dev_size": 30, **sections.get("evolve", {})},
+        }
+    )
+    collector = Collector(world, longest=longest)
+    directory = RunDirectory(folder)
+    directory.journals.mkdir(parents=True, exist_ok=True)
+    step = PromptStep(
+        config,
+        PROBLEMS,
+        collector,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        reflect or world.reflect,
+        directory,
+        Console.silent(),
+    )
+    return step, collector
+
+
+def evolved(step: PromptStep, hard: dict[str, str] = HARD, epoch: int = 1, previous: Any = None) -> Any:
+    return step.evolve(hard, Evidence(), epoch=epoch, previous=previous)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Evolution:
+    step, _ = step_of(tmp_path_factory.mktemp("earlier"))
+    evolution: Evolution = evolved(step).evolution
+    assert evolution.chosen
+    return evolution
+
+
+@pytest.mark.parametrize("carry_over", [True, False])
+def test_with_too_few_hard_samples_it_is_skipped(
+    tmp_path: Path, earlier: Evolution, carry_over: bool
+) -> None:
+    step, collector = step_of(tmp_path, evolve={"carry_over": carry_over})
+    few = dict(list(HARD.items())[:59])
+    outcome = evolved(step, few, previous=earlier)
+    assert outcome.evolution is (earlier if carry_over else None)
+    assert outcome.tokens == 0
+    assert outcome.reason == "skipped: 59 hard samples, under mining.min_count = 60"
+    assert collector.requests == []
+    assert not (tmp_path / "templates.jsonl").exists()
+    assert evolved(step, HARD).evolution.chosen, "as many as min_count are enough"
+
+
+@pytest.mark.parametrize("carry_over", [True, False])
+def test_it_begins_with_the_templates_of_the_step_before(
+    tmp_path: Path, earlier: Evolution, carry_over: bool
+) -> None:
+    step, _ = step_of(tmp_path, evolve={"carry_over": carry_over})
+    evolution = evolved(step, epoch=2, previous=earlier).evolution
+    given = [c.template.id for c in evolution.candidates if c.made_by == "given"]
+    assert given == ([template.id for template in earlier.chosen] if carry_over else [])
+
+
+def test_its_books(tmp_path: Path) -> None:
+    """Tokens of rollouts and of reflection; a version of the policy, a journal and records for each epoch."""
+    world = World()
+    step, collector = step_of(tmp_path, world)
+    evidence = Evidence()
+    outcome = step.evolve(HARD, evidence, epoch=4, previous=None)
+    assert outcome.tokens == 7 * len(collector.requests) + 11 * len(world.calls)
+    assert evidence.versions == ["4"]
+    assert (tmp_path / "evolve" / "epoch-0004.jsonl").exists()
+    assert {record["epoch"] for record in read_jsonl(tmp_path / "templates.jsonl")} == {4}
+    again, more = step_of(tmp_path, World())
+    repeated = evolved(again, epoch=4)
+    assert (repeated.tokens, repeated.evolution) == (outcome.tokens, outcome.evolution)
+    assert more.requests == [], "what is in the journal is not drawn again, and yet it is paid for"
+
+
+def test_no_two_rollouts_share_a_stream(tmp_path: Path) -> None:
+    step, collector = step_of(tmp_path, evolve={"rollouts_per_evaluation": 2})
+    for epoch in (1, 2):
+        collector.policy.rollouts.clear()
+        evolved(step, epoch=epoch)
+    seeds = Counter(request.seed for request in collector.requests)
+    assert max(seeds.values()) == 1
+    assert {request.index for request in collector.requests} >= {0, 1}
+
+
+def test_a_template_that_does_not_fit_earns_nothing_and_is_not_rolled_out(tmp_path: Path) -> None:
+    world = World(plain=1.0, right=1.0)
+    step, collector = step_of(tmp_path, world, longest=10)
+    long, short = make_template("longer than ten"), make_template("short")
+    requests = [EvaluationRequest(problem, t, 0) for problem in PROBLEMS[:2] for t in (long, short, PLAIN)]
+    results = step._evaluate(requests, 0, step._collect)
+    assert [result.reward for result in results] == [0.0, 1.0, 1.0] * 2
+    assert ["too long" in result.feedback for result in results] == [True, False, False] * 2
+    assert [request.template for request in collector.requests] == [short, PLAIN] * 2
+
+
+def test_ctrl_c_ends_the_run_and_keeps_the_journal(tmp_path: Path) -> None:
+    calls = 0
+
+    class Interrupted(World):
+        def reflect(self, requests: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                raise KeyboardInterrupt
+            return super().reflect(requests)
+
+    step, _ = step_of(tmp_path, Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        evolved(step)
+    assert not (tmp_path / "templates.jsonl").exists(), "a step that is not over chooses nothing"
+    resumed, _ = step_of(tmp_path, World())
+    unbroken, _ = step_of(tmp_path / "unbroken", World())
+    assert evolved(resumed).evolution == evolved(unbroken).evolution
+
+
+def test_a_budget_under_the_dev_set_is_told(tmp_path: Path) -> None:
+    step, collector = step_of(tmp_path, evolve={"budget": 29})
+    outcome = evolved(step)
+    assert outcome.reason == "0 templates from 0 proposals (budget)"
+    assert collector.requests == []

@@ -1,0 +1,446 @@
+"""The parts of a training step, one at a time, on groups and engines made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from p2o.config import Config, build_config
+from p2o.evaluate import Evaluation
+from p2o.evolve.budget import Ledger
+from p2o.evolve.config import MiningConfig
+from p2o.evolve.evidence import Evidence
+from p2o.evolve.evolution import Candidate, Evolution
+from p2o.files import read_jsonl
+from p2o.mining import HardSet
+from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
+from p2o.policy.streams import GlobalCounts
+from p2o.prompt_step import PromptStepOutcome
+from p2o.state import LoopState
+from p2o.templates import PLAIN, make_template
+from p2o.track.console import Console
+from p2o.track.run_directory import RunDirectory
+from p2o.train import Run, count, end_epoch, next_problems, recheck, record_evidence, roll_out, train, update
+from p2o.types import Group, Problem, Rollout
+
+PROMPT = (1, 2, 3)
+TEMPLATED_PROMPT = (9, 1, 2, 3)
+
+
+def config_of(**sections: Any) -> Config:
+    return build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}, **sections})
+
+
+def problem(identity: str) -> Problem:
+    return Problem(identity, ({"role": "user", "content": identity},), "1")
+
+
+def rollout(
+    reward: float,
+    *,
+    tokens: int = 2,
+    template: str = "plain",
+    finish_reason: Any = "stop",
+    identity: str = "p",
+) -> Rollout:
+    return Rollout(
+        problem_id=identity,
+        template_id=template,
+        index=0,
+        prompt_ids=PROMPT if template == "plain" else TEMPLATED_PROMPT,
+        response_ids=[5] * tokens,
+        sampler_logprobs=[-0.5] * tokens,
+        finish_reason=finish_reason,
+        text="",
+        reward=reward,
+    )
+
+
+class Engine:
+    """Collector, sampler and policy in one; writes down what it is asked, in order."""
+
+    def __init__(self, log_probs: Sequence[float] = (-0.5,)) -> None:
+        self.events: list[Any] = []
+        self.requests: list[Any] = []
+        self.sampler = self
+        self.log_probs = list(log_probs)
+        self.updates = 0
+
+    def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+        self.requests += requests
+        self.params = params
+        return [rollout(1, identity=request.problem.id) for request in requests]
+
+    def prompt_ids(self, problem: Problem, template: Any) -> tuple[int, ...]:
+        assert template is PLAIN
+        return PROMPT
+
+    def sleep(self) -> None:
+        self.events.append("sleep")
+
+    def sync(self, policy: Any) -> None:
+        self.events.append("sync")
+
+    def score(self, sequences: Any) -> list[np.ndarray]:
+        self.events.append("score")
+        value = self.log_probs[self.updates % len(self.log_probs)]
+        return [np.full(len(response), value, np.float32) for _, response in sequences]
+
+    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+        self.events.append(("update", [row.row.rollout.problem_id for row in rows], counts))
+        self.updates += 1
+        return {"policy_loss": float(self.updates)}
+
+
+class Quiet:
+    @contextmanager
+    def phase(self, name: str, total: int) -> Any:
+        yield lambda done: None
+
+
+def run_of(config: Config, engine: Engine, problems: Sequence[Problem] = (), **more: Any) -> Run:
+    values: dict[str, Any] = {
+        "config": config,
+        "problems": problems,
+        "evaluation_problems": [],
+        "collector": engine,
+        "policy": engine,
+        "reference": None,
+        "prompt_step": None,
+        "tokenizer": None,
+        "directory": None,
+        "console": Quiet(),
+        "state": LoopState(hard_set=HardSet(MiningConfig())),
+        **more,
+    }
+    return Run(**values)
+
+
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    problems = [problem(f"{i:02}") for i in range(12)]
+    run = run_of(config_of(), Engine(), problems)
+
+    def order(epoch: int, sizes: Sequence[int]) -> list[str]:
+        run.state.epoch, run.state.epoch_problems = epoch, 0
+        return [one.id for size in sizes for one in next_problems(run, size)]
+
+    first, second = order(0, [12]), order(1, [12])
+    assert sorted(first) == sorted(second) == [one.id for one in problems]
+    assert len({tuple(first), tuple(second), tuple(one.id for one in problems)}) == 3
+    assert order(0, [5, 5, 5]) == first, "whatever the steps, none twice and none left out"
+    assert run.state.epoch_problems == 12
+
+
+def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
+    engine = Engine()
+    run = run_of(
+        config_of(rollout={"n": 3, "temperature": 0.7, "top_p": 0.9, "top_k": 5, "max_tokens": 7}), engine
+    )
+    template = make_template("z")
+    seeds = set()
+    for epoch, step in [(0, 0), (0, 1), (1, 1)]:
+        run.state.epoch, run.state.step = epoch, step
+        run.state.assignment = {"a": [template, template, PLAIN]}
+        groups = roll_out(run, [problem("a"), problem("b")])
+        assert [group.problem.id for group in groups] == ["a", "b"]
+        assert [len(group.rollouts) for group in groups] == [3, 3]
+        assert {one.problem_id for one in groups[1].rollouts} == {"b"}
+        seeds |= {request.seed for request in engine.requests}
+    assert len(seeds) == len(engine.requests) == 18, "no two rollouts of a run share a stream"
+    assert [request.template for request in engine.requests[:6]] == [template, template, PLAIN] + [PLAIN] * 3
+    params = engine.params
+    assert (params.temperature, params.top_p, params.top_k, params.max_tokens) == (0.7, 0.9, 5, 7)
+    assert run.state.training_tokens == 18 * 2
+
+
+def rows_of(groups: Sequence[Group], config: Config) -> tuple[list[Row], list[ScoredRow]]:
+    """Rows, and the ones to score with context weights 1, 0, 0.25, 1, 0, 0.25, ..."""
+    rows = make_rows(groups, lambda _: PROMPT, config.loss, config.context, config.rollout.max_tokens)
+    scored = []
+    for row in rows:
+        if needs_forward(row, config.loss, config.context):
+            ones = np.ones(len(row.rollout.response_ids), np.float32)
+            weight = np.resize(np.array([1, 0, 0.25], np.float32), len(ones))
+            scored.append(ScoredRow(row, -ones, weight, ones))
+    return rows, scored
+
+
+GROUPS = [
+    Group(problem("a"), [rollout(1, tokens=3), rollout(0, tokens=5, finish_reason="length")]),
+    Group(problem("b"), [rollout(0, tokens=7), rollout(0, tokens=11)]),  # no signal
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "context", "tokens", "sequences"),
+    [
+        ({}, {}, 3 + 5 + 7 + 11, 4),  # groups without a signal are in the denominators
+        ({"zero_variance": "drop"}, {}, 3 + 5, 2),
+        ({"mask_truncated": True}, {}, 3 + 7 + 11, 3),
+        ({}, {"renormalize": True}, 2 + 3 + 5 + 7, 4),  # of every three tokens the second has the weight 0
+        ({"mask_truncated": True}, {"renormalize": True}, 2 + 5 + 7, 3),
+    ],
+)
+def test_the_denominators_count_what_the_settings_say(
+    loss: dict[str, Any], context: dict[str, Any], tokens: int, sequences: int
+) -> None:
+    config = config_of(loss=loss, context=context, rollout={"max_tokens": 16})
+    counts = count(*rows_of(GROUPS, config), config)
+    assert (counts.tokens, counts.sequences, counts.max_tokens) == (tokens, sequences, 16)
+    assert counts.renormalize == context.get("renormalize", False)
+
+
+def test_a_row_whose_tokens_are_all_masked_is_no_sequence() -> None:
+    config = config_of(context={"renormalize": True})
+    rows, scored = rows_of(GROUPS[:1], config)
+    scored[0].context_weight_T[:] = 0
+    assert count(rows, scored, config).sequences == 1
+
+
+def test_everything_is_scored_before_the_first_optimizer_step() -> None:
+    """Old log-probs are those of the weights that sampled, in the second mini-batch too."""
+    engine = Engine()
+    config = config_of(run={"batch_problems": 3, "mini_batch_problems": 2})
+    groups = [Group(problem(name), [rollout(1, identity=name), rollout(0, identity=name)]) for name in "abc"]
+    update(run_of(config, engine), groups)
+    kinds = [event[0] if isinstance(event, tuple) else event for event in engine.events]
+    assert kinds == ["sleep", *["score"] * 4, "update", "update", "sync"]
+    updates = [event for event in engine.events if isinstance(event, tuple)]
+    assert [names for _, names, _ in updates] == [["a", "a", "b", "b"], ["c", "c"]]
+    assert [counts.tokens for _, _, counts in updates] == [8, 4], "each mini-batch has its own denominators"
+
+
+def test_metrics_of_mini_batches_are_means_and_extremes_of_extremes() -> None:
+    class Told(Engine):
+        def score(self, sequences: Any) -> list[np.ndarray]:
+            return [np.full(len(r), -0.5 - 0.1 * (len(r) - 2), np.float32) for _, r in sequences]
+
+    config = config_of(run={"batch_problems": 2, "mini_batch_problems": 1})
+    groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 4)]
+    metrics = update(run_of(config, Told(), probe=lambda: {"sync/gap_max": 0.5}), groups)
+    assert metrics["policy_loss"] == 1.5
+    assert metrics["sync/gap_max"] == 0.5
+    assert metrics["engine_ratio/max"] == pytest.approx(1.0)
+    assert metrics["engine_ratio/min"] == pytest.approx(np.exp(-0.2))
+    assert metrics["engine_ratio/mean"] == pytest.approx((1 + np.exp(-0.2)) / 2)
+
+
+def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() -> None:
+    run = run_of(config_of(mining={"success": 0.5}), Engine())
+    run.state.epoch = 3
+    rewards = [("z", 1.0), ("z", 0.5), ("z", 0.4), ("plain", 0.0)]
+    record_evidence(run, Group(problem("p"), [rollout(reward, template=name) for name, reward in rewards]))
+    evidence = run.state.evidence
+    assert evidence.versions == ["3"]
+    assert evidence.counts("z", "p", policy_version="3") == (2, 3)
+    assert evidence.counts("plain", "p", policy_version="3") == (0, 1)
+
+
+class Steps:
+    """A prompt step that always finds one template, and writes down what it is given."""
+
+    def __init__(self, tokens: int = 100) -> None:
+        self.tokens = tokens
+        self.given: list[dict[str, Any]] = []
+
+    def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        self.given.append({"hard": dict(hard), "epoch": epoch, "previous": previous})
+        template = make_template(f"of epoch {epoch}")
+        ids = tuple(hard)
+        candidate = Candidate(
+            0, template, made_by="mutation", accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5
+        )
+        other = Candidate(1, make_template("other"), accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5)
+        evolution = Evolution(
+            str(epoch),
+            (candidate, other),
+            (template, other.template),
+            ids,
+            ids,
+            Ledger(10),
+            "budget",
+        )
+        return PromptStepOutcome(evolution, self.tokens, "found")
+
+
+def epochs_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: Steps | None, **sections: Any
+) -> tuple[Run, Engine]:
+    """A run whose every rollout fails, up to the end of its first epoch."""
+    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    engine = Engine()
+    config = config_of(
+        **{
+            "rollout": {"n": 4},
+            "run": {"batch_problems": 2, "epochs": 3},
+            "reflection": {"prompt": "tiny"},
+            **sections,
+        }
+    )
+    problems = [problem("a"), problem("b")]
+    run = run_of(
+        config,
+        engine,
+        problems,
+        prompt_step=steps,
+        directory=RunDirectory(tmp_path),
+        console=Console.silent(),
+        state=LoopState(hard_set=HardSet(config.mining)),
+    )
+    roll_epoch(run)
+    return run, engine
+
+
+def roll_epoch(run: Run) -> None:
+    for one in next_problems(run, len(run.problems)):
+        failed = Group(one, [rollout(0, identity=one.id)] * 4)
+        run.state.hard_set.observe(failed, run.state.epoch)
+        record_evidence(run, failed)
+    run.state.training_tokens += 50
+
+
+def test_templates_of_one_prompt_step_are_where_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = Steps()
+    run, _ = epochs_of(tmp_path, monkeypatch, steps)
+    end_epoch(run)
+    state = run.state
+    assert (state.epoch, state.epoch_step, state.epoch_problems, state.finished) == (1, 0, 0, False)
+    assert state.prompt_step_tokens == 100
+    assert state.generated_tokens == 150
+    assert state.history[-1]["hard"] == 2
+    assert state.history[-1]["prompt_step"]["reason"] == "found"
+    first = state.assignment
+    assert {name: [t is PLAIN for t in given] for name, given in first.items()} == {
+        "a": [False] * 3 + [True],
+        "b": [False] * 3 + [True],
+    }
+    found = state.evolution
+    roll_epoch(run)
+    end_epoch(run)
+    assert [given["epoch"] for given in steps.given] == [1, 2]
+    assert [given["previous"] for given in steps.given] == [None, found]
+    assert steps.given[0]["hard"] == dict.fromkeys("ab", "very_hard")
+    roll_epoch(run)
+    end_epoch(run)
+    assert state.finished
+    assert state.epoch == 3
+    assert len(steps.given) == 2, "after the last epoch there is nothing to evolve for"
+    assert state.assignment == {}
+
+
+def test_assignments_differ_between_epochs_and_weigh_the_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {"rollout": {"n": 40}, "run": {"batch_problems": 2, "epochs": 9}}
+
+    class Same(Steps):
+        """The same two templates each time."""
+
+        def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+            return super().evolve(hard, evidence, epoch=0, previous=previous)
+
+    run, _ = epochs_of(tmp_path, monkeypatch, Same(), **many)
+    end_epoch(run)
+    first = run.state.assignment["a"]
+    assert len({template.text for template in first}) == 3, (
+        "both templates are drawn, and one rollout is plain"
+    )
+    roll_epoch(run)
+    end_epoch(run)
+    assert run.state.assignment["a"] != first
+    for _ in range(400):  # trials that only the other template passes
+        run.state.evidence.record("2", make_template("other").id, "a", 1)
+        run.state.evidence.record("2", make_template("of epoch 0").id, "a", 0)
+    roll_epoch(run)
+    end_epoch(run)
+    assert {template.text for template in run.state.assignment["a"]} == {"other", ""}
+
+
+def test_the_token_limit_may_be_reached_by_the_prompt_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 tokens of training and 100 of the prompt step: a limit of 150 is reached exactly, one of 151 not."""
+    for limit, finished in [(150, True), (151, False)]:
+        run, _ = epochs_of(
+            tmp_path, monkeypatch, Steps(), run={"batch_problems": 2, "max_generated_tokens": limit}
+        )
+        end_epoch(run)
+        assert run.state.finished is finished
+
+
+def test_rechecks_are_drawn_anew_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, engine = epochs_of(tmp_path, monkeypatch, Steps(), mining={"recheck": True})
+    run.state.history.append({})
+    seeds = []
+    for epoch in (1, 2):
+        run.state.epoch = epoch
+        engine.requests.clear()
+        assert recheck(run, {"a": "very_hard", "b": "very_hard"}) == {}  # this engine's rollouts succeed
+        seeds += [request.seed for request in engine.requests]
+    assert len(set(seeds)) == 4
+    assert run.state.prompt_step_tokens == 4 * 2
+
+
+def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two problems, a step each: one succeeds once in the first epoch and never in the second, the other vice versa."""
+    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    successes = {0: {"a": 1, "b": 0}, 1: {"a": 0, "b": 1}}
+
+    class Scripted(Engine):
+        def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+            return [
+                rollout(
+                    float(one.index < successes[run.state.epoch][one.problem.id]), identity=one.problem.id
+                )
+                for one in requests
+            ]
+
+        def reward_metrics(self) -> dict[str, float]:
+            return {}
+
+        def save(self, folder: Path, tokenizer: Any) -> None:
+            (folder / "weights").write_text(str(self.updates))
+
+    config = config_of(
+        run={"method": "grpo", "batch_problems": 1, "epochs": 2},
+        rollout={"n": 4},
+        evaluation={"every": 1},
+        checkpoint={"every": 1, "keep": 9},
+        track={"rollouts": 1},
+    )
+    directory = RunDirectory(tmp_path)
+    for folder in (directory.checkpoints, directory.rollouts):
+        folder.mkdir()
+    run = run_of(
+        config, Scripted(), [problem("a"), problem("b")], directory=directory, console=Console.silent()
+    )
+    state = train(run)
+    assert [(record["step"], record["hard"]) for record in state.history] == [
+        (0, None),
+        (1, None),
+        (2, 2),
+        (3, None),
+        (4, 2),
+    ]
+    assert state.hard_set.hard() == {"a": "very_hard", "b": "near_hard"}
+    assert sorted(path.name for path in directory.checkpoints.glob("epoch-*")) == [
+        "epoch-000000-step-00000001",
+        "epoch-000000-step-00000002",
+        "epoch-000001-step-00000000",
+        "epoch-000001-step-00000001",
+        "epoch-000001-step-00000002",
+        "epoch-000002-step-00000000",
+    ]
+    assert state.evidence.counts("plain", "a", policy_version="0") == (1, 4)
+    assert state.evidence.counts("plain", "a", policy_version="1") == (0, 4)
+    logged = read_jsonl(directory.metrics)
+    assert len(logged) == state.logged == 5 + 4

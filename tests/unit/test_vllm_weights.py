@@ -1,0 +1,86 @@
+"""Weight pushes that fail: every group is gathered all the same, as the other ranks gather them too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from p2o.errors import ConfigError, TrainingError
+from p2o.rollout.vllm_weights import InProcessTransfer, SharedMemoryTransfer
+
+
+class Engine:
+    """Takes weights until the call `fails`; remembers what was called."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+        self.called: list[str] = []
+
+    def _call(self, name: str) -> None:
+        self.called.append(name)
+        if name == self.fails:
+            raise RuntimeError(f"{name} failed")
+
+    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+        self._call("init")
+
+    def start_weight_update(self) -> None:
+        self._call("start")
+
+    def update_weights(self, update_info: dict[str, Any]) -> None:
+        self._call("update")
+
+    def finish_weight_update(self, weight_version: str | None = None) -> None:
+        self._call("finish")
+
+    def call(self, method: str) -> Any:
+        self._call(method)
+        return []
+
+
+class Gathered:
+    """Three groups of weights; counts those that were gathered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
+        for index in range(3):
+            self.count += 1
+            yield [(f"weight.{index}", torch.zeros(4))]
+
+
+@pytest.mark.parametrize("fails", ["", "start", "update", "finish", "p2o_missing_weights"])
+def test_a_push_that_fails_gathers_to_the_end(fails: str) -> None:
+    engine, groups = Engine(fails), Gathered()
+    transfer = InProcessTransfer(engine, torch.float32)
+    if fails:
+        with pytest.raises(
+            TrainingError, match=f"must not be sampled from before the next push: {fails} failed"
+        ):
+            transfer.push(groups, "1")
+        assert engine.called[-1] == "p2o_abandon_update"
+    else:
+        transfer.push(groups, "1")
+        assert engine.called == ["start", *["update"] * 3, "finish", "p2o_missing_weights"]
+    assert groups.count == 3
+
+
+@pytest.mark.parametrize("folder", ["missing", "."])
+def test_a_folder_that_cannot_be_used_keeps_nobody_waiting(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    groups = Gathered()
+    transfer = SharedMemoryTransfer(Engine(), torch.float32, tmp_path / folder)
+    with pytest.raises(ConfigError, match=r"cannot be written|has no room"):
+        transfer.push(groups, "1")
+    assert groups.count == 3
+    assert list(tmp_path.iterdir()) == [], "no file is left"
