@@ -1,3 +1,4 @@
+import inspect
 import json
 import threading
 from pathlib import Path
@@ -203,3 +204,17 @@ def test_the_example_of_the_page_shows_what_comes() -> None:
             exec(code, names)
     assert shown == 4
     assert len(names["front"]) == 3
+
+
+def test_a_negative_id_or_count_is_an_input_error():
+    front = ParetoFront(2)
+    front.insert([1.0, 0.0])
+    for call in (lambda: ParetoFront(-1), lambda: front.mean(-1), lambda: front.select(1, -1)):
+        with pytest.raises(InputError, match="-1 is negative"):
+            call()
+
+
+def test_the_methods_say_what_they_do():
+    for name in ("insert", "record", "members", "select", "cover", "to_bytes", "from_bytes"):
+        assert getattr(ParetoFront, name).__doc__, name
+    assert "..." not in str(inspect.signature(ParetoFront.cover))

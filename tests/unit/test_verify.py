@@ -219,6 +219,13 @@ def test_the_number_of_threads_comes_from_the_environment() -> None:
     assert done.stdout.strip() == "3"
 
 
+def test_a_number_of_threads_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("abc", "0", "-2"):
+        monkeypatch.setenv("P2O_NUM_THREADS", text)
+        with pytest.raises(InputError, match=f"P2O_NUM_THREADS = {text}: write a whole number"):
+            p2o.verify_batch(["1"] * 20, ["1"] * 20)
+
+
 SIGNALS = r"""
 import signal, p2o
 

@@ -10,6 +10,8 @@ use pyo3::PyResult;
 use pyo3::exceptions::PyRuntimeError;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use crate::errors::InputError;
+
 struct Owned {
     process: u32,
     threads: usize,
@@ -19,17 +21,22 @@ struct Owned {
 static POOL: Mutex<Option<Owned>> = Mutex::new(None);
 
 /// Number of threads when the caller names none: `P2O_NUM_THREADS`, else one per available core.
-fn default_threads() -> usize {
-    std::env::var("P2O_NUM_THREADS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .filter(|&threads| threads > 0)
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+fn default_threads() -> PyResult<usize> {
+    let Some(text) = std::env::var_os("P2O_NUM_THREADS").filter(|text| !text.is_empty()) else {
+        return Ok(std::thread::available_parallelism().map_or(1, usize::from));
+    };
+    let threads = text.to_str().and_then(|text| text.parse().ok()).filter(|&threads| threads > 0);
+    threads.ok_or_else(|| {
+        InputError::new_err(format!(
+            "P2O_NUM_THREADS = {}: write a whole number from 1 on, or unset it",
+            text.display()
+        ))
+    })
 }
 
 /// The pool of this process with `threads` threads, built on first use and after a fork.
 pub(crate) fn pool(threads: Option<usize>) -> PyResult<Arc<ThreadPool>> {
-    let threads = threads.filter(|&count| count > 0).unwrap_or_else(default_threads);
+    let threads = threads.filter(|&count| count > 0).map_or_else(default_threads, Ok)?;
     let process = std::process::id();
     let mut slot = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(owned) = slot.as_ref()
