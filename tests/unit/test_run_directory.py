@@ -43,6 +43,18 @@ def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path: Path)
     RunDirectory.resume(path, load_config("quickstart"), {})  # by the process that has it
 
 
+def test_settings_of_memory_may_change_and_others_may_not(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    RunDirectory.create(path, load_config("quickstart"), {})
+    RunDirectory.resume(
+        path, load_config("quickstart", ["optimizer.micro_batch_tokens=512", "rollout.batch_size=8"]), {}
+    )
+    with pytest.raises(
+        RunDirectoryError, match=r"the run began with optimizer\.learning_rate = 0\.0004, not 0\.1"
+    ):
+        RunDirectory.resume(path, load_config("quickstart", ["optimizer.learning_rate=0.1"]), {})
+
+
 @pytest.mark.parametrize("content", [None, "{", "3"])
 def test_a_run_without_its_facts_is_told(tmp_path: Path, content: str | None) -> None:
     config = load_config("quickstart")

@@ -79,7 +79,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 LESS_MEMORY = (
     "A run takes less with optimizer.gradient_checkpointing=true and a smaller optimizer.micro_batch_tokens, "
-    "rollout.batch_size or rollout.vllm.gpu_memory_utilization; p2o train --check estimates it"
+    "rollout.batch_size or rollout.vllm.gpu_memory_utilization, which --resume takes; p2o train --check estimates it"
 )
 
 

@@ -26,8 +26,13 @@ MAY_CHANGE = (
     "reflection.concurrency",
     "reflection.timeout_s",
     "reflection.retries",
+    "optimizer.gradient_checkpointing",
+    "optimizer.micro_batch_tokens",
+    "rollout.batch_size",
+    "rollout.vllm.gpu_memory_utilization",
 )
-"""Settings that do not change what a run computes: a resumed run may have others."""
+"""Settings that do not change what a run computes, or only by rounding: a resumed run may have others. Those of memory
+are among them because a run that ran out of it could not go on without them."""
 
 
 class RunDirectory:
