@@ -154,6 +154,8 @@ fn golds_may_be_wrapped() {
         ("\\boxed{5}", "The answer is $5$."),
         ("\\boxed{(-6,6),(2,6)}", "(-6,6)$, $(2,6)"),
         ("\\boxed{90, 60}", "$90^{\\circ}$,$60^{\\circ}$"),
+        ("\\boxed{5}", "It is $5$ for B"),
+        ("\\boxed{5, -5}", "The roots are $5$ and $-5$."),
     ]);
 }
 

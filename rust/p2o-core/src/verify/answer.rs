@@ -64,7 +64,8 @@ impl Gold {
         // A gold with its sentence around it.
         let found = candidates(gold, &Options { require_boxed: false, ..options.clone() });
         let mut first = None;
-        for candidate in found {
+        // A letter that stands alone in a gold's sentence is a name in it.
+        for candidate in found.into_iter().filter(|candidate| candidate.mark != Mark::Letter) {
             let reading = Reading::new(&candidate.text, &mut fuel);
             if reading.is_readable() {
                 // The same sentence is an answer too.
