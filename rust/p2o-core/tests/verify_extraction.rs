@@ -156,6 +156,10 @@ fn golds_may_be_wrapped() {
         ("\\boxed{90, 60}", "$90^{\\circ}$,$60^{\\circ}$"),
         ("\\boxed{5}", "It is $5$ for B"),
         ("\\boxed{5, -5}", "The roots are $5$ and $-5$."),
+        (
+            "\\boxed{f(x)=ax+b$, where $b$ is any integer with $b \\equiv 0}",
+            "f(x)=ax+b$, where $b$ is any integer with $b \\equiv 0",
+        ),
     ]);
 }
 
