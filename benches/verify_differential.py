@@ -88,7 +88,7 @@ CLASSES: list[tuple[str, str, str]] = [
     (
         "the way a value is set",
         "ours: color, underlining, upright letters, signs and words in text",
-        r"color|underline|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is",
+        r"color|underline|Both|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is",
     ),
     ("mixed percentages", "ours: 12½% is 12.5%", r"frac1[23]\\%"),
     ("maxima", "ours: evaluated", r"\\max"),
@@ -107,6 +107,8 @@ CLASSES: list[tuple[str, str, str]] = [
     ("residues", "ours: a residue class with its modulus; Math-Verify multiplies m, o and d", r"mod"),
     ("ellipses", "ours: digits that repeat, progressions that go on", r"\.\.\.|dots"),
     ("numbers in words", "ours: their value (default profile)", r"five|Two"),
+    ("ordinals and temperatures", "ours: 7th is 7, 100°C is 100", r"\{th\}|circ\}C"),
+    ("systems", "ours: equations that hold together", r"cases"),
     ("labels", "ours: dropped, and compared where both have one", r"Total|Area"),
     ("times of day", "ours: morning is not afternoon; a half of the day may be left out", r"5:30"),
     ("inequalities without a subject", "ours: a half-line, and no number", r"\|\| (>|\\ge)"),

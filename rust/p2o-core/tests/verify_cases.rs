@@ -724,6 +724,12 @@ fn values_in_words() {
         Two || 2
         25 || \text{twenty-five}
         2i || 2 \operatorname{cis} 90^\circ
+        7 || 7^{th}
+        100 || 100^{\circ}C
+        2, 3 || \text{Both } 2 \text{ and } 3
+        3 || \lim_{x\to 0} f(x) = 3
+        \frac{x^2}{2}+C || \int x\,dx = \frac{x^2}{2}+C
+        (1,2) || \begin{cases} x=1 \\ y=2 \end{cases}
         \mathbb{R} \setminus \{1\} || \text{all real numbers except } 1
         x \ne \frac12 || \text{All real numbers except } \frac{1}{2}
         5 || \text{Total: }5
@@ -740,6 +746,10 @@ fn values_in_words() {
     check(
         r"
         6 || \text{five}
+        4 || \lim_{x\to 0} f(x) = 3
+        \lim_{x\to 0} f(x) = 3 || 4
+        (2,1) || \begin{cases} x=1 \\ y=2 \end{cases}
+        x^{th} || x
         1 || \text{one half}
         5 || \text{not five}
         5 || \text{At least: }5

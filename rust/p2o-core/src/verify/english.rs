@@ -178,7 +178,7 @@ pub(crate) fn announces(words: &str) -> bool {
 pub(crate) fn introduces(words: &str) -> bool {
     (words.contains(char::is_whitespace) && !changes_value(words))
         || matches!(
-            words,
+            words.to_ascii_lowercase().as_str(),
             "either"
                 | "both"
                 | "only"
@@ -189,7 +189,6 @@ pub(crate) fn introduces(words: &str) -> bool {
                 | "exactly"
                 | "around"
                 | "nearly"
-                | "Answer"
                 | "answer"
         )
 }

@@ -47,6 +47,8 @@ impl Reading {
             if grouped_by_comma {
                 as_list = parse(text, false, fuel).ok().map(|parsed| parsed.expr);
             }
+        } else if let Some(value) = text::value_of_operation(text) {
+            expr = parse(value, true, fuel).ok().map(|parsed| parsed.expr);
         }
         let mut words = prose.then(|| text::normalized_words(text));
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {

@@ -200,6 +200,17 @@ pub(crate) fn reals_except(text: &str) -> Option<String> {
     (all && !points.is_empty()).then(|| format!("\\mathbb{{R}} \\setminus \\{{{points}\\}}"))
 }
 
+/// What a limit, an integral or a determinant is said to be: the 3 of `\lim_{x \to 0} f(x) = 3`. The operation itself is
+/// not read.
+pub(crate) fn value_of_operation(text: &str) -> Option<&str> {
+    let (operation, value) = text.rsplit_once('=')?;
+    let starts = ["\\lim", "\\int", "\\iint", "\\oint", "\\det", "\\max_", "\\min_", "\\sup", "\\inf_"];
+    let operation =
+        operation.trim_start_matches([' ', '$']).trim_start_matches("\\displaystyle").trim_start();
+    let relation = operation.ends_with(['<', '>', '!', '\\']);
+    (!relation && starts.iter().any(|start| operation.starts_with(start))).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -205,8 +205,7 @@ impl Parser<'_, '_> {
                 self.at += 1;
                 let exponent = self.nested_by(4, Self::exponent)?;
                 base = match exponent {
-                    // "4^{th}" names the fourth, it is no power.
-                    Expr::Symbol(ending) if matches!(&*ending, "th" | "st" | "nd" | "rd") => base,
+                    exponent if matches!(base, Expr::Number(_)) && is_ordinal(&exponent) => base,
                     exponent => Expr::Pow(Box::new((base, exponent))),
                 };
             }
@@ -227,7 +226,9 @@ impl Parser<'_, '_> {
                     other => return Ok(other),
                 },
                 // "20°C": the scale is a unit.
-                Some(Kind::Text("C" | "F")) if matches!(base, Expr::Degrees(_)) => base,
+                Some(Kind::Text("C" | "F") | Kind::Symbol("C" | "F")) if matches!(base, Expr::Degrees(_)) => {
+                    base
+                }
                 _ => return Ok(base),
             };
             self.at += 1;
@@ -340,6 +341,18 @@ impl Parser<'_, '_> {
             }
         }
         Some(if known { spelling } else { String::new() })
+    }
+}
+
+/// The "th" of `4^{th}`, which names the fourth and is no power.
+fn is_ordinal(exponent: &Expr) -> bool {
+    match exponent {
+        Expr::Symbol(ending) => matches!(&**ending, "th" | "st" | "nd" | "rd"),
+        Expr::Mul(letters) => {
+            matches!(&letters[..], [Expr::Symbol(first), Expr::Symbol(second)]
+                if matches!((&**first, &**second), ("t", "h") | ("s", "t") | ("n" | "r", "d")))
+        }
+        _ => false,
     }
 }
 

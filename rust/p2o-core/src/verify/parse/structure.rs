@@ -120,10 +120,30 @@ impl Parser<'_, '_> {
         Err(Halt::Unsupported)
     }
 
-    /// After `\begin`: a matrix.
+    /// After `\begin{cases}`: relations that hold together, one a row.
+    fn system(&mut self) -> Result<Expr, Halt> {
+        let mut rows = Vec::new();
+        loop {
+            while matches!(self.peek(), Some(Kind::NewRow | Kind::Op(',' | ';'))) {
+                self.at += 1;
+            }
+            if self.take_command("end") {
+                self.flattened();
+                return Ok(if rows.len() == 1 {
+                    rows.swap_remove(0)
+                } else {
+                    Expr::List(rows, Joint::Comma)
+                });
+            }
+            rows.push(self.relation()?);
+        }
+    }
+
+    /// After `\begin`: a matrix, or a system.
     pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
+            "cases" => return self.system(),
             "array" => {
                 self.flattened();
             }
