@@ -124,6 +124,19 @@ fn thinking_is_cut_off() {
 }
 
 #[test]
+fn stated_mathematics_that_cannot_be_read_is_not_searched_for_a_number() {
+    for completion in [
+        "The answer is $\\text{at least }5$.",
+        "The final answer is the same with ${\\rm(5{{\\rm{0000}}^{20}}})}$.",
+        "Answer: \\(5 \\heartsuit \\oplus\\)",
+    ] {
+        let verdict = verify(completion, "5", &Options::default());
+        assert_eq!(verdict.status, Status::Wrong, "{completion:?}: {verdict:?}");
+    }
+    check(&[("The answer is $5 a day, not $6.", "5")]);
+}
+
+#[test]
 fn no_answer() {
     for completion in ["", "   ", "I do not know.", "\\boxed{}", "so we have \\boxed{12", "$$", "..."] {
         let verdict = verify(completion, "12", &Options::default());

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
-use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
@@ -116,7 +115,7 @@ impl Gold {
             let unexpected = match candidate.mark {
                 Mark::Several => !several,
                 Mark::Letter => self.reading.choice.is_none(),
-                Mark::Boxed | Mark::Stated | Mark::Loose => false,
+                Mark::Boxed | Mark::Formula | Mark::Stated | Mark::Loose => false,
             };
             if unexpected || candidate.text.trim().is_empty() {
                 continue;
@@ -127,15 +126,10 @@ impl Gold {
             // A sentence is no choice where a letter is expected.
             let choice = self.reading.choice.is_none() || answer.choice.is_some() || answer.words.is_none();
             let textual = textual && choice;
-            // "at least 5" in mathematics is not searched for its number.
-            let altered = candidate.mark == Mark::Stated
-                && answer.expr.is_none()
-                && candidate.text.starts_with(['$', '\\'])
-                && english::changes_value(&candidate.text);
-            if altered {
-                return Some((candidate, answer));
-            }
-            if candidate.mark == Mark::Boxed || mathematical || textual && answer.is_readable() {
+            if matches!(candidate.mark, Mark::Boxed | Mark::Formula)
+                || mathematical
+                || textual && answer.is_readable()
+            {
                 return Some((candidate, answer));
             }
             // Words where a value is expected are only an answer if nothing else is.

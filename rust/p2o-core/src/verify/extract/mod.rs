@@ -25,6 +25,8 @@ const LONGEST: usize = 1 << 12;
 pub(crate) enum Mark {
     /// By a box: what stands in it is the answer even if it cannot be read.
     Boxed,
+    /// By a phrase, and written as mathematics, which is not searched for a number if it cannot be read.
+    Formula,
     /// By a phrase: words are an answer too.
     Stated,
     /// By nothing but its place.
@@ -180,7 +182,8 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     }
     let mathematics = environments(if display { content } else { sentence });
     if let Some(first) = mathematics.into_iter().next() {
-        found.push(Candidate::new(first, Mark::Stated));
+        // What stands between two prices is no formula.
+        found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));
     }
     if let Some(number) = numbers(sentence).into_iter().next() {
         found.push(Candidate::new(number, Mark::Stated));
