@@ -145,6 +145,23 @@ fn a_box_longer_than_the_scanned_tail_is_not_searched_for_numbers() {
 }
 
 #[test]
+fn functions_of_tiny_arguments_are_not_called_equal_to_simpler_ones() {
+    for (answer, gold) in [
+        ("\\sin(10^{-50})", "10^{-50}"),
+        ("\\cos(10^{-200})", "1"),
+        ("\\arctan(10^{-70000})", "10^{-70000}"),
+        ("e^{10^{-70000}}", "1"),
+        ("\\tan(\\sqrt2 \\cdot 10^{-60})", "\\sqrt2 \\cdot 10^{-60}"),
+    ] {
+        assert_ne!(status(answer, gold), Status::Correct, "{answer} against {gold}");
+        assert_eq!(status(answer, answer), Status::Correct, "{answer}");
+    }
+    assert_eq!(status("\\sin(10^{-70000})", "2 \\cdot 10^{-70000}"), Status::Wrong);
+    assert_eq!(status("\\sin(10^{-20})", "10^{-20}"), Status::Wrong);
+    assert_eq!(status("2\\sin(10^{-20})\\cos(10^{-20})", "\\sin(2\\cdot 10^{-20})"), Status::Correct);
+}
+
+#[test]
 fn exponentials_beyond_the_precision_are_not_called_equal() {
     for answer in ["\\tanh(1000)", "1+\\exp(-1000)", "\\frac{\\sinh(400)}{\\cosh(400)}"] {
         assert_ne!(status(answer, "1"), Status::Correct, "{answer}");

@@ -92,6 +92,18 @@ impl Ball {
         self.rad == f64::NEG_INFINITY
     }
 
+    /// log2 of an upper bound of |midpoint| where that is too small to show in a function's value beside 1 or beside
+    /// itself. A correctly rounded value would take as many digits as the exponent has, to see on which side of the
+    /// midpoint it lies.
+    fn tiny(&self) -> Option<f64> {
+        Some(magnitude(&self.mid)).filter(|&size| size.is_finite() && size < -(self.bits as f64))
+    }
+
+    /// The midpoint `mid` with an error of at most 2^error and the radius of this ball.
+    fn near(&self, mid: Float, error: f64) -> Self {
+        Self { mid, rad: log_add(self.rad, error), bits: self.bits }
+    }
+
     /// log2 of a lower bound of |x| over the ball; none if the ball touches zero.
     fn closest(&self) -> Option<f64> {
         let below = magnitude_below(&self.mid);
@@ -201,6 +213,10 @@ impl Real for Ball {
         if self.rad > 0.0 || magnitude(&self.mid) > 18.0 {
             return Err(Halt::Unsupported);
         }
+        if let Some(size) = self.tiny() {
+            // |e^x - 1| <= 2|x|, and the derivative is below 2.
+            return Ok(Self { rad: self.rad + 1.0, ..self.clone() }.near(Float::ONE, size + 1.0));
+        }
         let value = self.context().exp::<2>(self.mid.repr(), None);
         let mut result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
         if !self.is_exact() {
@@ -223,11 +239,22 @@ impl Real for Ball {
         if magnitude(&self.mid) > 2048.0 {
             return Err(Halt::Unsupported);
         }
+        if let Some(size) = self.tiny() {
+            // |sin x - x| <= |x|^3 / 6 and |cos x - 1| <= x^2 / 2.
+            return Ok((
+                self.near(self.mid.clone(), 3.0 * size - 2.0),
+                self.near(Float::ONE, 2.0 * size - 1.0),
+            ));
+        }
         let (sin, cos) = self.context().sin_cos::<2>(self.mid.repr(), None);
         Ok((Self::rounded(sin, self.rad, self.bits)?, Self::rounded(cos, self.rad, self.bits)?))
     }
 
     fn atan(&self) -> Result<Self, Halt> {
+        if let Some(size) = self.tiny() {
+            // |atan x - x| <= |x|^3 / 3
+            return Ok(self.near(self.mid.clone(), 3.0 * size - 1.0));
+        }
         Self::rounded(self.context().atan::<2>(self.mid.repr(), None), self.rad, self.bits)
     }
 

@@ -2,6 +2,9 @@
 
 mod functions;
 
+use std::cell::RefCell;
+
+use dashu_int::UBig;
 use dashu_ratio::RBig;
 
 use super::Tier;
@@ -38,6 +41,8 @@ impl Outcome {
 
 /// Agreement to this many bits relative to the operands counts as equality where no proof is known.
 const AGREEMENT_BITS: f64 = 200.0;
+/// Arguments of functions below 2^-100 are too small for agreement to say anything.
+const SMALLEST_ARGUMENT: usize = 100;
 /// Values beyond 2^512 may differ by a whole number and still agree to any number of bits that is affordable.
 const LARGEST_AGREEMENT: f64 = 512.0;
 /// Precisions tried on constants. The last is the cap for the separation bound.
@@ -148,7 +153,11 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
                 if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
                     return Outcome::Equal(Tier::Ball);
                 }
-                agreed = relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT && !vanishing;
+                agreed = relative < -AGREEMENT_BITS
+                    && scale < LARGEST_AGREEMENT
+                    && !vanishing
+                    && !has_tiny_argument(left, fuel)
+                    && !has_tiny_argument(right, fuel);
                 let provable =
                     proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
                 if agreed && !provable {
@@ -193,19 +202,38 @@ fn has_exponential(expr: &Expr) -> bool {
     })
 }
 
+/// Whether a function has an argument so small that its value differs from a simpler one in digits that are not
+/// looked at: sin x and x agree to twice as many bits as x is below 1.
+fn has_tiny_argument(expr: &Expr, fuel: &mut Fuel) -> bool {
+    let arguments = gathered(expr, |node| match node {
+        Expr::Call(_, arguments) => arguments.clone(),
+        _ => Vec::new(),
+    });
+    let limit = RBig::from_parts(1.into(), UBig::ONE << SMALLEST_ARGUMENT);
+    arguments.iter().any(|argument| {
+        let value = rational(argument, fuel).or_else(|| approximate(argument, fuel));
+        value.is_some_and(|value| !value.is_zero() && -&limit < value && value < limit)
+    })
+}
+
 /// Whether a divisor is zero in a way that shows only when its value is worked out.
 fn divides_by_zero(expr: &Expr, fuel: &mut Fuel) -> bool {
-    let divisors = std::cell::RefCell::new(Vec::new());
-    expr.any(&|node| {
-        if let Expr::Div(pair) = node
-            && !matches!(pair.1, Expr::Number(_))
-        {
-            divisors.borrow_mut().push(pair.1.clone());
-        }
-        false
+    let divisors = gathered(expr, |node| match node {
+        Expr::Div(pair) if !matches!(pair.1, Expr::Number(_)) => vec![pair.1.clone()],
+        _ => Vec::new(),
     });
     let zero = Expr::integer(0);
-    divisors.into_inner().iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
+    divisors.iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
+}
+
+/// What `pick` takes from each node.
+fn gathered(expr: &Expr, pick: impl Fn(&Expr) -> Vec<Expr>) -> Vec<Expr> {
+    let found = RefCell::new(Vec::new());
+    expr.any(&|node| {
+        found.borrow_mut().extend(pick(node));
+        false
+    });
+    found.into_inner()
 }
 
 fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) -> bool {
