@@ -161,7 +161,6 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (["nothing"], "no study 'nothing': give one of ablations, leak, main, smoke"),
         (["one.toml", "--only", "c"], "--only c: the study has the arms taught"),
-        (["one.toml", "--jobs", "0"], "--jobs 0: give 1 or more"),
         (["one.toml", "--report", "--docs", "no.md"], "no.md: No such file or directory"),
     ],
 )
@@ -172,3 +171,9 @@ def test_mistakes_are_one_line(
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == 1
+
+
+def test_a_number_of_jobs_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["study", "one.toml", "--jobs", "0"])
+    assert "argument --jobs: must be 1 or more" in capsys.readouterr().err
