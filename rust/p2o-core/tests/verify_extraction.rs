@@ -108,6 +108,12 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("\\[ x = 5 \\]\n\n$\\square$", "5"),
         ("Hence, 5. $\\blacksquare$", "5"),
         ("So I choose B because $5 > 3$.", "B"),
+        ("Yes, it is possible.", "yes"),
+        ("The statement is true.", "True"),
+        ("\\boxed{\\text{The series diverges}}", "diverges"),
+        ("<answer>\\frac{1}{2}</answer>", "0.5"),
+        ("It is 7.\n<answer>\nThe total is 5 apples.\n</answer>\nI checked it 3 times.", "5"),
+        ("<answer>5 \\boxed{6}</answer>", "6"),
         ("It must be (D), since 5 > 3.", "D"),
     ]);
 }
@@ -134,6 +140,21 @@ fn stated_mathematics_that_cannot_be_read_is_not_searched_for_a_number() {
         assert_eq!(verdict.status, Status::Wrong, "{completion:?}: {verdict:?}");
     }
     check(&[("The answer is $5 a day, not $6.", "5")]);
+}
+
+#[test]
+fn a_sentence_that_denies_a_word_does_not_say_it() {
+    for (completion, gold) in [
+        ("It is not true.", "True"),
+        ("No, yes is wrong.", "yes"),
+        ("It isn't even.", "even"),
+        ("The answer is neither odd nor even.", "even"),
+        ("\\boxed{\\text{Converges}}", "diverges"),
+        ("\\boxed{\\text{right triangle}}", "triangle"),
+    ] {
+        let verdict = verify(completion, gold, &Options::default());
+        assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");
+    }
 }
 
 #[test]

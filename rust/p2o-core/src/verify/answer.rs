@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
+use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates};
 use super::fuel::Fuel;
@@ -166,7 +167,7 @@ impl Gold {
         if let Some((gold, answer)) = self.spelled(answer, options) {
             return Comparer::new(options, fuel).equal(gold, answer);
         }
-        if let Some(outcome) = in_words(gold, answer, compat) {
+        if let Some(outcome) = in_words(gold, answer, options.profile) {
             return outcome;
         }
         let mut comparer = Comparer::new(options, fuel);
@@ -205,7 +206,7 @@ impl Gold {
 }
 
 /// Decides golds and answers in words and letters; none if it takes mathematics.
-fn in_words(gold: &Reading, answer: &Reading, compat: bool) -> Option<Outcome> {
+fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcome> {
     let decided =
         |equal| Some(if equal { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) });
     if let Some(letter) = gold.choice {
@@ -217,11 +218,13 @@ fn in_words(gold: &Reading, answer: &Reading, compat: bool) -> Option<Outcome> {
         }
     }
     // Math-Verify compares letters without case and without the font they are set in.
-    if compat && gold.letters.is_some() && gold.letters == answer.letters {
+    if profile == Profile::MathVerify && gold.letters.is_some() && gold.letters == answer.letters {
         return decided(true);
     }
     match (&gold.words, &answer.words) {
-        (Some(left), Some(right)) => decided(left == right),
+        (Some(left), Some(right)) => {
+            decided(left == right || profile == Profile::Default && english::says(right, left))
+        }
         (Some(_), None) | (None, Some(_)) => {
             decided(gold.letters.is_some() && gold.letters == answer.letters)
         }

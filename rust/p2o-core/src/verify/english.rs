@@ -193,6 +193,42 @@ pub(crate) fn introduces(words: &str) -> bool {
         )
 }
 
+/// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
+/// diverges" says that it diverges, "it is not true" does not say true.
+pub(crate) fn says(sentence: &str, expected: &str) -> bool {
+    if matches!(expected, "yes" | "no") {
+        return sentence.split(' ').next() == Some(expected);
+    }
+    // "Right triangle" is no sentence about a triangle.
+    let begins = |before: &str| {
+        matches!(
+            before.split(' ').next(),
+            Some(
+                "the"
+                    | "it"
+                    | "this"
+                    | "that"
+                    | "so"
+                    | "thus"
+                    | "therefore"
+                    | "hence"
+                    | "then"
+                    | "we"
+                    | "they"
+                    | "he"
+                    | "she"
+            )
+        )
+    };
+    // The "t" is that of "isn't".
+    let denies =
+        |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
+    sentence
+        .strip_suffix(expected)
+        .and_then(|before| before.strip_suffix(' '))
+        .is_some_and(|before| begins(before) && !before.split(' ').any(denies))
+}
+
 /// Whether a label in lower case fits every answer.
 pub(crate) fn says_nothing(label: &str) -> bool {
     matches!(label, "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total")

@@ -96,6 +96,9 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     {
         return found;
     }
+    if let Some(tagged) = tagged(text) {
+        stated(tagged, &mut found);
+    }
     if let Some(at) = text.rfind("####") {
         found.push(Candidate::new(line(&text[at + 4..]), Mark::Boxed));
     }
@@ -115,6 +118,12 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     }
     loose(text, &mut found);
     found
+}
+
+/// What stands between the last `<answer>` and `</answer>`.
+fn tagged(text: &str) -> Option<&str> {
+    let inside = &text[..text.rfind("</answer>")?];
+    Some(inside[inside.rfind("<answer>")? + "<answer>".len()..].trim())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
