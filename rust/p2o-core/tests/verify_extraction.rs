@@ -59,6 +59,9 @@ fn phrases() {
         ("The answer is C", "C"),
         ("The answer is yes.", "Yes"),
         ("The answer is five.", "5"),
+        ("The answer is eighteen (18).", "18"),
+        ("The answer is: 18 apples (9 + 9).", "18"),
+        ("The answer is sqrt (2).", "\\sqrt2"),
         ("The answer is 5 (since 2+3=5).", "5"),
         ("Answer: $\\frac{1}{2}$ (one half)", "0.5"),
         ("The answer is (1, 2) (in this order).", "(1,2)"),
@@ -109,6 +112,14 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("Hence, 5. $\\blacksquare$", "5"),
         ("So I choose B because $5 > 3$.", "B"),
         ("Yes, it is possible.", "yes"),
+        ("**Step 4:** So total = 15 + 3 = 18 apples.", "18"),
+        ("La respuesta es 18.", "18"),
+        ("答案是18", "18"),
+        ("π", "\\pi"),
+        ("Monday", "Monday"),
+        ("Five", "5"),
+        ("All real numbers except x = 3.", "x \\ne 3"),
+        ("12 apples and 3 oranges", "12, 3"),
         ("The statement is true.", "True"),
         ("\\boxed{\\text{The series diverges}}", "diverges"),
         ("<answer>\\frac{1}{2}</answer>", "0.5"),
@@ -151,6 +162,7 @@ fn a_sentence_that_denies_a_word_does_not_say_it() {
         ("The answer is neither odd nor even.", "even"),
         ("\\boxed{\\text{Converges}}", "diverges"),
         ("\\boxed{\\text{right triangle}}", "triangle"),
+        ("Area: 5", "Perimeter: 5"),
     ] {
         let verdict = verify(completion, gold, &Options::default());
         assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");

@@ -116,6 +116,7 @@ impl Gold {
             let unexpected = match candidate.mark {
                 Mark::Several => !several,
                 Mark::Letter => self.reading.choice.is_none(),
+                Mark::Prose => !textual,
                 Mark::Boxed | Mark::Formula | Mark::Stated | Mark::Loose => false,
             };
             if unexpected || candidate.text.trim().is_empty() {

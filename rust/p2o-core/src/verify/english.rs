@@ -251,6 +251,26 @@ pub(crate) fn is_remark(inside: &str) -> bool {
     explains || prose && long && !words.iter().any(|word| matters(word))
 }
 
+/// Whether words stand in front of the first number: the line is a sentence, in whatever language.
+pub(crate) fn begins_with_prose(line: &str) -> bool {
+    let before = line.split(|character: char| character.is_ascii_digit()).next().unwrap_or(line);
+    let before = before.split(['\\', '$', '=', '(', '[', '{']).next().unwrap_or(before);
+    before.split(|character: char| !character.is_alphabetic()).any(|word| {
+        let foreign = word.chars().any(|letter| !letter.is_ascii() && words::letter_name(letter).is_none());
+        foreign && !word.contains(['π', 'Π']) || word.len() >= 4 && !names_mathematics(word)
+    })
+}
+
+/// Whether a text ends with a long word that is no function: what stands in brackets behind it is no argument.
+pub(crate) fn ends_with_noun(text: &str) -> bool {
+    let word = text.trim_end().rsplit(' ').next().unwrap_or("");
+    word.len() >= 4 && word.chars().all(char::is_alphabetic) && !names_mathematics(word)
+}
+
+fn names_mathematics(word: &str) -> bool {
+    words::plain_word(word).is_some() || words::spelled_letter(word).is_some()
+}
+
 /// Whether a word in brackets may be a part of the answer in front of them: "(at least)", "(meters)", "(theta)".
 fn matters(word: &str) -> bool {
     match word {

@@ -1,5 +1,8 @@
 //! Answers that nothing marks but their place at the end.
 
+use super::super::english;
+use super::super::numerals::spelled_number;
+use super::super::text::{normalized_words, reals_except};
 use super::environments::ENVIRONMENTS;
 use super::{Candidate, LONGEST, Mark};
 
@@ -8,12 +11,17 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     if let Some(end) = text.rfind("**")
         && let Some(start) = text[..end].rfind("**")
     {
-        found.push(Candidate::new(text[start + 2..end].trim(), Mark::Loose));
+        let bold = text[start + 2..end].trim();
+        // "**Step 4:**" is a heading.
+        if !bold.ends_with(':') {
+            found.push(Candidate::new(bold, Mark::Loose));
+        }
     }
     let last = last_line(text);
     let last = if last.ends_with("...") { last } else { last.trim_end_matches('.') };
     if !last.is_empty() && last.len() <= LONGEST {
-        found.push(Candidate::new(last, Mark::Loose));
+        let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
+        found.push(Candidate::new(last, if prose { Mark::Prose } else { Mark::Loose }));
         for behind in [" is ", " are ", "'s ", "’s ", ": ", "="] {
             if let Some(at) = last.rfind(behind) {
                 found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
@@ -23,6 +31,13 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     if let Some(number) = numbers(text).pop() {
         found.push(Candidate::new(number, Mark::Loose));
     }
+}
+
+/// Whether words are known to say a value: "Total: 5", "five", "all real numbers except 3".
+fn is_answer_in_words(line: &str) -> bool {
+    english::label(line).is_some()
+        || reals_except(line).is_some()
+        || spelled_number(&normalized_words(line)).is_some()
 }
 
 fn last_line(text: &str) -> &str {

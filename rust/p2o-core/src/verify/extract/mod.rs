@@ -31,6 +31,8 @@ pub(crate) enum Mark {
     Stated,
     /// By nothing but its place.
     Loose,
+    /// As [`Mark::Loose`], where words are expected.
+    Prose,
     /// As [`Mark::Loose`], where several values are expected.
     Several,
     /// As [`Mark::Loose`], where a letter is expected.
@@ -251,7 +253,12 @@ fn without_remark(sentence: &str) -> &str {
         depth == 0
     });
     match open {
-        Some((open, _)) if inside[..open].ends_with(' ') && english::is_remark(&inside[open + 1..]) => {
+        Some((open, _))
+            if inside[..open].ends_with(' ')
+                && (english::is_remark(&inside[open + 1..])
+                    || english::ends_with_noun(&inside[..open])
+                        && !inside[open + 1..].starts_with("mod")) =>
+        {
             inside[..open].trim_end()
         }
         _ => sentence,
