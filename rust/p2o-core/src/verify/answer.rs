@@ -62,10 +62,11 @@ impl Gold {
             }
         }
         // A gold with its sentence around it.
-        let found = candidates(gold, &Options { require_boxed: false, ..options.clone() });
+        let unboxed = Options { require_boxed: false, ..options.clone() };
+        let found = candidates(gold, &unboxed);
         let mut first = None;
         // A letter that stands alone in a gold's sentence is a name in it.
-        for candidate in found.into_iter().filter(|candidate| candidate.mark != Mark::Letter) {
+        for candidate in found.filter(|candidate| candidate.mark != Mark::Letter) {
             let reading = Reading::new(&candidate.text, &mut fuel);
             if reading.is_readable() {
                 // The same sentence is an answer too.
@@ -103,7 +104,7 @@ impl Gold {
     /// The first place that holds something this gold can be compared with.
     fn first_readable(
         &self,
-        found: Vec<Candidate>,
+        found: impl Iterator<Item = Candidate>,
         options: &Options,
         fuel: &mut Fuel,
     ) -> Option<(Candidate, Reading)> {

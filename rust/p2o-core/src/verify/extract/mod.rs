@@ -69,19 +69,24 @@ fn scanned(completion: &str) -> &str {
     }
 }
 
-/// Places to look, best first.
-pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> {
-    if options.profile == Profile::MathVerify && !options.require_boxed {
-        return compat::candidates(tail(completion), options.sources);
-    }
+/// Places to look, best first. Those that nothing marks are looked up only when they are asked for.
+pub(crate) fn candidates(completion: &str, options: &Options) -> impl Iterator<Item = Candidate> {
+    let (found, rest) = if options.profile == Profile::MathVerify && !options.require_boxed {
+        (compat::candidates(tail(completion), options.sources), None)
+    } else {
+        marked(completion, options)
+    };
+    found.into_iter().chain(rest.into_iter().flat_map(unmarked))
+}
+
+/// Answers in boxes, in tags and behind phrases, and the text to search if none of them can be read.
+fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option<&'a str>) {
     let text = scanned(completion);
     let mut found = Vec::new();
     let boxed = last_box(text);
     let boxed_end = boxed.as_ref().map_or(0, |(_, end)| *end);
-    let phrase = (!options.require_boxed).then(|| phrase(text)).flatten();
-    if let Some((kind, content, at)) = &phrase
-        && *kind == Phrase::Final
-        && *at >= boxed_end
+    let mut phrase = (!options.require_boxed).then(|| phrase(text)).flatten();
+    if let Some((_, content, _)) = phrase.take_if(|(kind, _, at)| *kind == Phrase::Final && *at >= boxed_end)
     {
         stated(content, &mut found);
     }
@@ -90,13 +95,13 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     }
     // A box that begins before the tail is too long to be read, and its inside is no answer.
     if found.is_empty() && opens_before(completion, text) {
-        return Vec::new();
+        return (found, None);
     }
     if options.require_boxed
         || !found.is_empty() && boxed_end > 0
         || found.is_empty() && ends_inside_box(text)
     {
-        return found;
+        return (found, None);
     }
     if let Some(tagged) = tagged(text) {
         stated(tagged, &mut found);
@@ -107,6 +112,12 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> Vec<Candidate> 
     if let Some((_, content, _)) = phrase {
         stated(content, &mut found);
     }
+    (found, Some(text))
+}
+
+/// Answers that only their place at the end makes answers.
+fn unmarked(text: &str) -> Vec<Candidate> {
+    let mut found = Vec::new();
     let mathematics = last(text);
     let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());
     if let Some(letter) = letter(text).filter(|_| !is_choice) {
@@ -270,7 +281,7 @@ mod tests {
     use super::*;
 
     fn first(text: &str) -> Option<String> {
-        candidates(text, &Options::default()).into_iter().next().map(|candidate| candidate.text)
+        candidates(text, &Options::default()).next().map(|candidate| candidate.text)
     }
 
     #[test]
@@ -305,7 +316,7 @@ mod tests {
     #[test]
     fn long_and_odd_inputs_are_scanned_in_linear_time() {
         for text in ["$".repeat(100_000), "answer ".repeat(20_000), "\\boxed{".repeat(20_000)] {
-            let _ = candidates(&text, &Options::default());
+            let _ = candidates(&text, &Options::default()).count();
         }
     }
 }
