@@ -236,6 +236,7 @@ pub(crate) fn is_invisible(name: &str) -> bool {
             | "square"
             | "Box"
             | "qed"
+            | "QED"
             | "qedsymbol"
             | "qedhere"
             | "rm"

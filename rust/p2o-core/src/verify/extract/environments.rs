@@ -1,5 +1,6 @@
 //! Mathematics between `$..$`, `$$..$$`, `\(..\)`, `\[..\]`.
 
+use super::super::words;
 use super::boxes::is_separator;
 
 /// How many environments at the end of a text are kept apart.
@@ -34,7 +35,7 @@ pub(super) fn last(text: &str) -> Last<'_> {
 }
 
 fn ends_proof(content: &str) -> bool {
-    matches!(content, "\\blacksquare" | "\\square" | "\\Box" | "\\qed" | "\\QED" | "\\qedsymbol" | "Q.E.D.")
+    content == "Q.E.D." || content.strip_prefix('\\').is_some_and(words::is_invisible)
 }
 
 /// The contents of the math environments, in order.

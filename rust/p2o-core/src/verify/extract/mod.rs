@@ -268,7 +268,7 @@ fn without_remark(sentence: &str) -> &str {
             if inside[..open].ends_with(' ')
                 && (english::is_remark(&inside[open + 1..])
                     || english::ends_with_noun(&inside[..open])
-                        && !inside[open + 1..].starts_with("mod")) =>
+                        && !inside[open + 1..].contains(char::is_alphabetic)) =>
         {
             inside[..open].trim_end()
         }
