@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 # Read when OpenMP starts, so before torch is imported: spinning threads starve the tests' own subprocesses.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What engines leave behind (vLLM's sockets, torchrun's logs) goes away with the tests' own folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr(tempfile, "tempdir", None)  # found anew, from TMPDIR
+        yield
 
 
 @pytest.fixture(scope="session")

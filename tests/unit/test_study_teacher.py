@@ -10,13 +10,14 @@ from collections import Counter
 
 import pytest
 
+from p2o.errors import InputError
 from p2o.evolve.config import ReflectionConfig
 from p2o.evolve.reflect import ReflectionExample, render_reflection
 from p2o.evolve.reflect.extract import extract_template
 from p2o.evolve.reflect.openai import OpenAIReflector
 from p2o.evolve.types import ReflectionRequest
-from p2o.study.teacher import MODEL, Teacher, failed_signs, instruct
-from p2o.tiny.world import FAMILIES
+from p2o.study.teacher import MODEL, Teacher, answer, failed_signs, instruct
+from p2o.tiny.world import FAMILIES, NEUTRAL
 
 
 def example(question: str, reward: float, response: str = "\\boxed{1}") -> ReflectionExample:
@@ -28,6 +29,9 @@ def prompt(*examples: ReflectionExample, name: str = "tiny", template: str = "")
 
 
 MIXED = (example("345+678=?", 1.0), example("900-111=?", 0.0), example("3*456=?", 0.0))
+
+
+MESSAGES = render_reflection("tiny", "", MIXED)
 
 
 def precise_instructions(family) -> set[str]:
@@ -63,6 +67,28 @@ def test_without_a_failure_every_family_comes_up() -> None:
 def test_the_same_seed_gives_the_same_instruction() -> None:
     assert len({instruct(prompt(*MIXED), 7) for _ in range(5)}) == 1
     assert len({instruct(prompt(*MIXED), seed) for seed in range(50)}) > 5
+
+
+def test_a_teacher_who_seldom_knows_what_helps() -> None:
+    """Of 1,000 replies about 100 name a method; the others are many different ones, so that they are worth trying."""
+    replies = [instruct(prompt(*MIXED), seed, 0.1) for seed in range(1000)]
+    named = set().union(*(precise_instructions(family) for family in FAMILIES))
+    idle = [reply for reply in replies if reply not in named]
+    assert 70 <= 1000 - len(idle) <= 130
+    assert all(any(reply.startswith(text) for text in NEUTRAL) for reply in idle)
+    assert len(set(idle)) > 300
+
+
+def test_the_share_is_in_the_name() -> None:
+    request = {"messages": MESSAGES, "seed": 3, "model": f"{MODEL}-0.05"}
+    texts = Counter(
+        extract_template(answer({**request, "seed": seed})["choices"][0]["message"]["content"], "whole")
+        == instruct(MESSAGES[-1]["content"], seed, 0.05)
+        for seed in range(50)
+    )
+    assert texts == {True: 50}
+    with pytest.raises(InputError, match="simulated-teacher-2"):
+        answer({**request, "model": f"{MODEL}-2"})
 
 
 def test_served_to_the_reflector_of_the_prompt_step() -> None:

@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from p2o.config import Config, explain, load_config
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, InputError
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
+from p2o.study.teacher import useful_share
 from p2o.track.run_directory import config_values, flatten
 
 Phase = Literal["selection", "final"]
@@ -65,7 +66,8 @@ class ArmConfig(Settings):
     """Settings over the recipe and the study's own `set`."""
 
     teacher: bool = False
-    """Reflection by the simulated teacher."""
+    """Reflection by the simulated teacher; `set = { reflection.model = "simulated-teacher-0.1" }` is one who knows what
+    helps in one reply of ten."""
 
     select: bool = True
     """Whether the learning rate is chosen, where the study has a `selection`."""
@@ -252,7 +254,8 @@ def make_job(
     chosen = {} if phase == "final" or study.selection is None else study.selection.set
     given = flatten(study.set) | flatten(arm.set) | flatten(chosen)
     if arm.teacher:
-        given |= {"reflection.kind": "openai", "reflection.model": TEACHER, "reflection.send_seed": True}
+        given = {"reflection.model": TEACHER} | given
+        given |= {"reflection.kind": "openai", "reflection.send_seed": True}
         given |= {"reflection.base_url": "http://127.0.0.1:1/v1"}  # the real one is known when it is up
     if learning_rate is not None:
         given["optimizer.learning_rate"] = learning_rate
@@ -264,7 +267,9 @@ def make_job(
             given["run.schedule_epochs"] = planned.run.epochs
         config = load_config(recipe, overrides({**given, "run.epochs": ENDLESS}))
         common = load_config(study.recipe, overrides(flatten(study.set)))
-    except ConfigError as error:
+        if arm.teacher:
+            useful_share(config.reflection.model)
+    except (ConfigError, InputError) as error:
         raise ConfigError(f"arms.{arm_name}: {str(error).removeprefix('--set ')}") from None
     return Job(
         world=world,

@@ -2,7 +2,8 @@
 
 It reads the failed examples of a reflection request and replies with a precise instruction for the kind of problem
 that failed. It stands for the strong reflection model of the paper; it is a simulation, and knows the tiny world's
-families by heart.
+families by heart. Under the name `simulated-teacher-0.1` it does so in one reply of ten, and gives advice that names no
+method in the others: a reflection model that hardly ever knows what helps.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from p2o.tiny.world import FAMILIES
+from p2o.errors import InputError
+from p2o.tiny.world import FAMILIES, NEUTRAL
 
 MODEL = "simulated-teacher"
-"""The name the server goes by; `reflection.model` of a study's teacher arms."""
+"""The name the server goes by: the default `reflection.model` of a study's teacher arms."""
 
 _QUESTION = re.compile(r"(\d+)\s*([+\-*])\s*(\d+)\s*=\?")
 _VERDICT = re.compile(r"\b(right|correct|wrong|incorrect)\b", re.IGNORECASE)
@@ -37,9 +39,32 @@ def failed_signs(text: str) -> list[str]:
     return signs
 
 
-def instruct(text: str, seed: int) -> str:
-    """A precise instruction for a family that failed in the prompt `text`; of a random one where none did."""
+def useful_share(model: str) -> float:
+    """The share of useful replies that a model name stands for.
+
+    >>> useful_share("simulated-teacher"), useful_share("simulated-teacher-0.1")
+    (1.0, 0.1)
+
+    Raises:
+        InputError: if the teacher does not go by this name.
+    """
+    found = re.fullmatch(rf"{MODEL}(?:-(0\.\d+))?", model)
+    if found is None:
+        raise InputError(
+            f"{model!r} is no name of the teacher: {MODEL}, or {MODEL}-0.1 for one useful reply in ten"
+        )
+    return float(found[1] or 1.0)
+
+
+def instruct(text: str, seed: int, useful: float = 1.0) -> str:
+    """A precise instruction for a family that failed in the prompt `text`; of a random one where none did.
+
+    In a share 1 - `useful` of the seeds it is advice that names no method: one to four of the tiny world's neutral
+    instructions, under which the shipped model answers as it does on the plain prompt.
+    """
     rng = random.Random(seed)
+    if useful < 1.0 and rng.random() >= useful:
+        return " ".join(rng.sample(NEUTRAL, rng.randint(1, 4)))
     signs = failed_signs(text)
     sign = rng.choice(signs) if signs else None
     family = next((family for family in FAMILIES if family.sign == sign), None) or rng.choice(FAMILIES)
@@ -50,13 +75,14 @@ def answer(body: Mapping[str, Any]) -> dict[str, Any]:
     """The chat completion of a request. Tokens are counted as the tiny model's are: one a character."""
     messages = body["messages"]
     prompt = "\n".join(message["content"] for message in messages)
-    text = f"```\n{instruct(messages[-1]['content'], int(body.get('seed') or 0))}\n```"
+    useful = useful_share(body.get("model", MODEL))
+    text = f"```\n{instruct(messages[-1]['content'], int(body.get('seed') or 0), useful)}\n```"
     usage = {"prompt_tokens": len(prompt), "completion_tokens": len(text) + 1}
     return {
         "id": "simulated",
         "object": "chat.completion",
         "created": 0,
-        "model": MODEL,
+        "model": body.get("model", MODEL),
         "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
         "usage": {**usage, "total_tokens": sum(usage.values())},
     }
@@ -70,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         try:
             status, content = 200, answer(json.loads(raw))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (InputError, ValueError, KeyError, TypeError, IndexError) as error:
             status, content = 400, {"error": {"message": f"not a chat completion request: {error}"}}
         data = json.dumps(content).encode()
         self.send_response(status)
