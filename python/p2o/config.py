@@ -105,6 +105,10 @@ class TrackConfig(Settings):
     tensorboard: bool = False
     """Write metrics for TensorBoard as well (needs the package `tensorboard`)."""
 
+    wandb: str | None = Field(default=None, min_length=1)
+    """Send metrics to this project of Weights & Biases as well (needs the package `wandb`, and `WANDB_API_KEY` or
+    `WANDB_MODE=offline` in the environment)."""
+
 
 class Config(Settings):
     """A whole run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.distributed import SINGLE, World, local_rank
-from p2o.errors import ConfigError, DataError, MissingDependencyError
+from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolve.types import Reflect
@@ -43,8 +42,8 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
+from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
-from p2o.track.tensorboard import TensorBoard
 from p2o.train import Run, sampling
 from p2o.types import Problem
 
@@ -67,6 +66,7 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
     """
+    world.on_main(lambda: check_logs(config))
     check_surroundings(config)
     parts = load_parts(config, world)
     if not is_partitioned(config, world):
@@ -87,10 +87,7 @@ def check_surroundings(config: Config) -> None:
 
     Raises:
         ConfigError: if a reflection prompt or an API key is missing.
-        MissingDependencyError: if a package is missing.
     """
-    if config.track.tensorboard and find_spec("tensorboard") is None:
-        raise MissingDependencyError("track.tensorboard needs tensorboard: pip install tensorboard")
     if config.run.method == "p2o":
         reflection_prompts(config)
         if config.reflection.kind == "openai":
@@ -196,9 +193,9 @@ def prepare(
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, world)
         prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
-    tensorboard = None
-    if config.track.tensorboard and world.is_main:
-        tensorboard = TensorBoard(directory.path / "tensorboard", resumed_at=state.step if resume else None)
+    logs = (
+        open_logs(config, directory.path, resumed_at=state.step if resume else None) if world.is_main else []
+    )
     return Run(
         config=config,
         problems=problems,
@@ -213,7 +210,7 @@ def prepare(
         directory=directory,
         console=console,
         state=state,
-        tensorboard=tensorboard,
+        logs=logs,
         world=world,
         probe=probe,
     )

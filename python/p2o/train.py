@@ -29,9 +29,9 @@ from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.console import Console
+from p2o.track.logs import MetricLog
 from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
-from p2o.track.tensorboard import TensorBoard
 from p2o.types import Group, Problem
 
 
@@ -52,16 +52,19 @@ class Run:
     directory: RunDirectory
     console: Console
     state: LoopState
-    tensorboard: TensorBoard | None = None
+    logs: Sequence[MetricLog] = ()
+    """Where metrics go beside the run directory."""
     world: World = SINGLE
     """The processes of the run. All of them hold the same state; rank 0 writes."""
     probe: Callable[[], dict[str, float]] = dict
     """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
 
     def finish(self) -> None:
-        """Exports the trained model and writes the report."""
+        """Exports the trained model, writes the report and closes the logs."""
         self.policy.export(self.directory.path / "model", self.tokenizer)
         self.world.on_main(lambda: write_report(self.directory.path))
+        for log in self.logs:
+            log.close()
 
 
 def train(run: Run) -> LoopState:
@@ -330,8 +333,8 @@ def log(run: Run, record: dict[str, Any]) -> None:
     """Appends a line of metrics and remembers how many there are."""
     run.directory.log(record)
     run.state.logged += 1
-    if run.tensorboard is not None:
-        run.tensorboard.log(record)
+    for other in run.logs:
+        other.log(record)
 
 
 def checkpoint(run: Run) -> None:

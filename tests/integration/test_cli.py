@@ -71,6 +71,7 @@ MISTAKES = {
         "rollout.max_tokens = 800 are more than the 1024 positions of p2o-tiny: lower one of them",
     ),
     "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
+    "wandb that is not installed": (["--set=track.wandb=project"], "pip install wandb"),
     "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),
     "a device that does not exist": (["--set=model.device=gpu"], "model.device = 'gpu' cannot be used: "),
     "more problems than the tiny world has": (["--set=data.train_size=30000"], "data.train_size and"),
@@ -92,6 +93,7 @@ def test_a_mistake_is_one_line(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])  # a reward function adds the working directory
     monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     arguments, message = MISTAKES[mistake]
     if check and "--resume" in arguments:
         return

@@ -15,7 +15,6 @@ from p2o.evolve.budget import Ledger
 from p2o.files import read_jsonl
 from p2o.templates import make_template
 from p2o.track.run_directory import RunDirectory
-from p2o.track.tensorboard import TensorBoard
 
 HOLD = """
 import sys
@@ -96,23 +95,3 @@ def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
     directory.log_templates(2, evolution("of two"))
     records = read_jsonl(directory.templates)
     assert [(record["epoch"], record["text"]) for record in records] == [(1, "of one"), (2, "of two")]
-
-
-def scalars(folder: Path) -> list[tuple[int, float]]:
-    """Step and value of `reward`, as TensorBoard shows them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(folder))
-    events.Reload()
-    return [(event.step, event.value) for event in events.Scalars("reward")]
-
-
-def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path: Path) -> None:
-    first = TensorBoard(tmp_path)
-    for step in (1, 2, 3):
-        first.log({"step": step, "reward": float(step)})
-    first.writer.close()
-    second = TensorBoard(tmp_path, resumed_at=1)
-    second.log({"step": 2, "reward": 20.0})
-    second.writer.close()
-    assert scalars(tmp_path) == [(1, 1.0), (2, 20.0)]

@@ -30,6 +30,7 @@ PARTS = (
     ("openai", "reflection by an API", "p2o-rl[api]"),
     ("matplotlib", "p2o study", "p2o-rl[study]"),
     ("tensorboard", "track.tensorboard", "tensorboard"),
+    ("wandb", "track.wandb", "wandb"),
 )
 """Package, what it is for, what to pip install."""
 

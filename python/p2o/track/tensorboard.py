@@ -36,3 +36,7 @@ class TensorBoard:
             if name != "step" and isinstance(value, int | float):
                 self.writer.add_scalar(name, value, record["step"])
         self.writer.flush()
+
+    def close(self) -> None:
+        """Closes the files."""
+        self.writer.close()
