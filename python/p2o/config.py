@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from p2o.data import JsonlData, TinyData
+from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
 from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
@@ -115,7 +115,7 @@ class Config(Settings):
 
     run: RunConfig = RunConfig()
     model: ModelConfig
-    data: TinyData | JsonlData = Field(discriminator="kind")
+    data: TinyData | JsonlData | DatasetData = Field(discriminator="kind")
     rollout: RolloutConfig = RolloutConfig()
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -301,8 +301,12 @@ def _hint(path: Sequence[str], root: type[BaseModel], section: str) -> str:
     return f"; known: {', '.join(sorted(known))}"
 
 
-_KINDS: dict[str, type[BaseModel]] = {"tiny": TinyData, "jsonl": JsonlData}
-_EXAMPLES = {"tiny": "the recipe quickstart", "jsonl": "the recipes smollm2 and one_gpu"}
+_KINDS: dict[str, type[BaseModel]] = {"tiny": TinyData, "jsonl": JsonlData, "dataset": DatasetData}
+_EXAMPLES = {
+    "tiny": "the recipe quickstart",
+    "jsonl": "the recipes smollm2 and one_gpu",
+    "dataset": "docs/running.md",
+}
 
 
 def _kinds(root: type[BaseModel], path: Sequence[str]) -> str:

@@ -1,26 +1,26 @@
-"""Problems in: JSONL files of problems and gold answers, or the tiny world."""
+"""Problems in: files and datasets of problems and gold answers, or the tiny world."""
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import math
 import random
-import sys
 import unicodedata
-from collections.abc import Container, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from p2o.errors import DataError
+from p2o.records import Record, dataset_records, jsonl_records
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
-from p2o.verify import VerifyOptions, equivalent, gold_parses
+from p2o.verify import VerifyOptions, equivalent, gold_parses, verify
 
 OWN_RULES: VerifyOptions = {}
 """The verifier without options."""
@@ -41,22 +41,21 @@ class TinyData(Settings):
     """Which problems. Apart from the run's seed, so that runs with different seeds see the same problems."""
 
 
-class JsonlData(Settings):
-    """One JSON object a line, with a problem (or chat messages) and a gold answer."""
+class RecordData(Settings, ABC):
+    """Records with a problem (or chat messages) and a gold answer, wherever they come from."""
 
-    kind: Literal["jsonl"] = "jsonl"
-
-    train: Path = Field(strict=False)
-    """File of the training problems."""
-
-    evaluation: Path | None = Field(None, strict=False)
-    """File of the evaluation problems; without one, `evaluation_size` problems are taken out of `train`."""
+    kind: str
+    train: Any
+    evaluation: Any = None
 
     problem_key: str = "problem"
-    """Field with the problem: a text, or a list of chat messages."""
+    """Field with the problem: a text, or a list of chat messages. Of a field in a field: `prompt.text`."""
 
     answer_key: str = "answer"
-    """Field with the gold answer, as text or number."""
+    """Field with the gold answer, as text or number; `reward_model.ground_truth` is a field in a field."""
+
+    answer_is: Literal["answer", "solution"] = "answer"
+    """What that field holds: the answer, or a worked `solution` that has it in its last box or behind `####`."""
 
     id_key: str = "id"
     """Field with a stable id; where it is missing the id is a hash of problem and answer. Fields that are neither
@@ -84,12 +83,78 @@ class JsonlData(Settings):
     """What to do with a gold answer that the verifier cannot parse: refuse the file, leave the problem out, or take it.
     Golds are not checked where `reward.function` is one of one's own."""
 
+    @abstractmethod
+    def training_records(self) -> Iterable[Record]:
+        """The records of the training problems."""
 
-DataConfig = Annotated[TinyData | JsonlData, Field(discriminator="kind")]
+    @abstractmethod
+    def evaluation_records(self) -> Iterable[Record] | None:
+        """Those of the evaluation problems; None where they are taken out of the training problems."""
+
+
+class JsonlData(RecordData):
+    """One JSON object a line."""
+
+    kind: Literal["jsonl"] = "jsonl"
+
+    train: Path = Field(strict=False)
+    """File of the training problems."""
+
+    evaluation: Path | None = Field(None, strict=False)
+    """File of the evaluation problems; without one, `evaluation_size` problems are taken out of `train`."""
+
+    def training_records(self) -> Iterable[Record]:
+        """The objects of `train`."""
+        return jsonl_records(self.train)
+
+    def evaluation_records(self) -> Iterable[Record] | None:
+        """The objects of `evaluation`."""
+        return None if self.evaluation is None else jsonl_records(self.evaluation)
+
+
+class DatasetData(RecordData):
+    """Rows of a dataset that the library `datasets` reads: Parquet, CSV, JSON, Arrow, or from the Hugging Face hub."""
+
+    kind: Literal["dataset"] = "dataset"
+
+    train: str = Field(min_length=1)
+    """The training problems: a file (a pattern with `*` for several), a folder that `save_to_disk` wrote, or the hub's
+    name of a dataset."""
+
+    evaluation: str | None = Field(None, min_length=1)
+    """Dataset of the evaluation problems. Unset, it is that of `train` if `evaluation_split` is set; else
+    `evaluation_size` problems are taken out of the training problems."""
+
+    subset: str | None = None
+    """Configuration of the datasets, where they have several."""
+
+    train_split: str | None = None
+    """Split of the training problems; unset, the only one, or `train`."""
+
+    evaluation_split: str | None = None
+    """Split of the evaluation problems; unset, the only one of `evaluation`, or `test`."""
+
+    def training_records(self) -> Iterable[Record]:
+        """The rows of the training split."""
+        return dataset_records(
+            self.train, self.subset, self.train_split, usual_split="train", setting="train_split"
+        )
+
+    def evaluation_records(self) -> Iterable[Record] | None:
+        """The rows of the evaluation split."""
+        if self.evaluation is None and self.evaluation_split is None:
+            return None
+        source = self.train if self.evaluation is None else self.evaluation
+        return dataset_records(
+            source, self.subset, self.evaluation_split, usual_split="test", setting="evaluation_split"
+        )
+
+
+DataConfig = TinyData | JsonlData | DatasetData
 
 
 def load_data(
-    config: TinyData | JsonlData, *, verifier: VerifyOptions | None = OWN_RULES
+    config: DataConfig, *, verifier: VerifyOptions | None = OWN_RULES
 ) -> tuple[list[Problem], list[Problem]]:
     """The training and the evaluation problems. Duplicates are merged; no training problem is evaluated.
 
@@ -102,15 +167,16 @@ def load_data(
             gold may be any text.
 
     Raises:
-        DataError: naming the file and the line.
+        DataError: naming the file and the line, or the dataset and the row.
         ConfigError: if the tiny world has too few problems.
     """
     if isinstance(config, TinyData):
         held_out = make_problems(config.evaluation_size, config.seed + 1_000_003)
         return make_problems(config.train_size, config.seed, exclude=held_out), held_out
-    train = read_jsonl(config.train, config, verifier=verifier)
-    if config.evaluation is not None:
-        evaluation = read_jsonl(config.evaluation, config, verifier=verifier)
+    train = read_problems(config.training_records(), config, config.train, verifier=verifier)
+    records = config.evaluation_records()
+    if records is not None:
+        evaluation = read_problems(records, config, config.evaluation or config.train, verifier=verifier)
         evaluation = _draw(evaluation, config.evaluation_size, config.seed)
     elif config.evaluation_size is None:
         raise DataError(
@@ -129,29 +195,27 @@ def load_data(
 
 
 def read_jsonl(path: Path, config: JsonlData, *, verifier: VerifyOptions | None = OWN_RULES) -> list[Problem]:
-    """The problems of one file, in order, duplicates merged. `verifier` as in `load_data`.
+    """The problems of one JSONL file: see `read_problems`."""
+    return read_problems(jsonl_records(path), config, path, verifier=verifier)
+
+
+def read_problems(
+    records: Iterable[Record],
+    config: RecordData,
+    source: Path | str,
+    *,
+    verifier: VerifyOptions | None = OWN_RULES,
+) -> list[Problem]:
+    """The problems of `source`, in order, duplicates merged. `verifier` as in `load_data`.
 
     Raises:
-        DataError: the file is missing or empty, or a line is malformed or contradicts an earlier one (named by
-            its number).
+        DataError: there is none, or a record lacks something or contradicts an earlier one (named by its place).
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
     problems: dict[str, Problem] = {}
-    lines: dict[str, int] = {}
+    places: dict[str, str] = {}
     ids: dict[str, str] = {}
-    # Only the newline ends a line: JSON strings may hold the other separators that str.splitlines knows.
-    for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        where = f"{path}, line {number}"
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
-        problem = _parse_line(line, where, config, verifier) if line.strip() else None
+    for where, record in records:
+        problem = _problem(record, where, config, verifier)
         if problem is None:
             continue
         key = _content(problem.messages)
@@ -160,31 +224,35 @@ def read_jsonl(path: Path, config: JsonlData, *, verifier: VerifyOptions | None 
                 f"{where}: id {problem.id!r} belongs to another problem already; ids must be unique"
             )
         known = problems.setdefault(key, problem)
-        first = lines.setdefault(key, number)
+        first = places.setdefault(key, where.rpartition(", ")[2])
         if not _same_gold(known.gold, problem.gold, verifier):
             raise DataError(
-                f"{where}: the problem of line {first} with another answer, {problem.gold[:40]!r} instead of "
+                f"{where}: the problem of {first} with another answer, {problem.gold[:40]!r} instead of "
                 f"{known.gold[:40]!r}; keep the right one"
             )
     if not problems:
-        raise DataError(f"{path}: holds no problems; one JSON object a line is expected")
+        raise DataError(f"{source}: holds no problems")
     return list(problems.values())
 
 
-def _parse_line(line: str, where: str, config: JsonlData, verifier: VerifyOptions | None) -> Problem | None:
-    record = _parse_object(line, where)
-    for key, setting in ((config.problem_key, "problem_key"), (config.answer_key, "answer_key")):
-        if key not in record:
-            fields = ", ".join(sorted(record)) or "none"
-            raise DataError(f"{where}: no field {key!r} (found: {fields}); set data.{setting}")
-    gold = _gold(record[config.answer_key], where, config)
-    if verifier is not None and config.on_bad_gold != "accept" and not gold_parses(gold, **verifier):
+def _problem(
+    record: dict[str, Any], where: str, config: RecordData, verifier: VerifyOptions | None
+) -> Problem | None:
+    asked = _field(record, config.problem_key, where, "problem_key")
+    gold = _gold(_field(record, config.answer_key, where, "answer_key"), where, config)
+    is_bad = not gold
+    if verifier is not None and config.on_bad_gold != "accept":
+        is_bad = is_bad or not gold_parses(gold, **verifier)
+    if is_bad:
         if config.on_bad_gold == "skip":
             return None
-        raise DataError(
-            f'{where}: the gold answer {gold[:80]!r} cannot be parsed; mend it or set data.on_bad_gold = "skip"'
+        fault = (
+            f"the gold answer {gold[:80]!r} cannot be parsed"
+            if gold
+            else "the solution has no box and no ####"
         )
-    messages = _messages(record[config.problem_key], where, config)
+        raise DataError(f'{where}: {fault}; mend it or set data.on_bad_gold = "skip"')
+    messages = _messages(asked, where, config)
     given = record.get(config.id_key)
     identity = str(given) if given is not None else _hash(messages, gold)
     used = (config.problem_key, config.answer_key, config.id_key)
@@ -194,34 +262,31 @@ def _parse_line(line: str, where: str, config: JsonlData, verifier: VerifyOption
     return Problem(id=identity, messages=messages, gold=gold, meta=meta)
 
 
-def _parse_object(line: str, where: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-        if "\\u" in line:
-            # Half of a surrogate pair is valid JSON, but no text: nothing could encode it.
-            json.dumps(record, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
-    except UnicodeEncodeError:
-        raise DataError(f"{where}: a text holds half of a surrogate pair (\\ud800 to \\udfff)") from None
-    except RecursionError:
-        raise DataError(f"{where}: the JSON is nested too deeply") from None
-    except ValueError:
-        limit = sys.get_int_max_str_digits()
-        raise DataError(f"{where}: an integer has over {limit} digits; write it as text") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: a JSON object is expected, got {type(record).__name__}")
-    return record
+def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
+    """The field `key`, or where there is none of that name the field `b` in the field `a` for a key `a.b`."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            fields = ", ".join(sorted(record)) or "none"
+            raise DataError(f"{where}: no field {key!r} (found: {fields}); set data.{setting}")
+        value = value[name]
+    return value
 
 
-def _gold(value: Any, where: str, config: JsonlData) -> str:
+def _gold(value: Any, where: str, config: RecordData) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{where}: field {config.answer_key!r} must hold a text or a number")
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(
             f"{where}: field {config.answer_key!r} is {value}, which is no number to compare with"
         )
-    return str(value)
+    text = str(value)
+    if config.answer_is == "answer":
+        return text
+    _, mark, behind = text.rpartition("####")
+    return behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
 
 
 def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
@@ -230,7 +295,7 @@ def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
     return verifier is not None and equivalent(gold, other, **verifier)
 
 
-def _messages(value: Any, where: str, config: JsonlData) -> tuple[Message, ...]:
+def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]:
     if isinstance(value, str):
         messages = [Message(role="user", content=value)]
     elif isinstance(value, list) and all(

@@ -92,7 +92,7 @@ def test_the_printed_settings_are_the_recipe(
         ),
         ("run=3", "run is a section, not a value: write [run] in a file, or run.SETTING=value"),
         ("data=3", "data is a section, not a value"),
-        ("data.kind=csv", "setting data.kind = 'csv': Input should be 'tiny' or 'jsonl'"),
+        ("data.kind=csv", "setting data.kind = 'csv': Input should be 'tiny' or 'jsonl' or 'dataset'"),
         (
             "data.train=p.jsonl",
             "unknown setting data.train here: it goes with data.kind = 'jsonl', as in the recipes",

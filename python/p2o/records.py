@@ -1,0 +1,105 @@
+"""Records in: the lines of a JSONL file, or the rows of a dataset that the library `datasets` reads."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from p2o.errors import DataError, MissingDependencyError
+
+Record = tuple[str, dict[str, Any]]
+"""Where a record stands, for messages, and its fields."""
+
+BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
+"""Builders of `datasets` by the suffix of a file."""
+
+
+def jsonl_records(path: Path) -> Iterator[Record]:
+    """The objects of a JSONL file, in order; empty lines are left out.
+
+    Raises:
+        DataError: the file is missing, or a line is malformed (named by its number).
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    # Only the newline ends a line: JSON strings may hold the other separators that str.splitlines knows.
+    for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
+        where = f"{path}, line {number}"
+        try:
+            line = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
+        if line.strip():
+            yield where, _parse_object(line, where)
+
+
+def _parse_object(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        if "\\u" in line:
+            # Half of a surrogate pair is valid JSON, but no text: nothing could encode it.
+            json.dumps(record, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: a text holds half of a surrogate pair (\\ud800 to \\udfff)") from None
+    except RecursionError:
+        raise DataError(f"{where}: the JSON is nested too deeply") from None
+    except ValueError:
+        limit = sys.get_int_max_str_digits()
+        raise DataError(f"{where}: an integer has over {limit} digits; write it as text") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: a JSON object is expected, got {type(record).__name__}")
+    return record
+
+
+def dataset_records(
+    source: str, subset: str | None, split: str | None, *, usual_split: str, setting: str
+) -> Iterator[Record]:
+    """The rows of a split of a dataset, in order.
+
+    Args:
+        source: a file (Parquet, CSV, JSON, Arrow; a pattern with `*` for several), a folder that `save_to_disk` wrote,
+            or a dataset of the Hugging Face hub.
+        subset: its configuration, where it has several.
+        split: its split; unset, the only one, or else `usual_split`.
+        setting: the setting of the split, for messages.
+
+    Raises:
+        MissingDependencyError: if the package datasets is not installed.
+        DataError: one line, if the dataset cannot be read or has no such split.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise MissingDependencyError(
+            'data.kind = "dataset" needs datasets: pip install "p2o-rl[data]"'
+        ) from None
+    builder = BUILDERS.get(Path(source).suffix)
+    try:
+        if builder is not None:
+            found = datasets.load_dataset(builder, data_files=source)
+        elif any((Path(source) / name).exists() for name in ("dataset_dict.json", "state.json")):
+            found = datasets.load_from_disk(source)
+        else:
+            found = datasets.load_dataset(source, subset)
+    except Exception as error:  # from the file system, the hub, Arrow and each builder
+        cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
+        raise DataError(f"{source}: cannot be read ({' '.join(str(cause).split())[:300]})") from None
+    splits = found if isinstance(found, dict) else {"train": found}
+    if split is None and len(splits) > 1:
+        split = usual_split
+    if split is not None and split not in splits:
+        raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.{setting}")
+    name = split or next(iter(splits))
+    for index, row in enumerate(splits[name]):
+        # What JSON has no form for (dates, bytes) becomes text: fields go into hashes and logs.
+        yield f"{source}, row {index} of {name}", json.loads(json.dumps(row, default=str))
