@@ -72,6 +72,13 @@ class ModelConfig(Settings):
     trust_remote_code: bool = False
     """Run code that comes with the model. Only for sources you trust."""
 
+    chat_template: Path | None = Field(None, strict=False)
+    """A Jinja file in place of the model's own chat template. It goes out with the trained model."""
+
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the chat template: `{ enable_thinking = false }` for Qwen3 without thoughts. Whoever uses
+    the trained model has to give the same."""
+
 
 class EvaluationConfig(Settings):
     """Accuracy on the evaluation problems, always on plain prompts."""

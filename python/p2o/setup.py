@@ -32,7 +32,7 @@ from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
-from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
+from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
@@ -112,7 +112,7 @@ def load_parts(config: Config, world: World = SINGLE) -> Parts:
     with deepspeed_context(config.optimizer, config.model.dtype, world):
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
-    encoder = PromptEncoder(tokenizer)
+    encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
     if config.rollout.sampler == "hf" and is_partitioned(config, world):
         sampled, _ = load_policy_model(config)
@@ -254,6 +254,8 @@ def open_directory(
 ) -> RunDirectory:
     """The run directory, created or taken up by rank 0."""
     facts = {"data": fingerprint(problems)}
+    if config.model.chat_template is not None:
+        facts["chat template"] = read_chat_template(config.model.chat_template)
     open_it = RunDirectory.resume if resume else RunDirectory.create
     directory = world.on_main(lambda: open_it(path, config, facts))
     return directory if world.is_main else FollowedRunDirectory(path)
@@ -291,12 +293,15 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
         raise ConfigError(
             f"model.device = {device!r} cannot be used: {reason}; write auto, cpu, cuda or cuda:1"
         ) from None
-    return load_model(
+    model, tokenizer = load_model(
         resolve_source(settings.source),
         dtype=settings.dtype,
         device=device,
         trust_remote_code=settings.trust_remote_code,
     )
+    if settings.chat_template is not None:
+        tokenizer.chat_template = read_chat_template(settings.chat_template)
+    return model, tokenizer
 
 
 def resolve_source(source: str) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 
-from p2o.errors import DataError
+from p2o.config import load_config
+from p2o.distributed import SINGLE
+from p2o.errors import ConfigError, DataError, RunDirectoryError
 from p2o.rollout.encode import REMEMBERED, PromptEncoder
+from p2o.setup import open_directory, prepare
+from p2o.templates import PLAIN
 from p2o.types import Message
 
 
@@ -56,3 +62,40 @@ def test_a_template_that_refuses_the_messages() -> None:
         "the model's chat template refuses the messages (system, user), the last one '1+1=?': "
         "TemplateError: System role not supported; is it the system message (data.system)?"
     )
+
+
+def test_further_arguments_reach_the_template(tokenizer: Any) -> None:
+    own = copy.deepcopy(tokenizer)
+    own.chat_template = "{% if thoughts is defined and not thoughts %}-{% endif %}{{ messages[-1].content }}="
+    assert own.decode(PromptEncoder(own).encode(user("12"))) == "12="
+    assert own.decode(PromptEncoder(own, {"thoughts": False}).encode(user("12"))) == "-12="
+
+
+def test_a_template_of_ones_own_is_used_and_goes_out_with_the_model(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    template = tmp_path / "plain.jinja"
+    template.write_text("{{ messages[-1].content }}=")
+    config = load_config(
+        "quickstart", [f"model.chat_template={template}", "data.train_size=6", "data.evaluation_size=3"]
+    )
+    run = prepare(config, tmp_path / "run")
+    problem = run.problems[0]
+    prompt = run.collector.prompt_ids(problem, PLAIN)
+    assert run.tokenizer.decode(prompt) == problem.messages[-1]["content"] + "="
+    run.policy.export(tmp_path / "model", run.tokenizer)
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template == template.read_text()
+    template.write_text("{{ messages[-1].content }}: ")
+    with pytest.raises(RunDirectoryError, match="chat template has changed since the run began"):
+        open_directory(
+            config, tmp_path / "run", [*run.problems, *run.evaluation_problems], resume=True, world=SINGLE
+        )
+
+
+def test_a_template_that_cannot_be_read(tmp_path: Path) -> None:
+    config = load_config("quickstart", [f"model.chat_template={tmp_path / 'none.jinja'}"])
+    with pytest.raises(
+        ConfigError, match=r"model.chat_template = '.*none.jinja' cannot be read \(No such file"
+    ):
+        prepare(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from p2o.errors import DataError
+from p2o.errors import ConfigError, DataError
 from p2o.types import Message
 
 REMEMBERED = 4096
@@ -19,8 +20,10 @@ class PromptEncoder:
     A tokenizer without a chat template (a base model) gets the message texts, joined by blank lines.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, template_kwargs: Mapping[str, Any] | None = None) -> None:
+        """`template_kwargs` are further arguments of the chat template (`model.chat_template_kwargs`)."""
         self.tokenizer = tokenizer
+        self.template_kwargs = dict(template_kwargs or {})
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode)
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
@@ -39,6 +42,7 @@ class PromptEncoder:
                 [{"role": role, "content": content} for role, content in messages],
                 tokenize=False,
                 add_generation_prompt=True,
+                **self.template_kwargs,
             )
         except Exception as error:  # a template is a program of the model's and can raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -55,6 +59,19 @@ class PromptEncoder:
         """Text of a response, without special tokens."""
         text: str = self.tokenizer.decode(response_ids, skip_special_tokens=True)
         return text
+
+
+def read_chat_template(path: Path) -> str:
+    """The chat template in a file (`model.chat_template`).
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"model.chat_template = {str(path)!r} cannot be read ({reason})") from None
 
 
 def end_ids(model: Any, tokenizer: Any) -> list[int]:
