@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,24 @@ def test_a_template_that_does_not_fit_earns_nothing_and_is_not_rolled_out(tmp_pa
     assert [result.reward for result in results] == [0.0, 1.0, 1.0] * 2
     assert ["too long" in result.feedback for result in results] == [True, False, False] * 2
     assert [request.template for request in collector.requests] == [short, PLAIN] * 2
+
+
+def test_reflection_prompts_that_are_too_long_are_told(tmp_path: Path) -> None:
+    """The first of each round's replies; a skipped step has none of its own."""
+
+    class Short(World):
+        def reflect(self, requests: Any) -> Any:
+            first, *others = super().reflect(requests)
+            return [replace(first, text="", finish_reason="prompt_too_long"), *others]
+
+    step, _ = step_of(tmp_path, Short(), evolve={"max_rounds": 2, "parents": 4})
+    outcome = evolved(step)
+    count = outcome.evolution.refusals["reflection prompt too long"]
+    assert count == 2
+    assert ", 2 reflection prompts too long" in outcome.reason
+    assert outcome.summary()["refusals"] == outcome.evolution.refusals
+    skipped = evolved(step, {}, previous=outcome.evolution)
+    assert skipped.summary()["refusals"] == {}
 
 
 def test_ctrl_c_ends_the_run_and_keeps_the_journal(tmp_path: Path) -> None:

@@ -137,6 +137,32 @@ def test_replies_before_a_permanent_error_are_kept(server):
         next(replies)
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "too many", "code": "context_length_exceeded"}),
+        (
+            400,
+            {"message": "This model's maximum context length is 2048 tokens. Yours has 3000.", "code": 400},
+        ),
+        (400, {"message": "the request exceeds the available context size"}),
+        (413, {"message": "prompt is too long: 9 tokens > 8"}),
+    ],
+)
+def test_a_request_that_is_too_long_costs_no_other(server, status, error):
+    def answer(body):
+        return (status, {"error": error}) if body["messages"][0]["content"] == "1" else completion("fine")
+
+    server.answer = answer
+    replies = list(reflector(server)([ask(str(i)) for i in range(3)]))
+    assert [(reply.text, reply.finish_reason, reply.tokens, reply.cost) for reply in replies] == [
+        ("fine", "stop", 20, 0.0),
+        ("", "prompt_too_long", 0, 0.0),
+        ("fine", "stop", 20, 0.0),
+    ]
+    assert len(server.bodies) == 3
+
+
 def test_an_unreachable_server_is_named():
     server = Server()
     server.close()
@@ -239,6 +265,26 @@ def test_the_policy_is_asked_with_its_template_and_verified(server):
     assert [(result.reward, result.tokens) for result in results] == [(0.0, 20), (0.0, 20)]
     server.answer = lambda body: completion("so\n 1 ")
     assert next(evaluator([EvaluationRequest(problem, template, 0)])).reward == 1.0
+
+
+def test_a_template_with_which_the_policy_takes_no_prompt_earns_nothing(server):
+    """Without a template it is the problem that is too long, and no template could be compared on it."""
+
+    def answer(body):
+        if len(body["messages"][0]["content"]) > 9:
+            return 400, {"error": {"message": "maximum context length is 9 tokens"}}
+        return completion("1")
+
+    server.answer = answer
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+    short = Problem("a", (Message(role="user", content="q"),), "1")
+    long = Problem("b", (Message(role="user", content="a question"),), "1")
+    results = list(
+        evaluator([EvaluationRequest(short, make_template(text), 0) for text in ("long template", "short")])
+    )
+    assert [(result.reward, "too long" in result.feedback) for result in results] == [(0, True), (1, False)]
+    with pytest.raises(ModelError, match=r"a prompt as long as problem b beside policy\.max_tokens = 4096"):
+        list(evaluator([EvaluationRequest(long, make_template(""), 0)]))
 
 
 def test_an_unusable_policy_is_a_model_error(server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,22 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError
 from p2o.evolve.config import EndpointConfig
-from p2o.types import FinishReason, Message
+from p2o.evolve.types import ReplyEnd
+from p2o.types import Message
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 _LONGEST_WAIT_S = 60.0
 _PASSING = frozenset({408, 409, 425, 429})
 """Status codes below 500 that may pass; every other one is permanent."""
 
+_CONTEXT = re.compile(r"context (length|window|size)|prompt is too long", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """A completion and its token counts (0 where the server reports none)."""
+    """A completion and its token counts (0 where the server reports none).
+
+    Of a request that the server refuses for its length the text is empty.
+    """
 
     text: str
-    finish_reason: FinishReason
+    finish_reason: ReplyEnd
     prompt_tokens: int
     completion_tokens: int
 
@@ -139,6 +146,8 @@ class ChatClient:
             try:
                 reply = await client.chat.completions.create(**asked)
             except openai.APIStatusError as error:
+                if _is_too_long(error):
+                    return ChatReply("", "prompt_too_long", 0, 0)
                 permanent = error.status_code < 500 and error.status_code not in _PASSING
                 if permanent or error.code == "insufficient_quota":
                     raise self._failure(
@@ -206,6 +215,13 @@ def _fail(replies: Sequence[Future[ChatReply]], error: BaseException) -> None:
     for reply in replies:
         if not reply.done():
             reply.set_exception(error)
+
+
+def _is_too_long(error: APIStatusError) -> bool:
+    """Whether a server refuses one request for its length. OpenAI has a code for it, others say it in words."""
+    if error.status_code not in (400, 413, 422):
+        return False
+    return error.code == "context_length_exceeded" or _CONTEXT.search(error.message) is not None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

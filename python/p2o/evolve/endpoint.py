@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from p2o.errors import ModelError
 from p2o.evolve.chat import ChatClient
 from p2o.evolve.config import PolicyConfig
-from p2o.evolve.types import EvaluationRequest, EvaluationResult
+from p2o.evolve.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import apply_template, normalize
 
 Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
@@ -40,8 +40,19 @@ class OpenAIEvaluator:
             top_p=config.top_p,
         )
         for request, reply in zip(requests, replies, strict=True):
+            if reply.finish_reason == "prompt_too_long":
+                yield self._too_long(request)
+                continue
             (reward,) = self._verify([reply.text], [request.problem.gold])
             yield EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+
+    def _too_long(self, request: EvaluationRequest) -> EvaluationResult:
+        if not request.template.text:
+            raise ModelError(
+                f"model {self._config.model} does not take a prompt as long as problem {request.problem.id} beside "
+                f"policy.max_tokens = {self._config.max_tokens}: lower it or leave the problem out"
+            )
+        return TOO_LONG_WITH_TEMPLATE
 
     def _seed_of(self, request: EvaluationRequest) -> int:
         key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"

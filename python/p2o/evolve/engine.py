@@ -24,7 +24,7 @@ from p2o.evolve.propose import problem_text
 from p2o.evolve.random_search import RandomSearch
 from p2o.evolve.reflect.prompt import load_prompt
 from p2o.evolve.step import Step
-from p2o.evolve.types import Evaluate, Reflect
+from p2o.evolve.types import Evaluate, Fits, Reflect
 from p2o.templates import make_template
 from p2o.types import Problem, Template
 
@@ -47,6 +47,7 @@ def evolve(
     templates: Sequence[Template | str] = (),
     dev_problems: Sequence[Problem] | None = None,
     plain_text: str = "",
+    reflection_fits: Fits | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -68,12 +69,13 @@ def evolve(
         dev_problems: scores templates on these; by default the problems are split.
         plain_text: what the reflection model is shown as the plain prompt's text, where the policy has a prompt of
             its own that the templates replace.
+        reflection_fits: whether the reflection model takes a prompt. One that does not fit is shortened, or counted
+            as `reflection prompt too long` if even its shortest form does not.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
         `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates), `interrupted`
-        (Ctrl-C), or `reflection: ` with the error
-        of the reflection model.
+        (Ctrl-C), or `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are fewer than two problems, one has no user message, or a callable breaks its
@@ -114,6 +116,7 @@ def evolve(
             feedback,
             records,
             plain_text,
+            reflection_fits,
         )
         return step.run(start, merged)
 

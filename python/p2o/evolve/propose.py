@@ -16,9 +16,10 @@ from p2o.evolve.config import ReflectionConfig
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.journal import Journal
 from p2o.evolve.reflect.extract import extract_template
-from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_reflection, render_template
-from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE
-from p2o.evolve.types import EvaluationResult, Reflect, ReflectionReply, ReflectionRequest
+from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_template
+from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG
+from p2o.evolve.reflect.shorten import ever_shorter
+from p2o.evolve.types import EvaluationResult, Fits, Reflect, ReflectionReply, ReflectionRequest
 from p2o.types import Message, Problem
 
 
@@ -97,6 +98,7 @@ class Reflector:
         journal: Journal,
         seed: int,
         plain_text: str = "",
+        fits: Fits | None = None,
     ) -> None:
         self._reflect = reflect
         self._config = config
@@ -104,6 +106,7 @@ class Reflector:
         self._journal = journal
         self._seed = seed
         self._plain_text = plain_text
+        self._fits = fits
         self._prompt = load_prompt(config.prompt)
         self._crossover_prompt = load_prompt(config.crossover_prompt)
 
@@ -113,8 +116,15 @@ class Reflector:
         Raises:
             ReflectionError: if the reflection model cannot be used any longer.
         """
+        prompts = [self._messages(task) for task in tasks]
+        replies = iter(self._ask([messages for messages in prompts if messages is not None]))
         texts: list[str | None] = []
-        for task, reply in zip(tasks, self._ask([self._messages(task) for task in tasks]), strict=True):
+        for task, messages in zip(tasks, prompts, strict=True):
+            reply = next(replies) if messages is not None else None
+            if reply is None or reply.finish_reason == "prompt_too_long":
+                refusals[PROMPT_TOO_LONG] += 1
+                texts.append(None)
+                continue
             prompt = self._prompt if task.partner is None else self._crossover_prompt
             text = extract_template(reply.text, prompt.settings.reply)
             if reply.finish_reason == "length":
@@ -125,14 +135,15 @@ class Reflector:
             texts.append(text)
         return texts
 
-    def _messages(self, task: Task) -> tuple[Message, ...]:
-        show_gold = self._config.show_gold
+    def _messages(self, task: Task) -> tuple[Message, ...] | None:
+        """What is asked for a task, shortened where it has to be; None if it cannot be short enough."""
+        prompt, values = self._prompt, {}
+        if task.partner is not None:
+            prompt = self._crossover_prompt
+            values = {"other": render_template(prompt, task.partner.template)}
         template = task.parent.template.text or self._plain_text
-        if task.partner is None:
-            return render_reflection(self._prompt, template, task.examples, show_gold=show_gold)
-        prompt = self._crossover_prompt
-        other = {"other": render_template(prompt, task.partner.template)}
-        return render_reflection(prompt, template, task.examples, show_gold=show_gold, values=other)
+        forms = ever_shorter(prompt, template, task.examples, show_gold=self._config.show_gold, values=values)
+        return next((form for form in forms if self._fits is None or self._fits(form)), None)
 
     def _ask(self, prompts: Sequence[tuple[Message, ...]]) -> list[ReflectionReply]:
         """The replies, from the journal as far as it goes. The ledger counts calls when they are reserved and gives

@@ -68,7 +68,6 @@ class Rollouts:
         keys = [_key(request) for request in requests]
         results = self._results
         wanted: dict[Key, EvaluationRequest] = {}
-        replayed = 0
         fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
         self._ledger.reserve_rollouts(len(fresh), self._config)
         journaled = self._journal.evaluations
@@ -76,7 +75,6 @@ class Rollouts:
             if key in journaled:
                 results[key] = journaled[key]
                 self._ledger.rollout_tokens += journaled[key].tokens
-                replayed += 1
             else:
                 wanted[key] = request
         if wanted:
