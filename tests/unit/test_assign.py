@@ -110,8 +110,21 @@ def test_older_versions_weigh_less():
     evidence.record("new", A.id, "p", 1.0, 2)
     assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
     assert evidence.counts(A.id, "p", policy_version="old") == (4.0, 8)
-    assert evidence.versions == ["old", "new"]
+    versions = [version["policy_version"] for version in evidence.to_dict()["versions"]]
+    assert versions == ["old", "new"]
     assert Evidence.from_dict(evidence.to_dict()).to_dict() == evidence.to_dict()
+
+
+def test_a_version_that_has_begun_makes_what_is_known_older():
+    evidence = Evidence()
+    evidence.record("old", A.id, "p", 4.0, 8)
+    evidence.begin("new")
+    evidence.begin("old")
+    assert evidence.counts(A.id, "p", discount=0.5) == (2.0, 4.0)
+    evidence = Evidence.from_dict(evidence.to_dict())
+    assert evidence.counts(A.id, "p", discount=0.5) == (2.0, 4.0)
+    evidence.record("new", A.id, "p", 1.0, 2)
+    assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
 
 
 def test_a_graduated_sample_gets_no_template():

@@ -121,7 +121,7 @@ def test_its_books(tmp_path: Path) -> None:
     evidence = Evidence()
     outcome = step.evolve(HARD, evidence, epoch=4, previous=None)
     assert outcome.tokens == 7 * len(collector.requests) + 11 * len(world.calls)
-    assert evidence.versions == ["4"]
+    assert [version["policy_version"] for version in evidence.to_dict()["versions"]] == ["4"]
     assert (tmp_path / "evolve" / "epoch-0004.jsonl").exists()
     assert {record["epoch"] for record in read_jsonl(tmp_path / "templates.jsonl")} == {4}
     again, more = step_of(tmp_path, World())

@@ -132,7 +132,7 @@ class Evolution:
                 "chosen": tuple(Template(**template) for template in data["chosen"]),
                 "dev_ids": tuple(data["dev_ids"]),
                 "feedback_ids": tuple(data["feedback_ids"]),
-                "ledger": Ledger.from_dict(data["ledger"]),
+                "ledger": Ledger(**data["ledger"]),
             }
         )
 
