@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from p2o.errors import InputError, RunDirectoryError
+from p2o.errors import RunDirectoryError
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import ReflectionConfig
+from p2o.evolve.contract import checked_reply, in_order
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.journal import Journal
 from p2o.evolve.reflect.extract import extract_template
@@ -58,10 +59,7 @@ class Task:
 
 def problem_text(problem: Problem) -> str:
     """What the reflection model sees of a problem: the last user message, which the template precedes."""
-    users = [message["content"] for message in problem.messages if message["role"] == "user"]
-    if not users:
-        raise InputError(f"problem {problem.id} has no user message; the template needs one to stand before")
-    return users[-1]
+    return next(m["content"] for m in reversed(problem.messages) if m["role"] == "user")
 
 
 def make_example(problem: Problem, results: Sequence[EvaluationResult]) -> ReflectionExample:
@@ -168,17 +166,11 @@ class Reflector:
                 requests.append(ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1))
                 waiting.append(name)
         try:
-            for reply in self._reflect(requests) if requests else ():
-                if not waiting:
-                    raise InputError(f"reflect returned more than the {len(requests)} replies asked for")
-                if not isinstance(reply, ReflectionReply):
-                    raise InputError(
-                        f"reflect returned a {type(reply).__name__}: give a ReflectionReply for each request"
-                    )
+            answers = self._reflect(requests) if requests else ()
+            for answer in in_order("reflect", ReflectionReply, answers, len(requests)):
+                reply = checked_reply(answer)
                 self._journal.reflection(waiting.popleft(), reply)
                 replies.append(self._pay(reply))
-            if waiting:
-                raise InputError(f"reflect returned fewer than the {len(requests)} replies asked for")
         finally:
             self._ledger.reflection_calls -= len(waiting)
             self._journal.sync()
