@@ -5,7 +5,7 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve import EvolveConfig, ReflectionReply, evolve
+from p2o.evolve import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
 from p2o.evolve.events import RoundEnded
 
 OPTIONS = {
@@ -116,6 +116,33 @@ def test_an_interrupted_step_goes_on(tmp_path):
     )
     assert (first.stop_reason, first.rounds) == ("interrupted", 2)
     assert run(World(), journal) == straight
+
+
+def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may_not(tmp_path):
+    def go(**reflection):
+        world = World()
+        return evolve(
+            make_problems(60),
+            world.evaluate,
+            world.reflect,
+            EvolveConfig(**OPTIONS),
+            reflection=ReflectionConfig(**reflection),
+            journal=tmp_path / "journal.jsonl",
+        )
+
+    first = go()
+    assert go(base_url="http://elsewhere/v1", timeout_s=1.0, retries=0, concurrency=2) == first
+    for change in (
+        {"temperature": 0.5},
+        {"show_gold": False},
+        {"max_template_chars": 50},
+        {"max_copied_words": 3},
+        {"max_calls": 4},
+        {"extra_body": {"top_k": 1}},
+        {"kind": "openai", "model": "other"},
+    ):
+        with pytest.raises(RunDirectoryError, match="another step's journal, reflection differ"):
+            go(**change)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,10 @@ def test_random_search_takes_proposals_as_they_come_and_evaluates_none() -> None
     evolution = run(world, search="random", parents=5, minibatch=3, budget=1000)
     assert len(evolution.chosen) == 5
     assert evolution.stop_reason == "complete"
+    assert "undecided" not in evolution.refusals, "the plain prompt is no proposal"
+    shown = str(evolution).splitlines()
+    assert "template 5: not evaluated" in shown
+    assert not any("dev problems" in line for line in shown)
     assert {template for template, _, _ in world.rollouts} == {PLAIN.id}, "no template is rolled out"
     assert evolution.ledger.rollouts == len(world.rollouts) <= 3 * len(world.calls)
     proposed = [world.reply(call).text for call in world.calls]

@@ -180,6 +180,19 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
     return shuffled[:size], shuffled[size:]
 
 
+_TRANSPORT = {
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "timeout_s",
+    "retries",
+    "backoff_s",
+    "send_seed",
+    "max_tokens_field",
+}
+"""Settings of how the reflection model is reached: a step may go on with others."""
+
+
 def _header(
     config: EvolveConfig,
     reflection: ReflectionConfig,
@@ -198,9 +211,7 @@ def _header(
         "seed": seed,
         "policy_version": policy_version,
         "settings": config.model_dump(),
-        "reflection": reflection.model_dump(
-            include={"prompt", "show_gold", "max_tokens", "temperature", "model"}
-        ),
+        "reflection": reflection.model_dump(exclude=_TRANSPORT),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
         "problems": hashlib.sha256(ids.encode()).hexdigest()[:16],
         "templates": [template.id for template in templates],

@@ -353,7 +353,8 @@ class Step:
         """The step so far."""
         # An interrupted round leaves candidates that were never decided; they say nothing.
         candidates = tuple(
-            replace(c, reason=c.reason or UNDECIDED) if not c.accepted else c for c in self.candidates
+            c if c.accepted or c.made_by == "plain" else replace(c, reason=c.reason or UNDECIDED)
+            for c in self.candidates
         )
         return Evolution(
             policy_version=self.policy_version,
