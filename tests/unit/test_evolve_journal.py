@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -185,11 +186,15 @@ def test_a_journal_whose_answers_were_changed_is_refused(tmp_path):
 
 def test_texts_are_journaled_for_minibatches_only(tmp_path):
     journal = tmp_path / "journal.jsonl"
-    evolution = run(World(), journal)
+    world = World()
+    answer = world.evaluate
+    world.evaluate = lambda requests: (replace(result, feedback="hm") for result in answer(requests))
+    evolution = run(world, journal)
     records = [json.loads(line) for line in journal.read_text().splitlines()]
     for record in records:
         if record["kind"] == "evaluation":
-            assert bool(record["text"]) == (record["problem"] in evolution.feedback_ids)
+            kept = record["problem"] in evolution.feedback_ids
+            assert (bool(record["text"]), record["feedback"]) == (kept, "hm" if kept else "")
 
 
 def test_any_text_survives_the_journal(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import EvolveConfig
@@ -89,10 +90,8 @@ class Rollouts:
             results = in_order("evaluate", EvaluationResult, answers, len(wanted))
             for key, result in zip(wanted, results, strict=True):
                 result = checked_result(result, key[1], self._config.tokens_per_rollout)
-                if not keep_text and result.text:
-                    result = EvaluationResult(
-                        result.reward, "", result.finish_reason, result.tokens, result.feedback
-                    )
+                if not keep_text:
+                    result = replace(result, text="", feedback="")
                 self._results[key] = result
                 missing -= 1
                 self._ledger.rollout_tokens += result.tokens

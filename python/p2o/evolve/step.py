@@ -20,7 +20,7 @@ from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolve.race import LOST_RACE, Entrant, race
+from p2o.evolve.race import Entrant, race
 from p2o.evolve.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
 from p2o.evolve.rollouts import Rollouts
 from p2o.evolve.types import Evaluate, Fits, Reflect
@@ -215,8 +215,6 @@ class Step:
                 self.accept(finish.id, finish.probability_better)
                 continue
             candidate = self.candidates[finish.id]
-            if finish.reason != LOST_RACE:
-                self.decided.discard(candidate.template.id)
             scores = self.scores(candidate.template, self.dev[: finish.seen])
             self.decide(
                 replace(
@@ -238,14 +236,13 @@ class Step:
         objectives: list[float] = []
         if self.config.frontier != "instance":
             objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
-        parents = [self.entries.index(parent) for parent in candidate.parents]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
-            self.front.insert(values, objectives=objectives, parents=parents)
+            self.front.insert(values, objectives=objectives)
         else:
             counts = [self.with_evidence(template, problem, *scores[problem.id]) for problem in self.dev]
             successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
-            self.front.insert(successes, trials, objectives=objectives, parents=parents)
+            self.front.insert(successes, trials, objectives=objectives)
         self.entries.append(id)
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
