@@ -10,7 +10,15 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import InputError, RunDirectoryError
-from p2o.evolve import EvaluationResult, Evolution, EvolveConfig, Problem, ReflectionReply, evolve
+from p2o.evolve import (
+    EvaluationResult,
+    Evolution,
+    EvolveConfig,
+    Problem,
+    ReflectionConfig,
+    ReflectionReply,
+    evolve,
+)
 from p2o.evolve.journal import Journal
 
 CONFIG = EvolveConfig(budget=110, parents=2, max_rounds=2)
@@ -186,3 +194,49 @@ def test_a_journal_torn_anywhere_in_its_first_line_begins_anew(tmp_path: Path) -
 def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="the journal cannot be written"):
         run(journal=tmp_path)
+
+
+def test_equal_questions_with_different_golds_are_two_problems() -> None:
+    problems = make_problems(4)
+    other = Problem("other gold", problems[0].messages, "another")
+    evolution = run(problems=[*problems, other])
+    assert evolution.merged == {}
+    assert "other gold" in (*evolution.dev_ids, *evolution.feedback_ids)
+
+
+def test_a_step_is_another_one_if_anything_it_depends_on_is(tmp_path: Path) -> None:
+    """Each of these changes what the records mean, though the ids of the problems stay."""
+    prompt = tmp_path / "prompt.txt"
+    crossover = tmp_path / "crossover.txt"
+    text = "%% user\n{template}{examples}\n%% example\n{verdict}\n%% correct\ny\n%% wrong\nn\n"
+    text += "%% wrong without gold\nn\n"
+    reflection = ReflectionConfig(prompt=str(prompt), crossover_prompt=str(crossover))
+
+    def go(first: str = text, second: str = text, **options: Any) -> Evolution:
+        prompt.write_text(first)
+        crossover.write_text(second)
+        return run(journal=tmp_path / "journal.jsonl", **{"reflection": reflection, **options})
+
+    straight = go()
+    assert go() == straight
+    problems = make_problems(30)
+    regolded = [*problems[:-1], Problem(problems[-1].id, problems[-1].messages, "another")]
+    reworded = [
+        *problems[:-1],
+        Problem(problems[-1].id, ({"role": "user", "content": "q"},), problems[-1].gold),
+    ]
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("problems", {"problems": regolded}),
+        ("problems", {"problems": reworded}),
+        ("problems", {"problems": problems[:-1]}),
+        ("prompt", {"first": text + "%% no template\n-\n"}),
+        ("prompt", {"second": text + "%% no template\n-\n"}),
+        ("prompt", {"plain_text": "Think."}),
+        ("policy_version", {"policy_version": "1"}),
+        ("templates", {"templates": ["Think."]}),
+        ("seed", {"seed": 1}),
+    ]
+    for named, change in changes:
+        with pytest.raises(RunDirectoryError, match=f"another step's journal, .*{named}.* differ"):
+            go(**change)
+    assert go() == straight
