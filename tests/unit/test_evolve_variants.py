@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evolve_world import World, make_problems
@@ -19,7 +20,7 @@ def run(world: World, count: int = 60, journal: Path | None = None, **settings: 
     return evolve(make_problems(count), world.evaluate, world.reflect, config, seed=3, journal=journal)
 
 
-def cover(name: str, *candidates: tuple[MadeBy, list[float]]) -> list[int]:
+def cover(name: str, *candidates: tuple[MadeBy, list[float]], **settings: Any) -> list[int]:
     front = ParetoFront(len(candidates[0][1]))
     entries = []
     for index, (made_by, scores) in enumerate(candidates):
@@ -27,7 +28,7 @@ def cover(name: str, *candidates: tuple[MadeBy, list[float]]) -> list[int]:
         mean = sum(scores) / len(scores)
         template = PLAIN if made_by == "plain" else make_template(f"template {index}")
         entries.append(Candidate(index, template, made_by=made_by, mean=mean))
-    return COVERS[name](front, entries, EvolveConfig())
+    return COVERS[name](front, entries, EvolveConfig(**settings))
 
 
 def test_covers_worked_by_hand() -> None:
@@ -41,6 +42,22 @@ def test_covers_worked_by_hand() -> None:
     assert cover("greedy", plain, *templates) == [1, 2]
     assert cover("best", plain, *templates) == [1], "the earliest of equals, and no other"
     assert cover("best", plain, templates[1], templates[0]) == [2]
+
+
+def test_bounds_of_the_greedy_cover() -> None:
+    """In the order of what they newly solve: entry 2 three problems, entry 0 two more, entry 1 one more."""
+    candidates: list[tuple[MadeBy, list[float]]] = [
+        ("mutation", [1, 1, 0.4, 0, 0, 0]),
+        ("mutation", [1, 0, 0, 0, 0, 1]),
+        ("mutation", [0, 0, 1, 1, 1, 0]),
+    ]
+    assert cover("greedy", *candidates) == [2, 0, 1]
+    assert cover("greedy", *candidates, cover_max_size=2) == [2, 0]
+    assert cover("greedy", *candidates, cover_min_gain=2) == [2, 0]
+    assert cover("greedy", *candidates, cover_min_gain=3) == [2]
+    alone: tuple[MadeBy, list[float]] = ("mutation", [0.5, 0.6])
+    assert cover("greedy", alone, cover_threshold=0.6) == [0]
+    assert cover("greedy", alone, cover_threshold=0.7) == []
 
 
 def test_without_a_solved_problem_no_cover_has_a_template() -> None:
