@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from chat_server import Server, completion
+from pydantic import ValidationError
 
 from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolve import EvaluationRequest, ReflectionConfig, ReflectionRequest
@@ -245,6 +246,54 @@ def test_the_key_comes_from_the_environment_and_is_asked_for_early(server, monke
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
         OpenAIReflector(ReflectionConfig(kind="openai", model="m"))
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_a_key_that_is_empty_is_not_set(key, monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY is not set"):
+        OpenAIReflector(ReflectionConfig(kind="openai", model="m", api_key_env="MY_KEY"))
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\t"])
+def test_a_key_that_no_header_could_carry_is_told_early(server, key, monkeypatch):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY holds characters that no API key has"):
+        reflector(server, api_key_env="MY_KEY")
+
+
+def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "")
+    list(reflector(server, api_key_env="MY_KEY")([ask("q")]))
+    assert server.headers[0]["authorization"] == "Bearer none"
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "", "ftp://h/v1"])
+def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
+    with pytest.raises(ValidationError, match="must begin with http:// or https://"):
+        ReflectionConfig(kind="openai", model="m", base_url=address)
+
+
+def test_why_a_connection_failed_is_told(server):
+    """The server speaks no TLS; the client's own words are `Connection error.` whatever the cause."""
+    address = server.url.replace("http:", "https:")
+    with pytest.raises(ReflectionError, match=r"last: Connection error\. \(.*SSL"):
+        list(reflector(server, base_url=address)([ask("q")]))
+
+
+@pytest.mark.parametrize("header", ["nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "-3"])
+def test_a_wait_that_is_no_number_of_seconds_is_passed_over(server, header):
+    answers = iter([(429, {}, {"retry-after": header}), completion("x")])
+    server.answer = lambda body: next(answers)
+    assert next(reflector(server)([ask("q")])).text == "x"
+
+
+def test_half_a_surrogate_pair_is_replaced(server):
+    """Sent on in a reflection prompt it could not be encoded."""
+    server.answer = lambda body: completion("a\ud800b")
+    assert next(reflector(server)([ask("q")])).text == "a?b"
 
 
 def test_the_policy_is_asked_with_its_template_and_verified(server):
