@@ -79,6 +79,35 @@ def test_killed_within_a_batch_the_rollouts_before_are_kept(tmp_path):
         assert len(second.rollouts) == straight.ledger.rollouts - victim
 
 
+def test_a_result_is_in_the_file_before_the_next_is_asked_for(tmp_path):
+    """A kill at any moment costs the line being written at most."""
+    journal = tmp_path / "journal.jsonl"
+    world = World()
+    answer, seen = world.evaluate, []
+
+    def evaluate(requests):
+        for result in answer(requests):
+            seen.append((len(evaluated(journal.read_text().splitlines())), len(world.rollouts) - 1))
+            yield result
+
+    world.evaluate = evaluate
+    run(world, journal)
+    assert seen
+    assert all(written == rolled_out for written, rolled_out in seen)
+
+
+def test_a_torn_line_does_not_spoil_the_next_one(tmp_path):
+    """Killed twice: what the second life appends begins on a line of its own."""
+    journal = tmp_path / "journal.jsonl"
+    straight = run(World(), journal)
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:9]) + lines[9][:20])
+    assert run(World(), journal) == straight
+    again = World()
+    assert run(again, journal) == straight
+    assert not again.rollouts
+
+
 def test_a_finished_step_is_read_back_without_a_request(tmp_path):
     journal = tmp_path / "deep" / "journal.jsonl"
     straight = run(World(), journal)
@@ -168,9 +197,10 @@ def test_a_damaged_line_is_named(tmp_path):
     journal.write_text("".join([*lines[:3], "oops\n", *lines[4:]]))
     with pytest.raises(RunDirectoryError, match="line 4: not JSON"):
         run(World(), journal)
-    journal.write_text("".join([*lines[:3], '{"kind": "evaluation"}\n', *lines[4:]]))
-    with pytest.raises(RunDirectoryError, match="line 4: not a journal record"):
-        run(World(), journal)
+    for damaged in ('{"kind": "evaluation"}', "[4]", "4"):
+        journal.write_text("".join([*lines[:3], damaged + "\n", *lines[4:]]))
+        with pytest.raises(RunDirectoryError, match="line 4: not a journal record"):
+            run(World(), journal)
 
 
 def test_a_journal_whose_answers_were_changed_is_refused(tmp_path):

@@ -101,6 +101,14 @@ def test_random_search_is_bounded_by_the_cover_size_and_by_the_budget() -> None:
     assert evolution.stop_reason == "budget"
 
 
+def test_random_search_pays_for_every_rollout_it_shows() -> None:
+    """Two rollouts of three problems are six: eleven pay for one proposal, twelve for two."""
+    for budget, proposals in ((5, 0), (11, 1), (12, 2)):
+        world = World(plain=0.0)
+        run(world, search="random", parents=5, minibatch=3, rollouts_per_evaluation=2, budget=budget)
+        assert (len(world.calls), len(world.rollouts)) == (proposals, 6 * proposals)
+
+
 def test_random_search_refuses_what_evolution_refuses() -> None:
     """The golds are `gold-012`: a template that tells one is a leak, and the same text twice is a duplicate."""
 

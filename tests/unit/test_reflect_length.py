@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from evolve_world import World, make_problems
 
+from p2o.distributed import World as Ranked
 from p2o.evolve import EvolveConfig, evolve
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import ReflectionConfig
@@ -149,6 +150,21 @@ def test_self_reflection_answers_what_fits() -> None:
     assert [reflect.fits(request.messages) for request in requests] == [True, False, True]
     sampler.max_model_len = None
     assert [reply.text for reply in reflect(requests)] == ["16", "17", "3"]
+
+
+def test_ranks_that_share_an_engine_reflect_together() -> None:
+    teams: list[int] = []
+
+    class Ranks(Ranked):
+        def map(self, function: Any, items: Any, team: int = 1) -> Any:
+            teams.append(team)
+            return function(items)
+
+    sampler: Any = FakeSampler()
+    sampler.ranks_per_engine = 4
+    reflect = SelfReflection(sampler, FakeEncoder(), SamplingParams(max_tokens=4), Ranks())  # type: ignore[arg-type]
+    assert len(reflect([ReflectionRequest((Message(role="user", content="x"),), 0)])) == 1
+    assert teams == [4]
 
 
 def test_a_step_of_which_no_prompt_fits_ends_and_says_why() -> None:
