@@ -21,7 +21,7 @@ from p2o.evolve.propose import (
     make_example,
     problem_text,
 )
-from p2o.evolve.types import EvaluationResult, ReflectionReply
+from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply
 from p2o.templates import PLAIN, apply_template, make_template
 from p2o.types import Message, Problem
 
@@ -139,3 +139,8 @@ def test_no_two_requests_share_a_seed() -> None:
         reflector.propose([task, task], Counter())
     assert len(set(seeds)) == 4
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_request_has_the_prompt_to_ask_with() -> None:
+    request = EvaluationRequest(problem("a"), make_template("Think."), 0)
+    assert request.messages == [{"role": "user", "content": "Think.\n\nquestion a"}]

@@ -9,7 +9,7 @@ from p2o.errors import ModelError
 from p2o.evolve.chat import ChatClient
 from p2o.evolve.config import PolicyConfig
 from p2o.evolve.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
-from p2o.templates import apply_template, normalize
+from p2o.templates import normalize
 
 Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Completions and golds to rewards, in order."""
@@ -34,7 +34,7 @@ class OpenAIEvaluator:
         """One result per request, in order."""
         config = self._config
         replies = self._client.complete(
-            [(apply_template(r.template, r.problem.messages), self._seed_of(r)) for r in requests],
+            [(request.messages, self._seed_of(request)) for request in requests],
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             top_p=config.top_p,

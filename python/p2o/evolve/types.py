@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from p2o.templates import apply_template
 from p2o.types import FinishReason, Message, Problem, Template
 
 
@@ -19,6 +20,11 @@ class EvaluationRequest:
     problem: Problem
     template: Template
     rollout_index: int
+
+    @property
+    def messages(self) -> list[Message]:
+        """The prompt: the problem's messages with the template before the last user message."""
+        return apply_template(self.template, self.problem.messages)
 
 
 @dataclass(frozen=True, slots=True)
