@@ -168,16 +168,19 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     from p2o.policy.torch_backend import TorchPolicy
     from p2o.prompt_step import SelfReflection
     from p2o.rollout.hf import HfSampler
+    from p2o.rollout.sampler import SamplingParams
     from p2o.setup import needs_start_weights, prepare
 
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
-    config = load_config("quickstart", [*sizes, f"reflection.policy={policy}"])
+    drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]
+    config = load_config("quickstart", [*sizes, *drawn, f"reflection.policy={policy}"])
     assert needs_start_weights(config) == (policy == "reference")
     run = prepare(config, tmp_path / "run")
     assert run.prompt_step is not None
     reflect = run.prompt_step.reflect
     assert isinstance(reflect, SelfReflection)
     assert isinstance(reflect.sampler, HfSampler)
+    assert reflect.params == SamplingParams(max_tokens=40, temperature=0.7)
     assert isinstance(run.policy, TorchPolicy)
     weight = next(run.policy.model.parameters())
     with torch.no_grad():

@@ -92,6 +92,36 @@ def test_retries_are_bounded(server):
     assert len(server.bodies) == 3
 
 
+def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
+    waits = []
+
+    async def record(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    server.answer = lambda body: (503, {}, {"retry-after": "5"})
+    with pytest.raises(ReflectionError, match="failed 3 times"):
+        list(reflector(server, retries=2)([ask("q")]))
+    assert waits == [5.0, 5.0]
+
+
+def test_each_rollout_has_a_seed_of_its_own(server):
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=1)
+    problems = [Problem(name, (Message(role="user", content="q"),), "1") for name in "ab"]
+    requests = [
+        EvaluationRequest(problem, make_template(text), index)
+        for problem in problems
+        for text in ("", "t")
+        for index in range(2)
+    ]
+    list(evaluator(requests))
+    assert len({body["seed"] for body in server.bodies}) == 8
+    of_first = sorted(body["seed"] for body in server.bodies)
+    server.bodies.clear()
+    list(OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=2)(requests))
+    assert not {body["seed"] for body in server.bodies} & set(of_first)
+
+
 def test_the_server_says_when_to_come_back(server, monkeypatch):
     waits = []
     sleep = asyncio.sleep
