@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import EvolveConfig
@@ -90,8 +89,10 @@ class Rollouts:
             results = in_order("evaluate", EvaluationResult, answers, len(wanted))
             for key, result in zip(wanted, results, strict=True):
                 result = checked_result(result, key[1], self._config.tokens_per_rollout)
-                if not keep_text:
-                    result = replace(result, text="", feedback="")
+                if not keep_text and (result.text or result.feedback):
+                    result = EvaluationResult(
+                        result.reward, finish_reason=result.finish_reason, tokens=result.tokens
+                    )
                 self._results[key] = result
                 missing -= 1
                 self._ledger.rollout_tokens += result.tokens
