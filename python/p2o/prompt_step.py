@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from p2o.config import Config
 from p2o.distributed import SINGLE, World
-from p2o.errors import ConfigError, ReflectionError
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
+from p2o.evolve.reflect.refuse import PROMPT_TOO_LONG
 from p2o.evolve.types import (
+    TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
     EvaluationResult,
     Reflect,
@@ -24,7 +25,7 @@ from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.types import Problem, Rollout
+from p2o.types import Message, Problem, Rollout
 
 
 class SelfReflection:
@@ -45,20 +46,27 @@ class SelfReflection:
         """One reply per request, in order."""
         return self.world.map(self._replies, requests, self.sampler.ranks_per_engine)
 
+    def fits(self, messages: Sequence[Message]) -> bool:
+        """Whether the model takes the prompt and the longest reply."""
+        limit = self.sampler.max_model_len
+        return limit is None or len(self.encoder.encode(messages)) + self.params.max_tokens <= limit
+
     def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
-        drawn = [SampleRequest(self.encoder.encode(r.messages), r.seed) for r in requests]
-        try:
-            samples = self.sampler.sample(drawn, self.params)
-        except ConfigError as error:  # such as a request that is longer than the engine takes
-            raise ReflectionError(f"the reflection prompt cannot be answered: {error}") from error
-        return [
+        fits = [self.fits(request.messages) for request in requests]
+        drawn = [
+            SampleRequest(self.encoder.encode(request.messages), request.seed)
+            for request, fitting in zip(requests, fits, strict=True)
+            if fitting
+        ]
+        replies = (
             ReflectionReply(
                 text=self.encoder.decode(sample.response_ids),
                 finish_reason=sample.finish_reason,
                 tokens=len(sample.response_ids),
             )
-            for sample in samples
-        ]
+            for sample in self.sampler.sample(drawn, self.params)
+        )
+        return [next(replies) if fitting else ReflectionReply("", "prompt_too_long") for fitting in fits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +80,18 @@ class PromptStepOutcome:
     evolution: Evolution | None
     tokens: int
     reason: str
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Proposals that came to nothing, by reason: nobody else tells of those that brought no text."""
 
     def summary(self) -> dict[str, Any]:
         """For the history and the final table."""
         chosen = [] if self.evolution is None else [template.text for template in self.evolution.chosen]
-        return {"templates": chosen, "tokens": self.tokens, "reason": self.reason}
+        return {
+            "templates": chosen,
+            "tokens": self.tokens,
+            "reason": self.reason,
+            "refusals": self.refusals,
+        }
 
 
 class PromptStep:
@@ -119,8 +134,10 @@ class PromptStep:
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
+        fits = None
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self.reflect
+            fits = self.reflect.fits
         evolution = self.collector.world.lead(
             actions,
             lambda actions: evolve(
@@ -134,13 +151,14 @@ class PromptStep:
                 evidence=evidence,
                 journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
                 templates=carried.chosen if carried is not None else (),
+                reflection_fits=fits,
             ),
         )
         if evolution.stop_reason == "interrupted":
             raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
         self.directory.log_templates(epoch, evolution)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        return PromptStepOutcome(evolution, tokens, outcome_of(evolution))
+        return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals)
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -154,8 +172,6 @@ class PromptStep:
         collect: Callable[[Sequence[RolloutRequest]], list[Rollout]],
     ) -> list[EvaluationResult]:
         """Rewards of templates on problems."""
-        # A template that does not fit is worth nothing here: rolled out plain, it would earn the plain prompt's
-        # successes.
         fits = [self.collector.fits(request.problem, request.template) for request in requests]
         rollouts = collect(
             [
@@ -178,8 +194,7 @@ class PromptStep:
             )
             for rollout in rollouts
         )
-        too_long = EvaluationResult(reward=0.0, feedback="The prompt is too long with this instruction.")
-        return [next(results) if fitting else too_long for fitting in fits]
+        return [next(results) if fitting else TOO_LONG_WITH_TEMPLATE for fitting in fits]
 
 
 def outcome_of(evolution: Evolution) -> str:
@@ -187,5 +202,7 @@ def outcome_of(evolution: Evolution) -> str:
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
+    if too_long := evolution.refusals.get(PROMPT_TOO_LONG):
+        found += f", {too_long} reflection prompts too long"
     normal = evolution.stop_reason in ("budget", "complete") and evolution.rounds > 0
     return found if normal else f"{found} ({evolution.stop_reason})"

@@ -22,7 +22,7 @@ from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_refl
 from p2o.evolve.types import Reflect
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
-from p2o.model.load import load_model
+from p2o.model.load import load_model, longest_sequence
 from p2o.policy.backends import make_policy
 from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
 from p2o.policy.layout import score_sequences
@@ -76,9 +76,15 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
             try:
-                parts.encoder.encode(render_reflection(prompt, PLAIN, ()))
+                empty = len(parts.encoder.encode(render_reflection(prompt, PLAIN, ())))
             except DataError as error:
                 raise ConfigError(f"reflection.{name} = {prompt.name!r}: {error}") from None
+            limit = parts.collector.sampler.max_model_len
+            if limit is not None and empty + config.reflection.max_tokens >= limit:
+                raise ConfigError(
+                    f"reflection.{name} = {prompt.name!r} is {empty} tokens without an example, which leaves none room "
+                    f"beside reflection.max_tokens = {config.reflection.max_tokens}: model or engine take {limit}"
+                )
     return parts
 
 
@@ -132,15 +138,9 @@ def check_length(config: Config, model: Any) -> None:
     Raises:
         ConfigError: naming both lengths.
     """
-    text = model.config.get_text_config()
-    positions = getattr(text, "max_position_embeddings", None)
-    if positions is None:
-        return
-    rope = getattr(text, "rope_parameters", None) or {}
-    if isinstance(stretch := rope.get("factor"), int | float):
-        positions = max(positions, int(stretch * rope.get("original_max_position_embeddings", positions)))
+    positions = longest_sequence(model)
     rollout = config.rollout
-    if rollout.max_prompt_tokens + rollout.max_tokens > positions:
+    if positions is not None and rollout.max_prompt_tokens + rollout.max_tokens > positions:
         raise ConfigError(
             f"rollout.max_prompt_tokens = {rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} "
             f"are more than the {positions} positions of {config.model.source}: lower one of them"

@@ -230,6 +230,8 @@ def end_epoch(run: Run) -> None:
     state.epoch_problems = 0
     state.assignment = {}
     if not state.finished and run.prompt_step is not None:
+        # Whether or not a prompt step takes place, the policy is another one than that of the epoch's rollouts.
+        state.evidence.begin(str(state.epoch))
         hard = recheck(run, hard)
         outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
         state.evidence = run.world.broadcast(state.evidence)  # rank 0 added the step's rollouts

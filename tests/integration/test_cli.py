@@ -70,6 +70,10 @@ MISTAKES = {
         ["--set=rollout.max_tokens=800"],
         "rollout.max_tokens = 800 are more than the 1024 positions of p2o-tiny: lower one of them",
     ),
+    "reflection that leaves its prompt no room": (
+        ["--set=reflection.max_tokens=1023"],
+        "reflection.prompt = 'tiny' is ",
+    ),
     "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
     "wandb that is not installed": (["--set=track.wandb=project"], "pip install wandb"),
     "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),

@@ -1,8 +1,9 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, InputError
 from p2o.evolve import AssignConfig, Candidate, Evidence, Evolution, assign
 from p2o.evolve.budget import Ledger
 from p2o.templates import PLAIN, make_template
@@ -110,8 +111,46 @@ def test_older_versions_weigh_less():
     evidence.record("new", A.id, "p", 1.0, 2)
     assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
     assert evidence.counts(A.id, "p", policy_version="old") == (4.0, 8)
-    assert evidence.versions == ["old", "new"]
+    versions = [version["policy_version"] for version in evidence.to_dict()["versions"]]
+    assert versions == ["old", "new"]
     assert Evidence.from_dict(evidence.to_dict()).to_dict() == evidence.to_dict()
+
+
+def test_each_version_further_back_weighs_less_again():
+    evidence = Evidence()
+    for version in "abc":
+        evidence.record(version, A.id, "p", 4.0, 8)
+    assert evidence.counts(A.id, "p", discount=0.5) == (4 + 2 + 1, 8 + 4 + 2)
+    assert evidence.posterior(A.id, "p", prior=(1.0, 2.0), discount=0.5) == (8, 9)
+    assert evidence.posterior_mean(A.id, "p", prior=(1.0, 2.0), discount=0.5) == 8 / 17
+
+
+@pytest.mark.parametrize("successes", [-0.1, 1.1, float("nan")])
+def test_more_successes_than_trials_are_refused(successes):
+    evidence = Evidence()
+    with pytest.raises(InputError, match="successes in 1 trials; give between 0 and 1"):
+        evidence.record("0", A.id, "p", successes)
+    assert evidence.counts(A.id, "p") == (0, 0)
+
+
+def test_templates_without_a_success_are_drawn_alike():
+    blank = evolution((B, C))
+    blank = replace(blank, candidates=tuple(replace(c, mean=0.0) for c in blank.candidates))
+    drawn = assign(blank, ["f1"], 4000, PAPER, None, seed=1)["f1"]
+    # Each draw is B or C with a half: the standard deviation of the share is below 0.008.
+    assert sum(template == B for template in drawn) / 4000 == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_version_that_has_begun_makes_what_is_known_older():
+    evidence = Evidence()
+    evidence.record("old", A.id, "p", 4.0, 8)
+    evidence.begin("new")
+    evidence.begin("old")
+    assert evidence.counts(A.id, "p", discount=0.5) == (2.0, 4.0)
+    evidence = Evidence.from_dict(evidence.to_dict())
+    assert evidence.counts(A.id, "p", discount=0.5) == (2.0, 4.0)
+    evidence.record("new", A.id, "p", 1.0, 2)
+    assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
 
 
 def test_a_graduated_sample_gets_no_template():

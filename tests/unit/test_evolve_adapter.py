@@ -78,3 +78,20 @@ def test_an_adapter_with_missing_scores_is_named():
 
     with pytest.raises(InputError, match="returned 5 scores for 6 instances"):
         evolve_adapter(Adapter(Model()), SEED, instances(6), instances(6, 50), str, EvolveConfig(budget=60))
+
+
+def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
+    seen = []
+
+    class Adapter(DefaultAdapter):
+        def evaluate(self, batch, candidate, capture_traces=False):
+            seen.extend((one["input"], candidate["system_prompt"], capture_traces) for one in batch)
+            return super().evaluate(batch, candidate, capture_traces)
+
+    train, val = instances(6), instances(6, 50)
+    config = EvolveConfig(budget=60, max_rounds=1, parents=1)
+    evolution = evolve_adapter(Adapter(Model()), SEED, train, val, lambda prompt: "```\nNo.\n```", config)
+    assert {text for _, text, _ in seen} == {"You answer.", "No."}
+    of_train = {one["input"] for one in train}
+    assert {(name in of_train, traced) for name, _, traced in seen} == {(True, True), (False, False)}
+    assert best_candidate(evolution, SEED) == SEED, "nothing was better than the seed"

@@ -1,11 +1,12 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve import EvolveConfig, ReflectionReply, evolve
+from p2o.evolve import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
 from p2o.evolve.events import RoundEnded
 
 OPTIONS = {
@@ -78,6 +79,35 @@ def test_killed_within_a_batch_the_rollouts_before_are_kept(tmp_path):
         assert len(second.rollouts) == straight.ledger.rollouts - victim
 
 
+def test_a_result_is_in_the_file_before_the_next_is_asked_for(tmp_path):
+    """A kill at any moment costs the line being written at most."""
+    journal = tmp_path / "journal.jsonl"
+    world = World()
+    answer, seen = world.evaluate, []
+
+    def evaluate(requests):
+        for result in answer(requests):
+            seen.append((len(evaluated(journal.read_text().splitlines())), len(world.rollouts) - 1))
+            yield result
+
+    world.evaluate = evaluate
+    run(world, journal)
+    assert seen
+    assert all(written == rolled_out for written, rolled_out in seen)
+
+
+def test_a_torn_line_does_not_spoil_the_next_one(tmp_path):
+    """Killed twice: what the second life appends begins on a line of its own."""
+    journal = tmp_path / "journal.jsonl"
+    straight = run(World(), journal)
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:9]) + lines[9][:20])
+    assert run(World(), journal) == straight
+    again = World()
+    assert run(again, journal) == straight
+    assert not again.rollouts
+
+
 def test_a_finished_step_is_read_back_without_a_request(tmp_path):
     journal = tmp_path / "deep" / "journal.jsonl"
     straight = run(World(), journal)
@@ -118,6 +148,33 @@ def test_an_interrupted_step_goes_on(tmp_path):
     assert run(World(), journal) == straight
 
 
+def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may_not(tmp_path):
+    def go(**reflection):
+        world = World()
+        return evolve(
+            make_problems(60),
+            world.evaluate,
+            world.reflect,
+            EvolveConfig(**OPTIONS),
+            reflection=ReflectionConfig(**reflection),
+            journal=tmp_path / "journal.jsonl",
+        )
+
+    first = go()
+    assert go(base_url="http://elsewhere/v1", timeout_s=1.0, retries=0, concurrency=2) == first
+    for change in (
+        {"temperature": 0.5},
+        {"show_gold": False},
+        {"max_template_chars": 50},
+        {"max_copied_words": 3},
+        {"max_calls": 4},
+        {"extra_body": {"top_k": 1}},
+        {"kind": "openai", "model": "other"},
+    ):
+        with pytest.raises(RunDirectoryError, match="another step's journal, reflection differ"):
+            go(**change)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [({"seed": 1}, "seed"), ({"budget": 120}, "settings"), ({"parents": 4}, "settings")],
@@ -140,9 +197,10 @@ def test_a_damaged_line_is_named(tmp_path):
     journal.write_text("".join([*lines[:3], "oops\n", *lines[4:]]))
     with pytest.raises(RunDirectoryError, match="line 4: not JSON"):
         run(World(), journal)
-    journal.write_text("".join([*lines[:3], '{"kind": "evaluation"}\n', *lines[4:]]))
-    with pytest.raises(RunDirectoryError, match="line 4: not a journal record"):
-        run(World(), journal)
+    for damaged in ('{"kind": "evaluation"}', "[4]", "4"):
+        journal.write_text("".join([*lines[:3], damaged + "\n", *lines[4:]]))
+        with pytest.raises(RunDirectoryError, match="line 4: not a journal record"):
+            run(World(), journal)
 
 
 def test_a_journal_whose_answers_were_changed_is_refused(tmp_path):
@@ -158,11 +216,15 @@ def test_a_journal_whose_answers_were_changed_is_refused(tmp_path):
 
 def test_texts_are_journaled_for_minibatches_only(tmp_path):
     journal = tmp_path / "journal.jsonl"
-    evolution = run(World(), journal)
+    world = World()
+    answer = world.evaluate
+    world.evaluate = lambda requests: (replace(result, feedback="hm") for result in answer(requests))
+    evolution = run(world, journal)
     records = [json.loads(line) for line in journal.read_text().splitlines()]
     for record in records:
         if record["kind"] == "evaluation":
-            assert bool(record["text"]) == (record["problem"] in evolution.feedback_ids)
+            kept = record["problem"] in evolution.feedback_ids
+            assert (bool(record["text"]), record["feedback"]) == (kept, "hm" if kept else "")
 
 
 def test_any_text_survives_the_journal(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,16 @@ from p2o.evolve.budget import Ledger
 from p2o.evolve.config import ReflectionConfig
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.journal import Journal
-from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolve.types import EvaluationResult, ReflectionReply
-from p2o.templates import PLAIN, make_template
+from p2o.evolve.propose import (
+    Minibatches,
+    Reflector,
+    Task,
+    complementary,
+    make_example,
+    problem_text,
+)
+from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply
+from p2o.templates import PLAIN, apply_template, make_template
 from p2o.types import Message, Problem
 
 
@@ -75,3 +83,64 @@ def test_calls_that_brought_no_reply_are_given_back() -> None:
     with pytest.raises(ReflectionError):
         reflector.propose(tasks, Counter())
     assert (ledger.reflection_calls, ledger.reflection_tokens, ledger.reflection_cost) == (1, 5, 0.5)
+
+
+def test_the_template_stands_before_the_last_user_message() -> None:
+    turns = [
+        ("system", "s"),
+        ("user", "first"),
+        ("assistant", "a"),
+        ("user", "last"),
+        ("assistant", "prefix"),
+    ]
+    messages = tuple(Message(role=role, content=content) for role, content in turns)
+    assert problem_text(Problem("p", messages, "g")) == "last"
+    applied = [m["content"] for m in apply_template(make_template("z"), messages)]
+    assert applied == ["s", "first", "a", "z\n\nlast", "prefix"]
+
+
+def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(tmp_path: Path) -> None:
+    """Its file takes a whole reply for the template; the file of mutations wants a fence."""
+    body = (
+        "%% user\n{template}+{other}\n%% example\n-\n%% correct\ny\n%% wrong\nn\n%% wrong without gold\nn\n"
+    )
+    crossover = tmp_path / "crossover.txt"
+    crossover.write_text("%% settings\nreply = whole\n" + body)
+    asked: list[str] = []
+
+    def reflect(requests: Any) -> Any:
+        asked.extend(request.messages[-1]["content"] for request in requests)
+        return [ReflectionReply("no fence")] * len(requests)
+
+    config = ReflectionConfig(crossover_prompt=str(crossover))
+    reflector = Reflector(reflect, config, Ledger(9), Journal(None, {}), seed=0)
+    shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
+    parent, partner = candidate(1), candidate(2)
+    refusals = Counter[str]()
+    tasks = [Task(parent, partner, [], [shown]), Task(parent, None, [], [shown])]
+    assert reflector.propose(tasks, refusals) == ["no fence", None]
+    assert refusals == {"no template in reply": 1}
+    assert asked[0] == "t1+t2"
+    assert "t2" not in asked[1]
+
+
+def test_no_two_requests_share_a_seed() -> None:
+    """Equal prompts, in one batch and over batches: a model that is asked the same twice shall answer anew."""
+    seeds: list[int] = []
+
+    def reflect(requests: Any) -> Any:
+        seeds.extend(request.seed for request in requests)
+        return [ReflectionReply("")] * len(requests)
+
+    reflector = Reflector(reflect, ReflectionConfig(), Ledger(9), Journal(None, {}), seed=0)
+    shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
+    task = Task(Candidate(0, PLAIN), None, [problem("a")], [shown])
+    for _ in range(2):
+        reflector.propose([task, task], Counter())
+    assert len(set(seeds)) == 4
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_request_has_the_prompt_to_ask_with() -> None:
+    request = EvaluationRequest(problem("a"), make_template("Think."), 0)
+    assert request.messages == [{"role": "user", "content": "Think.\n\nquestion a"}]

@@ -494,6 +494,24 @@ def test_evolution_survives_json():
         Evolution.from_dict({**evolution.to_dict(), "schema": 2})
 
 
+def test_a_step_is_told_in_lines_that_steer_no_terminal():
+    evolution = evolve(
+        make_problems(40),
+        World(plain=0.0, right=1.0).evaluate,
+        lambda requests: (
+            [ReflectionReply("```\ncircles, primes, graphs\x1b[2J\n\tand more\n```")] * len(requests)
+        ),
+        EvolveConfig(budget=200, parents=1, max_rounds=1),
+    )
+    assert str(evolution).splitlines() == [
+        f"stopped by: rounds; {evolution.ledger.rollouts} rollouts, 1 reflections, cost 0.00",
+        "20 dev problems: plain prompt 0.0%, solved by some template 100.0%",
+        "template 1: 100.0%",
+        "    circles, primes, graphs\N{REPLACEMENT CHARACTER}[2J",
+        "        and more",
+    ]
+
+
 def test_refusals_add_up():
     evolution = run(World(), make_problems(100), budget=2000)
     refused = Counter(c.reason for c in evolution.candidates if not c.accepted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evolve_world import World, make_problems
@@ -19,7 +20,7 @@ def run(world: World, count: int = 60, journal: Path | None = None, **settings: 
     return evolve(make_problems(count), world.evaluate, world.reflect, config, seed=3, journal=journal)
 
 
-def cover(name: str, *candidates: tuple[MadeBy, list[float]]) -> list[int]:
+def cover(name: str, *candidates: tuple[MadeBy, list[float]], **settings: Any) -> list[int]:
     front = ParetoFront(len(candidates[0][1]))
     entries = []
     for index, (made_by, scores) in enumerate(candidates):
@@ -27,7 +28,7 @@ def cover(name: str, *candidates: tuple[MadeBy, list[float]]) -> list[int]:
         mean = sum(scores) / len(scores)
         template = PLAIN if made_by == "plain" else make_template(f"template {index}")
         entries.append(Candidate(index, template, made_by=made_by, mean=mean))
-    return COVERS[name](front, entries, EvolveConfig())
+    return COVERS[name](front, entries, EvolveConfig(**settings))
 
 
 def test_covers_worked_by_hand() -> None:
@@ -41,6 +42,22 @@ def test_covers_worked_by_hand() -> None:
     assert cover("greedy", plain, *templates) == [1, 2]
     assert cover("best", plain, *templates) == [1], "the earliest of equals, and no other"
     assert cover("best", plain, templates[1], templates[0]) == [2]
+
+
+def test_bounds_of_the_greedy_cover() -> None:
+    """In the order of what they newly solve: entry 2 three problems, entry 0 two more, entry 1 one more."""
+    candidates: list[tuple[MadeBy, list[float]]] = [
+        ("mutation", [1, 1, 0.4, 0, 0, 0]),
+        ("mutation", [1, 0, 0, 0, 0, 1]),
+        ("mutation", [0, 0, 1, 1, 1, 0]),
+    ]
+    assert cover("greedy", *candidates) == [2, 0, 1]
+    assert cover("greedy", *candidates, cover_max_size=2) == [2, 0]
+    assert cover("greedy", *candidates, cover_min_gain=2) == [2, 0]
+    assert cover("greedy", *candidates, cover_min_gain=3) == [2]
+    alone: tuple[MadeBy, list[float]] = ("mutation", [0.5, 0.6])
+    assert cover("greedy", alone, cover_threshold=0.6) == [0]
+    assert cover("greedy", alone, cover_threshold=0.7) == []
 
 
 def test_without_a_solved_problem_no_cover_has_a_template() -> None:
@@ -61,6 +78,10 @@ def test_random_search_takes_proposals_as_they_come_and_evaluates_none() -> None
     evolution = run(world, search="random", parents=5, minibatch=3, budget=1000)
     assert len(evolution.chosen) == 5
     assert evolution.stop_reason == "complete"
+    assert "undecided" not in evolution.refusals, "the plain prompt is no proposal"
+    shown = str(evolution).splitlines()
+    assert "template 5: not evaluated" in shown
+    assert not any("dev problems" in line for line in shown)
     assert {template for template, _, _ in world.rollouts} == {PLAIN.id}, "no template is rolled out"
     assert evolution.ledger.rollouts == len(world.rollouts) <= 3 * len(world.calls)
     proposed = [world.reply(call).text for call in world.calls]
@@ -78,6 +99,14 @@ def test_random_search_is_bounded_by_the_cover_size_and_by_the_budget() -> None:
     assert len(evolution.chosen) <= 2
     assert evolution.ledger.rollouts == 6
     assert evolution.stop_reason == "budget"
+
+
+def test_random_search_pays_for_every_rollout_it_shows() -> None:
+    """Two rollouts of three problems are six: eleven pay for one proposal, twelve for two."""
+    for budget, proposals in ((5, 0), (11, 1), (12, 2)):
+        world = World(plain=0.0)
+        run(world, search="random", parents=5, minibatch=3, rollouts_per_evaluation=2, budget=budget)
+        assert (len(world.calls), len(world.rollouts)) == (proposals, 6 * proposals)
 
 
 def test_random_search_refuses_what_evolution_refuses() -> None:
@@ -139,16 +168,19 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     from p2o.policy.torch_backend import TorchPolicy
     from p2o.prompt_step import SelfReflection
     from p2o.rollout.hf import HfSampler
+    from p2o.rollout.sampler import SamplingParams
     from p2o.setup import needs_start_weights, prepare
 
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
-    config = load_config("quickstart", [*sizes, f"reflection.policy={policy}"])
+    drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]
+    config = load_config("quickstart", [*sizes, *drawn, f"reflection.policy={policy}"])
     assert needs_start_weights(config) == (policy == "reference")
     run = prepare(config, tmp_path / "run")
     assert run.prompt_step is not None
     reflect = run.prompt_step.reflect
     assert isinstance(reflect, SelfReflection)
     assert isinstance(reflect.sampler, HfSampler)
+    assert reflect.params == SamplingParams(max_tokens=40, temperature=0.7)
     assert isinstance(run.policy, TorchPolicy)
     weight = next(run.policy.model.parameters())
     with torch.no_grad():

@@ -61,6 +61,13 @@ def test_plain_hardness_keeps_a_sample_until_a_plain_rollout_succeeds():
     assert mined([(0, group("n", "010000")), (1, group("n", "10", "111"))], **plain) == {}
 
 
+def test_a_problem_that_was_not_hard_is_judged_afresh_by_plain_hardness():
+    """One success of three makes it near hard; of a problem that was hard before, one success is the end of it."""
+    plain = {"hardness": "plain"}
+    assert mined([(0, group("a", "111")), (1, group("a", "010"))], **plain) == {"a": "near_hard"}
+    assert mined([(0, group("a", "000")), (1, group("a", "010"))], **plain) == {}
+
+
 def test_groups_of_one_epoch_count_together():
     assert mined([(0, group("a", "010")), (0, group("a", "001"))]) == {}
     assert mined([(0, group("a", "000")), (0, group("a", "001"))]) == {"a": "near_hard"}

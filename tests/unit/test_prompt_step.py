@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_its_books(tmp_path: Path) -> None:
     evidence = Evidence()
     outcome = step.evolve(HARD, evidence, epoch=4, previous=None)
     assert outcome.tokens == 7 * len(collector.requests) + 11 * len(world.calls)
-    assert evidence.versions == ["4"]
+    assert [version["policy_version"] for version in evidence.to_dict()["versions"]] == ["4"]
     assert (tmp_path / "evolve" / "epoch-0004.jsonl").exists()
     assert {record["epoch"] for record in read_jsonl(tmp_path / "templates.jsonl")} == {4}
     again, more = step_of(tmp_path, World())
@@ -148,6 +149,24 @@ def test_a_template_that_does_not_fit_earns_nothing_and_is_not_rolled_out(tmp_pa
     assert [result.reward for result in results] == [0.0, 1.0, 1.0] * 2
     assert ["too long" in result.feedback for result in results] == [True, False, False] * 2
     assert [request.template for request in collector.requests] == [short, PLAIN] * 2
+
+
+def test_reflection_prompts_that_are_too_long_are_told(tmp_path: Path) -> None:
+    """The first of each round's replies; a skipped step has none of its own."""
+
+    class Short(World):
+        def reflect(self, requests: Any) -> Any:
+            first, *others = super().reflect(requests)
+            return [replace(first, text="", finish_reason="prompt_too_long"), *others]
+
+    step, _ = step_of(tmp_path, Short(), evolve={"max_rounds": 2, "parents": 4})
+    outcome = evolved(step)
+    count = outcome.evolution.refusals["reflection prompt too long"]
+    assert count == 2
+    assert ", 2 reflection prompts too long" in outcome.reason
+    assert outcome.summary()["refusals"] == outcome.evolution.refusals
+    skipped = evolved(step, {}, previous=outcome.evolution)
+    assert skipped.summary()["refusals"] == {}
 
 
 def test_ctrl_c_ends_the_run_and_keeps_the_journal(tmp_path: Path) -> None:

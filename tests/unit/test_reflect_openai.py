@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from chat_server import Server, completion
+from pydantic import ValidationError
 
 from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolve import EvaluationRequest, ReflectionConfig, ReflectionRequest
@@ -91,6 +92,36 @@ def test_retries_are_bounded(server):
     assert len(server.bodies) == 3
 
 
+def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
+    waits = []
+
+    async def record(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    server.answer = lambda body: (503, {}, {"retry-after": "5"})
+    with pytest.raises(ReflectionError, match="failed 3 times"):
+        list(reflector(server, retries=2)([ask("q")]))
+    assert waits == [5.0, 5.0]
+
+
+def test_each_rollout_has_a_seed_of_its_own(server):
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=1)
+    problems = [Problem(name, (Message(role="user", content="q"),), "1") for name in "ab"]
+    requests = [
+        EvaluationRequest(problem, make_template(text), index)
+        for problem in problems
+        for text in ("", "t")
+        for index in range(2)
+    ]
+    list(evaluator(requests))
+    assert len({body["seed"] for body in server.bodies}) == 8
+    of_first = sorted(body["seed"] for body in server.bodies)
+    server.bodies.clear()
+    list(OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=2)(requests))
+    assert not {body["seed"] for body in server.bodies} & set(of_first)
+
+
 def test_the_server_says_when_to_come_back(server, monkeypatch):
     waits = []
     sleep = asyncio.sleep
@@ -135,6 +166,32 @@ def test_replies_before_a_permanent_error_are_kept(server):
     assert next(replies).text == "fine"
     with pytest.raises(ReflectionError):
         next(replies)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "too many", "code": "context_length_exceeded"}),
+        (
+            400,
+            {"message": "This model's maximum context length is 2048 tokens. Yours has 3000.", "code": 400},
+        ),
+        (400, {"message": "the request exceeds the available context size"}),
+        (413, {"message": "prompt is too long: 9 tokens > 8"}),
+    ],
+)
+def test_a_request_that_is_too_long_costs_no_other(server, status, error):
+    def answer(body):
+        return (status, {"error": error}) if body["messages"][0]["content"] == "1" else completion("fine")
+
+    server.answer = answer
+    replies = list(reflector(server)([ask(str(i)) for i in range(3)]))
+    assert [(reply.text, reply.finish_reason, reply.tokens, reply.cost) for reply in replies] == [
+        ("fine", "stop", 20, 0.0),
+        ("", "prompt_too_long", 0, 0.0),
+        ("fine", "stop", 20, 0.0),
+    ]
+    assert len(server.bodies) == 3
 
 
 def test_an_unreachable_server_is_named():
@@ -221,6 +278,54 @@ def test_the_key_comes_from_the_environment_and_is_asked_for_early(server, monke
         OpenAIReflector(ReflectionConfig(kind="openai", model="m"))
 
 
+@pytest.mark.parametrize("key", ["", None])
+def test_a_key_that_is_empty_is_not_set(key, monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY is not set"):
+        OpenAIReflector(ReflectionConfig(kind="openai", model="m", api_key_env="MY_KEY"))
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\t"])
+def test_a_key_that_no_header_could_carry_is_told_early(server, key, monkeypatch):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY holds characters that no API key has"):
+        reflector(server, api_key_env="MY_KEY")
+
+
+def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "")
+    list(reflector(server, api_key_env="MY_KEY")([ask("q")]))
+    assert server.headers[0]["authorization"] == "Bearer none"
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "", "ftp://h/v1"])
+def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
+    with pytest.raises(ValidationError, match="must begin with http:// or https://"):
+        ReflectionConfig(kind="openai", model="m", base_url=address)
+
+
+def test_why_a_connection_failed_is_told(server):
+    """The server speaks no TLS; the client's own words are `Connection error.` whatever the cause."""
+    address = server.url.replace("http:", "https:")
+    with pytest.raises(ReflectionError, match=r"last: Connection error\. \(.*SSL"):
+        list(reflector(server, base_url=address)([ask("q")]))
+
+
+@pytest.mark.parametrize("header", ["nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "-3"])
+def test_a_wait_that_is_no_number_of_seconds_is_passed_over(server, header):
+    answers = iter([(429, {}, {"retry-after": header}), completion("x")])
+    server.answer = lambda body: next(answers)
+    assert next(reflector(server)([ask("q")])).text == "x"
+
+
+def test_half_a_surrogate_pair_is_replaced(server):
+    """Sent on in a reflection prompt it could not be encoded."""
+    server.answer = lambda body: completion("a\ud800b")
+    assert next(reflector(server)([ask("q")])).text == "a?b"
+
+
 def test_the_policy_is_asked_with_its_template_and_verified(server):
     server.answer = lambda body: completion(f"thinking\n{body['messages'][-1]['content'].count('digit')}")
     evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact", top_p=0.9))
@@ -239,6 +344,26 @@ def test_the_policy_is_asked_with_its_template_and_verified(server):
     assert [(result.reward, result.tokens) for result in results] == [(0.0, 20), (0.0, 20)]
     server.answer = lambda body: completion("so\n 1 ")
     assert next(evaluator([EvaluationRequest(problem, template, 0)])).reward == 1.0
+
+
+def test_a_template_with_which_the_policy_takes_no_prompt_earns_nothing(server):
+    """Without a template it is the problem that is too long, and no template could be compared on it."""
+
+    def answer(body):
+        if len(body["messages"][0]["content"]) > 9:
+            return 400, {"error": {"message": "maximum context length is 9 tokens"}}
+        return completion("1")
+
+    server.answer = answer
+    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+    short = Problem("a", (Message(role="user", content="q"),), "1")
+    long = Problem("b", (Message(role="user", content="a question"),), "1")
+    results = list(
+        evaluator([EvaluationRequest(short, make_template(text), 0) for text in ("long template", "short")])
+    )
+    assert [(result.reward, "too long" in result.feedback) for result in results] == [(0, True), (1, False)]
+    with pytest.raises(ModelError, match=r"a prompt as long as problem b beside policy\.max_tokens = 4096"):
+        list(evaluator([EvaluationRequest(long, make_template(""), 0)]))
 
 
 def test_an_unusable_policy_is_a_model_error(server):

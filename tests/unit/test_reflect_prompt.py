@@ -61,6 +61,32 @@ def test_long_response_loses_its_middle():
     assert message["content"] == "t|ab~gh>yes"
 
 
+@pytest.mark.parametrize(("keep", "shown"), [("start", "abcd~"), ("end", "~efgh"), ("both", "ab~gh")])
+def test_which_part_of_a_long_response_is_kept(keep, shown):
+    text = f"%% settings\nresponse_chars = 4\nresponse_keep = {keep}\nellipsis = ~\n" + MINIMAL
+    prompt = parse_prompt(text.replace("{problem}", "{response}"))
+
+    def response(text):
+        (message,) = render_reflection(prompt, "t", [ReflectionExample("p", text, 1.0, "g")])
+        return message["content"]
+
+    assert response("abcdefgh") == f"t|{shown}>yes"
+    assert response(" abcd\n") == "t|abcd>yes", "just as long as may be shown"
+
+
+def test_half_a_reward_is_wrong_and_says_how_much():
+    text = MINIMAL.replace("{problem}", "{reward}").replace("no {gold}", "no {gold} {reward}")
+    half = ReflectionExample("p", "r", 0.5, "7")
+    assert render_reflection(parse_prompt(text), "t", [half])[0]["content"] == "t|0.5>no 7 0.5"
+
+
+def test_a_gold_in_the_example_itself_is_left_empty():
+    prompt = parse_prompt(MINIMAL.replace("{problem}", "{gold}"))
+    example = ReflectionExample("p", "r", 0.0, "7")
+    assert render_reflection(prompt, "t", [example])[0]["content"] == "t|7>no 7"
+    assert render_reflection(prompt, "t", [example], show_gold=False)[0]["content"] == "t|>no"
+
+
 def test_inserted_text_is_not_searched_for_placeholders():
     prompt = parse_prompt(MINIMAL)
     example = ReflectionExample("{gold} {template} \\boxed{x}", "", 0.0, "{problem}")
@@ -125,6 +151,11 @@ def test_a_file_of_the_user_is_read(tmp_path):
         ("```\n\n```", None),
         ("````\nuse\n```\ncode\n```\nfences\n````", "use\n```\ncode\n```\nfences"),
         ("``` Do X. ```", "Do X."),
+        ("```\nUse:\n```python\nx = 1\n```\nBox it.\n```", "Use:\n```python\nx = 1\n```\nBox it."),
+        ("```md\n```c\n1\n```\nand\n```c\n2\n```\n```\nDone.", "```c\n1\n```\nand\n```c\n2\n```"),
+        ("```\nA\n```\n```\nuse\n```python\nx\n```\n```", "use\n```python\nx\n```"),
+        ("````\n```python\nx\n````", "```python\nx"),
+        ("```\nnot closed\n```text\nB\n```", "not closed\n```text\nB"),
         ("```\r\nDo X.\r\n```", "Do X."),
         ("```\nDo \ud800X.\n```", "Do ?X."),
     ],

@@ -45,6 +45,7 @@ def test_a_gold_answer_in_a_template_is_a_leak(text, gold):
         ("say yes or no", "yes"),
         ("check option B twice", "B"),
         ("check every condition", "even"),
+        ("look for even numbers", "even"),
         (r"give it within \boxed{}", "7"),
         ("anything", ""),
         ("anything", "$ $"),
@@ -85,3 +86,17 @@ def test_refusal_names_the_first_reason():
     assert refuse("Say 1023.", [example], config) == LEAK
     assert refuse("For 345+678=? carry.", [example], config) == COPY
     assert refuse("x" * 61, [example], config) == TOO_LONG
+
+
+def test_the_longest_template_is_as_long_as_the_setting_says():
+    config = ReflectionConfig(max_template_chars=5)
+    assert refuse("12345", [], config) is None
+    assert refuse("123456", [], config) == TOO_LONG
+
+
+def test_a_problem_of_three_words_is_compared_by_its_words():
+    """Case and punctuation are no difference; of one or two words they are."""
+    assert copies("First FIND X, now!", "find x now", 12)
+    assert not copies("First FIND it, now!", "find x now", 12)
+    assert not copies("ADD both", "add 12345+2", 12)
+    assert copies("see add12345", "add 12345", 12)

@@ -236,7 +236,7 @@ def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() 
     rewards = [("z", 1.0), ("z", 0.5), ("z", 0.4), ("plain", 0.0)]
     record_evidence(run, Group(problem("p"), [rollout(reward, template=name) for name, reward in rewards]))
     evidence = run.state.evidence
-    assert evidence.versions == ["3"]
+    assert [version["policy_version"] for version in evidence.to_dict()["versions"]] == ["3"]
     assert evidence.counts("z", "p", policy_version="3") == (2, 3)
     assert evidence.counts("plain", "p", policy_version="3") == (0, 1)
 
@@ -294,6 +294,28 @@ def epochs_of(
     )
     roll_epoch(run)
     return run, engine
+
+
+def test_evidence_ages_over_a_prompt_step_that_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the rollouts of epoch 0 showed is one policy old in epoch 1, whether or not a step was made in between."""
+
+    class Skipped(Steps):
+        def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+            return PromptStepOutcome(previous, 0, "skipped")
+
+    run, _ = epochs_of(tmp_path, monkeypatch, Skipped())
+    evidence = run.state.evidence
+    assert evidence.counts("plain", "a", discount=0.5) == (0, 4)
+    end_epoch(run)
+    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 2)
+    roll_epoch(run)
+    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 4 + 2), (
+        "the new epoch's count in full"
+    )
+    end_epoch(run)
+    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 2 + 1)
 
 
 def roll_epoch(run: Run) -> None:

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
     )
     write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
-    print(json_text(summary(evolution)) if args.json else describe(evolution, output))
+    print(json_text(summary(evolution)) if args.json else f"{evolution}\nwritten to {output}")
     if evolution.stop_reason == "interrupted":
         return 130
     return 1 if evolution.stop_reason.startswith("reflection:") else 0
@@ -225,32 +225,11 @@ def summary(evolution: Evolution) -> dict[str, Any]:
     chosen = []
     for template in evolution.chosen:
         candidate = evolution.candidate_of(template.id)
-        chosen.append(
-            {"id": template.id, "text": template.text, "dev_mean": candidate.mean if candidate else 0.0}
-        )
+        mean = candidate.mean if candidate is not None and candidate.scores else None
+        chosen.append({"id": template.id, "text": template.text, "dev_mean": mean})
     return {
         "stop_reason": evolution.stop_reason,
         "chosen": chosen,
         "refusals": evolution.refusals,
         **evolution.metrics(),
     }
-
-
-def describe(evolution: Evolution, output: Path) -> str:
-    """The result in a few lines."""
-    plain = evolution.metrics()["evolve/dev_plain"]
-    ledger = evolution.ledger
-    lines = [
-        f"stopped by: {evolution.stop_reason}; {ledger.rollouts:,} rollouts, "
-        f"{ledger.reflection_calls:,} reflections, cost {ledger.reflection_cost:.2f}",
-        f"plain prompt: {plain:.1%} of {len(evolution.dev_ids)} dev problems",
-    ]
-    for number, template in enumerate(evolution.chosen, start=1):
-        candidate = evolution.candidate_of(template.id)
-        lines.append(f"template {number}: {candidate.mean if candidate else 0.0:.1%}")
-        lines += [f"    {line}" for line in template.text.splitlines()]
-    if not evolution.chosen:
-        lines.append("no template beat the plain prompt")
-    for reason, count in evolution.refusals.items():
-        lines.append(f"refused, {reason}: {count}")
-    return "\n".join([*lines, f"written to {output}"])

@@ -6,6 +6,7 @@ from p2o.evolve.engine import evolve
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution
 from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.types import Problem, Template
 
 __all__ = [
     "AssignConfig",
@@ -16,9 +17,11 @@ __all__ = [
     "Evolution",
     "EvolveConfig",
     "MiningConfig",
+    "Problem",
     "ReflectionConfig",
     "ReflectionReply",
     "ReflectionRequest",
+    "Template",
     "assign",
     "evolve",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log2
-from typing import Any, Self
 
 from p2o.errors import ConfigError
 from p2o.evolve.config import EvolveConfig, Level, ReflectionConfig
@@ -79,12 +78,3 @@ class Ledger:
         if count > left:
             raise ConfigError(f"evolve.budget: {count} rollouts do not fit into the {left} that are left")
         self.rollouts += count
-
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-serialisable form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Reads what `to_dict` wrote."""
-        return cls(**data)

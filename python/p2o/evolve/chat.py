@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,22 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError
 from p2o.evolve.config import EndpointConfig
-from p2o.types import FinishReason, Message
+from p2o.evolve.types import ReplyEnd
+from p2o.types import Message
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import APIStatusError, AsyncOpenAI
 
 _LONGEST_WAIT_S = 60.0
 _PASSING = frozenset({408, 409, 425, 429})
 """Status codes below 500 that may pass; every other one is permanent."""
 
+_CONTEXT = re.compile(r"context (length|window|size)|prompt is too long", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """A completion and its token counts (0 where the server reports none)."""
+    """A completion and its token counts (0 where the server reports none).
+
+    Of a request that the server refuses for its length the text is empty.
+    """
 
     text: str
-    finish_reason: FinishReason
+    finish_reason: ReplyEnd
     prompt_tokens: int
     completion_tokens: int
 
@@ -50,8 +58,13 @@ class ChatClient:
             raise MissingDependencyError(
                 "the OpenAI client is not installed; run `pip install 'p2o-rl[api]'`"
             ) from missing
-        if config.base_url is None and config.api_key_env not in os.environ:
+        key = os.environ.get(config.api_key_env, "")
+        if config.base_url is None and not key:
             raise ConfigError(f"environment variable {config.api_key_env} is not set; put the API key there")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigError(
+                f"environment variable {config.api_key_env} holds characters that no API key has"
+            )
         self._config = config
         self._error = error
 
@@ -139,6 +152,8 @@ class ChatClient:
             try:
                 reply = await client.chat.completions.create(**asked)
             except openai.APIStatusError as error:
+                if _is_too_long(error):
+                    return ChatReply("", "prompt_too_long", 0, 0)
                 permanent = error.status_code < 500 and error.status_code not in _PASSING
                 if permanent or error.code == "insufficient_quota":
                     raise self._failure(
@@ -155,9 +170,10 @@ class ChatClient:
             if attempt < config.retries:
                 backoff = config.backoff_s * 2**attempt * (0.5 + random.random())
                 await asyncio.sleep(min(wait if wait is not None else backoff, _LONGEST_WAIT_S))
-        raise self._failure(
-            f"failed {config.retries + 1} times, last: {_first_line(str(failed))}"
-        ) from failed
+        last = _first_line(str(failed))
+        if failed.__cause__ is not None and str(failed.__cause__):
+            last += f" ({_first_line(str(failed.__cause__))})"  # such as a name that does not resolve
+        raise self._failure(f"failed {config.retries + 1} times, last: {last}") from failed
 
     def _reply(self, reply: Any) -> ChatReply:
         """What the client made of an answer; it checks nothing, and a login page or another API may have answered."""
@@ -171,7 +187,8 @@ class ChatClient:
         if not isinstance(text, str | None):
             raise self._failure("answers with something else than text")
         return ChatReply(
-            text or "",
+            # A lone surrogate, which JSON can carry, could not be sent on to a reflection model.
+            (text or "").encode("utf-8", "replace").decode("utf-8"),
             "length" if choice.finish_reason == "length" else "stop",
             (usage.prompt_tokens or 0) if usage else 0,
             (usage.completion_tokens or 0) if usage else 0,
@@ -192,7 +209,7 @@ class ChatClient:
             # https is refused, not trusted.
             http_client = DefaultAsyncHttpxClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         # Servers of one's own need no key, but the client wants one. Retries are counted here, in one place.
-        key = os.environ.get(config.api_key_env, "none")
+        key = os.environ.get(config.api_key_env) or "none"
         return AsyncOpenAI(
             api_key=key,
             base_url=config.base_url,
@@ -208,11 +225,19 @@ def _fail(replies: Sequence[Future[ChatReply]], error: BaseException) -> None:
             reply.set_exception(error)
 
 
+def _is_too_long(error: APIStatusError) -> bool:
+    """Whether a server refuses one request for its length. OpenAI has a code for it, others say it in words."""
+    if error.status_code not in (400, 413, 422):
+        return False
+    return error.code == "context_length_exceeded" or _CONTEXT.search(error.message) is not None
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
-        return max(float(headers.get("retry-after", "")), 0.0)
+        seconds = float(headers.get("retry-after", ""))
     except ValueError:
         return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def _first_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from p2o.settings import Settings
 
@@ -149,7 +149,7 @@ class EndpointConfig(Settings):
     """Model name at the API."""
 
     base_url: str | None = None
-    """Address of the API; None is OpenAI's."""
+    """Address of the API, with http:// or https://; None is OpenAI's."""
 
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key. Servers without keys need none."""
@@ -174,6 +174,13 @@ class EndpointConfig(Settings):
 
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of each request, such as `chat_template_kwargs`."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value
 
 
 class ReflectionConfig(EndpointConfig):

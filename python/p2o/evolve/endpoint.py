@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from p2o.errors import ModelError
 from p2o.evolve.chat import ChatClient
 from p2o.evolve.config import PolicyConfig
-from p2o.evolve.types import EvaluationRequest, EvaluationResult
-from p2o.templates import apply_template, normalize
+from p2o.evolve.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
+from p2o.templates import normalize
 
 Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Completions and golds to rewards, in order."""
@@ -34,14 +34,25 @@ class OpenAIEvaluator:
         """One result per request, in order."""
         config = self._config
         replies = self._client.complete(
-            [(apply_template(r.template, r.problem.messages), self._seed_of(r)) for r in requests],
+            [(request.messages, self._seed_of(request)) for request in requests],
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             top_p=config.top_p,
         )
         for request, reply in zip(requests, replies, strict=True):
+            if reply.finish_reason == "prompt_too_long":
+                yield self._too_long(request)
+                continue
             (reward,) = self._verify([reply.text], [request.problem.gold])
             yield EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+
+    def _too_long(self, request: EvaluationRequest) -> EvaluationResult:
+        if not request.template.text:
+            raise ModelError(
+                f"model {self._config.model} does not take a prompt as long as problem {request.problem.id} beside "
+                f"policy.max_tokens = {self._config.max_tokens}: lower it or leave the problem out"
+            )
+        return TOO_LONG_WITH_TEMPLATE
 
     def _seed_of(self, request: EvaluationRequest) -> int:
         key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"

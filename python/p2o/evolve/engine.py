@@ -20,11 +20,10 @@ from p2o.evolve.events import Callback
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Evolution
 from p2o.evolve.journal import Journal
-from p2o.evolve.propose import problem_text
 from p2o.evolve.random_search import RandomSearch
 from p2o.evolve.reflect.prompt import load_prompt
 from p2o.evolve.step import Step
-from p2o.evolve.types import Evaluate, Reflect
+from p2o.evolve.types import Evaluate, Fits, Reflect
 from p2o.templates import make_template
 from p2o.types import Problem, Template
 
@@ -42,16 +41,17 @@ def evolve(
     seed: int = 0,
     policy_version: str = "0",
     evidence: Evidence | None = None,
-    journal: Path | None = None,
+    journal: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     templates: Sequence[Template | str] = (),
     dev_problems: Sequence[Problem] | None = None,
     plain_text: str = "",
+    reflection_fits: Fits | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
     Args:
-        problems: the hard problems. Duplicates (same id, or same messages and gold) are merged.
+        problems: the hard problems. Duplicates (same messages and gold) are merged.
         evaluate: rolls out a flat batch of requests; order kept.
         reflect: answers a flat batch of reflection requests; order kept.
         config: budget, acceptance, cover.
@@ -65,42 +65,44 @@ def evolve(
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
         templates: templates to start from besides the plain prompt.
-        dev_problems: scores templates on these; by default the problems are split.
+        dev_problems: scores templates on these, and takes them out of `problems`; by default the problems are split.
         plain_text: what the reflection model is shown as the plain prompt's text, where the policy has a prompt of
             its own that the templates replace.
+        reflection_fits: whether the reflection model takes a prompt. One that does not fit is shortened, or counted
+            as `reflection prompt too long` if even its shortest form does not.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
         `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates), `interrupted`
-        (Ctrl-C), or `reflection: ` with the error
-        of the reflection model.
+        (Ctrl-C), or `reflection: ` with the error of the reflection model.
 
     Raises:
-        InputError: if there are fewer than two problems, one has no user message, or a callable breaks its
-            contract.
+        InputError: if there are fewer than two problems, one cannot be used, two have the same id, or a callable
+            breaks its contract.
         RunDirectoryError: if the journal belongs to another step.
     """
     config = config or EvolveConfig()
     reflection = reflection or ReflectionConfig()
-    kept, merged = merge_duplicates(problems)
+    for problem in (*problems, *(dev_problems or ())):
+        check_problem(problem)
+    kept, merged = merge_duplicates([*(dev_problems or ()), *problems])
     if dev_problems is None:
         dev, feedback = split(kept, config.dev_size, seed)
     else:
-        dev, duplicates = merge_duplicates(dev_problems)
-        merged.update(duplicates)
-        dev_ids = {problem.id for problem in dev}
+        dev_ids = {problem.id for problem in dev_problems}
+        dev = [problem for problem in kept if problem.id in dev_ids]
         feedback = [problem for problem in kept if problem.id not in dev_ids]
     if not dev or not feedback:
         raise InputError(
             f"{len(dev)} dev and {len(feedback)} feedback problems; evolution needs at least one of each"
         )
-    for problem in (*dev, *feedback):
-        problem_text(problem)
+    for text in (template.text if isinstance(template, Template) else template for template in templates):
+        check_text(text, "a template")
     start = [
         template if isinstance(template, Template) else make_template(template) for template in templates
     ]
     header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
-    with Journal(journal, header) as records:
+    with Journal(None if journal is None else Path(journal), header) as records:
         step = SEARCHES[config.search](
             evaluate,
             reflect,
@@ -114,19 +116,52 @@ def evolve(
             feedback,
             records,
             plain_text,
+            reflection_fits,
         )
         return step.run(start, merged)
 
 
+def check_problem(problem: Problem) -> None:
+    """Refuses a problem that would break the step later, when rollouts are paid for.
+
+    Raises:
+        InputError: if it is of another type, its id or gold is no text, or it has no user message.
+    """
+    if not isinstance(problem, Problem):
+        raise InputError(f"a {type(problem).__name__} is no problem: give Problem(id, messages, gold)")
+    if not isinstance(problem.id, str) or not isinstance(problem.gold, str):
+        raise InputError(f"problem {problem.id!r}: id and gold must be texts")
+    for message in problem.messages:
+        if not isinstance(message["content"], str):
+            raise InputError(f"problem {problem.id}: the content of a message must be a text")
+        check_text(message["content"], f"problem {problem.id}")
+    if all(message["role"] != "user" for message in problem.messages):
+        raise InputError(f"problem {problem.id} has no user message; the template needs one to stand before")
+
+
+def check_text(text: str, where: str) -> None:
+    """Raises `InputError` for a text without a UTF-8 form: it could be neither hashed nor sent to a model."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where}: character {error.start + 1} is half a surrogate pair") from None
+
+
 def merge_duplicates(problems: Sequence[Problem]) -> tuple[list[Problem], dict[str, str]]:
-    """The problems without duplicates (the first is kept), and the ids of the others with the id kept for
-    each."""
+    """The problems without duplicates (the first is kept), and the ids of the others with the id kept for each.
+
+    Raises:
+        InputError: if two different problems have the same id.
+    """
     kept: dict[str, Problem] = {}
+    contents: dict[str, str] = {}
     seen: dict[str, str] = {}
     merged: dict[str, str] = {}
     for problem in problems:
         content = json.dumps([problem.messages, problem.gold])
-        if problem.id in kept:
+        if contents.setdefault(problem.id, content) != content:
+            raise InputError(f"two different problems have the id {problem.id!r}; give each its own")
+        if problem.id in kept or problem.id in merged:
             continue
         if content in seen:
             merged[problem.id] = seen[content]
@@ -143,6 +178,19 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
     Random(f"{seed}/split").shuffle(shuffled)
     size = min(dev_size, len(shuffled) // 2)
     return shuffled[:size], shuffled[size:]
+
+
+_TRANSPORT = {
+    "base_url",
+    "api_key_env",
+    "concurrency",
+    "timeout_s",
+    "retries",
+    "backoff_s",
+    "send_seed",
+    "max_tokens_field",
+}
+"""Settings of how the reflection model is reached: a step may go on with others."""
 
 
 def _header(
@@ -163,9 +211,7 @@ def _header(
         "seed": seed,
         "policy_version": policy_version,
         "settings": config.model_dump(),
-        "reflection": reflection.model_dump(
-            include={"prompt", "show_gold", "max_tokens", "temperature", "model"}
-        ),
+        "reflection": reflection.model_dump(exclude=_TRANSPORT),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
         "problems": hashlib.sha256(ids.encode()).hexdigest()[:16],
         "templates": [template.id for template in templates],

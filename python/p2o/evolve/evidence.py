@@ -14,7 +14,7 @@ Counts = tuple[float, float]
 class Evidence:
     """Counts of rollouts by policy version, template and problem.
 
-    Versions are ordered by their first record: the last one is the newest.
+    Versions are ordered by when they began, or by their first record: the last one is the newest.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,9 @@ class Evidence:
         won, tried = version.get((template_id, problem_id), (0.0, 0))
         version[template_id, problem_id] = (won + successes, tried + trials)
 
-    @property
-    def versions(self) -> list[str]:
-        """The policy versions, oldest first."""
-        return list(self._counts)
+    def begin(self, policy_version: str) -> None:
+        """Makes a version the newest before it has a record: what is known is then of an older policy."""
+        self._counts.setdefault(policy_version, {})
 
     def counts(
         self,
@@ -66,11 +65,10 @@ class Evidence:
         problem_id: str,
         *,
         prior: tuple[float, float] = (0.5, 0.5),
-        policy_version: str | None = None,
         discount: float = 1.0,
     ) -> tuple[float, float]:
         """Parameters of the Beta posterior of the success rate."""
-        won, tried = self.counts(template_id, problem_id, policy_version=policy_version, discount=discount)
+        won, tried = self.counts(template_id, problem_id, discount=discount)
         return prior[0] + won, prior[1] + tried - won
 
     def posterior_mean(
@@ -79,13 +77,10 @@ class Evidence:
         problem_id: str,
         *,
         prior: tuple[float, float] = (0.5, 0.5),
-        policy_version: str | None = None,
         discount: float = 1.0,
     ) -> float:
         """Mean of the Beta posterior of the success rate."""
-        a, b = self.posterior(
-            template_id, problem_id, prior=prior, policy_version=policy_version, discount=discount
-        )
+        a, b = self.posterior(template_id, problem_id, prior=prior, discount=discount)
         return a / (a + b)
 
     def to_dict(self) -> dict[str, Any]:

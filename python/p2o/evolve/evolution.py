@@ -78,6 +78,28 @@ class Evolution:
     refusals: dict[str, int] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """The step in a few lines: why it stopped, what it cost, how good the templates are, what was refused."""
+        ledger, metrics = self.ledger, self.metrics()
+        lines = [
+            f"stopped by: {self.stop_reason}; {ledger.rollouts:,} rollouts, "
+            f"{ledger.reflection_calls:,} reflections, cost {ledger.reflection_cost:.2f}",
+        ]
+        if self.candidates and self.candidates[0].scores:
+            lines.append(
+                f"{len(self.dev_ids)} dev problems: plain prompt {metrics['evolve/dev_plain']:.1%}, solved by some "
+                f"template {metrics['evolve/dev_solved']:.1%}"
+            )
+        for number, template in enumerate(self.chosen, start=1):
+            candidate = self.candidate_of(template.id)
+            mean = f"{candidate.mean:.1%}" if candidate is not None and candidate.scores else "not evaluated"
+            lines.append(f"template {number}: {mean}")
+            lines += [f"    {line}" for line in template.text.splitlines()]
+        if not self.chosen:
+            lines.append("no template was chosen")
+        lines += [f"refused, {reason}: {count}" for reason, count in self.refusals.items()]
+        return "\n".join(map(_harmless, lines))
+
     def accepted(self) -> list[Candidate]:
         """The candidates on the dev set: the plain prompt, the templates given, and the accepted
         proposals."""
@@ -132,12 +154,17 @@ class Evolution:
                 "chosen": tuple(Template(**template) for template in data["chosen"]),
                 "dev_ids": tuple(data["dev_ids"]),
                 "feedback_ids": tuple(data["feedback_ids"]),
-                "ledger": Ledger.from_dict(data["ledger"]),
+                "ledger": Ledger(**data["ledger"]),
             }
         )
 
 
+def _harmless(line: str) -> str:
+    """A line that may hold text of a model, without what could steer a terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs(4))
+
+
 def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:
     """Refusals by reason: those of the candidates and those of replies without a template."""
-    counts = others + Counter(c.reason for c in candidates if not c.accepted)
+    counts = others + Counter(c.reason for c in candidates if c.reason)
     return dict(sorted(counts.items()))

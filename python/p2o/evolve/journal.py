@@ -8,6 +8,7 @@ dropped.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -21,13 +22,16 @@ from p2o.evolve.types import EvaluationResult, ReflectionReply
 Key = tuple[str, str, int]
 """Template id, problem id, rollout index. The policy version stands in the header."""
 
+_HEADER = b'{"kind": "header"'
+"""How a journal begins. What begins otherwise is no file of ours, and no last line of it is cut off."""
+
 
 class Journal:
     """The records of a step, read back and appended to. Without a path it keeps nothing.
 
     Raises:
-        RunDirectoryError: if the file belongs to a step with other settings, or a line before the last is
-            damaged.
+        RunDirectoryError: if the file cannot be written, another process writes it, it belongs to a step with other
+            settings or is no journal, or a line before the last is damaged.
     """
 
     def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
@@ -39,15 +43,17 @@ class Journal:
         self._file: TextIO | None = None
         if path is None:
             return
-        records, length = _read(path)
-        if records:
-            self._check_header(records[0], header)
-        for number, record in enumerate(records[1:], start=2):
-            self._load(record, number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            os.truncate(path, length)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = _open_alone(path)
+        try:
+            records, length = _read(path)
+            if records:
+                self._check_header(records[0], header)
+            for number, record in enumerate(records[1:], start=2):
+                self._load(record, number)
+        except BaseException:
+            self._file.close()
+            raise
+        os.truncate(path, length)
         if not records:
             self._append({"kind": "header", **header})
             self.sync()
@@ -162,13 +168,33 @@ class Journal:
             ) from error
 
 
+def _open_alone(path: Path) -> TextIO:
+    """The file opened to append, and locked for as long as it is open."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: the journal cannot be written ({error.strerror})") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RunDirectoryError(
+            f"{path}: another prompt step is at work on it: wait for it, end it, or write elsewhere"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return file
+
+
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The records of a journal and the length in bytes of its undamaged part."""
-    if not path.exists():
-        return [], 0
     records: list[dict[str, Any]] = []
     length = 0
-    lines = path.read_bytes().split(b"\n")
+    data = path.read_bytes()
+    if not data.startswith(_HEADER[: len(data)]):
+        raise RunDirectoryError(f"{path}: is no journal of a prompt step; write elsewhere")
+    lines = data.split(b"\n")
     # The last element is what follows the last newline: empty, or a torn line.
     for number, line in enumerate(lines[:-1], start=1):
         try:

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from p2o.errors import InputError, RunDirectoryError
+from p2o.errors import RunDirectoryError
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import ReflectionConfig
+from p2o.evolve.contract import checked_reply, in_order
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.journal import Journal
 from p2o.evolve.reflect.extract import extract_template
-from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_reflection, render_template
-from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE
-from p2o.evolve.types import EvaluationResult, Reflect, ReflectionReply, ReflectionRequest
+from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_template
+from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG
+from p2o.evolve.reflect.shorten import ever_shorter
+from p2o.evolve.types import EvaluationResult, Fits, Reflect, ReflectionReply, ReflectionRequest
 from p2o.types import Message, Problem
 
 
@@ -57,10 +59,7 @@ class Task:
 
 def problem_text(problem: Problem) -> str:
     """What the reflection model sees of a problem: the last user message, which the template precedes."""
-    users = [message["content"] for message in problem.messages if message["role"] == "user"]
-    if not users:
-        raise InputError(f"problem {problem.id} has no user message; the template needs one to stand before")
-    return users[-1]
+    return next(m["content"] for m in reversed(problem.messages) if m["role"] == "user")
 
 
 def make_example(problem: Problem, results: Sequence[EvaluationResult]) -> ReflectionExample:
@@ -97,6 +96,7 @@ class Reflector:
         journal: Journal,
         seed: int,
         plain_text: str = "",
+        fits: Fits | None = None,
     ) -> None:
         self._reflect = reflect
         self._config = config
@@ -104,6 +104,7 @@ class Reflector:
         self._journal = journal
         self._seed = seed
         self._plain_text = plain_text
+        self._fits = fits
         self._prompt = load_prompt(config.prompt)
         self._crossover_prompt = load_prompt(config.crossover_prompt)
 
@@ -113,8 +114,15 @@ class Reflector:
         Raises:
             ReflectionError: if the reflection model cannot be used any longer.
         """
+        prompts = [self._messages(task) for task in tasks]
+        replies = iter(self._ask([messages for messages in prompts if messages is not None]))
         texts: list[str | None] = []
-        for task, reply in zip(tasks, self._ask([self._messages(task) for task in tasks]), strict=True):
+        for task, messages in zip(tasks, prompts, strict=True):
+            reply = next(replies) if messages is not None else None
+            if reply is None or reply.finish_reason == "prompt_too_long":
+                refusals[PROMPT_TOO_LONG] += 1
+                texts.append(None)
+                continue
             prompt = self._prompt if task.partner is None else self._crossover_prompt
             text = extract_template(reply.text, prompt.settings.reply)
             if reply.finish_reason == "length":
@@ -125,14 +133,15 @@ class Reflector:
             texts.append(text)
         return texts
 
-    def _messages(self, task: Task) -> tuple[Message, ...]:
-        show_gold = self._config.show_gold
+    def _messages(self, task: Task) -> tuple[Message, ...] | None:
+        """What is asked for a task, shortened where it has to be; None if it cannot be short enough."""
+        prompt, values = self._prompt, {}
+        if task.partner is not None:
+            prompt = self._crossover_prompt
+            values = {"other": render_template(prompt, task.partner.template)}
         template = task.parent.template.text or self._plain_text
-        if task.partner is None:
-            return render_reflection(self._prompt, template, task.examples, show_gold=show_gold)
-        prompt = self._crossover_prompt
-        other = {"other": render_template(prompt, task.partner.template)}
-        return render_reflection(prompt, template, task.examples, show_gold=show_gold, values=other)
+        forms = ever_shorter(prompt, template, task.examples, show_gold=self._config.show_gold, values=values)
+        return next((form for form in forms if self._fits is None or self._fits(form)), None)
 
     def _ask(self, prompts: Sequence[tuple[Message, ...]]) -> list[ReflectionReply]:
         """The replies, from the journal as far as it goes. The ledger counts calls when they are reserved and gives
@@ -157,17 +166,11 @@ class Reflector:
                 requests.append(ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1))
                 waiting.append(name)
         try:
-            for reply in self._reflect(requests) if requests else ():
-                if not waiting:
-                    raise InputError(f"reflect returned more than the {len(requests)} replies asked for")
-                if not isinstance(reply, ReflectionReply):
-                    raise InputError(
-                        f"reflect returned a {type(reply).__name__}: give a ReflectionReply for each request"
-                    )
+            answers = self._reflect(requests) if requests else ()
+            for answer in in_order("reflect", ReflectionReply, answers, len(requests)):
+                reply = checked_reply(answer)
                 self._journal.reflection(waiting.popleft(), reply)
                 replies.append(self._pay(reply))
-            if waiting:
-                raise InputError(f"reflect returned fewer than the {len(requests)} replies asked for")
         finally:
             self._ledger.reflection_calls -= len(waiting)
             self._journal.sync()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from p2o.errors import InputError
 from p2o.evolve.budget import Ledger
 from p2o.evolve.config import EvolveConfig
+from p2o.evolve.contract import checked_result, in_order
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.journal import Journal, Key
 from p2o.evolve.types import Evaluate, EvaluationRequest, EvaluationResult
@@ -62,13 +62,11 @@ class Rollouts:
         Texts are kept (and journaled) only for rollouts that a reflection may show.
 
         Raises:
-            InputError: if the evaluator returns too few or too many results, a reward outside [0, 1], or a
-                rollout longer than `tokens_per_rollout`.
+            InputError: if the evaluator breaks its contract (`p2o.evolve.contract`).
         """
         keys = [_key(request) for request in requests]
         results = self._results
         wanted: dict[Key, EvaluationRequest] = {}
-        replayed = 0
         fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
         self._ledger.reserve_rollouts(len(fresh), self._config)
         journaled = self._journal.evaluations
@@ -76,7 +74,6 @@ class Rollouts:
             if key in journaled:
                 results[key] = journaled[key]
                 self._ledger.rollout_tokens += journaled[key].tokens
-                replayed += 1
             else:
                 wanted[key] = request
         if wanted:
@@ -88,35 +85,18 @@ class Rollouts:
     def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
         missing = len(wanted)
         try:
-            answers = iter(self._evaluate(list(wanted.values())))
-            for key, request in wanted.items():
-                result = next(answers, None)
-                if result is None:
-                    raise InputError(f"evaluate returned fewer than the {len(wanted)} results asked for")
-                if not isinstance(result, EvaluationResult):
-                    raise InputError(
-                        f"evaluate returned a {type(result).__name__}: give an EvaluationResult for each request"
-                    )
-                if not 0 <= result.reward <= 1:
-                    raise InputError(
-                        f"problem {request.problem.id}: reward {result.reward} is outside [0, 1]; rescale it"
-                    )
-                bound = self._config.tokens_per_rollout
-                if bound is not None and result.tokens > bound:
-                    raise InputError(
-                        f"problem {request.problem.id}: {result.tokens} tokens exceed "
-                        f"evolve.tokens_per_rollout = {bound}; raise it to the sampler's limit"
-                    )
-                if not keep_text and result.text:
+            answers = self._evaluate(list(wanted.values()))
+            results = in_order("evaluate", EvaluationResult, answers, len(wanted))
+            for key, result in zip(wanted, results, strict=True):
+                result = checked_result(result, key[1], self._config.tokens_per_rollout)
+                if not keep_text and (result.text or result.feedback):
                     result = EvaluationResult(
-                        result.reward, "", result.finish_reason, result.tokens, result.feedback
+                        result.reward, finish_reason=result.finish_reason, tokens=result.tokens
                     )
                 self._results[key] = result
                 missing -= 1
                 self._ledger.rollout_tokens += result.tokens
                 self._journal.evaluation(key, result)
-            if next(answers, None) is not None:
-                raise InputError(f"evaluate returned more than the {len(wanted)} results asked for")
         finally:
             self._ledger.rollouts -= missing
             self._journal.sync()

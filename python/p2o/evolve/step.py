@@ -20,10 +20,10 @@ from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolve.race import LOST_RACE, Entrant, race
-from p2o.evolve.reflect.refuse import DUPLICATE, UNCHANGED, refuse
+from p2o.evolve.race import Entrant, race
+from p2o.evolve.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
 from p2o.evolve.rollouts import Rollouts
-from p2o.evolve.types import Evaluate, Reflect
+from p2o.evolve.types import Evaluate, Fits, Reflect
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
@@ -32,7 +32,7 @@ UNDECIDED = "undecided"
 
 _STALLED_ROUNDS = 5
 """Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
-budget would never run out, or no parent leaves anything to learn."""
+budget would never run out, no parent leaves anything to learn, or every reflection prompt is too long."""
 
 
 class Step:
@@ -52,6 +52,7 @@ class Step:
         feedback: list[Problem],
         journal: Journal,
         plain_text: str,
+        reflection_fits: Fits | None,
     ) -> None:
         self.config = config
         self.reflection = reflection
@@ -64,7 +65,9 @@ class Step:
         self.journal = journal
         self.ledger = Ledger(rollouts_of(config.budget, len(dev)))
         self.rollouts = Rollouts(evaluate, config, self.ledger, journal, self.on_batch)
-        self.reflector = Reflector(reflect, reflection, self.ledger, journal, seed, plain_text)
+        self.reflector = Reflector(
+            reflect, reflection, self.ledger, journal, seed, plain_text, reflection_fits
+        )
         self.minibatches = Minibatches(feedback, config.minibatch, seed)
         objectives = 0 if config.frontier == "instance" else 2
         self.front = ParetoFront(
@@ -120,6 +123,7 @@ class Step:
         """One batch of proposals, from the draw of parents to the front."""
         self.round += 1
         spent, accepted = self.ledger.rollouts, len(self.entries)
+        too_long = self.refusals[PROMPT_TOO_LONG]
         tasks = self.draw_tasks()
         texts = self.reflector.propose(tasks, self.refusals)
         children: list[tuple[Candidate, Task]] = []
@@ -130,7 +134,8 @@ class Step:
                     children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        self.stalled_rounds = 0 if tasks and self.ledger.rollouts > spent else self.stalled_rounds + 1
+        answered = len(tasks) - (self.refusals[PROMPT_TOO_LONG] - too_long)
+        self.stalled_rounds = 0 if answered and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
@@ -210,8 +215,6 @@ class Step:
                 self.accept(finish.id, finish.probability_better)
                 continue
             candidate = self.candidates[finish.id]
-            if finish.reason != LOST_RACE:
-                self.decided.discard(candidate.template.id)
             scores = self.scores(candidate.template, self.dev[: finish.seen])
             self.decide(
                 replace(
@@ -233,14 +236,13 @@ class Step:
         objectives: list[float] = []
         if self.config.frontier != "instance":
             objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
-        parents = [self.entries.index(parent) for parent in candidate.parents]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
-            self.front.insert(values, objectives=objectives, parents=parents)
+            self.front.insert(values, objectives=objectives)
         else:
             counts = [self.with_evidence(template, problem, *scores[problem.id]) for problem in self.dev]
             successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
-            self.front.insert(successes, trials, objectives=objectives, parents=parents)
+            self.front.insert(successes, trials, objectives=objectives)
         self.entries.append(id)
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
@@ -348,7 +350,8 @@ class Step:
         """The step so far."""
         # An interrupted round leaves candidates that were never decided; they say nothing.
         candidates = tuple(
-            replace(c, reason=c.reason or UNDECIDED) if not c.accepted else c for c in self.candidates
+            c if c.accepted or c.made_by == "plain" else replace(c, reason=c.reason or UNDECIDED)
+            for c in self.candidates
         )
         return Evolution(
             policy_version=self.policy_version,

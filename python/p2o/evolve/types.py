@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from p2o.templates import apply_template
 from p2o.types import FinishReason, Message, Problem, Template
 
 
@@ -18,6 +20,11 @@ class EvaluationRequest:
     problem: Problem
     template: Template
     rollout_index: int
+
+    @property
+    def messages(self) -> list[Message]:
+        """The prompt: the problem's messages with the template before the last user message."""
+        return apply_template(self.template, self.problem.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,13 @@ class EvaluationResult:
     feedback: str = ""
 
 
+TOO_LONG_WITH_TEMPLATE = EvaluationResult(
+    reward=0.0, feedback="The prompt is too long with this instruction."
+)
+"""What a template earns on a problem with which it does not fit: rolled out plain, it would earn what the plain prompt
+does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReflectionRequest:
     """One call of the reflection model; `seed` makes it reproducible where the model can be seeded."""
@@ -42,12 +56,19 @@ class ReflectionRequest:
     seed: int
 
 
+ReplyEnd = FinishReason | Literal["prompt_too_long"]
+"""Why a reply ended, or that there is none because the request is longer than the model takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReflectionReply:
-    """The reflection model's answer, its length in tokens, and its cost (0 for a model of one's own)."""
+    """The reflection model's answer, its length in tokens, and its cost (0 for a model of one's own).
+
+    With `prompt_too_long` a request costs its own proposal and no other.
+    """
 
     text: str
-    finish_reason: FinishReason = "stop"
+    finish_reason: ReplyEnd = "stop"
     tokens: int = 0
     cost: float = 0.0
 
@@ -57,3 +78,6 @@ Evaluate = Callable[[list[EvaluationRequest]], Iterable[EvaluationResult]]
 
 Reflect = Callable[[list[ReflectionRequest]], Iterable[ReflectionReply]]
 """One flat batch in, one reply per request out, in order. Raises ReflectionError to end the prompt step."""
+
+Fits = Callable[[Sequence[Message]], bool]
+"""Whether the reflection model takes a prompt and has room for its reply."""

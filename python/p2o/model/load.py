@@ -248,6 +248,18 @@ def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple
     return model, tokenizer
 
 
+def longest_sequence(model: Any) -> int | None:
+    """Tokens of the longest sequence a model was made for; None if its configuration does not say."""
+    text = model.config.get_text_config()
+    positions: int | None = getattr(text, "max_position_embeddings", None)
+    if positions is None:
+        return None
+    rope = getattr(text, "rope_parameters", None) or {}
+    if isinstance(stretch := rope.get("factor"), int | float):
+        positions = max(positions, int(stretch * rope.get("original_max_position_embeddings", positions)))
+    return positions
+
+
 def _require_gguf() -> None:
     """Raises `MissingDependencyError` if a package that reading GGUF files takes is missing."""
     try:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from p2o.errors import TrainingError
+from p2o.model.load import longest_sequence
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class HfSampler:
         self.end_ids = frozenset(end_ids)
         self.pad_id = pad_id
         self.batch_size = batch_size
+        self.max_model_len = longest_sequence(model)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sync(self, policy: Weights) -> None:

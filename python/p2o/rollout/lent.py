@@ -22,6 +22,7 @@ class LentSampler:
         self.weights = weights
         self.owner = owner
         self.ranks_per_engine = sampler.ranks_per_engine
+        self.max_model_len = sampler.max_model_len
 
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None

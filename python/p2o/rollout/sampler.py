@@ -49,6 +49,11 @@ class Sampler(Protocol):
     ranks_per_engine: int
     """Neighbouring ranks that sample as one: they must be given the same requests."""
 
+    @property
+    def max_model_len(self) -> int | None:
+        """Most tokens of a prompt and its response together; None where nothing limits them."""
+        ...
+
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 _FENCE = re.compile(r"^[ \t]*(`{3,})[ \t]*([\w+-]*)[ \t]*$")
@@ -25,24 +26,37 @@ def last_fence(reply: str) -> str | None:
     A fence opens and closes with a line of at least three backticks; the opening line may name a language,
     and the closing line has at least as many backticks as the opening one (CommonMark, "Fenced code
     blocks"). A fence on a single line counts too.
+
+    Models write a template with code in it between fences of one length, which CommonMark would end at the end of the
+    code: a line that names a language within a fence opens an inner one, unless the count of fences is then odd.
     """
-    found: str | None = None
-    opened: tuple[int, int] | None = None
     lines = reply.splitlines()
+    found, closed = _last_block(lines, inner=True)
+    return found if closed else _last_block(lines, inner=False)[0]
+
+
+def _last_block(lines: Sequence[str], *, inner: bool) -> tuple[str | None, bool]:
+    """The last complete outermost fence, and whether every fence is closed."""
+    found: str | None = None
+    opened: list[tuple[int, int]] = []  # line and backticks of each open fence
     for number, line in enumerate(lines):
         match = _FENCE.match(line)
         if match is None:
-            if opened is None:
-                inline = re.match(r"^[ \t]*(`{3,})([^`]+)\1[ \t]*$", line)
-                found = inline[2] if inline else found
+            if not opened:
+                on_one_line = re.match(r"^[ \t]*(`{3,})([^`]+)\1[ \t]*$", line)
+                found = on_one_line[2] if on_one_line else found
             continue
         ticks, language = len(match[1]), match[2]
-        if opened is None:
-            opened = (number, ticks)
-        elif not language and ticks >= opened[1]:
-            found = "\n".join(lines[opened[0] + 1 : number])
-            opened = None
-    return found
+        if not opened:
+            opened.append((number, ticks))
+        elif ticks >= opened[-1][1]:
+            if not language:
+                start, _ = opened.pop()
+                if not opened:
+                    found = "\n".join(lines[start + 1 : number])
+            elif inner:
+                opened.append((number, ticks))
+    return found, not opened
 
 
 def extract_template(reply: str, kind: Literal["fence", "whole"] = "fence") -> str | None:

@@ -168,7 +168,6 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return re.sub(rf"\{{({names})\}}", lambda match: values[match[1]], text)
 
 
-@lru_cache(maxsize=32)
 def load_prompt(source: str | Path) -> ReflectionPrompt:
     """Reads a prompt file: the name of a shipped one or a path (anything with a separator or a suffix).
 
@@ -177,17 +176,23 @@ def load_prompt(source: str | Path) -> ReflectionPrompt:
     """
     name = str(source)
     if isinstance(source, str) and not re.search(r"[./\\]", source):
-        shipped = files("p2o.evolve") / "prompts"
-        if not (shipped / f"{name}.txt").is_file():
-            known = ", ".join(sorted(entry.name.removesuffix(".txt") for entry in shipped.iterdir()))
-            raise ConfigError(
-                f"reflection prompt {name!r} is not shipped; give one of {known}, or a path ending in .txt"
-            )
-        return parse_prompt((shipped / f"{name}.txt").read_text(encoding="utf-8"), name)
+        return _shipped(source)
     try:
         return parse_prompt(Path(source).read_text(encoding="utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"reflection prompt {name} cannot be read: {error}") from error
+
+
+@lru_cache
+def _shipped(name: str) -> ReflectionPrompt:
+    """A shipped prompt is read once; a file of the user's each time, for it may have been edited."""
+    shipped = files("p2o.evolve") / "prompts"
+    if not (shipped / f"{name}.txt").is_file():
+        known = ", ".join(sorted(entry.name.removesuffix(".txt") for entry in shipped.iterdir()))
+        raise ConfigError(
+            f"reflection prompt {name!r} is not shipped; give one of {known}, or a path ending in .txt"
+        )
+    return parse_prompt((shipped / f"{name}.txt").read_text(encoding="utf-8"), name)
 
 
 def parse_prompt(text: str, name: str = "prompt") -> ReflectionPrompt:

@@ -23,6 +23,7 @@ from p2o.evolve.reflect.prompt import ReflectionExample
 
 CUT_OFF = "reply cut off"
 NO_TEMPLATE = "no template in reply"
+PROMPT_TOO_LONG = "reflection prompt too long"
 TOO_LONG = "too long"
 LEAK = "leaks a gold answer"
 COPY = "copies a problem"

@@ -1,0 +1,95 @@
+"""What the two callables of the prompt step may return: checked before it is counted, kept or journaled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from p2o.errors import InputError
+from p2o.evolve.types import EvaluationResult, ReflectionReply
+
+T = TypeVar("T")
+
+
+def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Iterator[T]:
+    """The answers of the callable `who` one by one.
+
+    Raises:
+        InputError: if they are of another type, or fewer or more than `count`.
+    """
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    asked = f"{article} {kind.__name__} for each request"
+    try:
+        given = iter(answers)
+    except TypeError:
+        raise InputError(f"{who} returned a {type(answers).__name__}: give a list, {asked}") from None
+    came = 0
+    for answer in given:
+        if came == count:
+            raise InputError(f"{who} returned more than the {count} answers asked for")
+        if not isinstance(answer, kind):
+            raise InputError(f"{who} returned a {type(answer).__name__}: give {asked}")
+        came += 1
+        yield answer
+    if came < count:
+        raise InputError(f"{who} returned fewer than the {count} answers asked for")
+
+
+def checked_result(result: EvaluationResult, problem_id: str, most_tokens: int | None) -> EvaluationResult:
+    """The result with plain numbers, as a journal can hold them.
+
+    Raises:
+        InputError: if the reward is outside [0, 1], or there are more than `most_tokens`.
+    """
+    where = f"evaluate, problem {problem_id}"
+    reward = _number(result.reward)
+    if reward is None or not 0 <= reward <= 1:
+        raise InputError(f"{where}: reward {result.reward!r} is outside [0, 1]; rescale it")
+    tokens = _tokens(result.tokens, where)
+    if most_tokens is not None and tokens > most_tokens:
+        raise InputError(
+            f"{where}: {tokens} tokens exceed evolve.tokens_per_rollout = {most_tokens}; raise it to the sampler's "
+            "limit"
+        )
+    text, feedback = _text(result.text, "text", where), _text(result.feedback, "feedback", where)
+    return EvaluationResult(reward, text, result.finish_reason, tokens, feedback)
+
+
+def checked_reply(reply: ReflectionReply) -> ReflectionReply:
+    """The reply with plain numbers, as a journal can hold them.
+
+    Raises:
+        InputError: if its text is none, or its length or cost is no number from 0 on.
+    """
+    cost = _number(reply.cost)
+    if cost is None or not 0 <= cost < math.inf:
+        raise InputError(f"reflect: cost {reply.cost!r} is no number from 0 on")
+    return ReflectionReply(
+        _text(reply.text, "text", "reflect"), reply.finish_reason, _tokens(reply.tokens, "reflect"), cost
+    )
+
+
+def _number(value: Any) -> float | None:
+    """Any number (of numpy or torch too) as a float; None if it is none."""
+    if type(value) is float:
+        return value
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _tokens(value: Any, where: str) -> int:
+    number = _number(value)
+    if number is None or not 0 <= number < math.inf:
+        raise InputError(f"{where}: tokens {value!r} is no number from 0 on")
+    return int(number)
+
+
+def _text(value: Any, name: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where}: {name} is a {type(value).__name__} and not a text")
+    return value

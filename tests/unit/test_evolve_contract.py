@@ -1,0 +1,242 @@
+"""What is given to `p2o.evolve` and cannot be used: one clear line, before anything is paid for or lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evolve_world import World, make_problems
+
+from p2o.errors import InputError, RunDirectoryError
+from p2o.evolve import (
+    EvaluationResult,
+    Evolution,
+    EvolveConfig,
+    Problem,
+    ReflectionConfig,
+    ReflectionReply,
+    evolve,
+)
+from p2o.evolve.journal import Journal
+
+CONFIG = EvolveConfig(budget=110, parents=2, max_rounds=2)
+
+
+def run(evaluate: Any = None, reflect: Any = None, problems: Any = None, **options: Any) -> Evolution:
+    world = World(plain=0.0)
+    return evolve(
+        make_problems(30) if problems is None else problems,
+        evaluate or world.evaluate,
+        reflect or world.reflect,
+        CONFIG,
+        **options,
+    )
+
+
+def every(answer: Any) -> Any:
+    return lambda requests: [answer] * len(requests)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "message"),
+    [
+        (
+            lambda requests: None,
+            "evaluate returned a NoneType: give a list, an EvaluationResult for each request",
+        ),
+        (every(None), "evaluate returned a NoneType: give an EvaluationResult for each request"),
+        (every(EvaluationResult(-0.5)), r"evaluate, problem .*: reward -0.5 is outside \[0, 1\]; rescale it"),
+        (every(EvaluationResult("1")), r"reward '1' is outside"),  # type: ignore[arg-type]
+        (every(EvaluationResult(None)), r"reward None is outside"),  # type: ignore[arg-type]
+        (every(EvaluationResult(0.0, None)), "text is a NoneType and not a text"),  # type: ignore[arg-type]
+        (every(EvaluationResult(0.0, feedback=3)), "feedback is a int and not a text"),  # type: ignore[arg-type]
+        (every(EvaluationResult(0.0, tokens=-1)), "tokens -1 is no number from 0 on"),
+        (every(EvaluationResult(0.0, tokens=None)), "tokens None is no number"),  # type: ignore[arg-type]
+    ],
+)
+def test_rollouts_that_are_none_are_named(evaluate: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(evaluate)
+
+
+@pytest.mark.parametrize(
+    ("reflect", "message"),
+    [
+        (
+            lambda requests: None,
+            "reflect returned a NoneType: give a list, a ReflectionReply for each request",
+        ),
+        (every(ReflectionReply(None)), "reflect: text is a NoneType and not a text"),  # type: ignore[arg-type]
+        (every(ReflectionReply("", cost=float("nan"))), "reflect: cost nan is no number from 0 on"),
+        (every(ReflectionReply("", cost=-1.0)), "cost -1.0 is no number from 0 on"),
+        (every(ReflectionReply("", cost=float("inf"))), "cost inf is no number from 0 on"),
+        (every(ReflectionReply("", tokens=-1)), "reflect: tokens -1 is no number from 0 on"),
+    ],
+)
+def test_replies_that_are_none_are_named(reflect: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(reflect=reflect)
+
+
+def test_numbers_of_other_libraries_are_numbers(tmp_path: Path) -> None:
+    """A journal holds them too, and the result is that of plain ones."""
+
+    class Numpy(World):
+        def evaluate(self, requests: Any) -> Any:
+            for result in super().evaluate(requests):
+                yield EvaluationResult(
+                    np.float32(result.reward), result.text, result.finish_reason, np.int64(7)
+                )
+
+        def reply(self, request: Any) -> Any:
+            plain = super().reply(request)
+            return ReflectionReply(plain.text, "stop", np.int64(11), np.float32(0.5))  # type: ignore[arg-type]
+
+    theirs, ours = Numpy(plain=0.0), World(plain=0.0)
+    straight = run(ours.evaluate, ours.reflect)
+    assert ours.calls
+    assert run(theirs.evaluate, theirs.reflect, journal=tmp_path / "j") == straight
+    assert run(every(None), every(None), journal=tmp_path / "j") == straight, "read back, nothing is asked"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"problem": "x", "answer": "1"}, r"a dict is no problem: give Problem\(id, messages, gold\)"),
+        (Problem(7, ({"role": "user", "content": "q"},), "1"), "problem 7: id and gold must be texts"),  # type: ignore[arg-type]
+        (Problem("p", ({"role": "user", "content": "q"},), 1), "problem 'p': id and gold must be"),  # type: ignore[arg-type]
+        (Problem("p", ({"role": "user", "content": None},), "1"), "problem p: the content of a message"),  # type: ignore[typeddict-item]
+        (Problem("p", ({"role": "user", "content": "a\ud800"},), "1"), "problem p: character 2 is half"),
+        (Problem("p", (), "1"), "problem p has no user message"),
+        (
+            Problem("circles-000", ({"role": "user", "content": "another"},), "1"),
+            "two different problems have the id 'circles-000'; give each its own",
+        ),
+    ],
+)
+def test_problems_that_cannot_be_used_cost_no_rollout(changed: Any, message: str) -> None:
+    world = World()
+    for options in ({"problems": [*make_problems(30), changed]}, {"dev_problems": [changed]}):
+        with pytest.raises(InputError, match=message):
+            run(world.evaluate, **options)
+    assert not world.rollouts
+
+
+def test_a_template_without_a_utf8_form_is_refused() -> None:
+    with pytest.raises(InputError, match="a template: character 3 is half a surrogate pair"):
+        run(templates=["ab\udfff"])
+
+
+def test_a_merged_problem_stays_merged_when_it_comes_again() -> None:
+    problems = make_problems(6)
+    twin = Problem("twin", problems[0].messages, problems[0].gold)
+    evolution = run(problems=[*problems, twin, twin])
+    assert evolution.merged == {"twin": "circles-000"}
+    assert len(evolution.dev_ids) + len(evolution.feedback_ids) == 6
+
+
+def test_a_dev_problem_under_another_id_is_no_feedback() -> None:
+    """A template could be reflected on what it is judged by."""
+    problems = make_problems(9)
+    dev = [Problem(f"dev-{p.id}", p.messages, p.gold) for p in problems[:3]]
+    evolution = run(problems=problems, dev_problems=dev)
+    assert evolution.dev_ids == tuple(p.id for p in dev)
+    assert evolution.feedback_ids == tuple(p.id for p in problems[3:])
+    assert evolution.merged == {p.id: f"dev-{p.id}" for p in problems[:3]}
+
+
+def test_two_steps_do_not_write_one_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    straight = run(journal=path)
+    before = path.read_bytes()
+    with (
+        Journal(tmp_path / "other.jsonl", {}),
+        pytest.raises(RunDirectoryError, match="another prompt step is at work on it"),
+    ):
+        run(journal=tmp_path / "other.jsonl")
+
+    def second(requests: Any) -> Any:
+        with pytest.raises(RunDirectoryError, match="another prompt step is at work on it"):
+            run(journal=tmp_path / "fresh.jsonl")
+        return World(plain=0.0).evaluate(requests)
+
+    assert run(second, journal=tmp_path / "fresh.jsonl") == straight
+    assert (tmp_path / "fresh.jsonl").read_bytes() == path.read_bytes() == before
+    with pytest.raises(RunDirectoryError, match="differ"):
+        run(journal=path, seed=5)
+    assert run(journal=str(path)) == straight, "a refused step gives the file back; a path may be text"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"one line", b"two\nlines\n", b"[1, 2]\n", b'{"problem": "x"}\n', b'{"kind": "headers"}\n', b"\x00\n"],
+)
+def test_a_file_of_someone_else_is_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match="is no journal of a prompt step; write elsewhere"):
+        run(journal=path)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_torn_anywhere_in_its_first_line_begins_anew(tmp_path: Path) -> None:
+    straight = run(journal=tmp_path / "straight")
+    header = (tmp_path / "straight").read_bytes().split(b"\n")[0]
+    for length in (0, 1, 10, 20, len(header)):
+        path = tmp_path / f"{length}"
+        path.write_bytes(header[:length])
+        assert run(journal=path) == straight
+        assert path.read_bytes() == (tmp_path / "straight").read_bytes()
+
+
+def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="the journal cannot be written"):
+        run(journal=tmp_path)
+
+
+def test_equal_questions_with_different_golds_are_two_problems() -> None:
+    problems = make_problems(4)
+    other = Problem("other gold", problems[0].messages, "another")
+    evolution = run(problems=[*problems, other])
+    assert evolution.merged == {}
+    assert "other gold" in (*evolution.dev_ids, *evolution.feedback_ids)
+
+
+def test_a_step_is_another_one_if_anything_it_depends_on_is(tmp_path: Path) -> None:
+    """Each of these changes what the records mean, though the ids of the problems stay."""
+    prompt = tmp_path / "prompt.txt"
+    crossover = tmp_path / "crossover.txt"
+    text = "%% user\n{template}{examples}\n%% example\n{verdict}\n%% correct\ny\n%% wrong\nn\n"
+    text += "%% wrong without gold\nn\n"
+    reflection = ReflectionConfig(prompt=str(prompt), crossover_prompt=str(crossover))
+
+    def go(first: str = text, second: str = text, **options: Any) -> Evolution:
+        prompt.write_text(first)
+        crossover.write_text(second)
+        return run(journal=tmp_path / "journal.jsonl", **{"reflection": reflection, **options})
+
+    straight = go()
+    assert go() == straight
+    problems = make_problems(30)
+    regolded = [*problems[:-1], Problem(problems[-1].id, problems[-1].messages, "another")]
+    reworded = [
+        *problems[:-1],
+        Problem(problems[-1].id, ({"role": "user", "content": "q"},), problems[-1].gold),
+    ]
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("problems", {"problems": regolded}),
+        ("problems", {"problems": reworded}),
+        ("problems", {"problems": problems[:-1]}),
+        ("prompt", {"first": text + "%% no template\n-\n"}),
+        ("prompt", {"second": text + "%% no template\n-\n"}),
+        ("prompt", {"plain_text": "Think."}),
+        ("policy_version", {"policy_version": "1"}),
+        ("templates", {"templates": ["Think."]}),
+        ("seed", {"seed": 1}),
+    ]
+    for named, change in changes:
+        with pytest.raises(RunDirectoryError, match=f"another step's journal, .*{named}.* differ"):
+            go(**change)
+    assert go() == straight

@@ -1,0 +1,347 @@
+"""The rules of the prompt step on policies and replies that are written out, so that the outcome is known."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from evolve_world import World, make_problems
+
+from p2o.errors import RunDirectoryError
+from p2o.evolve import (
+    EvaluationRequest,
+    EvaluationResult,
+    Evidence,
+    Evolution,
+    EvolveConfig,
+    ReflectionConfig,
+    ReflectionReply,
+    ReflectionRequest,
+    evolve,
+)
+from p2o.evolve.budget import Ledger
+from p2o.evolve.journal import Journal
+from p2o.evolve.race import Entrant, Finish, race, stages
+from p2o.evolve.rollouts import Rollouts
+from p2o.templates import PLAIN, make_template
+
+Rewards = Callable[[EvaluationRequest], float]
+
+
+def rewarded(rewards: Rewards) -> Callable[[list[EvaluationRequest]], list[EvaluationResult]]:
+    return lambda requests: [EvaluationResult(float(rewards(r)), f"{r.problem.id}") for r in requests]
+
+
+def saying(*texts: str) -> Callable[[list[ReflectionRequest]], list[ReflectionReply]]:
+    """Replies with these templates in turn, the last one again and again."""
+    left = list(texts)
+    return lambda requests: [
+        ReflectionReply(f"```\n{left.pop(0) if len(left) > 1 else left[0]}\n```") for _ in requests
+    ]
+
+
+def step(rewards: Rewards, *texts: str, count: int = 40, options: Any = None, **settings: Any) -> Evolution:
+    config = EvolveConfig(**{"budget": 400, "parents": 1, "max_rounds": 1, **settings})
+    return evolve(make_problems(count), rewarded(rewards), saying(*texts), config, **(options or {}))
+
+
+def templated(request: EvaluationRequest) -> float:
+    """Every template solves everything, the plain prompt nothing."""
+    return float(request.template != PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("dev_size", "expected"),
+    [
+        (300, [(30, 0.5), (75, 0.7), (150, 0.9), (300, 0.99)]),
+        (101, [(11, 0.5), (26, 0.7), (51, 0.9), (101, 0.99)]),
+        (20, [(8, 0.5), (10, 0.9), (20, 0.99)]),  # a tenth and a quarter are under eight
+        (9, [(8, 0.5), (9, 0.99)]),
+        (8, [(8, 0.99)]),
+        (3, [(3, 0.99)]),
+    ],
+)
+def test_stages_worked_by_hand(dev_size: int, expected: list[tuple[int, float]]) -> None:
+    assert stages(EvolveConfig(), dev_size) == expected
+    assert stages(EvolveConfig(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
+
+
+def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Finish], int]:
+    """The ends of a race on eight dev problems, one stage, and the rollouts spent on it and the plain prompt."""
+    config = EvolveConfig()
+    ledger = Ledger(budget)
+    rollouts = Rollouts(rewarded(rewards), config, ledger, Journal(None, {}), lambda count: None)
+    dev = make_problems(8)
+    rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
+    entrants = [Entrant(number, make_template(name)) for number, name in enumerate(names)]
+    return list(race(entrants, dev, rollouts, ledger, config)), ledger.rollouts
+
+
+def first_two(request: EvaluationRequest) -> float:
+    return float(request.template != PLAIN and request.problem.id in ("circles-000", "primes-001"))
+
+
+def test_replicas_are_made_if_the_budget_just_pays_for_them() -> None:
+    """Two wins are P = 7/8. Replicas, two for each side of two problems, make them six: 127/128."""
+    (won,), spent = raced(first_two, ["one"], 8 + 8 + 8)
+    assert (won.accepted, won.probability_better, spent) == (True, 127 / 128, 24)
+    (lost,), spent = raced(first_two, ["one"], 8 + 8 + 7)
+    assert (lost.accepted, lost.probability_better, spent) == (False, 7 / 8, 16)
+
+
+def test_replicas_of_the_plain_prompt_are_shared() -> None:
+    """Both win the same problems: 4 replicas for each of them, and 4, not 8, of the plain prompt."""
+    finishes, spent = raced(first_two, ["one", "two"], 8 + 16 + 12)
+    assert [finish.accepted for finish in finishes] == [True, True]
+    assert spent == 8 + 16 + 12
+    finishes, spent = raced(first_two, ["one", "two"], 8 + 16 + 11)
+    assert [finish.accepted for finish in finishes] == [False, False]
+    assert spent == 8 + 16
+
+
+def test_a_loss_in_a_replica_counts() -> None:
+    """The first pair is a win, the two further ones are losses: one of three, P = 5/16."""
+
+    def rewards(request: EvaluationRequest) -> float:
+        here = request.problem.id == "circles-000"
+        return float(here and (request.template != PLAIN) == (request.rollout_index == 0))
+
+    (finish,), _ = raced(rewards, ["one"], 100)
+    assert finish.probability_better == 5 / 16
+
+
+def test_what_lost_the_race_or_was_given_and_lost_is_not_tried_again() -> None:
+    """On the minibatch every template is better; on dev none is."""
+
+    def rewards(request: EvaluationRequest) -> float:
+        return float(request.template != PLAIN and request.problem.id in feedback)
+
+    problems = make_problems(40)
+    feedback = {problem.id for problem in problems[20:]}
+    options = {"dev_problems": problems[:20], "templates": ["given"]}
+    evolution = step(rewards, "mine", "mine", "given", "yours", options=options, max_rounds=4, replicates=0)
+    assert [(c.template.text, c.reason) for c in evolution.candidates[1:]] == [
+        ("given", "not better than the plain prompt"),
+        ("mine", "not better than the plain prompt"),
+        ("mine", "duplicate"),
+        ("given", "duplicate"),
+        ("yours", "not better than the plain prompt"),
+    ]
+
+
+def half(request: EvaluationRequest) -> float:
+    """A template solves each problem in its first of two rollouts."""
+    return float(request.template != PLAIN and request.rollout_index == 0)
+
+
+@pytest.mark.parametrize(("threshold", "solved"), [(0.5, 1.0), (0.75, 0.0)])
+def test_of_two_rollouts_the_mean_is_what_counts(threshold: float, solved: float) -> None:
+    evolution = step(half, "help", rollouts_per_evaluation=2, acceptance="strict", cover_threshold=threshold)
+    candidate = evolution.candidates[1]
+    assert candidate.accepted
+    assert [(before, after) for _, before, after in candidate.minibatch] == [(0.0, 0.5)] * 3
+    assert set(candidate.scores.values()) == {(1.0, 2)}
+    assert candidate.mean == 0.5
+    assert evolution.metrics()["evolve/dev_solved"] == solved
+    assert len(evolution.chosen) == solved
+
+
+def test_every_rollout_of_an_evaluation_is_paid_for_before_a_round_begins() -> None:
+    for budget in range(60, 200, 7):
+        evolution = step(
+            templated, "a", "b", "c", "d", count=30, budget=budget, rollouts_per_evaluation=2,
+            acceptance="strict", max_rounds=4,
+        )  # fmt: skip
+        assert "no budget left for the dev set" not in evolution.refusals
+
+
+def test_each_problem_is_shown_with_its_own_response() -> None:
+    """The first failure of two rollouts, of that problem."""
+    seen: list[str] = []
+
+    def reflect(requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+        seen.extend(request.messages[-1]["content"] for request in requests)
+        return [ReflectionReply("") for _ in requests]
+
+    def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+        return [
+            EvaluationResult(1.0 - r.rollout_index, f"{r.problem.id}, rollout {r.rollout_index}")
+            for r in requests
+        ]
+
+    config = EvolveConfig(budget=400, parents=4, max_rounds=1, rollouts_per_evaluation=2)
+    evolve(make_problems(60), evaluate, reflect, config)
+    shown = [
+        re.findall(r"about (\w+) with number (\d+)\n\n### Response\n(\w+)-0*(\d+), rollout (\d)", text)
+        for text in seen
+    ]
+    assert [len(examples) for examples in shown] == [3] * 4
+    for kind, number, of_kind, of_number, index in (example for examples in shown for example in examples):
+        assert (kind, int(number), index) == (of_kind, int(of_number), "1")
+
+
+def test_the_target_is_reached_by_a_template_and_not_by_the_plain_prompt() -> None:
+    evolution = step(templated, "help", target_score=1.0, max_rounds=9)
+    assert (evolution.stop_reason, evolution.rounds) == ("target", 1)
+    below = step(lambda request: 0.0, "help", target_score=0.0, max_rounds=2)
+    assert (below.stop_reason, below.rounds) == ("rounds", 2)
+
+
+def test_the_prior_of_the_settings_is_that_of_the_cover() -> None:
+    """One success in one trial: a mean of 1.5/2 under (0.5, 0.5), of 2/11 under (1, 9)."""
+    assert len(step(templated, "help", replicates=0).chosen) == 1
+    evolution = step(templated, "help", replicates=0, prior=(1.0, 9.0))
+    assert evolution.candidates[1].accepted
+    assert evolution.chosen == ()
+
+
+def test_the_plain_prompt_given_as_a_template_is_not_entered_twice() -> None:
+    evolution = step(templated, "help", options={"templates": ["", " \n", "given"]})
+    assert [c.made_by for c in evolution.candidates] == ["plain", "given"]
+
+
+def test_evidence_of_another_version_is_none() -> None:
+    template = make_template("help")
+    doubt = Evidence()
+    for problem in make_problems(40):
+        doubt.record("6", template.id, problem.id, 0.0, 50)
+    options = {"evidence": doubt, "policy_version": "7", "templates": [template]}
+    assert step(templated, "other", options=options).chosen == (template,)
+    options["policy_version"] = "6"
+    assert template not in step(templated, "other", options=options).chosen
+
+
+def test_each_round_has_its_own_coin_for_crossover() -> None:
+    """Both kinds of proposals come from one parent a round, none of it plain once a template is on the front."""
+    kinds = ("circles", "primes", "graphs")
+
+    def rewards(request: EvaluationRequest) -> float:
+        return float(request.problem.id.split("-")[0] in request.template.text)
+
+    texts = [f"{kind} {i}" for i in range(20) for kind in kinds]
+    evolution = step(rewards, *texts, budget=4000, max_rounds=40, crossover=0.5, count=60)
+    of_templates = [c.made_by for c in evolution.candidates if c.parents and c.parents[0] != 0]
+    assert {"mutation", "crossover"} <= set(of_templates)
+
+
+def test_a_rollout_may_take_all_the_tokens_reserved_for_it() -> None:
+    world = World()
+    config = EvolveConfig(budget=100, tokens_per_rollout=7, max_rollout_tokens=7 * 30)
+    evolution = evolve(make_problems(20), world.evaluate, world.reflect, config)
+    assert evolution.ledger.rollout_tokens == 7 * len(world.rollouts) <= 7 * 30
+
+
+def test_brevity_is_the_mean_length_of_the_responses() -> None:
+    config = EvolveConfig(rollouts_per_evaluation=2)
+
+    def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+        return [EvaluationResult(0.0, tokens=10 * (i + 1)) for i, _ in enumerate(requests)]
+
+    rollouts = Rollouts(evaluate, config, Ledger(4), Journal(None, {}), lambda count: None)
+    dev = make_problems(2)
+    rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
+    assert rollouts.mean_tokens(PLAIN, dev) == 25
+
+
+@pytest.mark.parametrize(
+    ("settings", "spent", "left"),
+    [
+        ({}, {}, None),
+        ({"max_calls": 10}, {"reflection_calls": 4}, 6),
+        ({"max_calls": 10}, {"reflection_calls": 12}, 0),
+        ({"max_total_tokens": 1000, "max_tokens": 100}, {"reflection_tokens": 750}, 2),
+        ({"max_cost": 1.0, "cost_per_call": 0.25}, {"reflection_cost": 0.25}, 3),
+        ({"max_cost": 1.0, "cost_per_call": 0.3}, {"reflection_cost": 0.2}, 2),
+        ({"max_cost": 1.0}, {"reflection_cost": 0.99}, None),
+        ({"max_cost": 1.0}, {"reflection_cost": 1.0}, 0),
+        ({"max_calls": 9, "max_total_tokens": 300, "max_tokens": 100}, {}, 3),
+    ],
+)
+def test_reflections_that_are_left(settings: Any, spent: Any, left: int | None) -> None:
+    ledger = Ledger(1, **spent)
+    assert ledger.affordable_reflections(ReflectionConfig(**settings)) == left
+
+
+def test_rollouts_that_are_left() -> None:
+    config = EvolveConfig(max_rollout_tokens=100, tokens_per_rollout=30)
+    assert Ledger(50, rollouts=10).affordable_rollouts(EvolveConfig()) == 40
+    assert Ledger(50, rollouts=10, rollout_tokens=30).affordable_rollouts(config) == 2
+    assert Ledger(11, rollouts=10, rollout_tokens=30).affordable_rollouts(config) == 1
+    assert Ledger(50, rollouts=60).affordable_rollouts(EvolveConfig()) == 0
+
+
+def test_a_resumed_step_tells_the_same_story(tmp_path: Path) -> None:
+    def told() -> list[Any]:
+        events: list[Any] = []
+        config = EvolveConfig(budget=300, parents=3)
+        world = World()
+        evolve(
+            make_problems(60), world.evaluate, world.reflect, config,
+            journal=tmp_path / "journal.jsonl", callbacks=[events.append],
+        )  # fmt: skip
+        return events
+
+    assert told() == told()
+
+
+def test_a_late_clock_waits_for_what_the_journal_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second life time is over at once: it stops where the records end."""
+    now = [0.0]
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "time", SimpleNamespace(monotonic=lambda: now[0]))
+    journal = tmp_path / "journal.jsonl"
+
+    def life() -> Evolution:
+        world = World()
+        config = EvolveConfig(budget=400, parents=3, dev_size=12, time_limit_s=10.0)
+        return evolve(make_problems(60), world.evaluate, world.reflect, config, journal=journal)
+
+    assert life().stop_reason != "time"
+    lines = journal.read_text().splitlines(keepends=True)
+    notes = [i for i, line in enumerate(lines) if json.loads(line)["kind"] == "decision"]
+    kept = notes[len(notes) // 2] + 1
+    journal.write_text("".join(lines[:kept]))
+
+    def late() -> float:
+        now[0] += 100.0
+        return now[0]
+
+    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "time", SimpleNamespace(monotonic=late))
+    second = life()
+    assert second.stop_reason == "time"
+    decided = sum('"kind": "decision"' in line for line in lines[:kept])
+    assert len([c for c in second.candidates if c.accepted or c.reason != "undecided"]) >= decided
+    assert life() == second
+
+
+def test_a_journal_that_answers_another_question_is_refused(tmp_path: Path) -> None:
+    """A rollout that the reflection model was shown is changed, not its reply."""
+    journal = tmp_path / "journal.jsonl"
+    world = World(plain=0.0)
+    config = EvolveConfig(budget=110, parents=2, max_rounds=1)
+    evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal)
+    text = journal.read_text()
+    assert "response to" in text
+    journal.write_text(text.replace("response to", "answer to"))
+    with pytest.raises(RunDirectoryError, match="reflection 0 asked something else; delete the journal"):
+        evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal)
+
+
+def test_no_gold_is_shown_where_none_is_to_be() -> None:
+    world = World(plain=0.0)
+    for show in (True, False):
+        world.calls.clear()
+        world.rollouts.clear()
+        evolve(
+            make_problems(30), world.evaluate, world.reflect, EvolveConfig(budget=60),
+            reflection=ReflectionConfig(show_gold=show),
+        )  # fmt: skip
+        assert world.calls
+        assert all(("gold-0" in call.messages[-1]["content"]) == show for call in world.calls)
