@@ -1,3 +1,4 @@
+import pytest
 from evolve_world import World, make_problems
 
 from p2o.evolve import EvolveConfig, evolve
@@ -61,11 +62,27 @@ def test_the_mean_is_that_of_the_first_rollouts():
         assert candidate.mean == sum(rewards) / len(rewards)
 
 
-def test_without_replicates_each_problem_is_rolled_out_once():
-    world = Specialist()
-    evolution = run(world, replicates=0)
-    assert {index for _, _, index in world.rollouts} == {0}
-    assert all(tried == 1 for c in evolution.candidates for _, tried in c.scores.values())
+@pytest.mark.parametrize("seed", range(4))
+def test_templates_that_are_of_use_for_a_third_of_the_problems_and_do_harm_elsewhere_are_found(seed):
+    """The plain prompt solves half of the others, a template none of them: it is worse on average."""
+
+    class Harmful(World):
+        def rate(self, request: EvaluationRequest) -> float:
+            kind = request.problem.id.split("-")[0]
+            if request.template == PLAIN or "nothing" in request.template.text:
+                return 0.1 if kind == "circles" else 0.5
+            return 0.6 if kind in request.template.text else 0.0
+
+    world = Harmful(seed=seed)
+    evolution = evolve(
+        make_problems(300), world.evaluate, world.reflect, EvolveConfig(budget=4000), seed=seed
+    )
+    assert any("circles" in template.text for template in evolution.chosen)
+    idle = [candidate for candidate in evolution.candidates if "nothing" in candidate.template.text]
+    assert len(idle) > 20
+    assert sum(candidate.accepted for candidate in idle) <= 0.03 * len(idle)
+    (circles, *_) = (c for c in evolution.accepted() if "circles" in c.template.text)
+    assert circles.mean < evolution.candidates[0].mean
 
 
 def test_strict_makes_no_replicas():
@@ -74,13 +91,13 @@ def test_strict_makes_no_replicas():
     assert {index for _, _, index in world.rollouts} == {0}
 
 
-def test_replicas_find_specialists_that_one_rollout_a_problem_misses():
+def test_more_replicas_find_specialists_for_fewer_problems():
     found = {}
-    for replicates in (0, 4):
+    for replicates in (1, 4):
         found[replicates] = 0
         for seed in range(6):
             world = Specialist(seed=seed, useful=1.0)
             config = EvolveConfig(budget=6000, parents=8, replicates=replicates, dev_size=150)
             evolution = evolve(make_problems(300), world.evaluate, world.reflect, config, seed=seed)
             found[replicates] += any("circles" in template.text for template in evolution.chosen)
-    assert found[4] > found[0]
+    assert found[4] > found[1]

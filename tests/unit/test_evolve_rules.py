@@ -27,7 +27,7 @@ from p2o.evolve import (
 )
 from p2o.evolve.budget import Ledger
 from p2o.evolve.journal import Journal
-from p2o.evolve.race import Entrant, Finish, race, stages
+from p2o.evolve.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
 from p2o.evolve.rollouts import Rollouts
 from p2o.templates import PLAIN, make_template
 
@@ -83,37 +83,45 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     return list(race(entrants, dev, rollouts, ledger, config)), ledger.rollouts
 
 
-def first_two(request: EvaluationRequest) -> float:
-    return float(request.template != PLAIN and request.problem.id in ("circles-000", "primes-001"))
+def first_three(request: EvaluationRequest) -> float:
+    """Templates solve three problems, and the plain prompt all the others."""
+    mine = request.problem.id in ("circles-000", "primes-001", "graphs-002")
+    return float(mine == (request.template != PLAIN))
 
 
-def test_replicas_are_made_if_the_budget_just_pays_for_them() -> None:
-    """Two wins are P = 7/8. Replicas, two for each side of two problems, make them six: 127/128."""
-    (won,), spent = raced(first_two, ["one"], 8 + 8 + 8)
-    assert (won.accepted, won.probability_better, spent) == (True, 127 / 128, 24)
-    (lost,), spent = raced(first_two, ["one"], 8 + 8 + 7)
-    assert (lost.accepted, lost.probability_better, spent) == (False, 7 / 8, 16)
+def test_replicas_decide_and_are_made_if_the_budget_just_pays_for_them() -> None:
+    """Two for each side of three problems are six wins, P = 127/128; that five problems were lost does not count."""
+    (won,), spent = raced(first_three, ["one"], 8 + 8 + 12)
+    assert (won.accepted, won.probability_better, spent) == (True, 127 / 128, 28)
+    (lost,), spent = raced(first_three, ["one"], 8 + 8 + 11)
+    assert (lost.accepted, lost.probability_better, spent) == (False, 1 / 2, 16)
 
 
 def test_replicas_of_the_plain_prompt_are_shared() -> None:
-    """Both win the same problems: 4 replicas for each of them, and 4, not 8, of the plain prompt."""
-    finishes, spent = raced(first_two, ["one", "two"], 8 + 16 + 12)
+    """Both win the same problems: 6 replicas for each of them, and 6, not 12, of the plain prompt."""
+    finishes, spent = raced(first_three, ["one", "two"], 8 + 16 + 18)
     assert [finish.accepted for finish in finishes] == [True, True]
+    assert spent == 8 + 16 + 18
+    finishes, spent = raced(first_three, ["one", "two"], 8 + 16 + 17)
+    assert [finish.accepted for finish in finishes] == [True, False]
     assert spent == 8 + 16 + 12
-    finishes, spent = raced(first_two, ["one", "two"], 8 + 16 + 11)
-    assert [finish.accepted for finish in finishes] == [False, False]
-    assert spent == 8 + 16
 
 
-def test_a_loss_in_a_replica_counts() -> None:
-    """The first pair is a win, the two further ones are losses: one of three, P = 5/16."""
+def test_what_was_won_by_luck_is_not_won_again() -> None:
+    """The first pair is a win, which chose the problem; the two further ones are losses: P(Bin(3, 1/2) <= 0)."""
 
     def rewards(request: EvaluationRequest) -> float:
         here = request.problem.id == "circles-000"
         return float(here and (request.template != PLAIN) == (request.rollout_index == 0))
 
     (finish,), _ = raced(rewards, ["one"], 100)
-    assert finish.probability_better == 5 / 16
+    assert finish.probability_better == 1 / 8
+
+
+@pytest.mark.parametrize(("acceptance", "gain"), [("strict", -1.0), ("posterior", 0.5)])
+def test_losses_on_the_minibatch_are_set_off_under_strict_alone(acceptance: Any, gain: float) -> None:
+    scores = [("a", 0.5, 1.0), ("b", 1.0, 0.0), ("c", 0.5, 0.0)]
+    assert minibatch_gain(scores, acceptance) == gain
 
 
 def test_what_lost_the_race_or_was_given_and_lost_is_not_tried_again() -> None:
@@ -125,13 +133,13 @@ def test_what_lost_the_race_or_was_given_and_lost_is_not_tried_again() -> None:
     problems = make_problems(40)
     feedback = {problem.id for problem in problems[20:]}
     options = {"dev_problems": problems[:20], "templates": ["given"]}
-    evolution = step(rewards, "mine", "mine", "given", "yours", options=options, max_rounds=4, replicates=0)
+    evolution = step(rewards, "mine", "mine", "given", "yours", options=options, max_rounds=4)
     assert [(c.template.text, c.reason) for c in evolution.candidates[1:]] == [
-        ("given", "not better than the plain prompt"),
-        ("mine", "not better than the plain prompt"),
+        ("given", LOST_RACE),
+        ("mine", LOST_RACE),
         ("mine", "duplicate"),
         ("given", "duplicate"),
-        ("yours", "not better than the plain prompt"),
+        ("yours", LOST_RACE),
     ]
 
 
@@ -194,9 +202,10 @@ def test_the_target_is_reached_by_a_template_and_not_by_the_plain_prompt() -> No
 
 
 def test_the_prior_of_the_settings_is_that_of_the_cover() -> None:
-    """One success in one trial: a mean of 1.5/2 under (0.5, 0.5), of 2/11 under (1, 9)."""
-    assert len(step(templated, "help", replicates=0).chosen) == 1
-    evolution = step(templated, "help", replicates=0, prior=(1.0, 9.0))
+    """One success in one trial, or three in three: a mean of 1.5/2 or more under (0.5, 0.5), of 4/13 or less under
+    (1, 9)."""
+    assert len(step(templated, "help").chosen) == 1
+    evolution = step(templated, "help", prior=(1.0, 9.0))
     assert evolution.candidates[1].accepted
     assert evolution.chosen == ()
 

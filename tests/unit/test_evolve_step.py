@@ -21,6 +21,7 @@ from p2o.evolve import (
     evolve,
 )
 from p2o.evolve.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolve.race import LOST_RACE
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
 
@@ -156,7 +157,7 @@ def test_race_drops_templates_that_do_nothing_early_and_keeps_the_good_ones():
     assert accepted
     assert all(any(kind in c.template.text for kind in KINDS) for c in accepted)
     assert all(c.probability_better > 0.99 and len(c.scores) == 300 for c in accepted)
-    lost = [c for c in evolution.candidates if c.reason == "not better than the plain prompt"]
+    lost = [c for c in evolution.candidates if c.reason == LOST_RACE]
     idle = [c for c in lost if "nothing" in c.template.text]
     assert idle
     assert sum(len(c.scores) for c in idle) / len(idle) < 150
@@ -527,12 +528,12 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
     options = {"templates": [template], "max_rounds": 1, "budget": 300, "policy_version": "7"}
     with_doubt = run(World(useful=0.0), problems, evidence=doubtful, **options)
     without = run(World(useful=0.0), problems, **options)
-    # 1 of 1 is a posterior mean of 0.75; 1 of 21 is 0.07, below the threshold.
+    # 1 of 1 is a posterior mean of 0.75; 1 of 21 is 0.07 and 3 of 23 is 0.15, below the threshold.
     assert without.chosen == (template,)
     assert with_doubt.chosen == ()
     for problem in problems:
         trials = doubtful.counts(template.id, problem.id, policy_version="7")[1]
-        assert trials == 21 if problem.id in with_doubt.dev_ids else trials in (20, 21)
+        assert trials in ((21, 23) if problem.id in with_doubt.dev_ids else (20, 21))
 
 
 def test_what_the_plain_prompt_solves_is_not_solved_by_a_template():
@@ -578,12 +579,11 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         max_rounds=1,
         budget=300,
         policy_version="7",
-        replicates=0,
     )
     (_, plain_trials), (successes, trials) = inserted
     assert set(plain_trials) == {1}
-    assert set(trials) == {5}
-    assert set(successes) <= {2.0, 3.0}
+    assert set(trials) == {5, 7}  # one or three of its own, and four
+    assert all(2.0 <= won <= tried - 2 for won, tried in zip(successes, trials, strict=True))
 
 
 def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from p2o.settings import Settings
 
+Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
 
@@ -59,24 +60,25 @@ class EvolveConfig(Settings):
     rollouts_per_evaluation: PositiveInt = 1
     """Rollouts of each (template, problem) evaluation, at the policy's sampling settings."""
 
-    acceptance: Literal["strict", "posterior"] = "posterior"
-    """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: it is
-    only the ticket to a race on the dev set, which a template wins if it beats the plain prompt with
-    `confidence`."""
+    acceptance: Acceptance = "posterior"
+    """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: a higher reward on
+    one of its problems is the ticket to a race on the dev set, which a template wins if, with `confidence`, it is
+    better than the plain prompt on the problems it won from it."""
 
     confidence: float = Field(default=0.99, gt=0.5, lt=1)
-    """Posterior probability of beating the plain prompt on the dev set that `posterior` asks for."""
+    """Posterior probability of being better, on further rollouts of the dev problems it won, that `posterior` asks of a
+    template."""
 
     race_stages: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), strict=False)
     """Shares of the dev set after which `posterior` drops templates that are not promising."""
 
     race_thresholds: tuple[float, ...] = Field(default=(0.5, 0.7, 0.9), strict=False)
-    """Posterior probability of beating the plain prompt needed to go on after each of `race_stages`."""
+    """The same probability needed to go on after each of `race_stages`."""
 
-    replicates: int = Field(default=2, ge=0)
+    replicates: PositiveInt = 2
     """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
-    the plain prompt, as long as the race is open and the budget allows. They tell a template that solves few problems
-    well from one that was lucky on a few."""
+    the plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not
+    win again."""
 
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""

@@ -1,27 +1,29 @@
 """The way of a proposal onto the dev set: all of it at once (`strict`), or a race against the plain prompt.
 
 In the race a template is rolled out on growing shares of the dev set and dropped as soon as it is
-unpromising, so that a template that does nothing costs a fraction of a full evaluation. The comparison is
-paired with the plain prompt's rollouts on the same problems, not with the parent's: a template for other
-problems than its parent's is welcome though it is no better on average.
+unpromising, so that a template that does nothing costs a fraction of a full evaluation. What decides are
+further rollouts, of both, of the problems it won: one that was lucky does not win them again. What it loses
+elsewhere does not count, for it is not used there: a template for some of the problems is welcome though
+it is no better than the plain prompt on average.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
 from p2o.evolve.budget import Ledger
-from p2o.evolve.config import EvolveConfig
+from p2o.evolve.config import Acceptance, EvolveConfig
 from p2o.evolve.rollouts import Rollouts
 from p2o.evolve.statistics import probability_better
+from p2o.evolve.types import EvaluationRequest
 from p2o.templates import PLAIN
 from p2o.types import Problem, Template
 
 NO_BUDGET = "no budget left for the dev set"
-LOST_RACE = "not better than the plain prompt"
+LOST_RACE = "what it won from the plain prompt it did not win again"
 
 _FIRST_STAGE = 8
 """Fewest dev problems worth a look: below, chance alone drops good templates."""
@@ -47,6 +49,20 @@ class Finish:
     reason: str
     seen: int
     probability_better: float | None
+
+
+def minibatch_gain(scores: Iterable[tuple[str, float, float]], acceptance: Acceptance) -> float:
+    """By how much a template beat its parent on a minibatch; above 0 it is sent to the dev set.
+
+    Under `strict` what it lost on one problem is set off against what it won on another. Under `posterior` it is not:
+    the race will tell on which problems it is of use.
+
+    Args:
+        scores: problem id, mean reward of the parent and of the template.
+        acceptance: the rule.
+    """
+    gains = [after - before for _, before, after in scores]
+    return sum(gains) if acceptance == "strict" else sum(gain for gain in gains if gain > 0)
 
 
 def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
@@ -129,15 +145,12 @@ def _probability(entrant: Entrant, dev: Sequence[Problem], rollouts: Rollouts) -
 def _replicate(
     racing: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, config: EvolveConfig, free: int
 ) -> None:
-    """Repeats the problems that undecided entrants won, if the repetitions of all fit into `free` rollouts."""
-    batch = []
+    """Repeats the problems that undecided entrants won, those of the earlier ones first where `free` is too little."""
+    batch: list[EvaluationRequest] = []
     for entrant in racing:
         if _probability(entrant, dev, rollouts) < config.confidence:
-            won = [
-                problem
-                for problem in dev[: entrant.seen]
-                if rollouts.mean(entrant.template, problem) > rollouts.mean(PLAIN, problem)
-            ]
-            batch += rollouts.replicas(entrant.template, won) + rollouts.replicas(PLAIN, won)
-    if rollouts.new(batch) <= free:
-        rollouts.run(batch, keep_text=False)
+            won = rollouts.won(entrant.template, PLAIN, dev[: entrant.seen])
+            more = [*batch, *rollouts.replicas(entrant.template, won), *rollouts.replicas(PLAIN, won)]
+            if rollouts.new(more) <= free:
+                batch = more
+    rollouts.run(batch, keep_text=False)

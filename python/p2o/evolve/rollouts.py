@@ -117,15 +117,20 @@ class Rollouts:
         count = self._config.rollouts_per_evaluation
         return sum(self._results[template.id, problem.id, i].reward for i in range(count)) / count
 
-    def compare(self, template: Template, other: Template, problems: Iterable[Problem]) -> tuple[int, int]:
-        """Pairs (problem, rollout index) on which `template` did better than `other`, and worse, replicas included.
+    def won(self, template: Template, other: Template, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems on which the evaluation of `template` went better than that of `other`."""
+        return [problem for problem in problems if self.mean(template, problem) > self.mean(other, problem)]
 
-        Choosing the problems of the replicas by earlier rollouts does not favour either side: were the two equally
-        good on each problem, every new pair would be as likely a win as a loss.
+    def compare(self, template: Template, other: Template, problems: Iterable[Problem]) -> tuple[int, int]:
+        """Pairs of replicas (problem, rollout index) on which `template` did better than `other`, and worse, of the
+        problems it won.
+
+        The rollouts by which the problems were chosen are left out: were the two equally good on each problem, every
+        pair that counts would be as likely a win as a loss.
         """
         wins = losses = 0
-        for problem in problems:
-            for index in range(self._most):
+        for problem in self.won(template, other, problems):
+            for index in range(self._config.rollouts_per_evaluation, self._most):
                 mine = self._results.get((template.id, problem.id, index))
                 theirs = self._results.get((other.id, problem.id, index))
                 if mine is None or theirs is None:

@@ -20,7 +20,7 @@ from p2o.evolve.evidence import Evidence
 from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolve.journal import Journal
 from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolve.race import Entrant, race
+from p2o.evolve.race import Entrant, minibatch_gain, race
 from p2o.evolve.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
 from p2o.evolve.rollouts import Rollouts
 from p2o.evolve.types import Evaluate, Fits, Reflect
@@ -198,7 +198,7 @@ class Step:
                 for problem in task.minibatch
             )
             self.candidates[child.id] = replace(child, minibatch=scores)
-            gain = sum(after - before for _, before, after in scores)
+            gain = minibatch_gain(scores, self.config.acceptance)
             if gain > 0:
                 better.append((gain, child))
             else:
