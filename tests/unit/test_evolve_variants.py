@@ -10,6 +10,7 @@ from evolve_world import World, make_problems
 
 from p2o._core import ParetoFront
 from p2o.evolve import AssignConfig, Evolution, EvolveConfig, assign, evolve
+from p2o.evolve.budget import Ledger
 from p2o.evolve.cover import COVERS
 from p2o.evolve.evolution import Candidate, MadeBy
 from p2o.templates import PLAIN, make_template
@@ -58,6 +59,18 @@ def test_bounds_of_the_greedy_cover() -> None:
     alone: tuple[MadeBy, list[float]] = ("mutation", [0.5, 0.6])
     assert cover("greedy", alone, cover_threshold=0.6) == [0]
     assert cover("greedy", alone, cover_threshold=0.7) == []
+
+
+def test_a_template_refused_first_and_accepted_later_is_the_accepted_one() -> None:
+    """Lost on one minibatch, it may be proposed again: what it scored on dev is asked for, not that it lost."""
+    template = make_template("t")
+    lost = Candidate(1, template, reason="not better on the minibatch")
+    won = Candidate(2, template, accepted=True, scores={"d": (1.0, 1)}, mean=1.0)
+    evolution = Evolution(
+        "0", (Candidate(0, PLAIN), lost, won), (template,), ("d",), ("f",), Ledger(1), "budget"
+    )
+    assert evolution.candidate_of(template.id) is won
+    assert "template 1: 100.0%" in str(evolution)
 
 
 def test_without_a_solved_problem_no_cover_has_a_template() -> None:

@@ -15,8 +15,9 @@ from p2o.config import build_config
 from p2o.distributed import SINGLE
 from p2o.evolve import EvaluationRequest, Evidence, Evolution
 from p2o.files import read_jsonl
-from p2o.prompt_step import PromptStep
+from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import RolloutRequest
+from p2o.rollout.sampler import Sample, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
@@ -167,6 +168,38 @@ def test_reflection_prompts_that_are_too_long_are_told(tmp_path: Path) -> None:
     assert outcome.summary()["refusals"] == outcome.evolution.refusals
     skipped = evolved(step, {}, previous=outcome.evolution)
     assert skipped.summary()["refusals"] == {}
+
+
+def test_self_reflection_is_asked_with_what_its_model_takes(tmp_path: Path) -> None:
+    """A token a character: one less than the longest prompt and its reply takes is enough for two examples."""
+    asked: list[int] = []
+
+    class Engine:
+        ranks_per_engine = 1
+        max_model_len: int | None = None
+
+        def sample(self, requests: Any, params: Any) -> list[Sample]:
+            asked.extend(len(request.prompt_ids) for request in requests)
+            return [Sample([0], [0.0], "stop") for _ in requests]
+
+    class Encoder:
+        def encode(self, messages: Any) -> tuple[int, ...]:
+            return tuple(map(ord, messages[-1]["content"]))
+
+        def decode(self, ids: Any) -> str:
+            return "no template"
+
+    engine: Any = Engine()
+    reflect = SelfReflection(engine, Encoder(), SamplingParams(max_tokens=9))  # type: ignore[arg-type]
+    whole, _ = step_of(tmp_path / "whole", World(plain=0.0), reflect=reflect, evolve={"max_rounds": 1})
+    evolved(whole)
+    longest, calls = max(asked), len(asked)
+    asked.clear()
+    engine.max_model_len = longest + 9 - 1
+    cut, _ = step_of(tmp_path / "cut", World(plain=0.0), reflect=reflect, evolve={"max_rounds": 1})
+    assert evolved(cut).evolution.refusals == {"no template in reply": calls}
+    assert len(asked) == calls
+    assert max(asked) < longest
 
 
 def test_ctrl_c_ends_the_run_and_keeps_the_journal(tmp_path: Path) -> None:

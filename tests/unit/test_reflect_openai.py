@@ -346,8 +346,8 @@ def test_the_policy_is_asked_with_its_template_and_verified(server):
     assert next(evaluator([EvaluationRequest(problem, template, 0)])).reward == 1.0
 
 
-def test_a_template_with_which_the_policy_takes_no_prompt_earns_nothing(server):
-    """Without a template it is the problem that is too long, and no template could be compared on it."""
+def test_a_prompt_that_the_policy_does_not_take_earns_nothing(server):
+    """Unless none is taken, plain: then it is the setting that is wrong, and nothing is answered."""
 
     def answer(body):
         if len(body["messages"][0]["content"]) > 9:
@@ -355,15 +355,29 @@ def test_a_template_with_which_the_policy_takes_no_prompt_earns_nothing(server):
         return completion("1")
 
     server.answer = answer
-    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
     short = Problem("a", (Message(role="user", content="q"),), "1")
     long = Problem("b", (Message(role="user", content="a question"),), "1")
-    results = list(
-        evaluator([EvaluationRequest(short, make_template(text), 0) for text in ("long template", "short")])
-    )
-    assert [(result.reward, "too long" in result.feedback) for result in results] == [(0, True), (1, False)]
-    with pytest.raises(ModelError, match=r"a prompt as long as problem b beside policy\.max_tokens = 4096"):
-        list(evaluator([EvaluationRequest(long, make_template(""), 0)]))
+    plain, template = make_template(""), make_template("long template")
+
+    def evaluate(evaluator, *pairs):
+        results = evaluator([EvaluationRequest(problem, text, 0) for problem, text in pairs])
+        return [(result.reward, result.feedback) for result in results]
+
+    def fresh():
+        return OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+
+    with_template = (0.0, "The prompt is too long with this instruction.")
+    alone = (0.0, "The prompt is too long.")
+    evaluator = fresh()
+    mixed = [(long, plain), (short, template), (short, plain), (long, plain)]
+    assert evaluate(evaluator, *mixed) == [alone, with_template, (1.0, ""), alone]
+    assert evaluate(evaluator, (long, plain)) == [alone]
+    assert evaluate(fresh(), mixed[1]) == [with_template]
+    results = fresh()([EvaluationRequest(long, plain, index) for index in range(2)])
+    with pytest.raises(
+        ModelError, match=r"not one of 2 plain prompts beside policy\.max_tokens = 4096: lower"
+    ):
+        next(results)
 
 
 def test_an_unusable_policy_is_a_model_error(server):

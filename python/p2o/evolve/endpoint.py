@@ -11,6 +11,8 @@ from p2o.evolve.config import PolicyConfig
 from p2o.evolve.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 
+_TOO_LONG = EvaluationResult(reward=0.0, feedback="The prompt is too long.")
+
 Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Completions and golds to rewards, in order."""
 
@@ -21,7 +23,7 @@ class OpenAIEvaluator:
     Raises:
         MissingDependencyError: without the package `openai`.
         ConfigError: if OpenAI's own API is meant and its key is not set.
-        ModelError: when called, if the server refuses for good or retries are used up.
+        ModelError: when called, if the server refuses for good, retries are used up, or every prompt is too long.
     """
 
     def __init__(self, config: PolicyConfig, *, seed: int = 0, verify: Verify | None = None) -> None:
@@ -29,6 +31,8 @@ class OpenAIEvaluator:
         self._seed = seed
         self._verify = verify or VERIFIERS[config.verify]
         self._client = ChatClient(config, error=ModelError)
+        self._fits = False
+        """Whether a prompt has fitted yet. If none does, it is the setting that is wrong and not the problems."""
 
     def __call__(self, requests: list[EvaluationRequest]) -> Iterator[EvaluationResult]:
         """One result per request, in order."""
@@ -39,20 +43,26 @@ class OpenAIEvaluator:
             max_tokens=config.max_tokens,
             top_p=config.top_p,
         )
+        held: list[EvaluationResult] = []
+        refused = 0
         for request, reply in zip(requests, replies, strict=True):
             if reply.finish_reason == "prompt_too_long":
-                yield self._too_long(request)
-                continue
-            (reward,) = self._verify([reply.text], [request.problem.gold])
-            yield EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
-
-    def _too_long(self, request: EvaluationRequest) -> EvaluationResult:
-        if not request.template.text:
+                held.append(TOO_LONG_WITH_TEMPLATE if request.template.text else _TOO_LONG)
+                refused += not request.template.text
+            else:
+                self._fits = True
+                (reward,) = self._verify([reply.text], [request.problem.gold])
+                held.append(
+                    EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+                )
+            if self._fits or not refused:
+                yield from held
+                held.clear()
+        if held:
             raise ModelError(
-                f"model {self._config.model} does not take a prompt as long as problem {request.problem.id} beside "
-                f"policy.max_tokens = {self._config.max_tokens}: lower it or leave the problem out"
+                f"model {config.model} takes not one of {refused} plain prompts beside policy.max_tokens = "
+                f"{config.max_tokens}: lower it"
             )
-        return TOO_LONG_WITH_TEMPLATE
 
     def _seed_of(self, request: EvaluationRequest) -> int:
         key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"
