@@ -82,7 +82,7 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
             limit = parts.collector.sampler.max_model_len
             if limit is not None and empty + config.reflection.max_tokens >= limit:
                 raise ConfigError(
-                    f"reflection.{name} = {prompt.name!r} is {empty} tokens without an example, which leaves none room "
+                    f"reflection.{name} = {prompt.name!r} is {empty} tokens without an example, too many "
                     f"beside reflection.max_tokens = {config.reflection.max_tokens}: model or engine take {limit}"
                 )
     return parts
