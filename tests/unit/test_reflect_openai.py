@@ -314,10 +314,17 @@ def test_why_a_connection_failed_is_told(server):
 
 
 @pytest.mark.parametrize("header", ["nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "-3"])
-def test_a_wait_that_is_no_number_of_seconds_is_passed_over(server, header):
+def test_a_wait_that_is_no_number_of_seconds_is_passed_over(server, header, monkeypatch):
+    waits = []
+
+    async def record(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
     answers = iter([(429, {}, {"retry-after": header}), completion("x")])
     server.answer = lambda body: next(answers)
     assert next(reflector(server)([ask("q")])).text == "x"
+    assert waits == [0.0], "the back-off of these settings"
 
 
 def test_half_a_surrogate_pair_is_replaced(server):

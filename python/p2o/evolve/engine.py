@@ -161,7 +161,7 @@ def merge_duplicates(problems: Sequence[Problem]) -> tuple[list[Problem], dict[s
         content = json.dumps([problem.messages, problem.gold])
         if contents.setdefault(problem.id, content) != content:
             raise InputError(f"two different problems have the id {problem.id!r}; give each its own")
-        if problem.id in kept or problem.id in merged:
+        if problem.id in kept:
             continue
         if content in seen:
             merged[problem.id] = seen[content]
