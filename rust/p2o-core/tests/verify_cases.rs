@@ -268,6 +268,10 @@ fn expressions_in_symbols() {
         2 e^{-x^{2}} || \frac{2}{e^{x^2}}
         e^{2x} || (e^x)^2
         3^{2x} || 9^x
+        (-1)^{n+2} || (-1)^n
+        (-1)^{m}(-1)^{n} || (-1)^{m+n}
+        (-1)^{n(n+1)} || 1
+        i^{4k+1} || i
         \ln x || \log_e x
         \cos 2\theta || \cos^2\theta - \sin^2\theta
         \sin(x+y) || \sin x\cos y+\cos x\sin y
@@ -312,6 +316,10 @@ fn expressions_in_symbols() {
         \sqrt{x^2} || x
         \frac{1}{m} t || \frac{1}{m}
         e^{2x} || e^{x^2}
+        (-1)^{n+1} || (-1)^n
+        (-1)^m || (-1)^n
+        (-1)^{mn} || 1
+        f((-1)^m) || f(1)
         x y || x+y
         f(x) || g(x)
         n! || (n+1)!
