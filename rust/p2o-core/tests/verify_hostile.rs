@@ -60,6 +60,10 @@ fn values_that_differ_far_behind_the_point() {
         ("\\pi", "\\pi+10^{-60}"),
         ("\\sin x", "\\sin x + 10^{-60}"),
         ("x", "x+10^{-500}"),
+        ("\\pi", "\\pi+\\frac{1}{10^{50} \\cdot 10^{50}}"),
+        ("\\sqrt{x}", "\\sqrt{x}+10^{-90}"),
+        ("\\sqrt{x}", "\\sqrt{x}+e^{-500x}"),
+        ("\\sqrt{x}", "\\sqrt{x}\\tanh(500x)"),
         ("2305843009213693921", "0"),
         ("2305843009213693921x", "0"),
     ] {
@@ -162,8 +166,28 @@ fn functions_of_tiny_arguments_are_not_called_equal_to_simpler_ones() {
 }
 
 #[test]
+fn powers_of_minus_one_and_of_i_have_no_value_without_their_exponent() {
+    for name in ('a'..='z').filter(|name| !"ei".contains(*name)) {
+        for (base, values) in [("(-1)", &["1", "-1"][..]), ("i", &["1", "-1", "i", "-i"])] {
+            for value in values {
+                let answer = format!("{base}^{name}");
+                assert_ne!(status(&answer, value), Status::Correct, "{answer} against {value}");
+            }
+        }
+        assert_eq!(status(&format!("(-1)^{{2{name}}}"), "1"), Status::Correct, "{name}");
+    }
+}
+
+#[test]
 fn exponentials_beyond_the_precision_are_not_called_equal() {
-    for answer in ["\\tanh(1000)", "1+\\exp(-1000)", "\\frac{\\sinh(400)}{\\cosh(400)}"] {
+    for answer in [
+        "\\tanh(1000)",
+        "\\tanh(50+50)",
+        "1+\\exp(-1000)",
+        "1+e^{-15^2}",
+        "1+e^{-2^8}",
+        "\\frac{\\sinh(400)}{\\cosh(400)}",
+    ] {
         assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
     }
     for answer in ["1+e^{-1000}", "1+\\pi^{-1000}"] {
