@@ -15,7 +15,7 @@ use super::fuel::{Fuel, Halt};
 
 /// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
 const FIELDS: [Field; 2] =
-    [Field { gap: 31, root: ROOT_31, base: 7 }, Field { gap: 259, root: ROOT_259, base: 2 }];
+    [Field { gap: 31, root: ROOT_31, base: 14 }, Field { gap: 259, root: ROOT_259, base: 2 }];
 const ROOT_31: u64 = 583_529_827_753_931_384;
 const ROOT_259: u64 = 966_685_122_347_009_555;
 const LARGEST_FACTORIAL: i64 = 200_000;
@@ -68,7 +68,7 @@ pub(super) struct Field {
     gap: u64,
     /// A square root of -1: `base` to the power (p - 1) / 4.
     pub(super) root: u64,
-    /// A number that is no square, so that its power (p - 1) / 2 is -1.
+    /// A number that is neither a square nor a cube, so that its power (p - 1) / 2 is -1 and (p - 1) / 3 is not 1.
     pub(super) base: u64,
 }
 
