@@ -156,6 +156,13 @@ fn functions_of_tiny_arguments_are_not_called_equal_to_simpler_ones() {
         ("\\arctan(10^{-70000})", "10^{-70000}"),
         ("e^{10^{-70000}}", "1"),
         ("\\tan(\\sqrt2 \\cdot 10^{-60})", "\\sqrt2 \\cdot 10^{-60}"),
+        // Short binary fractions, whose cosine and arc tangent look exact.
+        (
+            "\\cos\\frac{11}{2^{45} \\cdot 2^{45}}",
+            "1 - \\frac{121}{2^{45} \\cdot 2^{45} \\cdot 2^{45} \\cdot 2^{46}}",
+        ),
+        ("\\arctan(3 \\cdot 2^{-239})", "3 \\cdot 2^{-239}"),
+        ("\\sin(3 \\cdot 2^{-239})", "3 \\cdot 2^{-239}"),
     ] {
         assert_ne!(status(answer, gold), Status::Correct, "{answer} against {gold}");
         assert_eq!(status(answer, answer), Status::Correct, "{answer}");
