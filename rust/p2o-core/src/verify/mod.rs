@@ -25,6 +25,8 @@ mod parse;
 mod reading;
 mod scalar;
 mod separation;
+#[cfg(test)]
+mod tests;
 mod text;
 mod turns;
 mod units;

@@ -16,8 +16,8 @@ const CENTRES: [f64; 7] = [0.375, 2.0, -1.5, 40.0, 1.0 / 1024.0, -512.0, 0.875];
 
 #[test]
 fn functions_of_balls_hold_their_values() {
-    type Function = fn(&Ball) -> Result<Ball, Halt>;
-    let functions: [(&str, Function, fn(f64) -> f64); 9] = [
+    type Function = (&'static str, fn(&Ball) -> Result<Ball, Halt>, fn(f64) -> f64);
+    let functions: [Function; 9] = [
         ("1/x", Real::recip, |x| 1.0 / x),
         ("sqrt", Real::sqrt, f64::sqrt),
         ("cube root", |x| x.root(3), f64::cbrt),
