@@ -137,6 +137,9 @@ fn undefined_values_equal_nothing() {
     assert_eq!(status("\\frac{1}{0}", "1"), Status::Wrong);
     assert_eq!(status("\\frac{1}{0}", "\\frac{2}{0}"), Status::Wrong);
     assert_eq!(status("0^0", "1"), Status::Wrong);
+    let zero_by_zero = "\\frac{\\sqrt2\\sqrt2-2}{\\sqrt2\\sqrt2-2}";
+    assert_eq!(status(zero_by_zero, "1"), Status::Wrong);
+    assert_eq!(status("1", zero_by_zero), Status::Wrong);
     assert_eq!(status("\\ln 0", "0"), Status::Wrong);
 }
 
