@@ -143,6 +143,28 @@ fn rows_are_dealt_evenly_where_there_is_room() {
 }
 
 #[test]
+fn a_round_goes_to_the_parts_with_the_least_so_far() {
+    // 9 and 5 first, then 4 to the part of 5 and 1 to the part of 9.
+    assert_eq!(balance(&[9.0, 5.0, 4.0, 1.0], 2), [0, 1, 1, 0]);
+}
+
+#[test]
+fn rows_dealt_evenly_may_fill_a_bin_to_its_last_token() {
+    let packing = pack(&[4, 4, 4, 4], 8, 2, 0.0).unwrap();
+    assert_eq!(packing.indices, [0, 2, 1, 3]);
+}
+
+#[test]
+fn a_bin_without_room_for_one_row_is_tried_again_for_the_next() {
+    // Costs L + L²: 5 (30) in one bin, 3 + 3 (24) in the other. The last 3 finds no room in the less costly bin and goes
+    // to the first; 2 fits the bin that was passed over.
+    let packing = pack(&[5, 3, 3, 3, 2], 8, 2, 1.0).unwrap();
+    let mut bins: Vec<&[u32]> = packing.bins().collect();
+    bins.sort_unstable();
+    assert_eq!(bins, [&[0u32, 3][..], &[1, 2, 4]]);
+}
+
+#[test]
 fn the_quadratic_term_decides_what_is_balanced() {
     // Bins of one row each: two long, two short. Linear and quadratic costs pair long with short on each rank.
     let packing = pack(&[8, 8, 5, 5], 8, 2, 0.5).unwrap();
@@ -326,6 +348,8 @@ fn contradicting_arrays_are_named() {
             format!("offsets must rise from 0 to the number of tokens, 5 (entry {entry} does not)")
         );
     }
+    let message = error(&|o| o.offsets = vec![0, 0, 5]);
+    assert_eq!(message, "row 0 has 0 tokens but a prompt of 1: a prompt has from 1 to all of them");
     for prompt in [0, 4, -1] {
         let message = error(&|o| o.prompt_lengths[0] = prompt);
         assert_eq!(

@@ -163,11 +163,7 @@ proptest! {
         let place = at.index(body.len());
         body[place] = value;
         body.truncate(keep.index(body.len()) + 1);
-        let checksum = body.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, &byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
-        body.extend(checksum.to_le_bytes());
-        if let Ok(front) = ParetoFront::from_bytes(&body) {
+        if let Ok(front) = ParetoFront::from_bytes(&sealed(body)) {
             let back = ParetoFront::from_bytes(&front.to_bytes()).unwrap();
             prop_assert_eq!(back.dominated(), front.dominated());
         }
@@ -250,8 +246,8 @@ fn without_any_signal_every_survivor_may_be_drawn() {
 
 #[test]
 fn selection_follows_the_weights() {
-    let front = front_of(&[vec![1.0, 1.0, 1.0, 0.0], vec![0.0, 0.0, 0.0, 1.0]]);
-    assert_eq!(front.weights(), [3, 1]);
+    let front = front_of(&[vec![1.0, 1.0, 1.0, 0.0], vec![0.0, 0.0, 0.0, 1.0], vec![0.0; 4]]);
+    assert_eq!(front.weights(), [3, 1, 0]);
     let first = (0..4000).filter(|&seed| front.select(seed, 1) == [0]).count();
     // Binomial(4000, 3/4) has a standard deviation of 27.
     assert!(first.abs_diff(3000) < 140, "{first}");
@@ -297,6 +293,103 @@ fn lineage_is_kept() {
     assert_eq!(ParetoFront::from_bytes(&front.to_bytes()).unwrap().ancestors(4).unwrap(), [0, 1, 2, 3]);
 }
 
+/// 70 candidates on 130 instances: the sets of both take several machine words.
+#[test]
+fn fronts_wider_than_a_machine_word() {
+    let rows: Vec<Vec<f64>> = (0..70)
+        .map(|id| (0..130).map(|instance| f64::from((id * instance + id / 7) % 5)).collect())
+        .collect();
+    let front = front_of(&rows);
+    for instance in 0..130 {
+        assert_eq!(front.members(instance).unwrap(), brute_members(&rows, instance));
+    }
+    let dominated = front.dominated();
+    assert_eq!(dominated, brute_dominated(&rows));
+    for (id, &weight) in front.weights().iter().enumerate() {
+        let members = (0..130).map(|instance| brute_members(&rows, instance));
+        let informative =
+            members.filter(|members| members.len() < rows.len() && members.contains(&id)).count();
+        assert_eq!(weight as usize, if dominated.contains(&id) { 0 } else { informative }, "{id}");
+    }
+    assert_eq!(front.cover(4.0, 1, None, &[]), textbook_cover(&rows, 4.0, 1));
+    // Every column alone tells its candidate from the others.
+    let identity: Vec<Vec<f64>> =
+        (0..70).map(|id| (0..70).map(|instance| f64::from(u8::from(instance == id))).collect()).collect();
+    let front = front_of(&identity);
+    assert!(front.dominated().is_empty());
+    assert_eq!(front.cover(1.0, 1, None, &[]), (0..70).collect::<Vec<_>>());
+
+    let mut line = ParetoFront::new(1);
+    for id in 0..140_usize {
+        let parents: &[usize] = if id == 0 { &[] } else { &[id - 1] };
+        line.insert_with(Scores::Values(vec![0.0]), &[], parents).unwrap();
+    }
+    assert_eq!(line.ancestors(139).unwrap(), (0..139).collect::<Vec<_>>());
+}
+
+#[test]
+fn counts_are_covered_where_they_have_a_success() {
+    let mut front = ParetoFront::new(2);
+    front.insert_with(counts(&[1.0, 0.0], &[1, 1]), &[], &[]).unwrap();
+    front.insert_with(counts(&[0.0, 1.0], &[1, 1]), &[], &[]).unwrap();
+    assert_eq!(front.cover(0.0, 1, None, &[]), [0, 1]);
+    assert!(front.cover(0.76, 1, None, &[]).is_empty(), "the posterior mean of 1 of 1 is 0.75");
+}
+
+#[test]
+fn bytes_bring_counts_back() {
+    let mut front = ParetoFront::new(3);
+    // 127 and 128 take one and two bytes of seven bits, 20 000 takes three.
+    front.insert_with(counts(&[127.0, 128.0, 0.0], &[128, 20_000, 0]), &[], &[]).unwrap();
+    front.insert_with(counts(&[0.5, 1.0, 299.25], &[1, 1, 300]), &[], &[0]).unwrap();
+    let bytes = front.to_bytes();
+    let back = ParetoFront::from_bytes(&bytes).unwrap();
+    assert_eq!(back.to_bytes(), bytes);
+    for id in 0..2 {
+        assert_eq!(back.mean(id).unwrap().to_bits(), front.mean(id).unwrap().to_bits());
+        for instance in 0..3 {
+            assert_eq!(back.score(id, instance).unwrap(), front.score(id, instance).unwrap());
+        }
+    }
+    assert_eq!(back.score(0, 1).unwrap(), Some(128.5 / 20_001.0));
+    assert_eq!(back.score(1, 2).unwrap(), Some(299.75 / 301.0));
+}
+
+/// The body with its checksum, 64-bit FNV-1a.
+fn sealed(mut body: Vec<u8>) -> Vec<u8> {
+    let checksum = body.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    body.extend(checksum.to_le_bytes());
+    body
+}
+
+#[test]
+fn forged_sizes_and_rests_are_refused() {
+    let message = |body: Vec<u8>| ParetoFront::from_bytes(&sealed(body)).unwrap_err().to_string();
+    let whole = front_of(&[vec![0.5]]).to_bytes();
+    let body = whole[..whole.len() - 8].to_vec();
+    assert!(message([&body[..], &[0]].concat()).ends_with("bytes are left over"));
+    // Mark, version, kind of frontier, three numbers; then instances, objectives, candidates.
+    let head = body[..4 + 1 + 1 + 3 * 8].to_vec();
+    let sizes = |instances: &[u8], candidates: u8| [&head[..], instances, &[0, candidates]].concat();
+    let too_short = "it is shorter than its sizes say";
+    assert!(message(sizes(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F], 1)).ends_with(too_short));
+    // 2^26 columns without a candidate, and one more.
+    assert!(message(sizes(&[0x81, 0x80, 0x80, 0x20], 0)).ends_with(too_short));
+    assert_eq!(ParetoFront::from_bytes(&sealed(sizes(&[5], 0))).unwrap().instances(), 5);
+    for kind in [3, 255] {
+        let mut body = body.clone();
+        body[5] = kind;
+        assert!(message(body).ends_with("its kind of frontier is unknown"));
+    }
+    // The kind of scores follows the number of parents.
+    let mut other = body;
+    let kind = head.len() + 4;
+    other[kind] = 3;
+    assert!(message(other).ends_with("a kind of scores is unknown"));
+}
+
 #[test]
 fn excluded_candidates_are_not_in_the_cover() {
     let front = front_of(&[vec![1.0, 1.0], vec![1.0, 0.0]]);
@@ -329,9 +422,30 @@ fn bad_input_is_refused_and_changes_nothing() {
         Err(ParetoError::Successes { position: 0 })
     ));
     assert!(counted.insert_with(counts(&[-1.0], &[1]), &[], &[]).is_err());
+    assert!(matches!(front.score(0, 2), Err(ParetoError::Unknown { what: "instance", index: 2, len: 2 })));
+    assert!(front.parents(1).is_err() && front.ancestors(1).is_err());
+
+    counted.insert_with(counts(&[1.0], &[1]), &[], &[]).unwrap();
+    assert!(matches!(
+        counted.insert_with(Scores::Values(vec![0.0]), &[], &[]),
+        Err(ParetoError::Mixed { held: "counts" })
+    ));
+    assert!(matches!(
+        counted.record(0, 1, 1.0, 1),
+        Err(ParetoError::Unknown { what: "instance", index: 1, len: 1 })
+    ));
+    assert!(matches!(counted.record(1, 0, 1.0, 1), Err(ParetoError::Unknown { what: "candidate", .. })));
+    let mut two = ParetoFront::new(2);
+    two.insert_with(counts(&[1.0, 0.0], &[1, 0]), &[], &[]).unwrap();
+    assert!(matches!(two.record(0, 1, 2.0, 1), Err(ParetoError::Successes { position: 1 })));
+    assert_eq!(counted.score(0, 0).unwrap(), Some(0.75));
     for settings in [
         FrontSettings { prior: (0.0, 1.0), ..FrontSettings::default() },
+        FrontSettings { prior: (1.0, 0.0), ..FrontSettings::default() },
+        FrontSettings { prior: (f64::INFINITY, 1.0), ..FrontSettings::default() },
+        FrontSettings { prior: (1.0, f64::INFINITY), ..FrontSettings::default() },
         FrontSettings { tolerance: -0.1, ..FrontSettings::default() },
+        FrontSettings { tolerance: f64::NAN, ..FrontSettings::default() },
         FrontSettings { frontier: Frontier::Hybrid, ..FrontSettings::default() },
     ] {
         assert!(ParetoFront::with_settings(1, settings).is_err());

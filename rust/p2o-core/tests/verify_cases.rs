@@ -54,6 +54,7 @@ fn numbers_that_are_equal() {
         120 || 5!
         10 || \binom{5}{2}
         3 || \lfloor 3.7 \rfloor
+        18 || \sum_{i=1}^{3}\sum_{j=1}^{3} j
         4 || \lceil 3.2 \rceil
         \frac{1}{3} || 0.\overline{3}
         \frac{1}{6} || 0.1\overline{6}
@@ -74,6 +75,7 @@ fn numbers_that_differ() {
     check(
         r"
         1234 || 1235
+        12 || \sum_{i=1}^{3}\sum_{i=1}^{2} i
         1,234 || 1.234
         0.333333 || \frac{1}{4}
         0.33 || \frac{1}{3}
@@ -268,6 +270,10 @@ fn expressions_in_symbols() {
         2 e^{-x^{2}} || \frac{2}{e^{x^2}}
         e^{2x} || (e^x)^2
         3^{2x} || 9^x
+        (-1)^{n+2} || (-1)^n
+        (-1)^{m}(-1)^{n} || (-1)^{m+n}
+        (-1)^{n(n+1)} || 1
+        i^{4k+1} || i
         \ln x || \log_e x
         \cos 2\theta || \cos^2\theta - \sin^2\theta
         \sin(x+y) || \sin x\cos y+\cos x\sin y
@@ -312,6 +318,10 @@ fn expressions_in_symbols() {
         \sqrt{x^2} || x
         \frac{1}{m} t || \frac{1}{m}
         e^{2x} || e^{x^2}
+        (-1)^{n+1} || (-1)^n
+        (-1)^m || (-1)^n
+        (-1)^{mn} || 1
+        f((-1)^m) || f(1)
         x y || x+y
         f(x) || g(x)
         n! || (n+1)!
@@ -526,6 +536,7 @@ fn bases_choices_and_words() {
         2516_8 || 2516_{8}
         2516_8 || 2516
         101_2 || 5
+        101 || 101_2
         4210_{5} || 4210_5
         \text{(B)} || B
         C || \text{(C)}

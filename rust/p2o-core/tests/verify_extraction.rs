@@ -43,6 +43,46 @@ fn boxes() {
 }
 
 #[test]
+fn the_last_of_several_places() {
+    check(&[
+        ("\\boxed  {7} and 3", "7"),
+        ("\\boxed 3.5. Then 8", "3.5"),
+        ("\\boxed 7 of 8", "7"),
+        ("\\fbox{1} or so. In the end \\fbox{2}", "2"),
+        ("\\boxed{1} and \\boxed{2}", "1,2"),
+        ("\\boxed{1}; \\boxed{2}", "1,2"),
+        ("\\boxed{1} \\boxed{2}", "2"),
+        ("\\boxed{1},                              \\boxed{2}", "2"),
+        ("so \\(\\boxed{12\\) with 3", "12"),
+        ("so \\[\\boxed{12\\] with 3", "12"),
+        ("so \\boxed{12\nwith $3$", "12"),
+        ("#### 41\nno\n#### 42\nafter 7 steps", "42"),
+        ("<answer>41</answer> no, <answer>42</answer> after 7 steps", "42"),
+        ("The answer is 41. No: the answer is 42.", "42"),
+        ("The final answer is 41. The answer is 42.", "41"),
+        ("The final answer is 41. No: the final answer is 42. The answer is 43.", "42"),
+        ("The answer to part (b) is 42. It took 7 steps", "42"),
+        ("The answer is 4.5. Then 9", "4.5"),
+        ("The answer is $4$.\n\nWe took 9 steps", "4"),
+        ("We get $1$, then $2$", "2"),
+        ("We get **42**\n\nand that took us a while", "42"),
+        ("so we get 3/4", "0.75"),
+        ("so we get -5", "-5"),
+        ("so we get .5", "0.5"),
+        ("it costs 25\\%", "25"),
+        ("it costs 25%", "25%"),
+        ("the sum is 7 and the total is 42", "42"),
+        ("A is wrong and so is B, I choose C", "C"),
+        ("It must be (A) here", "A"),
+        ("so I choose A", "A"),
+    ]);
+    for cut in ["first $8$, so \\fbox{12", "first $8$, so \\boxed{12", "the answer is 8, so \\boxed{"] {
+        let verdict = verify(cut, "8", &Options::default());
+        assert_eq!(verdict.status, Status::NoAnswer, "{cut}: {verdict:?}");
+    }
+}
+
+#[test]
 fn phrases() {
     check(&[
         ("The answer is 42.", "42"),

@@ -60,6 +60,10 @@ fn values_that_differ_far_behind_the_point() {
         ("\\pi", "\\pi+10^{-60}"),
         ("\\sin x", "\\sin x + 10^{-60}"),
         ("x", "x+10^{-500}"),
+        ("\\pi", "\\pi+\\frac{1}{10^{50} \\cdot 10^{50}}"),
+        ("\\sqrt{x}", "\\sqrt{x}+10^{-90}"),
+        ("\\sqrt{x}", "\\sqrt{x}+e^{-500x}"),
+        ("\\sqrt{x}", "\\sqrt{x}\\tanh(500x)"),
         ("2305843009213693921", "0"),
         ("2305843009213693921x", "0"),
     ] {
@@ -133,6 +137,9 @@ fn undefined_values_equal_nothing() {
     assert_eq!(status("\\frac{1}{0}", "1"), Status::Wrong);
     assert_eq!(status("\\frac{1}{0}", "\\frac{2}{0}"), Status::Wrong);
     assert_eq!(status("0^0", "1"), Status::Wrong);
+    let zero_by_zero = "\\frac{\\sqrt2\\sqrt2-2}{\\sqrt2\\sqrt2-2}";
+    assert_eq!(status(zero_by_zero, "1"), Status::Wrong);
+    assert_eq!(status("1", zero_by_zero), Status::Wrong);
     assert_eq!(status("\\ln 0", "0"), Status::Wrong);
 }
 
@@ -152,6 +159,13 @@ fn functions_of_tiny_arguments_are_not_called_equal_to_simpler_ones() {
         ("\\arctan(10^{-70000})", "10^{-70000}"),
         ("e^{10^{-70000}}", "1"),
         ("\\tan(\\sqrt2 \\cdot 10^{-60})", "\\sqrt2 \\cdot 10^{-60}"),
+        // Short binary fractions, whose cosine and arc tangent look exact.
+        (
+            "\\cos\\frac{11}{2^{45} \\cdot 2^{45}}",
+            "1 - \\frac{121}{2^{45} \\cdot 2^{45} \\cdot 2^{45} \\cdot 2^{46}}",
+        ),
+        ("\\arctan(3 \\cdot 2^{-239})", "3 \\cdot 2^{-239}"),
+        ("\\sin(3 \\cdot 2^{-239})", "3 \\cdot 2^{-239}"),
     ] {
         assert_ne!(status(answer, gold), Status::Correct, "{answer} against {gold}");
         assert_eq!(status(answer, answer), Status::Correct, "{answer}");
@@ -162,8 +176,28 @@ fn functions_of_tiny_arguments_are_not_called_equal_to_simpler_ones() {
 }
 
 #[test]
+fn powers_of_minus_one_and_of_i_have_no_value_without_their_exponent() {
+    for name in ('a'..='z').filter(|name| !"ei".contains(*name)) {
+        for (base, values) in [("(-1)", &["1", "-1"][..]), ("i", &["1", "-1", "i", "-i"])] {
+            for value in values {
+                let answer = format!("{base}^{name}");
+                assert_ne!(status(&answer, value), Status::Correct, "{answer} against {value}");
+            }
+        }
+        assert_eq!(status(&format!("(-1)^{{2{name}}}"), "1"), Status::Correct, "{name}");
+    }
+}
+
+#[test]
 fn exponentials_beyond_the_precision_are_not_called_equal() {
-    for answer in ["\\tanh(1000)", "1+\\exp(-1000)", "\\frac{\\sinh(400)}{\\cosh(400)}"] {
+    for answer in [
+        "\\tanh(1000)",
+        "\\tanh(50+50)",
+        "1+\\exp(-1000)",
+        "1+e^{-15^2}",
+        "1+e^{-2^8}",
+        "\\frac{\\sinh(400)}{\\cosh(400)}",
+    ] {
         assert_ne!(status(answer, "1"), Status::Correct, "{answer}");
     }
     for answer in ["1+e^{-1000}", "1+\\pi^{-1000}"] {

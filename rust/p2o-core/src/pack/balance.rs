@@ -118,6 +118,26 @@ mod tests {
     }
 
     #[test]
+    fn bins_of_one_row_stay_however_heavy() {
+        assert_eq!(split(vec![vec![9], vec![2, 1]], 3), [vec![9], vec![2], vec![1]]);
+        assert_eq!(split(vec![vec![9, 1], vec![3, 2]], 4), [vec![9], vec![3], vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn rows_without_a_cost_are_split_too() {
+        let mut bins = vec![vec![1, 2]];
+        split_until(&mut bins, 2, &|_| 0.0);
+        assert_eq!(bins, [vec![1], vec![2]]);
+    }
+
+    #[test]
+    fn of_equal_halves_the_first_gets_the_next_row() {
+        let mut bins = vec![vec![1, 2, 3]];
+        split_until(&mut bins, 2, &|_| 1.0);
+        assert_eq!(bins, [vec![1, 3], vec![2]]);
+    }
+
+    #[test]
     fn empty_bins_come_when_rows_run_out() {
         assert_eq!(split(vec![vec![1, 2], vec![3]], 5), [vec![2], vec![3], vec![1], vec![], vec![]]);
     }

@@ -82,7 +82,7 @@ impl ParetoFront {
             let size = self.sizes[column] as usize;
             if size == self.len() {
                 universal |= size > 0;
-            } else if size > 0 {
+            } else {
                 informative.insert(column);
                 if size == 1 {
                     alone.insert(column);

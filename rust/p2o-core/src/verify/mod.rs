@@ -25,6 +25,8 @@ mod parse;
 mod reading;
 mod scalar;
 mod separation;
+#[cfg(test)]
+mod tests;
 mod text;
 mod turns;
 mod units;
@@ -75,7 +77,7 @@ pub enum Tier {
     Random,
     /// Ball arithmetic with a proof: the values are apart, or closer than their separation bound.
     Ball,
-    /// Agreement to 200 bits without a proof, or within the rounding of a decimal.
+    /// Agreement without a proof, to 200 bits more than the operands are written with, or within a decimal's rounding.
     Numeric,
     /// Words.
     Text,

@@ -15,7 +15,7 @@ use super::fuel::{Fuel, Halt};
 
 /// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
 const FIELDS: [Field; 2] =
-    [Field { gap: 31, root: ROOT_31, base: 7 }, Field { gap: 259, root: ROOT_259, base: 2 }];
+    [Field { gap: 31, root: ROOT_31, base: 14 }, Field { gap: 259, root: ROOT_259, base: 2 }];
 const ROOT_31: u64 = 583_529_827_753_931_384;
 const ROOT_259: u64 = 966_685_122_347_009_555;
 const LARGEST_FACTORIAL: i64 = 200_000;
@@ -28,11 +28,18 @@ pub(crate) enum Identity {
     Unknown,
 }
 
-/// Compares two expressions at one pseudo-random point in each field.
+/// Points at which powers of ±1 and ±i with symbols in their exponents are compared. Of such an exponent only the
+/// remainder by four counts, and `(-1)^n` is 1 at every other point.
+const POINTS_OF_PERIODIC: u64 = 32;
+
+/// Compares two expressions at one pseudo-random point in each field, or at more where a value is periodic.
 pub(crate) fn identity(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Result<Identity, Halt> {
-    let mut opaque = false;
-    for (round, field) in FIELDS.into_iter().enumerate() {
-        let mut point = Point { field, seed: 0x5bd1_e995_9d1b_58a5 + round as u64, opaque: false, fuel };
+    let (mut opaque, mut periodic) = (false, false);
+    for (round, field) in (0..POINTS_OF_PERIODIC).zip(FIELDS.into_iter().cycle()) {
+        if round as usize >= FIELDS.len() && !periodic {
+            break;
+        }
+        let mut point = Point::new(field, 0x5bd1_e995_9d1b_58a5 + round, fuel);
         let values = point.value(left).and_then(|left| Ok((left, point.value(right)?)));
         let (left, right) = match values {
             Ok(values) => values,
@@ -40,6 +47,7 @@ pub(crate) fn identity(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Result<Ide
             Err(_) => return Ok(Identity::Unknown),
         };
         opaque |= point.opaque;
+        periodic |= point.periodic;
         if left != right {
             return Ok(if opaque { Identity::Unknown } else { Identity::Different });
         }
@@ -47,9 +55,11 @@ pub(crate) fn identity(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Result<Ide
     Ok(Identity::Equal)
 }
 
-/// A fingerprint of an expression's value: equal expressions have equal ones, up to relations between atoms.
+/// A fingerprint of an expression's value: equal expressions have equal ones, up to relations between atoms. None of
+/// what one point cannot tell apart.
 pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
-    Point { field: FIELDS[0], seed: 1, opaque: false, fuel }.value(expr).ok()
+    let mut point = Point::new(FIELDS[0], 1, fuel);
+    point.value(expr).ok().filter(|_| !point.periodic)
 }
 
 /// The prime field of 2^61 - gap.
@@ -58,7 +68,7 @@ pub(super) struct Field {
     gap: u64,
     /// A square root of -1: `base` to the power (p - 1) / 4.
     pub(super) root: u64,
-    /// A number that is no square, so that its power (p - 1) / 2 is -1.
+    /// A number that is neither a square nor a cube, so that its power (p - 1) / 2 is -1 and (p - 1) / 3 is not 1.
     pub(super) base: u64,
 }
 
@@ -144,10 +154,16 @@ pub(super) struct Point<'f> {
     seed: u64,
     /// An atom stood in for a value with relations of its own.
     pub(super) opaque: bool,
+    /// A power of ±1 or ±i has a symbol in its exponent.
+    periodic: bool,
     pub(super) fuel: &'f mut Fuel,
 }
 
-impl Point<'_> {
+impl<'f> Point<'f> {
+    fn new(field: Field, seed: u64, fuel: &'f mut Fuel) -> Self {
+        Self { field, seed, opaque: false, periodic: false, fuel }
+    }
+
     fn value(&mut self, expr: &Expr) -> Result<u64, Halt> {
         self.fuel.spend(3)?;
         let field = self.field;
@@ -219,7 +235,10 @@ impl Point<'_> {
         let base_value = self.value(base)?;
         match self.exponent(exponent) {
             Ok(_) if base_value == 0 => Err(Halt::Undefined),
-            Ok(count) => Ok(field.pow(base_value, count)),
+            Ok(count) => {
+                self.periodic |= field.pow(base_value, 4) == 1;
+                Ok(field.pow(base_value, count))
+            }
             Err(Halt::Exhausted) => Err(Halt::Exhausted),
             Err(_) => {
                 let exponent = self.value(exponent)?;

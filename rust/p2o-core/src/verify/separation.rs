@@ -1,15 +1,22 @@
-//! How close to zero an algebraic number can be without being zero.
+//! How close to zero a number can be without being zero.
 //!
-//! The bound of Burnikel, Fleischer, Mehlhorn and Schirra ("A strong and easily computable separation bound for
+//! For algebraic numbers [`separation_bits`] is a proof, the bound of Burnikel, Fleischer, Mehlhorn and Schirra ("A strong and easily computable separation bound for
 //! arithmetic expressions involving radicals", 2000): an expression over the integers with degree bound D and the
 //! recursively computed u and l is either 0 or at least 1 / (u^(D-1) l) in magnitude. All three are kept as logarithms.
+//!
+//! For others [`size_bits`] is an expectation: that no relation between transcendental numbers brings two values closer
+//! to each other than the digits, powers and exponentials they are written with can.
 
 use dashu_base::BitTest;
 use dashu_ratio::RBig;
 
 use super::exact::small_integer;
-use super::expr::{Constant, Expr, Function};
+use super::expr::{Constant, Expr, Function, Series};
 use super::fuel::Fuel;
+use super::numeric::Real;
+use super::numeric::evaluate::{Evaluator, Values};
+use super::numeric::float::FloatBall;
+use super::scalar::rational;
 
 /// log2 u and log2 l.
 #[derive(Clone, Copy, Debug)]
@@ -99,4 +106,65 @@ fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
         }
         _ => return None,
     })
+}
+
+/// A bound of |log2| of the value and of the steps by which values of this form differ, as far as the form shows it.
+/// None if a part of it cannot be evaluated at the point `values`.
+pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
+    fuel.spend(2).ok()?;
+    let all = |items: &[Expr], fuel: &mut Fuel| -> Option<f64> {
+        items.iter().try_fold(0.0, |sum, item| Some(sum + size_bits(item, values, fuel)?))
+    };
+    Some(match expr {
+        Expr::Number(number) => digits(&number.value),
+        Expr::Based { value, .. } => digits(value),
+        Expr::Symbol(_) | Expr::Constant(_) => 2.0,
+        Expr::Neg(inner) | Expr::Quantity(inner, _) => size_bits(inner, values, fuel)?,
+        Expr::Percent(inner) => size_bits(inner, values, fuel)? + 7.0,
+        Expr::Degrees(inner) => size_bits(inner, values, fuel)? + 10.0,
+        Expr::Add(items) | Expr::Mul(items) | Expr::Ratio(items) => all(items, fuel)?,
+        Expr::Div(pair) => size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?,
+        Expr::Pow(pair) => {
+            let times = modulus(&pair.1, values, fuel)?.max(1.0);
+            times * size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?
+        }
+        Expr::Call(function, arguments) => {
+            let value = match function {
+                // e^x, and e^2x where 1 is compared with tanh x.
+                Function::Exp | Function::Sinh | Function::Cosh | Function::Tanh => {
+                    4.0 * modulus(&arguments[0], values, fuel)?
+                }
+                Function::Factorial => {
+                    let count = modulus(&arguments[0], values, fuel)?;
+                    count * count.max(2.0).log2()
+                }
+                Function::Binomial => modulus(&arguments[0], values, fuel)?,
+                _ => 0.0,
+            };
+            // Near zero sin x is x but for x³.
+            value + 3.0 * all(arguments, fuel)?
+        }
+        Expr::Series { kind, variable, bounds, body } => {
+            let count = modulus(&Expr::difference(&bounds.1, &bounds.0), values, fuel)? + 1.0;
+            let mut term = 0.0f64;
+            for bound in [&bounds.0, &bounds.1] {
+                term = term.max(size_bits(&body.substitute(variable, bound), values, fuel)?);
+            }
+            if *kind == Series::Sum { term } else { count * term }
+        }
+        _ => return None,
+    })
+}
+
+fn digits(value: &RBig) -> f64 {
+    (value.numerator().bit_len() + value.denominator().bit_len() - 1) as f64
+}
+
+/// An upper bound of |x|.
+fn modulus(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
+    if let Some(value) = rational(expr, fuel) {
+        return Some(value.to_f64_fast().abs());
+    }
+    let value = Evaluator { values, bits: 53, fuel }.value::<FloatBall>(expr).ok()?;
+    Some(value.re.magnitude().exp2() + value.im.magnitude().exp2())
 }

@@ -1,8 +1,8 @@
 //! Sines and cosines modulo a prime, as Laurent polynomials in a power that stands for e^{ix}.
 //!
-//! With a base g that is no square, e^{iπ} = -1 becomes g^{(p-1)/2}, e^{i} becomes g^U for a fixed U, and a symbol is an
-//! integer. Then sin² + cos² = 1, the addition theorems and the values at fractions of π hold in the field as they do
-//! for real numbers, and identities between them are decided by one evaluation.
+//! With a base g that is neither a square nor a cube, e^{iπ} = -1 becomes g^{(p-1)/2}, e^{i} becomes g^U for a fixed U,
+//! and a symbol is an integer. Then sin² + cos² = 1, the addition theorems and the values at sixths of π hold in the field
+//! as they do for real numbers, and identities between them are decided by one evaluation.
 
 use dashu_base::Sign;
 use dashu_int::{IBig, UBig};

@@ -84,6 +84,21 @@ impl Ball {
         Ok(Self { mid, rad, bits })
     }
 
+    /// The value of an elementary function. It is exact at zero only: what the library calls exact elsewhere is a rounding
+    /// of all the digits it worked out (0.6 has atan(3 · 2^-239) = 3 · 2^-239).
+    fn elementary(
+        &self,
+        value: Result<dashu_float::round::Rounded<Float>, FpError>,
+        rad: f64,
+    ) -> Result<Self, Halt> {
+        let value = Self::rounded(value, rad, self.bits)?;
+        if self.mid.repr().significand().is_zero() {
+            return Ok(value);
+        }
+        let unit = magnitude(&value.mid) - self.bits as f64 + 1.0;
+        Ok(Self { rad: log_add(value.rad, unit), ..value })
+    }
+
     fn context(&self) -> Context<HalfEven> {
         Context::new(self.bits)
     }
@@ -218,7 +233,7 @@ impl Real for Ball {
             return Ok(Self { rad: self.rad + 1.0, ..self.clone() }.near(Float::ONE, size + 1.0));
         }
         let value = self.context().exp::<2>(self.mid.repr(), None);
-        let mut result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
+        let mut result = self.elementary(value, f64::NEG_INFINITY)?;
         if !self.is_exact() {
             result.rad = log_add(result.rad, magnitude(&result.mid) + self.rad + 2.0);
         }
@@ -231,7 +246,7 @@ impl Real for Ball {
         }
         let closest = self.closest().ok_or(Halt::Unsupported)?;
         let value = self.context().ln::<2>(self.mid.repr(), None);
-        Self::rounded(value, self.rad - closest, self.bits)
+        self.elementary(value, self.rad - closest)
     }
 
     fn sin_cos(&self) -> Result<(Self, Self), Halt> {
@@ -247,7 +262,7 @@ impl Real for Ball {
             ));
         }
         let (sin, cos) = self.context().sin_cos::<2>(self.mid.repr(), None);
-        Ok((Self::rounded(sin, self.rad, self.bits)?, Self::rounded(cos, self.rad, self.bits)?))
+        Ok((self.elementary(sin, self.rad)?, self.elementary(cos, self.rad)?))
     }
 
     fn atan(&self) -> Result<Self, Halt> {
@@ -255,7 +270,7 @@ impl Real for Ball {
             // |atan x - x| <= |x|^3 / 3
             return Ok(self.near(self.mid.clone(), 3.0 * size - 1.0));
         }
-        Self::rounded(self.context().atan::<2>(self.mid.repr(), None), self.rad, self.bits)
+        self.elementary(self.context().atan::<2>(self.mid.repr(), None), self.rad)
     }
 
     fn sign(&self) -> Option<Ordering> {
@@ -291,3 +306,6 @@ impl Real for Ball {
         self.rad
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,3 +168,91 @@ impl Real for FloatBall {
         self.rad.log2()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CENTRES: [f64; 8] = [0.3, 2.0, -1.5, 40.0, 1e-3, 1e5, -1e-4, 0.9];
+
+    /// The images of the points of a ball lie in the ball of the image, which is not much wider than they lie apart.
+    #[test]
+    fn functions_of_balls_hold_their_values_and_little_more() {
+        type Function = (&'static str, fn(&FloatBall) -> Result<FloatBall, Halt>, fn(f64) -> f64);
+        let functions: [Function; 9] = [
+            ("1/x", |x| x.recip(), |x| 1.0 / x),
+            ("sqrt", |x| x.sqrt(), f64::sqrt),
+            ("cube root", |x| x.root(3), f64::cbrt),
+            ("seventh root", |x| x.root(7), |x| x.powf(1.0 / 7.0)),
+            ("exp", |x| x.exp(), f64::exp),
+            ("ln", |x| x.ln(), f64::ln),
+            ("sin", |x| Ok(x.sin_cos()?.0), f64::sin),
+            ("cos", |x| Ok(x.sin_cos()?.1), f64::cos),
+            ("atan", |x| x.atan(), f64::atan),
+        ];
+        for (name, function, plain) in functions {
+            let mut used = 0;
+            for mid in CENTRES {
+                for rad in [0.0, 1e-9, 0.001 * mid.abs(), 0.2 * mid.abs()] {
+                    let Ok(image) = function(&FloatBall { mid, rad }) else { continue };
+                    used += 1;
+                    for share in [-1.0, -0.5, 0.0, 0.5, 1.0] {
+                        let value = plain(mid + share * rad);
+                        let error = (value - image.mid).abs() - f64::EPSILON * mid.abs();
+                        assert!(error <= image.rad, "{name}({mid} ± {rad}) {image:?}");
+                    }
+                    // The derivative is at most 1 for the last three, and these bounds are not sharp where it is less.
+                    let spread = (plain(mid + rad) - plain(mid - rad)).abs() * 4.0;
+                    let bounded = matches!(name, "sin" | "cos" | "atan").then_some(rad);
+                    let enough = bounded.unwrap_or(spread) * 3.0 + 4e-14 * (1.0 + image.mid.abs());
+                    assert!(image.rad <= enough, "{name}({mid} ± {rad}) {image:?}");
+                }
+            }
+            assert!(used >= 10, "{name}");
+        }
+    }
+
+    #[test]
+    fn sums_and_products_hold_their_corners() {
+        for mid in CENTRES {
+            for rad in [0.0, 1e-9, 0.5] {
+                let (left, right) = (FloatBall { mid, rad }, FloatBall { mid: -0.7, rad: 0.1 });
+                let (sum, product) = (left.add(&right).unwrap(), left.mul(&right).unwrap());
+                for x in [mid - rad, mid + rad] {
+                    for y in [-0.8, -0.6] {
+                        assert!((x + y - sum.mid).abs() <= sum.rad * (1.0 + 1e-12), "{mid} ± {rad}");
+                        assert!((x * y - product.mid).abs() <= product.rad * (1.0 + 1e-12), "{mid} ± {rad}");
+                    }
+                }
+                assert!(sum.rad <= rad + 0.1 + 1e-9);
+                assert!(product.rad <= 0.1 * (mid.abs() + rad) + 0.7 * rad + 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_ball_does_not_decide() {
+        let ball = |mid: f64, rad: f64| FloatBall { mid, rad };
+        assert_eq!(ball(0.1, 0.1).sign(), None);
+        assert_eq!(ball(0.3, 0.1).sign(), Some(Ordering::Greater));
+        assert_eq!(ball(-0.3, 0.1).sign(), Some(Ordering::Less));
+        assert_eq!(ball(0.0, 0.0).sign(), Some(Ordering::Equal));
+        assert_eq!(ball(0.0, 1e-300).sign(), None);
+        assert_eq!(ball(2.5, 0.4).floor(), Some(IBig::from(2)));
+        assert_eq!(ball(-2.5, 0.4).floor(), Some(IBig::from(-3)));
+        assert_eq!(ball(2.9, 0.2).floor(), None);
+        assert_eq!(ball(2e15, 0.0).floor(), None);
+        for touching in [ball(0.1, 0.1), ball(-0.1, 0.2), ball(-1.0, 0.5)] {
+            assert_eq!(touching.sqrt().unwrap_err(), Halt::Unsupported);
+            assert_eq!(touching.root(3).unwrap_err(), Halt::Unsupported);
+            assert_eq!(touching.ln().unwrap_err(), Halt::Unsupported);
+        }
+        assert_eq!(ball(0.1, 0.1).recip().unwrap_err(), Halt::Unsupported);
+        assert_eq!(ball(0.0, 0.0).recip().unwrap_err(), Halt::Undefined);
+        assert_eq!(ball(0.0, 0.0).ln().unwrap_err(), Halt::Undefined);
+        assert_eq!(ball(0.0, 2.0).exp().unwrap_err(), Halt::Unsupported);
+        assert_eq!(ball(2e6, 0.0).sin_cos().unwrap_err(), Halt::Unsupported);
+        assert_eq!(ball(800.0, 0.0).exp().unwrap_err(), Halt::Unsupported);
+        assert!(ball(1e308, 0.0).add(&ball(1e308, 0.0)).is_err());
+    }
+}

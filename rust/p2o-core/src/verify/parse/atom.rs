@@ -262,6 +262,10 @@ impl Parser<'_, '_> {
                 other => other,
             });
         }
+        // Of two indices with one name a substitution would not know which is meant.
+        if body.any(&|node| matches!(node, Expr::Series { variable: inner, .. } if *inner == variable)) {
+            return Err(Halt::Unsupported);
+        }
         let bounds = Box::new((operands[1].clone(), upper));
         Ok(Expr::Series { kind, variable, bounds, body: Box::new(body) })
     }

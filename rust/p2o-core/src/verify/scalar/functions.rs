@@ -10,7 +10,7 @@ use super::super::numeric::Real;
 use super::super::numeric::ball::Ball;
 use super::super::numeric::evaluate::Evaluator;
 use super::super::numeric::float::FloatBall;
-use super::{AGREEMENT_BITS, Gap, LARGEST_AGREEMENT, Outcome, PRECISIONS, gap, measure};
+use super::{Gap, LARGEST_UNPROVEN, Outcome, PRECISIONS, agreement, gap, measure};
 
 /// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
 const POINTS: usize = 8;
@@ -32,17 +32,17 @@ pub(super) fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fu
     }
     let mut valid = 0;
     for (index, values) in points.iter().enumerate() {
-        match gap::<Ball>(left, right, values, PRECISIONS[0], fuel) {
+        let agreement = agreement(left, right, values, fuel);
+        // Below the highest precision, one that shows the agreement with a few digits to spare.
+        let enough = |bits: &usize| *bits as f64 > agreement + 64.0 || *bits == LARGEST_UNPROVEN;
+        let bits = PRECISIONS.into_iter().find(enough).unwrap_or(LARGEST_UNPROVEN);
+        match gap::<Ball>(left, right, values, bits, fuel) {
             Ok(Gap::Apart) => {
-                if apart_at::<Ball>(left, right, values, PRECISIONS[0], index, fuel) {
+                if apart_at::<Ball>(left, right, values, bits, index, fuel) {
                     return Outcome::Different(Tier::Ball);
                 }
             }
-            Ok(Gap::Within { relative, scale, .. })
-                if relative < -AGREEMENT_BITS && scale < LARGEST_AGREEMENT =>
-            {
-                valid += 1;
-            }
+            Ok(Gap::Within { relative, .. }) if relative < -agreement => valid += 1,
             Ok(Gap::Within { .. }) | Err(Halt::Undefined | Halt::Unsupported) => {}
             Err(Halt::Exhausted) => break,
         }

@@ -4,7 +4,6 @@ mod functions;
 
 use std::cell::RefCell;
 
-use dashu_int::UBig;
 use dashu_ratio::RBig;
 
 use super::Tier;
@@ -15,9 +14,9 @@ use super::modular::{Identity, fingerprint, identity};
 use super::numeric::Real;
 use super::numeric::ball::Ball;
 use super::numeric::complex::Complex;
-use super::numeric::evaluate::Evaluator;
+use super::numeric::evaluate::{Evaluator, Values};
 use super::numeric::float::FloatBall;
-use super::separation::separation_bits;
+use super::separation::{separation_bits, size_bits};
 use functions::functions;
 
 /// Verdict on two scalars.
@@ -39,14 +38,13 @@ impl Outcome {
     }
 }
 
-/// Agreement to this many bits relative to the operands counts as equality where no proof is known.
+/// Agreement counts as equality where no proof is known if it goes this many bits beyond what the operands are written
+/// with, relative to the operands.
 const AGREEMENT_BITS: f64 = 200.0;
-/// Arguments of functions below 2^-100 are too small for agreement to say anything.
-const SMALLEST_ARGUMENT: usize = 100;
-/// Values beyond 2^512 may differ by a whole number and still agree to any number of bits that is affordable.
-const LARGEST_AGREEMENT: f64 = 512.0;
 /// Precisions tried on constants. The last is the cap for the separation bound.
-const PRECISIONS: [usize; 3] = [288, 1_152, 4_608];
+const PRECISIONS: [usize; 4] = [288, 576, 1_152, 4_608];
+/// The highest precision without a proof in sight: more digits would prove nothing.
+const LARGEST_UNPROVEN: usize = 1_152;
 
 /// Decides `left = right` exactly as written: no rounding, no units.
 pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
@@ -138,26 +136,20 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         Ok(Identity::Different) => return Outcome::Different(Tier::Random),
         _ => {}
     }
-    // 1 and tanh(1000) agree to 2885 bits: no agreement says that they are equal.
-    let vanishing = has_exponential(left) || has_exponential(right);
     let proof = separation_bits(&Expr::difference(left, right), fuel);
+    let agreement = agreement(left, right, &[], fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
-        // Without a proof in sight more digits prove nothing.
-        if bits > PRECISIONS[1] && proof.is_none() {
+        if bits > LARGEST_UNPROVEN && proof.is_none() {
             break;
         }
         match gap::<Ball>(left, right, &[], bits, fuel) {
             Ok(Gap::Apart) | Err(Halt::Undefined) => return Outcome::Different(Tier::Ball),
-            Ok(Gap::Within { relative, absolute, scale }) => {
+            Ok(Gap::Within { relative, absolute }) => {
                 if proof.is_some_and(|needed| absolute + needed + 2.0 < 0.0) {
                     return Outcome::Equal(Tier::Ball);
                 }
-                agreed = relative < -AGREEMENT_BITS
-                    && scale < LARGEST_AGREEMENT
-                    && !vanishing
-                    && !has_tiny_argument(left, fuel)
-                    && !has_tiny_argument(right, fuel);
+                agreed = relative < -agreement;
                 let provable =
                     proof.is_some_and(|needed| needed < PRECISIONS[PRECISIONS.len() - 1] as f64 * 0.9);
                 if agreed && !provable {
@@ -188,32 +180,10 @@ fn sides(sum: &Expr) -> Option<(Expr, Expr)> {
     }
 }
 
-/// Whether the expression may contain something positive that is smaller than the precision shows: an exponential
-/// or a power with a large number in its argument.
-fn has_exponential(expr: &Expr) -> bool {
-    use Function as F;
-    let large = |argument: &Expr| {
-        argument.any(&|node| matches!(node, Expr::Number(number) if number.value > RBig::from(60)))
-    };
-    expr.any(&|node| match node {
-        Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, arguments) => large(&arguments[0]),
-        Expr::Pow(pair) => large(&pair.1),
-        _ => false,
-    })
-}
-
-/// Whether a function has an argument so small that its value differs from a simpler one in digits that are not
-/// looked at: sin x and x agree to twice as many bits as x is below 1.
-fn has_tiny_argument(expr: &Expr, fuel: &mut Fuel) -> bool {
-    let arguments = gathered(expr, |node| match node {
-        Expr::Call(_, arguments) => arguments.clone(),
-        _ => Vec::new(),
-    });
-    let limit = RBig::from_parts(1.into(), UBig::ONE << SMALLEST_ARGUMENT);
-    arguments.iter().any(|argument| {
-        let value = rational(argument, fuel).or_else(|| approximate(argument, fuel));
-        value.is_some_and(|value| !value.is_zero() && -&limit < value && value < limit)
-    })
+/// The bits to which two values must agree to be taken for equal: 1 and tanh(1000) agree to 2885.
+fn agreement(left: &Expr, right: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> f64 {
+    let sizes = size_bits(left, values, fuel).zip(size_bits(right, values, fuel));
+    sizes.map_or(f64::INFINITY, |(left, right)| AGREEMENT_BITS + left + right)
 }
 
 /// Whether a divisor is zero in a way that shows only when its value is worked out.
@@ -245,8 +215,8 @@ fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) ->
 enum Gap {
     /// Certainly different.
     Apart,
-    /// Within 2^relative of each other, measured in the larger one, whose size is 2^scale, and within 2^absolute.
-    Within { relative: f64, absolute: f64, scale: f64 },
+    /// Within 2^relative of each other, measured in the larger one, and within 2^absolute.
+    Within { relative: f64, absolute: f64 },
 }
 
 fn gap<R: Real>(
@@ -275,7 +245,7 @@ fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> 
     let absolute = difference.re.magnitude().max(difference.im.magnitude());
     let absolute = if absolute == f64::NEG_INFINITY { -1e300 } else { absolute };
     let relative = if scale == f64::NEG_INFINITY { absolute } else { absolute - scale };
-    Ok(Gap::Within { relative, absolute, scale })
+    Ok(Gap::Within { relative, absolute })
 }
 
 /// The exact rational value, where there is one.
