@@ -139,7 +139,7 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         _ => {}
     }
     // 1 and tanh(1000) agree to 2885 bits: no agreement says that they are equal.
-    let vanishing = has_exponential(left) || has_exponential(right);
+    let vanishing = has_exponential(left, fuel) || has_exponential(right, fuel);
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let mut agreed = false;
     for bits in PRECISIONS {
@@ -190,15 +190,17 @@ fn sides(sum: &Expr) -> Option<(Expr, Expr)> {
 
 /// Whether the expression may contain something positive that is smaller than the precision shows: an exponential
 /// or a power with a large number in its argument.
-fn has_exponential(expr: &Expr) -> bool {
+fn has_exponential(expr: &Expr, fuel: &mut Fuel) -> bool {
     use Function as F;
-    let large = |argument: &Expr| {
-        argument.any(&|node| matches!(node, Expr::Number(number) if number.value > RBig::from(60)))
-    };
-    expr.any(&|node| match node {
-        Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, arguments) => large(&arguments[0]),
-        Expr::Pow(pair) => large(&pair.1),
-        _ => false,
+    let limit = RBig::from(60);
+    let arguments = gathered(expr, |node| match node {
+        Expr::Call(F::Exp | F::Sinh | F::Cosh | F::Tanh, arguments) => vec![arguments[0].clone()],
+        Expr::Pow(pair) => vec![pair.1.clone()],
+        _ => Vec::new(),
+    });
+    arguments.iter().any(|argument| match rational(argument, fuel) {
+        Some(value) => value > limit || value < -&limit,
+        None => argument.any(&|node| matches!(node, Expr::Number(number) if number.value > limit)),
     })
 }
 
