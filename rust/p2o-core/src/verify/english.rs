@@ -3,6 +3,42 @@
 use super::units;
 use super::words::{self, Word};
 
+/// Whether words in front of a symbol begin a condition on it: "for all x", "where k".
+pub(crate) fn opens_condition(words: &str) -> bool {
+    matches!(words.split(' ').next(), Some("for" | "where" | "with"))
+}
+
+/// Whether words in front of a symbol say that it may be anything of its kind: "for all", "for every positive integer".
+pub(crate) fn quantifies(words: &str) -> bool {
+    let mut integer = false;
+    let mut positive = false;
+    let known = words.split([' ', '-']).all(|word| {
+        integer |= matches!(word, "integer" | "integers");
+        positive |= matches!(word, "positive" | "nonnegative" | "negative");
+        matches!(word, "for" | "all" | "any" | "every" | "each" | "real" | "rational" | "complex" | "natural")
+            || matches!(word, "number" | "numbers" | "values" | "of" | "integer" | "integers")
+            || matches!(word, "positive" | "nonnegative" | "non" | "negative")
+    });
+    // "For all positive x" is a condition, "for all positive integers n" the domain.
+    let all = words.split(' ').any(|word| matches!(word, "all" | "any" | "every" | "each"));
+    known && all && (integer || !positive)
+}
+
+/// Whether words in front of a symbol say that it is any integer: "for any integer", "where the integer".
+pub(crate) fn declares_integer(words: &str) -> bool {
+    opens_condition(words)
+        && words.split(' ').skip(1).all(|word| {
+            matches!(word, "all" | "any" | "every" | "each" | "some" | "an" | "the" | "integer" | "integers")
+        })
+        && words.ends_with(['r', 's'])
+        && words.contains("integer")
+}
+
+/// Whether words behind a symbol say that it is any integer: "is an integer".
+pub(crate) fn says_integer(words: &str) -> bool {
+    matches!(words, "is an integer" | "is any integer" | "an integer" | "any integer" | "integer")
+}
+
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
     words.split(|character: char| !character.is_alphabetic()).any(|word| {
@@ -191,6 +227,22 @@ pub(crate) fn introduces(words: &str) -> bool {
                 | "nearly"
                 | "answer"
         )
+}
+
+/// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
+pub(crate) fn denies_next(before: &str) -> bool {
+    let before = before.trim_end_matches(['$', '\\', '(', '*', ' ']);
+    let mut words = before.rsplit(' ');
+    let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
+    match words.next() {
+        Some("be" | "equal") => words.next().is_some_and(denies),
+        last => last.is_some_and(denies),
+    }
+}
+
+/// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
+pub(crate) fn without_article(words: &str) -> &str {
+    ["a ", "an ", "the "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
 }
 
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series

@@ -8,12 +8,14 @@ mod compat;
 mod environments;
 mod loose;
 
+use std::borrow::Cow;
+
 use super::english;
-use super::text::choice;
+use super::text::{choice, half_width};
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::{environments, last};
-use loose::{letter, loose, numbers};
+use loose::{is_denied, letter, loose, numbers};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -58,6 +60,18 @@ fn tail(completion: &str) -> &str {
         start += 1;
     }
     &completion[start..]
+}
+
+/// A completion with the full-width forms in its end as plain characters, and not much before it.
+pub(crate) fn plain_characters(completion: &str) -> Cow<'_, str> {
+    let end = tail(completion);
+    match half_width(end) {
+        Cow::Borrowed(_) => Cow::Borrowed(completion),
+        Cow::Owned(plain) => {
+            let before = tail(&completion[..completion.len() - end.len()]);
+            Cow::Owned(format!("{before}{plain}"))
+        }
+    }
 }
 
 /// The part of a completion that may hold the answer.
@@ -126,7 +140,7 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     if let Some(joined) = mathematics.joined {
         found.push(Candidate::new(joined, Mark::Several));
     }
-    if let Some(last) = mathematics.alone {
+    if let Some(last) = mathematics.alone.filter(|last| !is_denied(text, last)) {
         found.push(Candidate::new(last, Mark::Loose));
     }
     loose(text, &mut found);
@@ -184,6 +198,11 @@ fn introduction(after: &str) -> Option<usize> {
                 continue;
             }
             let rest = rest.trim_start_matches(['*', '_', ' ', ':']);
+            if rest.starts_with("not ") {
+                // "not 3 but 4"
+                let but = line(rest).find(" but ")?;
+                return Some(after.len() - rest.len() + but + " but ".len());
+            }
             return Some(after.len() - rest.len());
         }
     }
