@@ -212,20 +212,14 @@ pub(crate) fn announces(words: &str) -> bool {
 
 /// Whether upright words before a value are prose and not the name of a factor.
 pub(crate) fn introduces(words: &str) -> bool {
-    (words.contains(char::is_whitespace) && !changes_value(words))
+    // "simply", "exactly"
+    let adverb =
+        words.len() >= 5 && words.ends_with("ly") && words.bytes().all(|byte| byte.is_ascii_lowercase());
+    adverb
+        || (words.contains(char::is_whitespace) && !changes_value(words))
         || matches!(
             words.to_ascii_lowercase().as_str(),
-            "either"
-                | "both"
-                | "only"
-                | "just"
-                | "approximately"
-                | "about"
-                | "roughly"
-                | "exactly"
-                | "around"
-                | "nearly"
-                | "answer"
+            "either" | "both" | "only" | "just" | "about" | "around" | "answer"
         )
 }
 
@@ -283,7 +277,10 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
 
 /// Whether a label in lower case fits every answer.
 pub(crate) fn says_nothing(label: &str) -> bool {
-    matches!(label, "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total")
+    matches!(
+        label,
+        "ans" | "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total"
+    )
 }
 
 /// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
@@ -353,7 +350,7 @@ pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
             None => text.split_once(':')?,
         };
     let words = label.chars().all(|character| character.is_ascii_alphabetic() || character == ' ');
-    let long = label.split(' ').any(|word| word.len() >= 4);
+    let long = label.split(' ').any(|word| word.len() >= 4) || matches!(label, "Ans" | "ans" | "ANS");
     // Of "boys:girls = 2:3" neither word is a label.
     let ends = !rest.starts_with(|character: char| character.is_alphabetic());
     let labels = words && long && ends && !changes_value(label) && !rest.trim().is_empty();

@@ -40,6 +40,19 @@ pub(super) fn is_denied(text: &str, part: &str) -> bool {
     english::denies_next(&text[..start])
 }
 
+/// Whether a part of the text is a name and the text goes on to say what it is: the `$x$` of "the value of $x$ is 3".
+pub(super) fn is_subject(text: &str, part: &str) -> bool {
+    let name = part.trim_start_matches('\\').trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    let named = name.is_empty() && part != "\\pi" || name.len() < part.len() && name.starts_with(['_', '(']);
+    if !named {
+        return false;
+    }
+    let end = part.as_ptr() as usize - text.as_ptr() as usize + part.len();
+    let rest = text[end..].lines().next().unwrap_or("").trim_start_matches(['$', ' ', '\\', ')', ']']);
+    let value = ["is ", "equals ", "isn't ", "= "].into_iter().find_map(|verb| rest.strip_prefix(verb));
+    value.is_some_and(|value| value.bytes().any(|byte| byte.is_ascii_digit()))
+}
+
 /// The length of the "3. " that numbers a line of a list.
 fn enumerator(line: &str) -> Option<usize> {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
