@@ -44,7 +44,7 @@ CLASSES: list[tuple[str, str, str]] = [
         r"90\^\\circ|60\^\\circ|36\^\\circ",
     ),
     ("units behind a number", "ours: km/h, m/s², dollars per hour", r"km/h|m/s\^2|per hour|\{\\text\{m\}\}"),
-    ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ cm\}|\\text\{ sec\}$"),
+    ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ (cm|sec|km/h|cubic feet)\}"),
     (
         "a variable taken for a unit",
         "ours: 6m is not 6 (default profile)",

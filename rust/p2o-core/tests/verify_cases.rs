@@ -168,6 +168,10 @@ fn percent_currency_units_degrees() {
         864 \mbox{ inches}^2 || 864
         864 \mbox{ inches}^2 || 864\text{ in}^2
         5 || 5\text{ in}
+        5 \text{ mph} || 5 \text{ miles per hour}
+        5 \text{ square feet} || 5 \text{ ft}^2
+        9.8 \text{ m/s}^2 || 9.8 \text{ meters per second squared}
+        15 \text{ dollars per hour} || 15 \text{ dollars}
         5 || 5 in.
         5 \text{ minutes} || 5\text{ min}
         5 || 5\text{ sec}
@@ -198,6 +202,8 @@ fn percent_currency_units_degrees() {
         6m || 6
         -9.8 t || -9.8
         5 \text{ min} || 5 \text{ sec}
+        5 \text{ mph} || 5 \text{ km/h}
+        5 \text{ square feet} || 5 \text{ cubic feet}
         \frac{37}{4} m || \frac{37}{4}
         90^\circ || 91
         90 || \frac{\pi}{2}

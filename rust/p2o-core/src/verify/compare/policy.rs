@@ -148,15 +148,13 @@ impl Comparer<'_> {
     }
 }
 
-/// Whether two units agree; an exponent that one of them leaves out is not held against it.
+/// Whether two units agree; an exponent or a divisor that one of them leaves out is not held against it.
 fn same_unit(gold: &str, answer: &str) -> bool {
-    let base =
-        |unit: &str| unit.split('/').map(|part| part.split('^').next().unwrap_or("").to_string()).collect();
-    if gold.contains('^') == answer.contains('^') {
-        return gold == answer;
-    }
-    let (gold, answer): (Vec<String>, Vec<String>) = (base(gold), base(answer));
-    gold == answer
+    gold.split('/').zip(answer.split('/')).all(|(gold, answer)| {
+        let (unit, exponent) = gold.split_once('^').unwrap_or((gold, ""));
+        let (given, other) = answer.split_once('^').unwrap_or((answer, ""));
+        unit == given && (exponent == other || exponent.is_empty() || other.is_empty())
+    })
 }
 
 fn without_unit(expr: &Expr) -> (&Expr, &str) {

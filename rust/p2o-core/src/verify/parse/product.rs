@@ -34,7 +34,7 @@ impl Parser<'_, '_> {
                 divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
-                if english::changes_preceding_value(words) {
+                if english::changes_preceding_value(words) && units::spelled(words).is_none() {
                     return Err(Halt::Unsupported);
                 }
                 // "for all x" is about the relation that it ends, not about its last factor.
@@ -306,8 +306,8 @@ impl Parser<'_, '_> {
                         self.at = start;
                         return None;
                     }
-                    match units::normal(name) {
-                        Some(unit) => spelling.push_str(unit),
+                    match units::spelled(name) {
+                        Some(unit) => spelling.push_str(&unit),
                         None => known = false,
                     }
                     self.at += 1;
