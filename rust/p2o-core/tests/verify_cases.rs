@@ -843,6 +843,8 @@ fn functions_of_pieces() {
         \lfloor n/100\rfloor || \lfloor (n-1)/100\rfloor
         mn-\lfloor m/20\rfloor || mn-\lfloor (m-1)/20\rfloor
         \sqrt[3]{x-1} || (1-x)^{1/3}
+        x^{2/5} || ix^{2/5}
+        x || 4e^{i\pi/3}
         ",
         false,
     );

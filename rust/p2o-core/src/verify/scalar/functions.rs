@@ -6,7 +6,7 @@ use dashu_int::IBig;
 use dashu_ratio::RBig;
 
 use super::super::Tier;
-use super::super::expr::{Expr, Function};
+use super::super::expr::{Constant, Expr, Function};
 use super::super::fuel::{Fuel, Halt};
 use super::super::modular::{Identity, identity};
 use super::super::numeric::Real;
@@ -190,19 +190,21 @@ fn apart_at<R: Real>(
     };
     let both_real = left_value.is_real() && right_value.is_real();
     // Of x^{1/3} the principal value is computed where x is negative, of a cube root the real one.
-    let conventions =
-        left_value.is_real() != right_value.is_real() && (has_odd_root(left) || has_odd_root(right));
+    let conventions = left_value.is_real() != right_value.is_real()
+        && if left_value.is_real() { has_odd_root(right) } else { has_odd_root(left) };
     if conventions || !(counts(index) || both_real) {
         return false;
     }
     matches!(measure(&left_value, &right_value), Ok(Gap::Apart))
 }
 
-/// Whether an expression has a power like x^{1/3} or x^{2/5}.
+/// Whether an expression without i has a power like x^{1/3} or x^{2/5}.
 fn has_odd_root(expr: &Expr) -> bool {
-    expr.any(&|node| {
+    let odd = |node: &Expr| {
         let Expr::Pow(pair) = node else { return false };
         let Expr::Div(exponent) = &pair.1 else { return false };
-        exponent.1.literal_integer().is_some_and(|index| &index % IBig::from(2) != IBig::ZERO)
-    })
+        let index = exponent.1.literal_integer().filter(|_| exponent.0.literal_integer().is_some());
+        index.is_some_and(|index| &index % IBig::from(2) != IBig::ZERO)
+    };
+    expr.any(&odd) && !expr.any(&|node| *node == Expr::Constant(Constant::I))
 }
