@@ -44,7 +44,7 @@ CLASSES: list[tuple[str, str, str]] = [
         r"90\^\\circ|60\^\\circ|36\^\\circ",
     ),
     ("units behind a number", "ours: km/h, m/s², dollars per hour", r"km/h|m/s\^2|per hour|\{\\text\{m\}\}"),
-    ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ cm\}"),
+    ("different units", "ours: 5 cm is not 5 m (default profile)", r"\\text\{ (cm|sec|km/h|cubic feet)\}"),
     (
         "a variable taken for a unit",
         "ours: 6m is not 6 (default profile)",
@@ -82,13 +82,17 @@ CLASSES: list[tuple[str, str, str]] = [
         r"cap|A \\|\]1,2\[",
     ),
     ("vectors, columns and tuples", "ours: one vector", r"langle|pmatrix"),
-    ("numerals in a base", "ours: by value, and by digits without a base (default profile)", r"101_|_\{16\}"),
-    ("words with punctuation", "ours", r"yes\.|diverges\."),
+    (
+        "numerals in a base",
+        "ours: by value, and by digits without a base (default profile)",
+        r"101_|_\{16\}|text\{base \}|base \}",
+    ),
+    ("words with punctuation or an article", "ours", r"yes\.|diverges\.|an ellipse"),
     ("several choices", "ours: letters in a list have no order", r"A, C"),
     (
         "the way a value is set",
         "ours: color, underlining, upright letters, signs and words in text",
-        r"color|underline|Both|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is",
+        r"color|underline|Both|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is|MR=MC",
     ),
     ("mixed percentages", "ours: 12½% is 12.5%", r"frac1[23]\\%"),
     ("maxima", "ours: evaluated", r"\\max"),
@@ -111,6 +115,15 @@ CLASSES: list[tuple[str, str, str]] = [
     ("systems", "ours: equations that hold together", r"cases"),
     ("labels", "ours: dropped, and compared where both have one", r"Total|Area"),
     ("times of day", "ours: morning is not afternoon; a half of the day may be left out", r"5:30"),
+    ("double factorials", "ours: 5!! is 5·3·1", r"!!"),
+    ("domains behind a function", "ours: dropped where they restrict nothing", r"for all \}|for every"),
+    ("floors and ceilings", "ours: compared around their steps", r"floor"),
+    (
+        "names of several values",
+        "ours: roots with subscripts; bare values for two names in their order (default profile)",
+        r"x_1=2,x_2=1|\|\| 2,1|\|\| 1,n",
+    ),
+    ("arguments of functions", "ours: f(t)=2t defines what f(x)=2x does (default profile)", r"f\(t\)"),
     ("inequalities without a subject", "ours: a half-line, and no number", r"\|\| (>|\\ge)"),
 ]
 """Name, judgement, and what marks a pair `gold || answer` as belonging to the class."""

@@ -65,6 +65,9 @@ fn numbers_that_are_equal() {
         9^{9^9} || 9^{9^9}
         1.2e-7 || 12e-8
         6.02214076e23 || 6.02214076 \times 10^{23}
+        \frac16 || 0.1\overline6
+        15 || 5!!
+        10^{1/100} || \sqrt[100]{10}
         ",
         true,
     );
@@ -79,6 +82,8 @@ fn numbers_that_differ() {
         1,234 || 1.234
         0.333333 || \frac{1}{4}
         0.33 || \frac{1}{3}
+        720 || 3!!
+        10^{1/100} || \sqrt[100]{11}
         3.14 || \pi
         1.2e-7 || 4.9e-7
         1e-7 || 4e-7
@@ -163,6 +168,16 @@ fn percent_currency_units_degrees() {
         20 || 20\ \mathrm{km/h}
         9.8 || 9.8 \mathrm{~m}/\mathrm{s}^{2}
         864 \mbox{ inches}^2 || 864
+        864 \mbox{ inches}^2 || 864\text{ in}^2
+        5 || 5\text{ in}
+        5 \text{ mph} || 5 \text{ miles per hour}
+        5 \text{ square feet} || 5 \text{ ft}^2
+        9.8 \text{ m/s}^2 || 9.8 \text{ meters per second squared}
+        15 \text{ dollars per hour} || 15 \text{ dollars}
+        5 || 5 in.
+        5 \text{ minutes} || 5\text{ min}
+        5 || 5\text{ sec}
+        5 || 5 min
         90^\circ || 90
         90^\circ || 90°
         90^\circ || 90 \text{ degrees}
@@ -188,6 +203,9 @@ fn percent_currency_units_degrees() {
         5 \text{ cm} || 5 \text{ m}
         6m || 6
         -9.8 t || -9.8
+        5 \text{ min} || 5 \text{ sec}
+        5 \text{ mph} || 5 \text{ km/h}
+        5 \text{ square feet} || 5 \text{ cubic feet}
         \frac{37}{4} m || \frac{37}{4}
         90^\circ || 91
         90 || \frac{\pi}{2}
@@ -538,6 +556,8 @@ fn bases_choices_and_words() {
         101_2 || 5
         101 || 101_2
         4210_{5} || 4210_5
+        4210_{5} || 4210\text{ base }5
+        4210_{5} || 4210_{\text{base }5}
         \text{(B)} || B
         C || \text{(C)}
         C || \textbf{C}
@@ -550,6 +570,7 @@ fn bases_choices_and_words() {
         No Solution || \text{no solution}
         diverges || \text{diverges.}
         \text{ellipse} || \mathrm{ellipse}
+        \text{ellipse} || \text{an ellipse}
         \text{A, C} || \text{C, A}
         A, C || \text{A and C}
         ",
@@ -558,6 +579,7 @@ fn bases_choices_and_words() {
     check(
         r"
         101_2 || 101_3
+        4210_{5} || 4210\text{ base }6
         C || \text{(B)}
         C || D
         Yes || \text{No}
@@ -770,6 +792,106 @@ fn values_in_words() {
         x < 5 || > 5
         (5,\infty) || \ge 5
         \mathbb{R} || \text{all real numbers except } 1
+        ",
+        false,
+    );
+}
+
+#[test]
+fn conditions_behind_a_value() {
+    check(
+        r"
+        f(x)=2x || f(x)=2x \text{ for all } x
+        f(x)=2x || f(x)=2x \text{ for all real numbers } x
+        f(x)=2x || f(x)=2x, \forall x \in \mathbb{R}
+        f(n)=2n || f(n)=2n \text{ for every positive integer } n
+        f(x)=x,f(x)=-x || f(x)=x \text{ for all }x \text{ or } f(x)=-x \text{ for all }x
+        k\pi, k \in \mathbb{Z} || k\pi \text{ where } k \in \mathbb{Z}
+        k\pi, k \in \mathbb{Z} || x = k\pi \quad (k \in \mathbb{Z})
+        k\pi, k \in \mathbb{Z} || k\pi \text{ for any integer } k
+        k\pi, k \in \mathbb{Z} || k\pi, \text{ where } k \text{ is an integer}
+        \frac{\pi}{4}+k\pi || \frac{\pi}{4}+k\pi, k \in \mathbb{Z}
+        x=\frac{\pi}{6}+\pi k, \frac{\pi}{3}+\pi k || x=\frac{\pi}{3}+k\pi, \frac{\pi}{6}+k\pi, k \in \mathbb{Z}
+        ",
+        true,
+    );
+    check(
+        r"
+        f(x)=2x^2 || f(x)=2x \text{ for all } x
+        f(x)=2x || f(x)=2x \text{ for all positive } x
+        f(x)=2x || f(x)=2x \text{ for all } x > 0
+        f(x)=2x || f(x)=2x \text{ for all } x \in [0,1]
+        10 || 5 \text{ ways to choose } 2
+        5x || 5 \text{ for } x
+        k\pi || 2k\pi, k \in \mathbb{Z}
+        k\pi || n\pi, n \in \mathbb{Z}
+        k\pi || k\pi, k \in \mathbb{N}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn functions_of_pieces() {
+    check(
+        r"
+        |x-100| || |100-x|
+        \sqrt{(x-100)^2} || |x-100|
+        \lceil x\rceil || -\lfloor -x\rfloor
+        \lfloor x\rfloor+\lfloor x+\frac12\rfloor || \lfloor 2x\rfloor
+        \lfloor\log_2 n\rfloor || \left\lfloor\frac{\ln n}{\ln 2}\right\rfloor
+        (x-5)^{1/3} || \sqrt[3]{x-5}
+        ",
+        true,
+    );
+    check(
+        r"
+        |x-100| || 100-x
+        \sqrt{(x-100)^2} || 100-x
+        \max(x,50) || 50
+        \lfloor\frac{2n-1}{5}\rfloor || \lfloor\frac{2n}{5}\rfloor
+        \lfloor n/100\rfloor || 0
+        \lfloor n/100\rfloor || \lfloor (n-1)/100\rfloor
+        mn-\lfloor m/20\rfloor || mn-\lfloor (m-1)/20\rfloor
+        \sqrt[3]{x-1} || (1-x)^{1/3}
+        x^{2/5} || ix^{2/5}
+        x || 4e^{i\pi/3}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn names_of_values() {
+    check(
+        r"
+        f(x)=2x || f(t)=2t
+        x=1,x=2 || x_1=2,x_2=1
+        x=1,x=2 || 2,1
+        x=1,y=2 || y=2,x=1
+        x=1,y=2 || 1,2
+        x_1=1,x_2=2 || 2,1
+        f(n)=n,g(n)=1 || n,1
+        (1,2),(3,4) || (x,y) \in \{(3,4),(1,2)\}
+        \frac12 || P(A \mid B)=\frac12
+        P(A|B)=\frac12 || \frac12
+        m_{\max}=n+1 || m_{\text{max}}=n+1
+        3 || \text{min}=3
+        MR=MC || \text{MR}=\mathrm{MC}
+        ",
+        true,
+    );
+    check(
+        r"
+        f(x)=2x || f(t)=2x
+        f(x)=2x || g(t)=2t
+        x=1,x=2 || x=1,y=2
+        x=1,y=2 || 2,1
+        x_1=1,x_2=2 || x_1=2,x_2=1
+        f(n)=n,g(n)=1 || 1,n
+        f(x)=x,f(x)=-x || f(y)=x,f(x)=-x
+        (1,2),(3,4) || (x,y) \in \{(3,4)\}
+        P(A|B)=\frac12 || P(B|A)=\frac12
         ",
         false,
     );

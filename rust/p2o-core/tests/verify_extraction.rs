@@ -112,6 +112,11 @@ fn phrases() {
         ("The answer is either 5 or -5.", "5, -5"),
         ("The answer is no solution.", "\\text{no solution}"),
         ("So the answer is 3 and not 4.", "3"),
+        ("The answer is not 3 but 4.", "4"),
+        ("The answer is simply 12.", "12"),
+        ("Ans: 12", "12"),
+        ("Answer: C, because D is too large", "C"),
+        ("\\boxed{12} is it. The final answer is in the box above, with 3 steps.", "12"),
         ("The answer is $3$ and $5$.", "5, 3"),
         ("The answer is 1,234.", "1234"),
         ("The answer is 2.5. Then 7 more.", "2.5"),
@@ -166,6 +171,15 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("It is 7.\n<answer>\nThe total is 5 apples.\n</answer>\nI checked it 3 times.", "5"),
         ("<answer>5 \\boxed{6}</answer>", "6"),
         ("It must be (D), since 5 > 3.", "D"),
+        ("Option A is correct.", "A"),
+        ("We get:\n1. x = 5\n2. y = 7", "7"),
+        ("The value of $x$ is 3.", "3"),
+        ("So $f(2)$ equals 5.", "5"),
+        ("Work\n5. Therefore the total is 12 apples", "12"),
+        ("答案：７", "7"),
+        ("故选B，答案为１２。", "12"),
+        ("\\boxed{（１，３）}", "(1,3)"),
+        ("\\boxed{x＝１，y＝２}", "x=1,y=2"),
     ]);
 }
 
@@ -206,6 +220,23 @@ fn a_sentence_that_denies_a_word_does_not_say_it() {
     ] {
         let verdict = verify(completion, gold, &Options::default());
         assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn what_the_text_denies_is_no_answer() {
+    for completion in ["The answer is not 3.", "The answer is not $3$.", "So it cannot be 3.", "It isn't 3."]
+    {
+        let verdict = verify(completion, "3", &Options::default());
+        assert_eq!(verdict.status, Status::NoAnswer, "{completion:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn the_number_of_a_line_is_no_answer() {
+    for completion in ["1. First\n2. Second\n3. Third", "3. The number is 12", "The result\n3) is odd"] {
+        let verdict = verify(completion, "3", &Options::default());
+        assert_ne!(verdict.status, Status::Correct, "{completion:?}: {verdict:?}");
     }
 }
 
@@ -264,5 +295,19 @@ fn math_verify_priorities() {
     ] {
         let verdict = verify(completion, gold, &options);
         assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+    // Dollar signs around the separators of a gold mark nothing.
+    for (completion, gold) in
+        [("\\boxed{69,84}", "69$,$84"), ("\\boxed{221, 8}", "221,$8"), ("\\boxed{2.0}", "2")]
+    {
+        let verdict = verify(completion, gold, &options);
+        assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+    // A whole number is no rounding.
+    for (completion, gold) in
+        [("\\boxed{69}", "69$,$84"), ("\\boxed{1.9999999}", "2"), ("\\boxed{2}", "1.9999999")]
+    {
+        let verdict = verify(completion, gold, &options);
+        assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::compare::Comparer;
 use super::english;
 use super::expr::Expr;
-use super::extract::{Candidate, Mark, candidates};
+use super::extract::{Candidate, Mark, candidates, plain_characters};
 use super::fuel::Fuel;
 use super::reading::Reading;
 use super::scalar::Outcome;
@@ -49,8 +49,9 @@ impl Gold {
 
     fn first_reading(gold: &str, options: &Options) -> Self {
         let mut fuel = Fuel::new(options.deadline);
-        let in_environment =
-            options.profile == Profile::MathVerify && (gold.contains('$') || gold.contains("\\("));
+        let gold = &*text::half_width(gold);
+        let in_environment = options.profile == Profile::MathVerify
+            && (gold.contains('$') && !text::is_split_by_dollars(gold) || gold.contains("\\("));
         let marked = gold.contains("\\boxed") || gold.contains("\\fbox") || in_environment;
         if !marked {
             let reading = Reading::new(gold, &mut fuel);
@@ -86,6 +87,7 @@ impl Gold {
 
     fn verdict(&self, completion: &str, options: &Options) -> Verdict {
         let mut fuel = Fuel::new(options.deadline);
+        let completion = &plain_characters(completion);
         let found = candidates(completion, options);
         let Some((candidate, answer)) = self.first_readable(found, options, &mut fuel) else {
             let status = if self.reading.is_readable() { Status::NoAnswer } else { Status::GoldUnparsable };
@@ -225,7 +227,8 @@ fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcom
     }
     match (&gold.words, &answer.words) {
         (Some(left), Some(right)) => {
-            decided(left == right || profile == Profile::Default && english::says(right, left))
+            let same = english::without_article(left) == english::without_article(right);
+            decided(left == right || profile == Profile::Default && (same || english::says(right, left)))
         }
         (Some(_), None) | (None, Some(_)) => {
             decided(gold.letters.is_some() && gold.letters == answer.letters)

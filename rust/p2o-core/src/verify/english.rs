@@ -3,6 +3,42 @@
 use super::units;
 use super::words::{self, Word};
 
+/// Whether words in front of a symbol begin a condition on it: "for all x", "where k".
+pub(crate) fn opens_condition(words: &str) -> bool {
+    matches!(words.split(' ').next(), Some("for" | "where" | "with"))
+}
+
+/// Whether words in front of a symbol say that it may be anything of its kind: "for all", "for every positive integer".
+pub(crate) fn quantifies(words: &str) -> bool {
+    let mut integer = false;
+    let mut positive = false;
+    let known = words.split([' ', '-']).all(|word| {
+        integer |= matches!(word, "integer" | "integers");
+        positive |= matches!(word, "positive" | "nonnegative" | "negative");
+        matches!(word, "for" | "all" | "any" | "every" | "each" | "real" | "rational" | "complex" | "natural")
+            || matches!(word, "number" | "numbers" | "values" | "of" | "integer" | "integers")
+            || matches!(word, "positive" | "nonnegative" | "non" | "negative")
+    });
+    // "For all positive x" is a condition, "for all positive integers n" the domain.
+    let all = words.split(' ').any(|word| matches!(word, "all" | "any" | "every" | "each"));
+    known && all && (integer || !positive)
+}
+
+/// Whether words in front of a symbol say that it is any integer: "for any integer", "where the integer".
+pub(crate) fn declares_integer(words: &str) -> bool {
+    opens_condition(words)
+        && words.split(' ').skip(1).all(|word| {
+            matches!(word, "all" | "any" | "every" | "each" | "some" | "an" | "the" | "integer" | "integers")
+        })
+        && words.ends_with(['r', 's'])
+        && words.contains("integer")
+}
+
+/// Whether words behind a symbol say that it is any integer: "is an integer".
+pub(crate) fn says_integer(words: &str) -> bool {
+    matches!(words, "is an integer" | "is any integer" | "an integer" | "any integer" | "integer")
+}
+
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
     words.split(|character: char| !character.is_alphabetic()).any(|word| {
@@ -176,21 +212,31 @@ pub(crate) fn announces(words: &str) -> bool {
 
 /// Whether upright words before a value are prose and not the name of a factor.
 pub(crate) fn introduces(words: &str) -> bool {
-    (words.contains(char::is_whitespace) && !changes_value(words))
+    // "simply", "exactly"
+    let adverb =
+        words.len() >= 5 && words.ends_with("ly") && words.bytes().all(|byte| byte.is_ascii_lowercase());
+    adverb
+        || (words.contains(char::is_whitespace) && !changes_value(words))
         || matches!(
             words.to_ascii_lowercase().as_str(),
-            "either"
-                | "both"
-                | "only"
-                | "just"
-                | "approximately"
-                | "about"
-                | "roughly"
-                | "exactly"
-                | "around"
-                | "nearly"
-                | "answer"
+            "either" | "both" | "only" | "just" | "about" | "around" | "answer"
         )
+}
+
+/// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
+pub(crate) fn denies_next(before: &str) -> bool {
+    let before = before.trim_end_matches(['$', '\\', '(', '*', ' ']);
+    let mut words = before.rsplit(' ');
+    let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
+    match words.next() {
+        Some("be" | "equal") => words.next().is_some_and(denies),
+        last => last.is_some_and(denies),
+    }
+}
+
+/// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
+pub(crate) fn without_article(words: &str) -> &str {
+    ["a ", "an ", "the "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
 }
 
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
@@ -231,7 +277,10 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
 
 /// Whether a label in lower case fits every answer.
 pub(crate) fn says_nothing(label: &str) -> bool {
-    matches!(label, "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total")
+    matches!(
+        label,
+        "ans" | "answer" | "final answer" | "the answer" | "result" | "solution" | "value" | "total"
+    )
 }
 
 /// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
@@ -301,7 +350,7 @@ pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
             None => text.split_once(':')?,
         };
     let words = label.chars().all(|character| character.is_ascii_alphabetic() || character == ' ');
-    let long = label.split(' ').any(|word| word.len() >= 4);
+    let long = label.split(' ').any(|word| word.len() >= 4) || matches!(label, "Ans" | "ans" | "ANS");
     // Of "boys:girls = 2:3" neither word is a label.
     let ends = !rest.starts_with(|character: char| character.is_alphabetic());
     let labels = words && long && ends && !changes_value(label) && !rest.trim().is_empty();

@@ -110,7 +110,12 @@ fn repeating_digits(text: &str) -> Option<(&str, usize)> {
             }
         }
     }
-    None
+    // A macro without braces takes one digit.
+    ["\\overline", "\\bar", "\\dot"].into_iter().find_map(|macro_name| {
+        let rest = text.strip_prefix(macro_name)?;
+        let digit = rest.trim_start();
+        (digits(digit) > 0).then(|| (&digit[..1], text.len() - digit.len() + 1))
+    })
 }
 
 /// The length of the block that `digits` end with over and over, before an ellipsis, and the bytes of that ellipsis:

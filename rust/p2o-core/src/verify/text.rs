@@ -1,5 +1,7 @@
 //! Answers in words: prose, yes and no, multiple-choice letters.
 
+use std::borrow::Cow;
+
 use super::expr::Expr;
 use super::words;
 
@@ -60,6 +62,35 @@ pub(crate) fn unwrapped(text: &str) -> String {
         rest = &rest[character.len_utf8()..];
     }
     result
+}
+
+/// The text with the full-width forms of East Asian typesetting as plain characters. Their commas separate, and group no
+/// digits.
+pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
+    // All of them begin with one of two bytes.
+    if !text.bytes().any(|byte| byte == 0xEF || byte == 0xE3) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '，' | '、' => plain.push_str(", "),
+            '！'..='～' => plain.extend(char::from_u32(u32::from(character) - 0xFEE0)),
+            '\u{3000}' => plain.push(' '),
+            '。' => plain.push_str(". "),
+            other => plain.push(other),
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Whether the dollar signs of a gold stand around its separators and not around its mathematics: `69$,$84`.
+pub(crate) fn is_split_by_dollars(gold: &str) -> bool {
+    let mut parts = gold.split('$');
+    let begins = parts.next().is_some_and(|first| !first.trim().is_empty());
+    let separates =
+        |part: &str| matches!(part.trim(), "," | ";" | "and" | "or" | ", and" | ", or") || part == ", where ";
+    begins && (parts.clone().count() % 2 == 1 || parts.next().is_some_and(separates))
 }
 
 /// Lower-case words with single spaces and no punctuation.

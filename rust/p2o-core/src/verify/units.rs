@@ -56,6 +56,25 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
     })
 }
 
+/// The normal spelling of a unit in words: "square feet" is ft^2, "miles per hour" and "mph" are mi/h.
+pub(crate) fn spelled(words: &str) -> Option<String> {
+    match words.split_once(" per ").or_else(|| words.split_once('/')) {
+        Some((above, below)) => Some(format!("{}/{}", power(above.trim())?, power(below.trim())?)),
+        None => power(words),
+    }
+}
+
+fn power(words: &str) -> Option<String> {
+    let prefixes = [("square ", 2), ("sq ", 2), ("sq. ", 2), ("cubic ", 3)];
+    let suffixes = [(" squared", 2), (" cubed", 3)];
+    let before = prefixes.iter().find_map(|(word, power)| Some((words.strip_prefix(word)?, power)));
+    let behind = || suffixes.iter().find_map(|(word, power)| Some((words.strip_suffix(word)?, power)));
+    match before.or_else(behind) {
+        Some((unit, power)) => Some(format!("{}^{power}", normal(unit)?)),
+        None => normal(words).map(str::to_string),
+    }
+}
+
 /// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
 pub(crate) fn is_plain_unit(word: &str) -> bool {
     // AM and PM may be two sides of a triangle.

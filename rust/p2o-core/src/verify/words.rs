@@ -268,6 +268,7 @@ pub(crate) fn is_text_command(name: &str) -> bool {
             | "mathscr"
             | "mathfrak"
             | "mathbb"
+            | "Bbb"
             | "mbox"
             | "hbox"
             | "boldsymbol"

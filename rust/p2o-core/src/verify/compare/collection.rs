@@ -86,11 +86,34 @@ impl Comparer<'_> {
         if gold.len() != answer.len() || gold.len() > LONGEST {
             return DIFFERENT;
         }
-        let (gold_name, gold) = unassigned(gold);
-        let (answer_name, answer) = unassigned(answer);
+        let (named, given) = (stems(gold), stems(answer));
+        let bare = answer.iter().all(|item| super::equation(item).is_none());
+        if bare && !self.compat() && named.iter().all(Option::is_some) {
+            // "1, 2" for "x = 1, y = 2" leaves out what its places say.
+            if named.iter().any(|stem| *stem != named[0]) {
+                let values: Vec<Expr> = gold.iter().map(assigned).collect();
+                return self.in_order(&values, answer);
+            }
+        }
+        let other = given.iter().flatten().any(|stem| !named.contains(&Some(*stem)));
+        if other && named.iter().any(Option::is_some) && self.options.compare_names {
+            return DIFFERENT;
+        }
+        let (mut gold_name, mut gold_values) = unassigned(gold, Clone::clone);
+        let (mut answer_name, mut answer_values) = unassigned(answer, Clone::clone);
+        // "x_1 = 1, x_2 = 2" are two values of x where the other side says so.
+        if gold_name.is_some() && answer_name.is_none() {
+            (answer_name, answer_values) = unassigned(answer, without_subscript);
+        } else if answer_name.is_some() && gold_name.is_none() {
+            (gold_name, gold_values) = unassigned(gold, without_subscript);
+        }
         if gold_name.is_some() && answer_name.is_some() && gold_name != answer_name {
             return DIFFERENT;
         }
+        let answer = answer_values;
+        // What the answer names differently is told apart by its names.
+        let mixed = answer_name.is_none() && answer.iter().any(|item| super::equation(item).is_some());
+        let gold = if mixed { gold.to_vec() } else { gold_values };
         let mut pairing = Pairing::exact(&gold, &answer, self);
         for left in 0..gold.len() {
             if pairing.partner_of_gold[left].is_none() {
@@ -165,26 +188,47 @@ fn entries(expr: &Expr) -> Option<Vec<Expr>> {
     }
 }
 
-/// `x = -1, 3` names its variable once: the items are what is assigned, if all assign to one name.
-fn unassigned(items: &[Expr]) -> (Option<&Expr>, Vec<Expr>) {
-    let mut name: Option<&Expr> = None;
+/// `x = -1, 3` names its variable once: the items are what is assigned, if all assign to one name by the given key.
+fn unassigned(items: &[Expr], key: impl Fn(&Expr) -> Expr) -> (Option<Expr>, Vec<Expr>) {
+    let mut name: Option<Expr> = None;
     for item in items {
         if let Some((operands, _)) = super::equation(item) {
-            let same = name.is_none_or(|name| *name == operands[0]);
+            let given = key(&operands[0]);
+            let same = name.as_ref().is_none_or(|name| *name == given);
             if operands.len() != 2 || !super::relation::names_a_value(&operands[0]) || !same {
                 return (None, items.to_vec());
             }
-            name = Some(&operands[0]);
+            name = Some(given);
         }
     }
-    let values = items
-        .iter()
-        .map(|item| match super::equation(item) {
-            Some((operands, _)) => operands[1].clone(),
-            None => item.clone(),
-        })
-        .collect();
-    (name, values)
+    (name, items.iter().map(assigned).collect())
+}
+
+/// `x` for `x_1`, the first of the values of x.
+fn without_subscript(name: &Expr) -> Expr {
+    let stem = |name: &str| name.split('_').next().unwrap_or(name).into();
+    match name {
+        Expr::Symbol(name) => Expr::Symbol(stem(name)),
+        Expr::Apply(name, arguments) => Expr::Apply(stem(name), arguments.clone()),
+        other => other.clone(),
+    }
+}
+
+/// The value of `x = value`, or the item itself.
+fn assigned(item: &Expr) -> Expr {
+    match super::equation(item) {
+        Some((operands, _)) => operands[1].clone(),
+        None => item.clone(),
+    }
+}
+
+/// The names that items assign values to, without subscripts: `x_1 = 2` is about an x.
+fn stems(items: &[Expr]) -> Vec<Option<&str>> {
+    let stem = |item| match super::equation(item) {
+        Some(([Expr::Symbol(name) | Expr::Apply(name, _), _], _)) => name.split(['_', '\'']).next(),
+        _ => None,
+    };
+    items.iter().map(stem).collect()
 }
 
 /// A growing bipartite matching (Kuhn 1955).

@@ -58,7 +58,7 @@ impl<'a> Comparer<'a> {
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
         if let Some((gold, answer)) = family::with_one_index(gold, answer) {
-            return self.equal(gold, &answer);
+            return self.equal(&gold, &answer);
         }
         match (gold, answer) {
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {

@@ -84,9 +84,14 @@ impl Comparer<'_> {
     /// The rounding rule: where a decimal is written, both values rounded to `float_rounding` places must agree, and
     /// they must agree in four significant digits as well, so that tiny values are not all the same.
     fn rounded(&mut self, gold: &Expr, answer: &Expr) -> bool {
+        let decimals = (has_decimal(gold), has_decimal(answer));
         let (Some(gold), Some(answer)) = (self.decimal_value(gold), self.decimal_value(answer)) else {
             return false;
         };
+        // Math-Verify rounds nothing to a whole number that is written as one.
+        if self.compat() && (!decimals.0 && gold.is_int() || !decimals.1 && answer.is_int()) {
+            return false;
+        }
         let places = self.options.float_rounding.min(60) as usize;
         if round(&gold, places) != round(&answer, places) {
             return false;
@@ -143,15 +148,13 @@ impl Comparer<'_> {
     }
 }
 
-/// Whether two units agree; an exponent that one of them leaves out is not held against it.
+/// Whether two units agree; an exponent or a divisor that one of them leaves out is not held against it.
 fn same_unit(gold: &str, answer: &str) -> bool {
-    let base =
-        |unit: &str| unit.split('/').map(|part| part.split('^').next().unwrap_or("").to_string()).collect();
-    if gold.contains('^') == answer.contains('^') {
-        return gold == answer;
-    }
-    let (gold, answer): (Vec<String>, Vec<String>) = (base(gold), base(answer));
-    gold == answer
+    gold.split('/').zip(answer.split('/')).all(|(gold, answer)| {
+        let (unit, exponent) = gold.split_once('^').unwrap_or((gold, ""));
+        let (given, other) = answer.split_once('^').unwrap_or((answer, ""));
+        unit == given && (exponent == other || exponent.is_empty() || other.is_empty())
+    })
 }
 
 fn without_unit(expr: &Expr) -> (&Expr, &str) {

@@ -36,6 +36,13 @@ impl Comparer<'_> {
             }
             return self.equal(&left.1, &right.1);
         }
+        // "(x, y) ∈ {(1, 2), (3, 4)}" lists the pairs.
+        if let Expr::Member(pair) = answer
+            && matches!((&pair.0, &pair.1), (Expr::Tuple { .. }, Expr::Set(_)))
+            && names_a_value(&pair.0)
+        {
+            return self.equal(gold, &pair.1);
+        }
         if self.compat() && !self.options.allow_set_relation_comp && compat_refuses(gold, answer) {
             return DIFFERENT;
         }
@@ -131,6 +138,11 @@ impl Comparer<'_> {
         }
         if gold.len() != 2 || answer.len() != 2 {
             return self.equation_chains(gold, answer);
+        }
+        if let Some(renamed) = with_argument_of(&gold[0], &answer[0], &answer[1])
+            && !self.compat()
+        {
+            return self.equal(&gold[1], &renamed);
         }
         let mut tier = Tier::Exact;
         for (left, right) in [(&answer[0], &answer[1]), (&answer[1], &answer[0])] {
@@ -281,6 +293,14 @@ impl Comparer<'_> {
         }
         self.proportional(&left, &right, first[0] != Relation::NotEqual)
     }
+}
+
+/// The value of `f(t)` in terms of the gold's argument: `f(t) = 2t` defines the same function as `f(x) = 2x`.
+fn with_argument_of(gold: &Expr, name: &Expr, value: &Expr) -> Option<Expr> {
+    let (Expr::Apply(function, left), Expr::Apply(given, right)) = (gold, name) else { return None };
+    let ([Expr::Symbol(argument)], [Expr::Symbol(other)]) = (&left[..], &right[..]) else { return None };
+    let renames = function == given && argument != other && !value.symbols().contains(&&**argument);
+    renames.then(|| value.substitute(other, &left[0]))
 }
 
 /// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` and `1/3 ≈ 0.33` say 1/3, `x ≈ 0.33` says 0.33.

@@ -18,6 +18,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         }
     }
     let last = last_line(text);
+    let last = enumerator(last).map_or(last, |length| &last[length..]);
     let last = if last.ends_with("...") { last } else { last.trim_end_matches('.') };
     if !last.is_empty() && last.len() <= LONGEST {
         let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
@@ -28,9 +29,36 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
             }
         }
     }
-    if let Some(number) = numbers(text).pop() {
+    if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
         found.push(Candidate::new(number, Mark::Loose));
     }
+}
+
+/// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
+pub(super) fn is_denied(text: &str, part: &str) -> bool {
+    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    english::denies_next(&text[..start])
+}
+
+/// Whether a part of the text is a name and the text goes on to say what it is: the `$x$` of "the value of $x$ is 3".
+pub(super) fn is_subject(text: &str, part: &str) -> bool {
+    let name = part.trim_start_matches('\\').trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    let named = name.is_empty() && part != "\\pi" || name.len() < part.len() && name.starts_with(['_', '(']);
+    if !named {
+        return false;
+    }
+    let end = part.as_ptr() as usize - text.as_ptr() as usize + part.len();
+    let rest = text[end..].lines().next().unwrap_or("").trim_start_matches(['$', ' ', '\\', ')', ']']);
+    let value = ["is ", "equals ", "isn't ", "= "].into_iter().find_map(|verb| rest.strip_prefix(verb));
+    value.is_some_and(|value| value.bytes().any(|byte| byte.is_ascii_digit()))
+}
+
+/// The length of the "3. " that numbers a line of a list.
+fn enumerator(line: &str) -> Option<usize> {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let item = line[digits..].strip_prefix(['.', ')'])?.strip_prefix(' ')?;
+    ((1..=2).contains(&digits) && item.starts_with(|first: char| first.is_alphabetic() || first == '*'))
+        .then_some(digits + 2)
 }
 
 /// Whether words are known to say a value: "Total: 5", "five", "all real numbers except 3".
@@ -49,11 +77,14 @@ fn last_line(text: &str) -> &str {
 /// words unless they end the line or stand in brackets.
 pub(super) fn letter(text: &str) -> Option<&str> {
     let around = |character: char| !character.is_alphanumeric();
-    let mut words = last_line(text).split_whitespace().rev().enumerate();
-    words.find_map(|(place, word)| {
+    let words: Vec<&str> = last_line(text).split_whitespace().collect();
+    words.iter().enumerate().rev().find_map(|(place, word)| {
         let letter = word.trim_matches(around);
         let single = letter.len() == 1 && matches!(letter.as_bytes()[0], b'A'..=b'J');
-        let is_word = matches!(letter, "A" | "I") && place > 0 && !word.contains('(');
+        let named = place.checked_sub(1).is_some_and(|before| {
+            matches!(words[before], "option" | "Option" | "choice" | "Choice" | "answer" | "Answer")
+        });
+        let is_word = matches!(letter, "A" | "I") && place + 1 < words.len() && !word.contains('(') && !named;
         (single && !is_word).then_some(letter)
     })
 }
@@ -67,6 +98,13 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
         let starts = bytes[index].is_ascii_digit()
             || bytes[index] == b'.' && bytes.get(index + 1).is_some_and(u8::is_ascii_digit);
         let inside_word = index > 0 && (bytes[index - 1].is_ascii_alphanumeric() || bytes[index - 1] == b'_');
+        if starts
+            && text[..index].trim_end_matches(' ').ends_with('\n')
+            && let Some(length) = enumerator(&text[index..])
+        {
+            index += length;
+            continue;
+        }
         if !starts || inside_word {
             index += 1;
             continue;

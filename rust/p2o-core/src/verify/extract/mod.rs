@@ -8,12 +8,14 @@ mod compat;
 mod environments;
 mod loose;
 
+use std::borrow::Cow;
+
 use super::english;
-use super::text::choice;
+use super::text::{choice, half_width};
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::{environments, last};
-use loose::{letter, loose, numbers};
+use loose::{is_denied, is_subject, letter, loose, numbers};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -60,6 +62,18 @@ fn tail(completion: &str) -> &str {
     &completion[start..]
 }
 
+/// A completion with the full-width forms in its end as plain characters, and not much before it.
+pub(crate) fn plain_characters(completion: &str) -> Cow<'_, str> {
+    let end = tail(completion);
+    match half_width(end) {
+        Cow::Borrowed(_) => Cow::Borrowed(completion),
+        Cow::Owned(plain) => {
+            let before = tail(&completion[..completion.len() - end.len()]);
+            Cow::Owned(format!("{before}{plain}"))
+        }
+    }
+}
+
 /// The part of a completion that may hold the answer.
 fn scanned(completion: &str) -> &str {
     let tail = tail(completion);
@@ -89,6 +103,10 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
     if let Some((_, content, _)) = phrase.take_if(|(kind, _, at)| *kind == Phrase::Final && *at >= boxed_end)
     {
         stated(content, &mut found);
+        // "The final answer is in the box above, with 3 steps" says no number.
+        if boxed.is_some() {
+            found.retain(|candidate| !stands_far(line(content), &candidate.text));
+        }
     }
     if let Some((content, _)) = boxed {
         found.push(Candidate::new(content, Mark::Boxed));
@@ -126,7 +144,8 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     if let Some(joined) = mathematics.joined {
         found.push(Candidate::new(joined, Mark::Several));
     }
-    if let Some(last) = mathematics.alone {
+    let says = |last: &&str| !is_denied(text, last) && !is_subject(text, last);
+    if let Some(last) = mathematics.alone.filter(says) {
         found.push(Candidate::new(last, Mark::Loose));
     }
     loose(text, &mut found);
@@ -184,6 +203,11 @@ fn introduction(after: &str) -> Option<usize> {
                 continue;
             }
             let rest = rest.trim_start_matches(['*', '_', ' ', ':']);
+            if rest.starts_with("not ") {
+                // "not 3 but 4"
+                let but = line(rest).find(" but ")?;
+                return Some(after.len() - rest.len() + but + " but ".len());
+            }
             return Some(after.len() - rest.len());
         }
     }
@@ -202,6 +226,9 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     if !sentence.is_empty() {
         found.push(Candidate::new(sentence, Mark::Stated));
     }
+    if let Some(letter) = reasoned_choice(sentence) {
+        found.push(Candidate::new(letter, Mark::Letter));
+    }
     let mathematics = environments(if display { content } else { sentence });
     if let Some(first) = mathematics.into_iter().next() {
         // What stands between two prices is no formula.
@@ -210,6 +237,20 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     if let Some(number) = numbers(sentence).into_iter().next() {
         found.push(Candidate::new(number, Mark::Stated));
     }
+}
+
+/// Whether more than a few words stand before a part of a sentence.
+fn stands_far(sentence: &str, part: &str) -> bool {
+    const FEW: usize = 3;
+    sentence.find(part).is_some_and(|at| sentence[..at].split_whitespace().count() > FEW)
+}
+
+/// The letter of "C, because D is too large".
+fn reasoned_choice(sentence: &str) -> Option<&str> {
+    let letter = sentence.get(..1).filter(|letter| matches!(letter.as_bytes()[0], b'A'..=b'J'))?;
+    let reason = sentence[1..].trim_start_matches([',', ';', ' ']);
+    let word = reason.split(|next: char| !next.is_alphabetic()).next()?;
+    matches!(word, "because" | "since" | "as" | "so" | "for" | "which" | "where").then_some(letter)
 }
 
 fn line(text: &str) -> &str {

@@ -74,7 +74,7 @@ impl<'a> Lexer<'a, '_> {
         let gap = after.len() - after.trim_start().len();
         let Some(inside) = balanced(after.trim_start()) else {
             // `\mathbb R` takes one letter; `\rm cm` is a switch and has no argument.
-            if name == "mathbb" && after.trim_start().starts_with('R') {
+            if matches!(name, "mathbb" | "Bbb") && after.trim_start().starts_with('R') {
                 self.push(Kind::Word(Word::Reals), length + gap + 1);
                 return Ok(());
             }
@@ -92,7 +92,7 @@ impl<'a> Lexer<'a, '_> {
             }
             return Ok(());
         }
-        if name == "mathbb" {
+        if matches!(name, "mathbb" | "Bbb") {
             let kind = match inside.trim() {
                 "R" => Kind::Word(Word::Reals),
                 other => Kind::Text(other),
@@ -105,7 +105,13 @@ impl<'a> Lexer<'a, '_> {
         if content.is_empty() {
             self.skip(total);
         } else if let Some(word) = words::plain_word(content) {
-            self.push(Kind::Word(word), total);
+            // The minutes of `5 \text{ min}` and the name of `\text{max} = 3` are no functions.
+            let kind = if lacks_argument(word, &self.rest()[total..]) {
+                Kind::Text(content)
+            } else {
+                Kind::Word(word)
+            };
+            self.push(kind, total);
         } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
             || content.contains(" and ")
             || content.contains(" or ")
@@ -118,6 +124,26 @@ impl<'a> Lexer<'a, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether nothing follows that a function or "in" could be about: the text ends, or goes on with a sign, perhaps behind
+/// an exponent.
+pub(super) fn lacks_argument(word: Word, rest: &str) -> bool {
+    if !matches!(word, Word::Function(_) | Word::In) {
+        return false;
+    }
+    let mut rest = rest.trim_start();
+    if let Some(exponent) = rest.strip_prefix('^') {
+        rest = match balanced(exponent) {
+            Some(inside) => &exponent[inside.len() + 2..],
+            None => exponent.strip_prefix(|digit: char| digit.is_ascii_digit()).unwrap_or(exponent),
+        };
+    }
+    let rest = rest.trim_start();
+    let goes_on = ["\\right", "\\)", "\\]", "\\\\", "\\cdot", "\\times", "\\approx", "\\end"];
+    rest.is_empty()
+        || rest.starts_with(['.', ',', ';', ')', ']', '}', '$', '=', '+', '/'])
+        || goes_on.iter().any(|sign| rest.starts_with(sign))
 }
 
 /// The one sign of `\\text{-}` or `\\text{\\$}`.

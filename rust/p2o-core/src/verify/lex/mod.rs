@@ -257,7 +257,11 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         if let Some(word) = words::plain_word(run) {
-            self.push(Kind::Word(word), length);
+            // "5 min" without anything of which it is the least.
+            let is_unit = matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }))
+                && units::is_plain_unit(run)
+                && command::lacks_argument(word, &self.rest()[length..]);
+            self.push(if is_unit { Kind::Text(run) } else { Kind::Word(word) }, length);
             return;
         }
         if let Some(name) = words::spelled_letter(run) {

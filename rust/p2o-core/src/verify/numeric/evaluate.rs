@@ -220,6 +220,7 @@ impl Evaluator<'_, '_> {
     }
 
     fn floor<R: Real>(&mut self, argument: &Expr, up: bool) -> Result<Complex<R>, Halt> {
+        let argument = &self.substituted(argument);
         if let Ok(value) = exact(argument, self.fuel)
             && value.is_real()
         {

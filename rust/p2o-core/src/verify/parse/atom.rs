@@ -17,7 +17,9 @@ impl Parser<'_, '_> {
         self.at += 1;
         match kind {
             Kind::Number(literal) => {
-                if self.is_op('_') {
+                let in_base = matches!(self.peek(), Some(Kind::Text("base" | "in base")))
+                    && matches!(self.peek_at(1), Some(Kind::Number(_)));
+                if self.is_op('_') || in_base {
                     return self.based(self.at - 1);
                 }
                 let exponent = literal.exponent;
@@ -37,6 +39,12 @@ impl Parser<'_, '_> {
             }
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
+                // Capitals are a product however they are set: `\text{MR} = \text{MC}`.
+                let capitals = (2..=6).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_uppercase());
+                if capitals && !matches!(self.peek(), Some(Kind::Op('_' | '\'' | '('))) {
+                    let letters = name.chars().map(|letter| Expr::Symbol(letter.to_string().into()));
+                    return Ok(Expr::Mul(letters.collect()));
+                }
                 let constant = matches!(name.as_str(), "e" | "i");
                 self.symbol_or_constant(name, constant)
             }
@@ -122,6 +130,7 @@ impl Parser<'_, '_> {
                 if decorated.is_empty() {
                     return Err(Halt::Unsupported);
                 }
+                let name = if name == "overrightarrow" { "vec" } else { name };
                 self.symbol_or_constant(format!("{name}({decorated})"), false)
             }
             "boxed" | "fbox" => self.macro_argument(),
@@ -167,6 +176,10 @@ impl Parser<'_, '_> {
             primes += 1;
         }
         name.push_str(&"'".repeat(primes));
+        if let Some(condition) = self.condition() {
+            name.push_str(&condition);
+            return Ok(Expr::Symbol(name.into()));
+        }
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
         // A factor of zero is never written: `I(0)` is a value of I.
         let at_zero = self.is_op('(')
@@ -180,6 +193,36 @@ impl Parser<'_, '_> {
             });
         }
         Ok(Expr::Symbol(name.into()))
+    }
+
+    /// The `(A | B)` of a conditional probability `P(A | B) =`, which is a part of its name: one bar is no absolute value.
+    fn condition(&mut self) -> Option<String> {
+        if !self.is_op('(') {
+            return None;
+        }
+        let (mut depth, mut bars) = (0usize, 0usize);
+        let end = (self.at..self.tokens.len()).find(|&index| {
+            match self.tokens[index].kind {
+                Kind::Op('(') => depth += 1,
+                Kind::Op(')') => depth -= 1,
+                Kind::Op('|') => bars += 1,
+                _ => {}
+            }
+            depth == 0
+        })?;
+        if bars != 1 || self.tokens.get(end + 1).is_none_or(|token| token.kind != Kind::Op('=')) {
+            return None;
+        }
+        let name = self.tokens[self.at..=end]
+            .iter()
+            .map(|token| match &token.kind {
+                Kind::Op(op) => op.to_string(),
+                Kind::Text(words) => words.to_string(),
+                _ => self.text[token.start..token.end].to_string(),
+            })
+            .collect();
+        self.at = end + 1;
+        Some(name)
     }
 
     /// The tokens of a subscript or an accent run together: `{\text{max}}` is `max`.
@@ -209,12 +252,13 @@ impl Parser<'_, '_> {
         name
     }
 
-    /// `1011_2`: the number before the underscore in the base behind it.
+    /// `1011_2`, "1011 base 2": the number before the underscore or the word in the base behind it.
     pub(super) fn based(&mut self, number: usize) -> Result<Expr, Halt> {
         let digits = self.text[self.tokens[number].start..self.tokens[number].end].to_string();
-        self.expect_op('_')?;
-        let base = self.flattened().trim_matches(|c| c == '(' || c == ')').to_string();
-        let base: u32 = match base.as_str() {
+        self.at += 1;
+        let base = self.flattened();
+        let base = base.trim_matches(|c| c == '(' || c == ')').trim_start_matches("base");
+        let base: u32 = match base {
             "two" => 2,
             "three" => 3,
             "four" => 4,

@@ -5,6 +5,7 @@
 //! follows them, a unit may end a quantity. What it cannot read is [`Halt::Unsupported`], never a guess.
 
 mod atom;
+mod condition;
 mod function;
 mod modulo;
 mod product;
@@ -138,10 +139,17 @@ impl<'a> Parser<'a, '_> {
                     Some(Kind::Word(Word::Or)) => joint = Joint::Or,
                     Some(Kind::Word(Word::And)) if joint != Joint::Or => joint = Joint::And,
                     Some(Kind::Op(',' | ';') | Kind::Word(Word::And)) => {}
+                    // "where k ∈ Z" is said as if it were one more item.
+                    Some(Kind::Text(words))
+                        if english::opens_condition(words) && (self.symbol_in(1) || self.integer_at(1)) => {}
                     _ => break,
                 }
                 separated = true;
                 self.at += 1;
+            }
+            if let Some(member) = self.declared_index() {
+                items.push(member?);
+                break;
             }
             if !separated {
                 break;
@@ -213,6 +221,18 @@ impl<'a> Parser<'a, '_> {
                 return Err(Halt::Unsupported);
             }
             return Ok(Expr::Member(Box::new((operands.swap_remove(0), set))));
+        }
+        match (&operands[..], self.peek()) {
+            ([Expr::Symbol(_)], Some(Kind::Text(words))) if english::says_integer(words) => {
+                self.at += 1;
+                let integers = Expr::Symbol("Z".into());
+                return Ok(Expr::Member(Box::new((operands.swap_remove(0), integers))));
+            }
+            ([Expr::Apply(_, arguments), _, ..], Some(_)) if relations[0] == Relation::Equal => {
+                let arguments = arguments.clone();
+                self.pass_quantifier(&arguments);
+            }
+            _ => {}
         }
         Ok(if relations.is_empty() { operands.swap_remove(0) } else { Expr::Chain { operands, relations } })
     }

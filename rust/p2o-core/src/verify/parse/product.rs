@@ -34,8 +34,15 @@ impl Parser<'_, '_> {
                 divisors.push(self.signed_factor()?);
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
-                if english::changes_preceding_value(words) {
+                if english::changes_preceding_value(words) && units::spelled(words).is_none() {
                     return Err(Halt::Unsupported);
+                }
+                // "for all x" is about the relation that it ends, not about its last factor.
+                let about_symbol = matches!(self.peek_at(1), Some(Kind::Symbol(_)));
+                if about_symbol && english::opens_condition(words)
+                    || matches!(factors[..], [Expr::Symbol(_)]) && english::says_integer(words)
+                {
+                    break;
                 }
                 if let (Some((scale, rest)), Some(Expr::Number(_))) = (english::scaled(words), factors.last())
                 {
@@ -56,9 +63,11 @@ impl Parser<'_, '_> {
                         factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
                         has_unit = true;
                     }
+                    // What prose separates is no product.
+                    None if english::introduces(words) => return Err(Halt::Unsupported),
                     None => factors.push(self.power()?),
                 }
-            } else if self.starts_factor() && !self.modulus_ahead() {
+            } else if self.starts_factor() && !self.modulus_ahead() && !self.membership_ahead() {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
@@ -168,6 +177,7 @@ impl Parser<'_, '_> {
                     | "prod"
                     | "hat"
                     | "vec"
+                    | "overrightarrow"
                     | "bar"
                     | "tilde"
                     | "overline"
@@ -218,6 +228,10 @@ impl Parser<'_, '_> {
     fn postfix(&mut self, mut base: Expr) -> Result<Expr, Halt> {
         for _ in 0..POSTFIXES {
             base = match self.peek() {
+                Some(Kind::Op('!')) if self.peek_at(1) == Some(&Kind::Op('!')) => {
+                    self.at += 1;
+                    double_factorial(&base).ok_or(Halt::Unsupported)?
+                }
                 Some(Kind::Op('!')) => Expr::Call(Function::Factorial, vec![base]),
                 Some(Kind::Op('%') | Kind::Word(Word::Percent)) => Expr::Percent(Box::new(base)),
                 Some(Kind::Op('°') | Kind::Word(Word::Degree)) => Expr::Degrees(Box::new(base)),
@@ -292,8 +306,8 @@ impl Parser<'_, '_> {
                         self.at = start;
                         return None;
                     }
-                    match units::normal(name) {
-                        Some(unit) => spelling.push_str(unit),
+                    match units::spelled(name) {
+                        Some(unit) => spelling.push_str(&unit),
                         None => known = false,
                     }
                     self.at += 1;
@@ -342,6 +356,16 @@ impl Parser<'_, '_> {
         }
         Some(if known { spelling } else { String::new() })
     }
+}
+
+/// `7!! = 7 · 5 · 3 · 1`, of small numbers only.
+fn double_factorial(base: &Expr) -> Option<Expr> {
+    const LARGEST: i64 = 300;
+    let number =
+        i64::try_from(base.literal_integer()?).ok().filter(|number| (0..=LARGEST).contains(number))?;
+    let product =
+        (1..=number).rev().step_by(2).fold(RBig::ONE, |product, factor| product * RBig::from(factor));
+    Some(Expr::rational(product))
 }
 
 /// The "th" of `4^{th}`, which names the fourth and is no power.

@@ -1,9 +1,12 @@
 //! Functions of symbols: random identity testing, then points.
 
+use std::cell::RefCell;
+
+use dashu_int::IBig;
 use dashu_ratio::RBig;
 
 use super::super::Tier;
-use super::super::expr::{Expr, Function};
+use super::super::expr::{Constant, Expr, Function};
 use super::super::fuel::{Fuel, Halt};
 use super::super::modular::{Identity, identity};
 use super::super::numeric::Real;
@@ -15,6 +18,11 @@ use super::{Gap, LARGEST_UNPROVEN, Outcome, PRECISIONS, agreement, gap, measure}
 /// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
 const POINTS: usize = 8;
 const POINTS_NEEDED: usize = 2;
+/// Most numbers of the expressions around which functions of pieces are compared as well, and most such points.
+const CONSTANTS: usize = 8;
+const TURNS: usize = 96;
+/// An index at which only real values count.
+const REAL_ONLY: usize = 3;
 
 /// Compares two functions of the symbols `names`.
 pub(super) fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
@@ -29,6 +37,9 @@ pub(super) fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fu
         if apart_at::<FloatBall>(left, right, values, 53, index, fuel) {
             return Outcome::Different(Tier::Ball);
         }
+    }
+    if (is_piecewise(left) || is_piecewise(right)) && apart_at_turns(left, right, names, discrete, fuel) {
+        return Outcome::Different(Tier::Ball);
     }
     let mut valid = 0;
     for (index, values) in points.iter().enumerate() {
@@ -81,6 +92,76 @@ fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, R
         .collect()
 }
 
+/// Whether an expression may follow different formulas in different places.
+fn is_piecewise(expr: &Expr) -> bool {
+    use Function as F;
+    expr.any(&|node| match node {
+        Expr::Call(F::Floor | F::Ceil | F::Abs | F::Min | F::Max | F::Root, arguments) => {
+            arguments.iter().any(|argument| !argument.symbols().is_empty())
+        }
+        Expr::Pow(pair) => matches!(&pair.1, Expr::Div(_)) && !pair.0.symbols().is_empty(),
+        _ => false,
+    })
+}
+
+/// Whether two functions differ where one of them may change its formula: at whole numbers, and around the numbers
+/// written in them. `|x - 100|` is `100 - x` wherever x is small.
+fn apart_at_turns(left: &Expr, right: &Expr, names: &[&str], discrete: bool, fuel: &mut Fuel) -> bool {
+    let turns = turns(left, right, discrete);
+    (0..turns.len()).any(|index| {
+        // Different strides bring different values of several symbols together.
+        let values: Vec<(&str, RBig)> = names
+            .iter()
+            .enumerate()
+            .map(|(position, name)| {
+                (*name, turns[(index * (2 * position + 1) + 7 * position) % turns.len()].clone())
+            })
+            .collect();
+        apart_at::<FloatBall>(left, right, &values, 53, REAL_ONLY, fuel)
+    })
+}
+
+fn turns(left: &Expr, right: &Expr, discrete: bool) -> Vec<RBig> {
+    use Function as F;
+    let steps = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Call(F::Floor | F::Ceil, _)));
+    let mut turns: Vec<RBig> = Vec::new();
+    if steps(left) || steps(right) {
+        turns.extend((1..=24u8).map(RBig::from));
+        turns.extend([97u16, 1_009, 10_007].map(|large| RBig::from_parts(large.into(), 3u8.into())));
+    }
+    let constants = RefCell::new(Vec::new());
+    for expr in [left, right] {
+        expr.any(&|node| {
+            if let Expr::Number(number) = node {
+                let mut constants = constants.borrow_mut();
+                let large = number.value > RBig::from(2) && number.value < RBig::from(1u64 << 40);
+                if large && constants.len() < CONSTANTS && !constants.contains(&number.value) {
+                    constants.push(number.value.clone());
+                }
+            }
+            false
+        });
+    }
+    let half = RBig::from_parts(1.into(), 2u8.into());
+    for constant in constants.into_inner() {
+        let twice = &constant + &constant;
+        turns.extend([
+            &constant - &half,
+            constant.clone(),
+            &constant + &half,
+            &constant + RBig::ONE,
+            &twice + &half,
+            &twice * &constant + &half,
+            twice,
+            -constant - half.clone(),
+        ]);
+    }
+    // Factorials and sums are worked out step by step.
+    turns.retain(|turn| !discrete || turn.is_int() && RBig::ZERO < *turn && *turn < RBig::from(40));
+    turns.truncate(TURNS);
+    turns
+}
+
 /// Whether an expression is only defined at integers.
 fn is_discrete(expr: &Expr) -> bool {
     use Function as F;
@@ -92,7 +173,7 @@ fn is_discrete(expr: &Expr) -> bool {
 /// Whether a difference at a point with negative values counts: only where both sides are real, because branches of
 /// roots and logarithms are conventions.
 fn counts(index: usize) -> bool {
-    index % 4 != 3
+    index % 4 != REAL_ONLY
 }
 
 fn apart_at<R: Real>(
@@ -104,12 +185,26 @@ fn apart_at<R: Real>(
     fuel: &mut Fuel,
 ) -> bool {
     let mut evaluator = Evaluator { values, bits, fuel };
-    let (Ok(left), Ok(right)) = (evaluator.value::<R>(left), evaluator.value::<R>(right)) else {
+    let (Ok(left_value), Ok(right_value)) = (evaluator.value::<R>(left), evaluator.value::<R>(right)) else {
         return false;
     };
-    let both_real = left.is_real() && right.is_real();
-    if !(counts(index) || both_real) {
+    let both_real = left_value.is_real() && right_value.is_real();
+    // Of x^{1/3} the principal value is computed where x is negative, of a cube root the real one.
+    let conventions = left_value.is_real() != right_value.is_real()
+        && if left_value.is_real() { has_odd_root(right) } else { has_odd_root(left) };
+    if conventions || !(counts(index) || both_real) {
         return false;
     }
-    matches!(measure(&left, &right), Ok(Gap::Apart))
+    matches!(measure(&left_value, &right_value), Ok(Gap::Apart))
+}
+
+/// Whether an expression without i has a power like x^{1/3} or x^{2/5}.
+fn has_odd_root(expr: &Expr) -> bool {
+    let odd = |node: &Expr| {
+        let Expr::Pow(pair) = node else { return false };
+        let Expr::Div(exponent) = &pair.1 else { return false };
+        let index = exponent.1.literal_integer().filter(|_| exponent.0.literal_integer().is_some());
+        index.is_some_and(|index| &index % IBig::from(2) != IBig::ZERO)
+    };
+    expr.any(&odd) && !expr.any(&|node| *node == Expr::Constant(Constant::I))
 }
