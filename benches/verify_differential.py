@@ -58,6 +58,7 @@ CLASSES: list[tuple[str, str, str]] = [
         "ours: on positive values",
         r"\\sqrt\[3\]\{y|\\ln x|\\ln\(xy\)|\{t\}\{2|e\^\{it",
     ),
+    ("powers of -1 and i", "ours: letters in their exponents are whole numbers", r"\(-1\)\^|i\^\{4k"),
     ("symbols with subscripts and primes", "ours: one name however it is set", r"m_|E_1|x'"),
     (
         "scaled and solved equations",
