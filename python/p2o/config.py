@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
 from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
+from p2o.files import why_unreadable
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
@@ -233,8 +234,7 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         except FileNotFoundError:
             raise ConfigError(f"{recipe}: no such file") from None
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(f"{recipe}: cannot be read ({reason})") from None
+            raise ConfigError(f"{recipe}: cannot be read ({why_unreadable(error)})") from None
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -22,6 +22,11 @@ def write_text(path: Path, text: str) -> None:
     sync(path.parent)
 
 
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a text file could not be read, in a few words."""
+    return getattr(error, "strerror", None) or "it is not UTF-8 text"
+
+
 @contextmanager
 def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
     """A temporary directory to fill, which becomes `path` when the block ends without an error.

@@ -14,6 +14,7 @@ from typing import TextIO
 
 from p2o.cli.common import json_text, positive
 from p2o.errors import DataError
+from p2o.files import why_unreadable
 from p2o.verify import VerifyOptions, verify_batch
 
 
@@ -43,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
         with _open(args.file) as lines:
             completions, golds = _read(lines, name, args.completion_key, args.gold_key)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise DataError(f"cannot read {name}: {reason}") from error
+        raise DataError(f"cannot read {name}: {why_unreadable(error)}") from error
     options = VerifyOptions(compat=args.compat, require_boxed=args.require_boxed)
     if args.strict:
         options["strict"] = True

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from p2o.errors import ConfigError, DataError
+from p2o.files import why_unreadable
 from p2o.types import Message
 
 REMEMBERED = 4096
@@ -70,8 +71,9 @@ def read_chat_template(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"model.chat_template = {str(path)!r} cannot be read ({reason})") from None
+        raise ConfigError(
+            f"model.chat_template = {str(path)!r} cannot be read ({why_unreadable(error)})"
+        ) from None
 
 
 def end_ids(model: Any, tokenizer: Any) -> list[int]:

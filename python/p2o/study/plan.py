@@ -16,6 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from p2o.config import Config, explain, load_config
 from p2o.errors import ConfigError, InputError
+from p2o.files import why_unreadable
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
 from p2o.study.teacher import useful_share
@@ -217,8 +218,7 @@ def load_study(name: str) -> Study:
         except FileNotFoundError:
             raise ConfigError(f"{name}: no such file") from None
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise ConfigError(f"{name}: cannot be read ({reason})") from None
+            raise ConfigError(f"{name}: cannot be read ({why_unreadable(error)})") from None
     elif name in study_names():
         text = (files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8")
     else:

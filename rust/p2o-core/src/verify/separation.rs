@@ -1,8 +1,9 @@
 //! How close to zero a number can be without being zero.
 //!
-//! For algebraic numbers [`separation_bits`] is a proof, the bound of Burnikel, Fleischer, Mehlhorn and Schirra ("A strong and easily computable separation bound for
-//! arithmetic expressions involving radicals", 2000): an expression over the integers with degree bound D and the
-//! recursively computed u and l is either 0 or at least 1 / (u^(D-1) l) in magnitude. All three are kept as logarithms.
+//! For algebraic numbers [`separation_bits`] is a proof, the bound of Burnikel, Fleischer, Mehlhorn and Schirra ("A
+//! strong and easily computable separation bound for arithmetic expressions involving radicals", 2000): an expression
+//! over the integers with degree bound D and the recursively computed u and l is either 0 or at least
+//! 1 / (u^(D-1) l) in magnitude. All three are kept as logarithms.
 //!
 //! For others [`size_bits`] is an expectation: that no relation between transcendental numbers brings two values closer
 //! to each other than the digits, powers and exponentials they are written with can.
