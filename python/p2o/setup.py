@@ -341,6 +341,7 @@ def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
         end_ids=end_ids(model, tokenizer),
         pad_id=pad_id(tokenizer),
         batch_size=config.rollout.batch_size,
+        decoding=config.rollout.decoding,
     )
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from p2o.errors import TrainingError
 from p2o.policy.layout import score_sequences
-from p2o.rollout.hf import HfSampler, draw
+from p2o.rollout.draw import draw
+from p2o.rollout.hf import HfSampler
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 
 ENDS = tuple(range(4, 14))
