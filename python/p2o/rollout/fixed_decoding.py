@@ -123,7 +123,7 @@ class FixedDecoder:
         self.tokens = torch.zeros((rows, 1), dtype=torch.long, device=device)
         self.filled = width
         self.graph: Any = None
-        self.pool: Any = None
+        self.warm = False
         self.logits = prompts.logits_R
 
     def step(self, tokens_R: Tensor) -> Tensor:
@@ -189,11 +189,11 @@ class FixedDecoder:
         """
         self.graph = None  # its memory is free for the next
         try:
-            if self.pool is None:
-                self.pool = torch.cuda.graph_pool_handle()
+            if not self.warm:
                 self._warm_up()
+                self.warm = True
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self.pool):
+            with torch.cuda.graph(graph):
                 self._forward()
                 self._advance()
         except torch.OutOfMemoryError:
