@@ -7,6 +7,7 @@ completion does not depend on the batch it is in (bit for bit up to the rounding
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,8 @@ class HfSampler:
                 input_ids=drawn[:, None],
                 attention_mask=attention_mask,
                 position_ids=attention_mask.sum(1, keepdim=True) - 1,
-                past_key_values=cache,
                 use_cache=True,
+                **{cache_name(self.model): cache},
             )
             logits = output.logits[:, -1]
         if progress is not None:
@@ -141,9 +142,14 @@ class HfSampler:
         )
         row_of = {prompt: row for row, prompt in enumerate(prompts)}
         expand = torch.tensor([row_of[request.prompt_ids] for request in requests], device=device)
-        cache = output.past_key_values
+        cache = getattr(output, cache_name(self.model))
         cache.reorder_cache(expand)
         return output.logits[expand, -1], cache, attention_mask[expand]
+
+
+def cache_name(model: Any) -> str:
+    """What `model` calls its key/value cache, as an argument and in its output: transformers 5.24 renamed it."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def draw(logits: Tensor, uniforms: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
