@@ -77,7 +77,7 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
         check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
-    check_fit(templates, parts, "evolve.templates")
+    parts.collector.check_templates(templates, parts.problems, "evolve.templates")
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
             try:
@@ -102,25 +102,6 @@ def given_templates(config: Config) -> tuple[Template, ...]:
     if config.run.method != "p2o" or config.evolve.templates is None:
         return ()
     return read_templates(config.evolve.templates, "evolve.templates")
-
-
-def check_fit(templates: Sequence[Template], parts: Parts, setting: str) -> None:
-    """Refuses a template that is too long beside even the shortest training problem: it would never be tried.
-
-    Raises:
-        ConfigError: quoting its beginning.
-    """
-    if not templates:
-        return
-    collector = parts.collector
-    shortest = min(parts.problems, key=lambda problem: len(collector.prompt_ids(problem, PLAIN)))
-    for template in templates:
-        length = len(collector.prompt_ids(shortest, template))
-        if length > collector.max_prompt_tokens:
-            raise ConfigError(
-                f"{setting}: the template that begins {template.text[:40]!r} makes {length} tokens of the shortest "
-                f"problem: raise rollout.max_prompt_tokens = {collector.max_prompt_tokens} or leave it out"
-            )
 
 
 def check_surroundings(config: Config) -> None:
