@@ -17,7 +17,13 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
+from p2o.evolve.config import (
+    AssignConfig,
+    EvolveConfig,
+    MiningConfig,
+    ReflectionConfig,
+    check_source_of_templates,
+)
 from p2o.files import why_unreadable
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -161,6 +167,8 @@ class Config(Settings):
             )
         if self.rollout.sampler == "vllm" and self.rollout.vllm.mode == "colocate":
             self._check_engine_length()
+        if self.run.method == "p2o":
+            check_source_of_templates(self.evolve, self.reflection)
         reserved = self.evolve.tokens_per_rollout
         if self.run.method == "p2o" and reserved is not None and reserved < longest:
             raise ValueError(

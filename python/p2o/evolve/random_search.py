@@ -7,12 +7,9 @@ from dataclasses import replace
 
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.propose import Task
-from p2o.evolve.step import Step
+from p2o.evolve.step import COMPLETE, Step
 from p2o.templates import PLAIN
 from p2o.types import Template
-
-COMPLETE = "complete"
-"""The stop reason when there are as many templates as wanted."""
 
 
 class RandomSearch(Step):
