@@ -105,6 +105,20 @@ def test_the_engines_share(qwen3_4b: Any) -> None:
     assert not any("vLLM" in name for name in server)
 
 
+def test_the_samplers_cache_by_hand(qwen3_4b: Any) -> None:
+    """36 layers of 8 key/value heads of size 128, twice, 2 bytes a number, by 4,096 + 12,288 tokens a row."""
+    row = 36 * 8 * 128 * 2 * 2 * (4096 + 12_288)
+    name = "keys and values of a step's rollouts"
+    assert name not in found(qwen3_4b, gpu_memory=80 * GIB)
+    hf = "rollout.sampler=hf"
+    assert found(qwen3_4b, hf, "rollout.batch_size=3")[name] == Item(name, "GPU", 3 * row)
+    assert found(qwen3_4b, hf, gpu_memory=80 * GIB)[name].size == int(0.2 * 80 * GIB) // row * row
+    assert found(qwen3_4b, hf)[name].size == 128 * 6 * row, (
+        "no more than a step has, where the card is not known"
+    )
+    assert name not in found(qwen3_4b, hf, gpu=False)
+
+
 def test_start_weights_that_score_are_on_the_gpu(qwen3_4b: Any) -> None:
     assert found(qwen3_4b, "loss.kl_coef=0.1")[START].place == "GPU"
     assert START not in found(qwen3_4b, "run.method=grpo")

@@ -104,7 +104,10 @@ def test_a_changed_file_is_refused_on_resume(tmp_path: Path) -> None:
     ("overrides", "part"),
     [
         (["reflection.kind=none"], 'reflection.kind is "none", .*: set evolve.templates'),
-        (["evolve.templates=tiny", "evolve.search=random"], 'search "random" judges no templates'),
+        (
+            ["evolve.templates=tiny", "evolve.search=random"],
+            'evolve.search = "random" takes all of .* not both',
+        ),
     ],
 )
 def test_contradictions(overrides: list[str], part: str) -> None:
@@ -148,6 +151,20 @@ def test_without_a_reflection_model_they_are_judged_in_each_step_and_nothing_els
     assert outcome.reason == "1 templates of 2 given"
     assert (outcome.evolution.rounds, world.calls) == (0, [])
     assert given(step, 2, outcome.evolution) == [GOOD.text, IDLE.text]
+
+
+def test_without_a_reflection_model_random_search_takes_all_of_them_unseen() -> None:
+    world = World()
+    evolution = evolve(
+        make_problems(60),
+        world.evaluate,
+        nobody,
+        EvolveConfig(search="random", budget=300, parents=1),
+        reflection=ReflectionConfig(kind="none"),
+        templates=[IDLE, GOOD, IDLE],
+    )
+    assert (evolution.stop_reason, evolution.chosen) == ("complete", (IDLE, GOOD))
+    assert (evolution.ledger.rollouts, len(world.rollouts)) == (0, 0)
 
 
 def test_the_function_reads_the_setting(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class EvolveConfig(Settings):
     search: Literal["evolve", "random"] = "evolve"
     """`evolve`: propose, try out, select (the method). `random`: the first proposals of the reflection model on the
     plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
-    an evaluation; what remains of P²O without evolution."""
+    an evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without
+    evolution."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
@@ -146,10 +147,6 @@ class EvolveConfig(Settings):
             raise ValueError("prior needs two positive numbers")
         if self.max_rollout_tokens is not None and self.tokens_per_rollout is None:
             raise ValueError("max_rollout_tokens needs tokens_per_rollout, the bound that is reserved")
-        if self.templates is not None and self.search == "random":
-            raise ValueError(
-                'search "random" judges no templates: leave evolve.templates out, or evolve.search'
-            )
         return self
 
 
@@ -253,7 +250,12 @@ class ReflectionConfig(EndpointConfig):
 
 
 def check_source_of_templates(evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
-    """Raises `ValueError` where no template can ever come from: nobody reflects, and none are given."""
+    """Raises `ValueError` where nobody reflects and no template is given, or where given ones would never be tried."""
+    if evolve.search == "random" and evolve.templates is not None and reflection.kind != "none":
+        raise ValueError(
+            'evolve.search = "random" takes all of evolve.templates (reflection.kind = "none") or what the reflection '
+            "model proposes, not both: leave evolve.templates out"
+        )
     if reflection.kind == "none" and evolve.templates is None:
         raise ValueError(
             'reflection.kind is "none", which leaves the prompt step nothing to judge: set evolve.templates'
