@@ -76,8 +76,9 @@ def usable(rows: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     kept: dict[str, dict[str, Any]] = {}
     for row in rows:
         short = len(row["problem"]) <= LONGEST_QUESTION and len(row["answer"]) <= LONGEST_ANSWER
-        if short and row["problem"] not in kept and p2o.verify(row["answer"], row["answer"]).correct:
-            kept[row["problem"]] = row
+        asked = " ".join(row["problem"].split())  # a question asked twice, maybe with another answer
+        if short and asked not in kept and p2o.verify(row["answer"], row["answer"]).correct:
+            kept[asked] = row
         if len(kept) == count:
             break
     return list(kept.values())

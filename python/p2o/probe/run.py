@@ -15,9 +15,10 @@ from p2o.policy.weights import FrozenWeights
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.hf import CPU_BATCH, GPU_BATCH
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
-from p2o.setup import load_parts
+from p2o.setup import Parts, load_parts
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
@@ -57,6 +58,7 @@ def probe_recipe(
     problems: int,
     samples: int,
     setting: str,
+    parts: Parts | None = None,
 ) -> Probe:
     """Probes a recipe's model on its training problems; what `output` holds already is not drawn again.
 
@@ -68,11 +70,12 @@ def probe_recipe(
         problems: most training problems that are rolled out.
         samples: rollouts of each template on each problem.
         setting: where the templates come from, for messages.
+        parts: the recipe's model and problems, where they are loaded already.
 
     Raises:
         P2oError: one line about the data, the model, the settings, a template or the folder.
     """
-    parts = load_parts(config)
+    parts = parts if parts is not None else load_parts(config)
     chosen = choose_problems(parts.problems, problems, config.run.seed)
     if len(chosen) < 2:
         raise ConfigError(
@@ -85,7 +88,13 @@ def probe_recipe(
     header["templates"] = [template.text for template in templates]
     with ProbeJournal(output / "journal.jsonl", header) as journal:
         parts.collector.sampler.sync(FrozenWeights(parts.model))
-        rollouts = Rollouts(parts.collector, sampling(config), journal, console, at_once=batch_size(config))
+        rollouts = Rollouts(
+            parts.collector,
+            sampling(config),
+            journal,
+            console,
+            at_once=batch_size(config, parts.model.device.type),
+        )
         return probe(
             chosen,
             templates,
@@ -106,10 +115,14 @@ def settings_of(config: Config) -> dict[str, Any]:
     }
 
 
-def batch_size(config: Config) -> int:
-    """Rollouts asked for at once."""
+def batch_size(config: Config, device: str) -> int:
+    """Rollouts asked for at once: `BATCHES` batches of the sampler, or one where it takes as many as the GPU holds."""
     rollout = config.rollout
-    return BATCHES * (rollout.batch_size if rollout.sampler == "hf" else rollout.vllm.max_num_seqs)
+    if rollout.sampler != "hf":
+        return BATCHES * rollout.vllm.max_num_seqs
+    if rollout.batch_size is None and device == "cuda":
+        return GPU_BATCH
+    return BATCHES * (rollout.batch_size or CPU_BATCH)
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
