@@ -51,8 +51,8 @@ test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet
 	cargo test --package p2o-core --no-default-features --quiet
 
-test-python: smollm2 ## Python tests with the newest packages
-	$(BIN)/pytest -q
+test-python: install ## Python tests with the newest packages, two at a time, the long ones first
+	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-engines: engines smollm2 ## Python tests of vLLM
 	$(ENGINES)/bin/pytest -q tests/engines

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from processor import this_one_emulates_bfloat16
 
 # Read when OpenMP starts, so before torch is imported: spinning threads starve the tests' own subprocesses.

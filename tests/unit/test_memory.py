@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Conf
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import GIB, Item, activation_bytes, describe, run_memory
+from p2o.policy.training import enable_checkpointing
 
 LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
 PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560
@@ -212,7 +213,7 @@ def test_activations_are_about_what_torch_keeps(
         assert 0.9 < formula(False) / kept(model, tokens) < 1.4
         return
     whole_layer = kept(model, tokens) / 4
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    enable_checkpointing(model)
     assert 0.85 < formula(True) / (kept(model, tokens) + whole_layer) < 1.4
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from processor import emulates_bfloat16
 
 
