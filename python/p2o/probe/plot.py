@@ -13,8 +13,8 @@ _LONGEST = 46
 """Characters of a template's label."""
 
 
-def write_picture(result: ProbeResult, path: Path) -> bool:
-    """Draws the picture as a PNG file; False where matplotlib is not installed."""
+def write_picture(result: ProbeResult, path: Path, *, name: str) -> bool:
+    """Draws the picture, headed by `name` and the verdict, as a PNG file; False where matplotlib is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -26,7 +26,7 @@ def write_picture(result: ProbeResult, path: Path) -> bool:
     figure, (above, below) = pyplot.subplots(
         2, 1, figsize=(9, 2.2 + 0.34 * rows), height_ratios=[1, 0.6 * rows], layout="constrained"
     )
-    _draw_problems(above, result)
+    _draw_problems(above, result, f"{name}: {result.method} fits")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     _draw_templates(below, result)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -37,7 +37,7 @@ def write_picture(result: ProbeResult, path: Path) -> bool:
     return True
 
 
-def _draw_problems(axis: Any, result: ProbeResult) -> None:
+def _draw_problems(axis: Any, result: ProbeResult, title: str) -> None:
     """One bar: the problems by who solves them."""
     plain = result.plain
     unlocked = 0.0
@@ -57,7 +57,8 @@ def _draw_problems(axis: Any, result: ProbeResult) -> None:
     axis.set_yticks([])
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.set_title(f"{result.problems} problems: who solves them", fontsize=11, loc="left")
+    title = f"{title}\n{result.problems} problems by who solves them"
+    axis.set_title(title, fontsize=11, loc="left", parse_math=False)
 
 
 def _draw_templates(axis: Any, result: ProbeResult) -> None:

@@ -21,7 +21,7 @@ MOSTLY = 0.5
 """Share of its plain samples from which a problem counts as mostly solved."""
 
 GRPO_LEAST = 0.5
-"""Share of problems with a plain success from which GRPO alone fits: their groups have a signal, or have no need."""
+"""Share of problems with a plain success from which GRPO alone fits."""
 
 UNLOCKED_LEAST = 0.10
 """For P²O: share of the problems plain samples never solve that words unlock, beyond what more plain samples would."""
@@ -181,7 +181,7 @@ def _verdict(
     signal = 1 - plain.never
     has_signal = f"plain samples solve {signal:.0%} of the problems at least once"
     if signal >= GRPO_LEAST or unlocked is None:
-        return "GRPO", f"{has_signal}, so most groups have a signal"
+        return "GRPO", f"{has_signal}: GRPO meets successes without words"
     if unlocked.gain.mean >= UNLOCKED_LEAST and unlocked.probability_better >= CONFIDENCE:
         return (
             "P²O",
