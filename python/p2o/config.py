@@ -212,7 +212,7 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
     """
     values = _read_recipe(recipe)
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     return build_config(values)
 
 
@@ -249,7 +249,12 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         raise ConfigError(f"{recipe}: not valid TOML ({error})") from None
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Puts a `section.name=value` into nested mappings.
+
+    Raises:
+        ConfigError: if it is not of that form.
+    """
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):

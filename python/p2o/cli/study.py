@@ -47,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="ARM", help="run this arm; may be repeated"
     )
     parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of every arm, over the study's own; may be repeated",
+    )
+    parser.add_argument("--tokens", type=positive, metavar="N", help="another budget than the study's")
+    parser.add_argument(
         "--time-limit",
         type=float,
         metavar="SECONDS",
@@ -65,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs what is left of the study and writes its report."""
-    study = load_study(args.study)
+    study = load_study(args.study, args.overrides, args.tokens)
     for arm in args.only:
         if arm not in study.arms:
             raise ConfigError(f"--only {arm}: the study has the arms {', '.join(study.arms)}")

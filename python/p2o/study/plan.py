@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from p2o.config import Config, explain, load_config
+from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
 from p2o.files import why_unreadable
 from p2o.settings import Settings
@@ -206,8 +206,13 @@ def study_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
 
 
-def load_study(name: str) -> Study:
+def load_study(name: str, changes: Sequence[str] = (), tokens: int | None = None) -> Study:
     """Reads a study (a shipped name or a path to a TOML file) and checks every arm's settings.
+
+    Args:
+        name: the study.
+        changes: `key=value` settings of every arm, over the study's own `set`.
+        tokens: another budget than the study's.
 
     Raises:
         ConfigError: one line naming the file, and the arm or the setting.
@@ -225,7 +230,12 @@ def load_study(name: str) -> Study:
         known = ", ".join(study_names())
         raise ConfigError(f"no study {name!r}: give one of {known}, or the path of a .toml file")
     try:
-        study = Study.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
+        for change in changes:
+            apply_override(values.setdefault("set", {}), change)
+        if tokens is not None:
+            values["tokens"] = tokens
+        study = Study.model_validate(values)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:
