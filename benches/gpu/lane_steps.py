@@ -39,8 +39,9 @@ STEPS = (
         "backends",
         240,
         "Three updates of SmolLM2-135M in bfloat16 on the same rows by each backend, in one process. Differences are to "
-        "the backend `torch`: of the weights after the last update (`moved` is how far the updates carried them, on "
-        "average) and of the losses. `estimate` is what `p2o train --check` says of the GPU.",
+        "the backend `torch`: the largest of the losses, the largest and the mean of the weights after the last update; "
+        "`moved` is how far the updates carried the weights, on average, and `relative` the mean difference by it. "
+        "`estimate` is what `p2o train --check` says of the GPU.",
     ),
     Step(
         "training",

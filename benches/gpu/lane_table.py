@@ -38,13 +38,12 @@ def columns(records: Sequence[Record]) -> list[str]:
 
 
 def rows(records: Sequence[Record]) -> list[list[str]]:
-    """Case, figures and seconds of the records that have figures."""
+    """Case and figures of the records that have figures."""
     names = columns(records)
     return [
         [
             record["case"] + ("" if record["status"] == "ok" else f" ({record['status']})"),
             *(shown(record["values"].get(name)) for name in names),
-            shown(record.get("seconds")),
         ]
         for record in records
         if "values" in record
@@ -82,6 +81,7 @@ def print_tables(records: Sequence[Record], steps: Sequence[Step]) -> None:
     try:
         from rich.console import Console
         from rich.markup import escape
+        from rich.padding import Padding
         from rich.table import Table
     except ImportError:
         print("\n" + plain(records, steps))
@@ -89,18 +89,30 @@ def print_tables(records: Sequence[Record], steps: Sequence[Step]) -> None:
     console = Console()
     for step, group in by_step(records, steps):
         console.print()
-        if rows(group):
+        found, head = rows(group), ["case", *columns(group)]
+        if found and needed_width(head, found) <= console.width:
             table = Table(title=step.name, title_justify="left")
-            for index, name in enumerate(["case", *columns(group), "took s"]):
-                table.add_column(escape(name), justify="right" if index else "left", overflow="fold")
-            for row in rows(group):
+            for index, name in enumerate(head):
+                table.add_column(escape(name), justify="right" if index else "left")
+            for row in found:
                 table.add_row(*map(escape, row))
             console.print(table)
-        else:
-            console.print(step.name, style="bold")
+        else:  # too wide: a case and its figures in running text
+            console.print(step.name, style="italic")
+            for row in found:
+                figures = [f"{name} {cell}" for name, cell in zip(head[1:], row[1:], strict=True) if cell]
+                text = Padding(escape(f"{row[0]}: {', '.join(figures)}"), (0, 0, 0, 2))
+                console.print(text, highlight=False)
         for line in failures(group):
-            console.print(f"  {line}", markup=False, highlight=False)
+            console.print(Padding(escape(line), (0, 0, 0, 2)), highlight=False)
     console.print(f"\n{machine_line(records)}", markup=False, highlight=False)
+
+
+def needed_width(head: Sequence[str], found: Sequence[Sequence[str]]) -> int:
+    """Columns of the terminal that a table takes whose headings break between words and whose cells do not break."""
+    words = [max(map(len, name.split())) for name in head]
+    cells = [max(len(row[column]) for row in found) for column in range(len(head))]
+    return 1 + sum(3 + max(pair) for pair in zip(words, cells, strict=True))
 
 
 def plain(records: Sequence[Record], steps: Sequence[Step]) -> str:
@@ -109,7 +121,7 @@ def plain(records: Sequence[Record], steps: Sequence[Step]) -> str:
     for step, group in by_step(records, steps):
         lines.append(step.name)
         if found := rows(group):
-            cells = [["case", *columns(group), "took s"], *found]
+            cells = [["case", *columns(group)], *found]
             widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
             for row in cells:
                 first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -125,7 +137,7 @@ def markdown(records: Sequence[Record], steps: Sequence[Step]) -> str:
     for step, group in by_step(records, steps):
         lines += [f"### {step.name}", step.what, ""]
         if found := rows(group):
-            head = ["case", *columns(group), "took s"]
+            head = ["case", *columns(group)]
             lines += [_markdown_row(head), "|---|" + "---:|" * (len(head) - 1)]
             lines += [*map(_markdown_row, found), ""]
         lines += [f"- {line}" for line in map(_inert, failures(group))]

@@ -14,8 +14,12 @@ def doctor(lane: Lane) -> Values:
     """`p2o doctor`."""
     printed = lane.run([sys.executable, "-m", "p2o", "doctor"], "doctor")
     lines = [line.strip() for line in printed.splitlines()]
-    usable = [line.split(":")[0] for line in lines if re.search(r": usable", line)]
-    return {"says": lines[-1], "usable": "; ".join(usable), "GPU": next((x for x in lines if "GPU" in x), "")}
+    settings = [re.match(r"(rollout|optimizer)\S* = '(\w+)': (usable|not usable)", line) for line in lines]
+    return {
+        "says": lines[-1],
+        "GPU": next((line for line in lines if line.startswith(("GPU ", "no GPU"))), ""),
+        **{found[2]: found[3] for found in settings if found},
+    }
 
 
 def tests(lane: Lane, path: Path) -> Values:

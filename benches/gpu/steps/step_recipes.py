@@ -37,10 +37,10 @@ def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Value
         "reflection.max_tokens": tokens,
         "evolve.dev_size": 4 if lane.rehearse else 16,
         "evolve.budget": 8 if lane.rehearse else 64,
-        "mining.min_count": 1,
+        "mining.min_count": 2,
     }
     if lane.rehearse:
-        values |= {"model.device": "cpu", "run.threads": 1, "reward.require_boxed": "true", "rollout.n": 2}
+        values |= {"model.device": "cpu", "run.threads": 1, "reflection.prompt": "tiny"}
     settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     started = time.perf_counter()
     lane.run([sys.executable, "-m", "p2o", "train", "one_gpu", *settings], f"one_gpu-{sampler}")

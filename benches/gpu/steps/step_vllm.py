@@ -17,6 +17,7 @@ STEPS = 20
 
 def sampling(lane: Lane, rows: int, *, ends: bool) -> Values:
     """Two calls of the sampler, after a first sync."""
+    require("vllm")
     from p2o.policy.backends import make_policy
     from p2o.policy.config import LossConfig
     from p2o.policy.optimizer_config import OptimizerConfig
@@ -25,7 +26,6 @@ def sampling(lane: Lane, rows: int, *, ends: bool) -> Values:
     from p2o.rollout.sampler import SamplingParams
     from p2o.rollout.vllm import VllmSampler
 
-    require("vllm")
     model, tokenizer = loaded(model_folder(lane))
     tokens = 12 if lane.rehearse else 128
     config = RolloutConfig(
