@@ -104,3 +104,7 @@ package: install ## Build the wheel and check that the core crate packages
 clean: ## Remove build products (not the environments)
 	cargo clean
 	rm -rf dist .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: gpu-bundle
+gpu-bundle: install ## What a GPU machine without a network lacks, in pieces, into dist/gpu (VLLM=1: vLLM as well)
+	$(BIN)/python benches/gpu/bundle.py $(if $(VLLM),--vllm)

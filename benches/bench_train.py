@@ -345,7 +345,8 @@ def vllm_version() -> str:
     return "no vLLM"
 
 
-def main() -> None:
+def make_parser() -> argparse.ArgumentParser:
+    """The command line, which `benches/gpu` shares."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -369,7 +370,11 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    args = make_parser().parse_args()
     if args.side is not None:
         if args.side.startswith("p2o"):
             records = run_p2o(args, args.problems, args.side.removeprefix("p2o "))
