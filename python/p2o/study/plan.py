@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
@@ -206,13 +207,15 @@ def study_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
 
 
-def load_study(name: str, changes: Sequence[str] = (), tokens: int | None = None) -> Study:
+def load_study(
+    name: str, changes: Sequence[str] = (), fields: Mapping[str, Any] = MappingProxyType({})
+) -> Study:
     """Reads a study (a shipped name or a path to a TOML file) and checks every arm's settings.
 
     Args:
         name: the study.
         changes: `key=value` settings of every arm, over the study's own `set`.
-        tokens: another budget than the study's.
+        fields: other values of the study's own fields than the file's, e.g. `tokens`.
 
     Raises:
         ConfigError: one line naming the file, and the arm or the setting.
@@ -233,9 +236,7 @@ def load_study(name: str, changes: Sequence[str] = (), tokens: int | None = None
         values = tomllib.loads(text)
         for change in changes:
             apply_override(values.setdefault("set", {}), change)
-        if tokens is not None:
-            values["tokens"] = tokens
-        study = Study.model_validate(values)
+        study = Study.model_validate({**values, **fields})
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:
