@@ -37,7 +37,12 @@ PIECE_MIB = 27
 """Two pieces and the repository go into a transfer of 60 MiB."""
 
 PYTHON = "3.12"
-PLATFORMS = ("manylinux1", "manylinux2010", "manylinux2014", *(f"manylinux_2_{minor}" for minor in range(5, 40)))
+PLATFORMS = (
+    "manylinux1",
+    "manylinux2010",
+    "manylinux2014",
+    *(f"manylinux_2_{minor}" for minor in range(5, 40)),
+)
 
 MODELS = ("smollm2", "gemma3-270m")
 """Groups whose wheels only carry a model: they are not installed, and what they require is not needed."""
@@ -113,7 +118,14 @@ def wheels_of(group: str, folder: Path) -> list[Path]:
         abis = [f"--abi={abi}" for abi in ("cp312", "abi3", "none")]
         run([*pip(), "download", "--quiet", *options, *abis, *platforms, f"--dest={folder}", *download])
     for name in missing.keys() & set(BUILT):
-        command = [*pip(), "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", f"{name}=={missing[name]}"]
+        command = [
+            *pip(),
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            f"--wheel-dir={folder}",
+            f"{name}=={missing[name]}",
+        ]
         run(command, DS_BUILD_OPS="0")
     found = {name: find_wheel(folder, name, number) for name, number in wanted.items()}
     if absent := [name for name, path in found.items() if path is None]:
@@ -191,7 +203,9 @@ def write_pieces(group: str, wheels: Sequence[Path], folder: Path, piece: int) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the bundle and says what to carry; returns 1 if a requirement is not met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "dist/gpu", metavar="FOLDER")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=[*GROUPS, "vllm"])
     parser.add_argument("--vllm", action="store_true", help="vLLM as well: hundreds of MB")

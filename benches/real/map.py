@@ -142,12 +142,15 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=1e9, help="no new cell is begun after these")
+    parser.add_argument("--count", action="store_true", help="only say how many cells there are")
     parser.add_argument("--table", type=Path, metavar="PAGE", help="write the table into this page and stop")
     args = parser.parse_args()
     if args.table is not None:
         write_table(args.output, args.table)
     elif args.tasks is None:
         parser.error("--tasks is needed")
+    elif args.count:
+        print(len(list(cells(args.tasks, args.only))))
     else:
         probe_cells(args)
 

@@ -43,7 +43,11 @@ def measure(lane: Lane, side: str, problems: int, n: int) -> Values:
     phases = ("total", "generation", "scoring", "update", "sync", "bookkeeping")
     return {
         "rollouts": rows,
-        **{("step s" if phase == "total" else f"{phase} s"): result[phase] for phase in phases if phase in result},
+        **{
+            ("step s" if phase == "total" else f"{phase} s"): result[phase]
+            for phase in phases
+            if phase in result
+        },
         "response tokens": result["response_tokens"],
         "tokens/s": result["tokens"] / result["total"],
         **({"peak GiB": result["peak_gib"]} if "peak_gib" in result else {}),
