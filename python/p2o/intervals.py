@@ -61,4 +61,4 @@ def share_interval(shares: Sequence[float]) -> Interval:
 
 def exact_reach(count: int) -> float:
     """How far the exact interval of Clopper and Pearson reaches where none, or all, of `count` succeed."""
-    return 1 - ((1 - CONFIDENCE) / 2) ** (1 / count)
+    return float(1 - ((1 - CONFIDENCE) / 2) ** (1 / count))
