@@ -54,7 +54,11 @@ def share_interval(shares: Sequence[float]) -> Interval:
     Pearson (1934).
     """
     found = bootstrap_mean(shares)
-    reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / found.count)
     if max(shares) == 0:
-        return replace(found, high=reach)
-    return replace(found, low=1 - reach) if min(shares) == 1 else found
+        return replace(found, high=exact_reach(found.count))
+    return replace(found, low=1 - exact_reach(found.count)) if min(shares) == 1 else found
+
+
+def exact_reach(count: int) -> float:
+    """How far the exact interval of Clopper and Pearson reaches where none, or all, of `count` succeed."""
+    return float(1 - ((1 - CONFIDENCE) / 2) ** (1 / count))

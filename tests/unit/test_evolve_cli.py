@@ -76,6 +76,21 @@ def test_evolve_finds_the_instruction_and_writes_what_it_did(server, problems, t
     assert again["evolve/rollouts"] == evolution.ledger.rollouts
 
 
+def test_given_templates_are_judged_without_a_reflection_model(server, problems, tmp_path, capsys):
+    mine = tmp_path / "mine.txt"
+    mine.write_text(f"Answer quickly.\n---\n{INSTRUCTION}\n")
+    settings = config_of(tmp_path, server, '[reflection]\nkind = "none"\n')
+    assert main(["evolve", str(problems), *settings]) == 2
+    assert 'reflection.kind is "none"' in capsys.readouterr().err
+    file = Path(settings[1])
+    file.write_text(file.read_text().replace("[evolve]", f'[evolve]\ntemplates = "{mine}"'))
+    assert main(["evolve", str(problems), *settings, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [template["text"] for template in found["chosen"]] == [INSTRUCTION]
+    assert (found["stop_reason"], found["evolve/reflection_calls"]) == ("complete", 0)
+    assert not any("The current instruction" in body["messages"][-1]["content"] for body in server.bodies)
+
+
 def test_a_policy_that_fails_is_an_error_and_the_next_call_goes_on(server, problems, tmp_path, capsys):
     arguments = ["evolve", str(problems), *config_of(tmp_path, server)]
     answer = server.answer

@@ -77,6 +77,20 @@ def test_a_probe_worked_by_hand() -> None:
     assert unlocked.probability_better == 1 - 0.5 ** (5 if chosen == TWO.id else 4)
 
 
+def test_of_gains_that_are_all_equal_nothing_is_sure() -> None:
+    """Five problems of which none was unlocked: 1 - 0.025 ** (1 / 5) = 0.522."""
+    found = statistics._gain([0.0] * 5)
+    assert (found.mean, found.low, found.high) == (
+        0,
+        pytest.approx(-0.522, abs=1e-3),
+        pytest.approx(0.522, abs=1e-3),
+    )
+    assert (statistics._gain([1.0] * 5).low, statistics._gain([1.0] * 5).high) == (
+        pytest.approx(0.478, abs=1e-3),
+        1,
+    )
+
+
 def test_the_template_of_a_problem_is_the_one_that_solved_it_most_and_then_the_better_one() -> None:
     sampled = {
         PLAIN.id: {"a": row("11"), "b": row("11")},

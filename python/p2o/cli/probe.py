@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
         setting=setting,
     )
     values = {"recipe": args.recipe, "model": config.model.source, **to_dict(probe)}
-    write_text(output / "probe.json", json.dumps(values, ensure_ascii=False, indent=2) + "\n")
     picture = write_picture(
         probe.result, output / "probe.png", name=f"{Path(args.recipe).stem}, {Path(config.model.source).name}"
     )
+    write_text(output / "probe.json", json.dumps(values, ensure_ascii=False, indent=2) + "\n")
     if args.json:
         print(json_text(values))
         return 0

@@ -167,6 +167,8 @@ def check(config: Config, console: Console, world: World) -> int:
         world=world,
     )
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
+    if parts.templates:
+        console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
     console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
     return 0
 

@@ -24,7 +24,7 @@ def show(probe: Probe, console: Console) -> None:
     for line in lines(probe):
         console.print(printable(line), highlight=False, soft_wrap=not console.is_terminal)
     console.print(
-        f"\n[bold]{result.method}[/bold] fits: {printable(result.reason)}.",
+        f"\n[bold]{result.headline}[/bold]: {printable(result.reason)}.",
         highlight=False,
         soft_wrap=not console.is_terminal,
     )

@@ -26,7 +26,7 @@ def write_picture(result: ProbeResult, path: Path, *, name: str) -> bool:
     figure, (above, below) = pyplot.subplots(
         2, 1, figsize=(9, 2.2 + 0.34 * rows), height_ratios=[1, 0.6 * rows], layout="constrained"
     )
-    _draw_problems(above, result, f"{name}: {result.method} fits")
+    _draw_problems(above, result, f"{name}: {result.headline}")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     _draw_templates(below, result)
     temporary = path.with_name(f".{path.name}.tmp")

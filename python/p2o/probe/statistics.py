@@ -8,12 +8,12 @@ by fresh rollouts, beside as many fresh plain ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
 from p2o.evolve.statistics import probability_better
-from p2o.intervals import Interval, bootstrap_mean, share_interval
+from p2o.intervals import Interval, bootstrap_mean, exact_reach, share_interval
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -102,6 +102,11 @@ class ProbeResult:
     unlocked: Unlocked | None
     method: Method
     reason: str
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words."""
+        return "Other guidance is needed" if self.method == "other guidance" else f"{self.method} fits"
 
     @property
     def meets_rule(self) -> bool:
@@ -223,9 +228,18 @@ def _unlocked(never: Sequence[str], sampled: Successes, fresh: Successes) -> Unl
         tried=tried,
         by_template=by_template,
         by_plain=by_plain,
-        gain=bootstrap_mean(gains),
+        gain=_gain(gains),
         probability_better=probability_better(wins, losses),
     )
+
+
+def _gain(gains: Sequence[float]) -> Interval:
+    """The mean gain; where all are equal the interval reaches as far as the exact one of a share."""
+    found = bootstrap_mean(gains)
+    if found.low < found.high:
+        return found
+    reach = exact_reach(found.count)
+    return replace(found, low=max(found.mean - reach, -1.0), high=min(found.mean + reach, 1.0))
 
 
 def _compare(
