@@ -2,9 +2,9 @@
 
     python benches/gpu/bundle.py [--to dist/gpu] [--vllm] [--groups core train ...]
 
-A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive in
-pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived. What the
-packages require must be in a group or in `packages/machine.txt`: that is checked.
+A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive
+in pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived.
+What the packages require must be in a group or in `packages/machine.txt`: that is checked.
 """
 
 from __future__ import annotations
@@ -30,16 +30,21 @@ from packaging.version import Version
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-GROUPS = ("core", "train", "smollm2", "gemma3-270m")
+GROUPS = ("core", "train", "smollm2", "gemma3")
 """Always bundled; `vllm` is apart, for its size."""
 
 PIECE_MIB = 27
 """Two pieces and the repository go into a transfer of 60 MiB."""
 
 PYTHON = "3.12"
-PLATFORMS = ("manylinux1", "manylinux2010", "manylinux2014", *(f"manylinux_2_{minor}" for minor in range(5, 40)))
+PLATFORMS = (
+    "manylinux1",
+    "manylinux2010",
+    "manylinux2014",
+    *(f"manylinux_2_{minor}" for minor in range(5, 40)),
+)
 
-MODELS = ("smollm2", "gemma3-270m")
+MODELS = ("smollm2", "gemma3")
 """Groups whose wheels only carry a model: they are not installed, and what they require is not needed."""
 
 BUILT = ("deepspeed",)
@@ -113,7 +118,14 @@ def wheels_of(group: str, folder: Path) -> list[Path]:
         abis = [f"--abi={abi}" for abi in ("cp312", "abi3", "none")]
         run([*pip(), "download", "--quiet", *options, *abis, *platforms, f"--dest={folder}", *download])
     for name in missing.keys() & set(BUILT):
-        command = [*pip(), "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", f"{name}=={missing[name]}"]
+        command = [
+            *pip(),
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            f"--wheel-dir={folder}",
+            f"{name}=={missing[name]}",
+        ]
         run(command, DS_BUILD_OPS="0")
     found = {name: find_wheel(folder, name, number) for name, number in wanted.items()}
     if absent := [name for name, path in found.items() if path is None]:
@@ -191,7 +203,9 @@ def write_pieces(group: str, wheels: Sequence[Path], folder: Path, piece: int) -
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Makes the bundle and says what to carry; returns 1 if a requirement is not met."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "dist/gpu", metavar="FOLDER")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=[*GROUPS, "vllm"])
     parser.add_argument("--vllm", action="store_true", help="vLLM as well: hundreds of MB")

@@ -3,8 +3,8 @@
     python benches/gpu/lane.py --minutes 10 --results DIR      # goes on where it stopped
     python benches/gpu/lane.py --minutes 3 --results DIR --rehearse   # the same steps at toy size, on a CPU
 
-Every step is a process of its own, every result a line of DIR/results.jsonl that is on disk the moment it is known. What
-stands there is not run again; `--retry` runs again what failed. `benches/gpu/README.md` says what is measured.
+Every step is a process of its own, every result a line of DIR/results.jsonl that is on disk the moment it is known.
+What stands there is not run again; `--retry` runs again what failed. `benches/gpu/README.md` says what is measured.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def card() -> str:
     """Name of the GPU, or of the processor where there is none."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
-        names = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split("\n")
+        names = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split(
+            "\n"
+        )
         return names[0].strip()
     except (OSError, subprocess.SubprocessError):
         return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
@@ -128,7 +130,7 @@ class Driver:
             code = self._run(step, end)
             self._show_new()
             if code == 0:
-                if ("error" == self.results.latest().get((step.name, ""), {}).get("status")):
+                if self.results.latest().get((step.name, ""), {}).get("status") == "error":
                     self.results.append(step.name, "", "ok")  # what failed as a whole has come through
                 return
             case = _case_of(current, step.name)
@@ -154,7 +156,7 @@ class Driver:
                 self._show_new()
             if code is None and end == self.end:
                 raise Stopped
-            if case is None and status or len(self.results.records()) == before or self.clock() >= end:
+            if (case is None and status) or len(self.results.records()) == before or self.clock() >= end:
                 return  # nothing that another process could go on from
 
     def _run(self, step: Step, end: float) -> int | None:
@@ -248,15 +250,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=10.0, help="stop by itself within these (default: 10)")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="stop by itself within these (default: 10)"
+    )
     parser.add_argument("--results", type=Path, metavar="DIR", required=True, help="results, logs, runs")
     parser.add_argument("--rehearse", action="store_true", help="the same steps at toy size, on a CPU")
     parser.add_argument(
         "--only", nargs="+", metavar="STEP", choices=[step.name for step in STEPS], help="these steps"
     )
     parser.add_argument("--retry", action="store_true", help="run again what failed or took too long")
-    parser.add_argument("--tasks", type=Path, metavar="FOLDER", default=Path("tasks"), help="the map's JSONL files")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between this page's markers")
+    parser.add_argument(
+        "--tasks", type=Path, metavar="FOLDER", default=Path("tasks"), help="the map's JSONL files"
+    )
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="put the table between this page's markers"
+    )
     parser.add_argument("--table", action="store_true", help="run nothing, only show what stands")
     return parser.parse_args(arguments)
 

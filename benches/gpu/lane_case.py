@@ -1,8 +1,8 @@
 """What a step's process works with: its cases, each with a limit of its own, and the time that is left.
 
-The driver (`lane.py`) starts `steps/step_NAME.py`; that calls `lane.case(NAME, FUNCTION)` one after another. A case that fails is a
-result like any other. One that hangs or takes the process with it is recorded by the driver, which then starts the step
-again for the cases that are left.
+The driver (`lane.py`) starts `steps/step_NAME.py`; that calls `lane.case(NAME, FUNCTION)` one after another. A case
+that fails is a result like any other. One that hangs or takes the process with it is recorded by the driver, which then
+starts the step again for the cases that are left.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class Lane:
             sys.stderr.flush()
             os._exit(DEVICE_LOST)  # an ordinary exit may hang in the driver's own clean-up
 
-    def run(self, command: Sequence[str], name: str, *, accept: Sequence[int] = (0,), **environment: str) -> str:
+    def run(
+        self, command: Sequence[str], name: str, *, accept: Sequence[int] = (0,), **environment: str
+    ) -> str:
         """What a command prints. Both streams are kept in `logs/`, under the step's name and `name`.
 
         Raises:
@@ -137,7 +139,12 @@ class Lane:
         log = self.folder / "logs" / f"{self.step}-{name.replace('/', '-').replace(' ', '-')}.log"
         with log.open("w+") as output, log.with_suffix(".err").open("w+") as errors:
             done = subprocess.run(
-                command, stdout=output, stderr=errors, cwd=ROOT, env={**os.environ, **environment}, check=False
+                command,
+                stdout=output,
+                stderr=errors,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                check=False,
             )
         printed, said = log.read_text(errors="replace"), log.with_suffix(".err").read_text(errors="replace")
         if done.returncode not in accept:
@@ -192,4 +199,6 @@ def peak_memory() -> Values:
     """What torch held of the GPU's memory at the most; nothing without a GPU."""
     import torch
 
-    return {"peak GiB": round(torch.cuda.max_memory_allocated() / 2**30, 2)} if torch.cuda.is_available() else {}
+    return (
+        {"peak GiB": round(torch.cuda.max_memory_allocated() / 2**30, 2)} if torch.cuda.is_available() else {}
+    )

@@ -31,17 +31,17 @@ STEPS = (
     Step(
         "sampling",
         240,
-        "Tokens per second of the sampler `hf`: SmolLM2-135M, bfloat16, 128 tokens a row, eight rows a prompt, all rows in "
-        "one batch. The first call compiles or captures; the second is the one that counts. `full length` ignores the end "
-        "token, `with ends` does not.",
+        "Tokens per second of the sampler `hf`: SmolLM2-135M, bfloat16, 128 tokens a row, eight rows a prompt, all "
+        "rows in one batch. The first call compiles or captures; the second is the one that counts. `full length` ignores "
+        "the end token, `with ends` does not.",
     ),
     Step(
         "backends",
         240,
-        "Three updates of SmolLM2-135M in bfloat16 on the same rows by each backend, in one process. Differences are to "
-        "the backend `torch`: the largest of the losses, the largest and the mean of the weights after the last update; "
-        "`moved` is how far the updates carried the weights, on average, and `relative` the mean difference by it. "
-        "`estimate` is what `p2o train --check` says of the GPU.",
+        "Three updates of SmolLM2-135M in bfloat16 on the same rows by each backend, in one process. Differences are "
+        "to the backend `torch`: the largest of the losses, the largest and the mean of the weights after the last "
+        "update; `moved` is how far the updates carried the weights, on average, and `relative` the mean difference "
+        "by it. `estimate` is what `p2o train --check` says of the GPU.",
     ),
     Step(
         "training",
@@ -49,13 +49,21 @@ STEPS = (
         "A GRPO step beside TRL's GRPOTrainer (`benches/bench_train.py`): SmolLM2-135M, bfloat16, the same problems, "
         "lengths and numbers of rollouts, rewards by coin. Seconds by phase, means of the steps after a warm-up.",
     ),
-    Step("recipes", 150, "The recipe `one_gpu` as it ships but for the model, the sampler and the numbers of problems."),
-    Step("map", 3600, "`p2o probe` of each task and model: which share of problems plain samples and templates solve."),
+    Step("recipes", 150, "The recipe `one_gpu` as it ships but for the model, the sampler and the sizes."),
+    Step(
+        "map",
+        3600,
+        "`p2o probe` of each task and model: what share of the problems plain samples and templates solve.",
+    ),
     Step("study", 3600, "`p2o study real`, as far as the time goes."),
-    Step("vllm", 420, "The sampler `vllm`: tokens per second as in `sampling`, and training with sync, sleep and probe."),
+    Step(
+        "vllm",
+        420,
+        "The sampler `vllm`: tokens per second as in `sampling`, and training with sync, sleep and probe.",
+    ),
 )
 
-TASK_MODELS = ("smollm2", "gemma3-270m")
+TASK_MODELS = ("smollm2", "gemma3")
 """Models of the map."""
 
 PROBE_PROBLEMS, PROBE_SAMPLES = 200, 16
@@ -70,7 +78,15 @@ def probe_arguments(task: Path, model: str, output: Path, *, rehearse: bool) -> 
         ]
     return [
         *("probe", "smollm2", "--set", f"model.source={model}", "--set", "model.dtype=bfloat16"),
-        *("--set", f"data.train={task}", "--set", "rollout.batch_size=2048", "--set", "rollout.max_tokens=64"),
+        *(
+            "--set",
+            f"data.train={task}",
+            "--set",
+            f"data.train_size={PROBE_PROBLEMS}",
+            "--set",
+            "data.evaluation_size=16",
+        ),
+        *("--set", "rollout.batch_size=2048", "--set", "rollout.max_tokens=64"),
         *("--templates", "general", "--problems", str(PROBE_PROBLEMS), "--samples", str(PROBE_SAMPLES)),
         *("--output", str(output)),
     ]

@@ -29,7 +29,11 @@ def one_line(record: Record) -> str:
     error = record.get("error", "").split("\n")[-1]
     said = figures or error
     seconds = f" ({shown(record['seconds'])} s)" if "seconds" in record else ""
-    return f"{record['step']}/{record['case'] or '-'}: {record['status']}{seconds}{f'; {said}' if said else ''}"[:400]
+    return (
+        f"{record['step']}/{record['case'] or '-'}: {record['status']}{seconds}{f'; {said}' if said else ''}"[
+            :400
+        ]
+    )
 
 
 def columns(records: Sequence[Record]) -> list[str]:
@@ -62,7 +66,9 @@ def failures(records: Sequence[Record]) -> list[str]:
 def machine_line(records: Sequence[Record]) -> str:
     """Card, versions and date of the records; several where they differ."""
     seen = dict.fromkeys(
-        ", ".join(name if key == "card" else f"{key} {name}" for key, name in record.get("machine", {}).items())
+        ", ".join(
+            name if key == "card" else f"{key} {name}" for key, name in record.get("machine", {}).items()
+        )
         + f"; {record['at'].split()[0]}"
         for record in records
         if record["status"] == "ok"

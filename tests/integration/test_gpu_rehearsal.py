@@ -18,7 +18,11 @@ LIMIT_MINUTES = 6
 @pytest.mark.timeout(60 * LIMIT_MINUTES + 60)
 def test_the_lane_is_rehearsed(tmp_path: Path) -> None:
     command = [sys.executable, "benches/gpu/lane.py", "--results", str(tmp_path / "results"), "--rehearse"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
     done = subprocess.run(
         [*command, "--minutes", str(LIMIT_MINUTES)],
         cwd=ROOT,

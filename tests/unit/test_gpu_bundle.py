@@ -31,7 +31,9 @@ def make_wheel(folder: Path, name: str, number: str, *requires: str, module: byt
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {number}"]
         lines += [f"Requires-Dist: {line}" for line in requires]
         archive.writestr(f"{information}/METADATA", "\n".join(lines) + "\n")
-        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{information}/RECORD", "")
     return path
 
@@ -87,7 +89,11 @@ def test_pieces_install_as_they_arrive(tmp_path: Path, bundle: Any) -> None:
     for folder in (wheels, made, arrived):
         folder.mkdir()
     wheel = make_wheel(
-        wheels, "p2o_test_only", "1.0", "p2o-test-nowhere>=1", module=b"answer = 42  # " + os.urandom(3000).hex().encode()
+        wheels,
+        "p2o_test_only",
+        "1.0",
+        "p2o-test-nowhere>=1",
+        module=b"answer = 42  # " + os.urandom(3000).hex().encode(),
     )
     pieces = bundle.write_pieces("train", [wheel], made, piece=2000)
     assert len(pieces) > 2
@@ -114,4 +120,7 @@ def test_pieces_install_as_they_arrive(tmp_path: Path, bundle: Any) -> None:
     assert b"answer = 42" in (site / "p2o_test_only.py").read_bytes()
     assert install(arrived, site)[1][0] == "train: installed"
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in pieces)).hexdigest()
-    assert digest == hashlib.sha256(b"".join(p.read_bytes() for p in sorted(arrived.glob("*.tar.*")))).hexdigest()
+    assert (
+        digest
+        == hashlib.sha256(b"".join(p.read_bytes() for p in sorted(arrived.glob("*.tar.*")))).hexdigest()
+    )

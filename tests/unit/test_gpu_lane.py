@@ -65,7 +65,11 @@ def drive(folder: Path, steps: list[Any], *, seconds: float = 600, clock: Clock 
     from lane import Driver
 
     clock = clock or Clock(rate=0.01)
-    environment = {"LANE_REHEARSE": "1", "LANE_TASKS": "/nowhere", "LANE_MACHINE": json.dumps({"card": "A card"})}
+    environment = {
+        "LANE_REHEARSE": "1",
+        "LANE_TASKS": "/nowhere",
+        "LANE_MACHINE": json.dumps({"card": "A card"}),
+    }
     driver = Driver(
         folder, seconds, environment=environment, clock=clock, pause=clock.pause, say=lambda line: None
     )
@@ -131,7 +135,7 @@ def test_a_torn_line_costs_that_line_alone(tmp_path: Path) -> None:
         results.append("s", "b", "ok")
         # A line cut before its newline alone is a whole record.
         assert [r["case"] for r in results.records()] in (["a", "b"], ["a", "a", "b"]), cut
-    path.write_bytes(whole + "{\"step\": \"é".encode()[:-1])
+    path.write_bytes(whole + '{"step": "é'.encode()[:-1])
     results.append("s", "c", "ok")
     assert [record["case"] for record in results.records()] == ["a", "c"]
 

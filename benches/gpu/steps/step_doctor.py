@@ -27,10 +27,23 @@ def tests(lane: Lane, path: Path) -> Values:
     if path.name == "test_vllm.py" and find_spec("vllm") is None:
         raise Absent("not installed: vllm")
     options = ["--collect-only"] if lane.rehearse else ["-rfE", "--tb=short"]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *options, str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "gpu",
+        "-p",
+        "no:cacheprovider",
+        *options,
+        str(path),
+    ]
     printed = lane.run(command, path.name, accept=(0, 1))
     last = printed.strip().splitlines()[-1]
-    counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|errors?|skipped)", last)}
+    counts = {
+        name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|errors?|skipped)", last)
+    }
     if any(name.startswith(("failed", "error")) for name in counts):
         raise Failed(tail(printed))
     return counts or {"collected": len(re.findall(r"::", printed)) or last}

@@ -28,7 +28,9 @@ def probe(lane: Lane, task: Path, model: str) -> Values:
     output = lane.folder / "map" / model / task.stem
     output.mkdir(parents=True, exist_ok=True)
     name = f"{model}-{task.stem}"
-    lane.run([sys.executable, "-m", "p2o", *probe_arguments(task, model, output, rehearse=lane.rehearse)], name)
+    lane.run(
+        [sys.executable, "-m", "p2o", *probe_arguments(task, model, output, rehearse=lane.rehearse)], name
+    )
     return figures(json.loads((output / "probe.json").read_text()))
 
 
@@ -53,7 +55,7 @@ def main() -> None:
     for task in tasks:
         for model in TASK_MODELS[:1] if lane.rehearse else TASK_MODELS:
             name = f"{task.stem}, {model}"
-            lane.case(name, lambda t=task, m=model: probe(lane, t, m), 300)  # type: ignore[misc]
+            lane.case(name, lambda t=task, m=model: probe(lane, t, m), 600)  # type: ignore[misc]
 
 
 def absent(reason: str) -> Values:

@@ -7,8 +7,9 @@ import shutil
 import sys
 import time
 
-from bench_train import arithmetic
 from lane_case import Lane, Values, model_folder
+
+from bench_train import arithmetic
 
 
 def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Values:
@@ -57,7 +58,9 @@ def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Value
 
 def main() -> None:
     lane = Lane()
-    lane.case("one_gpu, hf, GRPO and a prompt step", lambda: one_gpu(lane, "hf", steps=2, prompt_step=True), 140)
+    lane.case(
+        "one_gpu, hf, GRPO and a prompt step", lambda: one_gpu(lane, "hf", steps=2, prompt_step=True), 140
+    )
 
 
 if __name__ == "__main__":
