@@ -37,6 +37,9 @@ POLL_SECONDS = 0.2
 TABLE_SECONDS = 3.0
 """What is kept of the minutes for the table."""
 
+SECONDS_TO_DIE = 5.0
+"""How long the processes of a step that was ended are waited for."""
+
 MOST_ATTEMPTS = 12
 """Processes of one step in one call: each but the last has left a record behind."""
 
@@ -204,6 +207,9 @@ class Driver:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            end = time.monotonic() + SECONDS_TO_DIE
+            while any(map(_alive, _members(self.process.pid))) and time.monotonic() < end:
+                time.sleep(0.02)  # the next step finds the GPU's memory free
             self.process = None
         (self.folder / "running").unlink(missing_ok=True)
 
@@ -230,6 +236,13 @@ def _members(group: int) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if os.getpgid(int(path.name)) == group:
                 yield int(path.name)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _case_of(current: Path, step: str) -> str | None:

@@ -32,8 +32,8 @@ STEPS = (
         "sampling",
         240,
         "Tokens per second of the sampler `hf`: SmolLM2-135M, bfloat16, 128 tokens a row, eight rows a prompt, all "
-        "rows in one batch. The first call compiles or captures; the second is the one that counts. `full length` ignores "
-        "the end token, `with ends` does not.",
+        "rows in one batch. The first call compiles or captures; the second is the one that counts. `full length` "
+        "ignores the end token, `with ends` does not.",
     ),
     Step(
         "backends",
