@@ -207,9 +207,7 @@ class Driver:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            end = time.monotonic() + SECONDS_TO_DIE
-            while any(map(_alive, _members(self.process.pid))) and time.monotonic() < end:
-                time.sleep(0.02)  # the next step finds the GPU's memory free
+            _wait_for(self.process.pid)
             self.process = None
         (self.folder / "running").unlink(missing_ok=True)
 
@@ -222,11 +220,15 @@ class Driver:
             group = int((self.folder / "running").read_text())
         except (OSError, ValueError):
             return
+        ours = False
         mark = f"LANE_FOLDER={self.folder}\0".encode()
         for process in _members(group):
             with contextlib.suppress(OSError):
                 if mark in Path(f"/proc/{process}/environ").read_bytes():
                     os.kill(process, signal.SIGKILL)
+                    ours = True
+        if ours:
+            _wait_for(group)
         (self.folder / "running").unlink(missing_ok=True)
 
 
@@ -236,6 +238,13 @@ def _members(group: int) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if os.getpgid(int(path.name)) == group:
                 yield int(path.name)
+
+
+def _wait_for(group: int) -> None:
+    """Waits until the processes of a group that was ended are gone: the next step finds the GPU's memory free."""
+    end = time.monotonic() + SECONDS_TO_DIE
+    while any(map(_alive, _members(group))) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _alive(process: int) -> bool:
