@@ -9,8 +9,21 @@ from typing import Any
 
 import pytest
 
+from processor import this_one_emulates_bfloat16
+
 # Read when OpenMP starts, so before torch is imported: spinning threads starve the tests' own subprocesses.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the tests marked `bfloat16` to `make test-slow` where the processor emulates it."""
+    if this_one_emulates_bfloat16():
+        for item in items:
+            if item.get_closest_marker("bfloat16"):
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -285,6 +285,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--tasks", type=Path, metavar="FOLDER", default=Path("tasks"), help="the map's JSONL files"
     )
     parser.add_argument(
+        "--study",
+        default="",
+        metavar="ARGUMENTS",
+        help="more arguments of the step `study`, e.g. '--tokens 200000'",
+    )
+    parser.add_argument(
         "--write", type=Path, metavar="FILE", help="put the table between this page's markers"
     )
     parser.add_argument("--table", action="store_true", help="run nothing, only show what stands")
@@ -321,6 +327,7 @@ def run(args: argparse.Namespace, folder: Path, started: float) -> bool:
         "LANE_REHEARSE": "1" if args.rehearse else "0",
         "LANE_TASKS": str(args.tasks.resolve()),
         "LANE_MACHINE": json.dumps(machine()),
+        "LANE_STUDY": args.study,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",
     }

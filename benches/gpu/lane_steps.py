@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,19 @@ STEPS = (
         "A GRPO step beside TRL's GRPOTrainer (`benches/bench_train.py`): SmolLM2-135M, bfloat16, the same problems, "
         "lengths and numbers of rollouts, rewards by coin. Seconds by phase, means of the steps after a warm-up.",
     ),
-    Step("recipes", 150, "The recipe `one_gpu` as it ships but for the model, the sampler and the sizes."),
+    Step(
+        "recipes",
+        150,
+        "The recipe `one_gpu` as it ships but for the model, the sampler and the numbers of problems.",
+    ),
     Step(
         "map",
         3600,
-        "`p2o probe` of each task and model: what share of the problems plain samples and templates solve.",
+        "`benches/real/map.py`: `p2o probe` of every task with both models, under a dozen instructions.",
     ),
-    Step("study", 3600, "`p2o study real`, as far as the time goes."),
+    Step(
+        "study", 3600, "`p2o study real` on the map's cell that meets its rule best, as far as the time goes."
+    ),
     Step(
         "vllm",
         420,
@@ -66,33 +73,44 @@ STEPS = (
 TASK_MODELS = ("smollm2", "gemma3")
 """Models of the map."""
 
-PROBE_PROBLEMS, PROBE_SAMPLES = 200, 16
+MAP_SCRIPT = STEPS_FOLDER.parents[1] / "real/map.py"
 
 
-def probe_arguments(task: Path, model: str, output: Path, *, rehearse: bool) -> list[str]:
-    """`p2o probe` of one task (a JSONL file of problems) with one model."""
-    if rehearse:
-        return [
-            *("probe", "quickstart", "--set", "model.device=cpu", "--templates", "general"),
-            *("--problems", "4", "--samples", "2", "--output", str(output)),
-        ]
-    return [
-        *("probe", "smollm2", "--set", f"model.source={model}", "--set", "model.dtype=bfloat16"),
-        *(
-            "--set",
-            f"data.train={task}",
-            "--set",
-            f"data.train_size={PROBE_PROBLEMS}",
-            "--set",
-            "data.evaluation_size=16",
-        ),
-        *("--set", "rollout.batch_size=2048", "--set", "rollout.max_tokens=64"),
-        *("--templates", "general", "--problems", str(PROBE_PROBLEMS), "--samples", str(PROBE_SAMPLES)),
-        *("--output", str(output)),
+def map_arguments(tasks: Path, model: str, output: Path, seconds: float, *, rehearse: bool) -> list[str]:
+    """The map of one model, as far as it is missing."""
+    common = [
+        str(MAP_SCRIPT),
+        "--tasks",
+        str(tasks),
+        "--output",
+        str(output),
+        "--seconds",
+        str(max(0, int(seconds))),
     ]
+    if rehearse:
+        toy = (
+            "--dtype",
+            "float32",
+            "--device",
+            "cpu",
+            "--problems",
+            "4",
+            "--samples",
+            "2",
+            "--max-tokens",
+            "12",
+        )
+        return [*common, "--model", "p2o-tiny", "--templates", "tiny", *toy]
+    return [*common, "--model", model]
 
 
-def study_arguments(output: Path, seconds: float, *, rehearse: bool) -> list[str]:
-    """`p2o study real`; in a rehearsal a toy study. It goes on where it stopped."""
-    study = str(STEPS_FOLDER.parent / "rehearse.toml") if rehearse else "real"
-    return ["study", study, "--to", str(output), "--jobs", "1", "--time-limit", str(max(1, int(seconds)))]
+def study_arguments(
+    study: str, cell: dict[str, str] | None, output: Path, seconds: float, more: list[str]
+) -> list[str]:
+    """`p2o study` on a cell of the map. It goes on where it stopped."""
+    common = ["study", study, "--to", str(output), "--time-limit", str(max(1, int(seconds)))]
+    if cell is None:
+        return [*common, "--jobs", "1"]
+    chosen = {"model.source": cell["model"], "data.train": cell["file"], "data.suffix": cell["suffix"]}
+    settings = [part for key, value in chosen.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    return [*common, *settings, "--jobs", "5", *more]

@@ -17,7 +17,13 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolve.config import AssignConfig, EvolveConfig, MiningConfig, ReflectionConfig
+from p2o.evolve.config import (
+    AssignConfig,
+    EvolveConfig,
+    MiningConfig,
+    ReflectionConfig,
+    check_source_of_templates,
+)
 from p2o.files import why_unreadable
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -161,6 +167,8 @@ class Config(Settings):
             )
         if self.rollout.sampler == "vllm" and self.rollout.vllm.mode == "colocate":
             self._check_engine_length()
+        if self.run.method == "p2o":
+            check_source_of_templates(self.evolve, self.reflection)
         reserved = self.evolve.tokens_per_rollout
         if self.run.method == "p2o" and reserved is not None and reserved < longest:
             raise ValueError(
@@ -204,7 +212,7 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
     """
     values = _read_recipe(recipe)
     for override in overrides:
-        _apply_override(values, override)
+        apply_override(values, override)
     return build_config(values)
 
 
@@ -241,7 +249,12 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
         raise ConfigError(f"{recipe}: not valid TOML ({error})") from None
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def apply_override(values: dict[str, Any], override: str) -> None:
+    """Puts a `section.name=value` into nested mappings.
+
+    Raises:
+        ConfigError: if it is not of that form.
+    """
     key, equals, text = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):

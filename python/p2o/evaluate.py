@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean
 from typing import Any
 
 from p2o.config import EvaluationConfig
-from p2o.intervals import CONFIDENCE, Interval, bootstrap_mean
+from p2o.intervals import Interval, share_interval
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
@@ -56,8 +56,8 @@ class Evaluation:
         Problems are drawn with all their samples: those of one problem are not independent. Where all problems are
         solved, or none, there is nothing to resample, and the interval is the exact one of Clopper and Pearson (1934).
         """
-        intervals = {name: _interval(self._means(name)) for name in self._families()}
-        return {**intervals, "all": _interval(self._means(None))}
+        intervals = {name: share_interval(self._means(name)) for name in self._families()}
+        return {**intervals, "all": share_interval(self._means(None))}
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
@@ -81,14 +81,6 @@ class Evaluation:
     def _means(self, family: str | None) -> list[float]:
         rows = zip(self.families_P, self.rewards_PK, strict=True)
         return [fmean(rewards) for name, rewards in rows if family is None or name == family]
-
-
-def _interval(means: Sequence[float]) -> Interval:
-    found = bootstrap_mean(means)
-    reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / found.count)
-    if max(means) == 0:
-        return replace(found, high=reach)
-    return replace(found, low=1 - reach) if min(means) == 1 else found
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,3 +45,16 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = R
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(sample.mean()), float(low), float(high), sample.size)
+
+
+def share_interval(shares: Sequence[float]) -> Interval:
+    """The mean of shares from 0 to 1 with its bootstrap interval (95%).
+
+    Where all are 0, or all are 1, there is nothing to resample, and the interval is the exact one of Clopper and
+    Pearson (1934).
+    """
+    found = bootstrap_mean(shares)
+    reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / found.count)
+    if max(shares) == 0:
+        return replace(found, high=reach)
+    return replace(found, low=1 - reach) if min(shares) == 1 else found

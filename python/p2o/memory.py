@@ -94,7 +94,33 @@ def run_memory(
     if activations is not None:
         items.append(Item("activations of a micro-batch, roughly", device, activations))
     items += _engine(config, parameters, device, gpu_memory)
+    if gpu and config.rollout.sampler == "hf":
+        items.append(
+            Item(
+                "keys and values of a step's rollouts",
+                "GPU",
+                rollout_cache_bytes(config, model.config, gpu_memory),
+            )
+        )
     return RunMemory(parameters, adapters, backend, tuple(items))
+
+
+def rollout_cache_bytes(config: Config, model: Any, gpu_memory: int | None) -> int:
+    """Bytes of the cache of the sampler `hf` on a GPU: as many rows as it samples at once, at their longest.
+
+    Args:
+        config: the run.
+        model: the model's configuration.
+        gpu_memory: bytes of the GPU; None: not known, and a batch size that follows from it is taken as the largest.
+    """
+    from p2o.rollout.hf import GPU_BATCH, cache_bytes_per_token, default_batch_size
+
+    longest = config.rollout.max_prompt_tokens + config.rollout.max_tokens
+    row = longest * cache_bytes_per_token(model, ITEMSIZE[config.model.dtype])
+    rows = config.rollout.batch_size
+    if rows is None:
+        rows = GPU_BATCH if gpu_memory is None else default_batch_size(row, gpu_memory)
+    return min(rows, config.run.batch_problems * config.rollout.n) * row
 
 
 def activation_bytes(config: Config, model: Any) -> int | None:

@@ -11,6 +11,7 @@ from p2o.distributed import SINGLE, World
 from p2o.evolve import Evolution, evolve
 from p2o.evolve.evidence import Evidence
 from p2o.evolve.reflect.refuse import PROMPT_TOO_LONG
+from p2o.evolve.step import COMPLETE
 from p2o.evolve.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
@@ -25,7 +26,7 @@ from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.types import Message, Problem, Rollout
+from p2o.types import Message, Problem, Rollout, Template
 
 
 class SelfReflection:
@@ -109,7 +110,9 @@ class PromptStep:
         reflect: Reflect,
         directory: RunDirectory,
         console: Console,
+        given: Sequence[Template] = (),
     ) -> None:
+        """`given` are the templates of `evolve.templates`, read when the run began."""
         self.config = config
         self.problems = {problem.id: problem for problem in problems}
         self.collector = collector
@@ -117,6 +120,9 @@ class PromptStep:
         self.reflect = reflect
         self.directory = directory
         self.console = console
+        self.given = given
+        # What is read once is not read again: an edited file must not change a run under way.
+        self.settings = config.evolve.model_copy(update={"templates": None})
 
     def evolve(
         self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int, previous: Evolution | None
@@ -144,13 +150,13 @@ class PromptStep:
                 [self.problems[identity] for identity in hard],
                 lambda requests: self._evaluate(requests, seed, actions["collect"]),
                 actions.get("reflect", self.reflect),
-                self.config.evolve,
+                self.settings,
                 reflection=self.config.reflection,
                 seed=seed,
                 policy_version=str(epoch),
                 evidence=evidence,
-                journal=self.directory.journals / f"epoch-{epoch:04d}.jsonl",
-                templates=carried.chosen if carried is not None else (),
+                journal=self.directory.journals / _journal_name(epoch),
+                templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                 reflection_fits=fits,
             ),
         )
@@ -159,6 +165,13 @@ class PromptStep:
         self.directory.log_templates(epoch, evolution)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
         return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals)
+
+    def _given(self, epoch: int) -> Sequence[Template]:
+        """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""
+        earlier = any(
+            journal.name < _journal_name(epoch) for journal in self.directory.journals.glob("epoch-*.jsonl")
+        )
+        return () if earlier and self.config.reflection.kind != "none" else self.given
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -197,10 +210,18 @@ class PromptStep:
         return [next(results) if fitting else TOO_LONG_WITH_TEMPLATE for fitting in fits]
 
 
+def _journal_name(epoch: int) -> str:
+    """The journal of the prompt step before `epoch`."""
+    return f"epoch-{epoch:04d}.jsonl"
+
+
 def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
     proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
+    given = sum(candidate.made_by == "given" for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
+    if evolution.stop_reason == COMPLETE and not proposals:
+        return f"{len(evolution.chosen)} templates of {given} given"
     # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
     if too_long := evolution.refusals.get(PROMPT_TOO_LONG):
         found += f", {too_long} reflection prompts too long"

@@ -24,6 +24,18 @@ def jsonl_records(path: Path) -> Iterator[Record]:
     Raises:
         DataError: the file is missing, or a line is malformed (named by its number).
     """
+    for where, value in json_lines(path):
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: a JSON object is expected, got {type(value).__name__}")
+        yield where, value
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """The values of a JSONL file, objects or not, in order; empty lines are left out.
+
+    Raises:
+        DataError: the file is missing, or a line is malformed (named by its number).
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -38,15 +50,15 @@ def jsonl_records(path: Path) -> Iterator[Record]:
         except UnicodeDecodeError as error:
             raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
         if line.strip():
-            yield where, _parse_object(line, where)
+            yield where, _parse(line, where)
 
 
-def _parse_object(line: str, where: str) -> dict[str, Any]:
+def _parse(line: str, where: str) -> Any:
     try:
-        record = json.loads(line)
+        value = json.loads(line)
         if "\\u" in line:
             # Half of a surrogate pair is valid JSON, but no text: nothing could encode it.
-            json.dumps(record, ensure_ascii=False).encode()
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
     except UnicodeEncodeError:
@@ -56,9 +68,7 @@ def _parse_object(line: str, where: str) -> dict[str, Any]:
     except ValueError:
         limit = sys.get_int_max_str_digits()
         raise DataError(f"{where}: an integer has over {limit} digits; write it as text") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: a JSON object is expected, got {type(record).__name__}")
-    return record
+    return value
 
 
 def dataset_records(

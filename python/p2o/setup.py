@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from p2o.distributed import SINGLE, World, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
-from p2o.evolve.types import Reflect
+from p2o.evolve.types import Reflect, nobody
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model, longest_sequence
@@ -39,13 +39,14 @@ from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, Sampler, SamplingParams
 from p2o.state import LoopState
+from p2o.template_files import read_templates
 from p2o.templates import PLAIN
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.train import Run, sampling
-from p2o.types import Problem
+from p2o.types import Problem, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Parts:
     tokenizer: Any
     encoder: PromptEncoder
     collector: Collector
+    templates: tuple[Template, ...] = ()
+    """Those of `evolve.templates`."""
 
 
 def assemble(config: Config, world: World = SINGLE) -> Parts:
@@ -68,11 +71,13 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
     """
     world.on_main(lambda: check_logs(config))
     check_surroundings(config)
-    parts = load_parts(config, world)
+    templates = given_templates(config)
+    parts = replace(load_parts(config, world), templates=templates)
     if not is_partitioned(config, world):
         check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+    parts.collector.check_templates(templates, parts.problems, "evolve.templates")
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
             try:
@@ -88,13 +93,24 @@ def assemble(config: Config, world: World = SINGLE) -> Parts:
     return parts
 
 
+def given_templates(config: Config) -> tuple[Template, ...]:
+    """The templates of `evolve.templates`; none without a prompt step.
+
+    Raises:
+        ConfigError: if the file cannot be used.
+    """
+    if config.run.method != "p2o" or config.evolve.templates is None:
+        return ()
+    return read_templates(config.evolve.templates, "evolve.templates")
+
+
 def check_surroundings(config: Config) -> None:
     """Checks what is needed beside data and model, and what a run would otherwise miss only after its first epoch.
 
     Raises:
         ConfigError: if a reflection prompt or an API key is missing.
     """
-    if config.run.method == "p2o":
+    if config.run.method == "p2o" and config.reflection.kind != "none":
         reflection_prompts(config)
         if config.reflection.kind == "openai":
             make_teacher(config)
@@ -179,7 +195,7 @@ def prepare(
     )
     if is_partitioned(config, world):
         check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
-    directory = open_directory(config, path, [*problems, *evaluation_problems], resume=resume, world=world)
+    directory = open_directory(config, path, parts, resume=resume, world=world)
     state = LoopState(hard_set=HardSet(config.mining))
     if resume:
         newest = world.on_main(lambda: latest_checkpoint(directory.checkpoints))
@@ -192,7 +208,9 @@ def prepare(
     prompt_step = None
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, world)
-        prompt_step = PromptStep(config, problems, collector, sampling(config), reflect, directory, console)
+        prompt_step = PromptStep(
+            config, problems, collector, sampling(config), reflect, directory, console, parts.templates
+        )
     logs = (
         open_logs(config, directory.path, resumed_at=state.step if resume else None) if world.is_main else []
     )
@@ -249,11 +267,11 @@ def make_probe(
     return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, world)
 
 
-def open_directory(
-    config: Config, path: Path, problems: Sequence[Problem], *, resume: bool, world: World
-) -> RunDirectory:
+def open_directory(config: Config, path: Path, parts: Parts, *, resume: bool, world: World) -> RunDirectory:
     """The run directory, created or taken up by rank 0."""
-    facts = {"data": fingerprint(problems)}
+    facts: dict[str, Any] = {"data": fingerprint([*parts.problems, *parts.evaluation_problems])}
+    if parts.templates:
+        facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
     open_it = RunDirectory.resume if resume else RunDirectory.create
@@ -341,6 +359,7 @@ def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
         end_ids=end_ids(model, tokenizer),
         pad_id=pad_id(tokenizer),
         batch_size=config.rollout.batch_size,
+        decoding=config.rollout.decoding,
     )
 
 
@@ -362,6 +381,8 @@ def make_reflection(
     config: Config, start_weights: Any, policy: Policy, tokenizer: Any, parts: Parts, world: World
 ) -> Reflect:
     """The reflection model of `config.reflection`; in kind `self` the frozen start weights or the current ones."""
+    if config.reflection.kind == "none":
+        return nobody
     if config.reflection.kind == "openai":
         return make_teacher(config)
     params = SamplingParams(

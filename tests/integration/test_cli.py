@@ -315,7 +315,9 @@ def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch:
     )
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "verify", "evolve", "report", "study", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["train", "eval", "probe", "verify", "evolve", "report", "study", "doctor"]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

@@ -149,6 +149,7 @@ def test_a_partitioned_model_is_exported_whole(ranks: list[dict[str, Any]], fold
     assert exported.lm_head.weight is exported.model.embed_tokens.weight
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks so
 def test_a_partitioned_model_is_exported_with_its_adapters_merged(
     ranks: list[dict[str, Any]], folder: Path
 ) -> None:

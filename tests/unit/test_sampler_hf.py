@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from p2o.errors import TrainingError
 from p2o.policy.layout import score_sequences
-from p2o.rollout.hf import HfSampler, draw
+from p2o.rollout.draw import draw, invert
+from p2o.rollout.hf import HfSampler
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 
 ENDS = tuple(range(4, 14))
@@ -169,3 +170,36 @@ def test_greedy_takes_the_most_likely_and_reports_its_probability() -> None:
     )
     assert tokens.tolist() == [1]
     assert logprobs.exp().item() == pytest.approx(np.exp(2) / np.exp([0.1, 2, 1]).sum())
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1, exclude_max=True), st.sampled_from([1100, 1536, 5000]))
+@settings(deadline=None, max_examples=60)
+def test_blocks_find_the_token_that_one_running_sum_finds(seed: int, uniform: float, size: int) -> None:
+    """Also where most probabilities are 0, whole blocks among them."""
+    random = np.random.default_rng(seed)
+    weights = random.exponential(size=size) ** 4 * (random.random(size) < random.choice([0.002, 0.1, 1.0]))
+    weights[random.integers(size)] = 1.0
+    probabilities = weights / weights.sum()
+    token = invert(torch.from_numpy(probabilities)[None], torch.tensor([uniform], dtype=torch.float64)).item()
+    running = np.cumsum(probabilities)
+    below = running[token - 1] if token else 0.0
+    assert probabilities[token] > 0
+    assert below - 1e-12 <= uniform * running[-1] <= running[token] + 1e-12
+
+
+@pytest.mark.parametrize("last", [511, 512, 1023, 1499])
+def test_the_last_uniform_draws_the_last_token_that_has_a_probability(last: int) -> None:
+    probabilities = torch.zeros(1, 1500, dtype=torch.float64)
+    probabilities[0, : last + 1] = 0.1
+    nearly_one = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    assert invert(probabilities, nearly_one).item() == last
+
+
+def test_many_rows_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits, uniforms = torch.randn(7, 2000, generator=generator), torch.rand(7, generator=generator)
+    whole = draw(logits, uniforms, SamplingParams(1))
+    monkeypatch.setattr("p2o.rollout.draw._AT_ONCE", 2 * 2000)
+    parts = draw(logits, uniforms, SamplingParams(1))
+    assert torch.equal(whole[0], parts[0])
+    assert torch.equal(whole[1], parts[1])

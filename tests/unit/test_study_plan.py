@@ -178,3 +178,11 @@ def test_arms_are_run_in_their_worlds_only() -> None:
     assert list(study(worlds=worlds, arms=arms).cells()) == [("p2o-tiny", "a"), ("w", "a"), ("w", "b")]
     alone = study(worlds=worlds, include_shipped=False)
     assert list(alone.cells()) == [("w", "a"), ("w", "b")]
+
+
+def test_settings_and_budget_of_the_command_line_are_every_arms(tmp_path: Path) -> None:
+    changed = load_study(write(tmp_path), ["rollout.n=9", "data.seed=4"], {"tokens": 77})
+    job = make_job(changed, "p2o-tiny", "a", "final", 0, None)
+    assert (job.config.rollout.n, job.config.data.seed, job.config.run.max_generated_tokens) == (9, 4, 77)
+    with pytest.raises(ConfigError, match=r"rollout\.nn"):
+        load_study(write(tmp_path), ["rollout.nn=9"])

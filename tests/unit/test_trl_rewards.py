@@ -19,6 +19,9 @@ from p2o.tiny.world import FAMILIES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+    ),  # TRL asks so
     pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
 ]
 
@@ -74,7 +77,7 @@ def run_trainer(
         save_strategy="no",
         use_cpu=True,
         bf16=False,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         disable_tqdm=True,
         seed=3,
     )

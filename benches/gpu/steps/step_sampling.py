@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from lane_case import Absent, Lane, Values, free_memory, model_folder, peak_memory, synchronize
+from lane_case import Lane, Values, free_memory, model_folder, peak_memory, synchronize
 
 ROWS_OF_A_PROMPT = 8
 
@@ -36,17 +35,12 @@ def requests(tokenizer: Any, rows: int) -> list[Any]:
     return [SampleRequest(prompts[row // ROWS_OF_A_PROMPT], seed=row) for row in range(rows)]
 
 
-def measure(lane: Lane, rows: int, tokens: int, decoding: str | None, *, ends: bool) -> Values:
+def measure(lane: Lane, rows: int, tokens: int, decoding: str, *, ends: bool) -> Values:
     """Two calls of the sampler with the same requests; the second is timed."""
     from p2o.rollout.encode import end_ids, pad_id
     from p2o.rollout.hf import HfSampler
     from p2o.rollout.sampler import SamplingParams
 
-    options: dict[str, Any] = {} if decoding is None else {"decoding": decoding}
-    if decoding not in (None, "eager") and "decoding" not in inspect.signature(HfSampler).parameters:
-        raise Absent(f"the sampler has no decoding {decoding!r}")
-    if "decoding" not in inspect.signature(HfSampler).parameters:
-        options = {}
     model, tokenizer = loaded(model_folder(lane))
     free_memory()
     sampler = HfSampler(
@@ -54,7 +48,7 @@ def measure(lane: Lane, rows: int, tokens: int, decoding: str | None, *, ends: b
         end_ids=end_ids(model, tokenizer) if ends else (),
         pad_id=pad_id(tokenizer),
         batch_size=rows,
-        **options,
+        decoding=decoding,
     )
     asked, params = requests(tokenizer, rows), SamplingParams(tokens)
     return timed(lambda: sampler.sample(asked, params), rows)
@@ -87,17 +81,15 @@ def main() -> None:
 
     def add(rows: int, decoding: str, *, ends: bool = False) -> None:
         name = f"{decoding}, {rows:,} rows, {'with ends' if ends else 'full length'}"
-        chosen = None if decoding == "auto" else decoding
-        lane.case(name, lambda: measure(lane, rows, tokens, chosen, ends=ends), 60)
+        lane.case(name, lambda: measure(lane, rows, tokens, decoding, ends=ends), 60)
 
-    add(sizes[0], "auto")  # as a run has it
-    add(sizes[0], "eager")
-    add(sizes[0], "auto", ends=True)
+    add(sizes[0], "fixed")
+    add(sizes[0], "growing")
+    add(sizes[0], "fixed", ends=True)
     for rows in sizes[1:]:
-        add(rows, "auto")
+        add(rows, "fixed")
     for rows in sizes[1:]:
-        add(rows, "eager")
-    add(sizes[0], "graphs")
+        add(rows, "growing")
 
 
 if __name__ == "__main__":

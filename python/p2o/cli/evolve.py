@@ -11,9 +11,9 @@ import json
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from p2o.cli.common import json_text
 from p2o.cli.train import require_training_packages
@@ -22,11 +22,12 @@ from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolve.budget import rollouts_of
-from p2o.evolve.config import PolicyConfig
+from p2o.evolve.config import PolicyConfig, check_source_of_templates
 from p2o.evolve.endpoint import OpenAIEvaluator
 from p2o.evolve.engine import split
 from p2o.evolve.events import Event, RoundEnded
 from p2o.evolve.reflect import OpenAIReflector
+from p2o.evolve.types import nobody
 from p2o.files import write_text
 from p2o.settings import Settings
 from p2o.types import Problem
@@ -59,6 +60,11 @@ class EvolveFile(Settings):
 
     seed: int = 0
     """Of the split, the minibatches and the requests."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        check_source_of_templates(self.evolve, self.reflection)
+        return self
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +149,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     evolution = evolve(
         problems,
         OpenAIEvaluator(settings.policy, seed=settings.seed),
-        OpenAIReflector(settings.reflection),
+        nobody if settings.reflection.kind == "none" else OpenAIReflector(settings.reflection),
         settings.evolve,
         reflection=settings.reflection,
         seed=settings.seed,

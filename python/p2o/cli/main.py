@@ -15,6 +15,7 @@ from p2o.errors import P2oError
 COMMANDS = {
     "train": "train a model with P²O or GRPO",
     "eval": "accuracy of a model on plain prompts",
+    "probe": "which method fits a model and its problems, before anything is trained",
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",

@@ -47,6 +47,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", default=[], metavar="ARM", help="run this arm; may be repeated"
     )
     parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of every arm, over the study's own; may be repeated",
+    )
+    parser.add_argument("--tokens", type=positive, metavar="N", help="another budget than the study's")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than the study's")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help="the rate of every arm, instead of choosing one for each",
+    )
+    parser.add_argument(
         "--time-limit",
         type=float,
         metavar="SECONDS",
@@ -65,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs what is left of the study and writes its report."""
-    study = load_study(args.study)
+    study = changed_study(args)
     for arm in args.only:
         if arm not in study.arms:
             raise ConfigError(f"--only {arm}: the study has the arms {', '.join(study.arms)}")
@@ -95,6 +111,16 @@ def run(args: argparse.Namespace) -> int:
                 raise
             print(error)  # the runs are what was asked for
     return code
+
+
+def changed_study(args: argparse.Namespace) -> Study:
+    """The study with what the arguments change of it."""
+    fields = {name: value for name in ("tokens", "seeds") if (value := getattr(args, name)) is not None}
+    settings = list(args.overrides)
+    if args.learning_rate is not None:
+        settings.append(f"optimizer.learning_rate={args.learning_rate}")
+        fields["selection"] = None
+    return load_study(args.study, settings, fields)
 
 
 def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -> int:

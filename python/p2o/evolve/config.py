@@ -40,7 +40,13 @@ class EvolveConfig(Settings):
     search: Literal["evolve", "random"] = "evolve"
     """`evolve`: propose, try out, select (the method). `random`: the first proposals of the reflection model on the
     plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
-    an evaluation; what remains of P²O without evolution."""
+    an evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without
+    evolution."""
+
+    templates: str | None = Field(default=None, min_length=1)
+    """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
+    line, or a shipped set (`general`: a dozen general instructions). They are candidates of the first prompt step of a
+    run (under `reflection.kind = "none"` of each), judged like any other."""
 
     budget: Level | PositiveInt = "heavy_4"
     """Rollouts the prompt step may spend, or a level whose rollouts follow from the size of the dev set."""
@@ -188,8 +194,9 @@ class EndpointConfig(Settings):
 class ReflectionConfig(EndpointConfig):
     """The reflection model and what it is asked."""
 
-    kind: Literal["self", "openai"] = "self"
-    """`self`: the policy, by default as it was at the start. `openai`: a model behind an OpenAI-compatible API."""
+    kind: Literal["self", "openai", "none"] = "self"
+    """`self`: the policy, by default as it was at the start. `openai`: a model behind an OpenAI-compatible API. `none`:
+    nobody; a prompt step only judges `evolve.templates` and those carried over, and no evolution takes place."""
 
     policy: Literal["reference", "current"] = "reference"
     """Whose weights reflect in kind `self`: those of the start, or those trained so far (whose templates lose
@@ -240,6 +247,19 @@ class ReflectionConfig(EndpointConfig):
         if self.kind == "openai" and not self.model:
             raise ValueError("kind 'openai' needs a model: set reflection.model")
         return self
+
+
+def check_source_of_templates(evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
+    """Raises `ValueError` where nobody reflects and no template is given, or where given ones would never be tried."""
+    if evolve.search == "random" and evolve.templates is not None and reflection.kind != "none":
+        raise ValueError(
+            'evolve.search = "random" takes all of evolve.templates (reflection.kind = "none") or what the reflection '
+            "model proposes, not both: leave evolve.templates out"
+        )
+    if reflection.kind == "none" and evolve.templates is None:
+        raise ValueError(
+            'reflection.kind is "none", which leaves the prompt step nothing to judge: set evolve.templates'
+        )
 
 
 class PolicyConfig(EndpointConfig):

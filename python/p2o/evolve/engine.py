@@ -24,6 +24,7 @@ from p2o.evolve.random_search import RandomSearch
 from p2o.evolve.reflect.prompt import load_prompt
 from p2o.evolve.step import Step
 from p2o.evolve.types import Evaluate, Fits, Reflect
+from p2o.template_files import read_templates
 from p2o.templates import make_template
 from p2o.types import Problem, Template
 
@@ -64,7 +65,7 @@ def evolve(
             plain prompt and of accepted templates are added.
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
-        templates: templates to start from besides the plain prompt.
+        templates: templates to start from besides the plain prompt, after those of `config.templates`.
         dev_problems: scores templates on these, and takes them out of `problems`; by default the problems are split.
         plain_text: what the reflection model is shown as the plain prompt's text, where the policy has a prompt of
             its own that the templates replace.
@@ -73,12 +74,13 @@ def evolve(
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
-        `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates), `interrupted`
-        (Ctrl-C), or `reflection: ` with the error of the reflection model.
+        `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates, or nobody
+        reflects), `interrupted` (Ctrl-C), or `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are fewer than two problems, one cannot be used, two have the same id, or a callable
             breaks its contract.
+        ConfigError: if the file of `config.templates` cannot be used.
         RunDirectoryError: if the journal belongs to another step.
     """
     config = config or EvolveConfig()
@@ -96,6 +98,8 @@ def evolve(
         raise InputError(
             f"{len(dev)} dev and {len(feedback)} feedback problems; evolution needs at least one of each"
         )
+    if config.templates is not None:
+        templates = [*read_templates(config.templates, "evolve.templates"), *templates]
     for text in (template.text if isinstance(template, Template) else template for template in templates):
         check_text(text, "a template")
     start = [

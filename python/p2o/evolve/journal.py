@@ -43,9 +43,9 @@ class Journal:
         self._file: TextIO | None = None
         if path is None:
             return
-        self._file = _open_alone(path)
+        self._file = open_alone(path, "prompt step")
         try:
-            records, length = _read(path)
+            records, length = read_records(path, "prompt step")
             if records:
                 self._check_header(records[0], header)
             for number, record in enumerate(records[1:], start=2):
@@ -168,8 +168,12 @@ class Journal:
             ) from error
 
 
-def _open_alone(path: Path) -> TextIO:
-    """The file opened to append, and locked for as long as it is open."""
+def open_alone(path: Path, work: str) -> TextIO:
+    """The journal of a `work` opened to append, and locked for as long as it is open.
+
+    Raises:
+        RunDirectoryError: if it cannot be written, or another process is at work on it.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a", encoding="utf-8")
@@ -180,20 +184,24 @@ def _open_alone(path: Path) -> TextIO:
     except BlockingIOError:
         file.close()
         raise RunDirectoryError(
-            f"{path}: another prompt step is at work on it: wait for it, end it, or write elsewhere"
+            f"{path}: another {work} is at work on it: wait for it, end it, or write elsewhere"
         ) from None
     except OSError:
         pass  # a file system without locks
     return file
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records of a journal and the length in bytes of its undamaged part."""
+def read_records(path: Path, work: str) -> tuple[list[dict[str, Any]], int]:
+    """The records of the journal of a `work` and the length in bytes of its undamaged part.
+
+    Raises:
+        RunDirectoryError: if it is no journal, or a line before the last is damaged.
+    """
     records: list[dict[str, Any]] = []
     length = 0
     data = path.read_bytes()
     if not data.startswith(_HEADER[: len(data)]):
-        raise RunDirectoryError(f"{path}: is no journal of a prompt step; write elsewhere")
+        raise RunDirectoryError(f"{path}: is no journal of a {work}; write elsewhere")
     lines = data.split(b"\n")
     # The last element is what follows the last newline: empty, or a torn line.
     for number, line in enumerate(lines[:-1], start=1):
@@ -201,7 +209,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
             records.append(json.loads(line))
         except ValueError as error:
             raise RunDirectoryError(
-                f"{path}, line {number}: not JSON; delete the journal to start the step again"
+                f"{path}, line {number}: not JSON; delete the journal to start the {work} again"
             ) from error
         length += len(line) + 1
     return records, length

@@ -1,4 +1,4 @@
-"""The prompt step without evolution: what the reflection model proposes is used as it comes."""
+"""The prompt step without evolution: what is proposed or given is used as it comes."""
 
 from __future__ import annotations
 
@@ -7,25 +7,31 @@ from dataclasses import replace
 
 from p2o.evolve.evolution import Candidate
 from p2o.evolve.propose import Task
-from p2o.evolve.step import Step
+from p2o.evolve.step import COMPLETE, Step
 from p2o.templates import PLAIN
 from p2o.types import Template
-
-COMPLETE = "complete"
-"""The stop reason when there are as many templates as wanted."""
 
 
 class RandomSearch(Step):
     """Asks for proposals on minibatches that the plain prompt failed, and takes every one that is not refused.
 
     Nothing is evaluated: the only rollouts are those that the reflection model is shown. Templates of an earlier
-    step play no part.
+    step play no part. Where nobody reflects, all templates given are taken.
     """
 
     def begin(self, templates: Sequence[Template]) -> str | None:
         """Enters the plain prompt, the parent of all proposals."""
         self.add(PLAIN, (), "plain")
+        if self.reflection.kind == "none":
+            for template in dict.fromkeys(templates):
+                if template.id != PLAIN.id:
+                    self.take(self.add(template, (), "given"))
         return self.stop_reason()
+
+    def take(self, candidate: Candidate) -> None:
+        """Accepts a candidate unseen."""
+        self.entries.append(candidate.id)
+        self.decide(replace(candidate, accepted=True))
 
     @property
     def wanted(self) -> int:
@@ -41,8 +47,7 @@ class RandomSearch(Step):
     def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
         """Accepts them unseen."""
         for child, _ in children:
-            self.entries.append(child.id)
-            self.decide(replace(child, accepted=True))
+            self.take(child)
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget."""

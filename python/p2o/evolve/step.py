@@ -30,6 +30,9 @@ from p2o.types import Problem, Template
 NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 
+COMPLETE = "complete"
+"""The stop reason when there is nothing left to look for."""
+
 _STALLED_ROUNDS = 5
 """Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
 budget would never run out, no parent leaves anything to learn, or every reflection prompt is too long."""
@@ -271,6 +274,8 @@ class Step:
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
         config, journal = self.config, self.journal
+        if self.reflection.kind == "none":
+            return COMPLETE
         best = max((c.mean for c in self.on_front() if c.made_by != "plain"), default=None)
         if self.ledger.affordable_reflections(self.reflection) == 0:
             return "reflection limit"

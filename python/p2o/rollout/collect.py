@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from p2o.distributed import SINGLE, World
-from p2o.errors import DataError
+from p2o.errors import ConfigError, DataError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sampler, SampleRequest, SamplingParams
@@ -64,6 +64,25 @@ class Collector:
     def fits(self, problem: Problem, template: Template) -> bool:
         """Whether T(x, z) is within `max_prompt_tokens`."""
         return len(self.prompt_ids(problem, template)) <= self.max_prompt_tokens
+
+    def check_templates(
+        self, templates: Sequence[Template], problems: Sequence[Problem], setting: str
+    ) -> None:
+        """Refuses a template that is too long beside even the shortest problem: it would never be tried.
+
+        Raises:
+            ConfigError: naming `setting` and quoting the template's beginning.
+        """
+        if not templates:
+            return
+        shortest = min(problems, key=lambda problem: len(self.prompt_ids(problem, PLAIN)))
+        for template in templates:
+            length = len(self.prompt_ids(shortest, template))
+            if length > self.max_prompt_tokens:
+                raise ConfigError(
+                    f"{setting}: the template that begins {template.text[:40]!r} makes {length} tokens of the shortest "
+                    f"problem: raise rollout.max_prompt_tokens = {self.max_prompt_tokens} or leave it out"
+                )
 
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from p2o.settings import Settings
 
+Decoding = Literal["auto", "growing", "fixed"]
+
 
 class VllmConfig(Settings):
     """The engine of the sampler `vllm`."""
@@ -91,5 +93,10 @@ class RolloutConfig(Settings):
     max_prompt_tokens: int = Field(1024, ge=1)
     """Longest templated prompt. A longer problem is an error; a template that makes one longer is not used."""
 
-    batch_size: int = Field(64, ge=1)
-    """Completions sampled at once by `hf`."""
+    batch_size: int | None = Field(None, ge=1)
+    """Completions sampled at once by `hf`; unset, 64 on a CPU, and on a GPU as many as a fifth of its memory holds the
+    keys and values of, at most 4,096."""
+
+    decoding: Decoding = "auto"
+    """How `hf` decodes. `growing`: on transformers' own cache, which any model has. `fixed`: on a cache of fixed size,
+    on a GPU with CUDA graphs; a model that cannot goes on with `growing` and says why. `auto`: `fixed` on a GPU."""

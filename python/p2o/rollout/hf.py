@@ -1,30 +1,73 @@
 """The sampler `hf`: any causal language model of transformers, batched, in the training process.
 
 Prompts are padded on the left. Equal prompts (the n rollouts of a group) are read once and share their cache. Rows
-that have ended leave the batch once they are a quarter of it. Each request draws from its own random stream, so its
+that have ended leave the batch once there are enough of them. Each request draws from its own random stream, so its
 completion does not depend on the batch it is in (bit for bit up to the rounding of batched matrix products).
 """
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from p2o.errors import TrainingError
 from p2o.model.load import longest_sequence
+from p2o.rollout.config import Decoding
+from p2o.rollout.decoding import Decoder, GrowingDecoder, ReadPrompts, RecordingError, read_prompts
+from p2o.rollout.draw import draw
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
     from p2o.policy.policy import Weights
 
+logger = logging.getLogger(__name__)
+
+_STEPS_UNSEEN = 8
+"""Steps of a GPU between two looks at which rows have ended: a look waits for the GPU."""
+
+CPU_BATCH = 64
+"""Rows at once on a CPU."""
+
+GPU_BATCH = 4096
+"""Most rows at once on a GPU."""
+
+GPU_CACHE_SHARE = 0.2
+"""Share of a GPU's memory that keys and values of the rows may take, where the batch size is not set."""
+
+NOT_FINITE = (
+    "the model's logits are not finite: its weights are damaged, or optimizer.learning_rate was too high; an earlier "
+    "checkpoint may be sound"
+)
+
+
+def default_batch_size(cache_bytes: int, gpu_memory: int | None) -> int:
+    """Rows at once where `rollout.batch_size` is not set.
+
+    Args:
+        cache_bytes: keys and values of one row at its longest.
+        gpu_memory: bytes of the whole GPU, so that the same card takes the same batches; None: a CPU.
+    """
+    if gpu_memory is None:
+        return CPU_BATCH
+    return max(1, min(GPU_BATCH, int(GPU_CACHE_SHARE * gpu_memory) // cache_bytes))
+
+
+def cache_bytes_per_token(config: Any, itemsize: int) -> int:
+    """Bytes of the keys and values of a token in all layers of a model with this configuration."""
+    config = config.get_text_config(decoder=True)
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    return int(2 * config.num_hidden_layers * shared * size * itemsize)
+
 
 class HfSampler:
-    """Samples from `model` in batches of `batch_size` completions.
+    """Samples from `model` in batches of `batch_size` completions (None: what `default_batch_size` says).
 
     The model is the trainer's own, and `sync` has nothing to copy; where the trainer's weights are partitioned (ZeRO-3)
     it is a copy of the model in this process.
@@ -32,12 +75,21 @@ class HfSampler:
 
     ranks_per_engine = 1
 
-    def __init__(self, model: Any, *, end_ids: Sequence[int], pad_id: int, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        end_ids: Sequence[int],
+        pad_id: int,
+        batch_size: int | None = None,
+        decoding: Decoding = "auto",
+    ) -> None:
         self.model = model
         self.end_ids = frozenset(end_ids)
         self.pad_id = pad_id
         self.batch_size = batch_size
         self.max_model_len = longest_sequence(model)
+        self.fixed = decoding == "fixed" or (decoding == "auto" and model.device.type == "cuda")
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sync(self, policy: Weights) -> None:
@@ -63,11 +115,27 @@ class HfSampler:
             range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids, i)
         )
         samples: dict[int, Sample] = {}
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            batch = self._sample_batch([requests[i] for i in rows], params, progress)
-            samples.update(zip(rows, batch, strict=True))
+        size = self._batch_size(requests, params)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            batch = [requests[i] for i in rows]
+            try:
+                drawn = self._sample_batch(batch, params, progress)
+            except RecordingError as error:  # at the first step: nothing is lost
+                self._give_up_fixed(str(error))
+                drawn = self._sample_batch(batch, params, progress)
+            samples.update(zip(rows, drawn, strict=True))
         return [samples[i] for i in range(len(requests))]
+
+    def _batch_size(self, requests: Sequence[SampleRequest], params: SamplingParams) -> int:
+        if self.batch_size is not None or not requests:
+            return self.batch_size or 1
+        if self.model.device.type != "cuda":
+            return default_batch_size(1, None)
+        longest = max(len(request.prompt_ids) for request in requests) + params.max_tokens
+        per_token = cache_bytes_per_token(self.model.config, self.model.dtype.itemsize)
+        memory = torch.cuda.get_device_properties(self.model.device).total_memory
+        return default_batch_size(longest * per_token, memory)
 
     def _sample_batch(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
@@ -77,109 +145,75 @@ class HfSampler:
             np.stack(
                 [np.random.Generator(np.random.Philox(r.seed)).random(params.max_tokens) for r in requests]
             )
-        )
-        logits, cache, attention_mask = self._read_prompts(requests)
-        tokens: list[list[int]] = [[] for _ in requests]
-        logprobs: list[list[float]] = [[] for _ in requests]
-        ended = [False] * len(requests)
-        rows = list(range(len(requests)))  # the request of each row still in the batch
+        ).to(device)
+        prompts = read_prompts(self.model, [request.prompt_ids for request in requests], self.pad_id)
+        logits = prompts.logits_R
+        decoder = self._make_decoder(prompts, params.max_tokens)
+        del prompts  # the decoder has what it needs of them
+        end_ids = torch.tensor(sorted(self.end_ids), device=device)
+        drawn_RT = torch.zeros(uniforms.shape, dtype=torch.long, device=device)
+        logprobs_RT = torch.zeros(uniforms.shape, dtype=torch.float32, device=device)
+        rows = torch.arange(len(requests), device=device)  # the request of each row still in the batch
+        ended = torch.zeros_like(rows, dtype=torch.bool)
+        finished = 0  # requests that progress knows of
         for step in range(params.max_tokens):
-            drawn, drawn_logprobs = draw(logits, uniforms[rows, step].to(device), params)
-            for row, token, logprob in zip(rows, drawn.tolist(), drawn_logprobs.tolist(), strict=True):
-                if not ended[row]:
-                    if not math.isfinite(logprob):
-                        raise TrainingError(
-                            "the model's logits are not finite: its weights are damaged, or optimizer.learning_rate "
-                            "was too high; an earlier checkpoint may be sound"
-                        )
-                    tokens[row].append(token)
-                    logprobs[row].append(logprob)
-                    ended[row] = token in self.end_ids
-                    if ended[row] and progress is not None:
-                        progress(1)
-            active = [position for position, row in enumerate(rows) if not ended[row]]
-            if not active or step + 1 == params.max_tokens:
+            drawn, logprobs = draw(logits, uniforms[rows, step], params)
+            drawn_RT[rows, step], logprobs_RT[rows, step] = drawn, logprobs
+            ended = ended | torch.isin(drawn, end_ids)
+            if step + 1 == params.max_tokens:
                 break
-            if len(active) <= 0.75 * len(rows):
-                keep = torch.tensor(active, device=device)
-                cache.reorder_cache(keep)
-                attention_mask, drawn = attention_mask[keep], drawn[keep]
-                rows = [rows[position] for position in active]
-            attention_mask = torch.cat([attention_mask, attention_mask.new_ones(len(rows), 1)], dim=1)
-            output = self.model(
-                input_ids=drawn[:, None],
-                attention_mask=attention_mask,
-                position_ids=attention_mask.sum(1, keepdim=True) - 1,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            logits = output.logits[:, -1]
-        if progress is not None:
-            progress(ended.count(False))
-        return [
-            Sample(tokens[row], logprobs[row], "stop" if ended[row] else "length")
-            for row in range(len(requests))
-        ]
+            if device.type == "cpu" or (step + 1) % _STEPS_UNSEEN == 0:
+                active = (~ended).nonzero()[:, 0]
+                if not bool(logprobs[active].isfinite().all()):
+                    raise TrainingError(NOT_FINITE)
+                if progress is not None and len(requests) - len(active) > finished:
+                    progress(len(requests) - len(active) - finished)
+                    finished = len(requests) - len(active)
+                if not len(active):
+                    break
+                if len(active) <= decoder.shrink_at * len(rows):
+                    decoder.keep(active)
+                    rows, drawn, ended = rows[active], drawn[active], ended[active]
+            logits = decoder.step(drawn)
+        if progress is not None and len(requests) > finished:
+            progress(len(requests) - finished)
+        return self._to_samples(drawn_RT.cpu().numpy(), logprobs_RT.cpu().numpy())
 
-    def _read_prompts(self, requests: Sequence[SampleRequest]) -> tuple[Tensor, Any, Tensor]:
-        """Logits after each prompt [rows, vocabulary], the cache, and the attention mask [rows, tokens]."""
-        device = self.model.device
-        prompts = list(dict.fromkeys(request.prompt_ids for request in requests))
-        width = max(map(len, prompts))
-        input_ids = torch.full((len(prompts), width), self.pad_id)
-        attention_mask = torch.zeros((len(prompts), width), dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
-            attention_mask[row, width - len(prompt) :] = 1
-        attention_mask = attention_mask.to(device)
-        output = self.model(
-            input_ids=input_ids.to(device),
-            attention_mask=attention_mask,
-            position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0),
-            use_cache=True,
-            logits_to_keep=1,
+    def _make_decoder(self, prompts: ReadPrompts, max_tokens: int) -> Decoder:
+        """The decoder of a batch: recorded steps on a GPU where the model can, else transformers' growing cache."""
+        if not self.fixed:
+            return GrowingDecoder(self.model, prompts)
+        from p2o.rollout.fixed_decoding import FixedDecoder, why_not_fixed
+
+        reason = why_not_fixed(self.model, prompts)
+        if reason is not None:
+            self._give_up_fixed(reason)
+            return GrowingDecoder(self.model, prompts)
+        return FixedDecoder(self.model, prompts, max_tokens)
+
+    def _give_up_fixed(self, reason: str) -> None:
+        self.fixed = False
+        logger.warning(
+            "%s decodes step by step: %s",
+            type(self.model).__name__,
+            (reason.splitlines() or ["no reason given"])[0],
         )
-        row_of = {prompt: row for row, prompt in enumerate(prompts)}
-        expand = torch.tensor([row_of[request.prompt_ids] for request in requests], device=device)
-        cache = output.past_key_values
-        cache.reorder_cache(expand)
-        return output.logits[expand, -1], cache, attention_mask[expand]
 
+    def _to_samples(self, drawn_RT: NDArray[np.int64], logprobs_RT: NDArray[np.float32]) -> list[Sample]:
+        """Each row up to its first end token.
 
-def draw(logits: Tensor, uniforms: Tensor, params: SamplingParams) -> tuple[Tensor, Tensor]:
-    """Draws one token a row by inverting the cumulative distribution at `uniforms`.
-
-    Args:
-        logits: [rows, vocabulary].
-        uniforms: [rows], in [0, 1).
-
-    Returns:
-        Tokens [rows] and their log-probs [rows] under the distribution that was sampled (after temperature, top-k
-        and top-p), in float32.
-    """
-    logits = logits.float()
-    if params.temperature == 0:
-        logprobs = logits.log_softmax(-1)
-        tokens = logits.argmax(-1)
-        return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
-    logits = logits / params.temperature
-    if params.top_k or params.top_p < 1:
-        logits = _truncate(logits, params)
-    logprobs = logits.log_softmax(-1)
-    cumulative = logprobs.double().exp().cumsum(-1)
-    # The sum is not exactly 1: scale the draw by what it is, so that the last token cannot be overrun.
-    targets = uniforms.double()[:, None] * cumulative[:, -1:]
-    tokens = torch.searchsorted(cumulative, targets, right=True).clamp(max=logits.shape[-1] - 1)
-    return tokens[:, 0], logprobs.gather(1, tokens)[:, 0]
-
-
-def _truncate(logits: Tensor, params: SamplingParams) -> Tensor:
-    """Logits with everything outside the top-k and the nucleus at minus infinity."""
-    ranked, order = logits.sort(dim=-1, descending=True, stable=True)
-    keep = torch.ones_like(ranked, dtype=torch.bool)
-    if params.top_k:
-        keep[:, params.top_k :] = False
-    if params.top_p < 1:
-        before = ranked.masked_fill(~keep, -torch.inf).softmax(-1).cumsum(-1)
-        keep &= before - ranked.masked_fill(~keep, -torch.inf).softmax(-1) < params.top_p
-    return logits.masked_fill(~torch.zeros_like(keep).scatter(1, order, keep), -torch.inf)
+        Raises:
+            TrainingError: if a log-prob is no number.
+        """
+        ends_RT = np.isin(drawn_RT, list(self.end_ids))
+        stopped_R = ends_RT.sum(axis=1) > 0
+        length_R = np.where(stopped_R, ends_RT.argmax(1) + 1, drawn_RT.shape[1])
+        inside_RT = np.arange(drawn_RT.shape[1]) < length_R[:, None]
+        if not np.isfinite(logprobs_RT[inside_RT]).all():
+            raise TrainingError(NOT_FINITE)
+        return [
+            Sample(tokens[:length].tolist(), logprobs[:length].tolist(), "stop" if stopped else "length")
+            for tokens, logprobs, length, stopped in zip(
+                drawn_RT, logprobs_RT, length_R, stopped_R, strict=True
+            )
+        ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from p2o.config import Config, explain, load_config
+from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
 from p2o.files import why_unreadable
 from p2o.settings import Settings
@@ -206,8 +207,15 @@ def study_names() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
 
 
-def load_study(name: str) -> Study:
+def load_study(
+    name: str, changes: Sequence[str] = (), fields: Mapping[str, Any] = MappingProxyType({})
+) -> Study:
     """Reads a study (a shipped name or a path to a TOML file) and checks every arm's settings.
+
+    Args:
+        name: the study.
+        changes: `key=value` settings of every arm, over the study's own `set`.
+        fields: other values of the study's own fields than the file's, e.g. `tokens`.
 
     Raises:
         ConfigError: one line naming the file, and the arm or the setting.
@@ -225,7 +233,10 @@ def load_study(name: str) -> Study:
         known = ", ".join(study_names())
         raise ConfigError(f"no study {name!r}: give one of {known}, or the path of a .toml file")
     try:
-        study = Study.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
+        for change in changes:
+            apply_override(values.setdefault("set", {}), change)
+        study = Study.model_validate({**values, **fields})
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:

@@ -29,6 +29,7 @@ MAY_CHANGE = (
     "optimizer.gradient_checkpointing",
     "optimizer.micro_batch_tokens",
     "rollout.batch_size",
+    "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",
 )
 """Settings that do not change what a run computes, or only by rounding: a resumed run may have others. Those of memory

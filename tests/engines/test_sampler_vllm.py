@@ -102,6 +102,7 @@ def test_smollm2_float32_follows_the_trainer_through_an_update(
     assert gaps(policy, smollm2_requests, sampled).max() < 1e-4
 
 
+@pytest.mark.bfloat16
 def test_smollm2_bfloat16_follows_the_trainer_through_an_update(
     smollm2: tuple[Any, Any], smollm2_requests: list[SampleRequest]
 ) -> None:
@@ -118,6 +119,20 @@ def test_smollm2_bfloat16_follows_the_trainer_through_an_update(
     engine.sync(policy)
     after = engine.sample(smollm2_requests, SAMPLED)
     assert gaps(policy, smollm2_requests, after).mean() < 0.06
+
+
+def test_tiny_bfloat16_follows_the_trainer_through_an_update() -> None:
+    model = tiny_llama().bfloat16()
+    policy = make_policy(model, learning_rate=1e-2)
+    engine = VllmSampler(model, rollout_config(), end_ids=ENDS)
+    engine.sync(policy)
+    before = engine.sample(tiny_requests(), SAMPLED)
+    assert gaps(policy, tiny_requests(), before).mean() < 0.06
+    optimizer_step(policy, tiny_requests(), before)
+    assert gaps(policy, tiny_requests(), before).mean() > MAX_GAP["bfloat16"], "the update must matter"
+    engine.sync(policy)
+    after = engine.sample(tiny_requests(), SAMPLED)
+    assert gaps(policy, tiny_requests(), after).mean() < 0.06
 
 
 def test_tiny_follows_the_trainer_through_updates(synced: VllmSampler, policy: TorchPolicy) -> None:
@@ -352,7 +367,7 @@ def test_the_limit_is_that_of_the_coarser_type() -> None:
         assert MAX_GAP[finer] < MAX_GAP[coarser]
 
 
-def test_nothing_is_sampled_before_the_first_sync(smollm2: tuple[Any, Any], tiny: VllmSampler) -> None:
+def test_nothing_is_sampled_before_the_first_sync(tiny: VllmSampler) -> None:
     tiny.version = None
     with pytest.raises(TrainingError, match="sync before sampling"):
         tiny.sample(tiny_requests(), SAMPLED)

@@ -1,0 +1,154 @@
+"""Decoding on a cache of fixed size is decoding on transformers' own, for each kind of attention."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from p2o.policy.attention import varlen_attention
+from p2o.rollout.decoding import GrowingDecoder, read_prompts
+from p2o.rollout.fixed_decoding import FixedDecoder, stride_up, why_not_fixed
+from p2o.rollout.hf import HfSampler, cache_bytes_per_token, default_batch_size
+from p2o.rollout.sampler import SampleRequest, SamplingParams
+
+ENDS = tuple(range(4, 8))
+SIZES = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 2,
+    "initializer_range": 0.3,
+}
+HEADS = {"head_dim": 8}
+MIXED = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "sliding_window": 6}
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("Llama", {}),
+    "mistral, a window": ("Mistral", {"sliding_window": 6, **HEADS}),
+    "qwen2, a window in some layers": ("Qwen2", {"use_sliding_window": True, **MIXED}),
+    "qwen3": ("Qwen3", HEADS),
+    "gemma2, capped scores": ("Gemma2", {"query_pre_attn_scalar": 8, **HEADS, **MIXED}),
+    "gemma3": ("Gemma3Text", {"query_pre_attn_scalar": 8, **HEADS, **MIXED}),
+    "phi3": ("Phi3", {"sliding_window": 5}),
+    "olmo2": ("Olmo2", {}),
+    "smollm3, layers without positions": ("SmolLM3", {}),
+    "gpt-neox": ("GPTNeoX", {}),
+    "gpt2": ("GPT2", {}),
+}
+
+
+def make_model(architecture: str) -> Any:
+    import transformers
+
+    name, more = ARCHITECTURES[architecture]
+    sizes = dict(SIZES)
+    if name == "GPT2":
+        sizes = {
+            "vocab_size": 64, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 256, "initializer_range": 0.3,
+            "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2,
+        }  # fmt: skip
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**sizes, **more)
+    class_name = {"Gemma3Text": "Gemma3ForCausalLM", "GPT2": "GPT2LMHeadModel"}.get(
+        name, f"{name}ForCausalLM"
+    )
+    model = getattr(transformers, class_name)(config).eval()
+    if name == "Gemma2":  # as it is loaded: sdpa knows no cap
+        model.set_attn_implementation("eager")
+    return model
+
+
+def requests() -> list[SampleRequest]:
+    prompts = [tuple(range(10, 10 + length)) for length in (3, 17, 9, 17)]
+    return [SampleRequest(p, seed=10 * n + k) for n, p in enumerate(prompts) for k in range(4)]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_fixed_decoding_gives_what_growing_gives(architecture: str, temperature: float) -> None:
+    """Rows leave at different times, the cache passes a stride, prompts are longer and shorter than a window."""
+    model = make_model(architecture)
+    params = SamplingParams(max_tokens=70, temperature=temperature)
+    common = {"end_ids": ENDS, "pad_id": 2}
+    fixed = HfSampler(model, decoding="fixed", **common)
+    found = fixed.sample(requests(), params)
+    assert fixed.fixed, "it must not have fallen back"
+    expected = HfSampler(model, decoding="growing", **common).sample(requests(), params)
+    assert [s.response_ids for s in found] == [s.response_ids for s in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=2e-4)
+    if temperature:
+        assert len({len(s.response_ids) for s in found}) > 2, "rows must leave the batch at different times"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_logits_agree_token_by_token_and_after_rows_have_left(architecture: str) -> None:
+    model = make_model(architecture)
+    prompts = [(10, 11, 12), (20, 21, 22, 23, 24, 25, 26, 27), (10, 11, 12)]
+    with torch.inference_mode():
+        growing = GrowingDecoder(model, read_prompts(model, prompts, 2))
+        fixed = FixedDecoder(model, read_prompts(model, prompts, 2), max_tokens=90)
+        torch.manual_seed(1)
+        for step in range(90):
+            tokens = torch.randint(8, 64, (3 if step < 40 else 2,))
+            torch.testing.assert_close(fixed.step(tokens), growing.step(tokens), atol=2e-4, rtol=1e-3)
+            if step == 39:
+                left = torch.tensor([0, 2])
+                growing.keep(left)
+                fixed.keep(left)
+
+
+def test_a_model_that_cannot_says_why_once_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    model = make_model("llama")
+    model._can_compile_fullgraph = False
+    sampler = HfSampler(model, end_ids=ENDS, pad_id=2, batch_size=3, decoding="fixed")
+    with caplog.at_level(logging.WARNING):
+        found = sampler.sample(requests(), SamplingParams(max_tokens=5))
+    assert [record.getMessage() for record in caplog.records] == [
+        "LlamaForCausalLM decodes step by step: its forward pass depends on its input"
+    ]
+    plain = HfSampler(model, end_ids=ENDS, pad_id=2, batch_size=3, decoding="growing")
+    assert found == plain.sample(requests(), SamplingParams(max_tokens=5))
+
+
+def test_a_cache_of_more_than_keys_and_values_is_left_alone() -> None:
+    model = make_model("llama")
+    prompts = read_prompts(model, [(10, 11)], 2)
+    assert why_not_fixed(model, prompts) is None
+    prompts.cache.layers[1] = object()
+    assert why_not_fixed(model, prompts) == "its cache is more than keys and values"
+
+
+@pytest.mark.parametrize(("columns", "length"), [(1, 64), (64, 64), (65, 128), (1025, 1152), (4096, 4096)])
+def test_strides(columns: int, length: int) -> None:
+    assert stride_up(columns) == length
+
+
+def test_one_query_a_row_shares_keys_as_attention_over_repeated_keys_does() -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 6, 1, 8), torch.randn(3, 2, 5, 8), torch.randn(3, 2, 5, 8)
+    seen = torch.rand(3, 1, 1, 5) < 0.7
+    seen[..., -1] = True
+    ours, _ = varlen_attention(torch.nn.Identity(), query, key, value, seen, scaling=0.3)
+    scores = (query @ key.repeat_interleave(3, dim=1).transpose(2, 3)) * 0.3
+    expected = scores.masked_fill(~seen, -torch.inf).softmax(-1) @ value.repeat_interleave(3, dim=1)
+    torch.testing.assert_close(ours, expected.transpose(1, 2))
+
+
+def test_the_default_batch_is_what_a_share_of_the_gpu_holds() -> None:
+    model = make_model("llama")
+    per_token = cache_bytes_per_token(model.config, itemsize=2)
+    assert per_token == 2 * 3 * 2 * 8 * 2  # keys and values, layers, key/value heads, size, bytes
+    assert default_batch_size(per_token * 100, None) == 64
+    assert default_batch_size(10**6, 10**9) == 200
+    assert default_batch_size(10**6, 10**12) == 4096
+    assert default_batch_size(10**12, 10**9) == 1
