@@ -2,9 +2,9 @@
 
     python benches/gpu/bundle.py [--to dist/gpu] [--vllm] [--groups core train ...]
 
-A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive in
-pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived. What the
-packages require must be in a group or in `packages/machine.txt`: that is checked.
+A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive
+in pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived.
+What the packages require must be in a group or in `packages/machine.txt`: that is checked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from packaging.version import Version
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
-GROUPS = ("core", "train", "smollm2", "gemma3-270m")
+GROUPS = ("core", "train", "smollm2", "gemma3")
 """Always bundled; `vllm` is apart, for its size."""
 
 PIECE_MIB = 27
@@ -44,7 +44,7 @@ PLATFORMS = (
     *(f"manylinux_2_{minor}" for minor in range(5, 40)),
 )
 
-MODELS = ("smollm2", "gemma3-270m")
+MODELS = ("smollm2", "gemma3")
 """Groups whose wheels only carry a model: they are not installed, and what they require is not needed."""
 
 BUILT = ("deepspeed",)

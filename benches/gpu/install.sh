@@ -61,7 +61,7 @@ install_group() {
 }
 
 # p2o first: the models need it.
-for group in core train vllm smollm2 gemma3-270m; do
+for group in core train vllm smollm2 gemma3; do
 	if [ -f "$pieces/$group.sha256" ]; then
 		install_group "$group" || { echo "$group: not installed"; failed=1; }
 	fi

@@ -3,8 +3,8 @@
     python benches/gpu/lane.py --minutes 10 --results DIR      # goes on where it stopped
     python benches/gpu/lane.py --minutes 3 --results DIR --rehearse   # the same steps at toy size, on a CPU
 
-Every step is a process of its own, every result a line of DIR/results.jsonl that is on disk the moment it is known. What
-stands there is not run again; `--retry` runs again what failed. `benches/gpu/README.md` says what is measured.
+Every step is a process of its own, every result a line of DIR/results.jsonl that is on disk the moment it is known.
+What stands there is not run again; `--retry` runs again what failed. `benches/gpu/README.md` says what is measured.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ POLL_SECONDS = 0.2
 
 TABLE_SECONDS = 3.0
 """What is kept of the minutes for the table."""
+
+SECONDS_TO_DIE = 5.0
+"""How long the processes of a step that was ended are waited for."""
 
 MOST_ATTEMPTS = 12
 """Processes of one step in one call: each but the last has left a record behind."""
@@ -130,7 +133,7 @@ class Driver:
             code = self._run(step, end)
             self._show_new()
             if code == 0:
-                if "error" == self.results.latest().get((step.name, ""), {}).get("status"):
+                if self.results.latest().get((step.name, ""), {}).get("status") == "error":
                     self.results.append(step.name, "", "ok")  # what failed as a whole has come through
                 return
             case = _case_of(current, step.name)
@@ -156,7 +159,7 @@ class Driver:
                 self._show_new()
             if code is None and end == self.end:
                 raise Stopped
-            if case is None and status or len(self.results.records()) == before or self.clock() >= end:
+            if (case is None and status) or len(self.results.records()) == before or self.clock() >= end:
                 return  # nothing that another process could go on from
 
     def _run(self, step: Step, end: float) -> int | None:
@@ -204,6 +207,7 @@ class Driver:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            _wait_for(self.process.pid)
             self.process = None
         (self.folder / "running").unlink(missing_ok=True)
 
@@ -216,11 +220,15 @@ class Driver:
             group = int((self.folder / "running").read_text())
         except (OSError, ValueError):
             return
+        ours = False
         mark = f"LANE_FOLDER={self.folder}\0".encode()
         for process in _members(group):
             with contextlib.suppress(OSError):
                 if mark in Path(f"/proc/{process}/environ").read_bytes():
                     os.kill(process, signal.SIGKILL)
+                    ours = True
+        if ours:
+            _wait_for(group)
         (self.folder / "running").unlink(missing_ok=True)
 
 
@@ -230,6 +238,20 @@ def _members(group: int) -> Iterator[int]:
         with contextlib.suppress(OSError):
             if os.getpgid(int(path.name)) == group:
                 yield int(path.name)
+
+
+def _wait_for(group: int) -> None:
+    """Waits until the processes of a group that was ended are gone: the next step finds the GPU's memory free."""
+    end = time.monotonic() + SECONDS_TO_DIE
+    while any(map(_alive, _members(group))) and time.monotonic() < end:
+        time.sleep(0.02)
+
+
+def _alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _case_of(current: Path, step: str) -> str | None:

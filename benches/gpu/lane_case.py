@@ -1,8 +1,8 @@
 """What a step's process works with: its cases, each with a limit of its own, and the time that is left.
 
-The driver (`lane.py`) starts `steps/step_NAME.py`; that calls `lane.case(NAME, FUNCTION)` one after another. A case that fails is a
-result like any other. One that hangs or takes the process with it is recorded by the driver, which then starts the step
-again for the cases that are left.
+The driver (`lane.py`) starts `steps/step_NAME.py`; that calls `lane.case(NAME, FUNCTION)` one after another. A case
+that fails is a result like any other. One that hangs or takes the process with it is recorded by the driver, which then
+starts the step again for the cases that are left.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the lane has measured: one JSON object a line, on disk the moment it is known.
 
-A record has `step` and `case` (its key; `case` is empty where a whole step failed), `status`, `seconds`, `at` (UTC), `machine`
-(card and versions), and `values` (figures by name) or `error` (a few last lines).
+A record has `step` and `case` (its key; `case` is empty where a whole step failed), `status`, `seconds`, `at` (UTC),
+`machine` (card and versions), and `values` (figures by name) or `error` (a few last lines).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Record = dict[str, Any]
 Key = tuple[str, str]
 
 FINAL = ("ok", "error", "timeout")
-"""What is not run again. A case that is `absent` (something it needs is missing) or was `stopped` by the lane's own limit
-is."""
+"""What is not run again. A case that is `absent` (something it needs is missing) or was `stopped` (the lane's time was
+over) is."""
 
 
 class Results:

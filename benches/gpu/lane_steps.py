@@ -32,17 +32,17 @@ STEPS = (
     Step(
         "sampling",
         240,
-        "Tokens per second of the sampler `hf`: SmolLM2-135M, bfloat16, 128 tokens a row, eight rows a prompt, all rows in "
-        "one batch. The first call compiles or captures; the second is the one that counts. `full length` ignores the end "
-        "token, `with ends` does not.",
+        "Tokens per second of the sampler `hf`: SmolLM2-135M, bfloat16, 128 tokens a row, eight rows a prompt, all "
+        "rows in one batch. The first call compiles or captures; the second is the one that counts. `full length` "
+        "ignores the end token, `with ends` does not.",
     ),
     Step(
         "backends",
         240,
-        "Three updates of SmolLM2-135M in bfloat16 on the same rows by each backend, in one process. Differences are to "
-        "the backend `torch`: the largest of the losses, the largest and the mean of the weights after the last update; "
-        "`moved` is how far the updates carried the weights, on average, and `relative` the mean difference by it. "
-        "`estimate` is what `p2o train --check` says of the GPU.",
+        "Three updates of SmolLM2-135M in bfloat16 on the same rows by each backend, in one process. Differences are "
+        "to the backend `torch`: the largest of the losses, the largest and the mean of the weights after the last "
+        "update; `moved` is how far the updates carried the weights, on average, and `relative` the mean difference "
+        "by it. `estimate` is what `p2o train --check` says of the GPU.",
     ),
     Step(
         "training",
@@ -70,7 +70,7 @@ STEPS = (
     ),
 )
 
-TASK_MODELS = ("smollm2", "gemma3-270m")
+TASK_MODELS = ("smollm2", "gemma3")
 """Models of the map."""
 
 MAP_SCRIPT = STEPS_FOLDER.parents[1] / "real/map.py"

@@ -7,8 +7,9 @@ import shutil
 import sys
 import time
 
-from bench_train import arithmetic
 from lane_case import Lane, Values, model_folder
+
+from bench_train import arithmetic
 
 
 def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Values:

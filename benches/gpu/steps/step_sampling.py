@@ -26,7 +26,6 @@ def loaded(source: str) -> tuple[Any, Any]:
 def requests(tokenizer: Any, rows: int) -> list[Any]:
     """`rows` requests on word problems, `ROWS_OF_A_PROMPT` of each."""
     from bench_train import SUFFIX, arithmetic
-
     from p2o.rollout.encode import PromptEncoder
     from p2o.rollout.sampler import SampleRequest
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import bench_train
 from lane_case import Failed, Lane, Values, model_folder, require
+
+import bench_train
 
 SIZES = ((32, 6), (128, 16))
 """Problems a step, and rollouts a problem."""
@@ -29,7 +30,7 @@ def measure(lane: Lane, side: str, problems: int, n: int) -> Values:
         "--n": n,
         "--max-tokens": 8 if lane.rehearse else 128,
         "--sampling-batch": rows,
-        "--trl-batch": min(rows, 128),
+        "--trl-batch": max(size for size in range(1, 129) if rows % size == 0),
         "--micro-batch-tokens": 512 if lane.rehearse else 16384,
         "--threads": 1,
     }

@@ -7,10 +7,11 @@ import shutil
 import sys
 import time
 
-from bench_train import arithmetic
 from lane_case import Lane, Values, model_folder, require
 from step_recipes import one_gpu
 from step_sampling import loaded, requests, timed
+
+from bench_train import arithmetic
 
 STEPS = 20
 

@@ -42,6 +42,22 @@ class ClippingAdamW(torch.optim.AdamW):  # type: ignore[misc]  # torch is not fo
             super().step(closure)
 
 
+def restore_rotary_tables(model: Any) -> None:
+    """Makes rotary tables anew where they are not float32.
+
+    While DeepSpeed loads a model in partitions every new tensor is of the weights' type. Some versions of transformers
+    (5.17, not 5.24) compute the tables there, and in bfloat16 they turn positions by wrong angles.
+    """
+    for module in model.modules():
+        buffers = dict(module.named_buffers(recurse=False))
+        if type(module).__name__.endswith("RotaryEmbedding") and any(
+            buffer.dtype != torch.float32 for buffer in buffers.values()
+        ):
+            fresh = dict(type(module)(config=module.config).named_buffers(recurse=False))
+            for name, buffer in buffers.items():
+                setattr(module, name, fresh[name].to(buffer.device))
+
+
 class DeepSpeedPolicy(TrainingPolicy):
     """A causal language model under training in all processes: a [`p2o.policy.policy.Policy`][]."""
 
@@ -53,6 +69,7 @@ class DeepSpeedPolicy(TrainingPolicy):
 
         self.stage = zero_stage(config)
         self.shares_model = self.stage < 3
+        restore_rotary_tables(model)
         dtype = str(model.dtype).removeprefix("torch.")
         values = engine_config(config, dtype, cuda=model.device.type == "cuda")
         if config.lora is not None:
