@@ -21,7 +21,7 @@ unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
 .PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-gpu test-verl test-wheel demo \
-	smollm2 bench-evolve bench-pack bench-train bench-verify package clean
+	smollm2 bench-evolve bench-pack bench-train bench-verify wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,12 +99,14 @@ bench-train: engines smollm2 ## Time of a training step beside TRL; writes bench
 	UV_PROJECT_ENVIRONMENT=$(ENGINES) $(SYNC) --project engines --group $(DEVICE) --group bench
 	$(ENGINES)/bin/python benches/bench_train.py --dtype float32 bfloat16 --output benches/train.md
 
-package: install ## Build the wheel and check that the core crate packages
-	$(BIN)/maturin build --release --out dist
+wheel: install ## Build the wheel into dist/
+	$(BIN)/maturin build --release --quiet --out dist
+
+package: wheel ## Build the wheel and check that the core crate packages
 	cargo package --package p2o-core --allow-dirty --quiet
 
 # Not locked: what pip would choose today.
-test-wheel: package ## The wheel with today's packages in an empty folder: it trains and writes nothing to stderr
+test-wheel: wheel ## The wheel with today's packages in an empty folder: it trains and writes nothing to stderr
 	rm -rf .cache/wheel
 	$(UV) venv --quiet --python $(PYTHON) .cache/wheel/venv
 	$(UV) pip install --quiet --python .cache/wheel/venv/bin/python "$$(ls -t dist/*.whl | head -n 1)[train]"
