@@ -12,14 +12,16 @@ QUIET   := $(shell test -t 2 || echo --quiet)
 SYNC     = $(UV) sync --locked $(QUIET) --python $(PYTHON) $(if $(wildcard $(CORE)),,--reinstall-package p2o-rl)
 # Without a GPU vLLM is another wheel.
 DEVICE  := $(if $(shell command -v nvidia-smi),gpu,cpu)
+# Two tests at a time, files in the order of their names.
+TWO     := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Spinning OpenMP threads starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 # Another environment's activation is none of ours.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-gpu test-verl demo \
-	smollm2 bench-evolve bench-pack bench-train bench-verify package clean
+.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-gpu test-verl test-wheel demo \
+	smollm2 bench-evolve bench-pack bench-train bench-verify wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,11 +53,11 @@ test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet
 	cargo test --package p2o-core --no-default-features --quiet
 
-test-python: install ## Python tests with the newest packages, two at a time, the long ones first
-	$(BIN)/pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test-python: install ## Python tests with the newest packages
+	$(BIN)/pytest -q $(TWO)
 
-test-engines: engines smollm2 ## Python tests of vLLM
-	$(ENGINES)/bin/pytest -q tests/engines
+test-engines: engines smollm2 ## Python tests of vLLM, in its environment
+	$(ENGINES)/bin/pytest -q $(TWO) tests/engines
 
 test: lint test-rust test-python test-engines ## Everything that must hold on a CPU
 
@@ -97,9 +99,20 @@ bench-train: engines smollm2 ## Time of a training step beside TRL; writes bench
 	UV_PROJECT_ENVIRONMENT=$(ENGINES) $(SYNC) --project engines --group $(DEVICE) --group bench
 	$(ENGINES)/bin/python benches/bench_train.py --dtype float32 bfloat16 --output benches/train.md
 
-package: install ## Build the wheel and check that the core crate packages
-	$(BIN)/maturin build --release --out dist
+wheel: install ## Build the wheel into dist/
+	$(BIN)/maturin build --release --quiet --out dist
+
+package: wheel ## Build the wheel and check that the core crate packages
 	cargo package --package p2o-core --allow-dirty --quiet
+
+# Not locked: what pip would choose today.
+test-wheel: wheel ## The wheel with today's packages in an empty folder: it trains and writes nothing to stderr
+	rm -rf .cache/wheel
+	$(UV) venv --quiet --python $(PYTHON) .cache/wheel/venv
+	$(UV) pip install --quiet --python .cache/wheel/venv/bin/python "$$(ls -t dist/*.whl | head -n 1)[train]"
+	mkdir .cache/wheel/run
+	cd .cache/wheel/run && ../venv/bin/p2o-train 2> ../stderr || { cat ../stderr; exit 1; }
+	@if [ -s .cache/wheel/stderr ]; then cat .cache/wheel/stderr; exit 1; fi
 
 clean: ## Remove build products (not the environments)
 	cargo clean
