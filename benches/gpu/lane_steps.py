@@ -79,29 +79,13 @@ MAP_SCRIPT = STEPS_FOLDER.parents[1] / "real/map.py"
 def map_arguments(tasks: Path, model: str, output: Path, seconds: float, *, rehearse: bool) -> list[str]:
     """The map of one model, as far as it is missing."""
     common = [
-        str(MAP_SCRIPT),
-        "--tasks",
-        str(tasks),
-        "--output",
-        str(output),
-        "--seconds",
-        str(max(0, int(seconds))),
+        *(str(MAP_SCRIPT), "--tasks", str(tasks), "--output", str(output)),
+        *("--seconds", str(max(0, int(seconds)))),
     ]
-    if rehearse:
-        toy = (
-            "--dtype",
-            "float32",
-            "--device",
-            "cpu",
-            "--problems",
-            "4",
-            "--samples",
-            "2",
-            "--max-tokens",
-            "12",
-        )
-        return [*common, "--model", "p2o-tiny", "--templates", "tiny", *toy]
-    return [*common, "--model", model]
+    if not rehearse:
+        return [*common, "--model", model]
+    toy = "--dtype float32 --device cpu --problems 4 --samples 2 --max-tokens 12 --templates tiny"
+    return [*common, "--model", "p2o-tiny", *toy.split()]
 
 
 def study_arguments(
@@ -112,5 +96,7 @@ def study_arguments(
     if cell is None:
         return [*common, "--jobs", "1"]
     chosen = {"model.source": cell["model"], "data.train": cell["file"], "data.suffix": cell["suffix"]}
+    if cell["model"] == "gemma3":
+        chosen["reward.function"] = "p2o.rewards:first_line"  # as in the map
     settings = [part for key, value in chosen.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     return [*common, *settings, "--jobs", "5", *more]

@@ -20,6 +20,9 @@ from typing import Any
 
 SUFFIXES = {"plain": "", "boxed": "\nEnd with the final number in \\boxed{}."}
 WORD_PROBLEMS = ("gsm8k_train", "gsm_symbolic", "mawps", "svamp")
+REWARDS = {"gemma3": "p2o.rewards:first_line"}
+"""A base model runs on after its answer."""
+
 MARK = ("<!-- map -->", "<!-- /map -->")
 
 
@@ -45,6 +48,7 @@ def settings(path: Path, suffix: str, args: argparse.Namespace) -> list[str]:
         f"rollout.max_tokens={args.max_tokens}",
         "rollout.temperature=1.0",
         f"rollout.batch_size={args.batch_size}",
+        *(f"reward.function={reward}" for reward in filter(None, [REWARDS.get(args.model)])),
     ]
 
 

@@ -45,6 +45,15 @@ def _content(content: Any) -> str:
     return content or ""
 
 
+def first_line(problem: Problem, completion: str) -> float:
+    """The verifier on the first line that is not empty: for base models, which run on after their answer.
+
+    `reward.function = "p2o.rewards:first_line"`.
+    """
+    line = next((line for line in completion.splitlines() if line.strip()), "")
+    return float(verify(line, problem.gold).correct)
+
+
 class TrlReward:
     """The verifier as a reward function of TRL's `GRPOTrainer`. It can be pickled."""
 

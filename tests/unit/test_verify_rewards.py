@@ -50,6 +50,12 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+def test_a_base_models_first_line_is_its_answer() -> None:
+    reward = load_reward("p2o.rewards:first_line")
+    texts = ["\n 4\nQuestion: 3+3?\n6", "6\n4", "", "The answer is 4.\n\n7"]
+    assert [reward(PROBLEM, text) for text in texts] == [1.0, 0.0, 0.0, 1.0]
+
+
 def test_a_function_by_import_path(module: ModuleType) -> None:
     module.length = lambda problem, completion: len(completion) / len(problem.gold) / 4  # type: ignore[attr-defined]
     reward = load_reward("my_rewards:length")

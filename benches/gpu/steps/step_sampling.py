@@ -88,8 +88,7 @@ def main() -> None:
     add(sizes[0], "fixed", ends=True)
     for rows in sizes[1:]:
         add(rows, "fixed")
-    for rows in sizes[1:]:
-        add(rows, "growing")
+    add(sizes[1], "growing")
 
 
 if __name__ == "__main__":
