@@ -2,16 +2,17 @@
 
     python benches/real/tasks.py tasks --data FOLDER_OF_JSONL
     python benches/real/map.py --tasks tasks --model smollm2 --output map      # goes on where it was stopped
-    python benches/real/map.py --output map --table docs/real-map.md           # what it found, as a page's table
+    python benches/real/map.py --output benches/real --table docs/real-map.md  # what it found, as a page's table
 
 A cell is a task and a suffix of its problems: `plain`, the problem as it is, for every task, and for word problems
-`boxed` as well, the suffix of p2o's recipes. Each leaves the folder of a probe: its journal and `probe.json`.
+`boxed` as well, the suffix of p2o's recipes. Each is a line of `map.jsonl`; its probe's journal is in `probes/`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,7 +57,6 @@ def probe_cells(args: argparse.Namespace) -> None:
     """Probes the cells that have no `probe.json` yet, until the seconds are over."""
     from p2o.config import load_config
     from p2o.data import load_data
-    from p2o.files import write_text
     from p2o.probe.run import probe_recipe, to_dict
     from p2o.setup import load_parts
     from p2o.template_files import read_templates
@@ -65,9 +65,9 @@ def probe_cells(args: argparse.Namespace) -> None:
     end = time.monotonic() + args.seconds
     templates = read_templates(args.templates, "--templates")
     parts = None
+    done = {(cell["model"], cell["cell"]) for cell in known(args.output)}
     for name, path, suffix in cells(args.tasks, args.only):
-        output = args.output / args.model / name
-        if (output / "probe.json").exists():
+        if (args.model, name) in done:
             continue
         if time.monotonic() > end:
             return
@@ -81,7 +81,7 @@ def probe_cells(args: argparse.Namespace) -> None:
         probe = probe_recipe(
             config,
             templates,
-            output,
+            args.output / "probes" / args.model / name,
             Console.silent(),
             problems=args.problems,
             samples=args.samples,
@@ -89,8 +89,20 @@ def probe_cells(args: argparse.Namespace) -> None:
             parts=parts,
         )
         found = {"cell": name, "model": args.model, **to_dict(probe)}
-        write_text(output / "probe.json", json.dumps(found, ensure_ascii=False, indent=2) + "\n")
+        with (args.output / "map.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(found, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         print(f"{time.monotonic() - started:6.1f} s  {line(found)}", flush=True)
+
+
+def known(folder: Path) -> list[dict[str, Any]]:
+    """The cells found so far; the last line may have been torn off by a kill."""
+    file = folder / "map.jsonl"
+    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else [""]
+    if lines[-1]:
+        file.write_text("".join(line + "\n" for line in lines[:-1]), encoding="utf-8")
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def line(found: dict[str, Any]) -> str:
@@ -102,7 +114,7 @@ def line(found: dict[str, Any]) -> str:
 
 def table(folder: Path) -> str:
     """All cells found so far, as Markdown."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*/probe.json"))]
+    found = known(folder)
     rows = []
     for model in dict.fromkeys(cell["model"] for cell in found):
         mine = [cell for cell in found if cell["model"] == model]

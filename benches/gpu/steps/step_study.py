@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lane_case import Absent, Failed, Lane, Unfinished, Values, tail
 from lane_steps import study_arguments
+from step_map import cells_of
 
 UNFINISHED = 3
 """Exit code of `p2o study` where the time limit leaves runs to do."""
@@ -29,8 +30,7 @@ def best_cell(lane: Lane) -> dict[str, str]:
     Raises:
         Absent: if the map has no such cell.
     """
-    found = [json.loads(path.read_text()) for path in sorted((lane.folder / "map").glob("*/*/probe.json"))]
-    near = [cell for cell in found if cell["plain_rate"] <= NEAREST_PLAIN]
+    near = [cell for cell in cells_of(lane.folder / "map") if cell["plain_rate"] <= NEAREST_PLAIN]
     chosen = [cell for cell in near if cell["meets_rule"]] or near
     if not chosen:
         raise Absent("the map has no cell near its rule")
