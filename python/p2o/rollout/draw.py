@@ -59,7 +59,9 @@ def invert(probabilities: Tensor, uniforms: Tensor) -> Tensor:
     size = probabilities.shape[-1]
     if size <= 2 * _BLOCK:
         return _first_above(probabilities.cumsum(-1), uniforms)
-    blocks = pad(probabilities, (0, -size % _BLOCK)).unflatten(-1, (-1, _BLOCK))
+    if missing := -size % _BLOCK:  # padding by nothing would copy
+        probabilities = pad(probabilities, (0, missing))
+    blocks = probabilities.unflatten(-1, (-1, _BLOCK))
     sums = blocks.sum(-1).cumsum(-1)
     block = _first_above(sums, uniforms)
     before = sums.gather(1, (block - 1).clamp(min=0)[:, None])[:, 0].where(block > 0, 0)
