@@ -18,14 +18,14 @@ from p2o.rollout.sampler import Sample, SampleRequest
 from p2o.types import Rollout
 
 
-def tiny_llama(seed: int = 7, *, heads: int = 4) -> Any:
+def tiny_llama(seed: int = 7, *, heads: int = 4, vocabulary: int = 96) -> Any:
     """A random Llama with a tied head, of a size that vLLM's kernels take."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=96,
+        vocab_size=vocabulary,
         hidden_size=32 * heads,
         intermediate_size=128,
         num_hidden_layers=2,
