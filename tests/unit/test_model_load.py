@@ -153,6 +153,17 @@ def test_saved_and_reloaded_equal(model_folder):
     assert tokenizer.pad_token == "<|im_end|>"
 
 
+def test_a_clean_up_that_transformers_refuses_is_not_asked_for(tmp_path):
+    """Llama 3's tokenizer asks for it; on byte-pair encodings it is left out with a warning at the first response."""
+    tokenizer = make_tokenizer()
+    tokenizer.clean_up_tokenization_spaces = True
+    save_model(make_model(), tokenizer, tmp_path / "model")
+    _, loaded = load_model(tmp_path / "model")
+    text = "one , two ."
+    assert loaded.decode(loaded(text)["input_ids"]) == text
+    assert loaded.clean_up_tokenization_spaces is False
+
+
 def test_nothing_but_the_model_is_left_beside_it(model_folder):
     assert [path.name for path in model_folder.parent.iterdir()] == ["tiny"]
     assert not [path for path in model_folder.iterdir() if path.suffix in (".bin", ".pt", ".pth")]

@@ -80,6 +80,9 @@ def load_model(
             )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if _is_bpe(tokenizer):
+        # transformers leaves it out there, and says so at the first response that is decoded.
+        tokenizer.clean_up_tokenization_spaces = False
     with _one_line_errors(source):
         return model.to(device).eval(), tokenizer
 
@@ -267,6 +270,11 @@ def _require_gguf() -> None:
         import gguf  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(f"a GGUF file needs {error.name}: pip install 'p2o-rl[gguf]'") from error
+
+
+def _is_bpe(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and type(backend.model).__name__ == "BPE"
 
 
 def _split_digits(tokenizer: Any) -> None:
