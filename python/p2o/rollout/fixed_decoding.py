@@ -193,7 +193,8 @@ class FixedDecoder:
                 self._warm_up()
                 self.warm = True
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # What other threads do meanwhile (NCCL's watchdog) is none of the graph's.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._forward()
                 self._advance()
         except torch.OutOfMemoryError:
