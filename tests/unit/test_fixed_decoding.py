@@ -133,6 +133,12 @@ def test_strides(columns: int, length: int) -> None:
     assert stride_up(columns) == length
 
 
+def test_a_longer_cache_is_never_read_shorter() -> None:
+    lengths = [stride_up(columns) for columns in range(1, 20_000)]
+    assert lengths == sorted(lengths)
+    assert all(length - columns < max(64, columns / 8) for columns, length in enumerate(lengths, start=1))
+
+
 def test_one_query_a_row_shares_keys_as_attention_over_repeated_keys_does() -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 6, 1, 8), torch.randn(3, 2, 5, 8), torch.randn(3, 2, 5, 8)

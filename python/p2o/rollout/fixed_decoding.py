@@ -17,7 +17,7 @@ from p2o.policy.attention import VARLEN_ATTENTION, supports_varlen, use_varlen
 from p2o.rollout.decoding import ReadPrompts, RecordingError, cache_argument
 
 _STRIDE = 64
-"""Columns by which a short cache grows; a long one by an eighth of its length."""
+"""Columns by which a short cache grows; a long one by a sixteenth to an eighth of its length."""
 
 
 def why_not_fixed(model: Any, prompts: ReadPrompts) -> str | None:
@@ -38,7 +38,7 @@ def why_not_fixed(model: Any, prompts: ReadPrompts) -> str | None:
 
 def stride_up(columns: int) -> int:
     """The length of cache that attention reads where `columns` are filled."""
-    stride = max(_STRIDE, columns // 8 // _STRIDE * _STRIDE)
+    stride = _STRIDE << max(0, (columns // (8 * _STRIDE)).bit_length() - 1)
     return -(-columns // stride) * stride
 
 
