@@ -24,7 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from lane_case import DEVICE_LOST, ROOT, tail
+from lane_case import DEVICE_LOST, REHEARSAL_PATIENCE, ROOT, tail
 from lane_results import Results
 from lane_steps import STEPS, Step
 from lane_table import one_line, print_tables, write_between_markers
@@ -104,6 +104,7 @@ class Driver:
         self.clock, self.pause, self.say = clock, pause, say
         self.end = clock() + seconds
         self.environment = environment
+        self.patience = REHEARSAL_PATIENCE if environment.get("LANE_REHEARSE") == "1" else 1
         self.results = Results(folder / "results.jsonl")
         self.shown = len(self.results.records())
         self.process: subprocess.Popen[bytes] | None = None
@@ -124,7 +125,7 @@ class Driver:
 
     def _work_step(self, step: Step) -> None:
         """Starts the step's process until it ends by itself: each time for the cases that have no result yet."""
-        end = min(self.clock() + step.limit, self.end)
+        end = min(self.clock() + step.limit * self.patience, self.end)
         for _ in range(MOST_ATTEMPTS):
             before = len(self.results.records())
             current = self.folder / "current.json"

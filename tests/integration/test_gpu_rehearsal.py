@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIMIT_MINUTES = 6
-"""Twice what the rehearsal may take: other work may share this machine."""
+LIMIT_MINUTES = 20
+"""The rehearsal takes two on an idle machine with two cores; a slow one that does other work as well may need more."""
 
 
 @pytest.mark.timeout(60 * LIMIT_MINUTES + 60)
