@@ -205,3 +205,30 @@ fn exponentials_beyond_the_precision_are_not_called_equal() {
         assert_ne!(status(&format!("{answer}-1"), "0"), Status::Correct, "{answer}-1");
     }
 }
+
+#[test]
+fn an_imaginary_argument_makes_an_exponential_of_a_sine_and_of_a_power() {
+    for (value, near) in [
+        ("\\sin((12+i)^3)", "\\sin((12+i)^3)+1"),
+        ("\\cos(500i)", "\\cos(500i)+1"),
+        ("\\cos(\\pi+500i)", "\\cos(\\pi+500i)+i"),
+        ("\\sec(500i)+\\pi", "\\pi"),
+        ("\\tan(300i)", "i"),
+        ("\\cot(300i)", "-i"),
+        ("(-1)^{200i}+\\pi", "\\pi"),
+        ("(-2)^{100i\\pi}+1", "1"),
+        ("i^{300i}+e", "e"),
+        ("\\sqrt[1/(200i)]{-1}+\\pi", "\\pi"),
+    ] {
+        assert_ne!(status(near, value), Status::Correct, "{near} for {value}");
+        assert_ne!(status(value, near), Status::Correct, "{value} for {near}");
+    }
+    for (value, same) in [
+        ("\\cos(2i)", "\\cosh 2"),
+        ("\\sin(3i)", "i\\sinh 3"),
+        ("\\tan(i)", "i\\tanh 1"),
+        ("i^{2i}", "e^{-\\pi}"),
+    ] {
+        assert_eq!(status(same, value), Status::Correct, "{same} for {value}");
+    }
+}

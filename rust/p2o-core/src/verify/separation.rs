@@ -127,7 +127,8 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
         Expr::Div(pair) => size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?,
         Expr::Pow(pair) => {
             let times = modulus(&pair.1, values, fuel)?.max(1.0);
-            times * size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?
+            let turned = TURN_BITS * imaginary(&pair.1, values, fuel)?;
+            times * size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)? + turned
         }
         Expr::Call(function, arguments) => {
             let value = match function {
@@ -140,6 +141,17 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
                     count * count.max(2.0).log2()
                 }
                 Function::Binomial => modulus(&arguments[0], values, fuel)?,
+                // sin iy is i sinh y.
+                Function::Sin
+                | Function::Cos
+                | Function::Tan
+                | Function::Cot
+                | Function::Sec
+                | Function::Csc => 4.0 * imaginary(&arguments[0], values, fuel)?,
+                Function::Root if small_integer(&arguments[0], fuel).is_err() => {
+                    let exponent = Expr::Div(Box::new((Expr::integer(1), arguments[0].clone())));
+                    TURN_BITS * imaginary(&exponent, values, fuel)?
+                }
                 _ => 0.0,
             };
             // Near zero sin x is x but for x³.
@@ -159,6 +171,18 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
 
 fn digits(value: &RBig) -> f64 {
     (value.numerator().bit_len() + value.denominator().bit_len() - 1) as f64
+}
+
+/// |z^iy| is e^(-y arg z), and the argument is at most π: bits for each unit of y.
+const TURN_BITS: f64 = 4.6;
+
+/// An upper bound of |Im x|.
+fn imaginary(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
+    if rational(expr, fuel).is_some() {
+        return Some(0.0);
+    }
+    let value = Evaluator { values, bits: 53, fuel }.value::<FloatBall>(expr).ok()?;
+    Some(value.im.magnitude().exp2())
 }
 
 /// An upper bound of |x|.

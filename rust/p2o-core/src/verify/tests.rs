@@ -299,6 +299,12 @@ fn sizes() {
         let found = size_bits(&parsed(text), &[], &mut Fuel::new(None));
         assert_eq!(found, Some(bits), "{text}");
     }
+    for (text, bits) in
+        [("\\sin(3i)", 4.0 * 3.0 + 3.0 * (2.0 + 2.0)), ("2^{3i}", 3.0 * 2.0 + (2.0 + 2.0) + 4.6 * 3.0)]
+    {
+        let found = size_bits(&parsed(text), &[], &mut Fuel::new(None));
+        assert!(found.is_some_and(|found| (found - bits).abs() < 1e-6), "{text}: {found:?}");
+    }
     assert_eq!(size_bits(&parsed("2^x"), &[], &mut Fuel::new(None)), None);
     let at = [("x", RBig::from(-7))];
     assert_eq!(size_bits(&parsed("2^x"), &at, &mut Fuel::new(None)), Some(7.0 * 2.0 + 2.0));
