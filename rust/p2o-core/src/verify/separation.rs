@@ -126,9 +126,9 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
         Expr::Add(items) | Expr::Mul(items) | Expr::Ratio(items) => all(items, fuel)?,
         Expr::Div(pair) => size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?,
         Expr::Pow(pair) => {
-            let times = modulus(&pair.1, values, fuel)?.max(1.0);
-            let turned = TURN_BITS * imaginary(&pair.1, values, fuel)?;
-            times * size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)? + turned
+            let (re, im) = parts(&pair.1, values, fuel)?;
+            let times = (re + im).max(1.0);
+            times * size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)? + TURN_BITS * im
         }
         Expr::Call(function, arguments) => {
             let value = match function {
@@ -176,20 +176,21 @@ fn digits(value: &RBig) -> f64 {
 /// |z^iy| is e^(-y arg z), and the argument is at most π: bits for each unit of y.
 const TURN_BITS: f64 = 4.6;
 
-/// An upper bound of |Im x|.
-fn imaginary(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
-    if rational(expr, fuel).is_some() {
-        return Some(0.0);
+/// Upper bounds of |Re x| and |Im x|.
+fn parts(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<(f64, f64)> {
+    if let Some(value) = rational(expr, fuel) {
+        return Some((value.to_f64_fast().abs(), 0.0));
     }
     let value = Evaluator { values, bits: 53, fuel }.value::<FloatBall>(expr).ok()?;
-    Some(value.im.magnitude().exp2())
+    Some((value.re.magnitude().exp2(), value.im.magnitude().exp2()))
+}
+
+/// An upper bound of |Im x|.
+fn imaginary(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
+    parts(expr, values, fuel).map(|(_, im)| im)
 }
 
 /// An upper bound of |x|.
 fn modulus(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
-    if let Some(value) = rational(expr, fuel) {
-        return Some(value.to_f64_fast().abs());
-    }
-    let value = Evaluator { values, bits: 53, fuel }.value::<FloatBall>(expr).ok()?;
-    Some(value.re.magnitude().exp2() + value.im.magnitude().exp2())
+    parts(expr, values, fuel).map(|(re, im)| re + im)
 }
