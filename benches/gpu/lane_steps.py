@@ -89,14 +89,11 @@ def map_arguments(tasks: Path, model: str, output: Path, seconds: float, *, rehe
 
 
 def study_arguments(
-    study: str, cell: dict[str, str] | None, output: Path, seconds: float, more: list[str]
+    study: str, settings: dict[str, str] | None, output: Path, seconds: float, more: list[str]
 ) -> list[str]:
-    """`p2o study` on a cell of the map. It goes on where it stopped."""
+    """`p2o study` with the settings of a cell of the map, or as it is, alone. It goes on where it stopped."""
     common = ["study", study, "--to", str(output), "--time-limit", str(max(1, int(seconds)))]
-    if cell is None:
+    if settings is None:
         return [*common, "--jobs", "1"]
-    chosen = {"model.source": cell["model"], "data.train": cell["file"], "data.suffix": cell["suffix"]}
-    if cell["model"] == "gemma3":
-        chosen["reward.function"] = "p2o.rewards:first_line"  # as in the map
-    settings = [part for key, value in chosen.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    return [*common, *settings, "--jobs", "5", *more]
+    changed = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    return [*common, *changed, "--jobs", "5", *more]

@@ -36,6 +36,12 @@ def cells(folder: Path, only: list[str] | None) -> Iterator[tuple[str, Path, str
                 yield name, path, SUFFIXES[suffix]
 
 
+def task_of(cell: str) -> tuple[str, str]:
+    """The task of a cell and the suffix of its problems."""
+    task, _, suffix = cell.partition("-")
+    return task, SUFFIXES[suffix or "plain"]
+
+
 def settings(path: Path, suffix: str, args: argparse.Namespace) -> list[str]:
     """The overrides of a cell over the recipe `smollm2`."""
     return [

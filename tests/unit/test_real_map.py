@@ -65,6 +65,7 @@ def test_cells_are_tasks_and_suffixes(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").touch()
     assert [name for name, _, _ in map_.cells(tmp_path, None)] == ["gcd", "mawps", "mawps-boxed"]
     assert [suffix != "" for _, _, suffix in map_.cells(tmp_path, ["mawps", "mawps-boxed"])] == [False, True]
+    assert all(map_.task_of(name) == (path.stem, suffix) for name, path, suffix in map_.cells(tmp_path, None))
 
 
 def test_the_table_begins_with_what_meets_the_rule(tmp_path: Path) -> None:

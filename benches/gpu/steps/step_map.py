@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from lane_case import Absent, Lane, Unfinished, Values, model_folder
 from lane_steps import TASK_MODELS, map_arguments
+
+from real.map import known
 
 SECONDS_FOR_A_CELL = 8
 """What the last cell begun may still take."""
@@ -32,7 +33,7 @@ def draw_map(lane: Lane, tasks: Path, model: str) -> Values:
     seconds = lane.left() - SECONDS_FOR_A_CELL
     arguments = map_arguments(tasks, model, output, seconds, rehearse=lane.rehearse)
     lane.run([sys.executable, *arguments], model)
-    found = [cell for cell in cells_of(output) if cell["model"] == model]
+    found = [cell for cell in known(output) if cell["model"] == model]
     wanted = json.loads(lane.run([sys.executable, *arguments, "--count"], f"{model}-count"))
     values: Values = {
         "cells": len(found),
@@ -44,12 +45,6 @@ def draw_map(lane: Lane, tasks: Path, model: str) -> Values:
     if len(found) < wanted:
         raise Unfinished(values)
     return values
-
-
-def cells_of(folder: Path) -> list[dict[str, Any]]:
-    """The cells of a map."""
-    file = folder / "map.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def main() -> None:
