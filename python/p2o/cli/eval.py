@@ -7,7 +7,7 @@ from pathlib import Path
 
 from p2o.cli.common import json_text
 from p2o.cli.train import require_training_packages
-from p2o.config import load_config
+from p2o.config import Config, load_config
 from p2o.errors import RunDirectoryError
 
 
@@ -26,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.recipe, args.overrides)
     require_training_packages()
     if args.model is not None:
-        source = model_of(args.model)
-        config = config.model_copy(update={"model": config.model.model_copy(update={"source": source})})
+        config = with_model(config, args.model)
     from p2o.setup import prepare_evaluation
     from p2o.track.console import Console
 
@@ -48,6 +47,12 @@ def run(args: argparse.Namespace) -> int:
         "95% bootstrap intervals over problems, exact where all are solved or none"
     )
     return 0
+
+
+def with_model(config: Config, source: str) -> Config:
+    """The settings with another model: a hub id, a folder, a .gguf, or a run directory."""
+    model = config.model.model_copy(update={"source": model_of(source)})
+    return config.model_copy(update={"model": model})
 
 
 def model_of(source: str) -> str:

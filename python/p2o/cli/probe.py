@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from p2o.cli.common import json_text, positive
-from p2o.cli.eval import model_of
+from p2o.cli.eval import with_model
 from p2o.cli.train import require_training_packages
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
@@ -54,8 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Probes, writes `probe.json` and `probe.png`, prints the tables."""
     config = load_config(args.recipe, args.overrides)
     if args.model is not None:
-        source = model_of(args.model)
-        config = config.model_copy(update={"model": config.model.model_copy(update={"source": source})})
+        config = with_model(config, args.model)
     setting = (
         "--templates" if args.templates is not None or config.evolve.templates is None else "evolve.templates"
     )

@@ -111,7 +111,11 @@ class ProbeResult:
     @property
     def meets_rule(self) -> bool:
         """The study's rule for P²O's regime: plain at most `PLAIN_MOST`, the best template at least `BEST_LEAST`."""
-        return self.plain.rate.mean <= PLAIN_MOST and self.best.heldout.mean >= BEST_LEAST
+        return _meets_rule(self.plain, self.best)
+
+
+def _meets_rule(plain: PlainResult, best: TemplateResult) -> bool:
+    return plain.rate.mean <= PLAIN_MOST and best.heldout.mean >= BEST_LEAST
 
 
 def never_solved(plain: Mapping[str, Sequence[bool]]) -> list[str]:
@@ -193,7 +197,7 @@ def _verdict(
             f"{has_signal}, and words unlock {unlocked.gain.mean:.0%} of the others, beyond what more plain samples "
             "would",
         )
-    if plain.rate.mean <= PLAIN_MOST and best.heldout.mean >= BEST_LEAST and probability >= CONFIDENCE:
+    if _meets_rule(plain, best) and probability >= CONFIDENCE:
         return (
             "P²O",
             f"plain samples succeed in {plain.rate.mean:.1%}, the best template in {best.heldout.mean:.1%} on problems "
