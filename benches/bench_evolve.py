@@ -28,7 +28,13 @@ from gepa.core.adapter import EvaluationBatch
 from gepa.gepa_utils import remove_dominated_programs, select_program_candidate_from_pareto_front
 
 from p2o import ParetoFront, evolve
-from p2o.evolve import EvaluationRequest, EvaluationResult, EvolveConfig, ReflectionReply, ReflectionRequest
+from p2o.evolution import (
+    EvaluationRequest,
+    EvaluationResult,
+    EvolveConfig,
+    ReflectionReply,
+    ReflectionRequest,
+)
 from p2o.types import Message, Problem
 
 

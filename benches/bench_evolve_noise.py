@@ -20,7 +20,13 @@ from random import Random
 from typing import Any
 
 from p2o import evolve
-from p2o.evolve import EvaluationRequest, EvaluationResult, EvolveConfig, ReflectionReply, ReflectionRequest
+from p2o.evolution import (
+    EvaluationRequest,
+    EvaluationResult,
+    EvolveConfig,
+    ReflectionReply,
+    ReflectionRequest,
+)
 from p2o.types import Message, Problem, Template
 
 

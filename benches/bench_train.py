@@ -97,8 +97,8 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
     from rich.console import Console as RichConsole
 
     from p2o import train
+    from p2o.assembly import prepare
     from p2o.config import build_config
-    from p2o.setup import prepare
     from p2o.track.console import Console
 
     steps = args.steps + 1
@@ -181,8 +181,8 @@ def run_trl(args: argparse.Namespace, problems: Path, *, use_vllm: bool) -> list
     from trl.extras.profiling import ProfilingContext
 
     from p2o import verify_batch
+    from p2o.assembly import resolve_source
     from p2o.model.load import load_model
-    from p2o.setup import resolve_source
 
     steps = args.steps + 1
     with problems.open() as file:

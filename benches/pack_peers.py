@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import p2o
-from p2o.pack import Rows, fill
+from p2o.packing import Rows, fill
 
 BUDGET = 32_768
 SIZES = (1_000, 10_000, 100_000)
@@ -225,7 +225,7 @@ def bench_filling() -> tuple[Timings, list[str]]:
         )
         source = np.ones(size, dtype=np.uint8)
 
-        timings.measure("**p2o.pack.fill**", lambda p=packing, r=flat_rows: fill(p, r), lambda _: "")
+        timings.measure("**p2o.packing.fill**", lambda p=packing, r=flat_rows: fill(p, r), lambda _: "")
         timings.measure(
             "**p2o `Rows.of`** (token lists to arrays, once)",
             lambda p=prompts, r=responses: Rows.of(p, r),

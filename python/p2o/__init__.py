@@ -10,9 +10,9 @@ Importing this package is light: it never imports torch. The names below stand o
 from importlib.metadata import version as _version
 
 from p2o._core import ParetoFront
-from p2o.evolve import evolve
-from p2o.pack import Packing, balance, pack
-from p2o.verify import Verdict, equivalent, gold_parses, verify, verify_batch
+from p2o.evolution import evolve
+from p2o.packing import Packing, balance, pack
+from p2o.verifier import Verdict, equivalent, gold_parses, verify, verify_batch
 
 __version__ = _version("p2o-rl")
 

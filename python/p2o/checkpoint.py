@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.files import new_directory, write_text
 from p2o.policy.policy import Policy
 
@@ -24,19 +24,19 @@ def save_checkpoint(
     state: dict[str, Any],
     *,
     keep: int,
-    world: World = SINGLE,
+    processes: Processes = ONE_PROCESS,
 ) -> None:
     """Writes the directory `name` with the policy and the loop's state.
 
     Names sort by age, and a name stands for one state of the run: what `LATEST` names already is not written again.
-    The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go. All ranks of `world`
-    write their parts; `folder` must be one they all see.
+    The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go. All ranks write
+    their parts; `folder` must be one they all see.
     """
     path = folder / name
 
     def save(temporary: Path) -> None:
         policy.save(temporary, tokenizer)
-        world.gather(None)  # rank 0 renames the directory when all have written
+        processes.gather(None)  # rank 0 renames the directory when all have written
 
     def write(save: Callable[[Path], None]) -> None:
         if latest_checkpoint(folder) == path:
@@ -46,7 +46,7 @@ def save_checkpoint(
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
         make_newest(path, keep)
 
-    world.lead({"save": save}, lambda actions: write(actions["save"]))
+    processes.lead({"save": save}, lambda actions: write(actions["save"]))
 
 
 def make_newest(path: Path, keep: int) -> None:

@@ -1,6 +1,6 @@
 """The settings of a run: a recipe (TOML) and `--set` overrides, checked before anything heavy is imported.
 
-A room's settings live beside its code; this module puts them together, resolves recipes by name and turns every
+A module's settings live beside its code; this module puts them together, resolves recipes by name and turns every
 mistake into one line that names the setting.
 """
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolve.config import (
+from p2o.evolution.config import (
     AssignConfig,
     EvolveConfig,
     MiningConfig,

@@ -20,7 +20,7 @@ from p2o.records import Record, dataset_records, jsonl_records
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
-from p2o.verify import VerifyOptions, equivalent, gold_parses, verify
+from p2o.verifier import VerifyOptions, equivalent, gold_parses, verify
 
 OWN_RULES: VerifyOptions = {}
 """The verifier without options."""

@@ -25,7 +25,7 @@ CONTROL_TIMEOUT = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class World:
+class Processes:
     """This process among the others. Every method that talks to them must be called by all ranks, in one order."""
 
     rank: int = 0
@@ -135,7 +135,7 @@ class World:
         return box[0]
 
 
-SINGLE = World()
+ONE_PROCESS = Processes()
 """A run of one process."""
 
 
@@ -159,18 +159,18 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def start_world() -> World:
+def start_world() -> Processes:
     """Joins the processes started by `torchrun` or `deepspeed`; one process where there was no launcher.
 
     The process group is set up here and nowhere else, before DeepSpeed or vLLM see it: an engine that comes first
-    would leave DeepSpeed alone in a world of one, without an error.
+    would leave DeepSpeed alone in a group of one, without an error.
 
     Raises:
         TrainingError: if the group that forms is not the one that was launched.
     """
     size = launched_size()
     if size == 1:
-        return SINGLE
+        return ONE_PROCESS
     import torch
     import torch.distributed as dist
 
@@ -186,4 +186,4 @@ def start_world() -> World:
             "before p2o did"
         )
     control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    return World(dist.get_rank(), size, control)
+    return Processes(dist.get_rank(), size, control)

@@ -154,7 +154,7 @@ def activation_bytes(config: Config, model: Any) -> int | None:
 
 
 def _start_weights(config: Config, size: int, device: Place) -> list[Item]:
-    from p2o.setup import needs_start_weights
+    from p2o.assembly import needs_start_weights
 
     if not needs_start_weights(config):
         return []

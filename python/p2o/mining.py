@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 from p2o.errors import InputError
-from p2o.evolve.config import MiningConfig
+from p2o.evolution.config import MiningConfig
 from p2o.templates import PLAIN
 from p2o.types import Group
 

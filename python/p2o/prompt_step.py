@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2o.config import Config
-from p2o.distributed import SINGLE, World
-from p2o.evolve import Evolution, evolve
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.reflect.refuse import PROMPT_TOO_LONG
-from p2o.evolve.step import COMPLETE
-from p2o.evolve.types import (
+from p2o.distributed import ONE_PROCESS, Processes
+from p2o.evolution import Evolution, evolve
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.reflect.refuse import PROMPT_TOO_LONG
+from p2o.evolution.step import COMPLETE
+from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
     EvaluationResult,
@@ -32,20 +32,24 @@ from p2o.types import Message, Problem, Rollout, Template
 class SelfReflection:
     """Reflection by a language model of our own, through a sampler.
 
-    Every rank of `world` calls it with the same requests; each answers a share.
+    Every rank of `processes` calls it with the same requests; each answers a share.
     """
 
     def __init__(
-        self, sampler: Sampler, encoder: PromptEncoder, params: SamplingParams, world: World = SINGLE
+        self,
+        sampler: Sampler,
+        encoder: PromptEncoder,
+        params: SamplingParams,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
-        self.world = world
+        self.processes = processes
         self.sampler = sampler
         self.encoder = encoder
         self.params = params
 
     def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         """One reply per request, in order."""
-        return self.world.map(self._replies, requests, self.sampler.ranks_per_engine)
+        return self.processes.map(self._replies, requests, self.sampler.ranks_per_engine)
 
     def fits(self, messages: Sequence[Message]) -> bool:
         """Whether the model takes the prompt and the longest reply."""
@@ -144,7 +148,7 @@ class PromptStep:
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self.reflect
             fits = self.reflect.fits
-        evolution = self.collector.world.lead(
+        evolution = self.collector.processes.lead(
             actions,
             lambda actions: evolve(
                 [self.problems[identity] for identity in hard],

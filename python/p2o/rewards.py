@@ -20,7 +20,7 @@ from typing import Any, Protocol, Unpack
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.types import Problem
-from p2o.verify import VerifyOptions, gold_parses, verify, verify_batch
+from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
 LOGGER = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The base of every settings class. A room keeps its settings beside its code; `config.py` puts them together."""
+"""The base of every settings class. A module keeps its settings beside its code; `config.py` puts them together."""
 
 from pydantic import BaseModel, ConfigDict
 

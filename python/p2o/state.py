@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from p2o.evolve.config import MiningConfig
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Evolution
+from p2o.evolution.config import MiningConfig
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.result import Evolution
 from p2o.mining import HardSet
 from p2o.templates import make_template
 from p2o.types import Template

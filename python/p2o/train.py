@@ -15,9 +15,9 @@ from typing import Any
 
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.evaluate import evaluate
-from p2o.evolve.assign import assign
+from p2o.evolution.assign import assign
 from p2o.mining import HardKind
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
@@ -37,7 +37,7 @@ from p2o.types import Group, Problem
 
 @dataclass
 class Run:
-    """Everything the loop works with. `p2o.setup.prepare` builds it from a configuration."""
+    """Everything the loop works with. `p2o.assembly.prepare` builds it from a configuration."""
 
     config: Config
     problems: Sequence[Problem]
@@ -54,7 +54,7 @@ class Run:
     state: LoopState
     logs: Sequence[MetricLog] = ()
     """Where metrics go beside the run directory."""
-    world: World = SINGLE
+    processes: Processes = ONE_PROCESS
     """The processes of the run. All of them hold the same state; rank 0 writes."""
     probe: Callable[[], dict[str, float]] = dict
     """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
@@ -62,7 +62,7 @@ class Run:
     def finish(self) -> None:
         """Exports the trained model, writes the report and closes the logs."""
         self.policy.export(self.directory.path / "model", self.tokenizer)
-        self.world.on_main(lambda: write_report(self.directory.path))
+        self.processes.on_main(lambda: write_report(self.directory.path))
         for log in self.logs:
             log.close()
 
@@ -234,7 +234,7 @@ def end_epoch(run: Run) -> None:
         state.evidence.begin(str(state.epoch))
         hard = recheck(run, hard)
         outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
-        state.evidence = run.world.broadcast(state.evidence)  # rank 0 added the step's rollouts
+        state.evidence = run.processes.broadcast(state.evidence)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
@@ -348,7 +348,7 @@ def checkpoint(run: Run) -> None:
         run.tokenizer,
         run.state.to_dict(),
         keep=run.config.checkpoint.keep,
-        world=run.world,
+        processes=run.processes,
     )
 
 

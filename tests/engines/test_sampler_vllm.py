@@ -25,7 +25,7 @@ from vllm_world import (
     tiny_requests,
 )
 
-from p2o.distributed import World
+from p2o.distributed import Processes
 from p2o.errors import ConfigError, TrainingError
 from p2o.model.fetch import fetch
 from p2o.model.load import load_model
@@ -428,6 +428,6 @@ def test_starting_an_engine_leaves_the_trainers_random_streams_and_threads_alone
 
 def test_ranks_must_divide_into_engines_and_know_each_other() -> None:
     with pytest.raises(ConfigError, match="tensor_parallel_size is 2, but the run has 3 processes"):
-        check_group(World(rank=0, size=3), 2)
+        check_group(Processes(rank=0, size=3), 2)
     with pytest.raises(TrainingError, match="joined before vLLM starts"):
-        check_group(World(rank=0, size=2), 1)
+        check_group(Processes(rank=0, size=2), 1)

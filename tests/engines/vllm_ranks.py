@@ -16,15 +16,15 @@ from p2o.rollout.vllm import VllmSampler
 
 def main(tensor_parallel_size: int) -> None:
     """Trains the same step on every rank; rank 0 checks what all of them sampled."""
-    world = start_world()
+    processes = start_world()
     policy = make_policy(tiny_llama())
     config = rollout_config(tensor_parallel_size=tensor_parallel_size)
-    sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), world=world)
+    sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), processes=processes)
     requests = tiny_requests(copies=4)
     params = SamplingParams(24)
 
     def sample() -> list[Sample]:
-        return world.map(lambda share: sampler.sample(share, params), requests, sampler.ranks_per_engine)
+        return processes.map(lambda share: sampler.sample(share, params), requests, sampler.ranks_per_engine)
 
     sampler.sync(policy)
     optimizer_step(policy, requests, sample())
@@ -32,19 +32,19 @@ def main(tensor_parallel_size: int) -> None:
     samples = sample()
     largest = gaps(policy, requests, samples).max()
     assert largest < 1e-4, largest
-    measured = check_gap(sampler, policy, [r.prompt_ids for r in requests[::4]], params, 1e-3, world)
+    measured = check_gap(sampler, policy, [r.prompt_ids for r in requests[::4]], params, 1e-3, processes)
     assert measured["sync/gap_max"] < 1e-4, measured
 
     class FailsOnRankOne:
         def weights(self):  # type: ignore[no-untyped-def]
-            if world.rank == 1 and tensor_parallel_size == 1:
+            if processes.rank == 1 and tensor_parallel_size == 1:
                 raise RuntimeError("rank 1 has no weights")
             yield from policy.weights()
 
     if tensor_parallel_size == 1:
         with pytest.raises(TrainingError, match="rank 1 has no weights"):
             sampler.sync(FailsOnRankOne())  # type: ignore[arg-type]
-    print(f"rank {world.rank} of {world.size}: {[s.response_ids for s in samples]}")
+    print(f"rank {processes.rank} of {processes.size}: {[s.response_ids for s in samples]}")
 
 
 if __name__ == "__main__":

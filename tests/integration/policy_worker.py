@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from p2o.distributed import World, start_world
+from p2o.distributed import Processes, start_world
 from p2o.errors import P2oError
 from p2o.model.load import load_model
 from p2o.policy import deepspeed_config, layout
@@ -112,7 +112,9 @@ ROWS = (9, 1, 13)
 """Rows of each step: the number of micro-batches changes, and once a rank has none."""
 
 
-def policy_of(world: World, settings: dict[str, Any], dtype: str = "float32", model: Any = None) -> Any:
+def policy_of(
+    processes: Processes, settings: dict[str, Any], dtype: str = "float32", model: Any = None
+) -> Any:
     options = {"learning_rate": 1e-3, "warmup_steps": 1, "schedule": "linear", **settings}
     return make_policy(
         make_model(dtype) if model is None else model,
@@ -121,7 +123,7 @@ def policy_of(world: World, settings: dict[str, Any], dtype: str = "float32", mo
         pad_id=2,
         temperature=0.8,
         planned_steps=10,
-        world=world,
+        processes=processes,
     )
 
 
@@ -173,10 +175,10 @@ def agreement(
     dtype: str, names: list[str], lora: dict[str, Any] | None, make: Callable[[str], Any] = make_model
 ) -> dict[str, Any]:
     """Each way of `SPLITS` in all processes beside the backend `torch` in this one."""
-    world = start_world()
+    processes = start_world()
     shared = {"lora": lora, "micro_batch_tokens": 40}
     one = {**shared, "backend": "torch", "micro_batch_tokens": 100_000}
-    reference = policy_of(World(), one, dtype, make(dtype))
+    reference = policy_of(Processes(), one, dtype, make(dtype))
     sequences = [(row.row.prompt_ids, row.row.rollout.response_ids) for row in make_scored(0, 9)[0]]
     start = whole(reference)
     expected_scores = np.concatenate(reference.score(sequences))
@@ -184,7 +186,7 @@ def agreement(
     expected = whole(reference)
     found: dict[str, Any] = {"moved": gap(expected, start), "mean moved": mean_gap(expected, start)}
     for name in names:
-        policy = policy_of(world, {**shared, **SPLITS[name], "backend": "deepspeed"}, dtype, make(dtype))
+        policy = policy_of(processes, {**shared, **SPLITS[name], "backend": "deepspeed"}, dtype, make(dtype))
         scores = np.concatenate(policy.score(sequences))
         metrics = train_steps(policy)
         weights = whole(policy)
@@ -200,7 +202,7 @@ def agreement(
 
 def resume(folder: str) -> dict[str, Any]:
     """A run that is saved after a step and goes on, beside one that is taken up from what was saved."""
-    world = start_world()
+    processes = start_world()
     found: dict[str, Any] = {}
     for name, settings, dtype in (
         ("zero-0", {"zero_stage": 0}, "float32"),
@@ -211,7 +213,7 @@ def resume(folder: str) -> dict[str, Any]:
         ("zero-2-lora", {"zero_stage": 2, "lora": {"rank": 2}}, "float32"),
     ):
         path = Path(folder, name)
-        unbroken = policy_of(world, settings, dtype)
+        unbroken = policy_of(processes, settings, dtype)
         unbroken.update(*make_scored(0, ROWS[0]))
         unbroken.save(path, None)
         expected = train_steps(unbroken, 1)
@@ -220,7 +222,7 @@ def resume(folder: str) -> dict[str, Any]:
             with torch.no_grad():
                 for parameter in other.parameters():
                     parameter.add_(1)
-        resumed = policy_of(world, settings, dtype, other)
+        resumed = policy_of(processes, settings, dtype, other)
         resumed.load(path)
         metrics = train_steps(resumed, 1)
         found[name] = {
@@ -242,15 +244,17 @@ def refused(action: Any) -> str:
 
 def not_finite(stage: int) -> dict[str, Any]:
     """Losses and gradients that are not finite, on one rank or on all; then the step that a good batch makes."""
-    world = start_world()
-    policy, untouched = (policy_of(world, {"zero_stage": stage, "micro_batch_tokens": 40}) for _ in range(2))
+    processes = start_world()
+    policy, untouched = (
+        policy_of(processes, {"zero_stage": stage, "micro_batch_tokens": 40}) for _ in range(2)
+    )
     start = whole(policy)
     rows, counts = make_scored(0, ROWS[0])
     rows[3].context_weight_T[:] = np.inf
     found: dict[str, Any] = {"loss": refused(lambda: policy.update(rows, counts))}
     found["weights after loss"] = gap(whole(policy), start)
 
-    broken = world.rank == 1
+    broken = processes.rank == 1
     parameter = policy.model.model.layers[0].mlp.up_proj.weight
     hook = parameter.register_hook(lambda gradient: gradient * float("nan") if broken else gradient)
     found["gradient"] = refused(lambda: policy.update(*make_scored(0, ROWS[0])))
@@ -267,49 +271,49 @@ def files(folder: str) -> dict[str, Any]:
     """Checkpoints of others, exports, and a model that is never whole on a rank."""
     from p2o.tiny.tokenizer import build_tokenizer
 
-    world = start_world()
+    processes = start_world()
     tokenizer = build_tokenizer()
     base_folder = Path(folder)
     found: dict[str, Any] = {}
-    saved = policy_of(world, {"zero_stage": 2})
+    saved = policy_of(processes, {"zero_stage": 2})
     saved.save(base_folder / "saved", tokenizer)
-    third = policy_of(world, {"zero_stage": 3})
+    third = policy_of(processes, {"zero_stage": 3})
     found["other stage"] = refused(lambda: third.load(base_folder / "saved"))
-    if world.is_main:
+    if processes.is_main:
         identity = json.loads((base_folder / "saved" / "policy.json").read_text())
         (base_folder / "four").mkdir()
         (base_folder / "four" / "policy.json").write_text(json.dumps({**identity, "ranks": 4}))
         (base_folder / "damaged").mkdir()
         (base_folder / "damaged" / "policy.json").write_text(json.dumps(identity))
-    world.gather(None)
+    processes.gather(None)
     found["other ranks"] = refused(lambda: saved.load(base_folder / "four"))
     found["damaged"] = refused(lambda: saved.load(base_folder / "damaged"))
     found["missing"] = refused(lambda: saved.load(base_folder / "nothing"))
 
     train_steps(third)
     third.export(base_folder / "exported", tokenizer)
-    adapted = policy_of(world, {"zero_stage": 3, "lora": {"rank": 2}})
+    adapted = policy_of(processes, {"zero_stage": 3, "lora": {"rank": 2}})
     train_steps(adapted)
     adapted.export(base_folder / "adapted", tokenizer)
 
     settings = {"zero_stage": 3, "micro_batch_tokens": 40}
     config = OptimizerConfig(**settings, backend="deepspeed")
-    with deepspeed_config.deepspeed_context(config, "float32", world):
+    with deepspeed_config.deepspeed_context(config, "float32", processes):
         model, _ = load_model(base_folder / "exported")
     found["held before"] = sum(p.numel() for p in model.parameters())
     found["whole"] = sum(p.ds_numel for p in model.parameters())
     found["own part"] = sum(p.ds_tensor.numel() for p in model.parameters())
-    with deepspeed_config.deepspeed_context(config, "float32", world):
+    with deepspeed_config.deepspeed_context(config, "float32", processes):
         base, _ = load_model(base_folder / "exported")
-    with_adapters = policy_of(world, {**settings, "lora": {"rank": 2}}, model=base)
+    with_adapters = policy_of(processes, {**settings, "lora": {"rank": 2}}, model=base)
     found["adapters at first"] = gap(whole(with_adapters), whole(third))
     train_steps(with_adapters)
     found["adapters trained"] = gap(whole(with_adapters), whole(third))
-    partitioned = policy_of(world, settings, model=model)
+    partitioned = policy_of(processes, settings, model=model)
     found["loaded"] = gap(whole(partitioned), whole(third))
     plain, _ = load_model(base_folder / "exported")  # outside of the context: whole again
     found["plain"] = gap({n: p.detach() for n, p in plain.named_parameters()}, whole(third))
-    same = policy_of(World(), {"backend": "torch"}, model=plain)
+    same = policy_of(Processes(), {"backend": "torch"}, model=plain)
     train_steps(same)
     train_steps(partitioned)
     found["trained"] = gap(whole(partitioned), whole(same))

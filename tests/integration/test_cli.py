@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from p2o.assembly import planned_optimizer_steps
 from p2o.cli.main import main, main_train
 from p2o.cli.train import other_method
 from p2o.config import load_config
-from p2o.setup import planned_optimizer_steps
 from p2o.tiny import MODEL_PATH
 
 TINY_RUN = [
@@ -188,7 +188,7 @@ def test_a_model_that_takes_no_system_message(capsys: pytest.CaptureFixture[str]
     data = jsonl(tmp_path, *GOOD)
     assert main_train([data, "--set=model.source=model", "--check"]) == 0
     capsys.readouterr()
-    prompt = resources.files("p2o.evolve").joinpath("prompts/tiny.txt").read_text()
+    prompt = resources.files("p2o.evolution").joinpath("prompts/tiny.txt").read_text()
     (tmp_path / "reflect.txt").write_text(prompt + "\n%% system\nYou write instructions.\n")
     for wrong, message in (
         ("--set=data.system=Be exact.", "(system, user), the last one '"),

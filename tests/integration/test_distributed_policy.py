@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import policy_worker
 
 from launch import launch
-from p2o.distributed import World
+from p2o.distributed import Processes
 from p2o.errors import CheckpointError
 from p2o.model.load import load_model
 
 WORKER = Path(policy_worker.__file__)
-ALONE = World()
+ALONE = Processes()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from p2o.cli.main import main
-from p2o.evolve import Evolution
+from p2o.evolution import Evolution
 
 SMALL = [
     "--set=data.train_size=24",

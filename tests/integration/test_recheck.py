@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console as RichConsole
 
+from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.rollout.collect import RolloutRequest
-from p2o.setup import prepare
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.train import Run, recheck, train

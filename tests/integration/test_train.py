@@ -16,12 +16,12 @@ import torch
 from safetensors.torch import load_file
 
 import p2o.train as train_module
+from p2o.assembly import prepare
 from p2o.checkpoint import latest_checkpoint
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
-from p2o.setup import prepare
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.train import Run, train
@@ -205,7 +205,7 @@ def test_a_template_that_does_not_fit_earns_nothing(tmp_path: Path, monkeypatch:
 
 
 def requests_for(problem: Any) -> list[Any]:
-    from p2o.evolve import EvaluationRequest
+    from p2o.evolution import EvaluationRequest
 
     return [EvaluationRequest(problem, PLAIN, 0), EvaluationRequest(problem, make_template("long " * 20), 0)]
 

@@ -6,7 +6,7 @@ Policy and reflection model are pure functions of the request: the same seed giv
 from collections.abc import Iterator
 from random import Random
 
-from p2o.evolve import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.evolution import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
 from p2o.types import Message, Problem
 
 KINDS = ("circles", "primes", "graphs")

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from p2o.errors import ConfigError, InputError
-from p2o.evolve import AssignConfig, Candidate, Evidence, Evolution, assign
-from p2o.evolve.budget import Ledger
+from p2o.evolution import AssignConfig, Candidate, Evidence, Evolution, assign
+from p2o.evolution.budget import Ledger
 from p2o.templates import PLAIN, make_template
 
 PAPER = AssignConfig(rule="paper", plain_rollouts=0)

@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console as RichConsole
 
-from p2o.evolve.config import MiningConfig
+from p2o.evolution.config import MiningConfig
 from p2o.mining import HardSet
 from p2o.state import LoopState
 from p2o.track.console import Console

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import DataError, ReflectionError
 
 
-class ThreadWorld(World):
+class ThreadWorld(Processes):
     """Ranks as threads that meet at a barrier."""
 
     def __init__(self, rank: int, size: int, meeting: threading.Barrier, board: list[Any]) -> None:
@@ -31,7 +31,9 @@ class ThreadWorld(World):
         return self.gather(value)[0]
 
 
-def on_ranks(size: int, function: Callable[[World], Any], kind: type[ThreadWorld] = ThreadWorld) -> list[Any]:
+def on_ranks(
+    size: int, function: Callable[[Processes], Any], kind: type[ThreadWorld] = ThreadWorld
+) -> list[Any]:
     """What `function` returns or raises on each rank."""
     meeting, board = threading.Barrier(size, timeout=20), [None] * size
     outcomes: list[Any] = [None] * size
@@ -55,12 +57,12 @@ def on_ranks(size: int, function: Callable[[World], Any], kind: type[ThreadWorld
 def test_every_rank_gets_the_whole_in_order(size: int, items: list[int]) -> None:
     shares: dict[int, Sequence[int]] = {}
 
-    def function(world: World) -> list[int]:
+    def function(processes: Processes) -> list[int]:
         def double(share: Sequence[int]) -> list[int]:
-            shares[world.rank] = share
+            shares[processes.rank] = share
             return [2 * item for item in share]
 
-        return world.map(double, items)
+        return processes.map(double, items)
 
     assert on_ranks(size, function) == [[2 * item for item in items]] * size
     assert [item for rank in range(size) for item in shares[rank]] == items, "each item on one rank"
@@ -72,12 +74,12 @@ def test_a_team_of_ranks_works_on_the_same_items(size: int, team: int) -> None:
     """Ranks that hold one engine together; their results count once."""
     shares: dict[int, Sequence[int]] = {}
 
-    def function(world: World) -> list[int]:
+    def function(processes: Processes) -> list[int]:
         def double(share: Sequence[int]) -> list[int]:
-            shares[world.rank] = list(share)
+            shares[processes.rank] = list(share)
             return [2 * item for item in share]
 
-        return world.map(double, range(17), team)
+        return processes.map(double, range(17), team)
 
     assert on_ranks(size, function) == [[2 * item for item in range(17)]] * size
     for rank in range(size):
@@ -86,13 +88,13 @@ def test_a_team_of_ranks_works_on_the_same_items(size: int, team: int) -> None:
 
 
 def test_an_error_on_one_rank_is_raised_on_all() -> None:
-    def function(world: World) -> Any:
+    def function(processes: Processes) -> Any:
         def fail(share: Sequence[int]) -> list[int]:
-            if world.rank == 2:
+            if processes.rank == 2:
                 raise DataError("only here")
             return list(share)
 
-        return world.map(fail, range(9))
+        return processes.map(fail, range(9))
 
     outcomes = on_ranks(3, function)
     assert all(isinstance(outcome, DataError) for outcome in outcomes), outcomes
@@ -101,12 +103,12 @@ def test_an_error_on_one_rank_is_raised_on_all() -> None:
 def test_rank_0_leads_and_the_others_join_its_actions() -> None:
     calls: list[tuple[int, int]] = []
 
-    def function(world: World) -> int:
+    def function(processes: Processes) -> int:
         def add(left: int, right: int) -> int:
-            calls.append((world.rank, left + right))
-            return sum(world.gather(left)) + right
+            calls.append((processes.rank, left + right))
+            return sum(processes.gather(left)) + right
 
-        return world.lead({"add": add}, lambda actions: actions["add"](1, 2) * actions["add"](2, 0))
+        return processes.lead({"add": add}, lambda actions: actions["add"](1, 2) * actions["add"](2, 0))
 
     assert on_ranks(3, function) == [30, 30, 30], "(3 * 1 + 2) * (3 * 2 + 0)"
     assert sorted(calls) == [(0, 2), (0, 3), (1, 2), (1, 3), (2, 2), (2, 3)]
@@ -116,7 +118,7 @@ def test_what_rank_0_raises_is_raised_everywhere() -> None:
     def fail() -> None:
         raise DataError("bad")
 
-    outcomes = on_ranks(3, lambda world: world.on_main(fail))
+    outcomes = on_ranks(3, lambda processes: processes.on_main(fail))
     assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
 
 
@@ -129,34 +131,36 @@ def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:
                 raise RuntimeError("connection closed by peer")
             return super().broadcast(value)
 
-    def function(world: World) -> Any:
+    def function(processes: Processes) -> Any:
         def fail(_: Sequence[int]) -> list[int]:
             raise DataError("the cause")
 
-        return world.lead({"fail": lambda: world.map(fail, range(4))}, lambda actions: actions["fail"]())
+        return processes.lead(
+            {"fail": lambda: processes.map(fail, range(4))}, lambda actions: actions["fail"]()
+        )
 
     assert [str(outcome) for outcome in on_ranks(3, function, Left)] == ["the cause"] * 3
 
 
 def test_one_process_needs_no_process_group() -> None:
-    assert SINGLE.map(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
-    assert SINGLE.gather("x") == ["x"]
-    assert SINGLE.on_main(lambda: 7) == 7
+    assert ONE_PROCESS.map(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
+    assert ONE_PROCESS.gather("x") == ["x"]
+    assert ONE_PROCESS.on_main(lambda: 7) == 7
 
 
 def test_rank_0_may_go_on_after_a_reflection_that_failed_everywhere() -> None:
-    def function(world: World) -> str:
+    def function(processes: Processes) -> str:
         def reflect() -> list[int]:
             def fail(_: Sequence[int]) -> list[int]:
                 raise ReflectionError("too long")
 
-            return world.map(fail, range(4))
+            return processes.map(fail, range(4))
 
         def main(actions: Any) -> str:
             with pytest.raises(ReflectionError):
                 actions["reflect"]()
             return "the step ended"
 
-        return world.lead({"reflect": reflect}, main)
+        return processes.lead({"reflect": reflect}, main)
 
     assert on_ranks(3, function) == ["the step ended"] * 3

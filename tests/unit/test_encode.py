@@ -9,11 +9,11 @@ from typing import Any
 import jinja2
 import pytest
 
+from p2o.assembly import assemble, open_directory, prepare
 from p2o.config import load_config
-from p2o.distributed import SINGLE
+from p2o.distributed import ONE_PROCESS
 from p2o.errors import ConfigError, DataError, RunDirectoryError
 from p2o.rollout.encode import REMEMBERED, PromptEncoder
-from p2o.setup import assemble, open_directory, prepare
 from p2o.templates import PLAIN
 from p2o.types import Message
 
@@ -87,7 +87,7 @@ def test_a_template_of_ones_own_is_used_and_goes_out_with_the_model(tmp_path: Pa
     assert AutoTokenizer.from_pretrained(tmp_path / "model").chat_template == template.read_text()
     template.write_text("{{ messages[-1].content }}: ")
     with pytest.raises(RunDirectoryError, match="chat template has changed since the run began"):
-        open_directory(config, tmp_path / "run", assemble(config), resume=True, world=SINGLE)
+        open_directory(config, tmp_path / "run", assemble(config), resume=True, processes=ONE_PROCESS)
 
 
 def test_a_template_that_cannot_be_read(tmp_path: Path) -> None:

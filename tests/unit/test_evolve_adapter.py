@@ -4,8 +4,8 @@ import pytest
 from gepa.adapters.default_adapter.default_adapter import DefaultAdapter
 
 from p2o.errors import InputError
-from p2o.evolve import EvolveConfig
-from p2o.evolve.adapter import best_candidate, evolve_adapter
+from p2o.evolution import EvolveConfig
+from p2o.evolution.adapter import best_candidate, evolve_adapter
 
 SEED = {"system_prompt": "You answer."}
 

@@ -8,7 +8,7 @@ import pytest
 from chat_server import Server, completion
 
 from p2o.cli.main import main
-from p2o.evolve import Evolution
+from p2o.evolution import Evolution
 
 INSTRUCTION = "Carry the ones before you add the tens."
 

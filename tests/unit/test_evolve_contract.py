@@ -10,7 +10,7 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import InputError, RunDirectoryError
-from p2o.evolve import (
+from p2o.evolution import (
     EvaluationResult,
     Evolution,
     EvolveConfig,
@@ -19,7 +19,7 @@ from p2o.evolve import (
     ReflectionReply,
     evolve,
 )
-from p2o.evolve.journal import Journal
+from p2o.evolution.journal import Journal
 
 CONFIG = EvolveConfig(budget=110, parents=2, max_rounds=2)
 

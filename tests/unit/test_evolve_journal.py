@@ -6,8 +6,8 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
-from p2o.evolve.events import RoundEnded
+from p2o.evolution import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
+from p2o.evolution.events import RoundEnded
 
 OPTIONS = {
     "budget": 110,

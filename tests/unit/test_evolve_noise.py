@@ -5,7 +5,7 @@ from random import Random
 
 from evolve_world import World, make_problems
 
-from p2o.evolve import EvolveConfig, evolve
+from p2o.evolution import EvolveConfig, evolve
 
 SEEDS = range(8)
 

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from p2o.errors import ReflectionError
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.evolution import Candidate
-from p2o.evolve.journal import Journal
-from p2o.evolve.propose import (
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.journal import Journal
+from p2o.evolution.propose import (
     Minibatches,
     Reflector,
     Task,
@@ -21,7 +20,8 @@ from p2o.evolve.propose import (
     make_example,
     problem_text,
 )
-from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply
+from p2o.evolution.result import Candidate
+from p2o.evolution.types import EvaluationRequest, EvaluationResult, ReflectionReply
 from p2o.templates import PLAIN, apply_template, make_template
 from p2o.types import Message, Problem
 

@@ -1,8 +1,8 @@
 import pytest
 from evolve_world import World, make_problems
 
-from p2o.evolve import EvolveConfig, evolve
-from p2o.evolve.types import EvaluationRequest
+from p2o.evolution import EvolveConfig, evolve
+from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
 
 

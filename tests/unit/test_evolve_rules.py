@@ -14,7 +14,7 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve import (
+from p2o.evolution import (
     EvaluationRequest,
     EvaluationResult,
     Evidence,
@@ -25,10 +25,10 @@ from p2o.evolve import (
     ReflectionRequest,
     evolve,
 )
-from p2o.evolve.budget import Ledger
-from p2o.evolve.journal import Journal
-from p2o.evolve.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
-from p2o.evolve.rollouts import Rollouts
+from p2o.evolution.budget import Ledger
+from p2o.evolution.journal import Journal
+from p2o.evolution.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
+from p2o.evolution.rollouts import Rollouts
 from p2o.templates import PLAIN, make_template
 
 Rewards = Callable[[EvaluationRequest], float]
@@ -306,7 +306,7 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
 ) -> None:
     """In the second life time is over at once: it stops where the records end."""
     now = [0.0]
-    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "time", SimpleNamespace(monotonic=lambda: now[0]))
     journal = tmp_path / "journal.jsonl"
 
     def life() -> Evolution:
@@ -324,7 +324,7 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
         now[0] += 100.0
         return now[0]
 
-    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "time", SimpleNamespace(monotonic=late))
+    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "time", SimpleNamespace(monotonic=late))
     second = life()
     assert second.stop_reason == "time"
     decided = sum('"kind": "decision"' in line for line in lines[:kept])

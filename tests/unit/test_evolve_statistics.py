@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError
-from p2o.evolve import EvolveConfig, ReflectionConfig
-from p2o.evolve.budget import Ledger, rollouts_of
-from p2o.evolve.race import stages
-from p2o.evolve.statistics import probability_better
+from p2o.evolution import EvolveConfig, ReflectionConfig
+from p2o.evolution.budget import Ledger, rollouts_of
+from p2o.evolution.race import stages
+from p2o.evolution.statistics import probability_better
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from p2o._core import ParetoFront
 from p2o.errors import InputError, ReflectionError
-from p2o.evolve import (
+from p2o.evolution import (
     EvaluationResult,
     Evidence,
     Evolution,
@@ -20,8 +20,8 @@ from p2o.evolve import (
     ReflectionReply,
     evolve,
 )
-from p2o.evolve.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolve.race import LOST_RACE
+from p2o.evolution.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolution.race import LOST_RACE
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
 
@@ -564,7 +564,7 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         def __getattr__(self, name):
             return getattr(self.front, name)
 
-    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "ParetoFront", Recorded)
     evidence = Evidence()
     problems = make_problems(60)
     template = make_template("Think of circles, primes, graphs.")
@@ -600,7 +600,7 @@ def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):
         def __getattr__(self, name):
             return getattr(self.front, name)
 
-    monkeypatch.setattr(sys.modules["p2o.evolve.step"], "ParetoFront", Recorded)
+    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "ParetoFront", Recorded)
     evolution = run(World(), make_problems(60), budget=700, frontier="objective", acceptance="strict")
     # Every response of this world has seven tokens; shorter is better.
     assert sorted(objectives) == sorted([candidate.mean, -7.0] for candidate in evolution.accepted())

@@ -9,10 +9,10 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o._core import ParetoFront
-from p2o.evolve import AssignConfig, Evolution, EvolveConfig, assign, evolve
-from p2o.evolve.budget import Ledger
-from p2o.evolve.cover import COVERS
-from p2o.evolve.evolution import Candidate, MadeBy
+from p2o.evolution import AssignConfig, Evolution, EvolveConfig, assign, evolve
+from p2o.evolution.budget import Ledger
+from p2o.evolution.cover import COVERS
+from p2o.evolution.result import Candidate, MadeBy
 from p2o.templates import PLAIN, make_template
 
 
@@ -177,12 +177,12 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     """A change of the policy's weights is seen by the reflecting model in `current`, and only there."""
     import torch
 
+    from p2o.assembly import needs_start_weights, prepare
     from p2o.config import load_config
     from p2o.policy.torch_backend import TorchPolicy
     from p2o.prompt_step import SelfReflection
     from p2o.rollout.hf import HfSampler
     from p2o.rollout.sampler import SamplingParams
-    from p2o.setup import needs_start_weights, prepare
 
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
     drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]

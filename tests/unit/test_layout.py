@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2o.errors import ModelError
-from p2o.pack import IGNORED_LABEL
+from p2o.packing import IGNORED_LABEL
 from p2o.policy import attention
 from p2o.policy.config import LossConfig
 from p2o.policy.layout import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.setup import prepare
 from p2o.track.logs import open_logs
 from p2o.track.tensorboard import TensorBoard
 from p2o.track.wandb import WandB

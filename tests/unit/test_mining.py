@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.errors import InputError
-from p2o.evolve import MiningConfig
+from p2o.evolution import MiningConfig
 from p2o.mining import HardSet
 from p2o.types import Group, Message, Problem, Rollout
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import p2o
 from p2o.errors import InputError
-from p2o.pack import Rows, fill, pack
+from p2o.packing import Rows, fill, pack
 
 
 def example_rows():
@@ -199,5 +199,5 @@ def test_the_interpreter_lock_is_released():
 
 
 def test_torch_is_not_imported():
-    code = "import sys, p2o, p2o.pack; sys.exit('torch' in sys.modules)"
+    code = "import sys, p2o, p2o.packing; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from p2o.errors import InputError
-from p2o.pack import IGNORED_LABEL, Rows, fill, pack
+from p2o.packing import IGNORED_LABEL, Rows, fill, pack
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import output_head, token_logprobs
 from p2o.policy.losses import LOSSES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from p2o.config import build_config
-from p2o.distributed import World
+from p2o.distributed import Processes
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.policy import deepspeed_config
 from p2o.policy.backends import make_policy
@@ -77,7 +77,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         deepspeed_config, "find_spec", lambda name: None if name == "accelerate" else object()
     )
-    context = deepspeed_context(build(zero_stage=3), "float32", World(size=2))
+    context = deepspeed_context(build(zero_stage=3), "float32", Processes(size=2))
     with (
         pytest.raises(MissingDependencyError, match=r"needs accelerate: pip install 'p2o-rl\[gpu\]'"),
         context,
@@ -107,7 +107,7 @@ def test_what_deepspeed_is_told() -> None:
 def test_the_context_leaves_other_stages_alone() -> None:
     from transformers.integrations import is_deepspeed_zero3_enabled
 
-    with deepspeed_context(build(zero_stage=2), "float32", World()):
+    with deepspeed_context(build(zero_stage=2), "float32", Processes()):
         assert not is_deepspeed_zero3_enabled()
 
 

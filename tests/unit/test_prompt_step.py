@@ -12,8 +12,8 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.config import build_config
-from p2o.distributed import SINGLE
-from p2o.evolve import EvaluationRequest, Evidence, Evolution
+from p2o.distributed import ONE_PROCESS
+from p2o.evolution import EvaluationRequest, Evidence, Evolution
 from p2o.files import read_jsonl
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import RolloutRequest
@@ -30,7 +30,7 @@ HARD = {problem.id: "very_hard" for problem in PROBLEMS}
 class Collector:
     """Rolls out by the rules of a world; every response has seven tokens."""
 
-    world = SINGLE
+    processes = ONE_PROCESS
 
     def __init__(self, world: World, *, longest: int = 10**6) -> None:
         self.policy = world

@@ -191,7 +191,7 @@ def test_a_run_of_the_trainer(tmp_path: Path) -> None:
     """P²O on short sums, with the prompt step: every reward that is logged is reasoning-gym's score."""
     import reasoning_gym
 
-    from p2o.setup import prepare
+    from p2o.assembly import prepare
     from p2o.track.console import Console
     from p2o.train import train
 

@@ -12,8 +12,8 @@ import pytest
 
 from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
-from p2o.evolve.budget import rollouts_of
-from p2o.evolve.config import AssignConfig, EvolveConfig
+from p2o.evolution.budget import rollouts_of
+from p2o.evolution.config import AssignConfig, EvolveConfig
 from p2o.policy.config import ContextConfig
 
 PAPER = {
@@ -105,7 +105,7 @@ def test_the_paper_recipe_has_the_papers_values() -> None:
 
 def test_the_warm_up_is_5_percent_of_the_optimizer_steps() -> None:
     """An epoch is 39 batches of 128, each two mini-batches of 64, and one of the 8 problems that are left."""
-    from p2o.setup import planned_optimizer_steps
+    from p2o.assembly import planned_optimizer_steps
 
     config = load_config("paper")
     assert planned_optimizer_steps(config, 5000) == 10 * (39 * 2 + 1) == 790

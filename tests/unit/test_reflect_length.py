@@ -12,15 +12,15 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.distributed import World as Ranked
-from p2o.evolve import EvolveConfig, evolve
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.evolution import Candidate
-from p2o.evolve.journal import Journal
-from p2o.evolve.propose import Reflector, Task
-from p2o.evolve.reflect.prompt import ReflectionExample, parse_prompt
-from p2o.evolve.reflect.shorten import ever_shorter
-from p2o.evolve.types import ReflectionReply, ReflectionRequest
+from p2o.evolution import EvolveConfig, evolve
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.journal import Journal
+from p2o.evolution.propose import Reflector, Task
+from p2o.evolution.reflect.prompt import ReflectionExample, parse_prompt
+from p2o.evolution.reflect.shorten import ever_shorter
+from p2o.evolution.result import Candidate
+from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.model.load import longest_sequence
 from p2o.prompt_step import SelfReflection
 from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams

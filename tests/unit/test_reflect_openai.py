@@ -10,10 +10,10 @@ from chat_server import Server, completion
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError, ModelError, ReflectionError
-from p2o.evolve import EvaluationRequest, ReflectionConfig, ReflectionRequest
-from p2o.evolve.config import PolicyConfig
-from p2o.evolve.endpoint import OpenAIEvaluator
-from p2o.evolve.reflect import OpenAIReflector
+from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
+from p2o.evolution.config import PolicyConfig
+from p2o.evolution.endpoint import OpenAIEvaluator
+from p2o.evolution.reflect import OpenAIReflector
 from p2o.templates import make_template
 from p2o.types import Message, Problem
 

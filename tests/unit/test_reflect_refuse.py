@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2o.evolve import ReflectionConfig
-from p2o.evolve.reflect import ReflectionExample
-from p2o.evolve.reflect.refuse import COPY, LEAK, TOO_LONG, copies, leaks, refuse
+from p2o.evolution import ReflectionConfig
+from p2o.evolution.reflect import ReflectionExample
+from p2o.evolution.reflect.refuse import COPY, LEAK, TOO_LONG, copies, leaks, refuse
 
 PROBLEM = "Let $n$ be the smallest positive integer such that the sum of its digits is nine times its length."
 

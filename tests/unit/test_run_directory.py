@@ -10,8 +10,8 @@ import pytest
 
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
-from p2o.evolve import Candidate, Evolution
-from p2o.evolve.budget import Ledger
+from p2o.evolution import Candidate, Evolution
+from p2o.evolution.budget import Ledger
 from p2o.files import read_jsonl
 from p2o.templates import make_template
 from p2o.track.run_directory import RunDirectory

@@ -11,11 +11,11 @@ from collections import Counter
 import pytest
 
 from p2o.errors import InputError
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.reflect import ReflectionExample, render_reflection
-from p2o.evolve.reflect.extract import extract_template
-from p2o.evolve.reflect.openai import OpenAIReflector
-from p2o.evolve.types import ReflectionRequest
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.reflect import ReflectionExample, render_reflection
+from p2o.evolution.reflect.extract import extract_template
+from p2o.evolution.reflect.openai import OpenAIReflector
+from p2o.evolution.types import ReflectionRequest
 from p2o.study.teacher import MODEL, Teacher, answer, failed_signs, instruct
 from p2o.tiny.world import FAMILIES, NEUTRAL
 

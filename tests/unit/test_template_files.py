@@ -9,13 +9,13 @@ import pytest
 from evolve_world import World, make_problems
 from test_prompt_step import PROBLEMS, evolved, step_of
 
+from p2o.assembly import assemble, open_directory
 from p2o.cli.main import main
 from p2o.config import load_config
-from p2o.distributed import SINGLE
+from p2o.distributed import ONE_PROCESS
 from p2o.errors import ConfigError, ReflectionError, RunDirectoryError
-from p2o.evolve import EvolveConfig, ReflectionConfig, evolve
-from p2o.evolve.types import nobody
-from p2o.setup import assemble, open_directory
+from p2o.evolution import EvolveConfig, ReflectionConfig, evolve
+from p2o.evolution.types import nobody
 from p2o.template_files import read_templates, shipped_sets
 from p2o.templates import make_template
 
@@ -93,11 +93,11 @@ def test_a_changed_file_is_refused_on_resume(tmp_path: Path) -> None:
     file = tmp_path / "mine.txt"
     file.write_text("Add the columns.")
     config = load_config("quickstart", [*SMALL, f"evolve.templates={file}"])
-    open_directory(config, tmp_path / "run", assemble(config), resume=False, world=SINGLE)
-    open_directory(config, tmp_path / "run", assemble(config), resume=True, world=SINGLE)
+    open_directory(config, tmp_path / "run", assemble(config), resume=False, processes=ONE_PROCESS)
+    open_directory(config, tmp_path / "run", assemble(config), resume=True, processes=ONE_PROCESS)
     file.write_text("Add the columns from the right.")
     with pytest.raises(RunDirectoryError, match=r"evolve\.templates has changed since the run began"):
-        open_directory(config, tmp_path / "run", assemble(config), resume=True, world=SINGLE)
+        open_directory(config, tmp_path / "run", assemble(config), resume=True, processes=ONE_PROCESS)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from p2o.tiny import MODEL_PATH
 from p2o.tiny.pretrain import pretrain, question_example, reflection_example
 from p2o.tiny.tokenizer import BOX
 from p2o.tiny.world import FAMILIES, make_problems
-from p2o.verify import verify_batch
+from p2o.verifier import verify_batch
 
 
 def test_the_same_seed_makes_the_same_weights(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from p2o.config import Config, build_config
 from p2o.evaluate import Evaluation
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import MiningConfig
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Candidate, Evolution
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import MiningConfig
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.result import Candidate, Evolution
 from p2o.files import read_jsonl
 from p2o.mining import HardSet
 from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import p2o
 from p2o.errors import InputError
-from p2o.verify import VerifyOptions
+from p2o.verifier import VerifyOptions
 
 PAIRS = [
     (r"so \boxed{\frac{2}{4}}", "0.5", True),

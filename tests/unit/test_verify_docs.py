@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import p2o
-from p2o.verify import VerifyOptions
+from p2o.verifier import VerifyOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "verifier.md"
 PROFILES: list[VerifyOptions] = [{}, {"strict": True}, {"compat": "math-verify"}]

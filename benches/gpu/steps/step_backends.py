@@ -49,7 +49,7 @@ class Updates:
         """A policy of the start weights; ZeRO-3 loads them in partitions."""
         import torch
 
-        from p2o.distributed import World
+        from p2o.distributed import Processes
         from p2o.model.load import load_model
         from p2o.policy.backends import make_policy
         from p2o.policy.config import LossConfig
@@ -57,12 +57,12 @@ class Updates:
         from p2o.policy.optimizer_config import OptimizerConfig
 
         torch.manual_seed(0)  # of LoRA's first factors
-        config, world = OptimizerConfig(**self.settings(name)), World()
+        config, processes = OptimizerConfig(**self.settings(name)), Processes()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        with deepspeed_context(config, "bfloat16", world):
+        with deepspeed_context(config, "bfloat16", processes):
             model, _ = load_model(model_folder(self.lane), dtype="bfloat16", device=device)
         return make_policy(
-            model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=UPDATES, world=world
+            model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=UPDATES, processes=processes
         )
 
     @cache  # noqa: B019  # one object a process

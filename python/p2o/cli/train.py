@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from p2o.cli.common import positive
 from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
-from p2o.distributed import World, leave_world, local_rank, start_world
+from p2o.distributed import Processes, leave_world, local_rank, start_world
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -77,29 +77,31 @@ def run(args: argparse.Namespace) -> int:
 
     if args.ranks is not None:
         return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
-    world = start_world()
-    console = Console() if world.is_main else Console.silent()
+    processes = start_world()
+    console = Console() if processes.is_main else Console.silent()
     if args.check:
-        return check(config, console, world)
+        return check(config, console, processes)
     recipe = Path(args.recipe).stem
-    path = world.on_main(lambda: run_path(config, recipe, resume=args.resume))
-    state = train_at(config, path, console, world, resume=args.resume)
+    path = processes.on_main(lambda: run_path(config, recipe, resume=args.resume))
+    state = train_at(config, path, console, processes, resume=args.resume)
     if args.compare is not None:
         other = other_method(config, args.compare, state.generated_tokens)
-        other_path = world.on_main(lambda: run_path(other, recipe, resume=False))
+        other_path = processes.on_main(lambda: run_path(other, recipe, resume=False))
         labelled = Console(console.rich, label=args.compare)
-        other_state = train_at(other, other_path, labelled, world, resume=False)
+        other_state = train_at(other, other_path, labelled, processes, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
     leave_world()
     return 0
 
 
-def train_at(config: Config, path: Path, console: Console, world: World, *, resume: bool) -> LoopState:
+def train_at(
+    config: Config, path: Path, console: Console, processes: Processes, *, resume: bool
+) -> LoopState:
     """Trains in the run directory `path` and prints the summary."""
-    from p2o.setup import prepare
+    from p2o.assembly import prepare
     from p2o.train import train
 
-    prepared = prepare(config, path, resume=resume, console=console, world=world)
+    prepared = prepare(config, path, resume=resume, console=console, processes=processes)
     state = train(prepared)
     prepared.finish()
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
@@ -141,17 +143,17 @@ def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
     return base if newest == 0 else base.with_name(f"{base.name}-{newest + 1}")
 
 
-def check(config: Config, console: Console, world: World) -> int:
+def check(config: Config, console: Console, processes: Processes) -> int:
     """Estimates the memory, checks all that a run checks before its first step, and trains nothing."""
     import torch
 
+    from p2o.assembly import assemble, planned_optimizer_steps
     from p2o.policy.backends import make_policy
     from p2o.rollout.encode import pad_id
-    from p2o.setup import assemble, planned_optimizer_steps
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
-    estimate(config, console, ranks=world.size, gpu=gpu)
-    parts = assemble(config, world)
+    estimate(config, console, ranks=processes.size, gpu=gpu)
+    parts = assemble(config, processes)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
@@ -164,7 +166,7 @@ def check(config: Config, console: Console, world: World) -> int:
         pad_id=pad_id(parts.tokenizer),
         temperature=config.rollout.temperature,
         planned_steps=planned_optimizer_steps(config, len(problems)),
-        world=world,
+        processes=processes,
     )
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     if parts.templates:
@@ -177,9 +179,9 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     """Prints the memory of each of `ranks` processes; of the model only its configuration is read."""
     import torch
 
+    from p2o.assembly import resolve_source
     from p2o.memory import describe, run_memory
     from p2o.model.load import load_outline
-    from p2o.setup import resolve_source
 
     model = load_outline(
         resolve_source(config.model.source),

@@ -15,7 +15,7 @@ from typing import TextIO
 from p2o.cli.common import json_text, positive
 from p2o.errors import DataError
 from p2o.files import why_unreadable
-from p2o.verify import VerifyOptions, verify_batch
+from p2o.verifier import VerifyOptions, verify_batch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

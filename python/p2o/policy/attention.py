@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from p2o.errors import ModelError
-from p2o.pack import MicroBatch
+from p2o.packing import MicroBatch
 
 VARLEN_ATTENTION = "p2o_varlen"
 """The name of our attention function among transformers' (`AttentionInterface`)."""

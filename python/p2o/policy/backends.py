@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.policy.config import LossConfig
 from p2o.policy.deepspeed_config import resolve_backend
 from p2o.policy.layout import PackedLayout
@@ -22,7 +22,7 @@ def make_policy(
     pad_id: int,
     temperature: float,
     planned_steps: int,
-    world: World = SINGLE,
+    processes: Processes = ONE_PROCESS,
 ) -> Policy:
     """The policy of `config.backend` over `model`, which it takes over.
 
@@ -33,7 +33,7 @@ def make_policy(
         pad_id: the token that fills up.
         temperature: the sampling temperature, at which log-probs are taken.
         planned_steps: optimizer steps of the run, for the schedule.
-        world: the processes of the run.
+        processes: the processes of the run.
 
     Raises:
         ConfigError: if settings do not go with each other, the model or the number of processes.
@@ -41,7 +41,7 @@ def make_policy(
         MissingDependencyError: if DeepSpeed or peft is needed and missing.
     """
     backend: Callable[..., TrainingPolicy]
-    if resolve_backend(config, world.size) == "deepspeed":
+    if resolve_backend(config, processes.size) == "deepspeed":
         from p2o.policy.deepspeed_backend import DeepSpeedPolicy
 
         backend = DeepSpeedPolicy
@@ -56,7 +56,7 @@ def make_policy(
         pad_id=pad_id,
         temperature=temperature,
         planned_steps=planned_steps,
-        world=world,
+        processes=processes,
     )
     if isinstance(policy.layout, PackedLayout):
         policy.check_layout()

@@ -64,7 +64,7 @@ class DeepSpeedPolicy(TrainingPolicy):
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         require_deepspeed()
         super().__init__(model, config, loss, **options)
-        prepare_deepspeed(self.world)
+        prepare_deepspeed(self.processes)
         import deepspeed
 
         self.stage = zero_stage(config)
@@ -97,7 +97,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         return optimizer
 
     def _backward(self, loss: Tensor) -> None:
-        self.engine.backward(loss * self.world.size, scale_wrt_gas=False)
+        self.engine.backward(loss * self.processes.size, scale_wrt_gas=False)
 
     def _step(self, rate: float) -> float:
         for group in self.engine.optimizer.param_groups:
@@ -126,7 +126,7 @@ class DeepSpeedPolicy(TrainingPolicy):
 
     def export(self, folder: Path, tokenizer: Any) -> None:
         """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
-        main = self.world.is_main
+        main = self.processes.is_main
         state = host_state(self.model, self.weights(), keep=main)
         beside = None
         if self.config.lora is not None:
@@ -135,7 +135,7 @@ class DeepSpeedPolicy(TrainingPolicy):
             beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
         if main:
             save_model(self.model, tokenizer, folder, state=state, beside=beside)
-        self.world.gather(None)  # nobody goes on before the export is complete
+        self.processes.gather(None)  # nobody goes on before the export is complete
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "backend": "deepspeed", "zero_stage": self.stage}
@@ -163,7 +163,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         return states
 
     def _file(self, folder: Path) -> Path:
-        return folder / f"optimizer-{self.world.rank:05d}-of-{self.world.size:05d}.safetensors"
+        return folder / f"optimizer-{self.processes.rank:05d}-of-{self.processes.size:05d}.safetensors"
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Every rank writes its part of what is trained and of AdamW's state: one file each, safetensors.
@@ -179,9 +179,9 @@ class DeepSpeedPolicy(TrainingPolicy):
             for name, value in self._states().get(partition, {}).items():
                 tensors[f"{index}.{name}"] = torch.as_tensor(value).contiguous()
         save_file(tensors, self._file(folder))
-        if self.world.is_main:
+        if self.processes.is_main:
             self._write_identity(folder)
-        self.world.gather(None)  # the checkpoint is complete when every rank has written
+        self.processes.gather(None)  # the checkpoint is complete when every rank has written
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
@@ -196,7 +196,7 @@ class DeepSpeedPolicy(TrainingPolicy):
             tensors = load_file(self._file(folder))
         except (OSError, SafetensorError) as error:
             problem = f"{self._file(folder)} cannot be read ({error}): the checkpoint is damaged"
-        problems = [found for found in self.world.gather(problem) if found is not None]
+        problems = [found for found in self.processes.gather(problem) if found is not None]
         if problems:  # on all ranks: the others would wait for one that gave up
             raise CheckpointError(problems[0])
         partitions = self._partitions()

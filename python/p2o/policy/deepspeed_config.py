@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from p2o.distributed import World
+from p2o.distributed import Processes
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.policy.optimizer_config import OptimizerConfig
 
@@ -104,7 +104,7 @@ def engine_config(config: OptimizerConfig, dtype: str, *, cuda: bool) -> dict[st
     return values
 
 
-def prepare_deepspeed(world: World) -> None:
+def prepare_deepspeed(processes: Processes) -> None:
     """Imports DeepSpeed: quiet, on the CPU where there is no GPU, with a process group even for one process."""
     import torch
     import torch.distributed as dist
@@ -121,7 +121,7 @@ def prepare_deepspeed(world: World) -> None:
     if not cuda:
         # Its shared-memory exchange would be compiled at the first start; gloo does without a compiler.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    if world.size == 1 and not dist.is_initialized():
+    if processes.size == 1 and not dist.is_initialized():
         # A launcher's rendezvous is not needed for a group of one.
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cuda else "gloo", store=dist.HashStore(), rank=0, world_size=1
@@ -129,23 +129,23 @@ def prepare_deepspeed(world: World) -> None:
 
 
 @contextmanager
-def deepspeed_context(config: OptimizerConfig, dtype: str, world: World) -> Iterator[None]:
+def deepspeed_context(config: OptimizerConfig, dtype: str, processes: Processes) -> Iterator[None]:
     """While it is open, transformers loads models in partitions, if `config` says ZeRO-3: never whole on any rank.
 
     Args:
         config: our settings.
         dtype: type of the weights, `float32` or `bfloat16`.
-        world: the processes of the run.
+        processes: the processes of the run.
 
     Raises:
         MissingDependencyError: if DeepSpeed, or accelerate, which transformers then needs, is missing.
     """
-    if resolve_backend(config, world.size) != "deepspeed" or zero_stage(config) != 3:
+    if resolve_backend(config, processes.size) != "deepspeed" or zero_stage(config) != 3:
         yield
         return
     if find_spec("accelerate") is None:
         raise MissingDependencyError("optimizer.zero_stage = 3 needs accelerate: pip install 'p2o-rl[gpu]'")
-    prepare_deepspeed(world)
+    prepare_deepspeed(processes)
     import torch
     from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 

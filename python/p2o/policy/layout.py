@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from p2o.pack import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack
+from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
 from p2o.policy.logprobs import CHUNK_TOKENS, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
@@ -105,7 +105,7 @@ class PaddedLayout:
 
 
 class PackedLayout:
-    """Sequences end to end in one row, positions from 0 in each; see [`p2o.pack.pack`][]."""
+    """Sequences end to end in one row, positions from 0 in each; see [`p2o.packing.pack`][]."""
 
     def __init__(self, model: Any, *, pad_id: int, token_budget: int) -> None:
         self.token_budget = token_budget

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2o.errors import InputError
-from p2o.pack import IGNORED_LABEL, MicroBatch
+from p2o.packing import IGNORED_LABEL, MicroBatch
 
 
 @dataclass(frozen=True, eq=False, slots=True)

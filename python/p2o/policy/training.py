@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
 from p2o.policy.config import LossConfig
 from p2o.policy.layout import (
@@ -59,7 +59,7 @@ class TrainingPolicy(ABC):
         pad_id: int,
         temperature: float,
         planned_steps: int,
-        world: World = SINGLE,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         if model.dtype == torch.float16:
             raise ConfigError(
@@ -70,7 +70,7 @@ class TrainingPolicy(ABC):
         self.loss = loss
         self.pad_id = pad_id
         self.planned_steps = max(1, planned_steps)
-        self.world = world
+        self.processes = processes
         self.steps = 0
         self.layout: Layout = make_layout(
             resolve_layout(config.layout, model), model, pad_id=pad_id, token_budget=config.micro_batch_tokens
@@ -114,17 +114,17 @@ class TrainingPolicy(ABC):
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
-        split = self.layout.split(lengths_of(sequences), self.world.size)
+        split = self.layout.split(lengths_of(sequences), self.processes.size)
         scored = score_share(
             self.forward,
             self.layout,
             sequences,
             split,
-            rank=self.world.rank,
+            rank=self.processes.rank,
             pad_id=self.pad_id,
             device=self.device,
         )
-        parts = self.world.gather(scored)
+        parts = self.processes.gather(scored)
         return [
             logp for _, logp in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
         ]
@@ -156,10 +156,12 @@ class TrainingPolicy(ABC):
         """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
         responses = [len(row.row.rollout.response_ids) for row in rows]
         lengths = [len(row.row.prompt_ids) + tokens for row, tokens in zip(rows, responses, strict=True)]
-        split = self.layout.split(lengths, self.world.size)
+        split = self.layout.split(lengths, self.processes.size)
         totals: dict[str, Tensor] = {}
         with checkpointing(self.model, self.config.gradient_checkpointing):
-            for indices, chunks in zip(split[self.world.rank], head_chunks(split, responses), strict=True):
+            for indices, chunks in zip(
+                split[self.processes.rank], head_chunks(split, responses), strict=True
+            ):
                 chosen = [rows[i] for i in indices]
                 batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
                 logp = self.forward(**self.layout.inputs(batch, self.device), chunks=chunks)
@@ -171,7 +173,7 @@ class TrainingPolicy(ABC):
                 self._backward(output.loss)
                 for name, value in {"policy_loss": output.loss, **output.metrics}.items():
                     totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
-        parts = self.world.gather({name: float(value) for name, value in totals.items()})
+        parts = self.processes.gather({name: float(value) for name, value in totals.items()})
         names = {name: None for part in parts for name in part}
         return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
@@ -200,7 +202,7 @@ class TrainingPolicy(ABC):
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same where a checkpoint is taken up: kept in the checkpoint."""
-        return {"backend": "torch", "zero_stage": 0, "ranks": self.world.size, "lora": self._lora_rank()}
+        return {"backend": "torch", "zero_stage": 0, "ranks": self.processes.size, "lora": self._lora_rank()}
 
     def _lora_rank(self) -> int:
         return 0 if self.config.lora is None else self.config.lora.rank

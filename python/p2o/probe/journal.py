@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve.journal import open_alone, read_records
+from p2o.evolution.journal import open_alone, read_records
 
 _REMEDY = "go back to it, or give another --output"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from p2o.assembly import Parts, load_parts
 from p2o.config import Config
 from p2o.data import fingerprint
 from p2o.errors import ConfigError
@@ -18,7 +19,6 @@ from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.hf import CPU_BATCH, GPU_BATCH
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
-from p2o.setup import Parts, load_parts
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten

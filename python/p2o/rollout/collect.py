@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, DataError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
@@ -28,7 +28,7 @@ class RolloutRequest:
 class Collector:
     """Turns requests into verified rollouts.
 
-    Every rank of `world` calls `collect` with the same requests; each samples and verifies a share, and all get the
+    Every rank of `processes` calls `collect` with the same requests; each samples and verifies a share, and all get the
     whole.
     """
 
@@ -39,9 +39,9 @@ class Collector:
         reward: RewardFunction,
         *,
         max_prompt_tokens: int,
-        world: World = SINGLE,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
-        self.world = world
+        self.processes = processes
         self.sampler = sampler
         self.encoder = encoder
         self.reward = reward
@@ -88,20 +88,20 @@ class Collector:
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Rollout]:
         """Samples and verifies. A template that does not fit its problem gives way to the plain prompt."""
-        if progress is not None and self.world.size > 1:
+        if progress is not None and self.processes.size > 1:
             shown = progress
 
             def progress(done: int) -> None:
                 # The others are about as far.
-                shown(done * (self.world.size // self.sampler.ranks_per_engine))
+                shown(done * (self.processes.size // self.sampler.ranks_per_engine))
 
-        return self.world.map(
+        return self.processes.map(
             lambda share: self._collect(share, params, progress), requests, self.sampler.ranks_per_engine
         )
 
     def reward_metrics(self) -> dict[str, float]:
         """What happened in verification since the last call, on all ranks."""
-        return self.reward.metrics(sum(self.world.gather(self.reward.take_counts()), Counter()))
+        return self.reward.metrics(sum(self.processes.gather(self.reward.take_counts()), Counter()))
 
     def _collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None

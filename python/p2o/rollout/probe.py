@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import TrainingError
 from p2o.policy.policy import Policy
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
@@ -42,7 +42,7 @@ def check_gap(
     prompts: Sequence[Sequence[int]],
     params: SamplingParams,
     limit: float,
-    world: World = SINGLE,
+    processes: Processes = ONE_PROCESS,
 ) -> dict[str, float]:
     """Draws a completion for each prompt and compares its log-probs with the trainer's.
 
@@ -55,7 +55,7 @@ def check_gap(
         prompts: token ids, at least one prompt.
         params: as in training; top-p and top-k are left out, since the trainer scores the whole distribution.
         limit: largest mean difference, in nats.
-        world: the processes of the run.
+        processes: the processes of the run.
 
     Returns:
         `sync/gap_mean` and `sync/gap_max`: mean (of the worst rank) and maximum of |sampler - trainer|, in nats.
@@ -67,7 +67,7 @@ def check_gap(
     requests = [
         SampleRequest(tuple(prompt), derive_seed("probe", index)) for index, prompt in enumerate(prompts)
     ]
-    by_rank = world.gather(sampler.sample(requests, probe))
+    by_rank = processes.gather(sampler.sample(requests, probe))
     scored = iter(
         policy.score(
             [
@@ -84,7 +84,7 @@ def check_gap(
         largest.append(float(gaps.max()))
     mean, maximum = float(np.max(means)), float(np.max(largest))
     if not math.isfinite(mean) or mean > limit:
-        rank = f" on rank {int(np.argmax(means))}" if world.size > 1 else ""
+        rank = f" on rank {int(np.argmax(means))}" if processes.size > 1 else ""
         raise TrainingError(
             f"sampler and trainer disagree{rank} by {mean:.2g} nats a token (largest {maximum:.2g}), over "
             f"correction.max_gap = {limit:g}: the sampler has stale weights or a stale prefix cache, another model or "

@@ -12,7 +12,7 @@ from p2o.errors import ConfigError
 from p2o.rewards import load_reward
 from p2o.settings import Settings
 from p2o.types import Problem, Rollout
-from p2o.verify import VerifyOptions, verify_batch
+from p2o.verifier import VerifyOptions, verify_batch
 
 
 class RewardConfig(Settings):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
@@ -40,7 +40,7 @@ class VllmSampler:
         model: the policy's model; only its configuration and device are used here.
         config: the rollout's settings.
         end_ids: tokens that end a response.
-        world: the processes of the run, whose process group exists already.
+        processes: the processes of the run, whose process group exists already.
         trust_remote_code: the model's configuration comes with code.
 
     Raises:
@@ -54,11 +54,11 @@ class VllmSampler:
         config: RolloutConfig,
         *,
         end_ids: Sequence[int],
-        world: World = SINGLE,
+        processes: Processes = ONE_PROCESS,
         trust_remote_code: bool = False,
     ) -> None:
         settings = config.vllm
-        self.world = world
+        self.processes = processes
         self.ranks_per_engine = settings.tensor_parallel_size
         self.end_ids = sorted(end_ids)
         self.max_model_len = settings.max_model_len or config.max_prompt_tokens + config.max_tokens
@@ -74,7 +74,7 @@ class VllmSampler:
         self.transfer = InProcessTransfer(InProcessControl(self.llm), self.dtype)
 
     def _start(self, model: Any, config: RolloutConfig, trust_remote_code: bool) -> Any:
-        check_group(self.world, config.vllm.tensor_parallel_size)
+        check_group(self.processes, config.vllm.tensor_parallel_size)
         on_cpu = model.device.type == "cpu"
         settings = config.vllm
         kv_cache_gib = settings.kv_cache_gib or (CPU_KV_CACHE_GIB if on_cpu else None)
@@ -101,7 +101,7 @@ class VllmSampler:
             # A prompt read in chunks rewinds its request's random stream, which torch's CPU generator cannot.
             options["enable_chunked_prefill"] = False
             options["max_num_batched_tokens"] = max(self.max_model_len, CPU_BATCHED_TOKENS)
-        if self.world.size > 1:
+        if self.processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
             options["tensor_parallel_size"] = settings.tensor_parallel_size
         with quiet_engine(), undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:
@@ -139,7 +139,7 @@ class VllmSampler:
             self._forget_prefixes()
         except P2oError as error:
             failed = error
-        raise_on_all_ranks(self.world, failed)
+        raise_on_all_ranks(self.processes, failed)
         self.version = version
 
     def _forget_prefixes(self) -> None:
@@ -228,25 +228,25 @@ class VllmSampler:
         )
 
 
-def check_group(world: World, tensor_parallel_size: int) -> None:
+def check_group(processes: Processes, tensor_parallel_size: int) -> None:
     """Checks what an engine in one of several processes needs: their group, before the engine makes its own.
 
     Raises:
         ConfigError: if the ranks don't divide into groups of `tensor_parallel_size`.
         TrainingError: if the process group does not exist yet.
     """
-    if world.size % tensor_parallel_size:
+    if processes.size % tensor_parallel_size:
         raise ConfigError(
-            f"rollout.vllm.tensor_parallel_size is {tensor_parallel_size}, but the run has {world.size} processes: "
+            f"rollout.vllm.tensor_parallel_size is {tensor_parallel_size}, but the run has {processes.size} processes: "
             "start a multiple of it"
         )
-    if world.size == 1:
+    if processes.size == 1:
         return
     import torch.distributed as dist
 
-    if not dist.is_initialized() or dist.get_world_size() != world.size:
+    if not dist.is_initialized() or dist.get_world_size() != processes.size:
         raise TrainingError(
-            "the processes of the run must be joined before vLLM starts: it would leave each alone in a world of one"
+            "the processes of the run must be joined before vLLM starts: it would leave each alone in a group of one"
         )
 
 
@@ -259,9 +259,9 @@ def check_length(prompt: int, response: int, limit: int) -> None:
         )
 
 
-def raise_on_all_ranks(world: World, error: P2oError | None) -> None:
+def raise_on_all_ranks(processes: Processes, error: P2oError | None) -> None:
     """Raises where any rank failed, on every rank: the others would wait for it at the next collective."""
-    failures = [failure for failure in world.gather(None if error is None else str(error)) if failure]
+    failures = [failure for failure in processes.gather(None if error is None else str(error)) if failure]
     if error is not None:
         raise error
     if failures:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import torch
 
-from p2o.distributed import SINGLE, World
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
@@ -34,7 +34,7 @@ class ServerSampler:
         model: the policy's model; only its configuration is used here.
         config: the rollout's settings.
         end_ids: tokens that end a response.
-        world: the processes of the run.
+        processes: the processes of the run.
 
     Raises:
         ConfigError: if nothing answers at `rollout.vllm.url`, or not a `p2o serve` of this model.
@@ -43,11 +43,11 @@ class ServerSampler:
     ranks_per_engine = 1
 
     def __init__(
-        self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], world: World = SINGLE
+        self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], processes: Processes = ONE_PROCESS
     ) -> None:
         settings = config.vllm
         self.settings = settings
-        self.world = world
+        self.processes = processes
         self.end_ids = sorted(end_ids)
         self.url = settings.url.rstrip("/")
         self.version: str | None = None
@@ -68,7 +68,7 @@ class ServerSampler:
             self.transfer = NcclTransfer(
                 self.control,
                 self.dtype,
-                rank=world.rank,
+                rank=processes.rank,
                 address=settings.transfer_address,
                 port=settings.transfer_port,
             )
@@ -124,17 +124,17 @@ class ServerSampler:
         version = f"p2o-{self.pushes}"
         failed: P2oError | None = None
         try:
-            if self.world.is_main or self.settings.transfer == "nccl":
+            if self.processes.is_main or self.settings.transfer == "nccl":
                 self.transfer.push(policy.weights, version)
             else:
                 drain(policy.weights())
-            if self.world.is_main and not self._post("/reset_prefix_cache", {})["success"]:
+            if self.processes.is_main and not self._post("/reset_prefix_cache", {})["success"]:
                 raise TrainingError(
                     f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"
                 )
         except P2oError as error:
             failed = error
-        raise_on_all_ranks(self.world, failed)
+        raise_on_all_ranks(self.processes, failed)
         self.version = version
 
     def close(self) -> None:

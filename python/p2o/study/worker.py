@@ -32,7 +32,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """Trains (or goes on training) and returns the record; checkpoints go once it is known."""
     from rich.console import Console as RichConsole
 
-    from p2o.setup import prepare
+    from p2o.assembly import prepare
     from p2o.track.console import Console
     from p2o.train import train
 

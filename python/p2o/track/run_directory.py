@@ -14,7 +14,7 @@ import tomli_w
 
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
-from p2o.evolve.evolution import Evolution
+from p2o.evolution.result import Evolution
 from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl
 from p2o.types import Rollout
 

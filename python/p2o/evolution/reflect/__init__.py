@@ -1,8 +1,8 @@
 """Reflection: what the reflection model is asked, and what becomes of its reply."""
 
-from p2o.evolve.reflect.extract import extract_template
-from p2o.evolve.reflect.openai import OpenAIReflector
-from p2o.evolve.reflect.prompt import ReflectionExample, ReflectionPrompt, load_prompt, render_reflection
+from p2o.evolution.reflect.extract import extract_template
+from p2o.evolution.reflect.openai import OpenAIReflector
+from p2o.evolution.reflect.prompt import ReflectionExample, ReflectionPrompt, load_prompt, render_reflection
 
 __all__ = [
     "OpenAIReflector",

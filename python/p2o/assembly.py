@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
-from p2o.distributed import SINGLE, World, local_rank
+from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolve.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
-from p2o.evolve.types import Reflect, nobody
+from p2o.evolution.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
+from p2o.evolution.types import Reflect, nobody
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model, longest_sequence
@@ -63,17 +63,17 @@ class Parts:
     """Those of `evolve.templates`."""
 
 
-def assemble(config: Config, world: World = SINGLE) -> Parts:
+def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Loads and checks everything a training run needs; writes nothing.
 
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
     """
-    world.on_main(lambda: check_logs(config))
+    processes.on_main(lambda: check_logs(config))
     check_surroundings(config)
     templates = given_templates(config)
-    parts = replace(load_parts(config, world), templates=templates)
-    if not is_partitioned(config, world):
+    parts = replace(load_parts(config, processes), templates=templates)
+    if not is_partitioned(config, processes):
         check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
@@ -124,26 +124,26 @@ def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
     return prompts
 
 
-def load_parts(config: Config, world: World = SINGLE) -> Parts:
+def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Data, model, sampler and reward; prompts are not checked yet."""
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
-    with deepspeed_context(config.optimizer, config.model.dtype, world):
+    with deepspeed_context(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
-    if config.rollout.sampler == "hf" and is_partitioned(config, world):
+    if config.rollout.sampler == "hf" and is_partitioned(config, processes):
         sampled, _ = load_policy_model(config)
     collector = Collector(
-        make_sampler(sampled, tokenizer, config, world),
+        make_sampler(sampled, tokenizer, config, processes),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
-        world=world,
+        processes=processes,
     )
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
@@ -169,21 +169,21 @@ def prepare(
     *,
     resume: bool = False,
     console: Console | None = None,
-    world: World = SINGLE,
+    processes: Processes = ONE_PROCESS,
 ) -> Run:
     """Loads and checks everything, then creates (or takes up) the run directory at `path`.
 
-    All ranks of `world` call it; `path` must be on a file system that they share.
+    All ranks of `processes` call it; `path` must be on a file system that they share.
 
     Raises:
         P2oError: one line about the data, the model, the settings or the directory; nothing is written before
             all of `assemble` has passed.
     """
     console = console if console is not None else Console()
-    parts = assemble(config, world)
+    parts = assemble(config, processes)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
-    start_weights = frozen_start_weights(config, model, world) if needs_start_weights(config) else None
+    start_weights = frozen_start_weights(config, model, processes) if needs_start_weights(config) else None
     policy = make_policy(
         model,
         config.optimizer,
@@ -191,28 +191,30 @@ def prepare(
         pad_id=pad_id(tokenizer),
         temperature=config.rollout.temperature,
         planned_steps=planned_optimizer_steps(config, len(problems)),
-        world=world,
+        processes=processes,
     )
-    if is_partitioned(config, world):
+    if is_partitioned(config, processes):
         check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
-    directory = open_directory(config, path, parts, resume=resume, world=world)
+    directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(hard_set=HardSet(config.mining))
     if resume:
-        newest = world.on_main(lambda: latest_checkpoint(directory.checkpoints))
+        newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
-        world.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
-    probe = make_probe(config, evaluation_problems, collector, policy, world)
+        processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
+    probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.sampler.sync(policy)
     probe()
     prompt_step = None
     if config.run.method == "p2o":
-        reflect = make_reflection(config, start_weights, policy, tokenizer, parts, world)
+        reflect = make_reflection(config, start_weights, policy, tokenizer, parts, processes)
         prompt_step = PromptStep(
             config, problems, collector, sampling(config), reflect, directory, console, parts.templates
         )
     logs = (
-        open_logs(config, directory.path, resumed_at=state.step if resume else None) if world.is_main else []
+        open_logs(config, directory.path, resumed_at=state.step if resume else None)
+        if processes.is_main
+        else []
     )
     return Run(
         config=config,
@@ -220,7 +222,7 @@ def prepare(
         evaluation_problems=evaluation_problems,
         collector=collector,
         policy=policy,
-        reference=reference_score(start_weights, tokenizer, config, world)
+        reference=reference_score(start_weights, tokenizer, config, processes)
         if config.loss.kl_coef > 0
         else None,
         prompt_step=prompt_step,
@@ -229,20 +231,20 @@ def prepare(
         console=console,
         state=state,
         logs=logs,
-        world=world,
+        processes=processes,
         probe=probe,
     )
 
 
-def is_partitioned(config: Config, world: World) -> bool:
+def is_partitioned(config: Config, processes: Processes) -> bool:
     """Whether no rank holds the whole weights (ZeRO-3)."""
-    backend = resolve_backend(config.optimizer, world.size)
+    backend = resolve_backend(config.optimizer, processes.size)
     return backend == "deepspeed" and zero_stage(config.optimizer) == 3
 
 
-def frozen_start_weights(config: Config, model: Any, world: World) -> Any:
+def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:
     """A copy of the start weights, whole on every rank; in the host's memory where only an engine is to have them."""
-    if is_partitioned(config, world):
+    if is_partitioned(config, processes):
         whole, _ = load_policy_model(config)
     else:
         whole = copy.deepcopy(model)
@@ -254,7 +256,7 @@ PROBES = 8
 
 
 def make_probe(
-    config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, world: World
+    config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, processes: Processes
 ) -> Callable[[], dict[str, float]]:
     """What compares sampler and trainer after each sync; nothing where they are one model."""
     if config.rollout.sampler == "hf" and policy.shares_model:
@@ -264,10 +266,12 @@ def make_probe(
     limit = config.correction.max_gap
     if limit is None:
         limit = default_max_gap(config.model.dtype, config.rollout.vllm.dtype or config.model.dtype)
-    return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, world)
+    return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, processes)
 
 
-def open_directory(config: Config, path: Path, parts: Parts, *, resume: bool, world: World) -> RunDirectory:
+def open_directory(
+    config: Config, path: Path, parts: Parts, *, resume: bool, processes: Processes
+) -> RunDirectory:
     """The run directory, created or taken up by rank 0."""
     facts: dict[str, Any] = {"data": fingerprint([*parts.problems, *parts.evaluation_problems])}
     if parts.templates:
@@ -275,8 +279,8 @@ def open_directory(config: Config, path: Path, parts: Parts, *, resume: bool, wo
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
     open_it = RunDirectory.resume if resume else RunDirectory.create
-    directory = world.on_main(lambda: open_it(path, config, facts))
-    return directory if world.is_main else FollowedRunDirectory(path)
+    directory = processes.on_main(lambda: open_it(path, config, facts))
+    return directory if processes.is_main else FollowedRunDirectory(path)
 
 
 def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
@@ -332,7 +336,7 @@ def resolve_source(source: str) -> str:
     return source
 
 
-def make_sampler(model: Any, tokenizer: Any, config: Config, world: World = SINGLE) -> Sampler:
+def make_sampler(model: Any, tokenizer: Any, config: Config, processes: Processes = ONE_PROCESS) -> Sampler:
     """The sampler of `config.rollout`. vLLM's has no weights before its first `sync`."""
     if config.rollout.sampler == "hf":
         return make_hf_sampler(model, tokenizer, config)
@@ -340,14 +344,14 @@ def make_sampler(model: Any, tokenizer: Any, config: Config, world: World = SING
     if config.rollout.vllm.mode == "server":
         from p2o.rollout.vllm_server import ServerSampler
 
-        return ServerSampler(model, config.rollout, end_ids=ends, world=world)
+        return ServerSampler(model, config.rollout, end_ids=ends, processes=processes)
     from p2o.rollout.vllm import VllmSampler
 
     return VllmSampler(
         model,
         config.rollout,
         end_ids=ends,
-        world=world,
+        processes=processes,
         trust_remote_code=config.model.trust_remote_code,
     )
 
@@ -372,13 +376,13 @@ def needs_start_weights(config: Config) -> bool:
 
 def make_teacher(config: Config) -> Reflect:
     """The reflection model behind the API of `config.reflection`; nothing is sent yet."""
-    from p2o.evolve.reflect.openai import OpenAIReflector
+    from p2o.evolution.reflect.openai import OpenAIReflector
 
     return OpenAIReflector(config.reflection)
 
 
 def make_reflection(
-    config: Config, start_weights: Any, policy: Policy, tokenizer: Any, parts: Parts, world: World
+    config: Config, start_weights: Any, policy: Policy, tokenizer: Any, parts: Parts, processes: Processes
 ) -> Reflect:
     """The reflection model of `config.reflection`; in kind `self` the frozen start weights or the current ones."""
     if config.reflection.kind == "none":
@@ -394,10 +398,10 @@ def make_reflection(
             sampler = make_hf_sampler(start_weights, tokenizer, config)
         else:
             sampler = LentSampler(sampler, FrozenWeights(start_weights), policy)
-    return SelfReflection(sampler, parts.encoder, params, world)
+    return SelfReflection(sampler, parts.encoder, params, processes)
 
 
-def reference_score(start_weights: Any, tokenizer: Any, config: Config, world: World) -> Score:
+def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:
     """Scores responses under the start weights (for the KL term), each rank a share."""
 
     def score(sequences: Sequences) -> list[NDArray[np.float32]]:
@@ -410,7 +414,7 @@ def reference_score(start_weights: Any, tokenizer: Any, config: Config, world: W
         )
         return scored
 
-    return lambda sequences: world.map(score, sequences)
+    return lambda sequences: processes.map(score, sequences)
 
 
 def planned_optimizer_steps(config: Config, problems: int) -> int:

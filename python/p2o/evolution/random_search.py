@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from p2o.evolve.evolution import Candidate
-from p2o.evolve.propose import Task
-from p2o.evolve.step import COMPLETE, Step
+from p2o.evolution.propose import Task
+from p2o.evolution.result import Candidate
+from p2o.evolution.step import COMPLETE, Step
 from p2o.templates import PLAIN
 from p2o.types import Template
 

@@ -16,8 +16,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError
-from p2o.evolve.config import EndpointConfig
-from p2o.evolve.types import ReplyEnd
+from p2o.evolution.config import EndpointConfig
+from p2o.evolution.types import ReplyEnd
 from p2o.types import Message
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.reflect.prompt import ReflectionExample
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.reflect.prompt import ReflectionExample
 
 CUT_OFF = "reply cut off"
 NO_TEMPLATE = "no template in reply"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 from p2o.errors import InputError
-from p2o.evolve.types import EvaluationResult, ReflectionReply
+from p2o.evolution.types import EvaluationResult, ReflectionReply
 
 T = TypeVar("T")
 

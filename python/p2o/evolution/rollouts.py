@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import EvolveConfig
-from p2o.evolve.contract import checked_result, in_order
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.journal import Journal, Key
-from p2o.evolve.types import Evaluate, EvaluationRequest, EvaluationResult
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import EvolveConfig
+from p2o.evolution.contract import checked_result, in_order
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.journal import Journal, Key
+from p2o.evolution.types import Evaluate, EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
 
@@ -62,7 +62,7 @@ class Rollouts:
         Texts are kept (and journaled) only for rollouts that a reflection may show.
 
         Raises:
-            InputError: if the evaluator breaks its contract (`p2o.evolve.contract`).
+            InputError: if the evaluator breaks its contract (`p2o.evolution.contract`).
         """
         keys = [_key(request) for request in requests]
         results = self._results

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from p2o.evolve.chat import ChatClient
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.types import ReflectionReply, ReflectionRequest
+from p2o.evolution.chat import ChatClient
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.types import ReflectionReply, ReflectionRequest
 
 
 class OpenAIReflector:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve.types import EvaluationResult, ReflectionReply
+from p2o.evolution.types import EvaluationResult, ReflectionReply
 
 Key = tuple[str, str, int]
 """Template id, problem id, rollout index. The policy version stands in the header."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log2
 
 from p2o.errors import ConfigError
-from p2o.evolve.config import EvolveConfig, Level, ReflectionConfig
+from p2o.evolution.config import EvolveConfig, Level, ReflectionConfig
 
 LEVEL_CANDIDATES: dict[Level, int] = {
     "light": 6,

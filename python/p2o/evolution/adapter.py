@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from p2o.errors import InputError
-from p2o.evolve.config import EvolveConfig, ReflectionConfig
-from p2o.evolve.engine import evolve
-from p2o.evolve.evolution import Evolution
-from p2o.evolve.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.evolution.config import EvolveConfig, ReflectionConfig
+from p2o.evolution.engine import evolve
+from p2o.evolution.result import Evolution
+from p2o.evolution.types import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
 from p2o.types import Message, Problem
 
 

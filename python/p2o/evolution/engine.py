@@ -15,15 +15,15 @@ from pathlib import Path
 from random import Random
 
 from p2o.errors import InputError
-from p2o.evolve.config import EvolveConfig, ReflectionConfig
-from p2o.evolve.events import Callback
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Evolution
-from p2o.evolve.journal import Journal
-from p2o.evolve.random_search import RandomSearch
-from p2o.evolve.reflect.prompt import load_prompt
-from p2o.evolve.step import Step
-from p2o.evolve.types import Evaluate, Fits, Reflect
+from p2o.evolution.config import EvolveConfig, ReflectionConfig
+from p2o.evolution.events import Callback
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.journal import Journal
+from p2o.evolution.random_search import RandomSearch
+from p2o.evolution.reflect.prompt import load_prompt
+from p2o.evolution.result import Evolution
+from p2o.evolution.step import Step
+from p2o.evolution.types import Evaluate, Fits, Reflect
 from p2o.template_files import read_templates
 from p2o.templates import make_template
 from p2o.types import Problem, Template

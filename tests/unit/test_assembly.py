@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from p2o.assembly import planned_optimizer_steps, prepare
 from p2o.config import load_config
-from p2o.setup import planned_optimizer_steps, prepare
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 

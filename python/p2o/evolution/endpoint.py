@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 from p2o.errors import ModelError
-from p2o.evolve.chat import ChatClient
-from p2o.evolve.config import PolicyConfig
-from p2o.evolve.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
+from p2o.evolution.chat import ChatClient
+from p2o.evolution.config import PolicyConfig
+from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 
 _TOO_LONG = EvaluationResult(reward=0.0, feedback="The prompt is too long.")
@@ -70,7 +70,7 @@ class OpenAIEvaluator:
 
 
 def _math(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
-    from p2o.verify import verify_batch
+    from p2o.verifier import verify_batch
 
     return [float(reward) for reward in verify_batch(list(completions), list(golds))]
 

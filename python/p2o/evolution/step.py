@@ -12,18 +12,18 @@ from random import Random
 
 from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
-from p2o.evolve.budget import Ledger, rollouts_of
-from p2o.evolve.config import EvolveConfig, ReflectionConfig
-from p2o.evolve.cover import COVERS
-from p2o.evolve.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Candidate, Evolution, MadeBy, count_refusals
-from p2o.evolve.journal import Journal
-from p2o.evolve.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolve.race import Entrant, minibatch_gain, race
-from p2o.evolve.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
-from p2o.evolve.rollouts import Rollouts
-from p2o.evolve.types import Evaluate, Fits, Reflect
+from p2o.evolution.budget import Ledger, rollouts_of
+from p2o.evolution.config import EvolveConfig, ReflectionConfig
+from p2o.evolution.cover import COVERS
+from p2o.evolution.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.journal import Journal
+from p2o.evolution.propose import Minibatches, Reflector, Task, complementary, make_example
+from p2o.evolution.race import Entrant, minibatch_gain, race
+from p2o.evolution.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
+from p2o.evolution.result import Candidate, Evolution, MadeBy, count_refusals
+from p2o.evolution.rollouts import Rollouts
+from p2o.evolution.types import Evaluate, Fits, Reflect
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from p2o.evolve.evolution import Candidate
+from p2o.evolution.result import Candidate
 
 
 @dataclass(frozen=True, slots=True)

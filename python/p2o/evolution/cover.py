@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from p2o._core import ParetoFront
-from p2o.evolve.config import EvolveConfig
-from p2o.evolve.evolution import Candidate
+from p2o.evolution.config import EvolveConfig
+from p2o.evolution.result import Candidate
 
 Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
 """The front, the candidate of each of its entries, the settings -> entries chosen. Never the plain prompt."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from p2o.errors import InputError
-from p2o.evolve.budget import Ledger
+from p2o.evolution.budget import Ledger
 from p2o.types import Template
 
 MadeBy = Literal["plain", "given", "mutation", "crossover"]

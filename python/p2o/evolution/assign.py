@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from p2o.errors import ConfigError
-from p2o.evolve.config import AssignConfig
-from p2o.evolve.evidence import Evidence
-from p2o.evolve.evolution import Candidate, Evolution
+from p2o.evolution.config import AssignConfig
+from p2o.evolution.evidence import Evidence
+from p2o.evolution.result import Candidate, Evolution
 from p2o.templates import PLAIN
 from p2o.types import Template
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from random import Random
 
 from p2o.errors import RunDirectoryError
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import ReflectionConfig
-from p2o.evolve.contract import checked_reply, in_order
-from p2o.evolve.evolution import Candidate
-from p2o.evolve.journal import Journal
-from p2o.evolve.reflect.extract import extract_template
-from p2o.evolve.reflect.prompt import ReflectionExample, load_prompt, render_template
-from p2o.evolve.reflect.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG
-from p2o.evolve.reflect.shorten import ever_shorter
-from p2o.evolve.types import EvaluationResult, Fits, Reflect, ReflectionReply, ReflectionRequest
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.contract import checked_reply, in_order
+from p2o.evolution.journal import Journal
+from p2o.evolution.reflect.extract import extract_template
+from p2o.evolution.reflect.prompt import ReflectionExample, load_prompt, render_template
+from p2o.evolution.reflect.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG
+from p2o.evolution.reflect.shorten import ever_shorter
+from p2o.evolution.result import Candidate
+from p2o.evolution.types import EvaluationResult, Fits, Reflect, ReflectionReply, ReflectionRequest
 from p2o.types import Message, Problem
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from p2o.evolve.budget import Ledger
-from p2o.evolve.config import Acceptance, EvolveConfig
-from p2o.evolve.rollouts import Rollouts
-from p2o.evolve.statistics import probability_better
-from p2o.evolve.types import EvaluationRequest
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import Acceptance, EvolveConfig
+from p2o.evolution.rollouts import Rollouts
+from p2o.evolution.statistics import probability_better
+from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
 from p2o.types import Problem, Template
 
