@@ -11,14 +11,13 @@ import inspect
 import json
 import logging
 import math
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, Unpack
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError
+from p2o.plugins import load
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
@@ -209,28 +208,14 @@ def load_reward(path: str) -> CountingReward:
     """
     module_name, separator, name = path.partition(":")
     if not separator or not module_name or not name:
-        raise ConfigError(f"reward {path!r} is not an import path: write 'module:function'")
+        raise ConfigError(f"reward.function = {path!r} is not an import path: write module:function")
     if module_name == "reasoning-gym":
         return CountingReward(_reasoning_gym(name), path)
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        # A console script has its own folder on the path, not the one it was called from.
-        sys.path.append(os.getcwd())
-    try:
-        target: Any = import_module(module_name)
-    except Exception as error:  # running a user's module can raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError(f"reward {path!r}: cannot import {module_name!r} ({reason})") from error
-    try:
-        for part in name.split("."):
-            target = getattr(target, part)
-    except AttributeError as error:
-        raise ConfigError(f"reward {path!r}: {module_name!r} has no {name!r}") from error
-    if not callable(target):
-        raise ConfigError(f"reward {path!r} is not a function")
+    target = load(path, "reward.function")
     try:
         inspect.signature(target).bind(None, "")
     except TypeError as error:
-        raise ConfigError(f"reward {path!r} must take (problem, completion): {error}") from error
+        raise ConfigError(f"reward.function = {path!r} must take (problem, completion): {error}") from error
     except ValueError:
         pass  # built-in callables have no signature to check
     return CountingReward(target, path)
