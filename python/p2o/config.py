@@ -25,6 +25,7 @@ from p2o.evolution.config import (
     check_source_of_templates,
 )
 from p2o.files import why_unreadable
+from p2o.former_settings import advice
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
@@ -282,6 +283,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
     shown = shown if len(shown) < 80 else shown[:77] + "..."
     match first["type"]:
         case "extra_forbidden":
+            if (former := advice(name)) is not None:
+                return former
             return f"unknown setting {name}{_hint(where, root, section)}"
         case "missing":
             return f"setting {name} is missing"

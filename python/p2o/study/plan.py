@@ -18,6 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
 from p2o.files import why_unreadable
+from p2o.former_settings import in_former_terms
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
 from p2o.study.teacher import useful_share
@@ -192,7 +193,7 @@ class Job:
             for key, value in flatten(config_values(self.config)).items()
             if not key.startswith(NOT_IDENTITY)
         }
-        identity = [settings, self.teacher, self.world_recipe]
+        identity = [in_former_terms(settings), self.teacher, self.world_recipe]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
     @property

@@ -1,0 +1,50 @@
+"""Settings of former names: refused with the present one, and recorded studies stay valid."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from p2o.config import load_config
+from p2o.errors import ConfigError
+from p2o.former_settings import ADDED, GONE, RENAMED
+from p2o.study.plan import load_study, make_job
+from p2o.track.run_directory import config_values, flatten
+
+STUDIES = Path(__file__).parents[2] / "docs" / "study"
+
+
+@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals"])
+def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
+    study = load_study(name)
+    lines = (STUDIES / name / "results.jsonl").read_text().splitlines()
+    assert lines
+    for line in lines:
+        record = json.loads(line)
+        if record["arm"] not in study.arms:
+            continue
+        job = make_job(
+            study, record["world"], record["arm"], record["phase"], record["seed"], record["learning_rate"]
+        )
+        assert job.fingerprint == record["fingerprint"], record["id"]
+
+
+@pytest.mark.parametrize("former", sorted(RENAMED))
+def test_a_former_name_is_refused_with_the_present_one(former: str) -> None:
+    with pytest.raises(ConfigError, match=f"^setting {former} is now {RENAMED[former]}$"):
+        load_config("quickstart", [f"{former}=1"])
+
+
+@pytest.mark.parametrize("former", sorted(GONE))
+def test_a_setting_that_is_gone_is_refused_with_what_to_do(former: str) -> None:
+    with pytest.raises(ConfigError, match=f"^setting {former} is gone: .{{10,}}") as caught:
+        load_config("quickstart", [f"{former}=1"])
+    assert "\n" not in str(caught.value)
+
+
+def test_the_tables_name_settings_that_there_are() -> None:
+    known = set(flatten(config_values(load_config("quickstart"))))
+    assert set(ADDED) <= known
+    assert not known & (set(RENAMED) | set(GONE))
