@@ -13,9 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
-from p2o.data import DatasetData, JsonlData, TinyData
+from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
 from p2o.evolution.config import (
     AssignConfig,
@@ -26,6 +34,7 @@ from p2o.evolution.config import (
 )
 from p2o.files import why_unreadable
 from p2o.former_settings import advice
+from p2o.plugins import load
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
@@ -130,7 +139,7 @@ class Config(Settings):
 
     run: RunConfig = RunConfig()
     model: ModelConfig
-    data: TinyData | JsonlData | DatasetData = Field(discriminator="kind")
+    data: SerializeAsAny[TinyData | JsonlData | DatasetData] = Field(discriminator="kind")
     rollout: RolloutConfig = RolloutConfig()
     reward: RewardConfig = RewardConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -144,6 +153,17 @@ class Config(Settings):
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     track: TrackConfig = TrackConfig()
+
+    @field_validator("data", mode="wrap")
+    @classmethod
+    def _source_of_your_own(cls, value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        if not isinstance(kind, str) or ":" not in kind:
+            return known(value)
+        source = load(kind, "kind")
+        if not (isinstance(source, type) and issubclass(source, RecordData)):
+            raise ValueError(f"kind = {kind!r} is no subclass of p2o.data.RecordData")
+        return source.model_validate(value)
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:

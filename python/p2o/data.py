@@ -42,7 +42,10 @@ class TinyData(Settings):
 
 
 class RecordData(Settings, ABC):
-    """Records with a problem (or chat messages) and a gold answer, wherever they come from."""
+    """Records with a problem (or chat messages) and a gold answer, wherever they come from.
+
+    A source of your own is a subclass with settings of its own; `data.kind = "module:Class"` selects it.
+    """
 
     kind: str
     train: Any
@@ -150,7 +153,7 @@ class DatasetData(RecordData):
         )
 
 
-DataConfig = TinyData | JsonlData | DatasetData
+DataConfig = TinyData | RecordData
 
 
 def load_data(

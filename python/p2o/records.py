@@ -111,5 +111,13 @@ def dataset_records(
         raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.{setting}")
     name = split or next(iter(splits))
     for index, row in enumerate(splits[name]):
-        # What JSON has no form for (dates, bytes) becomes text: fields go into hashes and logs.
-        yield f"{source}, row {index} of {name}", json.loads(json.dumps(row, default=str))
+        yield f"{source}, row {index} of {name}", {key: _plain(value) for key, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types. What JSON has no form for (dates, bytes) becomes text: fields are hashed and logged."""
+    if isinstance(value, dict):
+        return {str(key): _plain(field) for key, field in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
