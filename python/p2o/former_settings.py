@@ -21,10 +21,15 @@ class Gone(NamedTuple):
 RENAMED: dict[str, str] = {}
 """Former name -> present name, in full (`section.name`)."""
 
-GONE: dict[str, Gone] = {}
+GONE: dict[str, Gone] = {
+    "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
+    "optimizer.beta1": Gone(0.9, "set optimizer.betas = [beta1, beta2]"),
+    "optimizer.beta2": Gone(0.999, "set optimizer.betas = [beta1, beta2]"),
+}
 """Former name -> what became of it."""
 
 ADDED: dict[str, Any] = {
+    "optimizer.betas": [0.9, 0.999],
     "rollout.decoding": "auto",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""

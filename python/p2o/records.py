@@ -115,7 +115,7 @@ def dataset_records(
 
 
 def _plain(value: Any) -> Any:
-    """The value in JSON's types. What JSON has no form for (dates, bytes) becomes text: fields are hashed and logged."""
+    """The value in JSON's types. What JSON has no form for (dates, bytes) becomes text: they are hashed and logged."""
     if isinstance(value, dict):
         return {str(key): _plain(field) for key, field in value.items()}
     if isinstance(value, list | tuple):

@@ -63,9 +63,9 @@ def test_refuses_what_is_no_group(rewards):
 
 
 def test_overlong_penalty_is_linear_in_the_buffer():
-    config = LossConfig(overlong_buffer=20, overlong_penalty=0.5)
+    config = LossConfig(overlong_buffer=20)
     np.testing.assert_allclose(
-        overlong_penalties([10, 80, 85, 90, 100, 130], 100, config), [0, 0, -0.125, -0.25, -0.5, -0.5]
+        overlong_penalties([10, 80, 85, 90, 100, 130], 100, config), [0, 0, -0.25, -0.5, -1.0, -1.0]
     )
 
 

@@ -77,7 +77,7 @@ def test_uniform_groups_are_counted_or_dropped() -> None:
 def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
     """Of 16 tokens the last 8 are the buffer: 12 tokens cost half the penalty, 16 all of it. Rewards 1, 1/2, 0."""
     long = group(rollout(1, response=[5] * 8), rollout(1, response=[5] * 12), rollout(1, response=[5] * 16))
-    settings = {"overlong_buffer": 8, "overlong_penalty": 1.0}
+    settings = {"overlong_buffer": 8}
     centered = [row.advantage for row in rows_of([long], std_normalize=False, **settings)]
     assert centered == pytest.approx([0.5, 0.0, -0.5])
     divided = [row.advantage for row in rows_of([long], **settings)]

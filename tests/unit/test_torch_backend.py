@@ -112,7 +112,7 @@ def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_mode
 
 def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
     """The first step on a gradient of 1 everywhere, worked by hand: decay, then the rate along the sign."""
-    settings = {"learning_rate": 1.0, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1, "max_grad_norm": 0.5}
+    settings = {"learning_rate": 1.0, "betas": [0.8, 0.9], "weight_decay": 0.1, "max_grad_norm": 0.5}
     policy = TorchPolicy(
         random_model, OptimizerConfig(**settings), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
     )

@@ -52,7 +52,7 @@ def has_signal(rewards_G: ArrayLike) -> bool:
 def overlong_penalties(lengths: Sequence[int], max_tokens: int, config: LossConfig) -> NDArray[np.float64]:
     """The soft overlong punishment, to be added to the rewards (DAPO, arXiv 2503.14476, equation 13).
 
-    0 up to `max_tokens - overlong_buffer` tokens, falling linearly to `-overlong_penalty` at `max_tokens`.
+    0 up to `max_tokens - overlong_buffer` tokens, falling linearly to -1 at `max_tokens`.
 
     Args:
         lengths: response lengths in tokens, shape [G].
@@ -71,7 +71,7 @@ def overlong_penalties(lengths: Sequence[int], max_tokens: int, config: LossConf
         )
     excess = lengths_G - (max_tokens - config.overlong_buffer)
     penalties: NDArray[np.float64] = np.clip(excess / config.overlong_buffer, 0.0, 1.0)
-    return -config.overlong_penalty * penalties
+    return -penalties
 
 
 def _checked(rewards_G: ArrayLike) -> NDArray[np.float64]:

@@ -52,10 +52,8 @@ class LossConfig(Settings):
     """Leave rollouts that ended at the length limit out of the loss (numerator and denominator)."""
 
     overlong_buffer: int = Field(default=0, ge=0)
-    """The soft punishment of long responses sets in this many tokens before the length limit. 0: none."""
-
-    overlong_penalty: float = Field(default=1.0, ge=0.0)
-    """What a response of the full length loses from its reward; inside the buffer the loss grows linearly."""
+    """The soft punishment of long responses sets in this many tokens before the length limit and grows linearly to a
+    reward of 1 less at the limit. 0: none."""
 
     @model_validator(mode="before")
     @classmethod

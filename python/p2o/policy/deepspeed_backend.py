@@ -88,7 +88,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         optimizer = kind(
             self.trained.values(),
             lr=self.config.learning_rate,
-            betas=(self.config.beta1, self.config.beta2),
+            betas=self.config.betas,
             weight_decay=self.config.weight_decay,
             fused=True,
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from p2o.settings import Settings
 
 LayoutName = Literal["padded", "packed"]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LoraConfig(Settings):
@@ -67,11 +68,8 @@ class OptimizerConfig(Settings):
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
 
-    beta1: float = Field(0.9, ge=0, lt=1)
-    """AdamW's decay of the gradient mean."""
-
-    beta2: float = Field(0.999, ge=0, lt=1)
-    """AdamW's decay of the squared gradient mean."""
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
+    """AdamW's decays of the gradient mean and of the squared gradient mean."""
 
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this global norm."""

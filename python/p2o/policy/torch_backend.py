@@ -38,7 +38,7 @@ class TorchPolicy(TrainingPolicy):
         self.optimizer = torch.optim.AdamW(
             self.master.values(),
             lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
+            betas=config.betas,
             weight_decay=config.weight_decay,
         )
 
