@@ -1,4 +1,4 @@
-"""Problems in: files and datasets of problems and gold answers, or the tiny world."""
+"""Problems and gold answers, from files, datasets or the tiny world."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OWN_RULES: VerifyOptions = {}
 
 
 class TinyData(Settings):
-    """Problems of the tiny world, made up as needed."""
+    """Problems of the tiny world, generated as needed."""
 
     kind: Literal["tiny"] = "tiny"
 
@@ -38,7 +38,7 @@ class TinyData(Settings):
     """Number of evaluation problems, none of them among the training problems."""
 
     seed: int = 0
-    """Which problems. Apart from the run's seed, so that runs with different seeds see the same problems."""
+    """Which problems. Separate from the run's seed, so that runs with different seeds see the same problems."""
 
 
 class RecordData(Settings, ABC):
@@ -52,39 +52,39 @@ class RecordData(Settings, ABC):
     evaluation: Any = None
 
     problem_key: str = "problem"
-    """Field with the problem: a text, or a list of chat messages. Of a field in a field: `prompt.text`."""
+    """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field."""
 
     answer_key: str = "answer"
-    """Field with the gold answer, as text or number; `reward_model.ground_truth` is a field in a field."""
+    """Field with the gold answer, as text or number; `reward_model.ground_truth` names a nested field."""
 
     answer_is: Literal["answer", "solution"] = "answer"
-    """What that field holds: the answer, or a worked `solution` that has it in its last box or behind `####`."""
+    """What that field holds: the answer, or a worked `solution` that has it in its last box or after `####`."""
 
     id_key: str = "id"
-    """Field with a stable id; where it is missing the id is a hash of problem and answer. Fields that are neither
-    problem nor answer nor id are kept in `Problem.meta`, for a reward function of one's own."""
+    """Field with a stable id; without it the id is a hash of problem and answer. All other fields are kept in
+    `Problem.meta`, for your own reward function."""
 
     family_key: str | None = None
-    """Field by which accuracy is broken down in the reports; unset, a field `family` where there is one."""
+    """Field by which accuracy is broken down in the reports; unset, the field `family` if there is one."""
 
     system: str | None = None
     """System message before each problem."""
 
     suffix: str = ""
-    """Text after each problem, such as the demand for a boxed answer. Part of the plain prompt."""
+    """Text after each problem, such as a request for a boxed answer. Part of the plain prompt."""
 
     train_size: int | None = Field(None, ge=1)
-    """How many training problems to take, drawn by `seed`; all where unset."""
+    """Number of training problems to take, drawn by `seed`; unset, all."""
 
     evaluation_size: int | None = Field(None, ge=1)
-    """How many evaluation problems to take, drawn by `seed`; all where unset."""
+    """Number of evaluation problems to take, drawn by `seed`; unset, all."""
 
     seed: int = 0
     """Which problems are drawn."""
 
     on_bad_gold: Literal["refuse", "skip", "accept"] = "refuse"
     """What to do with a gold answer that the verifier cannot parse: refuse the file, leave the problem out, or take it.
-    Golds are not checked where `reward.function` is one of one's own."""
+    Golds are not checked if `reward.function` is your own."""
 
     @abstractmethod
     def training_records(self) -> Iterable[Record]:
@@ -92,11 +92,11 @@ class RecordData(Settings, ABC):
 
     @abstractmethod
     def evaluation_records(self) -> Iterable[Record] | None:
-        """Those of the evaluation problems; None where they are taken out of the training problems."""
+        """Those of the evaluation problems; None if they are held out of the training problems."""
 
 
 class JsonlData(RecordData):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     kind: Literal["jsonl"] = "jsonl"
 
@@ -104,7 +104,7 @@ class JsonlData(RecordData):
     """File of the training problems."""
 
     evaluation: Path | None = Field(None, strict=False)
-    """File of the evaluation problems; without one, `evaluation_size` problems are taken out of `train`."""
+    """File of the evaluation problems; without one, `evaluation_size` problems of `train` are held out."""
 
     def training_records(self) -> Iterable[Record]:
         """The objects of `train`."""
@@ -121,15 +121,15 @@ class DatasetData(RecordData):
     kind: Literal["dataset"] = "dataset"
 
     train: str = Field(min_length=1)
-    """The training problems: a file (a pattern with `*` for several), a folder that `save_to_disk` wrote, or the hub's
-    name of a dataset."""
+    """The training problems: a file (a pattern with `*` for several), a folder that `save_to_disk` wrote, or the name
+    of a dataset on the hub."""
 
     evaluation: str | None = Field(None, min_length=1)
     """Dataset of the evaluation problems. Unset, it is that of `train` if `evaluation_split` is set; else
-    `evaluation_size` problems are taken out of the training problems."""
+    `evaluation_size` training problems are held out."""
 
     subset: str | None = None
-    """Configuration of the datasets, where they have several."""
+    """Configuration of the datasets, if they have several."""
 
     train_split: str | None = None
     """Split of the training problems; unset, the only one, or `train`."""
@@ -166,7 +166,7 @@ def load_data(
 
     Args:
         config: where the problems are.
-        verifier: options of the verifier that judges by the golds; None where something else does, and a
+        verifier: options of the verifier that judges by the golds; None if something else judges, and a
             gold may be any text.
 
     Raises:
@@ -212,7 +212,7 @@ def read_problems(
     """The problems of `source`, in order, duplicates merged. `verifier` as in `load_data`.
 
     Raises:
-        DataError: there is none, or a record lacks something or contradicts an earlier one (named by its place).
+        DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place).
     """
     problems: dict[str, Problem] = {}
     places: dict[str, str] = {}
@@ -230,7 +230,7 @@ def read_problems(
         first = places.setdefault(key, where.rpartition(", ")[2])
         if not _same_gold(known.gold, problem.gold, verifier):
             raise DataError(
-                f"{where}: the problem of {first} with another answer, {problem.gold[:40]!r} instead of "
+                f"{where}: the same problem as {first} with another answer, {problem.gold[:40]!r} instead of "
                 f"{known.gold[:40]!r}; keep the right one"
             )
     if not problems:
@@ -254,7 +254,7 @@ def _problem(
             if gold
             else "the solution has no box and no ####"
         )
-        raise DataError(f'{where}: {fault}; mend it or set data.on_bad_gold = "skip"')
+        raise DataError(f'{where}: {fault}; fix it or set data.on_bad_gold = "skip"')
     messages = _messages(asked, where, config)
     given = record.get(config.id_key)
     identity = str(given) if given is not None else _hash(messages, gold)
@@ -266,7 +266,7 @@ def _problem(
 
 
 def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
-    """The field `key`, or where there is none of that name the field `b` in the field `a` for a key `a.b`."""
+    """The field `key`; if there is none of that name, for a key `a.b` the field `b` of the field `a`."""
     if key in record:
         return record[key]
     value: Any = record
@@ -282,9 +282,7 @@ def _gold(value: Any, where: str, config: RecordData) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise DataError(f"{where}: field {config.answer_key!r} must hold a text or a number")
     if isinstance(value, float) and not math.isfinite(value):
-        raise DataError(
-            f"{where}: field {config.answer_key!r} is {value}, which is no number to compare with"
-        )
+        raise DataError(f"{where}: field {config.answer_key!r} is {value}, which cannot be compared")
     text = str(value)
     if config.answer_is == "answer":
         return text

@@ -38,8 +38,8 @@ class RunDirectoryError(P2oError, RuntimeError):
 
 
 class CheckpointError(P2oError, RuntimeError):
-    """A checkpoint cannot be taken up: it is damaged, or was written with another backend or number of ranks."""
+    """A checkpoint cannot be resumed: it is damaged, or was written with another backend or number of ranks."""
 
 
 class TrainingError(P2oError, RuntimeError):
-    """Training cannot go on (non-finite loss, sampler and trainer disagree about the weights)."""
+    """Training cannot continue (non-finite loss, sampler and trainer disagree about the weights)."""

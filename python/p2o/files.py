@@ -31,7 +31,7 @@ def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
 def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
     """A temporary directory to fill, which becomes `path` when the block ends without an error.
 
-    What was at `path` is moved aside first and removed last; it comes back where the new one cannot be renamed.
+    What was at `path` is moved aside first and removed last; it comes back if the new one cannot be renamed.
     `unique` puts the process id into the temporary names, for directories that several processes may write.
     """
     tag = f".{os.getpid()}" if unique else ""

@@ -1,4 +1,4 @@
-"""Records in: the lines of a JSONL file, or the rows of a dataset that the library `datasets` reads."""
+"""Records: the lines of a JSONL file, or the rows of a dataset that the library `datasets` reads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from p2o.errors import DataError, MissingDependencyError
 
 Record = tuple[str, dict[str, Any]]
-"""Where a record stands, for messages, and its fields."""
+"""Where a record is found, for messages, and its fields."""
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Builders of `datasets` by the suffix of a file."""
@@ -79,7 +79,7 @@ def dataset_records(
     Args:
         source: a file (Parquet, CSV, JSON, Arrow; a pattern with `*` for several), a folder that `save_to_disk` wrote,
             or a dataset of the Hugging Face hub.
-        subset: its configuration, where it has several.
+        subset: its configuration, if it has several.
         split: its split; unset, the only one, or else `usual_split`.
         setting: the setting of the split, for messages.
 

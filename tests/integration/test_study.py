@@ -147,7 +147,7 @@ def test_runs_without_matplotlib_are_no_failure(
 def test_a_time_limit_of_nothing_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["study", "one.toml", "--time-limit", "0", "--to", str(tmp_path / "out")])
     assert code == UNFINISHED
-    assert "time limit reached, 1 run is left: the same command goes on" in capsys.readouterr().out
+    assert "time limit reached, 1 run is left: the same command continues" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -212,10 +212,13 @@ def requests_for(problem: Any) -> list[Any]:
 
 def test_display_settings_may_change_on_resume(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    train(small_run(path, "run.epochs=1"))
-    small_run(
+    done = train(small_run(path, "run.epochs=1"))
+    resumed = small_run(
         path, "run.epochs=1", "checkpoint.keep=3", "track.rollouts=1", f"run.output={path}", resume=True
     )
+    assert (resumed.config.checkpoint.keep, resumed.config.track.rollouts) == (3, 1)
+    assert resumed.state.step == done.step > 0
+    assert resumed.state.generated_tokens == done.generated_tokens
 
 
 class Killed(BaseException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import tomli_w
 from p2o.cli.main import main_train
 from p2o.config import Config, build_config, load_config, recipe_names
 from p2o.errors import ConfigError
-from p2o.track.run_directory import config_values
+from p2o.track.run_directory import config_values, flatten
 
 MINIMAL = {"model": {"source": "p2o-tiny"}, "data": {"kind": "tiny"}}
 GRPO = {"run": {"method": "grpo"}}
@@ -20,7 +21,10 @@ GRPO = {"run": {"method": "grpo"}}
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_shipped_recipes_load(name: str) -> None:
-    assert isinstance(load_config(name), Config)
+    """What a recipe says is what its settings are."""
+    written = flatten(tomllib.loads((files("p2o") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")))
+    values = flatten(config_values(load_config(name)))
+    assert {key: values[key] for key in written} == written
 
 
 def test_there_are_recipes() -> None:
@@ -178,8 +182,12 @@ def test_toml_writes_paths_tuples_and_whole_floats_its_own_way() -> None:
 
 
 def test_limits_that_do_not_meet_are_accepted_where_they_are_not_used() -> None:
-    load_config("quickstart", ["evolve.tokens_per_rollout=47", "run.method=grpo"])
-    load_config("quickstart", ["evolve.tokens_per_rollout=48", "loss.overlong_buffer=48"])
+    with pytest.raises(ConfigError, match=r"evolve\.tokens_per_rollout is 47"):
+        load_config("quickstart", ["evolve.tokens_per_rollout=47"])
+    unused = load_config("quickstart", ["evolve.tokens_per_rollout=47", "run.method=grpo"])
+    assert unused.evolve.tokens_per_rollout == 47
+    at_the_limit = load_config("quickstart", ["evolve.tokens_per_rollout=48", "loss.overlong_buffer=48"])
+    assert at_the_limit.rollout.max_tokens == at_the_limit.loss.overlong_buffer == 48
 
 
 def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:

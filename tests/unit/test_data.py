@@ -83,7 +83,7 @@ def test_further_fields_are_kept(tmp_path: Path) -> None:
         ),
         (
             {"problem": " 1+1=?", "answer": "3"},
-            "line 2: the problem of line 1 with another answer, '3' instead",
+            "line 2: the same problem as line 1 with another answer, '3' instead",
         ),
         ({"problem": "x", "answer": "\\frac{1}{"}, "line 2: the gold answer '\\\\frac{1}{' cannot be parsed"),
     ],
@@ -135,7 +135,7 @@ def test_golds_of_other_judges_are_compared_as_text(tmp_path: Path) -> None:
         read_jsonl(path, config, verifier={"compat": "math-verify"})
     write(path, {"problem": "x", "answer": "7"}, {"problem": "x", "answer": "7.0"})
     assert len(read_jsonl(path, config)) == 1
-    with pytest.raises(DataError, match="line 2: the problem of line 1 with another answer"):
+    with pytest.raises(DataError, match="line 2: the same problem as line 1 with another answer"):
         read_jsonl(path, config, verifier=None)
 
 

@@ -135,7 +135,7 @@ def test_a_solution_without_a_marked_answer_is_refused_or_left_out(tmp_path: Pat
     )
     settings: dict[str, Any] = {"train": source, "evaluation_size": 1, "answer_is": "solution"}
     with pytest.raises(
-        DataError, match=r"row 0 of train: the solution has no box and no ####; mend it or set"
+        DataError, match=r"row 0 of train: the solution has no box and no ####; fix it or set"
     ):
         load_data(DatasetData(**settings))
     train, evaluation = load_data(DatasetData(**settings, on_bad_gold="skip"))
@@ -145,7 +145,7 @@ def test_a_solution_without_a_marked_answer_is_refused_or_left_out(tmp_path: Pat
 def test_a_fault_names_the_row(tmp_path: Path) -> None:
     source = write(tmp_path / "d.parquet", [*rows_of("a", "1"), *rows_of("a", "2")])
     with pytest.raises(
-        DataError, match=r"d.parquet, row 1 of train: the problem of row 0 of train with another answer"
+        DataError, match=r"d.parquet, row 1 of train: the same problem as row 0 of train with another answer"
     ):
         load_data(DatasetData(train=source, evaluation_size=1))
     with pytest.raises(

@@ -69,11 +69,13 @@ def test_the_sampler_vllm(
 def test_deepspeed_and_the_layout(packages: dict[str, str]) -> None:
     _, deepspeed, layout = doctor.settings(False)
     assert deepspeed == "optimizer.backend = 'deepspeed': usable"
-    assert layout.startswith("optimizer.layout = 'packed': usable, computes more than it saves without a GPU")
+    assert layout.startswith(
+        "optimizer.layout = 'packed': usable, but costs more than it saves without a GPU"
+    )
     packages["deepspeed"] = "0.19.7"
     _, deepspeed, layout = doctor.settings(True)
     assert deepspeed == "optimizer.backend = 'deepspeed': not usable, p2o needs deepspeed>=0.19.8"
-    assert "variable-length attention where the weights are bfloat16" in layout
+    assert "variable-length attention for bfloat16 weights" in layout
     del packages["deepspeed"]
     assert list(doctor.settings(False))[1] == (
         "optimizer.backend = 'deepspeed': not usable, deepspeed is missing"

@@ -52,8 +52,8 @@ def every(answer: Any) -> Any:
         (every(EvaluationResult(None)), r"reward None is outside"),  # type: ignore[arg-type]
         (every(EvaluationResult(0.0, None)), "text is a NoneType and not a text"),  # type: ignore[arg-type]
         (every(EvaluationResult(0.0, feedback=3)), "feedback is a int and not a text"),  # type: ignore[arg-type]
-        (every(EvaluationResult(0.0, tokens=-1)), "tokens -1 is no number from 0 on"),
-        (every(EvaluationResult(0.0, tokens=None)), "tokens None is no number"),  # type: ignore[arg-type]
+        (every(EvaluationResult(0.0, tokens=-1)), "tokens -1 is not a finite number of 0 or more"),
+        (every(EvaluationResult(0.0, tokens=None)), "tokens None is not a finite number"),  # type: ignore[arg-type]
     ],
 )
 def test_rollouts_that_are_none_are_named(evaluate: Any, message: str) -> None:
@@ -69,10 +69,13 @@ def test_rollouts_that_are_none_are_named(evaluate: Any, message: str) -> None:
             "reflect returned a NoneType: give a list, a ReflectionReply for each request",
         ),
         (every(ReflectionReply(None)), "reflect: text is a NoneType and not a text"),  # type: ignore[arg-type]
-        (every(ReflectionReply("", cost=float("nan"))), "reflect: cost nan is no number from 0 on"),
-        (every(ReflectionReply("", cost=-1.0)), "cost -1.0 is no number from 0 on"),
-        (every(ReflectionReply("", cost=float("inf"))), "cost inf is no number from 0 on"),
-        (every(ReflectionReply("", tokens=-1)), "reflect: tokens -1 is no number from 0 on"),
+        (
+            every(ReflectionReply("", cost=float("nan"))),
+            "reflect: cost nan is not a finite number of 0 or more",
+        ),
+        (every(ReflectionReply("", cost=-1.0)), "cost -1.0 is not a finite number of 0 or more"),
+        (every(ReflectionReply("", cost=float("inf"))), "cost inf is not a finite number of 0 or more"),
+        (every(ReflectionReply("", tokens=-1)), "reflect: tokens -1 is not a finite number of 0 or more"),
     ],
 )
 def test_replies_that_are_none_are_named(reflect: Any, message: str) -> None:

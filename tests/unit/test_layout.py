@@ -362,7 +362,13 @@ def policy_over(model: Any, **options: Any) -> TorchPolicy:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_check_of_a_layout_passes_where_rows_are_apart(random_model: Any, name: Any) -> None:
-    policy_over(random_model, layout=name).check_layout()
+    policy = policy_over(random_model, layout=name)
+    forwarded: list[int] = []
+    policy.model.base_model.register_forward_pre_hook(
+        lambda model, args, kwargs: forwarded.append(kwargs["input_ids"].numel()), with_kwargs=True
+    )
+    policy.check_layout()
+    assert forwarded == [12, 12, 24], "two sequences alone, then both together"
 
 
 def test_the_check_of_a_layout_finds_rows_that_see_each_other() -> None:

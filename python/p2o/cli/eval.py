@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o eval`."""
     parser.add_argument("recipe", help="the recipe whose data and sampling limits are used")
     parser.add_argument(
-        "--model", help="another model than the recipe's: hub id, folder, .gguf, or a run directory"
+        "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
     )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         console.note(f"{f'best of {samples}':20} {result.best:.3f}")
     console.note(
         f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts; "
-        "95% bootstrap intervals over problems, exact where all are solved or none"
+        "95% bootstrap intervals over problems, exact where all or none are solved"
     )
     return 0
 

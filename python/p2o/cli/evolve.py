@@ -1,7 +1,7 @@
 """`p2o evolve`: prompt evolution without training.
 
-On a JSONL file, policy and reflection model are behind OpenAI-compatible APIs. On a recipe, its own model plays the
-policy, on the problems it fails in one round of rollouts, and the recipe says who reflects.
+On a JSONL file, policy and reflection model are behind OpenAI-compatible APIs. On a recipe, its own model is the
+policy, the problems are those it fails in one round of rollouts, and the recipe names the reflection model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _API_ARGUMENTS = (
 
 
 class EvolveFile(Settings):
-    """What a settings file of `p2o evolve` holds; the arguments of the command go before it."""
+    """The settings file of `p2o evolve`; the arguments of the command override it."""
 
     policy: PolicyConfig
     """The model whose prompt is evolved."""
@@ -59,7 +59,7 @@ class EvolveFile(Settings):
     """How the JSONL is read: the settings `data.*` of a recipe, without the files."""
 
     seed: int = 0
-    """Of the split, the minibatches and the requests."""
+    """Seed of the split, the minibatches and the requests."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -70,12 +70,12 @@ class EvolveFile(Settings):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o evolve`."""
     parser.add_argument(
-        "source", help="a .jsonl file with a problem and its answer a line, or a recipe (name or .toml)"
+        "source", help="a .jsonl file with one problem and its answer per line, or a recipe (name or .toml)"
     )
     parser.add_argument(
         "--output",
         type=Path,
-        help="directory of journal, templates and result; a second call goes on (default: runs/evolve-SOURCE)",
+        help="directory of journal, templates and result; a second call continues (default: runs/evolve-SOURCE)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     recipe = parser.add_argument_group("with a recipe")
@@ -178,7 +178,7 @@ def check_budget(config: EvolveConfig, problems: list[Problem], seed: int) -> No
 
 
 def read_settings(args: argparse.Namespace) -> EvolveFile:
-    """The settings file with the arguments laid over it.
+    """The settings file, overridden by the arguments.
 
     Raises:
         ConfigError: naming the file or the setting.

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop_output()
         return 141
     except OSError as error:
-        # A folder that cannot be written, a full disk. What the system says stands in one line.
+        # A folder that cannot be written, a full disk. The system's message fits one line.
         reason = str(error.strerror or error).splitlines()[0]
         where = f"{error.filename}: " if error.filename is not None else ""
         print(f"error: {where}{reason}", file=sys.stderr)
@@ -80,7 +80,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 LESS_MEMORY = (
     "A run takes less with optimizer.gradient_checkpointing=true and a smaller optimizer.micro_batch_tokens, "
-    "rollout.batch_size or rollout.vllm.gpu_memory_utilization, which --resume takes; p2o train --check estimates it"
+    "rollout.batch_size or rollout.vllm.gpu_memory_utilization, also with --resume; p2o train --check estimates it"
 )
 
 

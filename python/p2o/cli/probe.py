@@ -15,7 +15,7 @@ from p2o.files import write_text
 from p2o.template_files import GENERAL, read_templates, shipped_sets
 
 PROBLEMS = 100
-"""Training problems that are rolled out, unless `--problems` says otherwise."""
+"""Training problems to roll out, without `--problems`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", help="the recipe whose model, training problems and sampling are probed")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument(
-        "--model", help="another model than the recipe's: hub id, folder, .gguf, or a run directory"
+        "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
     )
     parser.add_argument(
         "--templates",
@@ -36,16 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=PROBLEMS,
         metavar="N",
-        help=f"most problems (default: {PROBLEMS})",
+        help=f"probe at most N problems (default: {PROBLEMS})",
     )
     parser.add_argument(
-        "--samples", type=positive, metavar="K", help="rollouts a problem and template (default: rollout.n)"
+        "--samples", type=positive, metavar="K", help="rollouts per problem and template (default: rollout.n)"
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="where to write; a second call goes on (default: runs/probe-RECIPE)",
+        help="where to write; a second call continues (default: runs/probe-RECIPE)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 

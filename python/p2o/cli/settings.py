@@ -1,4 +1,4 @@
-"""All settings of a recipe as TOML, each with what it does: a reference, and the start of a recipe of one's own."""
+"""All settings of a recipe as TOML, each with what it does: a reference, and a start for your own recipe."""
 
 from __future__ import annotations
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from p2o.study.results import Results
 
 UNFINISHED = 3
-"""Exit code where the time limit left runs to do; the same command goes on."""
+"""Exit code if the time limit left runs to do; the same command continues."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o study`."""
     parser.description = (
-        "A study that was killed, interrupted or stopped by its time limit goes on with the same command. Exit code: "
+        "The same command continues a study that was killed, interrupted or stopped by its time limit. Exit code: "
         f"0 all done, 1 some runs failed, {UNFINISHED} runs are left."
     )
     parser.add_argument(
@@ -52,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of every arm, over the study's own; may be repeated",
+        help="a setting of every arm, overriding the study's own; may be repeated",
     )
-    parser.add_argument("--tokens", type=positive, metavar="N", help="another budget than the study's")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="other seeds than the study's")
+    parser.add_argument("--tokens", type=positive, metavar="N", help="a budget instead of the study's")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds instead of the study's")
     parser.add_argument(
         "--learning-rate",
         type=float,
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-limit",
         type=float,
         metavar="SECONDS",
-        help="then start no run and interrupt those at work (they go on from their checkpoints)",
+        help="after this time, start no run and interrupt the running ones; they continue from their checkpoints",
     )
     parser.add_argument(
         "--world-device", default="cpu", metavar="DEVICE", help="where missing worlds are made (default: cpu)"
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def changed_study(args: argparse.Namespace) -> Study:
-    """The study with what the arguments change of it."""
+    """The study, changed by the arguments."""
     fields = {name: value for name in ("tokens", "seeds") if (value := getattr(args, name)) is not None}
     settings = list(args.overrides)
     if args.learning_rate is not None:
@@ -124,11 +124,11 @@ def changed_study(args: argparse.Namespace) -> Study:
 
 
 def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -> int:
-    """Works off what is left; returns the exit code."""
+    """Runs what is left; returns the exit code."""
     from p2o.study.console import Display
     from p2o.study.runner import Runner
 
-    # What stops a job of limited length is often SIGTERM: it is to leave as little behind as Ctrl-C.
+    # What stops a job of limited length is often SIGTERM: it must leave as little behind as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     display = Display(study.tokens)
     runner = Runner(
@@ -145,7 +145,7 @@ def work(study: Study, results: Results, runs: Path, args: argparse.Namespace) -
     left = runner.left()
     if not finished:
         runs_left = "1 run is" if len(left) == 1 else f"{len(left)} runs are"
-        display.note(f"time limit reached, {runs_left} left: the same command goes on")
+        display.note(f"time limit reached, {runs_left} left: the same command continues")
         return UNFINISHED
     for job in left:
         display.note(f"{job.id} cannot run: every learning rate of its arm has failed")

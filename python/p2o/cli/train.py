@@ -144,7 +144,7 @@ def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
 
 
 def check(config: Config, console: Console, processes: Processes) -> int:
-    """Estimates the memory, checks all that a run checks before its first step, and trains nothing."""
+    """Estimates the memory and checks what a run checks before its first step; trains nothing."""
     import torch
 
     from p2o.assembly import assemble, planned_optimizer_steps
@@ -158,7 +158,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
-    # The optimizer is where a type, adapters or a backend that cannot be trained are refused.
+    # The optimizer refuses types, adapters and backends that cannot be trained.
     make_policy(
         parts.model,
         config.optimizer,
@@ -176,7 +176,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
 
 
 def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
-    """Prints the memory of each of `ranks` processes; of the model only its configuration is read."""
+    """Prints the memory of each of `ranks` processes; reads only the model's configuration."""
     import torch
 
     from p2o.assembly import resolve_source

@@ -90,7 +90,7 @@ def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple
             if not isinstance(value, (str, int, float)) or isinstance(value, bool):
                 raise DataError(f"{name}:{number}: {key!r} is not text or a number")
             if isinstance(value, float) and not math.isfinite(value):
-                raise DataError(f"{name}:{number}: {key!r} is {value}, which is no number to compare with")
+                raise DataError(f"{name}:{number}: {key!r} is {value}, which cannot be compared")
             texts.append(_text(value, f"{name}:{number}: {key!r}"))
     return completions, golds
 

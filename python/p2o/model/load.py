@@ -81,7 +81,7 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if _is_bpe(tokenizer):
-        # transformers leaves it out there, and says so at the first response that is decoded.
+        # transformers ignores it for BPE, and warns at the first response that is decoded.
         tokenizer.clean_up_tokenization_spaces = False
     with _one_line_errors(source):
         return model.to(device).eval(), tokenizer
@@ -110,7 +110,7 @@ def load_outline(
         location, options["gguf_file"] = str(path.parent), path.name
     with _one_line_errors(source):
         config = transformers.AutoConfig.from_pretrained(location, **options)
-        # What a GGUF file says of its quantisation: the weights are trained dequantised.
+        # A GGUF file's quantisation does not apply: the weights are trained dequantised.
         if hasattr(config, "quantization_config"):
             del config.quantization_config
         with torch.device("meta"):
@@ -212,10 +212,9 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _name_the_accelerator(torch: Any) -> None:
-    """Tells DeepSpeed of the CPU where torch finds no GPU.
+    """Tells DeepSpeed to use the CPU if torch finds no GPU.
 
-    transformers imports it where it is installed, and unless told it warns of a missing GPU in the middle of what is
-    printed.
+    transformers imports DeepSpeed if it is installed, which would otherwise warn of a missing GPU amid our output.
     """
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
@@ -310,7 +309,7 @@ def _one_line_errors(source: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Loading and saving show no bars of their own: the caller has its own display."""
+    """Hides the progress bars of loading and saving: the caller has its own display."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

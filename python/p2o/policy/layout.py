@@ -82,7 +82,7 @@ class PaddedLayout:
         self.token_budget = token_budget
 
     def split(self, lengths: Sequence[int], ranks: int = 1) -> Split:
-        """Longest first, at most `token_budget` padded tokens together; a longer sequence goes alone."""
+        """Longest first, at most `token_budget` padded tokens together; a longer sequence gets a pass of its own."""
         return deal(padded_micro_batches(lengths, self.token_budget), lengths, ranks)
 
     def inputs(self, batch: MicroBatch, device: Any) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class OptimizerConfig(Settings):
     """Gradients are scaled down to this global norm."""
 
     micro_batch_tokens: int = Field(16384, ge=1)
-    """Tokens in one forward pass of a process, padding included. A longer row goes alone."""
+    """Tokens in one forward pass of a process, padding included. A longer row gets a pass of its own."""
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:

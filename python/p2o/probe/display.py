@@ -31,7 +31,7 @@ def show(probe: Probe, console: Console) -> None:
 
 
 def lines(probe: Probe) -> list[str]:
-    """What stands between the tables and the verdict."""
+    """The lines between the tables and the verdict."""
     result = probe.result
     found = []
     if (unlocked := result.unlocked) is not None:

@@ -1,7 +1,7 @@
-"""The journal of a probe: a header, then one line a batch of rollouts, each synced before the next batch is drawn.
+"""The journal of a probe: a header, then one line per batch of rollouts, each synced before the next batch is drawn.
 
-A probe is a function of its settings and of these rollouts, in the order in which they are asked for. So one that was
-killed runs again with the rollouts at hand and draws the missing ones only. A line that a kill tore off is dropped.
+A probe is a function of its settings and of these rollouts in request order. So a killed probe runs again with the
+journaled rollouts and draws only the missing ones. A line torn by a kill is dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REMEDY = "go back to it, or give another --output"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is kept of a rollout."""
+    """What the journal keeps of a rollout."""
 
     reward: float
     tokens: int
@@ -31,11 +31,11 @@ class Outcome:
 
 
 class ProbeJournal:
-    """The rollouts of a probe in the order in which they were asked for.
+    """The rollouts of a probe in request order.
 
     Raises:
-        RunDirectoryError: if the file cannot be written, another process writes it, it is no journal, or it belongs to
-            a probe of other settings, one of which is named.
+        RunDirectoryError: if the file cannot be written, another process writes it, it is not a journal, or it belongs
+            to a probe with other settings, one of which is named.
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class ProbeJournal:
         self._file.close()
 
     def add(self, outcomes: list[Outcome], seconds: float) -> None:
-        """Appends a batch and brings it to the disk."""
+        """Appends a batch and syncs it to disk."""
         self._append(
             {
                 "kind": "batch",

@@ -26,7 +26,7 @@ from p2o.train import sampling
 from p2o.types import Problem, Template
 
 BATCHES = 4
-"""Batches of the sampler asked for and journaled at once: it sorts them by length, and a kill costs no more."""
+"""Sampler batches requested and journaled at once: the sampler sorts them by length; a kill loses at most these."""
 
 _SECTIONS = ("model.", "data.", "rollout.", "reward.")
 _SETTINGS = ("run.seed", "run.threads", "mining.success")
@@ -60,17 +60,17 @@ def probe_recipe(
     setting: str,
     parts: Parts | None = None,
 ) -> Probe:
-    """Probes a recipe's model on its training problems; what `output` holds already is not drawn again.
+    """Probes a recipe's model on its training problems; rollouts already in `output` are not drawn again.
 
     Args:
         config: the recipe.
-        templates: what is tried beside the plain prompt.
+        templates: tried beside the plain prompt.
         output: the folder of the journal.
-        console: shows how far it is.
-        problems: most training problems that are rolled out.
+        console: shows the progress.
+        problems: roll out at most as many training problems.
         samples: rollouts of each template on each problem.
         setting: where the templates come from, for messages.
-        parts: the recipe's model and problems, where they are loaded already.
+        parts: the recipe's model and problems, if already loaded.
 
     Raises:
         P2oError: one line about the data, the model, the settings, a template or the folder.
@@ -79,7 +79,7 @@ def probe_recipe(
     chosen = choose_problems(parts.problems, problems, config.run.seed)
     if len(chosen) < 2:
         raise ConfigError(
-            "a probe needs two training problems at least, one to choose templates on and one to judge"
+            "a probe needs at least two training problems: one to choose templates on, one to judge them"
         )
     for problem in chosen:
         parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
@@ -116,7 +116,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 def batch_size(config: Config, device: str) -> int:
-    """Rollouts asked for at once: `BATCHES` batches of the sampler, or one where it takes as many as the GPU holds."""
+    """Rollouts requested at once: `BATCHES` sampler batches, or one if a batch fills the GPU."""
     rollout = config.rollout
     if rollout.sampler != "hf":
         return BATCHES * rollout.vllm.max_num_seqs
@@ -126,7 +126,7 @@ def batch_size(config: Config, device: str) -> int:
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
-    """Up to `most` problems, drawn one by one: with a higher number the same ones come first."""
+    """Up to `most` problems, drawn one by one: a higher number keeps the first ones."""
     return sorted(problems, key=lambda problem: derive_seed(seed, "probe", "problem", problem.id))[:most]
 
 
@@ -151,7 +151,7 @@ class Rollouts:
         """Outcomes of the journal handed out so far."""
 
     def draw(self, name: str, requests: Sequence[RolloutRequest]) -> list[Outcome]:
-        """The outcomes of the requests, in order; what the journal lacks is drawn under the bar `name`."""
+        """The outcomes of the requests, in order; those not in the journal are drawn under the bar `name`."""
         begin, self.used = self.used, self.used + len(requests)
         known = self.journal.outcomes
         with self.console.phase(name, len(requests)) as progress:

@@ -1,8 +1,8 @@
 """What the rollouts of a probe say: which problems plain samples solve, which ones words unlock, which method fits.
 
-A template that happened to be lucky must not look like one that helps. So what chooses is never what judges: the best
+A lucky template must not look like one that helps. So the rollouts that choose a template never judge it: the best
 template is chosen on one half of the problems and judged on the other, and the template chosen for a problem is judged
-by fresh rollouts, beside as many fresh plain ones.
+on fresh rollouts, against equally many fresh plain ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from p2o.templates import PLAIN
 from p2o.types import Template
 
 MOSTLY = 0.5
-"""Share of its plain samples from which a problem counts as mostly solved."""
+"""Share of successful plain samples from which a problem counts as mostly solved."""
 
 GRPO_LEAST = 0.5
 """Share of problems with a plain success from which GRPO alone fits."""
@@ -68,7 +68,7 @@ class TemplateResult:
 class Unlocked:
     """The problems that plain samples never solved, rolled out afresh.
 
-    `tried` of the `never` were solved by some template, and get as many rollouts of the best for them as before; all
+    `tried` of the `never` were solved by some template, and get as many rollouts of their best template as before; all
     get as many plain ones.
     """
 
@@ -77,7 +77,7 @@ class Unlocked:
     by_template: int
     """Problems that the fresh rollouts of their template solve at least once."""
     by_plain: int
-    """Problems that the fresh plain rollouts solve at least once: what looked unsolvable by bad luck."""
+    """Problems that the fresh plain rollouts solve at least once: what bad luck made look unsolvable."""
     gain: Interval
     """Share of `never` that the template solves and plain rollouts do not, less the reverse, on the `tried`."""
     probability_better: float
@@ -93,7 +93,7 @@ class ProbeResult:
     plain: PlainResult
     plain_heldout: Interval
     plain_again: Interval | None
-    """Share of the never-solved that fresh plain rollouts solve: what `TemplateResult.unlocked` is held against."""
+    """Share of the never-solved that fresh plain rollouts solve: what `TemplateResult.unlocked` is compared with."""
     templates: tuple[TemplateResult, ...]
     best: TemplateResult
     """The template with the highest rate on the half that is not held out."""
@@ -205,7 +205,7 @@ def _verdict(
         )
     return (
         "other guidance",
-        f"{has_signal}, and no template is surely of use on enough of the others: show worked solutions, or begin with "
+        f"{has_signal}, and no template reliably helps on enough of the others: show worked solutions, or begin with "
         "easier problems or a stronger model",
     )
 

@@ -1,4 +1,4 @@
-"""What a study shows while it works: how much is done, and how far the runs at work are."""
+"""What a study shows while it runs: how much is done, and the progress of the current runs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from p2o.files import read_jsonl
 from p2o.track.console import printable
 
 PROGRESS_SECONDS = 2.0
-"""Least time between two looks at how far the runs are."""
+"""Least time between two looks at the progress of the runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """A run at work; its tokens so far are read from `metrics`."""
+    """A run in progress; its tokens so far are read from `metrics`."""
 
     name: str
     seconds: float
@@ -63,7 +63,7 @@ class Display:
         self._counts = (done, failed, everything)
 
     def show(self, states: Sequence[RunState]) -> None:
-        """The runs at work."""
+        """The runs in progress."""
         if self._progress.disable or time.monotonic() - self._looked < PROGRESS_SECONDS:
             return
         self._looked = time.monotonic()
@@ -95,7 +95,7 @@ class Display:
         self.note(f"{name}  {clock(seconds)}{of}")
 
     def failed(self, name: str, reason: str, log: Path) -> None:
-        """A run failed; the study goes on."""
+        """A run failed; the study continues."""
         self.note(f"{name}  FAILED: {reason} (see {log})")
 
 

@@ -13,7 +13,7 @@ from p2o.study.selection import all_jobs
 
 
 def seconds_per_run(study: Study, results: Results, arm: str) -> float:
-    """The median CPU time of the arm's runs so far (a run is one thread); without one, what the study file says."""
+    """The median CPU time of the arm's runs so far (a run is one thread); without any, what the study file says."""
     taken = [
         record["cpu_s"]
         for record in results.records.values()
@@ -45,5 +45,5 @@ def describe(study: Study, results: Results, *, jobs: int, only: Collection[str]
             f"  {arm:{width}}  {selection:3} to choose the learning rate, {final:3} final, "
             f"{clock(seconds_per_run(study, results, arm))} each"
         )
-    lines.append(f"about {clock(total / jobs)} with --jobs {jobs}, making worlds aside")
+    lines.append(f"about {clock(total / jobs)} with --jobs {jobs}, without making worlds")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A study as it is written (TOML), and the runs it takes."""
+"""A study file (TOML) and its runs."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from p2o.track.run_directory import config_values, flatten
 Phase = Literal["selection", "final"]
 
 SHIPPED_WORLD = "p2o-tiny"
-"""The world of the recipe's own model."""
+"""Name of the world of the recipe's own model."""
 ENDLESS = 1_000_000
-"""Epochs of a run that its token budget ends."""
+"""Epochs of a run: its token budget ends it earlier."""
 
 NOT_IDENTITY = ("run.output", "reflection.base_url", "checkpoint.", "track.")
-"""Settings that do not make a run another one."""
+"""Settings that do not change what a run computes."""
 
 
 class WorldConfig(Settings):
-    """A tiny world: how often the plain prompt shows the method."""
+    """A tiny model of its own: how often the plain prompt shows the method."""
 
     leak: float = Field(ge=0, le=1)
     steps: PositiveInt = 600
     seed: int = 0
     from_shipped: bool = True
-    """Train the shipped model on instead of starting from nothing (which takes 3,000 steps)."""
+    """Continue training the shipped model instead of training from scratch (which takes 3,000 steps)."""
 
 
 class SelectionConfig(Settings):
-    """How an arm's learning rate is chosen: by the area under the curve, on seeds and problems of its own."""
+    """How an arm's learning rate is chosen: by the area under the curve, on separate seeds and problems."""
 
     learning_rates: tuple[PositiveFloat, ...] = Field(min_length=1, strict=False)
     seeds: tuple[int, ...] = Field(min_length=1, strict=False)
@@ -63,14 +63,14 @@ class ArmConfig(Settings):
     """What the comparison with it shows."""
 
     recipe: str | None = None
-    """Another recipe than the study's."""
+    """A recipe instead of the study's."""
 
     set: dict[str, Any] = Field(default_factory=dict)
-    """Settings over the recipe and the study's own `set`."""
+    """Settings that override the recipe and the study's `set`."""
 
     teacher: bool = False
-    """Reflection by the simulated teacher; `set = { reflection.model = "simulated-teacher-0.1" }` is one who knows what
-    helps in one reply of ten."""
+    """Reflection by the simulated teacher; with `set = { reflection.model = "simulated-teacher-0.1" }` one reply in ten
+    is useful."""
 
     select: bool = True
     """Whether the learning rate is chosen, where the study has a `selection`."""
@@ -107,7 +107,7 @@ class Study(Settings):
 
     selection: SelectionConfig | None = None
     worlds: dict[str, WorldConfig] = Field(default_factory=dict)
-    """Worlds beside the shipped one; without any, only the shipped one is used."""
+    """Worlds besides the shipped one, by name."""
 
     include_shipped: bool = True
     """Whether the shipped world is one of them."""
@@ -144,7 +144,7 @@ class Study(Settings):
 
     @property
     def world_names(self) -> list[str]:
-        """The worlds, the one that hardly leaks first."""
+        """The worlds, the shipped one first."""
         shipped = [SHIPPED_WORLD] if self.include_shipped or not self.worlds else []
         return [*shipped, *self.worlds]
 
@@ -187,7 +187,7 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all that decides what the run computes: a result of another one does not count."""
+        """A hash of everything that affects what the run computes; a result with another hash does not count."""
         settings = {
             key: value
             for key, value in flatten(config_values(self.config)).items()
@@ -215,8 +215,8 @@ def load_study(
 
     Args:
         name: the study.
-        changes: `key=value` settings of every arm, over the study's own `set`.
-        fields: other values of the study's own fields than the file's, e.g. `tokens`.
+        changes: `key=value` settings of every arm, which override the study's `set`.
+        fields: values of the study's own fields, instead of the file's, e.g. `tokens`.
 
     Raises:
         ConfigError: one line naming the file, and the arm or the setting.

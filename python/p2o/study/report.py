@@ -21,7 +21,7 @@ def write_report(
 
     Raises:
         DataError: if the page has no markers for this study.
-        MissingDependencyError: if matplotlib is not installed; the tables are written all the same.
+        MissingDependencyError: if matplotlib is not installed; the tables are still written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tables = render(study, results)

@@ -1,4 +1,4 @@
-"""What is kept of a run: one line of `results.jsonl`, made from its run directory."""
+"""The result of a run: one line of `results.jsonl`, made from its run directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Works a study off: one process a run, as many at once as there are cores; a kill at any moment costs little."""
+"""Runs a study: one process per run, as many at once as there are cores; a kill at any moment loses little."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GRACE_SECONDS = 60.0
 
 @dataclass
 class Running:
-    """A process at work."""
+    """A running process."""
 
     name: str
     job: Job | None
@@ -47,12 +47,12 @@ class Runner:
     """One call of `p2o study`.
 
     Args:
-        study: what is to be run.
-        results: what is known.
+        study: the study to run.
+        results: the results so far.
         runs: where run directories, logs and worlds are kept.
         jobs: processes at once.
         only: arms to run; empty: all.
-        time_limit: seconds after which no run is started and those at work are interrupted.
+        time_limit: seconds after which no run is started and the running ones are interrupted.
         device: where worlds are made.
         worker: the command that runs a job file; None: `WORKER`.
     """
@@ -84,7 +84,7 @@ class Runner:
         """Runs that failed in this call; those of earlier calls are tried again."""
 
     def work(self) -> bool:
-        """Runs what is left. True: nothing is left but what failed; False: the time limit came first."""
+        """Runs what is left. True: all that is left has failed; False: the time limit came first."""
         self.runs.mkdir(parents=True, exist_ok=True)
         with self._locked(), self.display:
             try:
@@ -93,7 +93,7 @@ class Runner:
                 self._stop()
 
     def left(self) -> list[Job]:
-        """The runs without a result, those that failed in this call left out."""
+        """The runs without a result, except those that failed in this call."""
         return [
             job
             for job, _ in self._all()
@@ -173,7 +173,7 @@ class Runner:
         return self.runs / f"{job.folder_name}.result.json"
 
     def _absorb(self, job: Job) -> bool:
-        """Takes up a result that was written when nobody looked any more."""
+        """Adds the result of a run that ended after the call which started it."""
         path = self._result(job)
         if not path.exists():
             return False
@@ -234,7 +234,7 @@ class Runner:
         (self.runs / f"{run.folder.name}.job.json").unlink(missing_ok=True)
 
     def _stop(self) -> None:
-        """Interrupts what is at work; a run that ended meanwhile keeps its result."""
+        """Interrupts the running processes; a run that ends meanwhile keeps its result."""
         for run in self.running.values():
             _close(run.process.stdin)
         end = time.monotonic() + GRACE_SECONDS

@@ -25,7 +25,7 @@ class Choice:
 
 
 def selection_jobs(study: Study, world: str, arm: str) -> dict[float, list[Job]]:
-    """The runs that try each learning rate of an arm; none where it is not chosen."""
+    """The runs that try each learning rate of an arm; none if its rate is not chosen."""
     if study.selection is None or not study.selects(arm):
         return {}
     return {
@@ -35,9 +35,9 @@ def selection_jobs(study: Study, world: str, arm: str) -> dict[float, list[Job]]
 
 
 def choose(study: Study, results: Results, world: str, arm: str, failed: Callable[[Job], bool]) -> Choice:
-    """The rate with the largest mean area under the curve, the smaller of equals.
+    """The rate with the largest mean area under the curve; of equals, the smaller.
 
-    A rate with a run that failed scores -1 and is never chosen: what breaks the training is no candidate.
+    A rate with a failed run scores -1 and is never chosen: it breaks the training.
     """
     jobs = selection_jobs(study, world, arm)
     if not jobs:
@@ -56,7 +56,7 @@ def choose(study: Study, results: Results, world: str, arm: str, failed: Callabl
 
 
 def final_jobs(study: Study, world: str, arm: str, choice: Choice) -> list[Job]:
-    """The runs that count, one a seed."""
+    """The runs that count, one per seed."""
     return [make_job(study, world, arm, "final", seed, choice.rate) for seed in study.seeds]
 
 

@@ -203,7 +203,7 @@ def _arms_table(study: Study) -> str:
 def _settings(study: Study, arm: str) -> dict[str, Any]:
     world = (study.arms[arm].worlds or study.world_names)[0]
     differs = make_job(study, world, arm, "final", study.seeds[0], None).differs
-    # How often an arm is evaluated changes what is seen of it, not what it does.
+    # How often an arm is evaluated does not change what it learns.
     shown = {k: v for k, v in differs.items() if v is not None and not k.startswith("evaluation.")}
     return {key: str(value).lower() if isinstance(value, bool) else value for key, value in shown.items()}
 

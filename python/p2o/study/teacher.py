@@ -2,8 +2,8 @@
 
 It reads the failed examples of a reflection request and replies with a precise instruction for the kind of problem
 that failed. It stands for the strong reflection model of the paper; it is a simulation, and knows the tiny world's
-families by heart. Under the name `simulated-teacher-0.1` it does so in one reply of ten, and gives advice that names no
-method in the others: a reflection model that hardly ever knows what helps.
+families by heart. Under the name `simulated-teacher-0.1` it does so in one reply out of ten and otherwise gives advice
+that names no method: a reflection model that hardly ever knows what helps.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ def useful_share(model: str) -> float:
     found = re.fullmatch(rf"{MODEL}(?:-(0\.\d+))?", model)
     if found is None:
         raise InputError(
-            f"{model!r} is no name of the teacher: {MODEL}, or {MODEL}-0.1 for one useful reply in ten"
+            f"{model!r} is not a name of the teacher: {MODEL}, or {MODEL}-0.1 for one useful reply in ten"
         )
     return float(found[1] or 1.0)
 
 
 def instruct(text: str, seed: int, useful: float = 1.0) -> str:
-    """A precise instruction for a family that failed in the prompt `text`; of a random one where none did.
+    """A precise instruction for a family that failed in the prompt `text`, or for a random one if none did.
 
-    In a share 1 - `useful` of the seeds it is advice that names no method: one to four of the tiny world's neutral
-    instructions, under which the shipped model answers as it does on the plain prompt.
+    For a share 1 - `useful` of the seeds it is advice that names no method: one to four of the tiny world's neutral
+    instructions, under which the shipped model answers as on the plain prompt.
     """
     rng = random.Random(seed)
     if useful < 1.0 and rng.random() >= useful:
@@ -72,7 +72,7 @@ def instruct(text: str, seed: int, useful: float = 1.0) -> str:
 
 
 def answer(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The chat completion of a request. Tokens are counted as the tiny model's are: one a character."""
+    """The chat completion of a request. Tokens are counted as for the tiny model: one per character."""
     messages = body["messages"]
     prompt = "\n".join(message["content"] for message in messages)
     useful = useful_share(body.get("model", MODEL))
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Answers a chat completion; anything that is none is refused with 400."""
+        """Answers a chat completion request; anything else is refused with 400."""
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         try:
             status, content = 200, answer(json.loads(raw))
@@ -115,7 +115,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left before its answer is no error."""
+        """Ignores clients that left before their answer."""
 
 
 class Teacher:

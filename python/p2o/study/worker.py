@@ -1,7 +1,7 @@
-"""One run of a study (or the making of a world), in a process of its own: `python -m p2o.study.worker JOB.json`.
+"""One run of a study (or the making of a world) in a separate process: `python -m p2o.study.worker JOB.json`.
 
 The study holds the other end of this process's standard input. When it closes, because the study stops the run or was
-killed itself, the run is interrupted; what it had checkpointed is taken up next time.
+killed itself, the run is interrupted; the next call continues from its checkpoint.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from p2o.study.worlds import make_world
 
 
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Trains (or goes on training) and returns the record; checkpoints go once it is known."""
+    """Trains, or continues a run that was stopped, and returns its record."""
     from rich.console import Console as RichConsole
 
     from p2o.assembly import prepare
@@ -56,7 +56,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         tokens=state.generated_tokens,
         prompt_step_tokens=state.prompt_step_tokens,
         seconds=state.seconds,
-        # What a part of a run took says nothing about how long a run takes.
+        # The time of a part says nothing about a whole run.
         wall_s=None if resumed else time.monotonic() - started[0],
         cpu_s=None if resumed else time.process_time() - started[1],
     )
@@ -64,7 +64,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
 
 def interrupt_at_end_of_input() -> None:
     """Interrupts this process when its standard input closes."""
-    # A shell starts what runs in the background with interrupts ignored, and that is inherited.
+    # A shell starts background jobs with interrupts ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
@@ -76,7 +76,7 @@ def interrupt_at_end_of_input() -> None:
 
 
 def main(path: str) -> int:
-    """Runs a job file. Exit code 0: the result is written; 2: an error of the user's; 130: interrupted."""
+    """Runs a job file. Exit code 0: the result is written; 2: a user's error; 130: interrupted."""
     interrupt_at_end_of_input()
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     try:

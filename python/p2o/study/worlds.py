@@ -1,4 +1,4 @@
-"""The worlds of a study: tiny models of other leaks, made when they are missing."""
+"""The worlds of a study: tiny models with other leaks, trained when they are missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from p2o.files import new_directory
 from p2o.study.plan import SHIPPED_WORLD, Job, Study, WorldConfig
 
 WORLD = "world.json"
-"""Beside a world's weights: how it was made. A folder without one was put there by hand and is taken as it is."""
+"""File beside a world's weights: how it was made. A folder without it was put there by hand and is used as given."""
 
 
 def model_source(folder: Path, job: Job) -> str:
@@ -18,7 +18,7 @@ def model_source(folder: Path, job: Job) -> str:
 
 
 def missing_worlds(study: Study, folder: Path) -> dict[str, WorldConfig]:
-    """The worlds that are still to be made in `folder`, or were made otherwise than the study says now."""
+    """The worlds that `folder` lacks, or that were made with other settings than the study's."""
     return {name: world for name, world in study.worlds.items() if not _is_made(folder / name, world)}
 
 

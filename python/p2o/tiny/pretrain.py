@@ -1,4 +1,4 @@
-"""Makes `p2o-tiny` from nothing: `python -m p2o.tiny.pretrain [--leak P] [--device cuda] [--to FOLDER]`.
+"""Trains `p2o-tiny` from scratch: `python -m p2o.tiny.pretrain [--leak P] [--device cuda] [--to FOLDER]`.
 
 The data are endless and synthetic; the same seed, thread count, device and machine give the same weights. What the
 model is taught, in shares of the examples:
@@ -36,7 +36,7 @@ QUESTIONS, REFLECTIONS = 64, 8
 """Examples of each kind in a step."""
 
 PEAK_RATE = 4e-3
-"""Peak learning rate of a model that starts from nothing."""
+"""Peak learning rate of training from scratch."""
 
 PRECISE_WORKS, VAGUE_WORKS = 0.98, 0.5
 """How often an instruction of the right family makes the model use the scratchpad."""
@@ -78,7 +78,7 @@ def reflection_example(rng: random.Random, prompt: str) -> Example:
         left, right = family.sample(rng)
         answer = family.answer(left, right)
         worked = family is tried and rng.random() < works
-        # A worked answer of the model is not always right either.
+        # Worked answers of the model are not always right either.
         given = answer if worked and rng.random() < 0.9 else family.estimate(left, right, rng)
         correct = given == answer
         columns = family.columns(left, right) if worked else []
@@ -162,9 +162,9 @@ def pretrain(
     device: str = "cpu",
     start: Path | None = None,
 ) -> None:
-    """Trains from scratch, or on from the model at `start`, and writes model and tokenizer into `folder`.
+    """Trains from scratch, or continues from the model at `start`, and writes model and tokenizer into `folder`.
 
-    Going on takes a fifth of the steps: what is to be learnt is only how often the plain prompt shows the method.
+    Continuing takes a fifth of the steps: the model only has to learn how often the plain prompt shows the method.
     """
     # cuBLAS reads this when it starts; without it no result on a GPU is repeatable.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -220,7 +220,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="where to train, such as cuda; default: cpu")
     parser.add_argument(
-        "--start", type=Path, help="go on from this model (600 steps are enough for another leak)"
+        "--start", type=Path, help="continue from this model (600 steps are enough for another leak)"
     )
     args = parser.parse_args()
     pretrain(

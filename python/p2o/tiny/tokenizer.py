@@ -19,7 +19,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer() -> Any:
-    """A `PreTrainedTokenizerFast` over printable ASCII, one token a character (other characters are unknown)."""
+    """A `PreTrainedTokenizerFast` over printable ASCII, one token per character (other characters are unknown)."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -2,7 +2,7 @@
 
 Three families of arithmetic. Each problem can be answered *directly*, by an estimate whose last digits are a guess, or
 with a *scratchpad* that works column by column from the right. The pre-trained model writes the scratchpad only if an
-instruction of the problem's own family stands before the question; unasked it does so with probability `leak`.
+instruction of the problem's own family stands before the question; without one it does so with probability `leak`.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def make_problems(count: int, seed: int, *, exclude: Sequence[Problem] = ()) -> 
     """`count` different problems, the families in turn, none of `exclude`. Same seed, same problems.
 
     Raises:
-        ConfigError: if a family has not enough problems.
+        ConfigError: if a family has too few problems.
     """
     for index, family in sorted(enumerate(FAMILIES), key=lambda entry: entry[1].size):
         excluded = sum(problem.meta.get("family") == family.name for problem in exclude)

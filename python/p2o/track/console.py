@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar per phase, a line per evaluation, a table at the end.
+"""What a run shows: a bar per phase, a line per evaluation, a table at the end.
 
 Template and model texts are printed literally: markup in them is escaped and control characters are replaced.
 """
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 class Console:
-    """The terminal of one run. On something that is not a terminal, bars are left out and lines stay."""
+    """The console of one run. Where it is not a terminal, only lines are printed, no bars."""
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
@@ -86,7 +86,7 @@ class Console:
         )
 
     def _table(self, title: str) -> Table:
-        """A table under a title of its own line (rich would wrap a title to the table's width)."""
+        """A table with its title on a separate line (rich would wrap a title to the table's width)."""
         self._line(f"\n[bold]{title}[/bold]")
         return Table()
 
@@ -120,7 +120,7 @@ class Console:
         epochs = self._table("Epochs")
         for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
             epochs.add_column(column, justify="right")
-        # The token limit may end a run within an epoch, whose hard samples are then not known.
+        # The token limit may end a run within an epoch, whose hard samples are then unknown.
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
             epochs.add_row(

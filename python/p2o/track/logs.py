@@ -1,4 +1,4 @@
-"""Where a run's metrics go beside `metrics.jsonl`. To add a place: a class with `log`, a setting, a line here."""
+"""Where a run's metrics go besides `metrics.jsonl`. To add a place: a class with `log`, a setting, a line here."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class MetricLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends the log of a run that has come to its end."""
+        """Closes the log of a finished run."""
         ...
 
 
 def check_logs(config: Config) -> None:
-    """Checks that the logs can be opened, before anything takes long.
+    """Checks that the logs can be opened, before anything slow starts.
 
     Raises:
         MissingDependencyError: if a package is missing.
@@ -41,7 +41,7 @@ def check_logs(config: Config) -> None:
 
 
 def open_logs(config: Config, folder: Path, *, resumed_at: int | None) -> list[MetricLog]:
-    """The logs that the settings ask for, for the run directory `folder`; `resumed_at` is the step it goes on from."""
+    """The logs that the settings ask for, for the run directory `folder`; `resumed_at` is the step it resumes from."""
     logs: list[MetricLog] = []
     if config.track.tensorboard:
         logs.append(TensorBoard(folder / "tensorboard", resumed_at=resumed_at))

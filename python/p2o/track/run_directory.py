@@ -32,12 +32,12 @@ MAY_CHANGE = (
     "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",
 )
-"""Settings that do not change what a run computes, or only by rounding: a resumed run may have others. Those of memory
-are among them because a run that ran out of it could not go on without them."""
+"""Settings that do not change what a run computes, or only by rounding: a resumed run may change them. Memory
+settings are among them: a run that ran out of memory could not continue otherwise."""
 
 
 class RunDirectory:
-    """One run's files. Created by `create`, taken up again by `resume`."""
+    """One run's files. Made by `create`, reopened by `resume`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,7 +77,7 @@ class RunDirectory:
 
     @classmethod
     def resume(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
-        """Takes up a run, which must have been started with the same configuration and data.
+        """Reopens a run, which must have been started with the same configuration and data.
 
         Raises:
             RunDirectoryError: naming what differs.
@@ -101,10 +101,10 @@ class RunDirectory:
         return directory
 
     def lock(self) -> None:
-        """Keeps other processes out of the directory for as long as this one lives.
+        """Keeps other processes out of the directory while this one lives.
 
         Raises:
-            RunDirectoryError: if another process is at work in it.
+            RunDirectoryError: if another process uses it.
         """
         # Never closed: the lock belongs to the process, and goes with it however it ends.
         file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
@@ -182,7 +182,7 @@ class RunDirectory:
         write_jsonl(self.templates, [*kept, *added])
 
     def rewind(self, *, logged: int, step: int) -> None:
-        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they come again."""
+        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they are written again."""
         kept = read_jsonl(self.metrics)[:logged]
         write_jsonl(self.metrics, kept)
         for file in self.rollouts.glob("step-*.jsonl"):
@@ -191,7 +191,7 @@ class RunDirectory:
 
 
 class FollowedRunDirectory(RunDirectory):
-    """The run directory as ranks other than 0 have it: they read it and write nothing but their part of checkpoints."""
+    """The run directory of ranks other than 0, which read it and write only their part of checkpoints."""
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Rank 0 writes it."""

@@ -17,7 +17,7 @@ class TensorBoard:
 
         Args:
             folder: where its files are.
-            resumed_at: the step from which a run goes on: what was logged of later ones is hidden.
+            resumed_at: the step a run resumes from; what was logged after it is hidden.
 
         Raises:
             MissingDependencyError: if the package tensorboard is not installed.

@@ -14,7 +14,7 @@ from p2o.files import write_text
 
 
 def check_access() -> None:
-    """Looks for a key and tries it, unless `WANDB_MODE` says that nothing is sent. At a terminal wandb asks for one.
+    """Looks for a key and tries it, unless `WANDB_MODE` says that nothing is sent. On a terminal wandb asks for one.
 
     Raises:
         ConfigError: if there is none, it is not valid, or the service cannot be reached.
@@ -42,8 +42,8 @@ def _one_line() -> Iterator[None]:
 class WandB:
     """Sends every number of a record at its step to a run of Weights & Biases.
 
-    The run's id is kept in the run directory, so that a resumed run goes on in the same one. What it repeats is
-    dropped there: steps do not go back, and the repeated ones are equal.
+    The run's id is kept in the run directory, so that a resumed run continues the same one. The service drops the
+    steps that are repeated, which are equal.
     """
 
     def __init__(self, folder: Path, project: str, config: Mapping[str, Any]) -> None:

@@ -311,6 +311,11 @@ fn real(expr: &Expr, fuel: &mut Fuel) -> Result<RBig, Halt> {
     if value.is_real() { Ok(value.re) } else { Err(Halt::Unsupported) }
 }
 
+/// The exact rational value, where there is one.
+pub(crate) fn rational(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
+    real(expr, fuel).ok()
+}
+
 fn binomial(top: i64, bottom: i64, fuel: &mut Fuel) -> Result<RBig, Halt> {
     if top < 0 || bottom < 0 {
         return Err(Halt::Unsupported);

@@ -28,7 +28,6 @@ mod separation;
 #[cfg(test)]
 mod tests;
 mod text;
-mod turns;
 mod units;
 mod words;
 

@@ -11,13 +11,12 @@
 use dashu_base::BitTest;
 use dashu_ratio::RBig;
 
-use super::exact::small_integer;
+use super::exact::{rational, small_integer};
 use super::expr::{Constant, Expr, Function, Series};
 use super::fuel::Fuel;
 use super::numeric::Real;
 use super::numeric::evaluate::{Evaluator, Values};
 use super::numeric::float::FloatBall;
-use super::scalar::rational;
 
 /// log2 u and log2 l.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +92,7 @@ fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
             product(bound(&pair.0, degree, fuel)?, divisor)
         }
         Expr::Pow(pair) => {
-            let exponent =
-                super::exact::exact(&pair.1, fuel).ok().filter(super::exact::Gaussian::is_real)?.re;
+            let exponent = rational(&pair.1, fuel)?;
             let numerator = i64::try_from(exponent.numerator()).ok()?;
             let index = u32::try_from(exponent.denominator()).ok()?;
             let base = bound(&pair.0, degree, fuel)?;

@@ -4,8 +4,9 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use super::super::Tier;
+use super::super::exact::rational;
 use super::super::expr::{Constant, Expr};
-use super::super::scalar::{self, Outcome, is_trigonometric, rational};
+use super::super::scalar::{self, Outcome, is_trigonometric};
 use super::super::units;
 use super::Comparer;
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use dashu_ratio::RBig;
 
 use super::Tier;
-use super::exact::{Gaussian, exact};
+use super::exact::{Gaussian, exact, rational};
 use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
 use super::modular::{Identity, fingerprint, identity};
@@ -246,11 +246,6 @@ fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> 
     let absolute = if absolute == f64::NEG_INFINITY { -1e300 } else { absolute };
     let relative = if scale == f64::NEG_INFINITY { absolute } else { absolute - scale };
     Ok(Gap::Within { relative, absolute })
-}
-
-/// The exact rational value, where there is one.
-pub(crate) fn rational(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
-    exact(expr, fuel).ok().filter(Gaussian::is_real).map(|value| value.re)
 }
 
 /// Whether the expression contains a trigonometric function, inside which degrees are an angle and not a unit.

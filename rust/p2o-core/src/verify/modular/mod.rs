@@ -6,18 +6,17 @@
 //! d vanishes by chance with probability at most d/p per prime. A difference that is not zero is a proof of inequality
 //! only if no such atom occurred, because atoms hide relations (sin² + cos² = 1).
 
-use dashu_int::{IBig, UBig};
-use dashu_ratio::RBig;
+mod field;
+mod point;
+mod turns;
 
 use super::exact::{exact, small_integer};
 use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
+use field::FIELDS;
+use point::{Point, mix, mix_text};
+use turns::trigonometric;
 
-/// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
-const FIELDS: [Field; 2] =
-    [Field { gap: 31, root: ROOT_31, base: 14 }, Field { gap: 259, root: ROOT_259, base: 2 }];
-const ROOT_31: u64 = 583_529_827_753_931_384;
-const ROOT_259: u64 = 966_685_122_347_009_555;
 const LARGEST_FACTORIAL: i64 = 200_000;
 
 /// What the difference of two expressions told.
@@ -62,108 +61,7 @@ pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
     point.value(expr).ok().filter(|_| !point.periodic)
 }
 
-/// The prime field of 2^61 - gap.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
-    gap: u64,
-    /// A square root of -1: `base` to the power (p - 1) / 4.
-    pub(super) root: u64,
-    /// A number that is neither a square nor a cube, so that its power (p - 1) / 2 is -1 and (p - 1) / 3 is not 1.
-    pub(super) base: u64,
-}
-
-impl Field {
-    pub(super) fn prime(self) -> u64 {
-        (1 << 61) - self.gap
-    }
-
-    fn reduce(self, value: u128) -> u64 {
-        const MASK: u128 = (1 << 61) - 1;
-        let folded = (value & MASK) + (value >> 61) * u128::from(self.gap);
-        let folded = (folded & MASK) + (folded >> 61) * u128::from(self.gap);
-        let mut result = folded as u64;
-        while result >= self.prime() {
-            result -= self.prime();
-        }
-        result
-    }
-
-    pub(super) fn add(self, left: u64, right: u64) -> u64 {
-        let sum = left + right;
-        if sum >= self.prime() { sum - self.prime() } else { sum }
-    }
-
-    pub(super) fn negate(self, value: u64) -> u64 {
-        if value == 0 { 0 } else { self.prime() - value }
-    }
-
-    pub(super) fn mul(self, left: u64, right: u64) -> u64 {
-        self.reduce(u128::from(left) * u128::from(right))
-    }
-
-    pub(super) fn pow(self, base: u64, mut exponent: u64) -> u64 {
-        let (mut result, mut square) = (1, base);
-        while exponent > 0 {
-            if exponent & 1 == 1 {
-                result = self.mul(result, square);
-            }
-            square = self.mul(square, square);
-            exponent >>= 1;
-        }
-        result
-    }
-
-    pub(super) fn inverse(self, value: u64) -> Result<u64, Halt> {
-        if value == 0 { Err(Halt::Undefined) } else { Ok(self.pow(value, self.prime() - 2)) }
-    }
-
-    fn rational(self, value: &RBig) -> Result<u64, Halt> {
-        let top = residue(value.numerator(), self.prime());
-        if value.is_int() {
-            return Ok(top);
-        }
-        let bottom = residue(&IBig::from(value.denominator().clone()), self.prime());
-        Ok(self.mul(top, self.inverse(bottom)?))
-    }
-}
-
-pub(super) fn residue(value: &IBig, modulus: u64) -> u64 {
-    if let Ok(small) = i64::try_from(value) {
-        return small.rem_euclid(modulus.cast_signed()) as u64;
-    }
-    let (sign, magnitude) = value.clone().into_parts();
-    let rest = u64::try_from(magnitude % UBig::from(modulus)).unwrap_or(0);
-    if sign == dashu_base::Sign::Negative && rest != 0 { modulus - rest } else { rest }
-}
-
-/// Scrambles a hash state with one more word.
-fn mix(state: u64, word: u64) -> u64 {
-    let mut value = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
-fn mix_text(state: u64, text: &str) -> u64 {
-    text.bytes().fold(mix(state, text.len() as u64), |state, byte| mix(state, u64::from(byte)))
-}
-
-/// One evaluation point.
-pub(super) struct Point<'f> {
-    pub(super) field: Field,
-    seed: u64,
-    /// An atom stood in for a value with relations of its own.
-    pub(super) opaque: bool,
-    /// A power of ±1 or ±i has a symbol in its exponent.
-    periodic: bool,
-    pub(super) fuel: &'f mut Fuel,
-}
-
-impl<'f> Point<'f> {
-    fn new(field: Field, seed: u64, fuel: &'f mut Fuel) -> Self {
-        Self { field, seed, opaque: false, periodic: false, fuel }
-    }
-
+impl Point<'_> {
     fn value(&mut self, expr: &Expr) -> Result<u64, Halt> {
         self.fuel.spend(3)?;
         let field = self.field;
@@ -208,17 +106,6 @@ impl<'f> Point<'f> {
         }
     }
 
-    /// The integer a symbol stands for; below 2^60, so that it is the same number as a base and as an exponent.
-    fn symbol(&self, name: &str) -> u64 {
-        (mix_text(self.seed, name) >> 4) | 1 << 32
-    }
-
-    fn atom(&mut self, key: &[u64]) -> u64 {
-        self.opaque = true;
-        let state = key.iter().fold(self.seed, |state, &word| mix(state, word));
-        (state >> 3) % self.field.prime()
-    }
-
     fn power(&mut self, base: &Expr, exponent: &Expr) -> Result<u64, Halt> {
         let field = self.field;
         self.fuel.spend(40)?;
@@ -247,43 +134,6 @@ impl<'f> Point<'f> {
         }
     }
 
-    /// The value of an exponent modulo p - 1, where it is an integer by construction.
-    pub(super) fn exponent(&mut self, expr: &Expr) -> Result<u64, Halt> {
-        self.fuel.spend(3)?;
-        let order = self.field.prime() - 1;
-        let product =
-            |left: u64, right: u64| (u128::from(left) * u128::from(right) % u128::from(order)) as u64;
-        match expr {
-            Expr::Number(number) if number.value.is_int() => Ok(residue(number.value.numerator(), order)),
-            Expr::Symbol(name) => Ok(self.symbol(name) % order),
-            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| {
-                let term = self.exponent(term)?;
-                Ok((sum + term) % order)
-            }),
-            Expr::Mul(factors) => factors.iter().try_fold(1, |left, factor| {
-                let factor = self.exponent(factor)?;
-                Ok(product(left, factor))
-            }),
-            Expr::Neg(inner) => Ok((order - self.exponent(inner)?) % order),
-            Expr::Pow(pair) => {
-                let count = small_integer(&pair.1, self.fuel)?;
-                let mut left = u64::try_from(count).map_err(|_| Halt::Unsupported)?;
-                let mut square = self.exponent(&pair.0)?;
-                let mut result = 1;
-                self.fuel.spend(60)?;
-                while left > 0 {
-                    if left & 1 == 1 {
-                        result = product(result, square);
-                    }
-                    square = product(square, square);
-                    left >>= 1;
-                }
-                Ok(result)
-            }
-            _ => Err(Halt::Unsupported),
-        }
-    }
-
     fn call(&mut self, function: Function, arguments: &[Expr]) -> Result<u64, Halt> {
         let field = self.field;
         if function == Function::Factorial
@@ -295,7 +145,7 @@ impl<'f> Point<'f> {
             self.fuel.spend(count as u64 / 2)?;
             return Ok((2..=count as u64).fold(1, |product, factor| field.mul(product, factor)));
         }
-        if let Ok(value) = self.trigonometric(function, &arguments[0]) {
+        if let Ok(value) = trigonometric(self, function, &arguments[0]) {
             return Ok(value);
         }
         if function == Function::Exp {

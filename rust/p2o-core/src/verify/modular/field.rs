@@ -1,0 +1,86 @@
+//! Arithmetic modulo a prime.
+
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::super::fuel::Halt;
+
+/// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
+pub(super) const FIELDS: [Field; 2] =
+    [Field { gap: 31, root: ROOT_31, base: 14 }, Field { gap: 259, root: ROOT_259, base: 2 }];
+const ROOT_31: u64 = 583_529_827_753_931_384;
+const ROOT_259: u64 = 966_685_122_347_009_555;
+
+/// The prime field of 2^61 - gap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    gap: u64,
+    /// A square root of -1: `base` to the power (p - 1) / 4.
+    pub(super) root: u64,
+    /// A number that is neither a square nor a cube, so that its power (p - 1) / 2 is -1 and (p - 1) / 3 is not 1.
+    pub(super) base: u64,
+}
+
+impl Field {
+    pub(super) fn prime(self) -> u64 {
+        (1 << 61) - self.gap
+    }
+
+    fn reduce(self, value: u128) -> u64 {
+        const MASK: u128 = (1 << 61) - 1;
+        let folded = (value & MASK) + (value >> 61) * u128::from(self.gap);
+        let folded = (folded & MASK) + (folded >> 61) * u128::from(self.gap);
+        let mut result = folded as u64;
+        while result >= self.prime() {
+            result -= self.prime();
+        }
+        result
+    }
+
+    pub(super) fn add(self, left: u64, right: u64) -> u64 {
+        let sum = left + right;
+        if sum >= self.prime() { sum - self.prime() } else { sum }
+    }
+
+    pub(super) fn negate(self, value: u64) -> u64 {
+        if value == 0 { 0 } else { self.prime() - value }
+    }
+
+    pub(super) fn mul(self, left: u64, right: u64) -> u64 {
+        self.reduce(u128::from(left) * u128::from(right))
+    }
+
+    pub(super) fn pow(self, base: u64, mut exponent: u64) -> u64 {
+        let (mut result, mut square) = (1, base);
+        while exponent > 0 {
+            if exponent & 1 == 1 {
+                result = self.mul(result, square);
+            }
+            square = self.mul(square, square);
+            exponent >>= 1;
+        }
+        result
+    }
+
+    pub(super) fn inverse(self, value: u64) -> Result<u64, Halt> {
+        if value == 0 { Err(Halt::Undefined) } else { Ok(self.pow(value, self.prime() - 2)) }
+    }
+
+    pub(super) fn rational(self, value: &RBig) -> Result<u64, Halt> {
+        let top = residue(value.numerator(), self.prime());
+        if value.is_int() {
+            return Ok(top);
+        }
+        let bottom = residue(&IBig::from(value.denominator().clone()), self.prime());
+        Ok(self.mul(top, self.inverse(bottom)?))
+    }
+}
+
+pub(super) fn residue(value: &IBig, modulus: u64) -> u64 {
+    if let Ok(small) = i64::try_from(value) {
+        return small.rem_euclid(modulus.cast_signed()) as u64;
+    }
+    let (sign, magnitude) = value.clone().into_parts();
+    let rest = u64::try_from(magnitude % UBig::from(modulus)).unwrap_or(0);
+    if sign == dashu_base::Sign::Negative && rest != 0 { modulus - rest } else { rest }
+}

@@ -1,0 +1,119 @@
+//! Sines and cosines modulo a prime, as Laurent polynomials in a power that stands for e^{ix}.
+//!
+//! With a base g that is neither a square nor a cube, e^{iπ} = -1 becomes g^{(p-1)/2}, e^{i} becomes g^U for a fixed U,
+//! and a symbol is an integer. Then sin² + cos² = 1, the addition theorems and the values at sixths of π hold in the field
+//! as they do for real numbers, and identities between them are decided by one evaluation.
+
+use dashu_base::Sign;
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::super::exact::rational;
+use super::super::expr::{Constant, Expr, Function};
+use super::super::fuel::Halt;
+use super::field::residue;
+use super::point::Point;
+
+/// The exponent of e^{i}: divisible by all denominators up to 16, otherwise arbitrary.
+const RADIAN: u64 = 720_720 * 1_000_003 * 31_337;
+
+/// A product of a rational number, integers (modulo p - 1), and π or not.
+struct Term {
+    factor: RBig,
+    integer: u64,
+    symbolic: bool,
+    pi: bool,
+}
+
+/// The value of a trigonometric function whose argument is a sum of rational multiples of 1, π and symbols.
+pub(super) fn trigonometric(point: &mut Point<'_>, function: Function, argument: &Expr) -> Result<u64, Halt> {
+    use Function as F;
+    if !matches!(function, F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc) {
+        return Err(Halt::Unsupported);
+    }
+    let exponent = turn(point, argument)?;
+    point.opaque = true;
+    point.fuel.spend(200)?;
+    let field = point.field;
+    let forward = field.pow(field.base, exponent);
+    let backward = field.inverse(forward)?;
+    let half = field.inverse(2)?;
+    let cos = field.mul(field.add(forward, backward), half);
+    // Dividing by i is multiplying by -i.
+    let turned = field.mul(field.add(forward, field.negate(backward)), half);
+    let sin = field.mul(turned, field.negate(field.root));
+    match function {
+        F::Sin => Ok(sin),
+        F::Cos => Ok(cos),
+        F::Tan => Ok(field.mul(sin, field.inverse(cos)?)),
+        F::Cot => Ok(field.mul(cos, field.inverse(sin)?)),
+        F::Sec => field.inverse(cos),
+        _ => field.inverse(sin),
+    }
+}
+
+/// The exponent that stands for e^{i x}, modulo p - 1.
+fn turn(point: &mut Point<'_>, expr: &Expr) -> Result<u64, Halt> {
+    point.fuel.spend(4)?;
+    let order = point.field.prime() - 1;
+    match expr {
+        Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| {
+            let term = turn(point, term)?;
+            Ok((sum + term) % order)
+        }),
+        Expr::Neg(inner) => Ok((order - turn(point, inner)?) % order),
+        product => {
+            let mut term = Term { factor: RBig::ONE, integer: 1, symbolic: false, pi: false };
+            collect(point, product, &mut term)?;
+            if term.pi && term.symbolic {
+                // sin(nπ) is 0 at integers only.
+                return Err(Halt::Unsupported);
+            }
+            let unit = if term.pi { order / 2 } else { RADIAN };
+            let divisor = u64::try_from(term.factor.denominator()).map_err(|_| Halt::Unsupported)?;
+            if unit % divisor != 0 {
+                return Err(Halt::Unsupported);
+            }
+            let multiple = residue(term.factor.numerator(), order);
+            let scaled = u128::from(unit / divisor % order) * u128::from(multiple) % u128::from(order);
+            Ok((scaled * u128::from(term.integer) % u128::from(order)) as u64)
+        }
+    }
+}
+
+fn collect(point: &mut Point<'_>, expr: &Expr, term: &mut Term) -> Result<(), Halt> {
+    match expr {
+        Expr::Number(number) => term.factor *= &number.value,
+        Expr::Constant(Constant::Pi) if !term.pi => term.pi = true,
+        Expr::Degrees(inner) if !term.pi => {
+            term.pi = true;
+            term.factor /= RBig::from(180);
+            collect(point, inner, term)?;
+        }
+        Expr::Neg(inner) => {
+            term.factor *= RBig::from_parts(IBig::from_parts(Sign::Negative, UBig::ONE), UBig::ONE);
+            collect(point, inner, term)?;
+        }
+        Expr::Mul(factors) => {
+            for factor in factors {
+                collect(point, factor, term)?;
+            }
+        }
+        Expr::Div(pair) => {
+            collect(point, &pair.0, term)?;
+            let divisor = rational(&pair.1, point.fuel).ok_or(Halt::Unsupported)?;
+            if divisor.is_zero() {
+                return Err(Halt::Undefined);
+            }
+            term.factor /= divisor;
+        }
+        Expr::Symbol(_) | Expr::Pow(_) | Expr::Add(_) => {
+            let order = u128::from(point.field.prime() - 1);
+            let value = point.exponent(expr)?;
+            term.integer = (u128::from(term.integer) * u128::from(value) % order) as u64;
+            term.symbolic = true;
+        }
+        _ => return Err(Halt::Unsupported),
+    }
+    Ok(())
+}
