@@ -370,7 +370,7 @@ def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
     reflection = config.reflection
-    reflects = config.run.method == "p2o" and (reflection.kind, reflection.policy) == ("self", "reference")
+    reflects = config.run.method == "p2o" and (reflection.kind, reflection.weights) == ("self", "reference")
     return reflects or config.loss.kl_coef > 0
 
 
@@ -393,7 +393,7 @@ def make_reflection(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
     sampler = parts.collector.sampler
-    if config.reflection.policy == "reference":
+    if config.reflection.weights == "reference":
         if config.rollout.sampler == "hf":
             sampler = make_hf_sampler(start_weights, tokenizer, config)
         else:

@@ -7,7 +7,6 @@ from typing import Any, Literal, Self
 
 from p2o.errors import InputError
 from p2o.evolution.config import MiningConfig
-from p2o.templates import PLAIN
 from p2o.types import Group
 
 HardKind = Literal["very_hard", "near_hard"]
@@ -21,19 +20,10 @@ class _Record:
     epoch: int
     successes: int = 0
     trials: int = 0
-    plain_successes: int = 0
-    plain_trials: int = 0
-    was_hard: bool = False
-    kind: HardKind | None = None
 
 
 class HardSet:
-    """Collects the hard problems of an epoch, group by group.
-
-    With `hardness = "group"` every epoch judges anew by all rollouts of the groups (the paper). With
-    `"plain"` only rollouts without a template count: a hard problem keeps its place, and thereby its
-    templates, until a plain rollout succeeds, over epochs that give it no plain rollout too.
-    """
+    """Collects the hard problems of an epoch, group by group: every epoch judges anew, by all rollouts."""
 
     def __init__(self, config: MiningConfig | None = None) -> None:
         self.config = config or MiningConfig()
@@ -51,26 +41,10 @@ class HardSet:
         self._epoch = epoch
         record = self._records.get(group.problem.id)
         if record is None or record.epoch != epoch:
-            was_hard = record is not None and record.kind is not None
-            kind = record.kind if record is not None else None
-            record = self._records[group.problem.id] = _Record(epoch, was_hard=was_hard, kind=kind)
+            record = self._records[group.problem.id] = _Record(epoch)
         for rollout in group.rollouts:
-            success = rollout.reward >= self.config.success
-            record.successes += success
+            record.successes += rollout.reward >= self.config.success
             record.trials += 1
-            if rollout.template_id == PLAIN.id:
-                record.plain_successes += success
-                record.plain_trials += 1
-        record.kind = self._judge(record)
-
-    def _judge(self, record: _Record) -> HardKind | None:
-        if self.config.hardness == "group":
-            return self._kind(record.successes, record.trials)
-        if record.plain_trials == 0:
-            return record.kind
-        if record.was_hard:
-            return None if record.plain_successes else "very_hard"
-        return self._kind(record.plain_successes, record.plain_trials)
 
     def _kind(self, successes: int, trials: int) -> HardKind | None:
         if trials == 0:
@@ -80,16 +54,13 @@ class HardSet:
         return "near_hard" if self.config.near_hard and successes == 1 and trials >= 2 else None
 
     def hard(self) -> dict[str, HardKind]:
-        """The hard problems and how hard they are, sorted by id.
-
-        `group`: of the last epoch observed. `plain`: of each problem's last epoch.
-        """
-        current = self.config.hardness == "group"
-        return {
-            problem_id: record.kind
+        """The hard problems of the last epoch observed and how hard they are, sorted by id."""
+        judged = {
+            problem_id: self._kind(record.successes, record.trials)
             for problem_id, record in sorted(self._records.items())
-            if record.kind is not None and (record.epoch == self._epoch or not current)
+            if record.epoch == self._epoch
         }
+        return {problem_id: kind for problem_id, kind in judged.items() if kind is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form, without the settings."""

@@ -1,3 +1,4 @@
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -5,6 +6,7 @@ import pytest
 
 from p2o.errors import ConfigError, InputError
 from p2o.evolution import AssignConfig, Candidate, Evidence, Evolution, assign
+from p2o.evolution.assign import DISCOUNT
 from p2o.evolution.budget import Ledger
 from p2o.templates import PLAIN, make_template
 
@@ -94,10 +96,11 @@ def test_thompson_follows_the_evidence_on_the_sample():
     assert blind[B.id] > 0.05
 
 
-def test_thompson_matches_the_probability_that_a_draw_wins():
+def test_thompson_matches_the_probability_that_a_draw_wins(monkeypatch):
+    monkeypatch.setattr(sys.modules["p2o.evolution.assign"], "PRIOR_STRENGTH", 1e-9)
     # With a uniform posterior against Beta(2, 1), P(win) of the latter is 2/3.
     evidence = Evidence()
-    one, two = evolution((A, B)), AssignConfig(rule="thompson", prior_strength=1e-9, plain_rollouts=0)
+    one, two = evolution((A, B)), AssignConfig(rule="thompson", plain_rollouts=0)
     evidence.record("1", A.id, "f1", 2.0, 3)
     evidence.record("1", B.id, "f1", 1.0, 2)
     drawn = assign(one, ["f1"], 6000, two, evidence, seed=3)["f1"]
@@ -153,24 +156,7 @@ def test_a_version_that_has_begun_makes_what_is_known_older():
     assert evidence.counts(A.id, "p", discount=0.5) == (3.0, 6.0)
 
 
-def test_a_graduated_sample_gets_no_template():
-    evidence = Evidence()
-    evidence.record("0", PLAIN.id, "f1", 5.0, 6)
-    config = AssignConfig(graduate=0.7, plain_rollouts=0)
-    # Jeffreys' posterior mean of 5 of 6 is 5.5/7.
-    assert assign(evolution(), ["f1"], 2, config, evidence, 0) == {"f1": [PLAIN, PLAIN]}
-    assert (
-        PLAIN
-        not in assign(evolution(), ["f1"], 2, AssignConfig(graduate=0.8, plain_rollouts=0), evidence, 0)["f1"]
-    )
-
-
-def test_bounds_themselves_are_enough():
-    """A posterior mean of just `graduate`, and a dev score of just the cover's threshold."""
-    evidence = Evidence()
-    evidence.record("0", PLAIN.id, "f1", 3.0, 3)
-    config = AssignConfig(graduate=3.5 / 4, plain_rollouts=0)
-    assert assign(evolution(), ["f1"], 2, config, evidence, 0) == {"f1": [PLAIN, PLAIN]}
+def test_the_threshold_of_the_cover_itself_is_enough():
     half = evolution()
     for candidate in half.candidates[1:]:
         candidate.scores["d3"] = (1.0, 2) if candidate.template == B else (0.0, 1)
@@ -178,18 +164,20 @@ def test_bounds_themselves_are_enough():
     assert assign(half, ["d3"], 3, PAPER, None, 0) == {"d3": [B] * 3}
 
 
-def test_old_evidence_weighs_less_in_both_rules_of_evidence():
-    """A plain success rate of 1 long ago and of 0 now; and a template that was good long ago."""
+def test_old_evidence_weighs_less(monkeypatch):
+    """A template that was good long ago."""
     evidence = Evidence()
-    for version, template, won in (("0", A, 20.0), ("0", PLAIN, 20.0), ("1", A, 0.0), ("1", PLAIN, 0.0)):
-        evidence.record(version, template.id, "f1", won, 20)
-    at_once = {"plain_rollouts": 0, "discount": 0.0}
-    lasting = {"plain_rollouts": 0, "discount": 1.0}
-    assert shares("f1", AssignConfig(**lasting, graduate=0.4), evidence) == {PLAIN.id: 1.0}
-    assert PLAIN.id not in shares("f1", AssignConfig(**at_once, graduate=0.4), evidence)
+    for version, won in (("0", 20.0), ("1", 0.0)):
+        evidence.record(version, A.id, "f1", won, 20)
+    config = AssignConfig(plain_rollouts=0)
     # Prior worth two trials at 0.75: Beta(1.5, 20.5) against Beta(21.5, 20.5), beside B's Beta(0.5, 1.5).
-    assert shares("f1", AssignConfig(**at_once), evidence)[A.id] < 0.45
-    assert shares("f1", AssignConfig(**lasting), evidence)[A.id] > 0.7
+    found = {}
+    for discount in (0.0, DISCOUNT, 1.0):
+        monkeypatch.setattr(sys.modules["p2o.evolution.assign"], "DISCOUNT", discount)
+        found[discount] = shares("f1", config, evidence)[A.id]
+    assert found[0.0] < 0.45
+    assert found[0.0] < found[0.5] < found[1.0]
+    assert found[1.0] > 0.7
 
 
 def test_draws_depend_on_seed_and_problem_only():

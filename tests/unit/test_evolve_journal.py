@@ -160,19 +160,23 @@ def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may
             journal=tmp_path / "journal.jsonl",
         )
 
-    first = go()
-    assert go(base_url="http://elsewhere/v1", timeout_s=1.0, retries=0, concurrency=2) == first
+    def openai(**endpoint):
+        return {"kind": "openai", "endpoint": {"model": "m", **endpoint}}
+
+    first = go(**openai())
+    assert go(**openai(base_url="http://elsewhere/v1", timeout_s=1.0, retries=0, concurrency=2)) == first
     for change in (
         {"temperature": 0.5},
         {"show_gold": False},
         {"max_template_chars": 50},
         {"max_copied_words": 3},
-        {"max_calls": 4},
-        {"extra_body": {"top_k": 1}},
-        {"kind": "openai", "model": "other"},
+        {"max_cost": 4},
+        openai(extra_body={"top_k": 1}),
+        openai(model="other"),
+        {"kind": "self", "endpoint": None},
     ):
         with pytest.raises(RunDirectoryError, match="another step's journal, reflection differ"):
-            go(**change)
+            go(**{**openai(), **change})
 
 
 @pytest.mark.parametrize(

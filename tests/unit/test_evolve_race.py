@@ -2,6 +2,7 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o.evolution import EvolveConfig, evolve
+from p2o.evolution.config import RaceConfig
 from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
 
@@ -22,7 +23,7 @@ def run(world, **options):
 
 def test_replicas_are_made_of_won_problems_for_both_sides_and_in_equal_number():
     world = Specialist()
-    evolution = run(world, replicates=2)
+    evolution = run(world, race=RaceConfig(replicates=2))
     pairs: dict[str, dict[str, set[int]]] = {}
     for template, problem, index in world.rollouts:
         if problem in evolution.dev_ids and index > 0:
@@ -97,7 +98,9 @@ def test_more_replicas_find_specialists_for_fewer_problems():
         found[replicates] = 0
         for seed in range(6):
             world = Specialist(seed=seed, useful=1.0)
-            config = EvolveConfig(budget=6000, parents=8, replicates=replicates, dev_size=150)
+            config = EvolveConfig(
+                budget=6000, parents=8, race=RaceConfig(replicates=replicates), dev_size=150
+            )
             evolution = evolve(make_problems(300), world.evaluate, world.reflect, config, seed=seed)
             found[replicates] += any("circles" in template.text for template in evolution.chosen)
     assert found[4] > found[1]

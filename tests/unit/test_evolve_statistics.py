@@ -54,9 +54,9 @@ def test_stages_grow_to_the_whole_dev_set(dev_size, acceptance):
 
 def test_the_ledger_refuses_what_does_not_fit():
     ledger = Ledger(10)
-    ledger.reserve_rollouts(8, EvolveConfig())
+    ledger.reserve_rollouts(8)
     with pytest.raises(ConfigError, match="3 rollouts do not fit into the 2"):
-        ledger.reserve_rollouts(3, EvolveConfig())
+        ledger.reserve_rollouts(3)
     assert ledger.rollouts == 8
 
 
@@ -65,11 +65,9 @@ def test_the_ledger_refuses_what_does_not_fit():
     [
         ({"budget": "heavier"}, "budget"),
         ({"budget": 0}, "budget"),
-        ({"race_stages": (0.5, 0.25)}, "one entry for each"),
-        ({"race_stages": (0.5, 0.25, 0.1)}, "ascend"),
-        ({"race_stages": (0.1, 0.25, 1.0)}, "between 0 and 1"),
-        ({"prior": (0.0, 1.0)}, "positive"),
-        ({"max_rollout_tokens": 10}, "tokens_per_rollout"),
+        ({"race": {"stages": (0.5, 0.25)}}, "one entry for each"),
+        ({"race": {"stages": (0.5, 0.25, 0.1)}}, "ascend"),
+        ({"race": {"stages": (0.1, 0.25, 1.0)}}, "between 0 and 1"),
         ({"dev_sizes": 3}, "dev_sizes"),
     ],
 )

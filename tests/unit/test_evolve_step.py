@@ -68,7 +68,6 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
             "dev_size": st.integers(1, 30),
             "acceptance": st.sampled_from(["strict", "posterior"]),
             "crossover": st.sampled_from([0.0, 0.5]),
-            "frontier": st.sampled_from(["instance", "objective", "hybrid"]),
         }
     ),
     st.integers(2, 40),
@@ -296,13 +295,8 @@ def test_crossover_asks_with_both_templates_and_names_both_parents():
     [
         ({"max_rounds": 2}, "rounds"),
         ({"patience": 2, "parents": 1}, "patience"),
-        ({"target_score": 0.2}, "target"),
         ({"time_limit_s": 1e-9}, "time"),
-        ({"reflection": ReflectionConfig(max_calls=20)}, "reflection limit"),
-        ({"reflection": ReflectionConfig(max_tokens=11, max_total_tokens=200)}, "reflection limit"),
-        ({"reflection": ReflectionConfig(max_cost=10, cost_per_call=0.5)}, "reflection limit"),
         ({"reflection": ReflectionConfig(max_cost=9)}, "reflection limit"),
-        ({"max_rollout_tokens": 3000, "tokens_per_rollout": 9}, "budget"),
     ],
 )
 def test_stoppers_end_the_step_with_what_it_has(options, reason):
@@ -310,25 +304,10 @@ def test_stoppers_end_the_step_with_what_it_has(options, reason):
     evolution = run(world, make_problems(100), **{"budget": 5000, **options})
     assert evolution.stop_reason == reason
     assert evolution.candidates[0].template == PLAIN
-    reflection = options.get("reflection")
-    if reflection is not None:
-        assert evolution.ledger.reflection_calls <= (reflection.max_calls or 10**9)
-        assert evolution.ledger.reflection_tokens <= (reflection.max_total_tokens or 10**9)
-        if reflection.cost_per_call:
-            assert evolution.ledger.reflection_cost <= reflection.max_cost
-    if "max_rollout_tokens" in options:
-        assert evolution.ledger.rollout_tokens <= 3000
-
-
-def test_a_stop_file_ends_the_step(tmp_path):
-    stop = tmp_path / "stop"
-
-    def on_event(event):
-        if isinstance(event, RoundEnded) and event.round == 2:
-            stop.touch()
-
-    evolution = run(World(), make_problems(60), stop_file=str(stop), callbacks=[on_event], budget=5000)
-    assert (evolution.stop_reason, evolution.rounds) == ("stop file", 2)
+    if reason == "reflection limit":
+        # Each reply costs 0.5: the limit is passed within one round and no other begins.
+        assert 9 <= evolution.ledger.reflection_cost < 9 + 16 * 0.5
+        assert evolution.rounds == 2
 
 
 def test_an_unreachable_reflection_model_ends_the_step_with_the_best_so_far():
@@ -440,13 +419,12 @@ def test_a_budget_too_small_for_the_dev_set_spends_nothing():
         (lambda requests: [EvaluationResult(0.0)] * (len(requests) - 1), "fewer than"),
         (lambda requests: [EvaluationResult(0.0)] * (len(requests) + 1), "more than"),
         (lambda requests: [EvaluationResult(2.0)] * len(requests), r"reward 2.0 is outside \[0, 1\]"),
-        (lambda requests: [EvaluationResult(0.0, tokens=9)] * len(requests), "9 tokens exceed"),
         (lambda requests: [EvaluationResult(float("nan"))] * len(requests), "reward nan"),
     ],
 )
 def test_an_evaluator_that_breaks_its_contract_is_named(evaluate, part):
     with pytest.raises(InputError, match=part):
-        evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100, tokens_per_rollout=8))
+        evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100))
 
 
 @pytest.mark.parametrize(("count", "part"), [(0, "fewer than the 1 "), (2, "more than the 1 ")])
@@ -586,27 +564,6 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
     assert all(2.0 <= won <= tried - 2 for won, tried in zip(successes, trials, strict=True))
 
 
-def test_objectives_are_the_mean_reward_and_brevity(monkeypatch):
-    objectives = []
-
-    class Recorded:
-        def __init__(self, *arguments, **options):
-            self.front = ParetoFront(*arguments, **options)
-
-        def insert(self, *arguments, **options):
-            objectives.append(options["objectives"])
-            return self.front.insert(*arguments, **options)
-
-        def __getattr__(self, name):
-            return getattr(self.front, name)
-
-    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "ParetoFront", Recorded)
-    evolution = run(World(), make_problems(60), budget=700, frontier="objective", acceptance="strict")
-    # Every response of this world has seven tokens; shorter is better.
-    assert sorted(objectives) == sorted([candidate.mean, -7.0] for candidate in evolution.accepted())
-    assert len(objectives) > 2
-
-
 def test_only_templates_that_may_be_used_leave_evidence():
     evidence = Evidence()
     evolution = run(World(), make_problems(120), evidence=evidence, budget=2000, policy_version="3")
@@ -614,11 +571,6 @@ def test_only_templates_that_may_be_used_leave_evidence():
     assert refused
     recorded = {row[0] for version in evidence.to_dict()["versions"] for row in version["counts"]}
     assert recorded == {candidate.template.id for candidate in evolution.accepted()}
-
-
-def test_frontier_of_objectives_draws_on_brevity_too():
-    evolution = run(World(), make_problems(120), budget=2500, frontier="hybrid")
-    assert evolution.chosen
 
 
 def test_evolution_needs_no_torch():

@@ -54,8 +54,6 @@ def test_bounds_of_the_greedy_cover() -> None:
     ]
     assert cover("greedy", *candidates) == [2, 0, 1]
     assert cover("greedy", *candidates, cover_max_size=2) == [2, 0]
-    assert cover("greedy", *candidates, cover_min_gain=2) == [2, 0]
-    assert cover("greedy", *candidates, cover_min_gain=3) == [2]
     alone: tuple[MadeBy, list[float]] = ("mutation", [0.5, 0.6])
     assert cover("greedy", alone, cover_threshold=0.6) == [0]
     assert cover("greedy", alone, cover_threshold=0.7) == []
@@ -186,7 +184,7 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
 
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
     drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]
-    config = load_config("quickstart", [*sizes, *drawn, f"reflection.policy={policy}"])
+    config = load_config("quickstart", [*sizes, *drawn, f"reflection.weights={policy}"])
     assert needs_start_weights(config) == (policy == "reference")
     run = prepare(config, tmp_path / "run")
     assert run.prompt_step is not None

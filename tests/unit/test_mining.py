@@ -47,33 +47,9 @@ def test_group_hardness_counts_templated_rollouts_and_judges_each_epoch_anew():
     assert mined([*first, (1, group("a", "", "010"))]) == {"a": "near_hard"}
 
 
-def test_plain_hardness_keeps_a_sample_until_a_plain_rollout_succeeds():
-    plain = {"hardness": "plain"}
-    first = [(0, group("a", "000000"))]
-    solved_under_template = [*first, (1, group("a", "0", "11111"))]
-    assert mined(solved_under_template, **plain) == {"a": "very_hard"}
-    assert mined([*solved_under_template, (2, group("a", "1", "00000"))], **plain) == {}
-    # Without a plain rollout nothing is known, and an epoch that misses it changes nothing.
-    assert mined([*first, (1, group("a", "", "111111"))], **plain) == {"a": "very_hard"}
-    assert mined([*first, (1, group("b", "111111"))], **plain) == {"a": "very_hard"}
-    # A near-hard sample keeps its kind while nothing is known, and leaves as the others do.
-    assert mined([(0, group("n", "010000")), (1, group("n", "", "111"))], **plain) == {"n": "near_hard"}
-    assert mined([(0, group("n", "010000")), (1, group("n", "10", "111"))], **plain) == {}
-
-
-def test_a_problem_that_was_not_hard_is_judged_afresh_by_plain_hardness():
-    """One success of three makes it near hard; of a problem that was hard before, one success is the end of it."""
-    plain = {"hardness": "plain"}
-    assert mined([(0, group("a", "111")), (1, group("a", "010"))], **plain) == {"a": "near_hard"}
-    assert mined([(0, group("a", "000")), (1, group("a", "010"))], **plain) == {}
-
-
 def test_groups_of_one_epoch_count_together():
     assert mined([(0, group("a", "010")), (0, group("a", "001"))]) == {}
     assert mined([(0, group("a", "000")), (0, group("a", "001"))]) == {"a": "near_hard"}
-    plain = {"hardness": "plain"}
-    halves = [(0, group("a", "000")), (1, group("a", "1", "0")), (1, group("a", "0", "0"))]
-    assert mined(halves, **plain) == {}
 
 
 def test_success_is_a_reward_from_a_threshold_on():
@@ -101,9 +77,9 @@ GROUPS = st.lists(
 )
 
 
-@given(GROUPS, st.sampled_from(["group", "plain"]), st.integers(0, 25))
-def test_a_hard_set_read_back_goes_on_as_the_one_written(groups, hardness, cut):
-    config = MiningConfig(hardness=hardness)
+@given(GROUPS, st.integers(0, 25))
+def test_a_hard_set_read_back_goes_on_as_the_one_written(groups, cut):
+    config = MiningConfig()
     straight, resumed = HardSet(config), HardSet(config)
     for step, (problem_id, plain, templated) in enumerate(groups):
         if step == cut:
@@ -112,13 +88,3 @@ def test_a_hard_set_read_back_goes_on_as_the_one_written(groups, hardness, cut):
             hard_set.observe(group(problem_id, plain, templated), step // 4)
     assert resumed.hard() == straight.hard()
     assert resumed.to_dict() == straight.to_dict()
-
-
-@given(GROUPS)
-def test_plain_hardness_never_drops_a_hard_sample_without_a_plain_success(groups):
-    hard_set = HardSet(MiningConfig(hardness="plain"))
-    for step, (problem_id, plain, templated) in enumerate(groups):
-        before = hard_set.hard()
-        hard_set.observe(group(problem_id, plain, templated), step)
-        dropped = set(before) - set(hard_set.hard())
-        assert dropped <= ({problem_id} if "1" in plain else set())

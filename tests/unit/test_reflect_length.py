@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from evolve_world import World, make_problems
 
-from p2o.distributed import World as Ranked
+from p2o.distributed import Processes
 from p2o.evolution import EvolveConfig, evolve
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import ReflectionConfig
@@ -155,7 +155,7 @@ def test_self_reflection_answers_what_fits() -> None:
 def test_ranks_that_share_an_engine_reflect_together() -> None:
     teams: list[int] = []
 
-    class Ranks(Ranked):
+    class Ranks(Processes):
         def map(self, function: Any, items: Any, team: int = 1) -> Any:
             teams.append(team)
             return function(items)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
-from p2o.evolution.config import PolicyConfig
+from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator
 from p2o.evolution.reflect import OpenAIReflector
 from p2o.templates import make_template
@@ -19,15 +19,17 @@ from p2o.types import Message, Problem
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("p2o.evolution.chat.BACKOFF_S", 0.0)
     server = Server()
     yield server
     server.close()
 
 
 def reflector(server: Server, **options: Any) -> OpenAIReflector:
-    settings = {"kind": "openai", "model": "m", "base_url": server.url, "backoff_s": 0, "retries": 2}
-    return OpenAIReflector(ReflectionConfig(**{**settings, **options}))
+    asked = {name: options.pop(name) for name in ReflectionConfig.model_fields if name in options}
+    endpoint = {"model": "m", "base_url": server.url, "retries": 2, **options}
+    return OpenAIReflector(ReflectionConfig(kind="openai", endpoint=endpoint, **asked))
 
 
 def ask(content: str, seed: int = 5) -> ReflectionRequest:
@@ -37,9 +39,7 @@ def ask(content: str, seed: int = 5) -> ReflectionRequest:
 def test_requests_carry_model_sampling_seed_and_messages(server):
     server.answer = lambda body: completion("```\nnew\n```", "length")
     options = {"temperature": 0.5, "max_tokens": 99, "extra_body": {"top_k": 3}}
-    (reply,) = reflector(server, price_per_million_input=2.0, price_per_million_output=8.0, **options)(
-        [ask("q")]
-    )
+    (reply,) = reflector(server, prices=(2.0, 8.0), **options)([ask("q")])
     assert server.bodies == [
         {
             "model": "m",
@@ -106,7 +106,7 @@ def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
 
 
 def test_each_rollout_has_a_seed_of_its_own(server):
-    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=1)
+    evaluator = OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"), seed=1)
     problems = [Problem(name, (Message(role="user", content="q"),), "1") for name in "ab"]
     requests = [
         EvaluationRequest(problem, make_template(text), index)
@@ -118,11 +118,16 @@ def test_each_rollout_has_a_seed_of_its_own(server):
     assert len({body["seed"] for body in server.bodies}) == 8
     of_first = sorted(body["seed"] for body in server.bodies)
     server.bodies.clear()
-    list(OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"), seed=2)(requests))
+    list(
+        OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"), seed=2)(
+            requests
+        )
+    )
     assert not {body["seed"] for body in server.bodies} & set(of_first)
 
 
 def test_the_server_says_when_to_come_back(server, monkeypatch):
+    monkeypatch.setattr("p2o.evolution.chat.BACKOFF_S", 1.0)
     waits = []
     sleep = asyncio.sleep
 
@@ -135,10 +140,10 @@ def test_the_server_says_when_to_come_back(server, monkeypatch):
         [(429, {}, {"retry-after": "7"}), (429, {}, {"retry-after": "900"}), (500, {}), completion("x")]
     )
     server.answer = lambda body: next(answers)
-    list(reflector(server, retries=3, backoff_s=2.0)([ask("q")]))
+    list(reflector(server, retries=3)([ask("q")]))
     assert waits[:2] == [7.0, 60.0]
-    # The third wait backs off by itself: 2 s doubled twice, times 0.5 to 1.5.
-    assert 4.0 <= waits[2] <= 12.0
+    # The third wait backs off by itself: 1 s doubled twice, times 0.5 to 1.5.
+    assert 2.0 <= waits[2] <= 6.0
 
 
 @pytest.mark.parametrize(
@@ -258,7 +263,7 @@ def test_a_server_may_leave_its_counts_empty(server):
     status, content = completion("ok")
     content["usage"] = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
     server.answer = lambda _: (status, content)
-    (reply,) = reflector(server, price_per_million_output=1.0)([ask("q")])
+    (reply,) = reflector(server, prices=(0.0, 1.0))([ask("q")])
     assert (reply.text, reply.tokens, reply.cost) == ("ok", 0, 0.0)
 
 
@@ -275,7 +280,7 @@ def test_the_key_comes_from_the_environment_and_is_asked_for_early(server, monke
     assert server.headers[0]["authorization"] == "Bearer secret"
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
-        OpenAIReflector(ReflectionConfig(kind="openai", model="m"))
+        OpenAIReflector(ReflectionConfig(kind="openai", endpoint={"model": "m"}))
 
 
 @pytest.mark.parametrize("key", ["", None])
@@ -284,7 +289,7 @@ def test_a_key_that_is_empty_is_not_set(key, monkeypatch):
     if key is not None:
         monkeypatch.setenv("MY_KEY", key)
     with pytest.raises(ConfigError, match="MY_KEY is not set"):
-        OpenAIReflector(ReflectionConfig(kind="openai", model="m", api_key_env="MY_KEY"))
+        OpenAIReflector(ReflectionConfig(kind="openai", endpoint={"model": "m", "api_key_env": "MY_KEY"}))
 
 
 @pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\t"])
@@ -303,7 +308,7 @@ def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
 @pytest.mark.parametrize("address", ["localhost:8000/v1", "", "ftp://h/v1"])
 def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
     with pytest.raises(ValidationError, match="must begin with http:// or https://"):
-        ReflectionConfig(kind="openai", model="m", base_url=address)
+        ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
 
 
 def test_why_a_connection_failed_is_told(server):
@@ -335,7 +340,9 @@ def test_half_a_surrogate_pair_is_replaced(server):
 
 def test_the_policy_is_asked_with_its_template_and_verified(server):
     server.answer = lambda body: completion(f"thinking\n{body['messages'][-1]['content'].count('digit')}")
-    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact", top_p=0.9))
+    evaluator = OpenAIEvaluator(
+        EvaluatedModelConfig(model="p", base_url=server.url, verify="exact", top_p=0.9)
+    )
     problem = Problem("a", (Message(role="system", content="s"), Message(role="user", content="2+2?")), "1")
     template = make_template("Go digit by digit.")
     results = list(
@@ -371,7 +378,7 @@ def test_a_prompt_that_the_policy_does_not_take_earns_nothing(server):
         return [(result.reward, result.feedback) for result in results]
 
     def fresh():
-        return OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+        return OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"))
 
     with_template = (0.0, "The prompt is too long with this instruction.")
     alone = (0.0, "The prompt is too long.")
@@ -389,7 +396,7 @@ def test_a_prompt_that_the_policy_does_not_take_earns_nothing(server):
 
 def test_an_unusable_policy_is_a_model_error(server):
     server.answer = lambda body: (404, {"error": {"message": "no such model"}})
-    evaluator = OpenAIEvaluator(PolicyConfig(model="p", base_url=server.url, verify="exact"))
+    evaluator = OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"))
     problem = Problem("a", (Message(role="user", content="q"),), "1")
     with pytest.raises(ModelError, match=r"model p at .* answers 404"):
         list(evaluator([EvaluationRequest(problem, make_template("t"), 0)]))

@@ -94,7 +94,8 @@ def test_the_share_is_in_the_name() -> None:
 def test_served_to_the_reflector_of_the_prompt_step() -> None:
     with Teacher() as teacher:
         config = ReflectionConfig(
-            kind="openai", model=MODEL, base_url=teacher.url, api_key_env="P2O_NO_KEY", retries=0
+            kind="openai",
+            endpoint={"model": MODEL, "base_url": teacher.url, "api_key_env": "P2O_NO_KEY", "retries": 0},
         )
         request = ReflectionRequest(render_reflection("tiny", "", MIXED), 5)
         replies = list(OpenAIReflector(config)([request] * 20))

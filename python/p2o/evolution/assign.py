@@ -12,6 +12,12 @@ from p2o.evolution.result import Candidate, Evolution
 from p2o.templates import PLAIN
 from p2o.types import Template
 
+DISCOUNT = 0.5
+"""Weight of what is known from the policy version before, and again for each version further back."""
+
+PRIOR_STRENGTH = 2.0
+"""Trials that a template's dev score is worth as the prior of its success rate on one sample."""
+
 _SMALLEST_WEIGHT = 1e-6
 """Weight of a chosen template whose mean dev reward is 0, so that a draw is always possible."""
 
@@ -40,12 +46,12 @@ def assign(
     chosen = [c for c in map(evolution.candidate_of, _ids(evolution)) if c is not None] if evolution else []
     assigned: dict[str, list[Template]] = {}
     for problem_id in hard_problem_ids:
-        if evolution is None or not chosen or _graduated(problem_id, config, evidence):
+        if evolution is None or not chosen:
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
         draw = _RULES[config.rule]
-        drawn = draw(evolution, chosen, problem_id, templated, config, evidence, random)
+        drawn = draw(evolution, chosen, problem_id, templated, evidence, random)
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
 
@@ -54,19 +60,11 @@ def _ids(evolution: Evolution) -> list[str]:
     return [template.id for template in evolution.chosen]
 
 
-def _graduated(problem_id: str, config: AssignConfig, evidence: Evidence | None) -> bool:
-    if config.graduate is None or evidence is None:
-        return False
-    mean = evidence.posterior_mean(PLAIN.id, problem_id, discount=config.discount)
-    return mean >= config.graduate
-
-
 def _paper(
     evolution: Evolution,
     chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
-    config: AssignConfig,
     evidence: Evidence | None,
     random: Random,
 ) -> list[Template]:
@@ -87,21 +85,20 @@ def _thompson(
     chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
-    config: AssignConfig,
     evidence: Evidence | None,
     random: Random,
 ) -> list[Template]:
     """For each rollout the template with the highest draw from its posterior on this problem.
 
-    The prior of a template is its dev score, worth `prior_strength` trials; the evidence is discounted by age.
+    The prior of a template is its dev score, worth `PRIOR_STRENGTH` trials; the evidence is discounted by age.
     """
     posteriors: list[tuple[float, float]] = []
     for candidate in chosen:
         mean = min(max(candidate.mean, 0.01), 0.99)
-        posterior = (config.prior_strength * mean, config.prior_strength * (1 - mean))
+        posterior = (PRIOR_STRENGTH * mean, PRIOR_STRENGTH * (1 - mean))
         if evidence is not None:
             posterior = evidence.posterior(
-                candidate.template.id, problem_id, prior=posterior, discount=config.discount
+                candidate.template.id, problem_id, prior=posterior, discount=DISCOUNT
             )
         posteriors.append(posterior)
     drawn: list[Template] = []
@@ -111,7 +108,5 @@ def _thompson(
     return drawn
 
 
-_Rule = Callable[
-    [Evolution, Sequence[Candidate], str, int, AssignConfig, Evidence | None, Random], list[Template]
-]
+_Rule = Callable[[Evolution, Sequence[Candidate], str, int, Evidence | None, Random], list[Template]]
 _RULES: dict[str, _Rule] = {"paper": _paper, "thompson": _thompson}

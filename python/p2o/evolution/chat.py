@@ -23,6 +23,9 @@ from p2o.types import Message
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+BACKOFF_S = 1.0
+"""Seconds before the first retry, doubled for each further one; a server's `retry-after` goes first."""
+
 _LONGEST_WAIT_S = 60.0
 _PASSING = frozenset({408, 409, 425, 429})
 """Status codes below 500 that may pass; every other one is permanent."""
@@ -168,7 +171,7 @@ class ChatClient:
             else:
                 return self._reply(reply)
             if attempt < config.retries:
-                backoff = config.backoff_s * 2**attempt * (0.5 + random.random())
+                backoff = BACKOFF_S * 2**attempt * (0.5 + random.random())
                 await asyncio.sleep(min(wait if wait is not None else backoff, _LONGEST_WAIT_S))
         last = _first_line(str(failed))
         if failed.__cause__ is not None and str(failed.__cause__):

@@ -18,7 +18,6 @@ def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfi
     return list(
         front.cover(
             config.cover_threshold,
-            min_gain=config.cover_min_gain,
             max_size=config.cover_max_size,
             exclude=plain,
         )

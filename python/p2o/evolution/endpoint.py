@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from p2o.errors import ModelError
 from p2o.evolution.chat import ChatClient
-from p2o.evolution.config import PolicyConfig
+from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 
@@ -26,7 +26,7 @@ class OpenAIEvaluator:
         ModelError: when called, if the server refuses for good, retries are used up, or every prompt is too long.
     """
 
-    def __init__(self, config: PolicyConfig, *, seed: int = 0, verify: Verify | None = None) -> None:
+    def __init__(self, config: EvaluatedModelConfig, *, seed: int = 0, verify: Verify | None = None) -> None:
         self._config = config
         self._seed = seed
         self._verify = verify or VERIFIERS[config.verify]
@@ -81,4 +81,4 @@ def _exact(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
 
 
 VERIFIERS: dict[str, Verify] = {"math": _math, "exact": _exact}
-"""By the names of `PolicyConfig.verify`."""
+"""By the names of `EvaluatedModelConfig.verify`."""

@@ -73,9 +73,9 @@ def evolve(
             as `reflection prompt too long` if even its shortest form does not.
 
     Returns:
-        The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
-        `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates, or nobody
-        reflects), `interrupted` (Ctrl-C), or `reflection: ` with the error of the reflection model.
+        The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
+        `stalled`, `complete` (random search has its templates, or nobody reflects), `interrupted` (Ctrl-C), or
+        `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are fewer than two problems, one cannot be used, two have the same id, or a callable
@@ -185,15 +185,10 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
 
 
 _TRANSPORT = {
-    "base_url",
-    "api_key_env",
-    "concurrency",
-    "timeout_s",
-    "retries",
-    "backoff_s",
-    "send_seed",
-    "max_tokens_field",
-}
+    "endpoint": {
+        "base_url", "api_key_env", "concurrency", "timeout_s", "retries", "send_seed", "max_tokens_field",
+    }
+}  # fmt: skip
 """Settings of how the reflection model is reached: a step may go on with others."""
 
 

@@ -71,11 +71,11 @@ def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
     if config.acceptance == "strict":
         return [(dev_size, 0.0)]
     found: list[tuple[int, float]] = []
-    for share, threshold in zip(config.race_stages, config.race_thresholds, strict=True):
+    for share, threshold in zip(config.race.stages, config.race.thresholds, strict=True):
         size = max(_FIRST_STAGE, ceil(share * dev_size))
         if size < dev_size and (not found or size > found[-1][0]):
             found.append((size, threshold))
-    return [*found, (dev_size, config.confidence)]
+    return [*found, (dev_size, config.race.confidence)]
 
 
 def race(
@@ -99,7 +99,7 @@ def race(
         return rollouts.missing(entrant.template, dev[entrant.seen :])
 
     while waiting or racing:
-        free = ledger.affordable_rollouts(config) - sum(map(outstanding, racing))
+        free = ledger.affordable_rollouts - sum(map(outstanding, racing))
         while waiting and (cost := outstanding(waiting[0])) <= free:
             free -= cost
             racing.append(waiting.popleft())
@@ -120,7 +120,7 @@ def race(
                 dev,
                 rollouts,
                 config,
-                ledger.affordable_rollouts(config) - sum(map(outstanding, racing)),
+                ledger.affordable_rollouts - sum(map(outstanding, racing)),
             )
         going: list[Entrant] = []
         for entrant in racing:
@@ -148,7 +148,7 @@ def _replicate(
     """Repeats the problems that undecided entrants won, those of the earlier ones first where `free` is too little."""
     batch: list[EvaluationRequest] = []
     for entrant in racing:
-        if _probability(entrant, dev, rollouts) < config.confidence:
+        if _probability(entrant, dev, rollouts) < config.race.confidence:
             won = rollouts.won(entrant.template, PLAIN, dev[: entrant.seen])
             more = [*batch, *rollouts.replicas(entrant.template, won), *rollouts.replicas(PLAIN, won)]
             if rollouts.new(more) <= free:

@@ -52,9 +52,7 @@ class RandomSearch(Step):
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget."""
         per_task = self.minibatches.size * self.config.rollouts_per_evaluation
-        tasks = self.ledger.affordable_rollouts(self.config) // per_task
-        calls = self.ledger.affordable_reflections(self.reflection)
-        return tasks if calls is None else min(tasks, calls)
+        return self.ledger.affordable_rollouts // per_task
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""

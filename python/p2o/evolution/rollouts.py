@@ -30,7 +30,7 @@ class Rollouts:
         self._journal = journal
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
-        self._most = config.rollouts_per_evaluation + config.replicates
+        self._most = config.rollouts_per_evaluation + config.race.replicates
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in
@@ -41,9 +41,9 @@ class Rollouts:
         return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
 
     def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
-        """The `replicates` further rollouts of each problem; their indices follow those of `requests`."""
+        """The `race.replicates` further rollouts of each problem; their indices follow those of `requests`."""
         first = self._config.rollouts_per_evaluation
-        indices = range(first, first + self._config.replicates)
+        indices = range(first, first + self._config.race.replicates)
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def new(self, requests: Iterable[EvaluationRequest]) -> int:
@@ -68,7 +68,7 @@ class Rollouts:
         results = self._results
         wanted: dict[Key, EvaluationRequest] = {}
         fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
-        self._ledger.reserve_rollouts(len(fresh), self._config)
+        self._ledger.reserve_rollouts(len(fresh))
         journaled = self._journal.evaluations
         for key, request in fresh.items():
             if key in journaled:
@@ -88,7 +88,7 @@ class Rollouts:
             answers = self._evaluate(list(wanted.values()))
             results = in_order("evaluate", EvaluationResult, answers, len(wanted))
             for key, result in zip(wanted, results, strict=True):
-                result = checked_result(result, key[1], self._config.tokens_per_rollout)
+                result = checked_result(result, key[1])
                 if not keep_text and (result.text or result.feedback):
                     result = EvaluationResult(
                         result.reward, finish_reason=result.finish_reason, tokens=result.tokens
@@ -138,12 +138,6 @@ class Rollouts:
                 wins += mine.reward > theirs.reward
                 losses += mine.reward < theirs.reward
         return wins, losses
-
-    def mean_tokens(self, template: Template, problems: Sequence[Problem]) -> float:
-        """Mean length of a template's responses to problems."""
-        indices = range(self._config.rollouts_per_evaluation)
-        lengths = [self._results[template.id, problem.id, i].tokens for problem in problems for i in indices]
-        return sum(lengths) / len(lengths)
 
     def record_into(self, evidence: Evidence, policy_version: str, template_ids: Collection[str]) -> None:
         """Adds every rollout of these templates to the evidence."""

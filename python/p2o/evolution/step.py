@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from random import Random
 
 from p2o._core import ParetoFront
@@ -72,10 +71,7 @@ class Step:
             reflect, reflection, self.ledger, journal, seed, plain_text, reflection_fits
         )
         self.minibatches = Minibatches(feedback, config.minibatch, seed)
-        objectives = 0 if config.frontier == "instance" else 2
-        self.front = ParetoFront(
-            len(dev), n_objectives=objectives, frontier=config.frontier, prior=config.prior
-        )
+        self.front = ParetoFront(len(dev))
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
@@ -113,7 +109,7 @@ class Step:
     def begin(self, templates: Sequence[Template]) -> str | None:
         """Evaluates the plain prompt and the templates given."""
         requests = self.rollouts.requests(PLAIN, self.dev)
-        if len(requests) > self.ledger.affordable_rollouts(self.config):
+        if len(requests) > self.ledger.affordable_rollouts:
             return "budget"
         self.rollouts.run(requests, keep_text=False)
         plain = self.add(PLAIN, (), "plain")
@@ -236,16 +232,13 @@ class Step:
         self.decided.add(template.id)
         scores = self.scores(template, self.dev)
         mean = self.mean(template, self.dev)
-        objectives: list[float] = []
-        if self.config.frontier != "instance":
-            objectives = [mean, -self.rollouts.mean_tokens(template, self.dev)]
         if self.config.acceptance == "strict":
             values = [won / tried for won, tried in scores.values()]
-            self.front.insert(values, objectives=objectives)
+            self.front.insert(values)
         else:
             counts = [self.with_evidence(template, problem, *scores[problem.id]) for problem in self.dev]
             successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
-            self.front.insert(successes, trials, objectives=objectives)
+            self.front.insert(successes, trials)
         self.entries.append(id)
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
@@ -266,18 +259,15 @@ class Step:
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
         per_evaluation = self.config.rollouts_per_evaluation
-        left = self.ledger.affordable_rollouts(self.config) - len(self.dev) * per_evaluation
-        tasks = max(left, 0) // (2 * self.minibatches.size * per_evaluation)
-        calls = self.ledger.affordable_reflections(self.reflection)
-        return tasks if calls is None else min(tasks, calls)
+        left = self.ledger.affordable_rollouts - len(self.dev) * per_evaluation
+        return max(left, 0) // (2 * self.minibatches.size * per_evaluation)
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
-        config, journal = self.config, self.journal
+        config, journal, most = self.config, self.journal, self.reflection.max_cost
         if self.reflection.kind == "none":
             return COMPLETE
-        best = max((c.mean for c in self.on_front() if c.made_by != "plain"), default=None)
-        if self.ledger.affordable_reflections(self.reflection) == 0:
+        if most is not None and self.ledger.reflection_cost >= most:
             return "reflection limit"
         if self.affordable_tasks() == 0:
             return "budget"
@@ -285,12 +275,8 @@ class Step:
             return "rounds"
         if config.patience is not None and self.quiet_rounds >= config.patience:
             return "patience"
-        if config.target_score is not None and best is not None and best >= config.target_score:
-            return "target"
         if self.stalled_rounds >= _STALLED_ROUNDS:
             return "stalled"
-        if config.stop_file is not None and Path(config.stop_file).exists():
-            return "stop file"
         late = config.time_limit_s is not None and time.monotonic() - self.started >= config.time_limit_s
         # The clock is no answer that could be replayed: its verdict is journaled.
         if journal.next_note("time") or (late and not journal.replaying):
