@@ -20,9 +20,9 @@ from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
-from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model, longest_sequence
+from p2o.outcomes.outcomes import Outcomes
 from p2o.policy.backends import make_policy
 from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
 from p2o.policy.layout import score_sequences
@@ -196,11 +196,11 @@ def prepare(
     if is_partitioned(config, processes):
         check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
-    state = LoopState(hard_set=HardSet(config.mining))
+    state = LoopState(Outcomes(config.mining.success))
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
+            state = LoopState.from_dict(load_checkpoint(newest, policy))
         processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.sampler.sync(policy)

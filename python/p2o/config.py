@@ -17,15 +17,10 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolution.config import (
-    AssignConfig,
-    EvolveConfig,
-    MiningConfig,
-    ReflectionConfig,
-    check_source_of_templates,
-)
+from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of_templates
 from p2o.files import why_unreadable
 from p2o.former_settings import advice
+from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig

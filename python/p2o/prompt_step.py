@@ -9,7 +9,6 @@ from typing import Any
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.evolution import Evolution, evolve
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.reflect.refuse import PROMPT_TOO_LONG
 from p2o.evolution.step import COMPLETE
 from p2o.evolution.types import (
@@ -20,6 +19,7 @@ from p2o.evolution.types import (
     ReflectionReply,
     ReflectionRequest,
 )
+from p2o.outcomes.outcomes import Outcomes
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
@@ -129,7 +129,7 @@ class PromptStep:
         self.settings = config.evolve.model_copy(update={"templates": None})
 
     def evolve(
-        self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int, previous: Evolution | None
+        self, hard: Mapping[str, str], outcomes: Outcomes, *, epoch: int, previous: Evolution | None
     ) -> PromptStepOutcome:
         """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
 
@@ -158,7 +158,7 @@ class PromptStep:
                 reflection=self.config.reflection,
                 seed=seed,
                 policy_version=str(epoch),
-                evidence=evidence,
+                outcomes=outcomes,
                 journal=self.directory.journals / _journal_name(epoch),
                 templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                 reflection_fits=fits,

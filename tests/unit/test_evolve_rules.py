@@ -17,7 +17,6 @@ from p2o.errors import RunDirectoryError
 from p2o.evolution import (
     EvaluationRequest,
     EvaluationResult,
-    Evidence,
     Evolution,
     EvolveConfig,
     ReflectionConfig,
@@ -29,6 +28,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.journal import Journal
 from p2o.evolution.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
 from p2o.evolution.rollouts import Rollouts
+from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 
 Rewards = Callable[[EvaluationRequest], float]
@@ -199,12 +199,13 @@ def test_the_plain_prompt_given_as_a_template_is_not_entered_twice() -> None:
     assert [c.made_by for c in evolution.candidates] == ["plain", "given"]
 
 
-def test_evidence_of_another_version_is_none() -> None:
+def test_outcomes_of_another_version_count_nothing() -> None:
     template = make_template("help")
-    doubt = Evidence()
+    doubt = Outcomes()
     for problem in make_problems(40):
-        doubt.record("6", template.id, problem.id, 0.0, 50)
-    options = {"evidence": doubt, "policy_version": "7", "templates": [template]}
+        for _ in range(50):
+            doubt.record("6", template.id, problem.id, 0.0)
+    options = {"outcomes": doubt, "policy_version": "7", "templates": [template]}
     assert step(templated, "other", options=options).chosen == (template,)
     options["policy_version"] = "6"
     assert template not in step(templated, "other", options=options).chosen

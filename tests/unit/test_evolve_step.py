@@ -13,7 +13,6 @@ from p2o._core import ParetoFront
 from p2o.errors import InputError, ReflectionError
 from p2o.evolution import (
     EvaluationResult,
-    Evidence,
     Evolution,
     EvolveConfig,
     ReflectionConfig,
@@ -22,6 +21,7 @@ from p2o.evolution import (
 )
 from p2o.evolution.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.race import LOST_RACE
+from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
 
@@ -32,7 +32,7 @@ def run(world: World, problems: list[Problem], seed: int = 0, **options) -> Evol
         for key in (
             "reflection",
             "policy_version",
-            "evidence",
+            "outcomes",
             "journal",
             "callbacks",
             "templates",
@@ -500,17 +500,18 @@ def test_refusals_add_up():
 def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are_recorded():
     problems = make_problems(60)
     template = make_template("Think of circles, primes, graphs.")
-    doubtful = Evidence()
+    doubtful = Outcomes()
     for problem in problems:
-        doubtful.record("7", template.id, problem.id, 0.0, 20)
+        for _ in range(20):
+            doubtful.record("7", template.id, problem.id, 0.0)
     options = {"templates": [template], "max_rounds": 1, "budget": 300, "policy_version": "7"}
-    with_doubt = run(World(useful=0.0), problems, evidence=doubtful, **options)
+    with_doubt = run(World(useful=0.0), problems, outcomes=doubtful, **options)
     without = run(World(useful=0.0), problems, **options)
     # 1 of 1 is a posterior mean of 0.75; 1 of 21 is 0.07 and 3 of 23 is 0.15, below the threshold.
     assert without.chosen == (template,)
     assert with_doubt.chosen == ()
     for problem in problems:
-        trials = doubtful.counts(template.id, problem.id, policy_version="7")[1]
+        trials = doubtful.of(template.id, problem.id, "7").trials
         assert trials in ((21, 23) if problem.id in with_doubt.dev_ids else (20, 21))
 
 
@@ -543,16 +544,18 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
             return getattr(self.front, name)
 
     monkeypatch.setattr(sys.modules["p2o.evolution.step"], "ParetoFront", Recorded)
-    evidence = Evidence()
+    outcomes = Outcomes()
     problems = make_problems(60)
     template = make_template("Think of circles, primes, graphs.")
     for problem in problems:
-        evidence.record("7", PLAIN.id, problem.id, 0.0, 6)
-        evidence.record("7", template.id, problem.id, 2.0, 4)
+        for reward in (0.0,) * 6:
+            outcomes.record("7", PLAIN.id, problem.id, reward)
+        for reward in (1.0, 1.0, 0.0, 0.0):
+            outcomes.record("7", template.id, problem.id, reward)
     run(
         World(useful=0.0),
         problems,
-        evidence=evidence,
+        outcomes=outcomes,
         templates=[template],
         max_rounds=1,
         budget=300,
@@ -564,17 +567,17 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
     assert all(2.0 <= won <= tried - 2 for won, tried in zip(successes, trials, strict=True))
 
 
-def test_only_templates_that_may_be_used_leave_evidence():
-    evidence = Evidence()
-    evolution = run(World(), make_problems(120), evidence=evidence, budget=2000, policy_version="3")
+def test_only_templates_that_may_be_used_leave_outcomes():
+    outcomes = Outcomes()
+    evolution = run(World(), make_problems(120), outcomes=outcomes, budget=2000, policy_version="3")
     refused = [c.template.id for c in evolution.candidates if not c.accepted and c.minibatch]
     assert refused
-    recorded = {row[0] for version in evidence.to_dict()["versions"] for row in version["counts"]}
+    recorded = {row[1] for version in outcomes.to_dict()["versions"] for row in version["tallies"]}
     assert recorded == {candidate.template.id for candidate in evolution.accepted()}
 
 
 def test_evolution_needs_no_torch():
-    code = "import sys, p2o, p2o.mining; assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
+    code = "import sys, p2o, p2o.outcomes.assign; assert not {'torch', 'transformers', 'openai'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

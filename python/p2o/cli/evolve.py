@@ -29,6 +29,7 @@ from p2o.evolution.events import Event, RoundEnded
 from p2o.evolution.reflect import OpenAIReflector
 from p2o.evolution.types import nobody
 from p2o.files import write_text
+from p2o.outcomes import hard_problems
 from p2o.settings import Settings
 from p2o.types import Problem
 
@@ -129,11 +130,11 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())
     assert prepared.prompt_step is not None
+    outcomes = prepared.state.outcomes
     for group in roll_out(prepared, prepared.problems):
-        prepared.state.hard_set.observe(group, 0)
-    outcome = prepared.prompt_step.evolve(
-        prepared.state.hard_set.hard(), prepared.state.evidence, epoch=1, previous=None
-    )
+        outcomes.observe(group, "0")
+    hard = hard_problems(outcomes, "0", config.mining)
+    outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
     return outcome.evolution

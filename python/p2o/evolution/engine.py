@@ -17,13 +17,13 @@ from random import Random
 from p2o.errors import InputError
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.journal import Journal
 from p2o.evolution.random_search import RandomSearch
 from p2o.evolution.reflect.prompt import load_prompt
 from p2o.evolution.result import Evolution
 from p2o.evolution.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
 from p2o.templates import make_template
 from p2o.types import Problem, Template
@@ -41,7 +41,7 @@ def evolve(
     reflection: ReflectionConfig | None = None,
     seed: int = 0,
     policy_version: str = "0",
-    evidence: Evidence | None = None,
+    outcomes: Outcomes | None = None,
     journal: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     templates: Sequence[Template | str] = (),
@@ -59,10 +59,10 @@ def evolve(
         reflection: the reflection prompt and what is refused.
         seed: of the split, the minibatches and the draws.
         policy_version: names the weights that `evaluate` samples from.
-        evidence: earlier rollouts. Those of the same version count as extra trials of templates in the
-            front and the cover (never in the acceptance test, and never for the plain prompt: the plain
-            rollouts that made a sample hard are no fair sample of it). When the step ends, its rollouts of the
-            plain prompt and of accepted templates are added.
+        outcomes: earlier rollouts, and the reward from which one counts as a success (without, 1). Those of the same
+            version count as extra trials of templates in the front and the cover (never in the acceptance test, and
+            never for the plain prompt: the plain rollouts that made a sample hard are no fair sample of it). When the
+            step ends, its rollouts of the plain prompt and of accepted templates are added.
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
         templates: templates to start from besides the plain prompt, after those of `config.templates`.
@@ -114,7 +114,7 @@ def evolve(
             reflection,
             seed,
             policy_version,
-            evidence,
+            outcomes or Outcomes(),
             callbacks,
             dev,
             feedback,

@@ -62,11 +62,19 @@ def problem_text(problem: Problem) -> str:
     return next(m["content"] for m in reversed(problem.messages) if m["role"] == "user")
 
 
-def make_example(problem: Problem, results: Sequence[EvaluationResult]) -> ReflectionExample:
-    """The rollout of a problem worth showing: the first failure, else the first success."""
+def make_example(
+    problem: Problem, results: Sequence[EvaluationResult], success: float = 1.0
+) -> ReflectionExample:
+    """The rollout of a problem worth showing: the first of those with the lowest reward."""
     shown = min(results, key=lambda result: result.reward)
     return ReflectionExample(
-        problem_text(problem), shown.text, shown.reward, problem.gold, shown.finish_reason, shown.feedback
+        problem_text(problem),
+        shown.text,
+        shown.reward,
+        problem.gold,
+        shown.finish_reason,
+        shown.feedback,
+        success,
     )
 
 

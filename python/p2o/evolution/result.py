@@ -18,11 +18,11 @@ class Candidate:
     """A template that was tried, and what became of it.
 
     `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback
-    problems with the mean reward of the (first) parent and of the candidate. `scores` are successes and
+    problems with the mean reward of the (first) parent and of the candidate. `scores` are rewards and
     trials per dev problem id: on the whole dev set if accepted, on the part raced over if refused in the
     race,
-    else empty. `mean` is the mean reward of the first rollouts: `scores` count replicas, which were made where the
-    first went well.
+    else empty. `mean` is the mean reward of the first rollouts and `success_rate` the share of successes among them:
+    `scores` count replicas, which were made where the first went well.
     """
 
     id: int
@@ -36,6 +36,7 @@ class Candidate:
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
     probability_better: float | None = None
     mean: float = 0.0
+    success_rate: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig
 from p2o.evolution.contract import checked_result, in_order
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.journal import Journal, Key
 from p2o.evolution.types import Evaluate, EvaluationRequest, EvaluationResult
+from p2o.outcomes.outcomes import Outcomes
 from p2o.types import Problem, Template
 
 
@@ -139,11 +139,17 @@ class Rollouts:
                 losses += mine.reward < theirs.reward
         return wins, losses
 
-    def record_into(self, evidence: Evidence, policy_version: str, template_ids: Collection[str]) -> None:
-        """Adds every rollout of these templates to the evidence."""
+    def success_rate(self, template: Template, problem: Problem, outcomes: Outcomes) -> float:
+        """Share of successes in the evaluation of a pair, replicas left out."""
+        count = self._config.rollouts_per_evaluation
+        won = (outcomes.is_success(self._results[template.id, problem.id, i].reward) for i in range(count))
+        return sum(won) / count
+
+    def record_into(self, outcomes: Outcomes, policy_version: str, template_ids: Collection[str]) -> None:
+        """Adds every rollout of these templates to the ledger of outcomes."""
         for (template, problem, _), result in self._results.items():
             if template in template_ids:
-                evidence.record(policy_version, template, problem, result.reward)
+                outcomes.record(policy_version, template, problem, result.reward, "prompt step")
 
 
 def _key(request: EvaluationRequest) -> Key:

@@ -15,7 +15,6 @@ from p2o.evolution.budget import Ledger, rollouts_of
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.cover import COVERS
 from p2o.evolution.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.journal import Journal
 from p2o.evolution.propose import Minibatches, Reflector, Task, complementary, make_example
 from p2o.evolution.race import Entrant, minibatch_gain, race
@@ -23,6 +22,7 @@ from p2o.evolution.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, 
 from p2o.evolution.result import Candidate, Evolution, MadeBy, count_refusals
 from p2o.evolution.rollouts import Rollouts
 from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.outcomes.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
@@ -48,7 +48,7 @@ class Step:
         reflection: ReflectionConfig,
         seed: int,
         policy_version: str,
-        evidence: Evidence | None,
+        outcomes: Outcomes,
         callbacks: Sequence[Callback],
         dev: list[Problem],
         feedback: list[Problem],
@@ -60,7 +60,7 @@ class Step:
         self.reflection = reflection
         self.seed = seed
         self.policy_version = policy_version
-        self.evidence = evidence
+        self.outcomes = outcomes
         self.callbacks = callbacks
         self.dev = dev
         self.feedback = feedback
@@ -98,10 +98,9 @@ class Step:
             reason = "interrupted"
         except ReflectionError as error:
             reason = f"reflection: {error}"
-        if self.evidence is not None:
-            # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
-            kept = {candidate.template.id for candidate in self.on_front()}
-            self.rollouts.record_into(self.evidence, self.policy_version, kept)
+        # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
+        kept = {candidate.template.id for candidate in self.on_front()}
+        self.rollouts.record_into(self.outcomes, self.policy_version, kept)
         self.journal.sync()
         self.emit(Stopped(reason))
         return self.result(reason, merged)
@@ -154,11 +153,14 @@ class Step:
         for parent, batch in drawn:
             shown = [[next(results) for _ in range(count)] for _ in batch]
             crossed = coin.random() < self.config.crossover and parent.made_by != "plain"
-            if all(result.reward >= 1 for group in shown for result in group):
+            if all(self.outcomes.is_success(result.reward) for group in shown for result in group):
                 self.refusals["nothing to learn"] += 1
                 continue
             partner = complementary(parent, self.on_front()) if crossed else None
-            examples = [make_example(problem, group) for problem, group in zip(batch, shown, strict=True)]
+            examples = [
+                make_example(problem, group, self.outcomes.success)
+                for problem, group in zip(batch, shown, strict=True)
+            ]
             tasks.append(Task(parent, partner, batch, examples))
         return tasks
 
@@ -221,6 +223,7 @@ class Step:
                     reason=finish.reason,
                     scores=scores,
                     mean=self.mean(candidate.template, self.dev[: finish.seen]),
+                    success_rate=self.success_rate(candidate.template, self.dev[: finish.seen]),
                     probability_better=finish.probability_better,
                 )
             )
@@ -236,7 +239,7 @@ class Step:
             values = [won / tried for won, tried in scores.values()]
             self.front.insert(values)
         else:
-            counts = [self.with_evidence(template, problem, *scores[problem.id]) for problem in self.dev]
+            counts = [self.with_earlier(template, problem, *scores[problem.id]) for problem in self.dev]
             successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
             self.front.insert(successes, trials)
         self.entries.append(id)
@@ -244,17 +247,22 @@ class Step:
             threshold = self.config.cover_threshold
             self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
         self.decide(
-            replace(candidate, accepted=True, scores=scores, mean=mean, probability_better=probability)
+            replace(
+                candidate,
+                accepted=True,
+                scores=scores,
+                mean=mean,
+                success_rate=self.success_rate(template, self.dev),
+                probability_better=probability,
+            )
         )
 
-    def with_evidence(
-        self, template: Template, problem: Problem, won: float, tried: int
-    ) -> tuple[float, int]:
-        """Counts with the earlier rollouts of the same template by the same policy."""
-        if self.evidence is None or template.id == PLAIN.id:
+    def with_earlier(self, template: Template, problem: Problem, won: float, tried: int) -> tuple[float, int]:
+        """Rewards and trials with the earlier rollouts of the same template by the same policy."""
+        if template.id == PLAIN.id:
             return won, tried
-        more, trials = self.evidence.counts(template.id, problem.id, policy_version=self.policy_version)
-        return won + more, tried + int(trials)
+        _, trials, rewards = self.outcomes.of(template.id, problem.id, self.policy_version)
+        return won + min(max(rewards, 0.0), trials), tried + int(trials)
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
@@ -316,6 +324,11 @@ class Step:
     def mean(self, template: Template, problems: Sequence[Problem]) -> float:
         """Mean reward of a template's evaluation on problems; 0 without any."""
         return sum(self.rollouts.mean(template, problem) for problem in problems) / max(len(problems), 1)
+
+    def success_rate(self, template: Template, problems: Sequence[Problem]) -> float:
+        """Success rate of a template's evaluation on problems; 0 without any."""
+        rates = (self.rollouts.success_rate(template, problem, self.outcomes) for problem in problems)
+        return sum(rates) / max(len(problems), 1)
 
     def draw(self, purpose: str) -> int:
         """A 64-bit seed for one draw of this round."""

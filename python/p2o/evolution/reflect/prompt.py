@@ -26,6 +26,7 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError
+from p2o.outcomes.outcomes import is_success
 from p2o.settings import Settings
 from p2o.types import FinishReason, Message, Template
 
@@ -93,6 +94,8 @@ class ReflectionExample:
     gold: str
     finish_reason: FinishReason = "stop"
     feedback: str = ""
+    success: float = 1.0
+    """Reward from which it counts as a success."""
 
 
 def render_reflection(
@@ -110,7 +113,7 @@ def render_reflection(
     Args:
         prompt: a parsed prompt, the name of a shipped one (`default`, `tiny`) or a path.
         template: the current template; the empty one is written as the file's `no template`.
-        examples: what the policy did under it. The verdict is `correct` from reward 1 on.
+        examples: what the policy did under it. The verdict is `correct` for a success.
         show_gold: False takes the verdicts "without gold" and leaves `{gold}` empty.
         values: further placeholders of the messages.
 
@@ -239,7 +242,7 @@ def parse_prompt(text: str, name: str = "prompt") -> ReflectionPrompt:
 
 
 def _verdict(prompt: ReflectionPrompt, example: ReflectionExample, *, show_gold: bool) -> Section:
-    if example.reward >= 1:
+    if is_success(example.reward, example.success):
         return "correct"
     cut_off: Section = "cut off" if show_gold else "cut off without gold"
     if example.finish_reason == "length" and prompt.sections.get(cut_off):

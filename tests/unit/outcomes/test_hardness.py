@@ -1,12 +1,9 @@
 import json
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2o.errors import InputError
-from p2o.evolution import MiningConfig
-from p2o.mining import HardSet
+from p2o.outcomes import MiningConfig, Outcomes, hard_problems
 from p2o.types import Group, Message, Problem, Rollout
 
 
@@ -23,10 +20,10 @@ def group(problem_id: str, rewards: str, templated: str = "") -> Group:
 
 
 def mined(groups, **config) -> dict[str, str]:
-    hard_set = HardSet(MiningConfig(**config))
+    outcomes = Outcomes()
     for epoch, one in groups:
-        hard_set.observe(one, epoch)
-    return hard_set.hard()
+        outcomes.observe(one, str(epoch))
+    return hard_problems(outcomes, str(groups[-1][0]), MiningConfig(**config))
 
 
 def test_no_success_is_very_hard_and_one_is_near_hard():
@@ -60,16 +57,19 @@ def test_success_is_a_reward_from_a_threshold_on():
         for i, reward in enumerate((0.4, 0.6, 0.6))
     ]
     for threshold, expected in ((0.5, {}), (1.0, {"a": "very_hard"}), (0.6, {})):
-        hard_set = HardSet(MiningConfig(success=threshold))
-        hard_set.observe(Group(problem, rollouts), 0)
-        assert hard_set.hard() == expected
+        outcomes = Outcomes(threshold)
+        outcomes.observe(Group(problem, rollouts), "0")
+        assert hard_problems(outcomes, "0", MiningConfig()) == expected
 
 
-def test_epochs_come_in_order():
-    hard_set = HardSet()
-    hard_set.observe(group("a", "00"), 3)
-    with pytest.raises(InputError, match="epoch 2 after epoch 3"):
-        hard_set.observe(group("a", "00"), 2)
+def test_the_prompt_step_s_rollouts_make_no_problem_easy_or_hard():
+    outcomes = Outcomes()
+    outcomes.observe(group("a", "000"), "1")
+    for reward in (1.0, 1.0):
+        outcomes.record("1", "abc", "a", reward, "prompt step")
+        outcomes.record("1", "abc", "b", 0.0, "prompt step")
+    assert hard_problems(outcomes, "1", MiningConfig()) == {"a": "very_hard"}
+    assert hard_problems(outcomes, "2", MiningConfig()) == {}
 
 
 GROUPS = st.lists(
@@ -78,13 +78,13 @@ GROUPS = st.lists(
 
 
 @given(GROUPS, st.integers(0, 25))
-def test_a_hard_set_read_back_goes_on_as_the_one_written(groups, cut):
-    config = MiningConfig()
-    straight, resumed = HardSet(config), HardSet(config)
+def test_outcomes_read_back_go_on_as_those_written(groups, cut):
+    straight, resumed = Outcomes(), Outcomes()
     for step, (problem_id, plain, templated) in enumerate(groups):
         if step == cut:
-            resumed = HardSet.from_dict(json.loads(json.dumps(resumed.to_dict())), config)
-        for hard_set in (straight, resumed):
-            hard_set.observe(group(problem_id, plain, templated), step // 4)
-    assert resumed.hard() == straight.hard()
+            resumed = Outcomes.from_dict(json.loads(json.dumps(resumed.to_dict())))
+        for outcomes in (straight, resumed):
+            outcomes.observe(group(problem_id, plain, templated), str(step // 4))
+    for epoch in map(str, range(7)):
+        assert hard_problems(resumed, epoch, MiningConfig()) == hard_problems(straight, epoch, MiningConfig())
     assert resumed.to_dict() == straight.to_dict()

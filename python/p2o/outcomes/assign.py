@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from p2o.errors import ConfigError
-from p2o.evolution.config import AssignConfig
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.result import Candidate, Evolution
+from p2o.outcomes.config import AssignConfig
+from p2o.outcomes.outcomes import Outcomes
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -16,7 +16,7 @@ DISCOUNT = 0.5
 """Weight of what is known from the policy version before, and again for each version further back."""
 
 PRIOR_STRENGTH = 2.0
-"""Trials that a template's dev score is worth as the prior of its success rate on one sample."""
+"""Trials that a template's success rate on dev is worth as the prior of its success rate on one sample."""
 
 _SMALLEST_WEIGHT = 1e-6
 """Weight of a chosen template whose mean dev reward is 0, so that a draw is always possible."""
@@ -27,7 +27,7 @@ def assign(
     hard_problem_ids: Sequence[str],
     n: int,
     config: AssignConfig,
-    evidence: Evidence | None,
+    outcomes: Outcomes,
     seed: int,
 ) -> dict[str, list[Template]]:
     """The n templates of each hard problem, `plain_rollouts` of them (the last ones) plain.
@@ -51,7 +51,7 @@ def assign(
             continue
         random = Random(f"{seed}/assign/{problem_id}")
         draw = _RULES[config.rule]
-        drawn = draw(evolution, chosen, problem_id, templated, evidence, random)
+        drawn = draw(evolution, chosen, problem_id, templated, outcomes, random)
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
 
@@ -65,7 +65,7 @@ def _paper(
     chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
-    evidence: Evidence | None,
+    outcomes: Outcomes,
     random: Random,
 ) -> list[Template]:
     """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
@@ -85,22 +85,21 @@ def _thompson(
     chosen: Sequence[Candidate],
     problem_id: str,
     count: int,
-    evidence: Evidence | None,
+    outcomes: Outcomes,
     random: Random,
 ) -> list[Template]:
     """For each rollout the template with the highest draw from its posterior on this problem.
 
-    The prior of a template is its dev score, worth `PRIOR_STRENGTH` trials; the evidence is discounted by age.
+    The prior of a template is its success rate on dev, worth `PRIOR_STRENGTH` trials; what is known from rollouts is
+    discounted by age.
     """
     posteriors: list[tuple[float, float]] = []
     for candidate in chosen:
-        mean = min(max(candidate.mean, 0.01), 0.99)
-        posterior = (PRIOR_STRENGTH * mean, PRIOR_STRENGTH * (1 - mean))
-        if evidence is not None:
-            posterior = evidence.posterior(
-                candidate.template.id, problem_id, prior=posterior, discount=DISCOUNT
-            )
-        posteriors.append(posterior)
+        rate = min(max(candidate.success_rate, 0.01), 0.99)
+        prior = (PRIOR_STRENGTH * rate, PRIOR_STRENGTH * (1 - rate))
+        posteriors.append(
+            outcomes.posterior(candidate.template.id, problem_id, prior=prior, discount=DISCOUNT)
+        )
     drawn: list[Template] = []
     for _ in range(count):
         draws = [random.betavariate(a, b) for a, b in posteriors]
@@ -108,5 +107,5 @@ def _thompson(
     return drawn
 
 
-_Rule = Callable[[Evolution, Sequence[Candidate], str, int, Evidence | None, Random], list[Template]]
+_Rule = Callable[[Evolution, Sequence[Candidate], str, int, Outcomes, Random], list[Template]]
 _RULES: dict[str, _Rule] = {"paper": _paper, "thompson": _thompson}
