@@ -71,6 +71,7 @@ GONE: dict[str, Gone] = {
 
 ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
+    "evolve.proposer": "reflection",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

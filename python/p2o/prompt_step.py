@@ -9,8 +9,9 @@ from typing import Any
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.evolution import Evolution, evolve
-from p2o.evolution.reflect.refuse import PROMPT_TOO_LONG
-from p2o.evolution.step import COMPLETE
+from p2o.evolution.config import nobody_proposes
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
@@ -175,7 +176,9 @@ class PromptStep:
         earlier = any(
             journal.name < _journal_name(epoch) for journal in self.directory.journals.glob("epoch-*.jsonl")
         )
-        return () if earlier and self.config.reflection.kind != "none" else self.given
+        return (
+            () if earlier and not nobody_proposes(self.config.evolve, self.config.reflection) else self.given
+        )
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -221,7 +224,7 @@ def _journal_name(epoch: int) -> str:
 
 def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
-    proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
+    proposals = sum(candidate.proposed for candidate in evolution.candidates)
     given = sum(candidate.made_by == "given" for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     if evolution.stop_reason == COMPLETE and not proposals:

@@ -184,7 +184,7 @@ def test_a_model_that_takes_no_system_message(capsys: pytest.CaptureFixture[str]
     data = jsonl(tmp_path, *GOOD)
     assert main_train([data, "--set=model.source=model", "--check"]) == 0
     capsys.readouterr()
-    prompt = resources.files("p2o.evolution").joinpath("prompts/tiny.txt").read_text()
+    prompt = resources.files("p2o.evolution.propose").joinpath("prompts/tiny.txt").read_text()
     (tmp_path / "reflect.txt").write_text(prompt + "\n%% system\nYou write instructions.\n")
     for wrong, message in (
         ("--set=data.system=Be exact.", "(system, user), the last one '"),

@@ -23,10 +23,9 @@ from p2o.errors import ConfigError, DataError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import EvaluatedModelConfig, check_source_of_templates
-from p2o.evolution.endpoint import OpenAIEvaluator
+from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
-from p2o.evolution.reflect import OpenAIReflector
 from p2o.evolution.types import nobody
 from p2o.files import write_text
 from p2o.outcomes import hard_problems

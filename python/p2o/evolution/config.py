@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
 Acceptance = Literal["strict", "posterior"]
@@ -47,6 +48,10 @@ class EvolveConfig(Settings):
     plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
     an evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without
     evolution."""
+
+    proposer: Literal["reflection"] | ImportPath = "reflection"
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `module:name`: a
+    `p2o.evolution.propose.Proposer` of your own."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
@@ -200,14 +205,20 @@ class ReflectionConfig(Settings):
         return self
 
 
+def nobody_proposes(evolve: EvolveConfig, reflection: ReflectionConfig) -> bool:
+    """Whether the templates given are all there are."""
+    return evolve.proposer == "reflection" and reflection.kind == "none"
+
+
 def check_source_of_templates(evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
     """Raises `ValueError` where nobody reflects and no template is given, or where given ones would never be tried."""
-    if evolve.search == "random" and evolve.templates is not None and reflection.kind != "none":
+    alone = nobody_proposes(evolve, reflection)
+    if evolve.search == "random" and evolve.templates is not None and not alone:
         raise ValueError(
             'evolve.search = "random" takes all of evolve.templates (reflection.kind = "none") or what the reflection '
             "model proposes, not both: leave evolve.templates out"
         )
-    if reflection.kind == "none" and evolve.templates is None:
+    if alone and evolve.templates is None:
         raise ValueError(
             'reflection.kind is "none", which leaves the prompt step nothing to judge: set evolve.templates'
         )

@@ -15,13 +15,15 @@ from pathlib import Path
 from random import Random
 
 from p2o.errors import InputError
+from p2o.evolution.budget import Ledger, rollouts_of
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
+from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
-from p2o.evolution.random_search import RandomSearch
-from p2o.evolution.reflect.prompt import load_prompt
+from p2o.evolution.propose.prompt import load_prompt
 from p2o.evolution.result import Evolution
-from p2o.evolution.step import Step
+from p2o.evolution.search.random_search import RandomSearch
+from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
@@ -107,22 +109,23 @@ def evolve(
     ]
     header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
     with Journal(None if journal is None else Path(journal), header) as records:
-        step = SEARCHES[config.search](
-            evaluate,
-            reflect,
-            config,
-            reflection,
-            seed,
-            policy_version,
-            outcomes or Outcomes(),
-            callbacks,
-            dev,
-            feedback,
-            records,
-            plain_text,
-            reflection_fits,
+        inputs = StepInputs(
+            config=config,
+            reflection=reflection,
+            evaluate=evaluate,
+            reflect=reflect,
+            seed=seed,
+            policy_version=policy_version,
+            outcomes=outcomes or Outcomes(),
+            dev=dev,
+            feedback=feedback,
+            journal=records,
+            ledger=Ledger(rollouts_of(config.budget, len(dev))),
+            callbacks=callbacks,
+            plain_text=plain_text,
+            reflection_fits=reflection_fits,
         )
-        return step.run(start, merged)
+        return SEARCHES[config.search](inputs).run(start, merged)
 
 
 def check_problem(problem: Problem) -> None:

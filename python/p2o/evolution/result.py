@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from p2o.errors import InputError
 from p2o.evolution.budget import Ledger
 from p2o.types import Template
-
-MadeBy = Literal["plain", "given", "mutation", "crossover"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +21,13 @@ class Candidate:
     race,
     else empty. `mean` is the mean reward of the first rollouts and `success_rate` the share of successes among them:
     `scores` count replicas, which were made where the first went well.
+    `made_by` is `plain`, `given`, `mutation`, `crossover`, or another proposer's word; `cost` what its proposal cost.
     """
 
     id: int
     template: Template
     parents: tuple[int, ...] = ()
-    made_by: MadeBy = "mutation"
+    made_by: str = "mutation"
     round: int = 0
     accepted: bool = False
     reason: str = ""
@@ -37,6 +36,12 @@ class Candidate:
     probability_better: float | None = None
     mean: float = 0.0
     success_rate: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def proposed(self) -> bool:
+        """Whether it came in a round, from a proposer."""
+        return self.made_by not in ("plain", "given")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
@@ -113,7 +118,7 @@ class Evolution:
     def metrics(self) -> dict[str, float]:
         """The step in numbers, under names that stay the same."""
         accepted = self.accepted()
-        proposals = [c for c in self.candidates if c.made_by in ("mutation", "crossover")]
+        proposals = [candidate for candidate in self.candidates if candidate.proposed]
         plain = next((c.mean for c in accepted if c.made_by == "plain"), 0.0)
         return {
             "evolve/rounds": float(self.rounds),

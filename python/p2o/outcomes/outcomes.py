@@ -58,6 +58,7 @@ class Outcomes:
         source: Source = "training",
     ) -> None:
         """Adds a rollout."""
+        reward = float(reward)  # one of numpy has no JSON
         version = self._versions.setdefault(policy_version, {})
         won, tried, rewards = version.get((source, template_id, problem_id), Tally())
         version[source, template_id, problem_id] = Tally(

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from p2o.errors import CheckpointError, InputError
-from p2o.evolution.propose import make_example
-from p2o.evolution.reflect import load_prompt
-from p2o.evolution.reflect.prompt import render_example
+from p2o.evolution.propose import load_prompt
+from p2o.evolution.propose.prompt import render_example
+from p2o.evolution.search.tasks import make_example
 from p2o.evolution.types import EvaluationResult
 from p2o.outcomes import Outcomes
 from p2o.state import LoopState

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 from p2o.errors import ModelError
-from p2o.evolution.chat import ChatClient
 from p2o.evolution.config import EvaluatedModelConfig
+from p2o.evolution.endpoint.chat import ChatClient
 from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 

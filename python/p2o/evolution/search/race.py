@@ -16,8 +16,8 @@ from math import ceil
 
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import Acceptance, EvolveConfig
-from p2o.evolution.rollouts import Rollouts
-from p2o.evolution.statistics import probability_better
+from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.statistics import probability_better
 from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
 from p2o.types import Problem, Template

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from p2o.evolution.propose import Task
+from p2o.evolution.propose.proposer import Task
 from p2o.evolution.result import Candidate
-from p2o.evolution.step import COMPLETE, Step
+from p2o.evolution.search.step import COMPLETE, Step
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -22,7 +22,7 @@ class RandomSearch(Step):
     def begin(self, templates: Sequence[Template]) -> str | None:
         """Enters the plain prompt, the parent of all proposals."""
         self.add(PLAIN, (), "plain")
-        if self.reflection.kind == "none":
+        if self.proposer is None:
             for template in dict.fromkeys(templates):
                 if template.id != PLAIN.id:
                     self.take(self.add(template, (), "given"))

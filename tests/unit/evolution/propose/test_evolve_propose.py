@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from evolve_world import step_inputs
 
 from p2o.errors import ReflectionError
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import ReflectionConfig
-from p2o.evolution.journal import Journal
-from p2o.evolution.propose import (
-    Minibatches,
-    Reflector,
-    Task,
-    complementary,
-    make_example,
-    problem_text,
-)
+from p2o.evolution.propose import Proposal, Task
+from p2o.evolution.propose.reflection import Reflection
 from p2o.evolution.result import Candidate
+from p2o.evolution.search.tasks import Minibatches, complementary, make_example, problem_text
 from p2o.evolution.types import EvaluationRequest, EvaluationResult, ReflectionReply
 from p2o.templates import PLAIN, apply_template, make_template
 from p2o.types import Message, Problem
@@ -77,11 +71,11 @@ def test_calls_that_brought_no_reply_are_given_back() -> None:
         yield ReflectionReply("```\none\n```", tokens=5, cost=0.5)
         raise ReflectionError("gone")
 
-    reflector = Reflector(reflect, ReflectionConfig(), ledger, Journal(None, {}), seed=0)
+    proposer = Reflection(step_inputs(reflect=reflect, ledger=ledger))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     tasks = [Task(Candidate(0, PLAIN), None, [problem("a")], [shown])] * 3
     with pytest.raises(ReflectionError):
-        reflector.propose(tasks, Counter())
+        proposer.propose(tasks)
     assert (ledger.reflection_calls, ledger.reflection_tokens, ledger.reflection_cost) == (1, 5, 0.5)
 
 
@@ -113,13 +107,14 @@ def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(tmp_path: Path) ->
         return [ReflectionReply("no fence")] * len(requests)
 
     config = ReflectionConfig(crossover_prompt=str(crossover))
-    reflector = Reflector(reflect, config, Ledger(9), Journal(None, {}), seed=0)
+    proposer = Reflection(step_inputs(reflect=reflect, reflection=config))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     parent, partner = candidate(1), candidate(2)
-    refusals = Counter[str]()
     tasks = [Task(parent, partner, [], [shown]), Task(parent, None, [], [shown])]
-    assert reflector.propose(tasks, refusals) == ["no fence", None]
-    assert refusals == {"no template in reply": 1}
+    assert proposer.propose(tasks) == [
+        Proposal("no fence", "crossover", (1, 2)),
+        Proposal(None, refusal="no template in reply"),
+    ]
     assert asked[0] == "t1+t2"
     assert "t2" not in asked[1]
 
@@ -132,11 +127,11 @@ def test_no_two_requests_share_a_seed() -> None:
         seeds.extend(request.seed for request in requests)
         return [ReflectionReply("")] * len(requests)
 
-    reflector = Reflector(reflect, ReflectionConfig(), Ledger(9), Journal(None, {}), seed=0)
+    proposer = Reflection(step_inputs(reflect=reflect))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     task = Task(Candidate(0, PLAIN), None, [problem("a")], [shown])
     for _ in range(2):
-        reflector.propose([task, task], Counter())
+        proposer.propose([task, task])
     assert len(set(seeds)) == 4
     assert all(0 <= seed < 2**31 for seed in seeds)
 

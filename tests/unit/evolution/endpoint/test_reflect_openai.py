@@ -12,15 +12,14 @@ from pydantic import ValidationError
 from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
 from p2o.evolution.config import EvaluatedModelConfig
-from p2o.evolution.endpoint import OpenAIEvaluator
-from p2o.evolution.reflect import OpenAIReflector
+from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.templates import make_template
 from p2o.types import Message, Problem
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("p2o.evolution.chat.BACKOFF_S", 0.0)
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.BACKOFF_S", 0.0)
     server = Server()
     yield server
     server.close()
@@ -127,7 +126,7 @@ def test_each_rollout_has_a_seed_of_its_own(server):
 
 
 def test_the_server_says_when_to_come_back(server, monkeypatch):
-    monkeypatch.setattr("p2o.evolution.chat.BACKOFF_S", 1.0)
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.BACKOFF_S", 1.0)
     waits = []
     sleep = asyncio.sleep
 

@@ -11,21 +11,20 @@ from random import Random
 
 from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
-from p2o.evolution.budget import Ledger, rollouts_of
-from p2o.evolution.config import EvolveConfig, ReflectionConfig
-from p2o.evolution.cover import COVERS
-from p2o.evolution.events import Callback, Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolution.journal import Journal
-from p2o.evolution.propose import Minibatches, Reflector, Task, complementary, make_example
-from p2o.evolution.race import Entrant, minibatch_gain, race
-from p2o.evolution.reflect.refuse import DUPLICATE, PROMPT_TOO_LONG, UNCHANGED, refuse
-from p2o.evolution.result import Candidate, Evolution, MadeBy, count_refusals
-from p2o.evolution.rollouts import Rollouts
-from p2o.evolution.types import Evaluate, Fits, Reflect
-from p2o.outcomes.outcomes import Outcomes
+from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolution.inputs import StepInputs
+from p2o.evolution.propose import Proposal, Task, make_proposer
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.result import Candidate, Evolution, count_refusals
+from p2o.evolution.search.cover import COVERS
+from p2o.evolution.search.race import Entrant, minibatch_gain, race
+from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.tasks import Minibatches, complementary, make_example
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
+UNCHANGED = "unchanged"
+DUPLICATE = "duplicate"
 NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 
@@ -40,38 +39,19 @@ budget would never run out, no parent leaves anything to learn, or every reflect
 class Step:
     """The state of one prompt step, and its rounds."""
 
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        reflect: Reflect,
-        config: EvolveConfig,
-        reflection: ReflectionConfig,
-        seed: int,
-        policy_version: str,
-        outcomes: Outcomes,
-        callbacks: Sequence[Callback],
-        dev: list[Problem],
-        feedback: list[Problem],
-        journal: Journal,
-        plain_text: str,
-        reflection_fits: Fits | None,
-    ) -> None:
-        self.config = config
-        self.reflection = reflection
-        self.seed = seed
-        self.policy_version = policy_version
-        self.outcomes = outcomes
-        self.callbacks = callbacks
-        self.dev = dev
-        self.feedback = feedback
-        self.journal = journal
-        self.ledger = Ledger(rollouts_of(config.budget, len(dev)))
-        self.rollouts = Rollouts(evaluate, config, self.ledger, journal, self.on_batch)
-        self.reflector = Reflector(
-            reflect, reflection, self.ledger, journal, seed, plain_text, reflection_fits
-        )
-        self.minibatches = Minibatches(feedback, config.minibatch, seed)
-        self.front = ParetoFront(len(dev))
+    def __init__(self, inputs: StepInputs) -> None:
+        self.inputs = inputs
+        self.config = inputs.config
+        self.seed = inputs.seed
+        self.policy_version = inputs.policy_version
+        self.outcomes = inputs.outcomes
+        self.dev = inputs.dev
+        self.journal = inputs.journal
+        self.ledger = inputs.ledger
+        self.rollouts = Rollouts(inputs, self.on_batch)
+        self.proposer = make_proposer(inputs)
+        self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
+        self.front = ParetoFront(len(self.dev))
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
@@ -85,13 +65,13 @@ class Step:
     def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
         """Rounds until something stops them."""
         dev_ids = tuple(problem.id for problem in self.dev)
-        feedback_ids = tuple(problem.id for problem in self.feedback)
+        feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
         self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
         try:
             reason = self.begin(templates)
             while reason is None:
                 self.one_round()
-                if self.callbacks:
+                if self.inputs.callbacks:
                     self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
                 reason = self.stop_reason()
         except KeyboardInterrupt:
@@ -100,7 +80,7 @@ class Step:
             reason = f"reflection: {error}"
         # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
         kept = {candidate.template.id for candidate in self.on_front()}
-        self.rollouts.record_into(self.outcomes, self.policy_version, kept)
+        self.rollouts.record(self.policy_version, kept)
         self.journal.sync()
         self.emit(Stopped(reason))
         return self.result(reason, merged)
@@ -121,18 +101,16 @@ class Step:
         """One batch of proposals, from the draw of parents to the front."""
         self.round += 1
         spent, accepted = self.ledger.rollouts, len(self.entries)
-        too_long = self.refusals[PROMPT_TOO_LONG]
         tasks = self.draw_tasks()
-        texts = self.reflector.propose(tasks, self.refusals)
+        proposals = [] if self.proposer is None else self.proposer.propose(tasks)
         children: list[tuple[Candidate, Task]] = []
-        for task, text in zip(tasks, texts, strict=True):
-            if text is not None:
-                child = self.consider(text, task)
-                if child is not None:
-                    children.append((child, task))
+        for task, proposal in zip(tasks, proposals, strict=True):
+            child = self.consider(proposal, task)
+            if child is not None:
+                children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        answered = len(tasks) - (self.refusals[PROMPT_TOO_LONG] - too_long)
+        answered = any(proposal.refusal != PROMPT_TOO_LONG for proposal in proposals)
         self.stalled_rounds = 0 if answered and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
@@ -164,17 +142,17 @@ class Step:
             tasks.append(Task(parent, partner, batch, examples))
         return tasks
 
-    def consider(self, text: str, task: Task) -> Candidate | None:
-        """Enters a proposed text as a candidate; None if it is refused before a rollout."""
-        template = make_template(text)
-        parents = (task.parent.id,) if task.partner is None else (task.parent.id, task.partner.id)
-        made_by: MadeBy = "mutation" if task.partner is None else "crossover"
-        reason = refuse(text, task.examples, self.reflection)
+    def consider(self, proposal: Proposal, task: Task) -> Candidate | None:
+        """Enters a proposal as a candidate; None if it is refused before a rollout."""
+        if proposal.text is None:
+            self.refusals[proposal.refusal or "no text"] += 1
+            return None
+        template, reason = make_template(proposal.text), proposal.refusal
         if template.id == task.parent.template.id:
             reason = UNCHANGED
         elif template.id in self.decided:
             reason = DUPLICATE
-        candidate = self.add(template, parents, made_by)
+        candidate = self.add(template, proposal.parents, proposal.made_by, proposal.cost)
         if reason is not None:
             self.decide(replace(candidate, reason=reason))
             return None
@@ -272,8 +250,8 @@ class Step:
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
-        config, journal, most = self.config, self.journal, self.reflection.max_cost
-        if self.reflection.kind == "none":
+        config, journal, most = self.config, self.journal, self.inputs.reflection.max_cost
+        if self.proposer is None:
             return COMPLETE
         if most is not None and self.ledger.reflection_cost >= most:
             return "reflection limit"
@@ -296,9 +274,9 @@ class Step:
         """The accepted candidates."""
         return [self.candidates[entry] for entry in self.entries]
 
-    def add(self, template: Template, parents: tuple[int, ...], made_by: MadeBy) -> Candidate:
+    def add(self, template: Template, parents: tuple[int, ...], made_by: str, cost: float = 0.0) -> Candidate:
         """A new candidate, not decided yet."""
-        candidate = Candidate(len(self.candidates), template, parents, made_by, self.round)
+        candidate = Candidate(len(self.candidates), template, parents, made_by, self.round, cost=cost)
         self.candidates.append(candidate)
         self.journal.note({"kind": "proposal", **asdict(candidate)})
         return candidate
@@ -327,7 +305,7 @@ class Step:
 
     def success_rate(self, template: Template, problems: Sequence[Problem]) -> float:
         """Success rate of a template's evaluation on problems; 0 without any."""
-        rates = (self.rollouts.success_rate(template, problem, self.outcomes) for problem in problems)
+        rates = (self.rollouts.success_rate(template, problem) for problem in problems)
         return sum(rates) / max(len(problems), 1)
 
     def draw(self, purpose: str) -> int:
@@ -337,7 +315,7 @@ class Step:
 
     def emit(self, event: Event) -> None:
         """Tells the callbacks."""
-        for callback in self.callbacks:
+        for callback in self.inputs.callbacks:
             callback(event)
 
     def on_batch(self, count: int) -> None:
@@ -362,7 +340,7 @@ class Step:
             candidates=candidates,
             chosen=tuple(self.chosen()),
             dev_ids=tuple(problem.id for problem in self.dev),
-            feedback_ids=tuple(problem.id for problem in self.feedback),
+            feedback_ids=tuple(problem.id for problem in self.inputs.feedback),
             ledger=replace(self.ledger),
             stop_reason=reason,
             rounds=self.round,

@@ -20,7 +20,7 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolution.race import LOST_RACE
+from p2o.evolution.search.race import LOST_RACE
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
@@ -543,7 +543,7 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         def __getattr__(self, name):
             return getattr(self.front, name)
 
-    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "ParetoFront", Recorded)
+    monkeypatch.setattr(sys.modules["p2o.evolution.search.step"], "ParetoFront", Recorded)
     outcomes = Outcomes()
     problems = make_problems(60)
     template = make_template("Think of circles, primes, graphs.")

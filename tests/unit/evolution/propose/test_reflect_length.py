@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, make_problems, step_inputs
 
 from p2o.distributed import Processes
 from p2o.evolution import EvolveConfig, evolve
-from p2o.evolution.budget import Ledger
-from p2o.evolution.config import ReflectionConfig
-from p2o.evolution.journal import Journal
-from p2o.evolution.propose import Reflector, Task
-from p2o.evolution.reflect.prompt import ReflectionExample, parse_prompt
-from p2o.evolution.reflect.shorten import ever_shorter
+from p2o.evolution.propose import Task
+from p2o.evolution.propose.prompt import ReflectionExample, parse_prompt
+from p2o.evolution.propose.reflection import Reflection
+from p2o.evolution.propose.shorten import ever_shorter
 from p2o.evolution.result import Candidate
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.model.load import longest_sequence
@@ -81,31 +78,28 @@ def test_what_cannot_be_short_enough_costs_its_own_proposal_only() -> None:
         asked.extend(len(request.messages[-1]["content"]) for request in requests)
         return [ReflectionReply(f"```\ntemplate {i}\n```", tokens=3) for i in range(len(requests))]
 
-    ledger, refusals = Ledger(100), Counter[str]()
-    whole = Reflector(reflect, ReflectionConfig(), ledger, Journal(None, {}), 0)
-    whole.propose([task(100), task(4000)], Counter())
+    Reflection(step_inputs(reflect=reflect)).propose([task(100), task(4000)])
     short, long = asked
     asked.clear()
 
     def fits(messages: Sequence[Message]) -> bool:
         return len(messages[-1]["content"]) < short + 3000
 
-    reflector = Reflector(reflect, ReflectionConfig(), Ledger(100), Journal(None, {}), 0, "", fits)
+    proposer = Reflection(step_inputs(reflect=reflect, reflection_fits=fits))
     huge = task(100)
     huge.examples[0] = ReflectionExample("question " * 500, "x", 0.0, "gold")
-    texts = reflector.propose([task(100), huge, task(4000)], refusals)
-    assert texts == ["template 0", None, "template 1"]
-    assert refusals == {"reflection prompt too long": 1}
+    proposals = proposer.propose([task(100), huge, task(4000)])
+    assert [proposal.text for proposal in proposals] == ["template 0", None, "template 1"]
+    assert [proposal.refusal for proposal in proposals] == [None, "reflection prompt too long", None]
     # The middle of the response is left out: half of it, and the file's ellipsis.
     assert asked == [short, long - 2000 + len("[...]")]
 
 
 def test_a_reply_that_tells_of_too_long_a_prompt_is_counted() -> None:
     replies = [ReflectionReply("", "prompt_too_long"), ReflectionReply("```\nfine\n```")]
-    ledger, refusals = Ledger(100), Counter[str]()
-    reflector = Reflector(lambda requests: replies, ReflectionConfig(), ledger, Journal(None, {}), 0)
-    assert reflector.propose([task(5), task(6)], refusals) == [None, "fine"]
-    assert refusals == {"reflection prompt too long": 1}
+    proposals = Reflection(step_inputs(reflect=lambda requests: replies)).propose([task(5), task(6)])
+    assert [proposal.text for proposal in proposals] == [None, "fine"]
+    assert [proposal.refusal for proposal in proposals] == ["reflection prompt too long", None]
 
 
 class FakeSampler:

@@ -189,7 +189,7 @@ def load_prompt(source: str | Path) -> ReflectionPrompt:
 @lru_cache
 def _shipped(name: str) -> ReflectionPrompt:
     """A shipped prompt is read once; a file of the user's each time, for it may have been edited."""
-    shipped = files("p2o.evolution") / "prompts"
+    shipped = files("p2o.evolution.propose") / "prompts"
     if not (shipped / f"{name}.txt").is_file():
         known = ", ".join(sorted(entry.name.removesuffix(".txt") for entry in shipped.iterdir()))
         raise ConfigError(

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, make_problems, step_inputs
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import (
@@ -25,9 +25,8 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.budget import Ledger
-from p2o.evolution.journal import Journal
-from p2o.evolution.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
-from p2o.evolution.rollouts import Rollouts
+from p2o.evolution.search.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
+from p2o.evolution.search.rollouts import Rollouts
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 
@@ -76,7 +75,8 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     """The ends of a race on eight dev problems, one stage, and the rollouts spent on it and the plain prompt."""
     config = EvolveConfig()
     ledger = Ledger(budget)
-    rollouts = Rollouts(rewarded(rewards), config, ledger, Journal(None, {}), lambda count: None)
+    inputs = step_inputs(evaluate=rewarded(rewards), config=config, ledger=ledger)
+    rollouts = Rollouts(inputs, lambda count: None)
     dev = make_problems(8)
     rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
     entrants = [Entrant(number, make_template(name)) for number, name in enumerate(names)]
@@ -250,7 +250,9 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
 ) -> None:
     """In the second life time is over at once: it stops where the records end."""
     now = [0.0]
-    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(
+        sys.modules["p2o.evolution.search.step"], "time", SimpleNamespace(monotonic=lambda: now[0])
+    )
     journal = tmp_path / "journal.jsonl"
 
     def life() -> Evolution:
@@ -268,7 +270,7 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
         now[0] += 100.0
         return now[0]
 
-    monkeypatch.setattr(sys.modules["p2o.evolution.step"], "time", SimpleNamespace(monotonic=late))
+    monkeypatch.setattr(sys.modules["p2o.evolution.search.step"], "time", SimpleNamespace(monotonic=late))
     second = life()
     assert second.stop_reason == "time"
     decided = sum('"kind": "decision"' in line for line in lines[:kept])

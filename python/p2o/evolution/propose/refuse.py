@@ -19,7 +19,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from p2o.evolution.config import ReflectionConfig
-from p2o.evolution.reflect.prompt import ReflectionExample
+from p2o.evolution.propose.prompt import ReflectionExample
 
 CUT_OFF = "reply cut off"
 NO_TEMPLATE = "no template in reply"
@@ -27,8 +27,6 @@ PROMPT_TOO_LONG = "reflection prompt too long"
 TOO_LONG = "too long"
 LEAK = "leaks a gold answer"
 COPY = "copies a problem"
-UNCHANGED = "unchanged"
-DUPLICATE = "duplicate"
 
 _GIVEN_AS_ANSWER = r"(?:answer|result|solution)s?\s*(?:is|are|be|equals?|=|:|\s)*"
 

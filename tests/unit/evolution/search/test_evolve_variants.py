@@ -9,10 +9,12 @@ import pytest
 from evolve_world import World, make_problems
 
 from p2o._core import ParetoFront
-from p2o.evolution import AssignConfig, Evolution, EvolveConfig, assign, evolve
+from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import Ledger
-from p2o.evolution.cover import COVERS
-from p2o.evolution.result import Candidate, MadeBy
+from p2o.evolution.result import Candidate
+from p2o.evolution.search.cover import COVERS
+from p2o.outcomes import AssignConfig, Outcomes
+from p2o.outcomes.assign import assign
 from p2o.templates import PLAIN, make_template
 
 
@@ -21,7 +23,7 @@ def run(world: World, count: int = 60, journal: Path | None = None, **settings: 
     return evolve(make_problems(count), world.evaluate, world.reflect, config, seed=3, journal=journal)
 
 
-def cover(name: str, *candidates: tuple[MadeBy, list[float]], **settings: Any) -> list[int]:
+def cover(name: str, *candidates: tuple[str, list[float]], **settings: Any) -> list[int]:
     front = ParetoFront(len(candidates[0][1]))
     entries = []
     for index, (made_by, scores) in enumerate(candidates):
@@ -34,8 +36,8 @@ def cover(name: str, *candidates: tuple[MadeBy, list[float]], **settings: Any) -
 
 def test_covers_worked_by_hand() -> None:
     """Entry 1 solves two problems, 2 one further, 3 nothing new. The plain prompt solves most and is never chosen."""
-    plain: tuple[MadeBy, list[float]] = ("plain", [1, 1, 1, 1])
-    templates: list[tuple[MadeBy, list[float]]] = [
+    plain: tuple[str, list[float]] = ("plain", [1, 1, 1, 1])
+    templates: list[tuple[str, list[float]]] = [
         ("mutation", [0, 1, 1, 0]),
         ("mutation", [1, 0, 0, 0]),
         ("mutation", [0, 1, 1, 0]),
@@ -47,14 +49,14 @@ def test_covers_worked_by_hand() -> None:
 
 def test_bounds_of_the_greedy_cover() -> None:
     """In the order of what they newly solve: entry 2 three problems, entry 0 two more, entry 1 one more."""
-    candidates: list[tuple[MadeBy, list[float]]] = [
+    candidates: list[tuple[str, list[float]]] = [
         ("mutation", [1, 1, 0.4, 0, 0, 0]),
         ("mutation", [1, 0, 0, 0, 0, 1]),
         ("mutation", [0, 0, 1, 1, 1, 0]),
     ]
     assert cover("greedy", *candidates) == [2, 0, 1]
     assert cover("greedy", *candidates, cover_max_size=2) == [2, 0]
-    alone: tuple[MadeBy, list[float]] = ("mutation", [0.5, 0.6])
+    alone: tuple[str, list[float]] = ("mutation", [0.5, 0.6])
     assert cover("greedy", alone, cover_threshold=0.6) == [0]
     assert cover("greedy", alone, cover_threshold=0.7) == []
 
@@ -97,7 +99,7 @@ def test_random_search_takes_proposals_as_they_come_and_evaluates_none() -> None
     assert evolution.ledger.rollouts == len(world.rollouts) <= 3 * len(world.calls)
     proposed = [world.reply(call).text for call in world.calls]
     assert all(any(template.text in text for text in proposed) for template in evolution.chosen)
-    shares = assign(evolution, [p.id for p in make_problems(60)], 50, AssignConfig(), None, seed=0)
+    shares = assign(evolution, [p.id for p in make_problems(60)], 50, AssignConfig(), Outcomes(), seed=0)
     drawn = [template.id for templates in shares.values() for template in templates]
     counts = [drawn.count(template.id) for template in evolution.chosen]
     assert min(counts) > 0.8 * max(counts), "no template is preferred: nothing is known about them"

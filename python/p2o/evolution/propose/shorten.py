@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from p2o.evolution.reflect.prompt import ReflectionExample, ReflectionPrompt, render_reflection
+from p2o.evolution.propose.prompt import ReflectionExample, ReflectionPrompt, render_reflection
 from p2o.types import Message
 
 LEAST_CHARS = 200

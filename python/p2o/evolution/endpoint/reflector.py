@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from p2o.errors import ConfigError
-from p2o.evolution.chat import ChatClient
 from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.endpoint.chat import ChatClient
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 
 

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from p2o.evolution.budget import Ledger
-from p2o.evolution.config import EvolveConfig
 from p2o.evolution.contract import checked_result, in_order
-from p2o.evolution.journal import Journal, Key
-from p2o.evolution.types import Evaluate, EvaluationRequest, EvaluationResult
-from p2o.outcomes.outcomes import Outcomes
+from p2o.evolution.inputs import StepInputs
+from p2o.evolution.journal import Key
+from p2o.evolution.types import EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
 
 class Rollouts:
     """The cache of one step, keyed by (template, problem, rollout index) under one policy version."""
 
-    def __init__(
-        self,
-        evaluate: Evaluate,
-        config: EvolveConfig,
-        ledger: Ledger,
-        journal: Journal,
-        on_batch: Callable[[int], None],
-    ) -> None:
-        self._evaluate = evaluate
-        self._config = config
-        self._ledger = ledger
-        self._journal = journal
+    def __init__(self, inputs: StepInputs, on_batch: Callable[[int], None]) -> None:
+        self._evaluate = inputs.evaluate
+        self._config = config = inputs.config
+        self._ledger = inputs.ledger
+        self._journal = inputs.journal
+        self._outcomes = inputs.outcomes
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
         self._most = config.rollouts_per_evaluation + config.race.replicates
@@ -139,17 +131,17 @@ class Rollouts:
                 losses += mine.reward < theirs.reward
         return wins, losses
 
-    def success_rate(self, template: Template, problem: Problem, outcomes: Outcomes) -> float:
+    def success_rate(self, template: Template, problem: Problem) -> float:
         """Share of successes in the evaluation of a pair, replicas left out."""
         count = self._config.rollouts_per_evaluation
-        won = (outcomes.is_success(self._results[template.id, problem.id, i].reward) for i in range(count))
-        return sum(won) / count
+        rewards = (self._results[template.id, problem.id, i].reward for i in range(count))
+        return sum(map(self._outcomes.is_success, rewards)) / count
 
-    def record_into(self, outcomes: Outcomes, policy_version: str, template_ids: Collection[str]) -> None:
+    def record(self, policy_version: str, template_ids: Collection[str]) -> None:
         """Adds every rollout of these templates to the ledger of outcomes."""
         for (template, problem, _), result in self._results.items():
             if template in template_ids:
-                outcomes.record(policy_version, template, problem, result.reward, "prompt step")
+                self._outcomes.record(policy_version, template, problem, result.reward, "prompt step")
 
 
 def _key(request: EvaluationRequest) -> Key:

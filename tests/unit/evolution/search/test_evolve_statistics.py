@@ -6,8 +6,8 @@ from pydantic import ValidationError
 from p2o.errors import ConfigError
 from p2o.evolution import EvolveConfig, ReflectionConfig
 from p2o.evolution.budget import Ledger, rollouts_of
-from p2o.evolution.race import stages
-from p2o.evolution.statistics import probability_better
+from p2o.evolution.search.race import stages
+from p2o.evolution.search.statistics import probability_better
 
 
 @pytest.mark.parametrize(
