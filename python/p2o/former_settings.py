@@ -26,18 +26,12 @@ RENAMED: dict[str, str] = {
     "reflection.policy": "reflection.weights",
     "reflection.price_per_million_input": "reflection.prices[0]",
     "reflection.price_per_million_output": "reflection.prices[1]",
-    "reflection.model": "reflection.endpoint.model",
-    "reflection.base_url": "reflection.endpoint.base_url",
-    "reflection.api_key_env": "reflection.endpoint.api_key_env",
-    "reflection.concurrency": "reflection.endpoint.concurrency",
-    "reflection.timeout_s": "reflection.endpoint.timeout_s",
-    "reflection.retries": "reflection.endpoint.retries",
-    "reflection.send_seed": "reflection.endpoint.send_seed",
-    "reflection.max_tokens_field": "reflection.endpoint.max_tokens_field",
-    "reflection.extra_body": "reflection.endpoint.extra_body",
 }
 """Former name -> present name, in full (`section.name`). `name[i]` is entry i of a list that holds what were several
 settings."""
+
+_ENDPOINT = "model base_url api_key_env concurrency timeout_s retries send_seed max_tokens_field extra_body"
+RENAMED |= {f"reflection.{name}": f"reflection.endpoint.{name}" for name in _ENDPOINT.split()}
 
 UNSET: dict[str, Any] = {
     "reflection.model": "",

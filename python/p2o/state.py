@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from p2o.errors import CheckpointError
@@ -48,24 +48,14 @@ class LoopState:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the checkpoint."""
-        return {
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
             "schema": SCHEMA,
-            "epoch": self.epoch,
-            "epoch_step": self.epoch_step,
-            "epoch_problems": self.epoch_problems,
-            "step": self.step,
-            "training_tokens": self.training_tokens,
-            "prompt_step_tokens": self.prompt_step_tokens,
-            "seconds": self.seconds,
             "outcomes": self.outcomes.to_dict(),
             "evolution": None if self.evolution is None else self.evolution.to_dict(),
             "assignment": {
                 problem: [template.text for template in templates]
                 for problem, templates in self.assignment.items()
             },
-            "logged": self.logged,
-            "history": self.history,
-            "finished": self.finished,
         }
 
     @classmethod

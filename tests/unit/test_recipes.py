@@ -13,7 +13,8 @@ import pytest
 from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
-from p2o.evolution.config import AssignConfig, EvolveConfig
+from p2o.evolution.config import EvolveConfig
+from p2o.outcomes import AssignConfig
 from p2o.policy.config import ContextConfig
 
 PAPER = {

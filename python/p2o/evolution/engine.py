@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -107,25 +108,24 @@ def evolve(
     start = [
         template if isinstance(template, Template) else make_template(template) for template in templates
     ]
-    header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
-    with Journal(None if journal is None else Path(journal), header) as records:
-        inputs = StepInputs(
-            config=config,
-            reflection=reflection,
-            evaluate=evaluate,
-            reflect=reflect,
-            seed=seed,
-            policy_version=policy_version,
-            outcomes=outcomes or Outcomes(),
-            dev=dev,
-            feedback=feedback,
-            journal=records,
-            ledger=Ledger(rollouts_of(config.budget, len(dev))),
-            callbacks=callbacks,
-            plain_text=plain_text,
-            reflection_fits=reflection_fits,
-        )
-        return SEARCHES[config.search](inputs).run(start, merged)
+    inputs = StepInputs(
+        config=config,
+        reflection=reflection,
+        evaluate=evaluate,
+        reflect=reflect,
+        seed=seed,
+        policy_version=policy_version,
+        outcomes=outcomes or Outcomes(),
+        dev=dev,
+        feedback=feedback,
+        journal=Journal(None, {}),
+        ledger=Ledger(rollouts_of(config.budget, len(dev))),
+        callbacks=callbacks,
+        plain_text=plain_text,
+        reflection_fits=reflection_fits,
+    )
+    with Journal(None if journal is None else Path(journal), _header(inputs, start)) as records:
+        return SEARCHES[config.search](replace(inputs, journal=records)).run(start, merged)
 
 
 def check_problem(problem: Problem) -> None:
@@ -195,26 +195,19 @@ _TRANSPORT = {
 """Settings of how the reflection model is reached: a step may go on with others."""
 
 
-def _header(
-    config: EvolveConfig,
-    reflection: ReflectionConfig,
-    seed: int,
-    policy_version: str,
-    templates: Sequence[Template],
-    dev: Sequence[Problem],
-    feedback: Sequence[Problem],
-    plain_text: str,
-) -> dict[str, object]:
+def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, object]:
     """What makes a step this step; a journal with another header belongs to another one."""
-    ids = json.dumps([[problem.id, problem.messages, problem.gold] for problem in (*dev, *feedback)])
-    prompts = repr([load_prompt(reflection.prompt), load_prompt(reflection.crossover_prompt), plain_text])
+    problems = [[problem.id, problem.messages, problem.gold] for problem in (*inputs.dev, *inputs.feedback)]
+    reflection = inputs.reflection
+    files = (reflection.prompt, reflection.crossover_prompt)
+    prompts = repr([*map(load_prompt, files), inputs.plain_text])
     return {
         "schema": 1,
-        "seed": seed,
-        "policy_version": policy_version,
-        "settings": config.model_dump(),
+        "seed": inputs.seed,
+        "policy_version": inputs.policy_version,
+        "settings": inputs.config.model_dump(),
         "reflection": reflection.model_dump(exclude=_TRANSPORT),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
-        "problems": hashlib.sha256(ids.encode()).hexdigest()[:16],
+        "problems": hashlib.sha256(json.dumps(problems).encode()).hexdigest()[:16],
         "templates": [template.id for template in templates],
     }

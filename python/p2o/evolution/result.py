@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -168,9 +167,3 @@ class Evolution:
 def _harmless(line: str) -> str:
     """A line that may hold text of a model, without what could steer a terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs(4))
-
-
-def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:
-    """Refusals by reason: those of the candidates and those of replies without a template."""
-    counts = others + Counter(c.reason for c in candidates if c.reason)
-    return dict(sorted(counts.items()))

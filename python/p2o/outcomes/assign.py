@@ -43,21 +43,17 @@ def assign(
             f"assign.plain_rollouts = {config.plain_rollouts} exceeds the {n} rollouts of a group"
         )
     templated = n - config.plain_rollouts
-    chosen = [c for c in map(evolution.candidate_of, _ids(evolution)) if c is not None] if evolution else []
+    found = [evolution.candidate_of(template.id) for template in evolution.chosen] if evolution else []
+    chosen = [candidate for candidate in found if candidate is not None]
     assigned: dict[str, list[Template]] = {}
     for problem_id in hard_problem_ids:
         if evolution is None or not chosen:
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
-        draw = _RULES[config.rule]
-        drawn = draw(evolution, chosen, problem_id, templated, outcomes, random)
+        drawn = _RULES[config.rule](evolution, chosen, problem_id, templated, outcomes, random)
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
-
-
-def _ids(evolution: Evolution) -> list[str]:
-    return [template.id for template in evolution.chosen]
 
 
 def _paper(

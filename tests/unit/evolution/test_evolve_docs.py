@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evolve_world import step_inputs
+
+from p2o.evolution.propose import Proposal, ReflectionExample, Task
+from p2o.evolution.result import Candidate
+from p2o.templates import PLAIN
 
 PAGE = (Path(__file__).parents[3] / "docs" / "evolve.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -38,3 +43,13 @@ def test_the_front_answers_what_stands_behind_its_calls() -> None:
         assert list(eval(call, names)) == eval(shown[1]), line
         checked += 1
     assert checked == 4
+
+
+def test_the_proposer_of_the_page_proposes() -> None:
+    (code,) = (text for _, text in BLOCKS if "class WorkedExample" in text)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    example = ReflectionExample("2 + 2 = ?", "5", 0.0, "4")
+    task = Task(Candidate(0, PLAIN), None, [], [example])
+    (proposal,) = names["WorkedExample"](step_inputs()).propose([task])
+    assert proposal == Proposal("2 + 2 = ? Answer: 4", "worked example")

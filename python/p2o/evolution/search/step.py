@@ -15,7 +15,7 @@ from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Start
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
-from p2o.evolution.result import Candidate, Evolution, count_refusals
+from p2o.evolution.result import Candidate, Evolution
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
@@ -116,7 +116,8 @@ class Step:
     def draw_tasks(self) -> list[Task]:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
         wanted = min(self.config.parents * self.config.proposals, self.affordable_tasks())
-        chosen = self.front.select(self.draw("parents"), self.config.parents)
+        draw = hashlib.sha256(f"{self.seed}/parents/{self.round}".encode()).digest()
+        chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
         parents = [self.candidates[self.entries[entry]] for entry in chosen]
         drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
         return self.make_tasks(drawn)
@@ -193,46 +194,35 @@ class Step:
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
-            candidate = self.candidates[finish.id]
-            scores = self.scores(candidate.template, self.dev[: finish.seen])
-            self.decide(
-                replace(
-                    candidate,
-                    reason=finish.reason,
-                    scores=scores,
-                    mean=self.mean(candidate.template, self.dev[: finish.seen]),
-                    success_rate=self.success_rate(candidate.template, self.dev[: finish.seen]),
-                    probability_better=finish.probability_better,
-                )
-            )
+            refused = self.measured(finish.id, self.dev[: finish.seen], finish.probability_better)
+            self.decide(replace(refused, reason=finish.reason))
 
     def accept(self, id: int, probability: float | None) -> None:
         """Puts a candidate evaluated on the whole dev set on the front."""
-        candidate = self.candidates[id]
-        template = candidate.template
+        candidate = self.measured(id, self.dev, probability)
+        template, scores = candidate.template, candidate.scores
         self.decided.add(template.id)
-        scores = self.scores(template, self.dev)
-        mean = self.mean(template, self.dev)
         if self.config.acceptance == "strict":
-            values = [won / tried for won, tried in scores.values()]
-            self.front.insert(values)
+            self.front.insert([won / tried for won, tried in scores.values()])
         else:
             counts = [self.with_earlier(template, problem, *scores[problem.id]) for problem in self.dev]
-            successes, trials = [won for won, _ in counts], [tried for _, tried in counts]
-            self.front.insert(successes, trials)
+            self.front.insert([won for won, _ in counts], [tried for _, tried in counts])
         self.entries.append(id)
         if candidate.made_by != "plain":
             threshold = self.config.cover_threshold
             self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
-        self.decide(
-            replace(
-                candidate,
-                accepted=True,
-                scores=scores,
-                mean=mean,
-                success_rate=self.success_rate(template, self.dev),
-                probability_better=probability,
-            )
+        self.decide(replace(candidate, accepted=True))
+
+    def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
+        """A candidate with what its evaluation on problems came to; means are 0 without any."""
+        candidate, rollouts = self.candidates[id], self.rollouts
+        template, count = candidate.template, max(len(problems), 1)
+        return replace(
+            candidate,
+            scores={problem.id: rollouts.total(template, problem) for problem in problems},
+            mean=sum(rollouts.mean(template, problem) for problem in problems) / count,
+            success_rate=sum(rollouts.success_rate(template, problem) for problem in problems) / count,
+            probability_better=probability,
         )
 
     def with_earlier(self, template: Template, problem: Problem, won: float, tried: int) -> tuple[float, int]:
@@ -295,24 +285,6 @@ class Step:
         )
         self.emit(Decided(candidate))
 
-    def scores(self, template: Template, problems: Sequence[Problem]) -> dict[str, tuple[float, int]]:
-        """Successes and trials of a template per problem."""
-        return {problem.id: self.rollouts.total(template, problem) for problem in problems}
-
-    def mean(self, template: Template, problems: Sequence[Problem]) -> float:
-        """Mean reward of a template's evaluation on problems; 0 without any."""
-        return sum(self.rollouts.mean(template, problem) for problem in problems) / max(len(problems), 1)
-
-    def success_rate(self, template: Template, problems: Sequence[Problem]) -> float:
-        """Success rate of a template's evaluation on problems; 0 without any."""
-        rates = (self.rollouts.success_rate(template, problem) for problem in problems)
-        return sum(rates) / max(len(problems), 1)
-
-    def draw(self, purpose: str) -> int:
-        """A 64-bit seed for one draw of this round."""
-        digest = hashlib.sha256(f"{self.seed}/{purpose}/{self.round}".encode()).digest()
-        return int.from_bytes(digest[:8])
-
     def emit(self, event: Event) -> None:
         """Tells the callbacks."""
         for callback in self.inputs.callbacks:
@@ -346,6 +318,8 @@ class Step:
             rounds=self.round,
             solved=len(self.solved),
             cover_threshold=self.config.cover_threshold,
-            refusals=count_refusals(candidates, self.refusals),
+            refusals=dict(
+                sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
+            ),
             merged=dict(merged),
         )
