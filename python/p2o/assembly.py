@@ -18,11 +18,13 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
+from p2o.evolution.propose import PROPOSERS
+from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
-from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model, longest_sequence
+from p2o.outcomes.outcomes import Outcomes
+from p2o.plugins import look_up
 from p2o.policy.backends import make_policy
 from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
 from p2o.policy.layout import score_sequences
@@ -108,8 +110,10 @@ def check_surroundings(config: Config) -> None:
     """Checks what is needed beside data and model, and what a run would otherwise miss only after its first epoch.
 
     Raises:
-        ConfigError: if a reflection prompt or an API key is missing.
+        ConfigError: if a proposer, a reflection prompt or an API key is missing.
     """
+    if config.run.method == "p2o":
+        look_up(PROPOSERS, config.evolve.proposer, "evolve.proposer")
     if config.run.method == "p2o" and config.reflection.kind != "none":
         reflection_prompts(config)
         if config.reflection.kind == "openai":
@@ -196,11 +200,11 @@ def prepare(
     if is_partitioned(config, processes):
         check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
-    state = LoopState(hard_set=HardSet(config.mining))
+    state = LoopState(Outcomes(config.mining.success))
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
+            state = LoopState.from_dict(load_checkpoint(newest, policy))
         processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.sampler.sync(policy)
@@ -370,13 +374,13 @@ def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
     reflection = config.reflection
-    reflects = config.run.method == "p2o" and (reflection.kind, reflection.policy) == ("self", "reference")
+    reflects = config.run.method == "p2o" and (reflection.kind, reflection.weights) == ("self", "reference")
     return reflects or config.loss.kl_coef > 0
 
 
 def make_teacher(config: Config) -> Reflect:
     """The reflection model behind the API of `config.reflection`; nothing is sent yet."""
-    from p2o.evolution.reflect.openai import OpenAIReflector
+    from p2o.evolution.endpoint import OpenAIReflector
 
     return OpenAIReflector(config.reflection)
 
@@ -393,7 +397,7 @@ def make_reflection(
         max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
     )
     sampler = parts.collector.sampler
-    if config.reflection.policy == "reference":
+    if config.reflection.weights == "reference":
         if config.rollout.sampler == "hf":
             sampler = make_hf_sampler(start_weights, tokenizer, config)
         else:

@@ -25,15 +25,10 @@ from pydantic import (
 
 from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolution.config import (
-    AssignConfig,
-    EvolveConfig,
-    MiningConfig,
-    ReflectionConfig,
-    check_source_of_templates,
-)
+from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of_templates
 from p2o.files import why_unreadable
 from p2o.former_settings import advice
+from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import load
 from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -172,10 +167,6 @@ class Config(Settings):
                 f"assign.plain_rollouts is {self.assign.plain_rollouts}, but a group has only rollout.n = "
                 f"{self.rollout.n} rollouts: leave at least one for the templates"
             )
-        if self.mining.hardness == "plain" and self.run.method == "p2o" and self.assign.plain_rollouts == 0:
-            raise ValueError(
-                'mining.hardness = "plain" judges by plain rollouts: set assign.plain_rollouts to 1 or more'
-            )
         mini = self.run.mini_batch_problems
         if mini is not None and mini > self.run.batch_problems:
             raise ValueError(
@@ -190,12 +181,6 @@ class Config(Settings):
             self._check_engine_length()
         if self.run.method == "p2o":
             check_source_of_templates(self.evolve, self.reflection)
-        reserved = self.evolve.tokens_per_rollout
-        if self.run.method == "p2o" and reserved is not None and reserved < longest:
-            raise ValueError(
-                f"evolve.tokens_per_rollout is {reserved}, but a rollout may take rollout.max_tokens = {longest}: "
-                "raise the one or lower the other"
-            )
         return self
 
     def _check_engine_length(self) -> None:

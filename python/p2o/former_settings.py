@@ -18,19 +18,57 @@ class Gone(NamedTuple):
     instead: str
 
 
-RENAMED: dict[str, str] = {}
-"""Former name -> present name, in full (`section.name`)."""
+RENAMED: dict[str, str] = {
+    "optimizer.beta1": "optimizer.betas[0]",
+    "optimizer.beta2": "optimizer.betas[1]",
+    "evolve.confidence": "evolve.race.confidence",
+    "evolve.race_stages": "evolve.race.stages",
+    "evolve.race_thresholds": "evolve.race.thresholds",
+    "evolve.replicates": "evolve.race.replicates",
+    "reflection.policy": "reflection.weights",
+    "reflection.price_per_million_input": "reflection.prices[0]",
+    "reflection.price_per_million_output": "reflection.prices[1]",
+}
+"""Former name -> present name, in full (`section.name`). `name[i]` is entry i of a list that holds what were several
+settings."""
+
+_ENDPOINT = "model base_url api_key_env concurrency timeout_s retries send_seed max_tokens_field extra_body"
+RENAMED |= {f"reflection.{name}": f"reflection.endpoint.{name}" for name in _ENDPOINT.split()}
+
+UNSET: dict[str, Any] = {
+    "reflection.model": "",
+    "reflection.api_key_env": "OPENAI_API_KEY",
+    "reflection.concurrency": 16,
+    "reflection.timeout_s": 120.0,
+    "reflection.retries": 4,
+    "reflection.send_seed": True,
+    "reflection.max_tokens_field": "max_tokens",
+}
+"""Former name -> the value that it had in every run, of settings whose section today may be absent."""
 
 GONE: dict[str, Gone] = {
     "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
-    "optimizer.beta1": Gone(0.9, "set optimizer.betas = [beta1, beta2]"),
-    "optimizer.beta2": Gone(0.999, "set optimizer.betas = [beta1, beta2]"),
+    "mining.hardness": Gone("group", "samples are judged by all rollouts of their group"),
+    "assign.graduate": Gone(None, "it changed nothing (docs/study.md); leave it out"),
+    "assign.discount": Gone(0.5, "it is a constant, p2o.outcomes.assign.DISCOUNT; leave it out"),
+    "assign.prior_strength": Gone(2.0, "it is a constant, p2o.outcomes.assign.PRIOR_STRENGTH; leave it out"),
+    "evolve.frontier": Gone("instance", "the front is that of the dev problems; leave it out"),
+    "evolve.prior": Gone([0.5, 0.5], "the prior of the scores is always Beta(0.5, 0.5); leave it out"),
+    "evolve.cover_min_gain": Gone(1, "limit the training templates with evolve.cover_max_size"),
+    "evolve.target_score": Gone(None, "limit the step with evolve.budget or evolve.patience"),
+    "evolve.stop_file": Gone(None, "interrupt the step (Ctrl-C): it ends with the best so far"),
+    "evolve.max_rollout_tokens": Gone(None, "limit the step with evolve.budget"),
+    "evolve.tokens_per_rollout": Gone(None, "limit the step with evolve.budget"),
+    "reflection.backoff_s": Gone(1.0, "a server's retry-after, or 1 s and more; leave it out"),
+    "reflection.max_calls": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
+    "reflection.max_total_tokens": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
+    "reflection.cost_per_call": Gone(0.0, "reflection.max_cost is checked between rounds; leave it out"),
 }
 """Former name -> what became of it."""
 
 ADDED: dict[str, Any] = {
-    "optimizer.betas": [0.9, 0.999],
     "rollout.decoding": "auto",
+    "evolve.proposer": "reflection",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 
@@ -46,5 +84,7 @@ def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name, unset ones left out, as they would have been written down at first."""
     present = {present: former for former, present in RENAMED.items()}
     kept = {name: value for name, value in settings.items() if name not in ADDED or ADDED[name] != value}
+    for name in [name for name in kept if f"{name}[0]" in present]:
+        kept |= {f"{name}[{place}]": entry for place, entry in enumerate(kept.pop(name))}
     constant = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
-    return constant | {present.get(name, name): value for name, value in kept.items()}
+    return UNSET | constant | {present.get(name, name): value for name, value in kept.items()}

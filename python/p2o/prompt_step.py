@@ -9,9 +9,9 @@ from typing import Any
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.evolution import Evolution, evolve
-from p2o.evolution.evidence import Evidence
-from p2o.evolution.reflect.refuse import PROMPT_TOO_LONG
-from p2o.evolution.step import COMPLETE
+from p2o.evolution.config import nobody_proposes
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
@@ -20,6 +20,7 @@ from p2o.evolution.types import (
     ReflectionReply,
     ReflectionRequest,
 )
+from p2o.outcomes.outcomes import Outcomes
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
@@ -129,7 +130,7 @@ class PromptStep:
         self.settings = config.evolve.model_copy(update={"templates": None})
 
     def evolve(
-        self, hard: Mapping[str, str], evidence: Evidence, *, epoch: int, previous: Evolution | None
+        self, hard: Mapping[str, str], outcomes: Outcomes, *, epoch: int, previous: Evolution | None
     ) -> PromptStepOutcome:
         """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
 
@@ -158,7 +159,7 @@ class PromptStep:
                 reflection=self.config.reflection,
                 seed=seed,
                 policy_version=str(epoch),
-                evidence=evidence,
+                outcomes=outcomes,
                 journal=self.directory.journals / _journal_name(epoch),
                 templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                 reflection_fits=fits,
@@ -175,7 +176,9 @@ class PromptStep:
         earlier = any(
             journal.name < _journal_name(epoch) for journal in self.directory.journals.glob("epoch-*.jsonl")
         )
-        return () if earlier and self.config.reflection.kind != "none" else self.given
+        return (
+            () if earlier and not nobody_proposes(self.config.evolve, self.config.reflection) else self.given
+        )
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -221,7 +224,7 @@ def _journal_name(epoch: int) -> str:
 
 def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
-    proposals = sum(candidate.made_by in ("mutation", "crossover") for candidate in evolution.candidates)
+    proposals = sum(candidate.proposed for candidate in evolution.candidates)
     given = sum(candidate.made_by == "given" for candidate in evolution.candidates)
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     if evolution.stop_reason == COMPLETE and not proposals:

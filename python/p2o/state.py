@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from p2o.evolution.config import MiningConfig
-from p2o.evolution.evidence import Evidence
+from p2o.errors import CheckpointError
 from p2o.evolution.result import Evolution
-from p2o.mining import HardSet
+from p2o.outcomes.outcomes import Outcomes
 from p2o.templates import make_template
 from p2o.types import Template
+
+SCHEMA = 2
+"""Version of the form below."""
 
 
 @dataclass
 class LoopState:
     """Where the run is. Everything here is in a checkpoint; everything else derives from the configuration."""
 
-    hard_set: HardSet
+    outcomes: Outcomes
     epoch: int = 0
     epoch_step: int = 0
     """Steps done in this epoch."""
@@ -29,7 +31,6 @@ class LoopState:
     prompt_step_tokens: int = 0
     """Tokens of the prompt step: rollouts under candidates and reflection."""
     seconds: float = 0.0
-    evidence: Evidence = field(default_factory=Evidence)
     evolution: Evolution | None = None
     """The prompt step whose templates are in use."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
@@ -47,36 +48,35 @@ class LoopState:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the checkpoint."""
-        return {
-            "epoch": self.epoch,
-            "epoch_step": self.epoch_step,
-            "epoch_problems": self.epoch_problems,
-            "step": self.step,
-            "training_tokens": self.training_tokens,
-            "prompt_step_tokens": self.prompt_step_tokens,
-            "seconds": self.seconds,
-            "hard_set": self.hard_set.to_dict(),
-            "evidence": self.evidence.to_dict(),
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {
+            "schema": SCHEMA,
+            "outcomes": self.outcomes.to_dict(),
             "evolution": None if self.evolution is None else self.evolution.to_dict(),
             "assignment": {
                 problem: [template.text for template in templates]
                 for problem, templates in self.assignment.items()
             },
-            "logged": self.logged,
-            "history": self.history,
-            "finished": self.finished,
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], mining: MiningConfig) -> LoopState:
-        """What `to_dict` wrote."""
+    def from_dict(cls, values: dict[str, Any]) -> LoopState:
+        """What `to_dict` wrote.
+
+        Raises:
+            CheckpointError: if another version of p2o wrote it.
+        """
+        schema = values.get("schema", 1)
+        if schema != SCHEMA:
+            raise CheckpointError(
+                f"the checkpoint is of schema {schema}, and this version of p2o reads {SCHEMA}: go on with the version "
+                "that wrote it, or start a new run"
+            )
         evolution = values["evolution"]
         return cls(
             **{
-                **values,
-                "hard_set": HardSet.from_dict(values["hard_set"], mining),
+                **{name: value for name, value in values.items() if name != "schema"},
                 "evolution": None if evolution is None else Evolution.from_dict(evolution),
-                "evidence": Evidence.from_dict(values["evidence"]),
+                "outcomes": Outcomes.from_dict(values["outcomes"]),
                 "assignment": {
                     problem: [make_template(text) for text in texts]
                     for problem, texts in values["assignment"].items()

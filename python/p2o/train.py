@@ -17,8 +17,8 @@ from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.evaluate import evaluate
-from p2o.evolution.assign import assign
-from p2o.mining import HardKind
+from p2o.outcomes import HardKind, hard_problems
+from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
 from p2o.policy.streams import GlobalCounts
@@ -78,8 +78,7 @@ def train(run: Run) -> LoopState:
             groups = collect_batch(run)
             metrics = update(run, groups)
             for group in groups:
-                state.hard_set.observe(group, state.epoch)
-                record_evidence(run, group)
+                state.outcomes.observe(group, str(state.epoch))
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
@@ -204,13 +203,6 @@ def count(rows: Sequence[Any], scored: Sequence[Any], config: Config) -> GlobalC
     )
 
 
-def record_evidence(run: Run, group: Group) -> None:
-    """Training rollouts under a template are trials of that template, in this epoch's policy version."""
-    for rollout in group.rollouts:
-        success = int(rollout.reward >= run.config.mining.success)
-        run.state.evidence.record(str(run.state.epoch), rollout.template_id, rollout.problem_id, success)
-
-
 def epoch_is_done(run: Run) -> bool:
     """Whether every problem of the epoch has been rolled out."""
     return run.state.epoch_problems >= len(run.problems)
@@ -220,7 +212,7 @@ def end_epoch(run: Run) -> None:
     """Evaluates, mines the epoch's hard set and, unless the run is over, evolves and hands out templates."""
     state, config = run.state, run.config
     started = time.monotonic()
-    hard = state.hard_set.hard()
+    hard = hard_problems(state.outcomes, str(state.epoch), config.mining)
     measure(
         run, hard=hard if epoch_is_done(run) else None
     )  # one that is cut short has not asked every problem
@@ -231,10 +223,10 @@ def end_epoch(run: Run) -> None:
     state.assignment = {}
     if not state.finished and run.prompt_step is not None:
         # Whether or not a prompt step takes place, the policy is another one than that of the epoch's rollouts.
-        state.evidence.begin(str(state.epoch))
+        state.outcomes.begin(str(state.epoch))
         hard = recheck(run, hard)
-        outcome = run.prompt_step.evolve(hard, state.evidence, epoch=state.epoch, previous=state.evolution)
-        state.evidence = run.processes.broadcast(state.evidence)  # rank 0 added the step's rollouts
+        outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
+        state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
@@ -243,7 +235,7 @@ def end_epoch(run: Run) -> None:
             list(hard),
             config.rollout.n,
             config.assign,
-            state.evidence,
+            state.outcomes,
             derive_seed(config.run.seed, "assign", state.epoch),
         )
         state.finished = out_of_tokens(run)
@@ -263,7 +255,7 @@ def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
     with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
         rollouts = run.collector.collect(requests, sampling(config), progress)
     state.prompt_step_tokens += generated_tokens(rollouts)
-    solved = {rollout.problem_id for rollout in rollouts if rollout.reward >= config.mining.success}
+    solved = {rollout.problem_id for rollout in rollouts if state.outcomes.is_success(rollout.reward)}
     state.history[-1]["still_hard"] = len(hard) - len(solved)
     return {problem: kind for problem, kind in hard.items() if problem not in solved}
 

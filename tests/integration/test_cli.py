@@ -61,8 +61,8 @@ MISTAKES = {
     "an API key that is not set": (
         [
             "--set=reflection.kind=openai",
-            "--set=reflection.model=m",
-            "--set=reflection.api_key_env=P2O_NO_KEY",
+            "--set=reflection.endpoint.model=m",
+            "--set=reflection.endpoint.api_key_env=P2O_NO_KEY",
         ],
         "environment variable P2O_NO_KEY is not set",
     ),
@@ -79,10 +79,6 @@ MISTAKES = {
     "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),
     "a device that does not exist": (["--set=model.device=gpu"], "model.device = 'gpu' cannot be used: "),
     "more problems than the tiny world has": (["--set=data.train_size=30000"], "data.train_size and"),
-    "a rollout longer than what is reserved": (
-        ["--set=evolve.tokens_per_rollout=9"],
-        "rollout.max_tokens = 48",
-    ),
 }
 
 
@@ -188,7 +184,7 @@ def test_a_model_that_takes_no_system_message(capsys: pytest.CaptureFixture[str]
     data = jsonl(tmp_path, *GOOD)
     assert main_train([data, "--set=model.source=model", "--check"]) == 0
     capsys.readouterr()
-    prompt = resources.files("p2o.evolution").joinpath("prompts/tiny.txt").read_text()
+    prompt = resources.files("p2o.evolution.propose").joinpath("prompts/tiny.txt").read_text()
     (tmp_path / "reflect.txt").write_text(prompt + "\n%% system\nYou write instructions.\n")
     for wrong, message in (
         ("--set=data.system=Be exact.", "(system, user), the last one '"),

@@ -5,8 +5,20 @@ Policy and reflection model are pure functions of the request: the same seed giv
 
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
-from p2o.evolution import EvaluationRequest, EvaluationResult, ReflectionReply, ReflectionRequest
+from p2o.evolution import (
+    EvaluationRequest,
+    EvaluationResult,
+    EvolveConfig,
+    ReflectionConfig,
+    ReflectionReply,
+    ReflectionRequest,
+)
+from p2o.evolution.budget import Ledger
+from p2o.evolution.inputs import StepInputs
+from p2o.evolution.journal import Journal
+from p2o.outcomes import Outcomes
 from p2o.types import Message, Problem
 
 KINDS = ("circles", "primes", "graphs")
@@ -21,6 +33,24 @@ def make_problems(count: int) -> list[Problem]:
         )
         for i in range(count)
     ]
+
+
+def step_inputs(**given: Any) -> StepInputs:
+    """Inputs of a step that asks nobody, without problems; `given` replaces them."""
+    inputs = {
+        "config": EvolveConfig(),
+        "reflection": ReflectionConfig(),
+        "evaluate": lambda requests: [],
+        "reflect": lambda requests: [],
+        "seed": 0,
+        "policy_version": "0",
+        "outcomes": Outcomes(),
+        "dev": [],
+        "feedback": [],
+        "journal": Journal(None, {}),
+        "ledger": Ledger(100),
+    }
+    return StepInputs(**{**inputs, **given})
 
 
 class World:

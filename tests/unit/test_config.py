@@ -44,7 +44,8 @@ def test_the_printed_settings_are_the_recipe(
     odd = [
         "run.seed=3",
         "model.source='\\n\"é\" ]'",
-        'reflection.extra_body={"a b" = [1, {c = "d"}], e = true}',
+        "reflection.kind=openai",
+        'reflection.endpoint={model = "m", extra_body = {"a b" = [1, {c = "d"}], e = true}}',
     ]
     assert main_train([name, "--settings", *(f"--set={override}" for override in odd)]) == 0
     printed = capsys.readouterr().out
@@ -83,11 +84,17 @@ def test_the_printed_settings_are_the_recipe(
         ("loss.std_normalize=1", "setting loss.std_normalize = 1:"),
         ("model.source=3", "setting model.source = 3:"),
         ("run.output=3", "setting run.output = 3:"),
-        ("evolve.prior=['1', 1]", "setting evolve.prior.0 = '1':"),
+        ("reflection.prices=['1', 1]", "setting reflection.prices.0 = '1':"),
         ("run.seed=-1", "setting run.seed = -1:"),
         ("run.seed=9223372036854775808", "setting run.seed = 9223372036854775808:"),
         ("loss.overlong_buffer=49", "loss.overlong_buffer is 49, over rollout.max_tokens = 48"),
-        ("evolve.tokens_per_rollout=47", "evolve.tokens_per_rollout is 47, but a rollout may take"),
+        ("reflection.prices=[1, -1]", "reflection: prices must not be negative"),
+        ("reflection.kind=openai", "reflection: kind 'openai' needs a model: set reflection.endpoint.model"),
+        ("reflection.endpoint.retries=1", "setting reflection.endpoint.model is missing"),
+        (
+            "reflection.endpoint.model=m",
+            "reflection: kind 'self' has no use for reflection.endpoint: leave it out",
+        ),
         ("evolve.budget=-1", "setting evolve.budget = -1: Input should be 'light', "),
         ("evolve.budget=-1", "or 'heavy_16', or greater than 0"),
         (
@@ -146,13 +153,6 @@ def test_bounds_may_be_infinite_but_no_number_may_be_none() -> None:
             load_config("quickstart", [f"{name}=nan"])
 
 
-def test_plain_hardness_needs_plain_rollouts() -> None:
-    with pytest.raises(ConfigError, match=r"assign\.plain_rollouts"):
-        build_config({**MINIMAL, "mining": {"hardness": "plain"}, "assign": {"plain_rollouts": 0}})
-    build_config({**MINIMAL, "mining": {"hardness": "plain"}})
-    build_config({**MINIMAL, "mining": {"hardness": "plain"}, "assign": {"plain_rollouts": 0}, **GRPO})
-
-
 @pytest.mark.parametrize("missing", ["model", "data"])
 def test_a_missing_section_is_named(missing: str) -> None:
     with pytest.raises(ConfigError, match=missing):
@@ -173,20 +173,18 @@ def test_overrides_take_toml_values() -> None:
 def test_toml_writes_paths_tuples_and_whole_floats_its_own_way() -> None:
     config = load_config(
         "quickstart",
-        ["run.output=a/b", "evolve.prior=[1, 2]", "rollout.temperature=1", "evolve.budget=light"],
+        ["run.output=a/b", "reflection.prices=[1, 2]", "rollout.temperature=1", "evolve.budget=light"],
     )
     assert config.run.output == Path("a/b")
-    assert config.evolve.prior == (1.0, 2.0)
+    assert config.reflection.prices == (1.0, 2.0)
     assert isinstance(config.rollout.temperature, float)
     assert build_config(tomllib.loads(tomli_w.dumps(config_values(config)))) == config
 
 
 def test_limits_that_do_not_meet_are_accepted_where_they_are_not_used() -> None:
-    with pytest.raises(ConfigError, match=r"evolve\.tokens_per_rollout is 47"):
-        load_config("quickstart", ["evolve.tokens_per_rollout=47"])
-    unused = load_config("quickstart", ["evolve.tokens_per_rollout=47", "run.method=grpo"])
-    assert unused.evolve.tokens_per_rollout == 47
-    at_the_limit = load_config("quickstart", ["evolve.tokens_per_rollout=48", "loss.overlong_buffer=48"])
+    with pytest.raises(ConfigError, match=r"loss\.overlong_buffer is 49"):
+        load_config("quickstart", ["loss.overlong_buffer=49"])
+    at_the_limit = load_config("quickstart", ["loss.overlong_buffer=48"])
     assert at_the_limit.rollout.max_tokens == at_the_limit.loss.overlong_buffer == 48
 
 
@@ -199,8 +197,9 @@ def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
     with pytest.raises(ConfigError, match=r"reflection\.max_tokens is 240"):
         load_config("quickstart", [*vllm, "reflection.max_tokens=240"])
     load_config("quickstart", [*vllm, "reflection.max_tokens=240", "rollout.vllm.max_model_len=241"])
-    for elsewhere in ("run.method=grpo", "reflection.kind=openai", "rollout.vllm.mode=server"):
-        load_config("quickstart", [*vllm, "reflection.max_tokens=240", "reflection.model=m", elsewhere])
+    openai = ["reflection.kind=openai", "reflection.endpoint.model=m"]
+    for elsewhere in (["run.method=grpo"], openai, ["rollout.vllm.mode=server"]):
+        load_config("quickstart", [*vllm, "reflection.max_tokens=240", *elsewhere])
 
 
 def test_unusable_recipes(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from io import StringIO
 
 from rich.console import Console as RichConsole
 
-from p2o.evolution.config import MiningConfig
-from p2o.mining import HardSet
+from p2o.outcomes import Outcomes
 from p2o.state import LoopState
 from p2o.track.console import Console
 
@@ -31,8 +30,9 @@ def test_methods_are_compared_at_all_their_tokens() -> None:
             {"by_family": {"a\x1b": 0.1}, "accuracy": 0.2, "generated_tokens": 0},
             {"by_family": {"a\x1b": 0.3}, "accuracy": 0.4, "generated_tokens": last},
         ]
-        hard_set = HardSet(MiningConfig())
-        return LoopState(hard_set, training_tokens=training, prompt_step_tokens=prompt_step, history=history)
+        return LoopState(
+            Outcomes(), training_tokens=training, prompt_step_tokens=prompt_step, history=history
+        )
 
     shown, printed = console()
     shown.comparison({"p2o": ended(10_000, 2_345, 10_000), "grpo": ended(13_000, 0, 12_500)})

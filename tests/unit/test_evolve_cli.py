@@ -112,7 +112,9 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
     server.answer = lambda body: (
         (404, {"error": {"message": "no such model"}}) if body["model"] == "r" else answer(body)
     )
-    arguments = config_of(tmp_path, server, f'[reflection]\nmodel = "r"\nbase_url = "{server.url}"\n')
+    arguments = config_of(
+        tmp_path, server, f'[reflection.endpoint]\nmodel = "r"\nbase_url = "{server.url}"\n'
+    )
     assert main(["evolve", str(problems), *arguments]) == 1
     out = capsys.readouterr().out
     assert "stopped by: reflection: model r at" in out
@@ -123,7 +125,7 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
 @pytest.mark.parametrize(
     ("arguments", "text", "part"),
     [
-        ([], "", "policy: needs a model: set policy.model \\(--policy-model\\)"),
+        ([], "", "policy needs a model: set policy.model \\(--policy-model\\)"),
         (
             ["--policy-model", "p"],
             "[evolve]\nparent = 3\n",

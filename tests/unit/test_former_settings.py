@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.former_settings import ADDED, GONE, RENAMED
+from p2o.former_settings import ADDED, GONE, RENAMED, UNSET, in_former_terms
 from p2o.study.plan import load_study, make_job
 from p2o.track.run_directory import config_values, flatten
 
@@ -33,7 +34,7 @@ def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
 
 @pytest.mark.parametrize("former", sorted(RENAMED))
 def test_a_former_name_is_refused_with_the_present_one(former: str) -> None:
-    with pytest.raises(ConfigError, match=f"^setting {former} is now {RENAMED[former]}$"):
+    with pytest.raises(ConfigError, match=f"^setting {former} is now {re.escape(RENAMED[former])}$"):
         load_config("quickstart", [f"{former}=1"])
 
 
@@ -42,6 +43,24 @@ def test_a_setting_that_is_gone_is_refused_with_what_to_do(former: str) -> None:
     with pytest.raises(ConfigError, match=f"^setting {former} is gone: .{{10,}}") as caught:
         load_config("quickstart", [f"{former}=1"])
     assert "\n" not in str(caught.value)
+
+
+def test_merged_settings_are_told_apart_again() -> None:
+    """Two prices that are one setting today, and settings of a section that may be absent."""
+    assert (
+        in_former_terms({"reflection.prices": [1.0, 2.0], "run.seed": 3}).items()
+        >= {
+            "reflection.price_per_million_input": 1.0,
+            "reflection.price_per_million_output": 2.0,
+            "reflection.model": "",
+            "reflection.retries": 4,
+            "run.seed": 3,
+        }.items()
+    )
+    present = in_former_terms({"reflection.endpoint.model": "m", "reflection.endpoint.retries": 0})
+    assert (present["reflection.model"], present["reflection.retries"]) == ("m", 0)
+    assert not any(name.startswith(("reflection.prices", "reflection.endpoint")) for name in present)
+    assert UNSET.keys() <= RENAMED.keys()
 
 
 def test_the_tables_name_settings_that_there_are() -> None:

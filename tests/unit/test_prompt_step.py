@@ -13,8 +13,9 @@ from evolve_world import World, make_problems
 
 from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
-from p2o.evolution import EvaluationRequest, Evidence, Evolution
+from p2o.evolution import EvaluationRequest, Evolution
 from p2o.files import read_jsonl
+from p2o.outcomes import Outcomes
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import Sample, SamplingParams
@@ -79,7 +80,7 @@ def step_of(
 
 
 def evolved(step: PromptStep, hard: dict[str, str] = HARD, epoch: int = 1, previous: Any = None) -> Any:
-    return step.evolve(hard, Evidence(), epoch=epoch, previous=previous)
+    return step.evolve(hard, Outcomes(), epoch=epoch, previous=previous)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +120,10 @@ def test_its_books(tmp_path: Path) -> None:
     """Tokens of rollouts and of reflection; a version of the policy, a journal and records for each epoch."""
     world = World()
     step, collector = step_of(tmp_path, world)
-    evidence = Evidence()
-    outcome = step.evolve(HARD, evidence, epoch=4, previous=None)
+    outcomes = Outcomes()
+    outcome = step.evolve(HARD, outcomes, epoch=4, previous=None)
     assert outcome.tokens == 7 * len(collector.requests) + 11 * len(world.calls)
-    assert [version["policy_version"] for version in evidence.to_dict()["versions"]] == ["4"]
+    assert [version["policy_version"] for version in outcomes.to_dict()["versions"]] == ["4"]
     assert (tmp_path / "evolve" / "epoch-0004.jsonl").exists()
     assert {record["epoch"] for record in read_jsonl(tmp_path / "templates.jsonl")} == {4}
     again, more = step_of(tmp_path, World())

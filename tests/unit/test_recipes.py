@@ -13,7 +13,8 @@ import pytest
 from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
-from p2o.evolution.config import AssignConfig, EvolveConfig
+from p2o.evolution.config import EvolveConfig
+from p2o.outcomes import AssignConfig
 from p2o.policy.config import ContextConfig
 
 PAPER = {
@@ -54,11 +55,9 @@ PAPER = {
     "context.renormalize": False,
     "mining.near_hard": True,
     "mining.min_count": 100,
-    "mining.hardness": "group",
     "mining.recheck": False,
     "assign.rule": "paper",
     "assign.plain_rollouts": 0,
-    "assign.graduate": None,
     "evolve.search": "evolve",
     "evolve.budget": "heavy_4",
     "evolve.dev_size": 300,
@@ -68,11 +67,10 @@ PAPER = {
     "evolve.rollouts_per_evaluation": 1,
     "evolve.acceptance": "strict",
     "evolve.crossover": 0.0,
-    "evolve.frontier": "instance",
     "evolve.cover": "greedy",
     "evolve.carry_over": False,
     "reflection.kind": "self",
-    "reflection.policy": "reference",
+    "reflection.weights": "reference",
     "reflection.show_gold": True,
     "evaluation.every": 30,
 }

@@ -12,9 +12,9 @@ import pytest
 
 from p2o.errors import InputError
 from p2o.evolution.config import ReflectionConfig
-from p2o.evolution.reflect import ReflectionExample, render_reflection
-from p2o.evolution.reflect.extract import extract_template
-from p2o.evolution.reflect.openai import OpenAIReflector
+from p2o.evolution.endpoint import OpenAIReflector
+from p2o.evolution.propose import ReflectionExample, render_reflection
+from p2o.evolution.propose.extract import extract_template
 from p2o.evolution.types import ReflectionRequest
 from p2o.study.teacher import MODEL, Teacher, answer, failed_signs, instruct
 from p2o.tiny.world import FAMILIES, NEUTRAL
@@ -94,7 +94,8 @@ def test_the_share_is_in_the_name() -> None:
 def test_served_to_the_reflector_of_the_prompt_step() -> None:
     with Teacher() as teacher:
         config = ReflectionConfig(
-            kind="openai", model=MODEL, base_url=teacher.url, api_key_env="P2O_NO_KEY", retries=0
+            kind="openai",
+            endpoint={"model": MODEL, "base_url": teacher.url, "api_key_env": "P2O_NO_KEY", "retries": 0},
         )
         request = ReflectionRequest(render_reflection("tiny", "", MIXED), 5)
         replies = list(OpenAIReflector(config)([request] * 20))

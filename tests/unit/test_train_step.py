@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,9 @@ import pytest
 from p2o.config import Config, build_config
 from p2o.evaluate import Evaluation
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import MiningConfig
-from p2o.evolution.evidence import Evidence
 from p2o.evolution.result import Candidate, Evolution
 from p2o.files import read_jsonl
-from p2o.mining import HardSet
+from p2o.outcomes import Outcomes, hard_problems
 from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
 from p2o.policy.streams import GlobalCounts
 from p2o.prompt_step import PromptStepOutcome
@@ -25,7 +24,7 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import Run, count, end_epoch, next_problems, recheck, record_evidence, roll_out, train, update
+from p2o.train import Run, count, end_epoch, next_problems, recheck, roll_out, train, update
 from p2o.types import Group, Problem, Rollout
 
 PROMPT = (1, 2, 3)
@@ -115,7 +114,7 @@ def run_of(config: Config, engine: Engine, problems: Sequence[Problem] = (), **m
         "tokenizer": None,
         "directory": None,
         "console": Quiet(),
-        "state": LoopState(hard_set=HardSet(MiningConfig())),
+        "state": LoopState(Outcomes()),
         **more,
     }
     return Run(**values)
@@ -231,14 +230,12 @@ def test_metrics_of_mini_batches_are_means_and_extremes_of_extremes() -> None:
 
 
 def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() -> None:
-    run = run_of(config_of(mining={"success": 0.5}), Engine())
-    run.state.epoch = 3
+    outcomes = Outcomes(success=0.5)
     rewards = [("z", 1.0), ("z", 0.5), ("z", 0.4), ("plain", 0.0)]
-    record_evidence(run, Group(problem("p"), [rollout(reward, template=name) for name, reward in rewards]))
-    evidence = run.state.evidence
-    assert [version["policy_version"] for version in evidence.to_dict()["versions"]] == ["3"]
-    assert evidence.counts("z", "p", policy_version="3") == (2, 3)
-    assert evidence.counts("plain", "p", policy_version="3") == (0, 1)
+    outcomes.observe(Group(problem("p"), [rollout(reward, template=name) for name, reward in rewards]), "3")
+    assert [version["policy_version"] for version in outcomes.to_dict()["versions"]] == ["3"]
+    assert outcomes.of("z", "p", "3") == (2, 3, 1.9)
+    assert outcomes.of("plain", "p", "3") == (0, 1, 0.0)
 
 
 class Steps:
@@ -248,14 +245,13 @@ class Steps:
         self.tokens = tokens
         self.given: list[dict[str, Any]] = []
 
-    def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+    def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
         self.given.append({"hard": dict(hard), "epoch": epoch, "previous": previous})
         template = make_template(f"of epoch {epoch}")
         ids = tuple(hard)
-        candidate = Candidate(
-            0, template, made_by="mutation", accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5
-        )
-        other = Candidate(1, make_template("other"), accepted=True, scores={ids[0]: (1.0, 1)}, mean=0.5)
+        scores = {ids[0]: (1.0, 1)}
+        candidate = Candidate(0, template, accepted=True, scores=scores, mean=0.5, success_rate=0.5)
+        other = replace(candidate, id=1, template=make_template("other"))
         evolution = Evolution(
             str(epoch),
             (candidate, other),
@@ -290,39 +286,36 @@ def epochs_of(
         prompt_step=steps,
         directory=RunDirectory(tmp_path),
         console=Console.silent(),
-        state=LoopState(hard_set=HardSet(config.mining)),
+        state=LoopState(Outcomes(config.mining.success)),
     )
     roll_epoch(run)
     return run, engine
 
 
-def test_evidence_ages_over_a_prompt_step_that_is_skipped(
+def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the rollouts of epoch 0 showed is one policy old in epoch 1, whether or not a step was made in between."""
 
     class Skipped(Steps):
-        def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
             return PromptStepOutcome(previous, 0, "skipped")
 
     run, _ = epochs_of(tmp_path, monkeypatch, Skipped())
-    evidence = run.state.evidence
-    assert evidence.counts("plain", "a", discount=0.5) == (0, 4)
+    outcomes = run.state.outcomes
+    assert outcomes.discounted("plain", "a", 0.5) == (0, 4, 0)
     end_epoch(run)
-    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 2)
+    assert run.state.outcomes.discounted("plain", "a", 0.5) == (0, 2, 0)
     roll_epoch(run)
-    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 4 + 2), (
-        "the new epoch's count in full"
-    )
+    assert run.state.outcomes.discounted("plain", "a", 0.5) == (0, 4 + 2, 0), "the new epoch's count in full"
     end_epoch(run)
-    assert run.state.evidence.counts("plain", "a", discount=0.5) == (0, 2 + 1)
+    assert run.state.outcomes.discounted("plain", "a", 0.5) == (0, 2 + 1, 0)
 
 
 def roll_epoch(run: Run) -> None:
     for one in next_problems(run, len(run.problems)):
         failed = Group(one, [rollout(0, identity=one.id)] * 4)
-        run.state.hard_set.observe(failed, run.state.epoch)
-        record_evidence(run, failed)
+        run.state.outcomes.observe(failed, str(run.state.epoch))
     run.state.training_tokens += 50
 
 
@@ -357,7 +350,7 @@ def test_templates_of_one_prompt_step_are_where_the_next_begins(
     assert state.assignment == {}
 
 
-def test_assignments_differ_between_epochs_and_weigh_the_evidence(
+def test_assignments_differ_between_epochs_and_weigh_what_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = {"rollout": {"n": 40}, "run": {"batch_problems": 2, "epochs": 9}}
@@ -365,8 +358,8 @@ def test_assignments_differ_between_epochs_and_weigh_the_evidence(
     class Same(Steps):
         """The same two templates each time."""
 
-        def evolve(self, hard: Any, evidence: Evidence, *, epoch: int, previous: Any) -> PromptStepOutcome:
-            return super().evolve(hard, evidence, epoch=0, previous=previous)
+        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+            return super().evolve(hard, outcomes, epoch=0, previous=previous)
 
     run, _ = epochs_of(tmp_path, monkeypatch, Same(), **many)
     end_epoch(run)
@@ -378,8 +371,8 @@ def test_assignments_differ_between_epochs_and_weigh_the_evidence(
     end_epoch(run)
     assert run.state.assignment["a"] != first
     for _ in range(400):  # trials that only the other template passes
-        run.state.evidence.record("2", make_template("other").id, "a", 1)
-        run.state.evidence.record("2", make_template("of epoch 0").id, "a", 0)
+        run.state.outcomes.record("2", make_template("other").id, "a", 1, "prompt step")
+        run.state.outcomes.record("2", make_template("of epoch 0").id, "a", 0, "prompt step")
     roll_epoch(run)
     end_epoch(run)
     assert {template.text for template in run.state.assignment["a"]} == {"other", ""}
@@ -453,7 +446,7 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
         (3, None),
         (4, 2),
     ]
-    assert state.hard_set.hard() == {"a": "very_hard", "b": "near_hard"}
+    assert hard_problems(state.outcomes, "1", config.mining) == {"a": "very_hard", "b": "near_hard"}
     assert sorted(path.name for path in directory.checkpoints.glob("epoch-*")) == [
         "epoch-000000-step-00000001",
         "epoch-000000-step-00000002",
@@ -462,7 +455,7 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
         "epoch-000001-step-00000002",
         "epoch-000002-step-00000000",
     ]
-    assert state.evidence.counts("plain", "a", policy_version="0") == (1, 4)
-    assert state.evidence.counts("plain", "a", policy_version="1") == (0, 4)
+    assert state.outcomes.of("plain", "a", "0") == (1, 4, 1.0)
+    assert state.outcomes.of("plain", "a", "1") == (0, 4, 0.0)
     logged = read_jsonl(directory.metrics)
     assert len(logged) == state.logged == 5 + 4

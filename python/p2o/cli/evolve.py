@@ -22,13 +22,13 @@ from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.budget import rollouts_of
-from p2o.evolution.config import PolicyConfig, check_source_of_templates
-from p2o.evolution.endpoint import OpenAIEvaluator
+from p2o.evolution.config import EvaluatedModelConfig, check_source_of_templates
+from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
-from p2o.evolution.reflect import OpenAIReflector
 from p2o.evolution.types import nobody
 from p2o.files import write_text
+from p2o.outcomes import hard_problems
 from p2o.settings import Settings
 from p2o.types import Problem
 
@@ -46,7 +46,7 @@ _API_ARGUMENTS = (
 class EvolveFile(Settings):
     """The settings file of `p2o evolve`; the arguments of the command override it."""
 
-    policy: PolicyConfig
+    policy: EvaluatedModelConfig
     """The model whose prompt is evolved."""
 
     reflection: ReflectionConfig
@@ -86,8 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     api.add_argument("--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed")
     api.add_argument("--policy-model", metavar="NAME", help="policy.model")
     api.add_argument("--policy-url", metavar="URL", help="policy.base_url (default: OpenAI's)")
-    api.add_argument("--reflection-model", metavar="NAME", help="reflection.model (default: the policy's)")
-    api.add_argument("--reflection-url", metavar="URL", help="reflection.base_url (default: the policy's)")
+    api.add_argument(
+        "--reflection-model", metavar="NAME", help="reflection.endpoint.model (default: the policy's)"
+    )
+    api.add_argument(
+        "--reflection-url", metavar="URL", help="reflection.endpoint.base_url (default: the policy's)"
+    )
     api.add_argument("--budget", help="evolve.budget: a level (light ... heavy_16) or a number of rollouts")
     api.add_argument("--seed", type=int, help="seed")
 
@@ -125,11 +129,11 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())
     assert prepared.prompt_step is not None
+    outcomes = prepared.state.outcomes
     for group in roll_out(prepared, prepared.problems):
-        prepared.state.hard_set.observe(group, 0)
-    outcome = prepared.prompt_step.evolve(
-        prepared.state.hard_set.hard(), prepared.state.evidence, epoch=1, previous=None
-    )
+        outcomes.observe(group, "0")
+    hard = hard_problems(outcomes, "0", config.mining)
+    outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
     return outcome.evolution
@@ -190,28 +194,35 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"{args.config}: cannot be read as TOML ({reason})") from None
-    given = {
-        "policy": {"model": args.policy_model, "base_url": args.policy_url},
-        "reflection": {"model": args.reflection_model, "base_url": args.reflection_url},
-        "evolve": {"budget": int(args.budget) if (args.budget or "").isdigit() else args.budget},
-    }
-    for section, fields in given.items():
-        table = values.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"{section} is a value, not a section; write [{section}]")
-        table.update({name: value for name, value in fields.items() if value is not None})
+    budget = int(args.budget) if (args.budget or "").isdigit() else args.budget
+    policy = _lay_over(values, "policy", model=args.policy_model, base_url=args.policy_url)
+    if not policy.get("model"):
+        raise ConfigError("policy needs a model: set policy.model (--policy-model)")
+    _lay_over(values, "evolve", budget=budget)
+    reflection = _lay_over(values, "reflection")
     if args.seed is not None:
         values["seed"] = args.seed
-    reflection, policy = values["reflection"], values["policy"]
-    reflection.setdefault("kind", "openai")
-    if not reflection.get("model"):
-        # The same model in both roles, wherever it is served.
-        inherited = ("model", "base_url", "api_key_env", "send_seed", "max_tokens_field", "extra_body")
-        reflection.update({name: policy[name] for name in inherited if name in policy})
+    if reflection.setdefault("kind", "openai") == "openai":
+        endpoint = _lay_over(
+            reflection, "endpoint", model=args.reflection_model, base_url=args.reflection_url
+        )
+        if not endpoint.get("model"):
+            # The same model in both roles, wherever it is served.
+            inherited = ("model", "base_url", "api_key_env", "send_seed", "max_tokens_field", "extra_body")
+            endpoint.update({name: policy[name] for name in inherited if name in policy})
     try:
         return EvolveFile.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error, EvolveFile)) from None
+
+
+def _lay_over(values: dict[str, Any], section: str, **arguments: Any) -> dict[str, Any]:
+    """A section of `values` with the arguments that were given laid over it."""
+    table = values.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{section} is a value, not a section; write [{section}]")
+    table.update({name: value for name, value in arguments.items() if value is not None})
+    return table
 
 
 def report(event: Event) -> None:

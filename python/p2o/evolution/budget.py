@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log2
 
 from p2o.errors import ConfigError
-from p2o.evolution.config import EvolveConfig, Level, ReflectionConfig
+from p2o.evolution.config import Level
 
 LEVEL_CANDIDATES: dict[Level, int] = {
     "light": 6,
@@ -45,36 +45,18 @@ class Ledger:
     reflection_tokens: int = 0
     reflection_cost: float = 0.0
 
-    def affordable_rollouts(self, config: EvolveConfig) -> int:
-        """Rollouts that fit into what is left, by number and by reserved tokens."""
-        left = self.rollout_limit - self.rollouts
-        if config.max_rollout_tokens is not None and config.tokens_per_rollout is not None:
-            tokens = config.max_rollout_tokens - self.rollout_tokens
-            left = min(left, tokens // config.tokens_per_rollout)
-        return max(left, 0)
+    @property
+    def affordable_rollouts(self) -> int:
+        """Rollouts that fit into what is left."""
+        return max(self.rollout_limit - self.rollouts, 0)
 
-    def affordable_reflections(self, config: ReflectionConfig) -> int | None:
-        """Reflection calls that fit into what is left; None without a limit."""
-        limits: list[int] = []
-        if config.max_calls is not None:
-            limits.append(config.max_calls - self.reflection_calls)
-        if config.max_total_tokens is not None:
-            limits.append((config.max_total_tokens - self.reflection_tokens) // config.max_tokens)
-        if config.max_cost is not None:
-            left = config.max_cost - self.reflection_cost
-            if config.cost_per_call > 0:
-                limits.append(int(left / config.cost_per_call))
-            elif left <= 0:
-                limits.append(0)
-        return max(min(limits), 0) if limits else None
-
-    def reserve_rollouts(self, count: int, config: EvolveConfig) -> None:
+    def reserve_rollouts(self, count: int) -> None:
         """Takes rollouts out of the budget before they are dispatched.
 
         Raises:
             ConfigError: if they do not fit.
         """
-        left = self.affordable_rollouts(config)
+        left = self.affordable_rollouts
         if count > left:
             raise ConfigError(f"evolve.budget: {count} rollouts do not fit into the {left} that are left")
         self.rollouts += count

@@ -1,4 +1,4 @@
-"""Settings of mining, of the prompt step, of reflection and of assignment."""
+"""Settings of the prompt step and of reflection."""
 
 from __future__ import annotations
 
@@ -6,32 +6,38 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
 Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
 
-class MiningConfig(Settings):
-    """Which training samples count as hard."""
+class RaceConfig(Settings):
+    """The race that acceptance `posterior` has on the dev set."""
 
-    near_hard: bool = True
-    """Whether samples with exactly one success (in a group of at least two) are hard too."""
+    confidence: float = Field(default=0.99, gt=0.5, lt=1)
+    """Posterior probability of being better, on further rollouts of the dev problems it won, that is asked of a
+    template."""
 
-    success: float = Field(default=1.0, gt=0, le=1)
-    """Reward from which a rollout counts as a success."""
+    stages: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), strict=False)
+    """Shares of the dev set after which templates that are not promising are dropped."""
 
-    min_count: int = Field(default=100, ge=2)
-    """With fewer hard samples the prompt step is skipped and the next epoch is plain GRPO."""
+    thresholds: tuple[float, ...] = Field(default=(0.5, 0.7, 0.9), strict=False)
+    """The same probability needed to go on after each of `stages`."""
 
-    hardness: Literal["group", "plain"] = "group"
-    """`group`: judged by all rollouts of the epoch's group (the paper). `plain`: by the rollouts without a
-    template only; a sample then stays hard, and keeps its templates, until a plain rollout succeeds."""
+    replicates: PositiveInt = 2
+    """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
+    the plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not
+    win again."""
 
-    recheck: bool = False
-    """Roll each hard sample out once more when the epoch ends, plain, and leave out those that succeed: the epoch's
-    first groups were judged by an older policy, and problems that the plain prompt solves by now decide which templates
-    are found. The rollouts are the prompt step's."""
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.stages) != len(self.thresholds):
+            raise ValueError("thresholds needs one entry for each of stages")
+        if list(self.stages) != sorted(set(self.stages)) or not all(0 < stage < 1 for stage in self.stages):
+            raise ValueError("stages must ascend between 0 and 1")
+        return self
 
 
 class EvolveConfig(Settings):
@@ -42,6 +48,10 @@ class EvolveConfig(Settings):
     plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
     an evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without
     evolution."""
+
+    proposer: Literal["reflection"] | ImportPath = "reflection"
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `module:name`: a
+    `p2o.evolution.propose.Proposer` of your own."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
@@ -68,33 +78,14 @@ class EvolveConfig(Settings):
 
     acceptance: Acceptance = "posterior"
     """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: a higher reward on
-    one of its problems is the ticket to a race on the dev set, which a template wins if, with `confidence`, it is
-    better than the plain prompt on the problems it won from it."""
+    one of its problems is the ticket to a race on the dev set, which a template wins if, with `race.confidence`, it
+    is better than the plain prompt on the problems it won from it."""
 
-    confidence: float = Field(default=0.99, gt=0.5, lt=1)
-    """Posterior probability of being better, on further rollouts of the dev problems it won, that `posterior` asks of a
-    template."""
-
-    race_stages: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), strict=False)
-    """Shares of the dev set after which `posterior` drops templates that are not promising."""
-
-    race_thresholds: tuple[float, ...] = Field(default=(0.5, 0.7, 0.9), strict=False)
-    """The same probability needed to go on after each of `race_stages`."""
-
-    replicates: PositiveInt = 2
-    """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
-    the plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not
-    win again."""
+    race: RaceConfig = RaceConfig()
+    """The race that `posterior` has on the dev set."""
 
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""
-
-    frontier: Literal["instance", "objective", "hybrid"] = "instance"
-    """What forms the front: dev problems, the objectives (mean reward and brevity of the responses), or
-    both."""
-
-    prior: tuple[float, float] = Field(default=(0.5, 0.5), strict=False)
-    """Beta prior of the success rate of a template on a problem, in the scores of `posterior`."""
 
     cover: Literal["greedy", "best"] = "greedy"
     """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
@@ -103,9 +94,6 @@ class EvolveConfig(Settings):
     cover_threshold: float = Field(default=0.5, gt=0, le=1)
     """Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in
     `strict`."""
-
-    cover_min_gain: PositiveInt = 1
-    """Dev problems that a template must newly solve to join the training templates."""
 
     cover_max_size: PositiveInt | None = None
     """Most training templates."""
@@ -123,37 +111,11 @@ class EvolveConfig(Settings):
     time_limit_s: float | None = Field(default=None, gt=0)
     """Stop once this many seconds have passed; the round under way is finished."""
 
-    target_score: float | None = None
-    """Stop once a template's mean dev reward reaches this."""
-
-    stop_file: str | None = None
-    """Stop once this file exists; the round under way is finished."""
-
-    max_rollout_tokens: PositiveInt | None = None
-    """Most tokens of all rollouts together; needs `tokens_per_rollout`."""
-
-    tokens_per_rollout: PositiveInt | None = None
-    """Upper bound of one rollout's tokens, reserved before it is dispatched."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if len(self.race_stages) != len(self.race_thresholds):
-            raise ValueError("race_thresholds needs one entry for each of race_stages")
-        if list(self.race_stages) != sorted(set(self.race_stages)) or not all(
-            0 < s < 1 for s in self.race_stages
-        ):
-            raise ValueError("race_stages must ascend between 0 and 1")
-        if min(self.prior) <= 0:
-            raise ValueError("prior needs two positive numbers")
-        if self.max_rollout_tokens is not None and self.tokens_per_rollout is None:
-            raise ValueError("max_rollout_tokens needs tokens_per_rollout, the bound that is reserved")
-        return self
-
 
 class EndpointConfig(Settings):
     """A model behind an OpenAI-compatible API."""
 
-    model: str = ""
+    model: str = Field(min_length=1)
     """Model name at the API."""
 
     base_url: str | None = None
@@ -170,9 +132,6 @@ class EndpointConfig(Settings):
 
     retries: int = Field(default=4, ge=0)
     """Attempts after the first, with exponential back-off, for errors that may pass."""
-
-    backoff_s: float = Field(default=1.0, ge=0)
-    """Seconds before the first retry, doubled for each further one; a server's `retry-after` goes first."""
 
     send_seed: bool = True
     """Whether requests carry a seed; some servers refuse it."""
@@ -191,16 +150,19 @@ class EndpointConfig(Settings):
         return value
 
 
-class ReflectionConfig(EndpointConfig):
+class ReflectionConfig(Settings):
     """The reflection model and what it is asked."""
 
     kind: Literal["self", "openai", "none"] = "self"
     """`self`: the policy, by default as it was at the start. `openai`: a model behind an OpenAI-compatible API. `none`:
     nobody; a prompt step only judges `evolve.templates` and those carried over, and no evolution takes place."""
 
-    policy: Literal["reference", "current"] = "reference"
+    weights: Literal["reference", "current"] = "reference"
     """Whose weights reflect in kind `self`: those of the start, or those trained so far (whose templates lose
     diversity as the policy sharpens)."""
+
+    endpoint: EndpointConfig | None = None
+    """Where the model of kind `openai` is."""
 
     prompt: str = "default"
     """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""
@@ -224,82 +186,55 @@ class ReflectionConfig(EndpointConfig):
     """A template with this many words in a row of an example's problem (or all of a shorter one) is
     refused."""
 
-    price_per_million_input: float = Field(default=0.0, ge=0)
-    """Price of a million prompt tokens, for the cost in the ledger."""
-
-    price_per_million_output: float = Field(default=0.0, ge=0)
-    """Price of a million reply tokens."""
-
-    max_calls: PositiveInt | None = None
-    """Most calls in one prompt step."""
-
-    max_total_tokens: PositiveInt | None = None
-    """Most reply tokens in one prompt step; `max_tokens` is reserved for each call."""
+    prices: tuple[float, float] = Field(default=(0.0, 0.0), strict=False)
+    """Prices of a million tokens of prompts and of replies, for the cost in the ledger."""
 
     max_cost: float | None = Field(default=None, gt=0)
-    """Most cost in one prompt step; `cost_per_call` is reserved for each call."""
-
-    cost_per_call: float = Field(default=0.0, ge=0)
-    """Upper bound of one call's cost. Without one, `max_cost` is checked between rounds only."""
+    """Cost from which on a prompt step begins no further round."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.kind == "openai" and not self.model:
-            raise ValueError("kind 'openai' needs a model: set reflection.model")
+        if self.kind == "openai" and self.endpoint is None:
+            raise ValueError("kind 'openai' needs a model: set reflection.endpoint.model")
+        if self.kind != "openai" and self.endpoint is not None:
+            raise ValueError(
+                f"kind {self.kind!r} has no use for reflection.endpoint: leave it out, or set reflection.kind=openai"
+            )
+        if min(self.prices) < 0:
+            raise ValueError("prices must not be negative")
         return self
+
+
+def nobody_proposes(evolve: EvolveConfig, reflection: ReflectionConfig) -> bool:
+    """Whether the templates given are all there are."""
+    return evolve.proposer == "reflection" and reflection.kind == "none"
 
 
 def check_source_of_templates(evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
     """Raises `ValueError` where nobody reflects and no template is given, or where given ones would never be tried."""
-    if evolve.search == "random" and evolve.templates is not None and reflection.kind != "none":
+    alone = nobody_proposes(evolve, reflection)
+    if evolve.search == "random" and evolve.templates is not None and not alone:
         raise ValueError(
             'evolve.search = "random" takes all of evolve.templates (reflection.kind = "none") or what the reflection '
             "model proposes, not both: leave evolve.templates out"
         )
-    if reflection.kind == "none" and evolve.templates is None:
+    if alone and evolve.templates is None:
         raise ValueError(
             'reflection.kind is "none", which leaves the prompt step nothing to judge: set evolve.templates'
         )
 
 
-class PolicyConfig(EndpointConfig):
-    """The policy behind an OpenAI-compatible API, for evolution without training."""
+class EvaluatedModelConfig(EndpointConfig):
+    """The model whose prompt is evolved, behind an OpenAI-compatible API: evolution without training."""
 
     max_tokens: PositiveInt = 4096
     """Most tokens of a response."""
 
     temperature: float = Field(default=1.0, ge=0)
-    """Sampling temperature: the one the policy is used at."""
+    """Sampling temperature: the one the model is used at."""
 
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling; 1 is off."""
 
     verify: Literal["math", "exact"] = "math"
     """What earns the reward: an answer equivalent to the gold, or a response whose last line is the gold."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not self.model:
-            raise ValueError("needs a model: set policy.model (--policy-model)")
-        return self
-
-
-class AssignConfig(Settings):
-    """Which templates the rollouts of a hard sample get."""
-
-    rule: Literal["paper", "thompson"] = "thompson"
-    """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
-    each rollout the template with the highest draw from its posterior on this sample."""
-
-    plain_rollouts: int = Field(default=1, ge=0)
-    """Rollouts of each hard sample without a template."""
-
-    graduate: float | None = Field(default=None, gt=0, le=1)
-    """A hard sample whose plain success rate has a posterior mean of at least this gets no template at
-    all."""
-
-    discount: float = Field(default=0.5, ge=0, le=1)
-    """Weight of evidence from the policy version before, and again for each version further back."""
-
-    prior_strength: float = Field(default=2.0, gt=0)
-    """Trials that a template's dev score is worth as the prior of its success rate on one sample."""

@@ -36,22 +36,17 @@ def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Itera
         raise InputError(f"{who} returned fewer than the {count} answers asked for")
 
 
-def checked_result(result: EvaluationResult, problem_id: str, most_tokens: int | None) -> EvaluationResult:
+def checked_result(result: EvaluationResult, problem_id: str) -> EvaluationResult:
     """The result with plain numbers, as a journal can hold them.
 
     Raises:
-        InputError: if the reward is outside [0, 1], or there are more than `most_tokens`.
+        InputError: if the reward is outside [0, 1], or a number or a text is none.
     """
     where = f"evaluate, problem {problem_id}"
     reward = _number(result.reward)
     if reward is None or not 0 <= reward <= 1:
         raise InputError(f"{where}: reward {result.reward!r} is outside [0, 1]; rescale it")
     tokens = _tokens(result.tokens, where)
-    if most_tokens is not None and tokens > most_tokens:
-        raise InputError(
-            f"{where}: {tokens} tokens exceed evolve.tokens_per_rollout = {most_tokens}; raise it to the sampler's "
-            "limit"
-        )
     text, feedback = _text(result.text, "text", where), _text(result.feedback, "feedback", where)
     return EvaluationResult(reward, text, result.finish_reason, tokens, feedback)
 

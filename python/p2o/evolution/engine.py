@@ -11,19 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from p2o.errors import InputError
+from p2o.evolution.budget import Ledger, rollouts_of
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
-from p2o.evolution.evidence import Evidence
+from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
-from p2o.evolution.random_search import RandomSearch
-from p2o.evolution.reflect.prompt import load_prompt
+from p2o.evolution.propose.prompt import load_prompt
 from p2o.evolution.result import Evolution
-from p2o.evolution.step import Step
+from p2o.evolution.search.random_search import RandomSearch
+from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
 from p2o.templates import make_template
 from p2o.types import Problem, Template
@@ -41,7 +44,7 @@ def evolve(
     reflection: ReflectionConfig | None = None,
     seed: int = 0,
     policy_version: str = "0",
-    evidence: Evidence | None = None,
+    outcomes: Outcomes | None = None,
     journal: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
     templates: Sequence[Template | str] = (),
@@ -59,10 +62,10 @@ def evolve(
         reflection: the reflection prompt and what is refused.
         seed: of the split, the minibatches and the draws.
         policy_version: names the weights that `evaluate` samples from.
-        evidence: earlier rollouts. Those of the same version count as extra trials of templates in the
-            front and the cover (never in the acceptance test, and never for the plain prompt: the plain
-            rollouts that made a sample hard are no fair sample of it). When the step ends, its rollouts of the
-            plain prompt and of accepted templates are added.
+        outcomes: earlier rollouts, and the reward from which one counts as a success (without, 1). Those of the same
+            version count as extra trials of templates in the front and the cover (never in the acceptance test, and
+            never for the plain prompt: the plain rollouts that made a sample hard are no fair sample of it). When the
+            step ends, its rollouts of the plain prompt and of accepted templates are added.
         journal: a file that makes a killed step resumable; deleting it starts the step again.
         callbacks: called with each event.
         templates: templates to start from besides the plain prompt, after those of `config.templates`.
@@ -73,9 +76,9 @@ def evolve(
             as `reflection prompt too long` if even its shortest form does not.
 
     Returns:
-        The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `target`,
-        `stop file`, `reflection limit`, `stalled`, `complete` (random search has its templates, or nobody
-        reflects), `interrupted` (Ctrl-C), or `reflection: ` with the error of the reflection model.
+        The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
+        `stalled`, `complete` (random search has its templates, or nobody reflects), `interrupted` (Ctrl-C), or
+        `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are fewer than two problems, one cannot be used, two have the same id, or a callable
@@ -105,24 +108,24 @@ def evolve(
     start = [
         template if isinstance(template, Template) else make_template(template) for template in templates
     ]
-    header = _header(config, reflection, seed, policy_version, start, dev, feedback, plain_text)
-    with Journal(None if journal is None else Path(journal), header) as records:
-        step = SEARCHES[config.search](
-            evaluate,
-            reflect,
-            config,
-            reflection,
-            seed,
-            policy_version,
-            evidence,
-            callbacks,
-            dev,
-            feedback,
-            records,
-            plain_text,
-            reflection_fits,
-        )
-        return step.run(start, merged)
+    inputs = StepInputs(
+        config=config,
+        reflection=reflection,
+        evaluate=evaluate,
+        reflect=reflect,
+        seed=seed,
+        policy_version=policy_version,
+        outcomes=outcomes or Outcomes(),
+        dev=dev,
+        feedback=feedback,
+        journal=Journal(None, {}),
+        ledger=Ledger(rollouts_of(config.budget, len(dev))),
+        callbacks=callbacks,
+        plain_text=plain_text,
+        reflection_fits=reflection_fits,
+    )
+    with Journal(None if journal is None else Path(journal), _header(inputs, start)) as records:
+        return SEARCHES[config.search](replace(inputs, journal=records)).run(start, merged)
 
 
 def check_problem(problem: Problem) -> None:
@@ -185,38 +188,26 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
 
 
 _TRANSPORT = {
-    "base_url",
-    "api_key_env",
-    "concurrency",
-    "timeout_s",
-    "retries",
-    "backoff_s",
-    "send_seed",
-    "max_tokens_field",
-}
+    "endpoint": {
+        "base_url", "api_key_env", "concurrency", "timeout_s", "retries", "send_seed", "max_tokens_field",
+    }
+}  # fmt: skip
 """Settings of how the reflection model is reached: a step may go on with others."""
 
 
-def _header(
-    config: EvolveConfig,
-    reflection: ReflectionConfig,
-    seed: int,
-    policy_version: str,
-    templates: Sequence[Template],
-    dev: Sequence[Problem],
-    feedback: Sequence[Problem],
-    plain_text: str,
-) -> dict[str, object]:
+def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, object]:
     """What makes a step this step; a journal with another header belongs to another one."""
-    ids = json.dumps([[problem.id, problem.messages, problem.gold] for problem in (*dev, *feedback)])
-    prompts = repr([load_prompt(reflection.prompt), load_prompt(reflection.crossover_prompt), plain_text])
+    problems = [[problem.id, problem.messages, problem.gold] for problem in (*inputs.dev, *inputs.feedback)]
+    reflection = inputs.reflection
+    files = (reflection.prompt, reflection.crossover_prompt)
+    prompts = repr([*map(load_prompt, files), inputs.plain_text])
     return {
         "schema": 1,
-        "seed": seed,
-        "policy_version": policy_version,
-        "settings": config.model_dump(),
+        "seed": inputs.seed,
+        "policy_version": inputs.policy_version,
+        "settings": inputs.config.model_dump(),
         "reflection": reflection.model_dump(exclude=_TRANSPORT),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
-        "problems": hashlib.sha256(ids.encode()).hexdigest()[:16],
+        "problems": hashlib.sha256(json.dumps(problems).encode()).hexdigest()[:16],
         "templates": [template.id for template in templates],
     }

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from p2o.errors import InputError
 from p2o.evolution.budget import Ledger
 from p2o.types import Template
-
-MadeBy = Literal["plain", "given", "mutation", "crossover"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +15,18 @@ class Candidate:
     """A template that was tried, and what became of it.
 
     `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback
-    problems with the mean reward of the (first) parent and of the candidate. `scores` are successes and
+    problems with the mean reward of the (first) parent and of the candidate. `scores` are rewards and
     trials per dev problem id: on the whole dev set if accepted, on the part raced over if refused in the
     race,
-    else empty. `mean` is the mean reward of the first rollouts: `scores` count replicas, which were made where the
-    first went well.
+    else empty. `mean` is the mean reward of the first rollouts and `success_rate` the share of successes among them:
+    `scores` count replicas, which were made where the first went well.
+    `made_by` is `plain`, `given`, `mutation`, `crossover`, or another proposer's word; `cost` what its proposal cost.
     """
 
     id: int
     template: Template
     parents: tuple[int, ...] = ()
-    made_by: MadeBy = "mutation"
+    made_by: str = "mutation"
     round: int = 0
     accepted: bool = False
     reason: str = ""
@@ -36,6 +34,13 @@ class Candidate:
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
     probability_better: float | None = None
     mean: float = 0.0
+    success_rate: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def proposed(self) -> bool:
+        """Whether it came in a round, from a proposer."""
+        return self.made_by not in ("plain", "given")
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
@@ -112,7 +117,7 @@ class Evolution:
     def metrics(self) -> dict[str, float]:
         """The step in numbers, under names that stay the same."""
         accepted = self.accepted()
-        proposals = [c for c in self.candidates if c.made_by in ("mutation", "crossover")]
+        proposals = [candidate for candidate in self.candidates if candidate.proposed]
         plain = next((c.mean for c in accepted if c.made_by == "plain"), 0.0)
         return {
             "evolve/rounds": float(self.rounds),
@@ -162,9 +167,3 @@ class Evolution:
 def _harmless(line: str) -> str:
     """A line that may hold text of a model, without what could steer a terminal."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs(4))
-
-
-def count_refusals(candidates: tuple[Candidate, ...], others: Counter[str]) -> dict[str, int]:
-    """Refusals by reason: those of the candidates and those of replies without a template."""
-    counts = others + Counter(c.reason for c in candidates if c.reason)
-    return dict(sorted(counts.items()))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
 
-from p2o.evolution.statistics import probability_better
+from p2o.evolution.search.statistics import probability_better
 from p2o.intervals import Interval, bootstrap_mean, exact_reach, share_interval
 from p2o.templates import PLAIN
 from p2o.types import Template

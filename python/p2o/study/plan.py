@@ -31,7 +31,7 @@ SHIPPED_WORLD = "p2o-tiny"
 ENDLESS = 1_000_000
 """Epochs of a run: its token budget ends it earlier."""
 
-NOT_IDENTITY = ("run.output", "reflection.base_url", "checkpoint.", "track.")
+NOT_IDENTITY = ("run.output", "reflection.endpoint.base_url", "checkpoint.", "track.")
 """Settings that do not change what a run computes."""
 
 
@@ -69,8 +69,8 @@ class ArmConfig(Settings):
     """Settings that override the recipe and the study's `set`."""
 
     teacher: bool = False
-    """Reflection by the simulated teacher; with `set = { reflection.model = "simulated-teacher-0.1" }` one reply in ten
-    is useful."""
+    """Reflection by the simulated teacher; with `set = { reflection.endpoint.model = "simulated-teacher-0.1" }` one
+    reply in ten is useful."""
 
     select: bool = True
     """Whether the learning rate is chosen, where the study has a `selection`."""
@@ -266,9 +266,11 @@ def make_job(
     chosen = {} if phase == "final" or study.selection is None else study.selection.set
     given = flatten(study.set) | flatten(arm.set) | flatten(chosen)
     if arm.teacher:
-        given = {"reflection.model": TEACHER} | given
-        given |= {"reflection.kind": "openai", "reflection.send_seed": True}
-        given |= {"reflection.base_url": "http://127.0.0.1:1/v1"}  # the real one is known when it is up
+        given = {"reflection.endpoint.model": TEACHER} | given
+        given |= {"reflection.kind": "openai", "reflection.endpoint.send_seed": True}
+        given |= {
+            "reflection.endpoint.base_url": "http://127.0.0.1:1/v1"
+        }  # the real one is known when it is up
     if learning_rate is not None:
         given["optimizer.learning_rate"] = learning_rate
     given["run.seed"] = seed
@@ -279,8 +281,8 @@ def make_job(
             given["run.schedule_epochs"] = planned.run.epochs
         config = load_config(recipe, overrides({**given, "run.epochs": ENDLESS}))
         common = load_config(study.recipe, overrides(flatten(study.set)))
-        if arm.teacher:
-            useful_share(config.reflection.model)
+        if config.reflection.endpoint is not None and arm.teacher:
+            useful_share(config.reflection.endpoint.model)
     except (ConfigError, InputError) as error:
         raise ConfigError(f"arms.{arm_name}: {str(error).removeprefix('--set ')}") from None
     return Job(

@@ -20,7 +20,7 @@ from p2o.errors import InputError
 from p2o.tiny.world import FAMILIES, NEUTRAL
 
 MODEL = "simulated-teacher"
-"""The name the server goes by: the default `reflection.model` of a study's teacher arms."""
+"""The name the server goes by: the default `reflection.endpoint.model` of a study's teacher arms."""
 
 _QUESTION = re.compile(r"(\d+)\s*([+\-*])\s*(\d+)\s*=\?")
 _VERDICT = re.compile(r"\b(right|correct|wrong|incorrect)\b", re.IGNORECASE)

@@ -41,7 +41,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     with ExitStack() as stack:
         values = job["config"]
         if job["teacher"]:
-            values["reflection"]["base_url"] = stack.enter_context(Teacher()).url
+            values["reflection"]["endpoint"]["base_url"] = stack.enter_context(Teacher()).url
         resumed = (path / "config.toml").exists()
         config: Config = build_config(values)
         quiet = Console(RichConsole(file=StringIO()))

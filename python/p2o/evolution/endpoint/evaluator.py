@@ -1,0 +1,84 @@
+"""The policy behind an OpenAI-compatible API: rollouts for evolution without training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+
+from p2o.errors import ModelError
+from p2o.evolution.config import EvaluatedModelConfig
+from p2o.evolution.endpoint.chat import ChatClient
+from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
+from p2o.templates import normalize
+
+_TOO_LONG = EvaluationResult(reward=0.0, feedback="The prompt is too long.")
+
+Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
+"""Completions and golds to rewards, in order."""
+
+
+class OpenAIEvaluator:
+    """Rolls out requests; pass it to `p2o.evolve`. Results come as they are verified, so a journal keeps them.
+
+    Raises:
+        MissingDependencyError: without the package `openai`.
+        ConfigError: if OpenAI's own API is meant and its key is not set.
+        ModelError: when called, if the server refuses for good, retries are used up, or every prompt is too long.
+    """
+
+    def __init__(self, config: EvaluatedModelConfig, *, seed: int = 0, verify: Verify | None = None) -> None:
+        self._config = config
+        self._seed = seed
+        self._verify = verify or VERIFIERS[config.verify]
+        self._client = ChatClient(config, error=ModelError)
+        self._fits = False
+        """Whether a prompt has fitted yet. If none does, it is the setting that is wrong and not the problems."""
+
+    def __call__(self, requests: list[EvaluationRequest]) -> Iterator[EvaluationResult]:
+        """One result per request, in order."""
+        config = self._config
+        replies = self._client.complete(
+            [(request.messages, self._seed_of(request)) for request in requests],
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            top_p=config.top_p,
+        )
+        held: list[EvaluationResult] = []
+        refused = 0
+        for request, reply in zip(requests, replies, strict=True):
+            if reply.finish_reason == "prompt_too_long":
+                held.append(TOO_LONG_WITH_TEMPLATE if request.template.text else _TOO_LONG)
+                refused += not request.template.text
+            else:
+                self._fits = True
+                (reward,) = self._verify([reply.text], [request.problem.gold])
+                held.append(
+                    EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+                )
+            if self._fits or not refused:
+                yield from held
+                held.clear()
+        if held:
+            raise ModelError(
+                f"model {config.model} takes not one of {refused} plain prompts beside policy.max_tokens = "
+                f"{config.max_tokens}: lower it"
+            )
+
+    def _seed_of(self, request: EvaluationRequest) -> int:
+        key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) >> 1
+
+
+def _math(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
+    from p2o.verifier import verify_batch
+
+    return [float(reward) for reward in verify_batch(list(completions), list(golds))]
+
+
+def _exact(completions: Sequence[str], golds: Sequence[str]) -> Sequence[float]:
+    last_lines = [(completion.strip().splitlines() or [""])[-1] for completion in completions]
+    return [float(normalize(line) == normalize(gold)) for line, gold in zip(last_lines, golds, strict=True)]
+
+
+VERIFIERS: dict[str, Verify] = {"math": _math, "exact": _exact}
+"""By the names of `EvaluatedModelConfig.verify`."""

@@ -1,0 +1,39 @@
+"""Reflection by a model behind an OpenAI-compatible API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from p2o.errors import ConfigError
+from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.endpoint.chat import ChatClient
+from p2o.evolution.types import ReflectionReply, ReflectionRequest
+
+
+class OpenAIReflector:
+    """Answers reflection requests; pass it to `p2o.evolve`.
+
+    Raises:
+        MissingDependencyError: without the package `openai`.
+        ConfigError: without `reflection.endpoint`, or if OpenAI's own API is meant and its key is not set.
+        ReflectionError: when called, if the server refuses for good or retries are used up.
+    """
+
+    def __init__(self, config: ReflectionConfig) -> None:
+        if config.endpoint is None:
+            raise ConfigError("reflection.endpoint is missing: it says where the reflection model is")
+        self._config = config
+        self._client = ChatClient(config.endpoint)
+
+    def __call__(self, requests: list[ReflectionRequest]) -> Iterator[ReflectionReply]:
+        """The replies, in order, as they come."""
+        config = self._config
+        replies = self._client.complete(
+            [(request.messages, request.seed) for request in requests],
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+        )
+        for reply in replies:
+            price_in, price_out = config.prices
+            cost = (reply.prompt_tokens * price_in + reply.completion_tokens * price_out) / 1e6
+            yield ReflectionReply(reply.text, reply.finish_reason, reply.completion_tokens, cost)

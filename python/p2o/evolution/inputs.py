@@ -1,0 +1,36 @@
+"""What one prompt step works on: made by `p2o.evolve`, read by the search and by its proposer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import EvolveConfig, ReflectionConfig
+from p2o.evolution.events import Callback
+from p2o.evolution.journal import Journal
+from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.outcomes.outcomes import Outcomes
+from p2o.types import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class StepInputs:
+    """The arguments of `p2o.evolve`, checked, with the problems split and the books opened."""
+
+    config: EvolveConfig
+    reflection: ReflectionConfig
+    evaluate: Evaluate
+    reflect: Reflect
+    seed: int
+    policy_version: str
+    outcomes: Outcomes
+    dev: Sequence[Problem]
+    feedback: Sequence[Problem]
+    journal: Journal
+    ledger: Ledger
+    callbacks: Sequence[Callback] = ()
+    plain_text: str = ""
+    """What the reflection model is shown as the plain prompt's text."""
+
+    reflection_fits: Fits | None = None

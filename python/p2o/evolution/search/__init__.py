@@ -1,0 +1,1 @@
+"""How templates are looked for: rounds of proposals, what is tried out, accepted and trained under."""

@@ -1,0 +1,36 @@
+"""Which of the accepted templates are trained under: the covers, by the names of `evolve.cover`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from p2o._core import ParetoFront
+from p2o.evolution.config import EvolveConfig
+from p2o.evolution.result import Candidate
+
+Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
+"""The front, the candidate of each of its entries, the settings -> entries chosen. Never the plain prompt."""
+
+
+def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:
+    """A greedy set cover of the dev problems: most newly solved ones first (method, "Prompt step")."""
+    plain = [entry for entry, candidate in enumerate(entries) if candidate.made_by == "plain"]
+    return list(
+        front.cover(
+            config.cover_threshold,
+            max_size=config.cover_max_size,
+            exclude=plain,
+        )
+    )
+
+
+def best(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:
+    """The template with the highest mean dev reward alone, the earliest of equals; none where all means are 0."""
+    scored = [
+        (candidate.mean, -entry) for entry, candidate in enumerate(entries) if candidate.made_by != "plain"
+    ]
+    mean, entry = max(scored, default=(0.0, 0))
+    return [-entry] if mean > 0 else []
+
+
+COVERS: dict[str, Cover] = {"greedy": greedy, "best": best}

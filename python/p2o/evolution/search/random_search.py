@@ -1,0 +1,63 @@
+"""The prompt step without evolution: what is proposed or given is used as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from p2o.evolution.propose.proposer import Task
+from p2o.evolution.result import Candidate
+from p2o.evolution.search.step import COMPLETE, Step
+from p2o.templates import PLAIN
+from p2o.types import Template
+
+
+class RandomSearch(Step):
+    """Asks for proposals on minibatches that the plain prompt failed, and takes every one that is not refused.
+
+    Nothing is evaluated: the only rollouts are those that the reflection model is shown. Templates of an earlier
+    step play no part. Where nobody reflects, all templates given are taken.
+    """
+
+    def begin(self, templates: Sequence[Template]) -> str | None:
+        """Enters the plain prompt, the parent of all proposals."""
+        self.add(PLAIN, (), "plain")
+        if self.proposer is None:
+            for template in dict.fromkeys(templates):
+                if template.id != PLAIN.id:
+                    self.take(self.add(template, (), "given"))
+        return self.stop_reason()
+
+    def take(self, candidate: Candidate) -> None:
+        """Accepts a candidate unseen."""
+        self.entries.append(candidate.id)
+        self.decide(replace(candidate, accepted=True))
+
+    @property
+    def wanted(self) -> int:
+        """Templates still to be found."""
+        return (self.config.cover_max_size or self.config.parents) - len(self.entries)
+
+    def draw_tasks(self) -> list[Task]:
+        """One task for each template that is missing."""
+        plain = self.candidates[0]
+        count = min(self.wanted, self.affordable_tasks())
+        return self.make_tasks([(plain, self.minibatches.next()) for _ in range(count)])
+
+    def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
+        """Accepts them unseen."""
+        for child, _ in children:
+            self.take(child)
+
+    def affordable_tasks(self) -> int:
+        """Tasks whose minibatches fit into the budget."""
+        per_task = self.minibatches.size * self.config.rollouts_per_evaluation
+        return self.ledger.affordable_rollouts // per_task
+
+    def stop_reason(self) -> str | None:
+        """Why no further round may begin, or None."""
+        return COMPLETE if self.wanted == 0 else super().stop_reason()
+
+    def chosen(self) -> Iterator[Template]:
+        """All of them, in the order in which they were proposed."""
+        return (candidate.template for candidate in self.on_front())

@@ -1,0 +1,148 @@
+"""Rollouts of the prompt step: each is reserved in the ledger, asked for once, journaled, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from p2o.evolution.contract import checked_result, in_order
+from p2o.evolution.inputs import StepInputs
+from p2o.evolution.journal import Key
+from p2o.evolution.types import EvaluationRequest, EvaluationResult
+from p2o.types import Problem, Template
+
+
+class Rollouts:
+    """The cache of one step, keyed by (template, problem, rollout index) under one policy version."""
+
+    def __init__(self, inputs: StepInputs, on_batch: Callable[[int], None]) -> None:
+        self._evaluate = inputs.evaluate
+        self._config = config = inputs.config
+        self._ledger = inputs.ledger
+        self._journal = inputs.journal
+        self._outcomes = inputs.outcomes
+        self._on_batch = on_batch
+        self._results: dict[Key, EvaluationResult] = {}
+        self._most = config.rollouts_per_evaluation + config.race.replicates
+
+    def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
+        """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in
+        order."""
+        count = self._config.rollouts_per_evaluation
+        if count == 1:
+            return [EvaluationRequest(problem, template, 0) for problem in problems]
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
+
+    def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
+        """The `race.replicates` further rollouts of each problem; their indices follow those of `requests`."""
+        first = self._config.rollouts_per_evaluation
+        indices = range(first, first + self._config.race.replicates)
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
+
+    def new(self, requests: Iterable[EvaluationRequest]) -> int:
+        """How many of the requests would be rolled out."""
+        return len({key for key in map(_key, requests) if key not in self._results})
+
+    def missing(self, template: Template, problems: Sequence[Problem]) -> int:
+        """How many rollouts of an evaluation are not there yet."""
+        results, template_id = self._results, template.id
+        indices = range(self._config.rollouts_per_evaluation)
+        return sum((template_id, problem.id, i) not in results for problem in problems for i in indices)
+
+    def run(self, requests: Sequence[EvaluationRequest], *, keep_text: bool) -> list[EvaluationResult]:
+        """The results of the requests, in order; only what is missing is rolled out, as one batch.
+
+        Texts are kept (and journaled) only for rollouts that a reflection may show.
+
+        Raises:
+            InputError: if the evaluator breaks its contract (`p2o.evolution.contract`).
+        """
+        keys = [_key(request) for request in requests]
+        results = self._results
+        wanted: dict[Key, EvaluationRequest] = {}
+        fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
+        self._ledger.reserve_rollouts(len(fresh))
+        journaled = self._journal.evaluations
+        for key, request in fresh.items():
+            if key in journaled:
+                results[key] = journaled[key]
+                self._ledger.rollout_tokens += journaled[key].tokens
+            else:
+                wanted[key] = request
+        if wanted:
+            self._dispatch(wanted, keep_text=keep_text)
+        if fresh:
+            self._on_batch(len(fresh))
+        return [results[key] for key in keys]
+
+    def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
+        missing = len(wanted)
+        try:
+            answers = self._evaluate(list(wanted.values()))
+            results = in_order("evaluate", EvaluationResult, answers, len(wanted))
+            for key, result in zip(wanted, results, strict=True):
+                result = checked_result(result, key[1])
+                if not keep_text and (result.text or result.feedback):
+                    result = EvaluationResult(
+                        result.reward, finish_reason=result.finish_reason, tokens=result.tokens
+                    )
+                self._results[key] = result
+                missing -= 1
+                self._ledger.rollout_tokens += result.tokens
+                self._journal.evaluation(key, result)
+        finally:
+            self._ledger.rollouts -= missing
+            self._journal.sync()
+
+    def total(self, template: Template, problem: Problem) -> tuple[float, int]:
+        """Sum of rewards and number of all rollouts of a pair so far."""
+        won, tried = 0.0, 0
+        for index in range(self._most):
+            result = self._results.get((template.id, problem.id, index))
+            if result is None:
+                break
+            won += result.reward
+            tried += 1
+        return won, tried
+
+    def mean(self, template: Template, problem: Problem) -> float:
+        """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""
+        count = self._config.rollouts_per_evaluation
+        return sum(self._results[template.id, problem.id, i].reward for i in range(count)) / count
+
+    def won(self, template: Template, other: Template, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems on which the evaluation of `template` went better than that of `other`."""
+        return [problem for problem in problems if self.mean(template, problem) > self.mean(other, problem)]
+
+    def compare(self, template: Template, other: Template, problems: Iterable[Problem]) -> tuple[int, int]:
+        """Pairs of replicas (problem, rollout index) on which `template` did better than `other`, and worse, of the
+        problems it won.
+
+        The rollouts by which the problems were chosen are left out: were the two equally good on each problem, every
+        pair that counts would be as likely a win as a loss.
+        """
+        wins = losses = 0
+        for problem in self.won(template, other, problems):
+            for index in range(self._config.rollouts_per_evaluation, self._most):
+                mine = self._results.get((template.id, problem.id, index))
+                theirs = self._results.get((other.id, problem.id, index))
+                if mine is None or theirs is None:
+                    break
+                wins += mine.reward > theirs.reward
+                losses += mine.reward < theirs.reward
+        return wins, losses
+
+    def success_rate(self, template: Template, problem: Problem) -> float:
+        """Share of successes in the evaluation of a pair, replicas left out."""
+        count = self._config.rollouts_per_evaluation
+        rewards = (self._results[template.id, problem.id, i].reward for i in range(count))
+        return sum(map(self._outcomes.is_success, rewards)) / count
+
+    def record(self, policy_version: str, template_ids: Collection[str]) -> None:
+        """Adds every rollout of these templates to the ledger of outcomes."""
+        for (template, problem, _), result in self._results.items():
+            if template in template_ids:
+                self._outcomes.record(policy_version, template, problem, result.reward, "prompt step")
+
+
+def _key(request: EvaluationRequest) -> Key:
+    return (request.template.id, request.problem.id, request.rollout_index)

@@ -1,0 +1,325 @@
+"""The rounds of the prompt step: draw parents, reflect, try the children out, send the better ones to dev."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from random import Random
+
+from p2o._core import ParetoFront
+from p2o.errors import ReflectionError
+from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
+from p2o.evolution.inputs import StepInputs
+from p2o.evolution.propose import Proposal, Task, make_proposer
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.result import Candidate, Evolution
+from p2o.evolution.search.cover import COVERS
+from p2o.evolution.search.race import Entrant, minibatch_gain, race
+from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.tasks import Minibatches, complementary, make_example
+from p2o.templates import PLAIN, make_template
+from p2o.types import Problem, Template
+
+UNCHANGED = "unchanged"
+DUPLICATE = "duplicate"
+NOT_BETTER = "not better on the minibatch"
+UNDECIDED = "undecided"
+
+COMPLETE = "complete"
+"""The stop reason when there is nothing left to look for."""
+
+_STALLED_ROUNDS = 5
+"""Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
+budget would never run out, no parent leaves anything to learn, or every reflection prompt is too long."""
+
+
+class Step:
+    """The state of one prompt step, and its rounds."""
+
+    def __init__(self, inputs: StepInputs) -> None:
+        self.inputs = inputs
+        self.config = inputs.config
+        self.seed = inputs.seed
+        self.policy_version = inputs.policy_version
+        self.outcomes = inputs.outcomes
+        self.dev = inputs.dev
+        self.journal = inputs.journal
+        self.ledger = inputs.ledger
+        self.rollouts = Rollouts(inputs, self.on_batch)
+        self.proposer = make_proposer(inputs)
+        self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
+        self.front = ParetoFront(len(self.dev))
+        self.entries: list[int] = []  # candidate id of each front id
+        self.candidates: list[Candidate] = []
+        self.refusals: Counter[str] = Counter()
+        self.decided: set[str] = set()  # template ids that need no second trial
+        self.solved: set[str] = set()  # dev problems solved by a template
+        self.round = 0
+        self.quiet_rounds = 0
+        self.stalled_rounds = 0
+        self.started = time.monotonic()
+
+    def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
+        """Rounds until something stops them."""
+        dev_ids = tuple(problem.id for problem in self.dev)
+        feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
+        self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
+        try:
+            reason = self.begin(templates)
+            while reason is None:
+                self.one_round()
+                if self.inputs.callbacks:
+                    self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
+                reason = self.stop_reason()
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        except ReflectionError as error:
+            reason = f"reflection: {error}"
+        # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
+        kept = {candidate.template.id for candidate in self.on_front()}
+        self.rollouts.record(self.policy_version, kept)
+        self.journal.sync()
+        self.emit(Stopped(reason))
+        return self.result(reason, merged)
+
+    def begin(self, templates: Sequence[Template]) -> str | None:
+        """Evaluates the plain prompt and the templates given."""
+        requests = self.rollouts.requests(PLAIN, self.dev)
+        if len(requests) > self.ledger.affordable_rollouts:
+            return "budget"
+        self.rollouts.run(requests, keep_text=False)
+        plain = self.add(PLAIN, (), "plain")
+        self.accept(plain.id, None)
+        given = [self.add(t, (), "given") for t in dict.fromkeys(templates) if t.id != PLAIN.id]
+        self.enter([Entrant(candidate.id, candidate.template) for candidate in given])
+        return self.stop_reason()
+
+    def one_round(self) -> None:
+        """One batch of proposals, from the draw of parents to the front."""
+        self.round += 1
+        spent, accepted = self.ledger.rollouts, len(self.entries)
+        tasks = self.draw_tasks()
+        proposals = [] if self.proposer is None else self.proposer.propose(tasks)
+        children: list[tuple[Candidate, Task]] = []
+        for task, proposal in zip(tasks, proposals, strict=True):
+            child = self.consider(proposal, task)
+            if child is not None:
+                children.append((child, task))
+        self.try_out(children)
+        self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
+        answered = any(proposal.refusal != PROMPT_TOO_LONG for proposal in proposals)
+        self.stalled_rounds = 0 if answered and self.ledger.rollouts > spent else self.stalled_rounds + 1
+
+    def draw_tasks(self) -> list[Task]:
+        """The tasks of a round: parents from the front on minibatches, rolled out."""
+        wanted = min(self.config.parents * self.config.proposals, self.affordable_tasks())
+        draw = hashlib.sha256(f"{self.seed}/parents/{self.round}".encode()).digest()
+        chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
+        parents = [self.candidates[self.entries[entry]] for entry in chosen]
+        drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
+        return self.make_tasks(drawn)
+
+    def make_tasks(self, drawn: Sequence[tuple[Candidate, list[Problem]]]) -> list[Task]:
+        """Tasks of (parent, minibatch) pairs, rolled out; those with nothing left to learn are left out."""
+        requests = [r for parent, batch in drawn for r in self.rollouts.requests(parent.template, batch)]
+        results = iter(self.rollouts.run(requests, keep_text=True))
+        count = self.config.rollouts_per_evaluation
+        tasks: list[Task] = []
+        coin = Random(f"{self.seed}/crossover/{self.round}")
+        for parent, batch in drawn:
+            shown = [[next(results) for _ in range(count)] for _ in batch]
+            crossed = coin.random() < self.config.crossover and parent.made_by != "plain"
+            if all(self.outcomes.is_success(result.reward) for group in shown for result in group):
+                self.refusals["nothing to learn"] += 1
+                continue
+            partner = complementary(parent, self.on_front()) if crossed else None
+            examples = [
+                make_example(problem, group, self.outcomes.success)
+                for problem, group in zip(batch, shown, strict=True)
+            ]
+            tasks.append(Task(parent, partner, batch, examples))
+        return tasks
+
+    def consider(self, proposal: Proposal, task: Task) -> Candidate | None:
+        """Enters a proposal as a candidate; None if it is refused before a rollout."""
+        if proposal.text is None:
+            self.refusals[proposal.refusal or "no text"] += 1
+            return None
+        template, reason = make_template(proposal.text), proposal.refusal
+        if template.id == task.parent.template.id:
+            reason = UNCHANGED
+        elif template.id in self.decided:
+            reason = DUPLICATE
+        candidate = self.add(template, proposal.parents, proposal.made_by, proposal.cost)
+        if reason is not None:
+            self.decide(replace(candidate, reason=reason))
+            return None
+        # Refused again within the round; whoever fails on the minibatch only may be proposed again later.
+        self.decided.add(template.id)
+        return candidate
+
+    def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
+        """Rolls the children out on their minibatches and sends the better ones to the dev set."""
+        requests = [
+            r for child, task in children for r in self.rollouts.requests(child.template, task.minibatch)
+        ]
+        self.rollouts.run(requests, keep_text=True)
+        better: list[tuple[float, Candidate]] = []
+        for child, task in children:
+            scores = tuple(
+                (
+                    problem.id,
+                    self.rollouts.mean(task.parent.template, problem),
+                    self.rollouts.mean(child.template, problem),
+                )
+                for problem in task.minibatch
+            )
+            self.candidates[child.id] = replace(child, minibatch=scores)
+            gain = minibatch_gain(scores, self.config.acceptance)
+            if gain > 0:
+                better.append((gain, child))
+            else:
+                self.decided.discard(child.template.id)
+                self.decide(replace(self.candidates[child.id], reason=NOT_BETTER))
+        better.sort(key=lambda pair: (-pair[0], pair[1].id))
+        self.enter([Entrant(child.id, child.template) for _, child in better])
+
+    def enter(self, entrants: Sequence[Entrant]) -> None:
+        """Sends candidates over the dev set; the accepted ones join the front as they come in."""
+        self.decided.update(entrant.template.id for entrant in entrants)
+        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.config):
+            if finish.accepted:
+                self.accept(finish.id, finish.probability_better)
+                continue
+            refused = self.measured(finish.id, self.dev[: finish.seen], finish.probability_better)
+            self.decide(replace(refused, reason=finish.reason))
+
+    def accept(self, id: int, probability: float | None) -> None:
+        """Puts a candidate evaluated on the whole dev set on the front."""
+        candidate = self.measured(id, self.dev, probability)
+        template, scores = candidate.template, candidate.scores
+        self.decided.add(template.id)
+        if self.config.acceptance == "strict":
+            self.front.insert([won / tried for won, tried in scores.values()])
+        else:
+            counts = [self.with_earlier(template, problem, *scores[problem.id]) for problem in self.dev]
+            self.front.insert([won for won, _ in counts], [tried for _, tried in counts])
+        self.entries.append(id)
+        if candidate.made_by != "plain":
+            threshold = self.config.cover_threshold
+            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
+        self.decide(replace(candidate, accepted=True))
+
+    def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
+        """A candidate with what its evaluation on problems came to; means are 0 without any."""
+        candidate, rollouts = self.candidates[id], self.rollouts
+        template, count = candidate.template, max(len(problems), 1)
+        return replace(
+            candidate,
+            scores={problem.id: rollouts.total(template, problem) for problem in problems},
+            mean=sum(rollouts.mean(template, problem) for problem in problems) / count,
+            success_rate=sum(rollouts.success_rate(template, problem) for problem in problems) / count,
+            probability_better=probability,
+        )
+
+    def with_earlier(self, template: Template, problem: Problem, won: float, tried: int) -> tuple[float, int]:
+        """Rewards and trials with the earlier rollouts of the same template by the same policy."""
+        if template.id == PLAIN.id:
+            return won, tried
+        _, trials, rewards = self.outcomes.of(template.id, problem.id, self.policy_version)
+        return won + min(max(rewards, 0.0), trials), tried + int(trials)
+
+    def affordable_tasks(self) -> int:
+        """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
+        per_evaluation = self.config.rollouts_per_evaluation
+        left = self.ledger.affordable_rollouts - len(self.dev) * per_evaluation
+        return max(left, 0) // (2 * self.minibatches.size * per_evaluation)
+
+    def stop_reason(self) -> str | None:
+        """Why no further round may begin, or None."""
+        config, journal, most = self.config, self.journal, self.inputs.reflection.max_cost
+        if self.proposer is None:
+            return COMPLETE
+        if most is not None and self.ledger.reflection_cost >= most:
+            return "reflection limit"
+        if self.affordable_tasks() == 0:
+            return "budget"
+        if config.max_rounds is not None and self.round >= config.max_rounds:
+            return "rounds"
+        if config.patience is not None and self.quiet_rounds >= config.patience:
+            return "patience"
+        if self.stalled_rounds >= _STALLED_ROUNDS:
+            return "stalled"
+        late = config.time_limit_s is not None and time.monotonic() - self.started >= config.time_limit_s
+        # The clock is no answer that could be replayed: its verdict is journaled.
+        if journal.next_note("time") or (late and not journal.replaying):
+            journal.note({"kind": "time", "round": self.round})
+            return "time"
+        return None
+
+    def on_front(self) -> list[Candidate]:
+        """The accepted candidates."""
+        return [self.candidates[entry] for entry in self.entries]
+
+    def add(self, template: Template, parents: tuple[int, ...], made_by: str, cost: float = 0.0) -> Candidate:
+        """A new candidate, not decided yet."""
+        candidate = Candidate(len(self.candidates), template, parents, made_by, self.round, cost=cost)
+        self.candidates.append(candidate)
+        self.journal.note({"kind": "proposal", **asdict(candidate)})
+        return candidate
+
+    def decide(self, candidate: Candidate) -> None:
+        """Records what became of a candidate."""
+        self.candidates[candidate.id] = candidate
+        self.journal.note(
+            {
+                "kind": "decision",
+                "id": candidate.id,
+                "accepted": candidate.accepted,
+                "reason": candidate.reason,
+                "probability_better": candidate.probability_better,
+            }
+        )
+        self.emit(Decided(candidate))
+
+    def emit(self, event: Event) -> None:
+        """Tells the callbacks."""
+        for callback in self.inputs.callbacks:
+            callback(event)
+
+    def on_batch(self, count: int) -> None:
+        """Reports a batch of rollouts."""
+        self.emit(RolloutsDone(count, self.ledger.rollouts))
+
+    def chosen(self) -> Iterator[Template]:
+        """The training templates, by `evolve.cover`."""
+        entries = self.on_front()
+        cover = COVERS[self.config.cover](self.front, entries, self.config)
+        return (entries[entry].template for entry in cover)
+
+    def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
+        """The step so far."""
+        # An interrupted round leaves candidates that were never decided; they say nothing.
+        candidates = tuple(
+            c if c.accepted or c.made_by == "plain" else replace(c, reason=c.reason or UNDECIDED)
+            for c in self.candidates
+        )
+        return Evolution(
+            policy_version=self.policy_version,
+            candidates=candidates,
+            chosen=tuple(self.chosen()),
+            dev_ids=tuple(problem.id for problem in self.dev),
+            feedback_ids=tuple(problem.id for problem in self.inputs.feedback),
+            ledger=replace(self.ledger),
+            stop_reason=reason,
+            rounds=self.round,
+            solved=len(self.solved),
+            cover_threshold=self.config.cover_threshold,
+            refusals=dict(
+                sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
+            ),
+            merged=dict(merged),
+        )

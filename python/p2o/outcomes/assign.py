@@ -1,0 +1,107 @@
+"""Which template each rollout of a hard sample gets in the next epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from p2o.errors import ConfigError
+from p2o.evolution.result import Candidate, Evolution
+from p2o.outcomes.config import AssignConfig
+from p2o.outcomes.outcomes import Outcomes
+from p2o.templates import PLAIN
+from p2o.types import Template
+
+DISCOUNT = 0.5
+"""Weight of what is known from the policy version before, and again for each version further back."""
+
+PRIOR_STRENGTH = 2.0
+"""Trials that a template's success rate on dev is worth as the prior of its success rate on one sample."""
+
+_SMALLEST_WEIGHT = 1e-6
+"""Weight of a chosen template whose mean dev reward is 0, so that a draw is always possible."""
+
+
+def assign(
+    evolution: Evolution | None,
+    hard_problem_ids: Sequence[str],
+    n: int,
+    config: AssignConfig,
+    outcomes: Outcomes,
+    seed: int,
+) -> dict[str, list[Template]]:
+    """The n templates of each hard problem, `plain_rollouts` of them (the last ones) plain.
+
+    Without an evolution, or if it chose no template, every rollout is plain. Each problem has a draw of its
+    own: what it gets does not depend on the other problems.
+
+    Raises:
+        ConfigError: if `plain_rollouts` exceeds n.
+    """
+    if config.plain_rollouts > n:
+        raise ConfigError(
+            f"assign.plain_rollouts = {config.plain_rollouts} exceeds the {n} rollouts of a group"
+        )
+    templated = n - config.plain_rollouts
+    found = [evolution.candidate_of(template.id) for template in evolution.chosen] if evolution else []
+    chosen = [candidate for candidate in found if candidate is not None]
+    assigned: dict[str, list[Template]] = {}
+    for problem_id in hard_problem_ids:
+        if evolution is None or not chosen:
+            assigned[problem_id] = [PLAIN] * n
+            continue
+        random = Random(f"{seed}/assign/{problem_id}")
+        drawn = _RULES[config.rule](evolution, chosen, problem_id, templated, outcomes, random)
+        assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
+    return assigned
+
+
+def _paper(
+    evolution: Evolution,
+    chosen: Sequence[Candidate],
+    problem_id: str,
+    count: int,
+    outcomes: Outcomes,
+    random: Random,
+) -> list[Template]:
+    """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
+    kept_id = evolution.merged.get(problem_id, problem_id)
+    eligible: list[Candidate] = []
+    for candidate in chosen:
+        won, tried = candidate.scores.get(kept_id, (0.0, 0))
+        if tried and won / tried >= evolution.cover_threshold:
+            eligible.append(candidate)
+    eligible = eligible or list(chosen)
+    weights = [max(candidate.mean, _SMALLEST_WEIGHT) for candidate in eligible]
+    return [candidate.template for candidate in random.choices(eligible, weights=weights, k=count)]
+
+
+def _thompson(
+    evolution: Evolution,
+    chosen: Sequence[Candidate],
+    problem_id: str,
+    count: int,
+    outcomes: Outcomes,
+    random: Random,
+) -> list[Template]:
+    """For each rollout the template with the highest draw from its posterior on this problem.
+
+    The prior of a template is its success rate on dev, worth `PRIOR_STRENGTH` trials; what is known from rollouts is
+    discounted by age.
+    """
+    posteriors: list[tuple[float, float]] = []
+    for candidate in chosen:
+        rate = min(max(candidate.success_rate, 0.01), 0.99)
+        prior = (PRIOR_STRENGTH * rate, PRIOR_STRENGTH * (1 - rate))
+        posteriors.append(
+            outcomes.posterior(candidate.template.id, problem_id, prior=prior, discount=DISCOUNT)
+        )
+    drawn: list[Template] = []
+    for _ in range(count):
+        draws = [random.betavariate(a, b) for a, b in posteriors]
+        drawn.append(chosen[draws.index(max(draws))].template)
+    return drawn
+
+
+_Rule = Callable[[Evolution, Sequence[Candidate], str, int, Outcomes, Random], list[Template]]
+_RULES: dict[str, _Rule] = {"paper": _paper, "thompson": _thompson}

@@ -1,0 +1,135 @@
+"""The ledger of rollouts: what is known about which template works where, by which policy."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Self
+
+from p2o.errors import InputError
+from p2o.types import Group
+
+Source = Literal["training", "prompt step"]
+"""Whose rollouts. Problems are hard by those of training alone."""
+
+_TOLERANCE = 1e-6
+"""Rewards that are sums or float32 may miss the threshold by a rounding."""
+
+
+class Tally(NamedTuple):
+    """Rollouts added up; weighted by age they are fractions."""
+
+    successes: float = 0
+    trials: float = 0
+    rewards: float = 0.0
+    """Sum of the rewards."""
+
+
+def is_success(reward: float, threshold: float) -> bool:
+    """The one rule of what counts as a success."""
+    return reward >= threshold - _TOLERANCE
+
+
+class Outcomes:
+    """Rollouts by policy version, template and problem.
+
+    Versions are ordered by when they began, or by their first record: the last one is the newest.
+
+    Args:
+        success: reward from which a rollout counts as a success (`mining.success`).
+    """
+
+    def __init__(self, success: float = 1.0) -> None:
+        self.success = success
+        self._versions: dict[str, dict[tuple[Source, str, str], Tally]] = {}
+
+    def is_success(self, reward: float) -> bool:
+        """Whether a rollout with this reward counts as a success."""
+        return is_success(reward, self.success)
+
+    def begin(self, policy_version: str) -> None:
+        """Makes a version the newest before it has a record: what is known is then of an older policy."""
+        self._versions.setdefault(policy_version, {})
+
+    def record(
+        self,
+        policy_version: str,
+        template_id: str,
+        problem_id: str,
+        reward: float,
+        source: Source = "training",
+    ) -> None:
+        """Adds a rollout."""
+        reward = float(reward)  # one of numpy has no JSON
+        version = self._versions.setdefault(policy_version, {})
+        won, tried, rewards = version.get((source, template_id, problem_id), Tally())
+        version[source, template_id, problem_id] = Tally(
+            won + self.is_success(reward), tried + 1, rewards + reward
+        )
+
+    def observe(self, group: Group, policy_version: str) -> None:
+        """Adds the rollouts of a training group."""
+        for rollout in group.rollouts:
+            self.record(policy_version, rollout.template_id, rollout.problem_id, rollout.reward)
+
+    def of(self, template_id: str, problem_id: str, policy_version: str) -> Tally:
+        """What one policy version came to under a template."""
+        version = self._versions.get(policy_version, {})
+        sources: tuple[Source, ...] = ("training", "prompt step")
+        return _sum(*(version.get((source, template_id, problem_id), Tally()) for source in sources))
+
+    def discounted(self, template_id: str, problem_id: str, discount: float) -> Tally:
+        """What all versions came to under a template, each weighted by `discount` per step of age."""
+        total, weight = Tally(), 1.0
+        for version in reversed(self._versions):
+            found = self.of(template_id, problem_id, version)
+            total = _sum(total, Tally(*(weight * count for count in found)))
+            weight *= discount
+        return total
+
+    def posterior(
+        self, template_id: str, problem_id: str, *, prior: tuple[float, float], discount: float
+    ) -> tuple[float, float]:
+        """Parameters of the Beta posterior of the success rate."""
+        won, tried, _ = self.discounted(template_id, problem_id, discount)
+        return prior[0] + won, prior[1] + tried - won
+
+    def training(self, policy_version: str) -> dict[str, Tally]:
+        """What the training groups of a version came to, by problem."""
+        found: dict[str, Tally] = {}
+        for (source, _, problem_id), tally in self._versions.get(policy_version, {}).items():
+            if source == "training":
+                found[problem_id] = _sum(found.get(problem_id, Tally()), tally)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-serialisable form."""
+        return {
+            "schema": 1,
+            "success": self.success,
+            "versions": [
+                {"policy_version": name, "tallies": [[*key, *tally] for key, tally in tallies.items()]}
+                for name, tallies in self._versions.items()
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Reads what `to_dict` wrote.
+
+        Raises:
+            InputError: if the schema is another one.
+        """
+        if data.get("schema") != 1:
+            raise InputError(
+                f"outcomes of schema {data.get('schema')!r} cannot be read; this version reads 1"
+            )
+        outcomes = cls(data["success"])
+        for version in data["versions"]:
+            outcomes._versions[version["policy_version"]] = {
+                (source, template, problem): Tally(*tally)
+                for source, template, problem, *tally in version["tallies"]
+            }
+        return outcomes
+
+
+def _sum(*tallies: Tally) -> Tally:
+    return Tally(*map(sum, zip(*tallies, strict=True)))

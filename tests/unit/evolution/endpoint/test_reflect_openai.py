@@ -1,0 +1,401 @@
+"""The API client against a server in this process: what it sends, what it bears, and where it gives up."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chat_server import Server, completion
+from pydantic import ValidationError
+
+from p2o.errors import ConfigError, ModelError, ReflectionError
+from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
+from p2o.evolution.config import EvaluatedModelConfig
+from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
+from p2o.templates import make_template
+from p2o.types import Message, Problem
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.BACKOFF_S", 0.0)
+    server = Server()
+    yield server
+    server.close()
+
+
+def reflector(server: Server, **options: Any) -> OpenAIReflector:
+    asked = {name: options.pop(name) for name in ReflectionConfig.model_fields if name in options}
+    endpoint = {"model": "m", "base_url": server.url, "retries": 2, **options}
+    return OpenAIReflector(ReflectionConfig(kind="openai", endpoint=endpoint, **asked))
+
+
+def ask(content: str, seed: int = 5) -> ReflectionRequest:
+    return ReflectionRequest((Message(role="user", content=content),), seed)
+
+
+def test_requests_carry_model_sampling_seed_and_messages(server):
+    server.answer = lambda body: completion("```\nnew\n```", "length")
+    options = {"temperature": 0.5, "max_tokens": 99, "extra_body": {"top_k": 3}}
+    (reply,) = reflector(server, prices=(2.0, 8.0), **options)([ask("q")])
+    assert server.bodies == [
+        {
+            "model": "m",
+            "temperature": 0.5,
+            "max_tokens": 99,
+            "messages": [{"role": "user", "content": "q"}],
+            "seed": 5,
+            "top_k": 3,
+        }
+    ]
+    assert (reply.text, reply.finish_reason, reply.tokens) == ("```\nnew\n```", "length", 20)
+    assert reply.cost == pytest.approx((10 * 2 + 20 * 8) / 1e6)
+
+
+def test_requests_adapt_to_the_server(server):
+    list(reflector(server, send_seed=False, max_tokens_field="max_completion_tokens")([ask("q")]))
+    assert "seed" not in server.bodies[0]
+    assert "max_tokens" not in server.bodies[0]
+    assert server.bodies[0]["max_completion_tokens"] == 2048
+
+
+def test_replies_come_in_order_with_limited_concurrency(server):
+    gate = threading.Barrier(4, timeout=30)
+
+    def answer(body):
+        gate.wait()  # passes only when four requests are in flight at once
+        return completion(body["messages"][0]["content"])
+
+    server.answer = answer
+    replies = reflector(server, concurrency=4)([ask(str(i)) for i in range(12)])
+    assert [reply.text for reply in replies] == [str(i) for i in range(12)]
+    assert server.most_open == 4
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_errors_that_may_pass_are_retried(server, status):
+    answers = iter([(status, {"error": {"message": "busy"}}), (status, {}), completion("at last")])
+    server.answer = lambda body: next(answers)
+    (reply,) = reflector(server)([ask("q")])
+    assert reply.text == "at last"
+    assert len(server.bodies) == 3
+
+
+def test_retries_are_bounded(server):
+    server.answer = lambda body: (503, {"error": {"message": "overloaded"}})
+    with pytest.raises(
+        ReflectionError, match=r"model m at http://127.* failed 3 times, last: .*503.*overloaded"
+    ):
+        list(reflector(server)([ask("q")]))
+    assert len(server.bodies) == 3
+
+
+def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
+    waits = []
+
+    async def record(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    server.answer = lambda body: (503, {}, {"retry-after": "5"})
+    with pytest.raises(ReflectionError, match="failed 3 times"):
+        list(reflector(server, retries=2)([ask("q")]))
+    assert waits == [5.0, 5.0]
+
+
+def test_each_rollout_has_a_seed_of_its_own(server):
+    evaluator = OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"), seed=1)
+    problems = [Problem(name, (Message(role="user", content="q"),), "1") for name in "ab"]
+    requests = [
+        EvaluationRequest(problem, make_template(text), index)
+        for problem in problems
+        for text in ("", "t")
+        for index in range(2)
+    ]
+    list(evaluator(requests))
+    assert len({body["seed"] for body in server.bodies}) == 8
+    of_first = sorted(body["seed"] for body in server.bodies)
+    server.bodies.clear()
+    list(
+        OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"), seed=2)(
+            requests
+        )
+    )
+    assert not {body["seed"] for body in server.bodies} & set(of_first)
+
+
+def test_the_server_says_when_to_come_back(server, monkeypatch):
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.BACKOFF_S", 1.0)
+    waits = []
+    sleep = asyncio.sleep
+
+    async def record(seconds):
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    answers = iter(
+        [(429, {}, {"retry-after": "7"}), (429, {}, {"retry-after": "900"}), (500, {}), completion("x")]
+    )
+    server.answer = lambda body: next(answers)
+    list(reflector(server, retries=3)([ask("q")]))
+    assert waits[:2] == [7.0, 60.0]
+    # The third wait backs off by itself: 1 s doubled twice, times 0.5 to 1.5.
+    assert 2.0 <= waits[2] <= 6.0
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "no such field"}),
+        (401, {"message": "bad key"}),
+        (404, {"message": "no such model"}),
+        (429, {"message": "pay first", "code": "insufficient_quota"}),
+    ],
+)
+def test_a_permanent_error_ends_the_batch_at_once(server, status, error):
+    server.answer = lambda body: (status, {"error": error})
+    with pytest.raises(ReflectionError, match=rf"answers {status}: .*{error['message']}") as caught:
+        list(reflector(server, concurrency=1)([ask(str(i)) for i in range(5)]))
+    assert "\n" not in str(caught.value)
+    assert len(server.bodies) == 1
+
+
+def test_replies_before_a_permanent_error_are_kept(server):
+    server.answer = lambda body: (
+        completion("fine") if body["messages"][0]["content"] == "0" else (400, {"error": {"message": "no"}})
+    )
+    replies = reflector(server, concurrency=1)([ask("0"), ask("1")])
+    assert next(replies).text == "fine"
+    with pytest.raises(ReflectionError):
+        next(replies)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"message": "too many", "code": "context_length_exceeded"}),
+        (
+            400,
+            {"message": "This model's maximum context length is 2048 tokens. Yours has 3000.", "code": 400},
+        ),
+        (400, {"message": "the request exceeds the available context size"}),
+        (413, {"message": "prompt is too long: 9 tokens > 8"}),
+    ],
+)
+def test_a_request_that_is_too_long_costs_no_other(server, status, error):
+    def answer(body):
+        return (status, {"error": error}) if body["messages"][0]["content"] == "1" else completion("fine")
+
+    server.answer = answer
+    replies = list(reflector(server)([ask(str(i)) for i in range(3)]))
+    assert [(reply.text, reply.finish_reason, reply.tokens, reply.cost) for reply in replies] == [
+        ("fine", "stop", 20, 0.0),
+        ("", "prompt_too_long", 0, 0.0),
+        ("fine", "stop", 20, 0.0),
+    ]
+    assert len(server.bodies) == 3
+
+
+def test_an_unreachable_server_is_named():
+    server = Server()
+    server.close()
+    with pytest.raises(
+        ReflectionError, match=r"model m at http://127.* failed 3 times, last: Connection error"
+    ):
+        list(reflector(server)([ask("q")]))
+
+
+def test_a_slow_server_counts_as_failed(server):
+    release = threading.Event()
+    server.answer = lambda body: (release.wait(30), completion("late"))[1]
+    try:
+        with pytest.raises(ReflectionError, match="failed 1 times, last: Request timed out"):
+            list(reflector(server, timeout_s=0.05, retries=0)([ask("q")]))
+    finally:
+        release.set()
+
+
+def test_a_closed_iterator_cancels_what_is_open(server):
+    release = threading.Event()
+    server.answer = lambda body: (
+        completion("first")
+        if body["messages"][0]["content"] == "0"
+        else (release.wait(30), completion("no"))[1]
+    )
+    replies = reflector(server, concurrency=2)([ask(str(i)) for i in range(50)])
+    try:
+        assert next(replies).text == "first"
+        replies.close()
+        assert len(server.bodies) <= 4
+    finally:
+        release.set()
+
+
+def test_an_empty_message_is_an_empty_reply_and_no_choice_an_error(server):
+    server.answer = lambda body: completion(None)
+    assert next(reflector(server)([ask("q")])).text == ""
+    server.answer = lambda body: (200, {**completion("x")[1], "choices": []})
+    with pytest.raises(ReflectionError, match="without a choice"):
+        list(reflector(server)([ask("q")]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>please log in</html>",
+        b"<html>please log in</html>",
+        ["a", "list"],
+        {"choices": [None]},
+        {"choices": [{"index": 0, "finish_reason": "stop"}]},
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": [{"text": "part"}]}}]},
+    ],
+)
+def test_what_is_no_completion_ends_the_step_and_not_the_run(server, body):
+    server.answer = lambda _: (200, body)
+    with pytest.raises(ReflectionError, match=f"{server.url} answers with something else"):
+        list(reflector(server)([ask("q")]))
+
+
+def test_a_server_may_leave_its_counts_empty(server):
+    status, content = completion("ok")
+    content["usage"] = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
+    server.answer = lambda _: (status, content)
+    (reply,) = reflector(server, prices=(0.0, 1.0))([ask("q")])
+    assert (reply.text, reply.tokens, reply.cost) == ("ok", 0, 0.0)
+
+
+def test_it_works_inside_a_running_event_loop(server):
+    async def inside():
+        return [reply.text for reply in reflector(server)([ask("q")])]
+
+    assert asyncio.run(inside()) == ["ok"]
+
+
+def test_the_key_comes_from_the_environment_and_is_asked_for_early(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret")
+    list(reflector(server, api_key_env="MY_KEY")([ask("q")]))
+    assert server.headers[0]["authorization"] == "Bearer secret"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
+        OpenAIReflector(ReflectionConfig(kind="openai", endpoint={"model": "m"}))
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_a_key_that_is_empty_is_not_set(key, monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if key is not None:
+        monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY is not set"):
+        OpenAIReflector(ReflectionConfig(kind="openai", endpoint={"model": "m", "api_key_env": "MY_KEY"}))
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "schlüssel", "tab\t"])
+def test_a_key_that_no_header_could_carry_is_told_early(server, key, monkeypatch):
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(ConfigError, match="MY_KEY holds characters that no API key has"):
+        reflector(server, api_key_env="MY_KEY")
+
+
+def test_a_server_of_ones_own_needs_no_key(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "")
+    list(reflector(server, api_key_env="MY_KEY")([ask("q")]))
+    assert server.headers[0]["authorization"] == "Bearer none"
+
+
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "", "ftp://h/v1"])
+def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
+    with pytest.raises(ValidationError, match="must begin with http:// or https://"):
+        ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
+
+
+def test_why_a_connection_failed_is_told(server):
+    """The server speaks no TLS; the client's own words are `Connection error.` whatever the cause."""
+    address = server.url.replace("http:", "https:")
+    with pytest.raises(ReflectionError, match=r"last: Connection error\. \(.*SSL"):
+        list(reflector(server, base_url=address)([ask("q")]))
+
+
+@pytest.mark.parametrize("header", ["nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT", "-3"])
+def test_a_wait_that_is_no_number_of_seconds_is_passed_over(server, header, monkeypatch):
+    waits = []
+
+    async def record(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", record)
+    answers = iter([(429, {}, {"retry-after": header}), completion("x")])
+    server.answer = lambda body: next(answers)
+    assert next(reflector(server)([ask("q")])).text == "x"
+    assert waits == [0.0], "the back-off of these settings"
+
+
+def test_half_a_surrogate_pair_is_replaced(server):
+    """Sent on in a reflection prompt it could not be encoded."""
+    server.answer = lambda body: completion("a\ud800b")
+    assert next(reflector(server)([ask("q")])).text == "a?b"
+
+
+def test_the_policy_is_asked_with_its_template_and_verified(server):
+    server.answer = lambda body: completion(f"thinking\n{body['messages'][-1]['content'].count('digit')}")
+    evaluator = OpenAIEvaluator(
+        EvaluatedModelConfig(model="p", base_url=server.url, verify="exact", top_p=0.9)
+    )
+    problem = Problem("a", (Message(role="system", content="s"), Message(role="user", content="2+2?")), "1")
+    template = make_template("Go digit by digit.")
+    results = list(
+        evaluator(
+            [EvaluationRequest(problem, template, 0), EvaluationRequest(problem, make_template("x"), 1)]
+        )
+    )
+    contents = sorted(body["messages"][-1]["content"] for body in server.bodies)
+    assert contents == ["Go digit by digit.\n\n2+2?", "x\n\n2+2?"]
+    assert {body["top_p"] for body in server.bodies} == {0.9}
+    assert len({body["seed"] for body in server.bodies}) == 2
+    # "digit" occurs twice in the first template and not at all in the second: the gold is 1.
+    assert [(result.reward, result.tokens) for result in results] == [(0.0, 20), (0.0, 20)]
+    server.answer = lambda body: completion("so\n 1 ")
+    assert next(evaluator([EvaluationRequest(problem, template, 0)])).reward == 1.0
+
+
+def test_a_prompt_that_the_policy_does_not_take_earns_nothing(server):
+    """Unless none is taken, plain: then it is the setting that is wrong, and nothing is answered."""
+
+    def answer(body):
+        if len(body["messages"][0]["content"]) > 9:
+            return 400, {"error": {"message": "maximum context length is 9 tokens"}}
+        return completion("1")
+
+    server.answer = answer
+    short = Problem("a", (Message(role="user", content="q"),), "1")
+    long = Problem("b", (Message(role="user", content="a question"),), "1")
+    plain, template = make_template(""), make_template("long template")
+
+    def evaluate(evaluator, *pairs):
+        results = evaluator([EvaluationRequest(problem, text, 0) for problem, text in pairs])
+        return [(result.reward, result.feedback) for result in results]
+
+    def fresh():
+        return OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"))
+
+    with_template = (0.0, "The prompt is too long with this instruction.")
+    alone = (0.0, "The prompt is too long.")
+    evaluator = fresh()
+    mixed = [(long, plain), (short, template), (short, plain), (long, plain)]
+    assert evaluate(evaluator, *mixed) == [alone, with_template, (1.0, ""), alone]
+    assert evaluate(evaluator, (long, plain)) == [alone]
+    assert evaluate(fresh(), mixed[1]) == [with_template]
+    results = fresh()([EvaluationRequest(long, plain, index) for index in range(2)])
+    with pytest.raises(
+        ModelError, match=r"not one of 2 plain prompts beside policy\.max_tokens = 4096: lower"
+    ):
+        next(results)
+
+
+def test_an_unusable_policy_is_a_model_error(server):
+    server.answer = lambda body: (404, {"error": {"message": "no such model"}})
+    evaluator = OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact"))
+    problem = Problem("a", (Message(role="user", content="q"),), "1")
+    with pytest.raises(ModelError, match=r"model p at .* answers 404"):
+        list(evaluator([EvaluationRequest(problem, make_template("t"), 0)]))

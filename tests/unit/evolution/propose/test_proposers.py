@@ -1,0 +1,85 @@
+"""A proposer from outside the package: one class, and its import path in the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evolve_world import World, make_problems
+
+from p2o.assembly import check_surroundings
+from p2o.config import load_config
+from p2o.errors import ConfigError
+from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
+from p2o.evolution.propose import Proposal, Proposer, Task
+from p2o.evolution.types import nobody
+
+
+class WorkedExamples(Proposer):
+    """Quotes a problem with its gold answer, which a reflection model may not."""
+
+    def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
+        return [
+            Proposal(f"{task.examples[0].problem_text}: {task.examples[0].gold}", "worked example", cost=0.25)
+            for task in tasks
+        ]
+
+
+class Silent(Proposer):
+    """Has nothing to say."""
+
+    def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
+        return [Proposal(None, refusal="out of ideas")] * len(tasks)
+
+
+class Reflecting(WorkedExamples):
+    reflects = True
+
+
+HERE = "test_proposers"
+
+
+def step(proposer: str, journal: Path | None = None, **settings: Any) -> Evolution:
+    config = EvolveConfig(proposer=f"{HERE}:{proposer}", budget=400, parents=2, max_rounds=3, **settings)
+    return evolve(
+        make_problems(60),
+        World(plain=0.0, right=1.0).evaluate,
+        nobody,
+        config,
+        reflection=ReflectionConfig(kind="none"),
+        journal=journal,
+    )
+
+
+def test_proposals_of_ones_own_are_tried_out_without_a_reflection_model(tmp_path: Path) -> None:
+    """A quoted problem names its kind, which is what helps in this world."""
+    evolution = step("WorkedExamples", tmp_path / "journal.jsonl")
+    proposed = [candidate for candidate in evolution.candidates if candidate.proposed]
+    assert {candidate.made_by for candidate in proposed} == {"worked example"}
+    assert {candidate.cost for candidate in proposed} == {0.25}
+    assert evolution.chosen
+    assert all("gold-" in template.text for template in evolution.chosen)
+    assert evolution.metrics()["evolve/proposals"] == len(proposed) > 0
+    assert step("WorkedExamples", tmp_path / "journal.jsonl") == evolution
+
+
+def test_a_refusal_without_a_text_is_counted() -> None:
+    evolution = step("Silent")
+    assert evolution.refusals["out of ideas"] == 3 * 2
+    assert [candidate.made_by for candidate in evolution.candidates] == ["plain"]
+
+
+def test_one_that_reflects_is_silent_where_nobody_reflects() -> None:
+    evolution = step("Reflecting", templates="general")
+    assert evolution.stop_reason == "complete"
+    assert not any(candidate.proposed for candidate in evolution.candidates)
+
+
+def test_one_that_cannot_be_found_is_told_before_a_run_begins() -> None:
+    config = load_config("quickstart", ["evolve.proposer=nowhere:Proposer"])
+    with pytest.raises(ConfigError, match=r"evolve\.proposer = 'nowhere:Proposer': cannot import"):
+        check_surroundings(config)
+    with pytest.raises(ConfigError, match=r"setting evolve\.proposer = 'reflektion': "):
+        load_config("quickstart", ["evolve.proposer=reflektion"])
