@@ -23,8 +23,7 @@ from p2o.evolution.types import Reflect, nobody
 from p2o.mining import HardSet
 from p2o.model.fetch import MODELS, cache_folder
 from p2o.model.load import load_model, longest_sequence
-from p2o.policy.backends import make_policy
-from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
+from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.layout import score_sequences
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.policy import Policy
@@ -32,12 +31,12 @@ from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
-from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template
-from p2o.rollout.hf import HfSampler
+from p2o.rollout.encode import PromptEncoder, pad_id, read_chat_template
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, Sampler, SamplingParams
+from p2o.rollout.sampler import Progress, SamplingParams
+from p2o.rollout.samplers import sampler_class
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.templates import PLAIN
@@ -45,7 +44,7 @@ from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
-from p2o.train import Run, sampling
+from p2o.train import Run
 from p2o.types import Problem, Template
 
 
@@ -126,20 +125,23 @@ def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
 
 def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Data, model, sampler and reward; prompts are not checked yet."""
+    sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
+    sampler.check(config)
+    backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
-    with deepspeed_context(config.optimizer, config.model.dtype, processes):
+    with backend.loading(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
-    if config.rollout.sampler == "hf" and is_partitioned(config, processes):
+    if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled, _ = load_policy_model(config)
     collector = Collector(
-        make_sampler(sampled, tokenizer, config, processes),
+        sampler.make(config, sampled, tokenizer, processes),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
@@ -209,7 +211,14 @@ def prepare(
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, processes)
         prompt_step = PromptStep(
-            config, problems, collector, sampling(config), reflect, directory, console, parts.templates
+            config,
+            problems,
+            collector,
+            SamplingParams.of(config.rollout),
+            reflect,
+            directory,
+            console,
+            parts.templates,
         )
     logs = (
         open_logs(config, directory.path, resumed_at=state.step if resume else None)
@@ -238,8 +247,7 @@ def prepare(
 
 def is_partitioned(config: Config, processes: Processes) -> bool:
     """Whether no rank holds the whole weights (ZeRO-3)."""
-    backend = resolve_backend(config.optimizer, processes.size)
-    return backend == "deepspeed" and zero_stage(config.optimizer) == 3
+    return backend_class(config.optimizer, processes.size).partitions(config.optimizer)
 
 
 def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:
@@ -248,7 +256,8 @@ def frozen_start_weights(config: Config, model: Any, processes: Processes) -> An
         whole, _ = load_policy_model(config)
     else:
         whole = copy.deepcopy(model)
-    return whole if config.rollout.sampler == "hf" or config.loss.kl_coef > 0 else whole.cpu()
+    runs_here = sampler_class(config.rollout.sampler).shares_weights or config.loss.kl_coef > 0
+    return whole if runs_here else whole.cpu()
 
 
 PROBES = 8
@@ -259,14 +268,16 @@ def make_probe(
     config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, processes: Processes
 ) -> Callable[[], dict[str, float]]:
     """What compares sampler and trainer after each sync; nothing where they are one model."""
-    if config.rollout.sampler == "hf" and policy.shares_model:
+    sampler = collector.sampler
+    if sampler.shares_weights and policy.shares_model:
         return dict
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
     prompts = sorted((collector.prompt_ids(problem, PLAIN) for problem in problems), key=len)[-PROBES:]
     limit = config.correction.max_gap
     if limit is None:
-        limit = default_max_gap(config.model.dtype, config.rollout.vllm.dtype or config.model.dtype)
-    return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, processes)
+        limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)
+    params = SamplingParams.of(config.rollout)
+    return lambda: check_gap(sampler, policy, prompts, params, limit, processes)
 
 
 def open_directory(
@@ -336,37 +347,6 @@ def resolve_source(source: str) -> str:
     return source
 
 
-def make_sampler(model: Any, tokenizer: Any, config: Config, processes: Processes = ONE_PROCESS) -> Sampler:
-    """The sampler of `config.rollout`. vLLM's has no weights before its first `sync`."""
-    if config.rollout.sampler == "hf":
-        return make_hf_sampler(model, tokenizer, config)
-    ends = end_ids(model, tokenizer)
-    if config.rollout.vllm.mode == "server":
-        from p2o.rollout.vllm_server import ServerSampler
-
-        return ServerSampler(model, config.rollout, end_ids=ends, processes=processes)
-    from p2o.rollout.vllm import VllmSampler
-
-    return VllmSampler(
-        model,
-        config.rollout,
-        end_ids=ends,
-        processes=processes,
-        trust_remote_code=config.model.trust_remote_code,
-    )
-
-
-def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
-    """The sampler `hf` over `model`."""
-    return HfSampler(
-        model,
-        end_ids=end_ids(model, tokenizer),
-        pad_id=pad_id(tokenizer),
-        batch_size=config.rollout.batch_size,
-        decoding=config.rollout.decoding,
-    )
-
-
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
     reflection = config.reflection
@@ -394,8 +374,8 @@ def make_reflection(
     )
     sampler = parts.collector.sampler
     if config.reflection.policy == "reference":
-        if config.rollout.sampler == "hf":
-            sampler = make_hf_sampler(start_weights, tokenizer, config)
+        if sampler.shares_weights:
+            sampler = sampler.make(config, start_weights, tokenizer, processes)
         else:
             sampler = LentSampler(sampler, FrozenWeights(start_weights), policy)
     return SelfReflection(sampler, parts.encoder, params, processes)

@@ -166,8 +166,6 @@ class Config(Settings):
             raise ValueError(
                 f"loss.overlong_buffer is {self.loss.overlong_buffer}, over rollout.max_tokens = {longest}"
             )
-        if self.rollout.sampler == "vllm" and self.rollout.vllm.mode == "colocate":
-            self._check_engine_length()
         if self.run.method == "p2o":
             check_source_of_templates(self.evolve, self.reflection)
         reserved = self.evolve.tokens_per_rollout
@@ -177,24 +175,6 @@ class Config(Settings):
                 "raise the one or lower the other"
             )
         return self
-
-    def _check_engine_length(self) -> None:
-        """What an engine would refuse only when it meets the first long prompt, or at the first prompt step."""
-        rollout = self.rollout
-        needed = rollout.max_prompt_tokens + rollout.max_tokens
-        limit = rollout.vllm.max_model_len or needed
-        if limit < needed:
-            raise ValueError(
-                f"rollout.vllm.max_model_len is {limit}, less than rollout.max_prompt_tokens = "
-                f"{rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} together: raise it or "
-                "lower one of them"
-            )
-        reflects = self.run.method == "p2o" and self.reflection.kind == "self"
-        if reflects and self.reflection.max_tokens >= limit:
-            raise ValueError(
-                f"reflection.max_tokens is {self.reflection.max_tokens}, which leaves a request no room in the vLLM "
-                f"engine's {limit} tokens: raise rollout.vllm.max_model_len or lower it"
-            )
 
 
 def recipe_names() -> list[str]:

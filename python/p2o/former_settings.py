@@ -18,11 +18,33 @@ class Gone(NamedTuple):
     instead: str
 
 
+class Reworded(NamedTuple):
+    """Values that say the same: those of former settings, and those of today's."""
+
+    former: Mapping[str, Any]
+    present: Mapping[str, Any]
+
+
 RENAMED: dict[str, str] = {}
 """Former name -> present name, in full (`section.name`)."""
 
-GONE: dict[str, Gone] = {}
+GONE: dict[str, Gone] = {
+    "rollout.vllm.mode": Gone("colocate", 'of a server write rollout.sampler = "vllm-server"'),
+    "rollout.vllm.enforce_eager": Gone(None, "vLLM compiles and records CUDA graphs on a GPU"),
+    "rollout.vllm.sleep": Gone(
+        True, "an engine on a GPU always gives its memory to the trainer between rollouts"
+    ),
+    "rollout.vllm.transfer_folder": Gone("/dev/shm", 'write rollout.vllm.transfer = "shared-memory:/FOLDER"'),
+    "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
+    "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
+    "rollout.vllm.timeout": Gone(600.0, "a server counts as dead after 600 seconds without an answer"),
+}
 """Former name -> what became of it."""
+
+REWORDED: tuple[Reworded, ...] = (
+    Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
+)
+"""What was said by other values."""
 
 ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
@@ -40,6 +62,10 @@ def advice(name: str) -> str | None:
 def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name, unset ones left out, as they would have been written down at first."""
     present = {present: former for former, present in RENAMED.items()}
+    said = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
     kept = {name: value for name, value in settings.items() if name not in ADDED or ADDED[name] != value}
-    constant = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
-    return constant | {present.get(name, name): value for name, value in kept.items()}
+    for words in REWORDED:
+        if words.present.items() <= kept.items():
+            kept = {name: value for name, value in kept.items() if name not in words.present}
+            said |= words.former
+    return {present.get(name, name): value for name, value in kept.items()} | said

@@ -139,7 +139,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
         for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
     ]
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, sampling(config), progress)
+        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.training_tokens += generated_tokens(rollouts)
     return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
 
@@ -261,7 +261,7 @@ def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
         if problem.id in hard
     ]
     with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, sampling(config), progress)
+        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.prompt_step_tokens += generated_tokens(rollouts)
     solved = {rollout.problem_id for rollout in rollouts if rollout.reward >= config.mining.success}
     state.history[-1]["still_hard"] = len(hard) - len(solved)
@@ -350,12 +350,6 @@ def checkpoint(run: Run) -> None:
         keep=run.config.checkpoint.keep,
         processes=run.processes,
     )
-
-
-def sampling(config: Config) -> SamplingParams:
-    """How training rollouts are drawn."""
-    rollout = config.rollout
-    return SamplingParams(rollout.max_tokens, rollout.temperature, rollout.top_p, rollout.top_k)
 
 
 def out_of_tokens(run: Run) -> bool:

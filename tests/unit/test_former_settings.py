@@ -9,7 +9,7 @@ import pytest
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.former_settings import ADDED, GONE, RENAMED
+from p2o.former_settings import ADDED, GONE, RENAMED, REWORDED, in_former_terms
 from p2o.study.plan import load_study, make_job
 from p2o.track.run_directory import config_values, flatten
 
@@ -44,7 +44,22 @@ def test_a_setting_that_is_gone_is_refused_with_what_to_do(former: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_was_a_mode_of_the_engine_is_a_sampler() -> None:
+    """A run by a server and one by an engine beside the trainer, as they were written down at first."""
+    for sampler, former in [
+        ("vllm-server", ("vllm", "server")),
+        ("vllm", ("vllm", "colocate")),
+        ("hf", ("hf", "colocate")),
+    ]:
+        found = in_former_terms({"rollout.sampler": sampler, "rollout.n": 6})
+        assert (found["rollout.sampler"], found["rollout.vllm.mode"]) == former
+        assert found["rollout.n"] == 6
+
+
 def test_the_tables_name_settings_that_there_are() -> None:
     known = set(flatten(config_values(load_config("quickstart"))))
     assert set(ADDED) <= known
     assert not known & (set(RENAMED) | set(GONE))
+    for words in REWORDED:
+        assert set(words.present) <= known
+        assert set(words.former) <= known | set(RENAMED) | set(GONE)

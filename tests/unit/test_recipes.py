@@ -25,7 +25,6 @@ PAPER = {
     "model.dtype": "bfloat16",
     "data.train_size": 5000,
     "rollout.sampler": "vllm",
-    "rollout.vllm.mode": "colocate",
     "rollout.n": 6,
     "rollout.temperature": 0.6,
     "rollout.top_p": 1.0,

@@ -191,7 +191,7 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     here = gpu and torch.cuda.is_available()
     size = torch.cuda.get_device_properties(local_rank()).total_memory if here else None
     memory = run_memory(config, model, ranks=ranks, gpu=gpu, gpu_memory=size)
-    for line in describe(memory, config, ranks=ranks, gpu=gpu):
+    for line in describe(memory, ranks=ranks, gpu=gpu):
         console.note(line)
     return 0
 

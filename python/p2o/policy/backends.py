@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.plugins import look_up
 from p2o.policy.config import LossConfig
-from p2o.policy.deepspeed_config import resolve_backend
 from p2o.policy.layout import PackedLayout
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.policy import Policy
 from p2o.policy.training import TrainingPolicy
+
+BACKENDS: dict[str, type[TrainingPolicy] | str] = {
+    "torch": "p2o.policy.torch_backend:TorchPolicy",
+    "deepspeed": "p2o.policy.deepspeed_backend:DeepSpeedPolicy",
+}
+"""Where the classes are: their packages may be missing."""
+
+
+def backend_name(config: OptimizerConfig, ranks: int) -> str:
+    """What `optimizer.backend` stands for: `auto` is deepspeed where there are several processes, or its settings."""
+    if config.backend != "auto":
+        return config.backend
+    return "deepspeed" if ranks > 1 or config.zero_stage is not None or config.offload != "none" else "torch"
+
+
+def backend_class(config: OptimizerConfig, ranks: int) -> type[TrainingPolicy]:
+    """The class of `optimizer.backend` in a run of so many processes."""
+    return look_up(BACKENDS, backend_name(config, ranks), "optimizer.backend")
 
 
 def make_policy(
@@ -23,7 +39,7 @@ def make_policy(
     temperature: float,
     planned_steps: int,
     processes: Processes = ONE_PROCESS,
-) -> Policy:
+) -> TrainingPolicy:
     """The policy of `config.backend` over `model`, which it takes over.
 
     Args:
@@ -40,15 +56,8 @@ def make_policy(
         ModelError: if the architecture cannot be packed or checkpointed as the settings say.
         MissingDependencyError: if DeepSpeed or peft is needed and missing.
     """
-    backend: Callable[..., TrainingPolicy]
-    if resolve_backend(config, processes.size) == "deepspeed":
-        from p2o.policy.deepspeed_backend import DeepSpeedPolicy
-
-        backend = DeepSpeedPolicy
-    else:
-        from p2o.policy.torch_backend import TorchPolicy
-
-        backend = TorchPolicy
+    backend = backend_class(config, processes.size)
+    backend.check(config, str(model.dtype).removeprefix("torch."), processes.size)
     policy = backend(
         model,
         config,

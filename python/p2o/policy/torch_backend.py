@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2o.errors import CheckpointError
+from p2o.errors import CheckpointError, ConfigError
 from p2o.model.load import load_model, save_model
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
+from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.training import TrainingPolicy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
@@ -41,6 +42,14 @@ class TorchPolicy(TrainingPolicy):
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
         )
+
+    @classmethod
+    def check(cls, config: OptimizerConfig, dtype: str, ranks: int) -> None:
+        """Refuses several processes."""
+        if ranks > 1:
+            raise ConfigError(
+                f'optimizer.backend = "torch" trains in one process, but {ranks} were launched: set "deepspeed"'
+            )
 
     def _into_float32(self, name: str) -> Any:
         """Micro-batches' gradients add up in float32, a parameter at a time: bfloat16 would lose the small ones."""

@@ -9,7 +9,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from p2o.policy.layout import (
     training_batch,
 )
 from p2o.policy.losses import LOSSES
+from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.rows import ScoredRow, Sequences
 from p2o.policy.schedule import learning_rate
@@ -80,6 +81,45 @@ class TrainingPolicy(ABC):
         model.eval()  # no dropout: a token must get the same log-prob when sampled, scored and trained
         self.forward = LogprobModel(model, temperature)
         self.device = model.device
+
+    @classmethod
+    @abstractmethod
+    def check(cls, config: OptimizerConfig, dtype: str, ranks: int) -> None:
+        """Refuses settings that it cannot train with.
+
+        Args:
+            config: settings of the optimizer.
+            dtype: type of the weights.
+            ranks: processes of the run.
+
+        Raises:
+            ConfigError: naming the setting and the remedy.
+            MissingDependencyError: if a package is missing.
+        """
+
+    @classmethod
+    def partitions(cls, config: OptimizerConfig) -> bool:
+        """Whether no process holds the whole weights."""
+        return False
+
+    @classmethod
+    def loading(
+        cls, config: OptimizerConfig, dtype: str, processes: Processes
+    ) -> AbstractContextManager[None]:
+        """The context in which the model is loaded."""
+        return nullcontext()
+
+    @classmethod
+    def memory(
+        cls, config: OptimizerConfig, parameters: int, itemsize: int, *, ranks: int, adapters: int
+    ) -> Memory:
+        """What weights, gradients and the optimizer's state take on each process."""
+        return memory_estimate(parameters, itemsize, config, adapters=adapters)
+
+    @classmethod
+    def label(cls, config: OptimizerConfig) -> str:
+        """The backend in a word or two."""
+        return "torch"
 
     @abstractmethod
     def _backward(self, loss: Tensor) -> None:
@@ -202,7 +242,7 @@ class TrainingPolicy(ABC):
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same where a checkpoint is taken up: kept in the checkpoint."""
-        return {"backend": "torch", "zero_stage": 0, "ranks": self.processes.size, "lora": self._lora_rank()}
+        return {"backend": "torch", "ranks": self.processes.size, "lora": self._lora_rank()}
 
     def _lora_rank(self) -> int:
         return 0 if self.config.lora is None else self.config.lora.rank
@@ -237,8 +277,8 @@ def describe(identity: Mapping[str, Any]) -> str:
     """An identity in words."""
     ranks = identity.get("ranks")
     parts = [f"backend {identity.get('backend')}"]
-    if identity.get("backend") == "deepspeed":
-        parts.append(f"ZeRO stage {identity.get('zero_stage')}")
+    if "zero_stage" in identity:
+        parts.append(f"ZeRO stage {identity['zero_stage']}")
     parts.append(f"{ranks} {'process' if ranks == 1 else 'processes'}")
     if identity.get("lora"):
         parts.append(f"LoRA of rank {identity['lora']}")

@@ -16,17 +16,18 @@ from p2o.policy.weights import FrozenWeights
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest
-from p2o.rollout.hf import CPU_BATCH, GPU_BATCH
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import Sampler, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
-from p2o.train import sampling
 from p2o.types import Problem, Template
 
 BATCHES = 4
 """Batches of the sampler asked for and journaled at once: it sorts them by length, and a kill costs no more."""
+
+MOST = 4096
+"""Rollouts asked for at once, unless one batch of the sampler is more."""
 
 _SECTIONS = ("model.", "data.", "rollout.", "reward.")
 _SETTINGS = ("run.seed", "run.threads", "mining.success")
@@ -90,10 +91,10 @@ def probe_recipe(
         parts.collector.sampler.sync(FrozenWeights(parts.model))
         rollouts = Rollouts(
             parts.collector,
-            sampling(config),
+            SamplingParams.of(config.rollout),
             journal,
             console,
-            at_once=batch_size(config, parts.model.device.type),
+            at_once=batch_size(parts.collector.sampler),
         )
         return probe(
             chosen,
@@ -115,14 +116,9 @@ def settings_of(config: Config) -> dict[str, Any]:
     }
 
 
-def batch_size(config: Config, device: str) -> int:
-    """Rollouts asked for at once: `BATCHES` batches of the sampler, or one where it takes as many as the GPU holds."""
-    rollout = config.rollout
-    if rollout.sampler != "hf":
-        return BATCHES * rollout.vllm.max_num_seqs
-    if rollout.batch_size is None and device == "cuda":
-        return GPU_BATCH
-    return BATCHES * (rollout.batch_size or CPU_BATCH)
+def batch_size(sampler: Sampler) -> int:
+    """Rollouts asked for at once: `BATCHES` batches of the sampler, or as many as make `MOST`."""
+    return max(sampler.at_once, min(BATCHES * sampler.at_once, MOST))
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
