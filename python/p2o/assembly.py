@@ -75,7 +75,7 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     if not is_partitioned(config, processes):
         check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
-        parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+        parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
@@ -205,7 +205,7 @@ def prepare(
             state = LoopState.from_dict(load_checkpoint(newest, policy), config.mining)
         processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
-    collector.sampler.sync(policy)
+    collector.publish(policy, state.step)
     probe()
     prompt_step = None
     if config.run.method == "p2o":
@@ -272,7 +272,7 @@ def make_probe(
     if sampler.shares_weights and policy.shares_model:
         return dict
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
-    prompts = sorted((collector.prompt_ids(problem, PLAIN) for problem in problems), key=len)[-PROBES:]
+    prompts = sorted((collector.plain_ids(problem) for problem in problems), key=len)[-PROBES:]
     limit = config.correction.max_gap
     if limit is None:
         limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)
@@ -298,7 +298,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
     parts = load_parts(config)
     problems, collector = parts.evaluation_problems, parts.collector
-    collector.sampler.sync(FrozenWeights(parts.model))
+    collector.publish(FrozenWeights(parts.model))
 
     def run(progress: Progress) -> Evaluation:
         return evaluate(

@@ -25,8 +25,9 @@ from p2o.evolution.config import (
     check_source_of_templates,
 )
 from p2o.files import why_unreadable
-from p2o.former_settings import advice
-from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
+from p2o.former_settings import advice, advice_on_value
+from p2o.policy.config import CorrectionConfig, LossConfig
+from p2o.policy.context import ContextConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.reward import RewardConfig
@@ -274,6 +275,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
             return f"setting {name}.kind = {first['ctx']['tag']!r}: Input should be {_kinds(root, where)}"
         case "model_type" | "model_attributes_type":
             return f"{name} is a section, not a value: write [{name}] in a file, or {name}.SETTING=value"
+    if (reworded := advice_on_value(name, first["input"])) is not None:
+        return reworded
     message = first["msg"].removeprefix("Value error, ")
     if not name or first["type"] == "value_error":
         return f"{name}: {message}" if name else message

@@ -38,16 +38,19 @@ GONE: dict[str, Gone] = {
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.timeout": Gone(600.0, "a server counts as dead after 600 seconds without an answer"),
+    "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }
 """Former name -> what became of it."""
 
 REWORDED: tuple[Reworded, ...] = (
     Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
+    Reworded({"context.mode": "no-distill"}, {"context.prompt": "sampled"}),
 )
 """What was said by other values."""
 
 ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
+    "context.prompt": "plain",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 
@@ -57,6 +60,15 @@ def advice(name: str) -> str | None:
     if name in RENAMED:
         return f"setting {name} is now {RENAMED[name]}"
     return f"setting {name} is gone: {GONE[name].instead}" if name in GONE else None
+
+
+def advice_on_value(name: str, value: Any) -> str | None:
+    """What to write in place of a value that a setting no longer has; None if it never had it."""
+    for words in REWORDED:
+        if words.former == {name: value}:
+            instead = " and ".join(f"{present} = {said!r}" for present, said in words.present.items())
+            return f"setting {name} = {value!r} is now {instead}"
+    return None
 
 
 def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,18 +187,18 @@ class Collector:
         self.seeds: list[int] = []
         self.kill_at = kill_at
 
-    def fits(self, problem: Problem, template: Template) -> bool:
-        return (problem.id, template.id) != ("p8", TWO.id)
-
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Any
     ) -> list[Rollout]:
         if len(self.batches) == self.kill_at:
             raise Kill
         self.batches.append(len(requests))
-        self.seeds += [request.seed for request in requests]
         found = []
         for request in requests:
+            if (request.problem.id, request.template.id) == ("p8", TWO.id):
+                found.append(Rollout("p8", TWO.id, request.index, [], [], [], "prompt_too_long", ""))
+                continue
+            self.seeds.append(request.seed)
             odd = int(request.problem.id[1:]) % 2 == 1
             rate = 0.7 if request.template == ONE and odd else 0.05
             reward = float(Random(request.seed).random() < rate)

@@ -14,7 +14,7 @@ from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import AssignConfig, EvolveConfig
-from p2o.policy.config import ContextConfig
+from p2o.policy.context import ContextConfig
 
 PAPER = {
     "run.method": "p2o",
@@ -50,7 +50,7 @@ PAPER = {
     "context.mode": "hard",
     "context.c_low": 0.01,
     "context.c_high": 10.0,
-    "context.renormalize": False,
+    "context.prompt": "plain",
     "mining.near_hard": True,
     "mining.min_count": 100,
     "mining.hardness": "group",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from p2o.policy.rows import ScoredRow, Sequences
+from p2o.packing import Rows
+from p2o.policy.rows import Sequences
 from p2o.policy.streams import GlobalCounts
 
 WEIGHT_GROUP_BYTES = 2**30
@@ -45,8 +46,8 @@ class Policy(Weights, Protocol):
         temperature."""
         ...
 
-    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
-        """One optimizer step over `rows`; `counts` are those of the whole optimizer batch.
+    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
+        """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch.
 
         Raises:
             TrainingError: if the loss or the gradient is not finite (the weights are left as they were).

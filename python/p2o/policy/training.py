@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from torch import Tensor
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
+from p2o.packing import Packing, Rows, fill
+from p2o.plugins import look_up
 from p2o.policy.config import LossConfig
 from p2o.policy.layout import (
     Forward,
@@ -27,16 +29,14 @@ from p2o.policy.layout import (
     LogprobModel,
     empty_micro_batch,
     head_chunks,
-    lengths_of,
     make_layout,
     resolve_layout,
     score_share,
-    training_batch,
 )
-from p2o.policy.losses import LOSSES
+from p2o.policy.losses import LOSSES, Loss
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import ScoredRow, Sequences
+from p2o.policy.rows import Sequences
 from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
 
@@ -69,6 +69,7 @@ class TrainingPolicy(ABC):
         self.model = model
         self.config = config
         self.loss = loss
+        self.loss_function: Loss = look_up(LOSSES, loss.name, "loss.name")
         self.pad_id = pad_id
         self.planned_steps = max(1, planned_steps)
         self.processes = processes
@@ -154,13 +155,14 @@ class TrainingPolicy(ABC):
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
-        split = self.layout.split(lengths_of(sequences), self.processes.size)
+        ranks = self.processes.size
         scored = score_share(
             self.forward,
             self.layout,
             sequences,
-            split,
+            self.layout.split([len(prompt) + len(response) for prompt, response in sequences], ranks),
             rank=self.processes.rank,
+            ranks=ranks,
             pad_id=self.pad_id,
             device=self.device,
         )
@@ -169,7 +171,7 @@ class TrainingPolicy(ABC):
             logp for _, logp in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
         ]
 
-    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
         """One optimizer step over `rows`; `counts` are those of the whole optimizer batch.
 
         Raises:
@@ -181,7 +183,7 @@ class TrainingPolicy(ABC):
         grad_norm = 0.0
         if not math.isfinite(loss):
             self._discard()
-        elif rows:
+        elif len(rows.lengths):
             grad_norm = self._step(rate)
         if not math.isfinite(loss) or not math.isfinite(grad_norm):
             found = f"the gradient norm is {grad_norm}" if math.isfinite(loss) else f"the loss is {loss}"
@@ -192,24 +194,21 @@ class TrainingPolicy(ABC):
         self.steps += 1
         return {**totals, "grad_norm": grad_norm, "learning_rate": rate}
 
-    def _accumulate(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
+    def _accumulate(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
         """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
-        responses = [len(row.row.rollout.response_ids) for row in rows]
-        lengths = [len(row.row.prompt_ids) + tokens for row, tokens in zip(rows, responses, strict=True)]
-        split = self.layout.split(lengths, self.processes.size)
+        packing = self.layout.split(rows.lengths, self.processes.size)
+        chunks = head_chunks(packing, rows.response_lengths, self.processes.size)
+        indices, own = packing.share(self.processes.rank)
         totals: dict[str, Tensor] = {}
         with checkpointing(self.model, self.config.gradient_checkpointing):
-            for indices, chunks in zip(
-                split[self.processes.rank], head_chunks(split, responses), strict=True
-            ):
-                chosen = [rows[i] for i in indices]
-                batch = training_batch(chosen) if chosen else empty_micro_batch(self.pad_id)
-                logp = self.forward(**self.layout.inputs(batch, self.device), chunks=chunks)
-                if not chosen:
+            for batch, parts_of_head in zip(fill(own, rows.take(indices)), chunks, strict=True):
+                used = batch if len(batch.rows) else empty_micro_batch(self.pad_id)
+                logp = self.forward(**self.layout.inputs(used, self.device), chunks=parts_of_head)
+                if used is not batch:
                     # The other ranks wait for this one's part of the exchange.
                     self._backward(logp.sum() * 0.0)
                     continue
-                output = LOSSES[self.loss.name](TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
+                output = self.loss_function(TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
                 self._backward(output.loss)
                 for name, value in {"policy_loss": output.loss, **output.metrics}.items():
                     totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
@@ -228,8 +227,9 @@ class TrainingPolicy(ABC):
         pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
 
         def logprobs(batches: list[list[int]]) -> Tensor:
+            packing = Packing.of([batches])
             scored = score_share(
-                self.forward, self.layout, pairs, [batches], pad_id=self.pad_id, device=self.device
+                self.forward, self.layout, pairs, packing, pad_id=self.pad_id, device=self.device
             )
             return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
 

@@ -83,12 +83,12 @@ def probe_recipe(
             "a probe needs two training problems at least, one to choose templates on and one to judge"
         )
     for problem in chosen:
-        parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+        parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, chosen, setting)
     header = {**settings_of(config), "samples": samples, "data": fingerprint(chosen)}
     header["templates"] = [template.text for template in templates]
     with ProbeJournal(output / "journal.jsonl", header) as journal:
-        parts.collector.sampler.sync(FrozenWeights(parts.model))
+        parts.collector.publish(FrozenWeights(parts.model))
         rollouts = Rollouts(
             parts.collector,
             SamplingParams.of(config.rollout),
@@ -175,9 +175,8 @@ def probe(
 ) -> Probe:
     """Draws all rollouts and sums them up. Every draw has a seed of its own, of the names of problem and template.
 
-    A template that is too long beside a problem fails on it, without a rollout.
+    A template that is too long beside a problem fails on it, without a response.
     """
-    fits = rollouts.collector.fits
 
     def ask(stage: str, pairs: Iterable[tuple[Template, Problem]]) -> list[RolloutRequest]:
         return [
@@ -185,7 +184,6 @@ def probe(
                 problem, template, index, derive_seed(seed, "probe", stage, problem.id, template.id, index)
             )
             for template, problem in pairs
-            if fits(problem, template)
             for index in range(samples)
         ]
 
@@ -207,7 +205,7 @@ def probe(
         templates,
         [problem.id for problem in problems[::2]],
     )
-    every = [*drawn, *confirmed]
+    every = [outcome for outcome in (*drawn, *confirmed) if outcome.tokens]
     return Probe(
         result,
         rollouts=len(every),

@@ -113,7 +113,7 @@ class RolloutConfig(Settings):
     """Longest response, in tokens."""
 
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Longest templated prompt. A longer problem is an error; a template that makes one longer is not used."""
+    """Longest templated prompt. A longer problem is an error; a template that makes one longer has failed on it."""
 
     batch_size: int | None = Field(None, ge=1)
     """Completions sampled at once by `hf`; unset, 64 on a CPU, and on a GPU as many as a fifth of its memory holds the
