@@ -21,11 +21,10 @@ from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.reflect.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
 from p2o.mining import HardSet
-from p2o.model.fetch import MODELS, cache_folder
+from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.layout import score_sequences
-from p2o.policy.logprobs import check_output_head
 from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
@@ -40,7 +39,6 @@ from p2o.rollout.samplers import sampler_class
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.templates import PLAIN
-from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
@@ -61,6 +59,18 @@ class Parts:
     templates: tuple[Template, ...] = ()
     """Those of `evolve.templates`."""
 
+    def make_policy(self, config: Config, processes: Processes) -> Policy:
+        """The policy over `model`: what cannot be trained is refused here."""
+        return make_policy(
+            self.model,
+            config.optimizer,
+            config.loss,
+            pad_id=pad_id(self.tokenizer),
+            temperature=config.rollout.temperature,
+            planned_steps=planned_optimizer_steps(config, len(self.problems)),
+            processes=processes,
+        )
+
 
 def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Loads and checks everything a training run needs; writes nothing.
@@ -72,8 +82,6 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     check_surroundings(config)
     templates = given_templates(config)
     parts = replace(load_parts(config, processes), templates=templates)
-    if not is_partitioned(config, processes):
-        check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
@@ -186,17 +194,7 @@ def prepare(
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
     start_weights = frozen_start_weights(config, model, processes) if needs_start_weights(config) else None
-    policy = make_policy(
-        model,
-        config.optimizer,
-        config.loss,
-        pad_id=pad_id(tokenizer),
-        temperature=config.rollout.temperature,
-        planned_steps=planned_optimizer_steps(config, len(problems)),
-        processes=processes,
-    )
-    if is_partitioned(config, processes):
-        check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
+    policy = parts.make_policy(config, processes)
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(hard_set=HardSet(config.mining))
     if resume:
@@ -245,14 +243,9 @@ def prepare(
     )
 
 
-def is_partitioned(config: Config, processes: Processes) -> bool:
-    """Whether no rank holds the whole weights (ZeRO-3)."""
-    return backend_class(config.optimizer, processes.size).partitions(config.optimizer)
-
-
 def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:
     """A copy of the start weights, whole on every rank; in the host's memory where only an engine is to have them."""
-    if is_partitioned(config, processes):
+    if backend_class(config.optimizer, processes.size).partitions(config.optimizer):
         whole, _ = load_policy_model(config)
     else:
         whole = copy.deepcopy(model)
@@ -335,16 +328,6 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer
-
-
-def resolve_source(source: str) -> str:
-    """Where a model named in a recipe is: `p2o-tiny` is shipped, a fetched model is in the cache, else as given."""
-    if source == "p2o-tiny":
-        return str(MODEL_PATH)
-    if source in MODELS:
-        fetched = cache_folder() / MODELS[source].folder
-        return str(fetched) if fetched.is_dir() else MODELS[source].hub_id
-    return source
 
 
 def needs_start_weights(config: Config) -> bool:

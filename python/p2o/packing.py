@@ -182,19 +182,17 @@ class Rows:
 
     def take(self, rows: NDArray[np.uint32]) -> Rows:
         """These rows, in this order."""
-        starts, edges = self.response_offsets, self.offsets
-        lengths = self.lengths[rows]
 
-        def gather(values: NDArray[Any], bounds: NDArray[np.int64]) -> NDArray[Any]:
-            return np.concatenate([values[:0], *(values[bounds[row] : bounds[row + 1]] for row in rows)])
+        def gather(values: NDArray[Any], edges: NDArray[np.int64]) -> NDArray[Any]:
+            return np.concatenate([values[:0], *(values[edges[row] : edges[row + 1]] for row in rows)])
 
         return Rows(
-            tokens=gather(self.tokens, edges),
-            offsets=np.cumsum([0, *lengths], dtype=np.int64),
+            tokens=gather(self.tokens, self.offsets),
+            offsets=np.cumsum([0, *self.lengths[rows]], dtype=np.int64),
             prompt_lengths=self.prompt_lengths[rows],
             advantages=self.advantages[rows],
             trained=self.trained[rows],
-            streams={name: gather(values, starts) for name, values in self.streams.items()},
+            streams={name: gather(values, self.response_offsets) for name, values in self.streams.items()},
         )
 
     @property

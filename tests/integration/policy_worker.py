@@ -19,6 +19,7 @@ from p2o.packing import Rows
 from p2o.policy import deepspeed_config, layout
 from p2o.policy.backends import make_policy
 from p2o.policy.config import LossConfig
+from p2o.policy.deepspeed_config import load_in_partitions
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.streams import GlobalCounts
 
@@ -296,12 +297,12 @@ def files(folder: str) -> dict[str, Any]:
 
     settings = {"zero_stage": 3, "micro_batch_tokens": 40}
     config = OptimizerConfig(**settings, backend="deepspeed")
-    with deepspeed_config.deepspeed_context(config, "float32", processes):
+    with load_in_partitions(config, "float32", processes):
         model, _ = load_model(base_folder / "exported")
     found["held before"] = sum(p.numel() for p in model.parameters())
     found["whole"] = sum(p.ds_numel for p in model.parameters())
     found["own part"] = sum(p.ds_tensor.numel() for p in model.parameters())
-    with deepspeed_config.deepspeed_context(config, "float32", processes):
+    with load_in_partitions(config, "float32", processes):
         base, _ = load_model(base_folder / "exported")
     with_adapters = policy_of(processes, {**settings, "lora": {"rank": 2}}, model=base)
     found["adapters at first"] = gap(whole(with_adapters), whole(third))

@@ -147,9 +147,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     """Estimates the memory, checks all that a run checks before its first step, and trains nothing."""
     import torch
 
-    from p2o.assembly import assemble, planned_optimizer_steps
-    from p2o.policy.backends import make_policy
-    from p2o.rollout.encode import pad_id
+    from p2o.assembly import assemble
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     estimate(config, console, ranks=processes.size, gpu=gpu)
@@ -158,16 +156,9 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
-    # The optimizer is where a type, adapters or a backend that cannot be trained are refused.
-    make_policy(
-        parts.model,
-        config.optimizer,
-        config.loss,
-        pad_id=pad_id(parts.tokenizer),
-        temperature=config.rollout.temperature,
-        planned_steps=planned_optimizer_steps(config, len(problems)),
-        processes=processes,
-    )
+    parts.make_policy(
+        config, processes
+    )  # where a type, adapters or a backend that cannot be trained are refused
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     if parts.templates:
         console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
@@ -179,8 +170,8 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     """Prints the memory of each of `ranks` processes; of the model only its configuration is read."""
     import torch
 
-    from p2o.assembly import resolve_source
     from p2o.memory import describe, run_memory
+    from p2o.model.fetch import resolve_source
     from p2o.model.load import load_outline
 
     model = load_outline(

@@ -1,14 +1,14 @@
 """Context distillation: the prompt of the update, and what a token sampled under a template counts there.
 
 The context ratio c of a token is its probability on the plain prompt over that under the template, both by the
-trainer with the weights that sampled. A mode makes a weight of it. To add one: a function beside `hard` and its name in
-`ContextMode` and `CONTEXT_WEIGHTS`; or a function of your own, named by its import path.
+trainer with the weights that sampled. A mode makes a weight of it. To add one: a name in `ContextMode`
+and a line in `CONTEXT_WEIGHTS`; or a function of your own, named by its import path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,49 +42,22 @@ class ContextConfig(Settings):
     """Upper bound of the context ratio."""
 
 
-Array = NDArray[np.float64]
-ContextWeight = Callable[[Array, Array, float, float], Array]
-"""(log c, advantage, log c_low, log c_high) -> weights, all of one shape. The bounds themselves count as inside."""
-
-
-def hard(log_c: Array, advantage: Array, log_low: float, log_high: float) -> Array:
-    """1 inside the bounds, else 0."""
-    return ((log_c >= log_low) & (log_c <= log_high)).astype(np.float64)
-
-
-def asymmetric(log_c: Array, advantage: Array, log_low: float, log_high: float) -> Array:
-    """As `hard`, but the lower bound is for wrong responses alone."""
-    return (((log_c >= log_low) | (advantage >= 0.0)) & (log_c <= log_high)).astype(np.float64)
-
-
-def soft(log_c: Array, advantage: Array, log_low: float, log_high: float) -> Array:
-    """clip(c) / c."""
-    return clamped_exp(np.clip(log_c, log_low, log_high) - log_c)
-
-
-def truncated(log_c: Array, advantage: Array, log_low: float, log_high: float) -> Array:
-    """min(c, c_high)."""
-    return clamped_exp(np.minimum(log_c, log_high))
-
-
-def unweighted(log_c: Array, advantage: Array, log_low: float, log_high: float) -> Array:
-    """1."""
-    return np.ones_like(log_c)
-
+ContextWeight = Callable[[Any, Any, float, float], Any]
+"""(log c, advantage, log c_low, log c_high) -> weights: float64 arrays of one shape. The bounds count as inside."""
 
 CONTEXT_WEIGHTS: dict[ContextMode, ContextWeight] = {
-    "hard": hard,
-    "asymmetric": asymmetric,
-    "soft": soft,
-    "truncated": truncated,
-    "none": unweighted,
+    "hard": lambda c, advantage, low, high: (c >= low) & (c <= high),
+    "asymmetric": lambda c, advantage, low, high: ((c >= low) | (advantage >= 0.0)) & (c <= high),
+    "soft": lambda c, advantage, low, high: clamped_exp(np.clip(c, low, high) - c),
+    "truncated": lambda c, advantage, low, high: clamped_exp(np.minimum(c, high)),
+    "none": lambda c, advantage, low, high: np.ones_like(c),
 }
 
 
 def context_weight(
     plain_logp: ArrayLike, templated_logp: ArrayLike, config: ContextConfig, *, advantage: ArrayLike = 0.0
 ) -> NDArray[np.float32]:
-    """The weight w of tokens sampled under a template (method, "Policy loss").
+    """The weight w of tokens sampled under a template (method, "Policy loss"): float32, exactly 0 where it masks.
 
     Args:
         plain_logp: log π_old(y_t | x, y_<t) by the trainer, any shape.
@@ -92,15 +65,12 @@ def context_weight(
         config: mode and bounds.
         advantage: the advantage of the tokens' sequence, or of each token.
 
-    Returns:
-        float32 weights of the same shape. Exactly 0 where the modes `hard` and `asymmetric` mask.
-
     Raises:
         InputError: if the shapes differ, a value is not a log-probability, or a mode of your own returns something else
             than finite weights of that shape.
     """
     log_c = log_ratios(plain_logp, templated_logp, "plain", "templated")
-    weigh: ContextWeight = look_up(CONTEXT_WEIGHTS, config.mode, "context.mode")
+    weigh = look_up(CONTEXT_WEIGHTS, config.mode, "context.mode")
     advantages = np.broadcast_to(np.asarray(advantage, dtype=np.float64), log_c.shape)
     weights = np.asarray(weigh(log_c, advantages, log_bound(config.c_low), log_bound(config.c_high)))
     if weights.shape != log_c.shape or not np.isfinite(weights).all():

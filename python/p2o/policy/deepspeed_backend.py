@@ -30,7 +30,7 @@ from p2o.policy.layout import empty_micro_batch
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.training import TrainingPolicy
+from p2o.policy.policy import Policy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
 
@@ -67,8 +67,8 @@ def restore_rotary_tables(model: Any) -> None:
                 setattr(module, name, fresh[name].to(buffer.device))
 
 
-class DeepSpeedPolicy(TrainingPolicy):
-    """A causal language model under training in all processes: a [`p2o.policy.policy.Policy`][]."""
+class DeepSpeedPolicy(Policy):
+    """A causal language model under training in all processes."""
 
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         super().__init__(model, config, loss, **options)
@@ -160,7 +160,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         return context
 
     def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
-        """The current weights in groups, gathered from the ranks; see [`p2o.policy.policy.Policy`][]."""
+        """The current weights in groups, gathered from the ranks; see [`p2o.policy.weights.Weights`][]."""
         yield from weight_groups(model_weights(self.model), self._gather)
 
     def export(self, folder: Path, tokenizer: Any) -> None:

@@ -112,11 +112,6 @@ def prepare_deepspeed(processes: Processes) -> None:
 def load_in_partitions(config: OptimizerConfig, dtype: str, processes: Processes) -> Iterator[None]:
     """While it is open, transformers loads models in partitions (ZeRO-3): never whole on any rank.
 
-    Args:
-        config: our settings.
-        dtype: type of the weights, `float32` or `bfloat16`.
-        processes: the processes of the run.
-
     Raises:
         MissingDependencyError: if accelerate, which transformers then needs, is missing.
     """

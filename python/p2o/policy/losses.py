@@ -77,7 +77,9 @@ def kl_penalty(streams: TokenStreams, config: LossConfig) -> Tensor:
     """
     if config.kl_coef == 0.0:
         return torch.zeros_like(streams.logp)
-    return config.kl_coef * _k3(streams, _required_ref(streams))
+    if streams.ref_logp is None:
+        raise InputError("kl_coef is positive but the stream ref_logp is missing: score the reference policy")
+    return config.kl_coef * _k3(streams, streams.ref_logp)
 
 
 def token_losses(streams: TokenStreams, config: LossConfig) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,12 +191,6 @@ LOSSES: dict[LossName, Loss] = {
     "gspo": gspo,
     "cispo": cispo,
 }
-
-
-def _required_ref(streams: TokenStreams) -> Tensor:
-    if streams.ref_logp is None:
-        raise InputError("kl_coef is positive but the stream ref_logp is missing: score the reference policy")
-    return streams.ref_logp
 
 
 def _k3(streams: TokenStreams, ref_logp: Tensor) -> Tensor:

@@ -61,16 +61,11 @@ class RatioStatistics:
 def engine_weight(
     trainer_logp: ArrayLike, sampler_logp: ArrayLike, config: CorrectionConfig
 ) -> NDArray[np.float32]:
-    """The weight that corrects for the sampler's engine: both sides under the prompt that was sampled from.
+    """float32 weights [T] that correct for the sampler's engine, of the tokens of one sequence.
 
-    Args:
-        trainer_logp: log-probabilities of the tokens of one sequence by the trainer, shape [T].
-        sampler_logp: the same by the sampler, shape [T].
-        config: `token` truncates each ratio at `cap`; `sequence` keeps or drops the whole sequence by the
-            geometric mean of its ratios (the product would reject long sequences for their length alone).
-
-    Returns:
-        float32 weights, shape [T].
+    Both log-probabilities [T] are under the prompt that was sampled from. `token` truncates each ratio at `cap`;
+    `sequence` keeps or drops the whole sequence by the geometric mean of its ratios (the product would reject long
+    sequences for their length alone).
 
     Raises:
         InputError: if the shapes differ or a value is not a log-probability.

@@ -16,7 +16,7 @@ from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 TOO_LONG = Sample([], [], "prompt_too_long")
 """What stands for a response where the template does not fit."""
@@ -126,35 +126,18 @@ class Collector:
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
     ) -> list[Rollout]:
         prompts = [self.prompt_ids(request.problem, request.template) for request in requests]
-        fits = [len(prompt) <= self.max_prompt_tokens for prompt in prompts]
-        drawn = self.sampler.sample(
-            [
-                SampleRequest(prompt, request.seed)
-                for prompt, request, fitting in zip(prompts, requests, fits, strict=True)
-                if fitting
-            ],
-            params,
-            progress,
-        )
-        if progress is not None and len(drawn) < len(requests):
-            progress(len(requests) - len(drawn))
-        samples = iter(drawn)
+        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.max_prompt_tokens]
+        asked = [SampleRequest(prompts[i], requests[i].seed) for i in fitting]
+        samples = dict(zip(fitting, self.sampler.sample(asked, params, progress), strict=True))
+        if progress is not None and len(fitting) < len(requests):
+            progress(len(requests) - len(fitting))
         rollouts = [
-            self._rollout(request, prompt, next(samples) if fitting else TOO_LONG)
-            for request, prompt, fitting in zip(requests, prompts, fits, strict=True)
+            self._rollout(request, prompt, samples.get(i, TOO_LONG))
+            for i, (request, prompt) in enumerate(zip(requests, prompts, strict=True))
         ]
-        verified = [
-            (rollout, request.problem)
-            for rollout, request, fitting in zip(rollouts, requests, fits, strict=True)
-            if fitting
-        ]
-        rewards = iter(
-            self.reward([rollout for rollout, _ in verified], [problem for _, problem in verified])
-        )
-        return [
-            replace(rollout, reward=float(next(rewards))) if fitting else rollout
-            for rollout, fitting in zip(rollouts, fits, strict=True)
-        ]
+        rewards = self.reward([rollouts[i] for i in fitting], [requests[i].problem for i in fitting])
+        earned = dict(zip(fitting, rewards, strict=True))
+        return [replace(rollout, reward=float(earned.get(i, 0.0))) for i, rollout in enumerate(rollouts)]
 
     def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:
         return Rollout(

@@ -27,7 +27,7 @@ from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, Sampli
 if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.distributed import Processes
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 logger = logging.getLogger(__name__)
 

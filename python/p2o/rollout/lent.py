@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 
 class LentSampler(Sampler):

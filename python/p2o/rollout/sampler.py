@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.distributed import Processes
     from p2o.memory import Item
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
     from p2o.rollout.config import RolloutConfig
 
 
@@ -103,14 +103,7 @@ class Sampler(ABC):
 
     @classmethod
     def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
-        """What it takes in a training process, beside the trainer's own weights.
-
-        Args:
-            config: the run.
-            model: shapes of its model, as `load_outline` returns it.
-            gpu: whether the process has a GPU.
-            gpu_memory: bytes of that GPU; None: not known.
-        """
+        """What it takes in a training process beside the trainer's own weights; arguments as of `run_memory`."""
         return []
 
     @abstractmethod

@@ -26,7 +26,7 @@ from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl
 
 if TYPE_CHECKING:
     from p2o.config import Config
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 CPU_KV_CACHE_GIB = 1.0
 CPU_BLOCK_SIZE = 32
@@ -114,25 +114,23 @@ class VllmSampler(Sampler):
     def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
         """Weights and KV cache; on a GPU they are given back while the trainer works."""
         settings = config.rollout.vllm
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        weights = -(
-            -ITEMSIZE[settings.dtype or config.model.dtype] * parameters // settings.tensor_parallel_size
+        share, cache = (
+            settings.gpu_memory_utilization,
+            settings.kv_cache_gib or (None if gpu else CPU_KV_CACHE_GIB),
         )
-        cache = settings.kv_cache_gib or (None if gpu else CPU_KV_CACHE_GIB)
-        share = settings.gpu_memory_utilization
-        size = None
         if cache is not None:
-            size = weights + int(cache * GIB)
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            weights = ITEMSIZE[settings.dtype or config.model.dtype] * parameters
+            size = -(-weights // settings.tensor_parallel_size) + int(cache * GIB)
         elif gpu_memory is not None:
             size = int(share * gpu_memory)
-        if size is None:
-            told = (
-                f"vLLM takes {share:g} of the GPU while it samples, and gives it back while the trainer works"
-            )
-            return [Item(told, "GPU", None, apart=True)]
-        if gpu:
-            return [Item("vLLM's weights and KV cache, while it samples", "GPU", size, apart=True)]
-        return [Item("vLLM's weights and KV cache", "host", size)]
+        else:
+            back = "gives it back while the trainer works"
+            return [
+                Item(f"vLLM takes {share:g} of the GPU while it samples, and {back}", "GPU", None, apart=True)
+            ]
+        name = "vLLM's weights and KV cache" + (", while it samples" if gpu else "")
+        return [Item(name, "GPU" if gpu else "host", size, apart=gpu)]
 
     def _start(self, model: Any, config: RolloutConfig, trust_remote_code: bool) -> Any:
         check_group(self.processes, config.vllm.tensor_parallel_size)

@@ -23,7 +23,7 @@ from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedM
 
 if TYPE_CHECKING:
     from p2o.config import Config
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
 """What a server's model must have in common with the policy's."""

@@ -26,10 +26,8 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
 def over_mini_batches(parts: Sequence[dict[str, float]]) -> dict[str, float]:
     """The figures of a step from those of its mini-batches: extremes of extremes, else means. In order of names."""
-    values = {
-        name: [part[name] for part in parts if name in part] for name in sorted({n for p in parts for n in p})
-    }
-    return {name: _over(name, found) for name, found in values.items()}
+    names = sorted({name for part in parts for name in part})
+    return {name: _over(name, [part[name] for part in parts if name in part]) for name in names}
 
 
 def _over(name: str, values: Sequence[float]) -> float:
