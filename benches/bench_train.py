@@ -181,7 +181,7 @@ def run_trl(args: argparse.Namespace, problems: Path, *, use_vllm: bool) -> list
     from trl.extras.profiling import ProfilingContext
 
     from p2o import verify_batch
-    from p2o.assembly import resolve_source
+    from p2o.model.fetch import resolve_source
     from p2o.model.load import load_model
 
     steps = args.steps + 1

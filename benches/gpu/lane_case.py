@@ -161,7 +161,7 @@ def model_folder(lane: Lane, name: str = "smollm2") -> str:
     Raises:
         Absent: if it has not been fetched.
     """
-    from p2o.assembly import resolve_source
+    from p2o.model.fetch import resolve_source
 
     if lane.rehearse:
         return resolve_source("p2o-tiny")

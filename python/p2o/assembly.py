@@ -21,33 +21,30 @@ from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import PROPOSERS
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
-from p2o.model.fetch import MODELS, cache_folder
+from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
 from p2o.plugins import look_up
-from p2o.policy.backends import make_policy
-from p2o.policy.deepspeed_config import deepspeed_context, resolve_backend, zero_stage
+from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.layout import score_sequences
-from p2o.policy.logprobs import check_output_head
 from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector
-from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template
-from p2o.rollout.hf import HfSampler
+from p2o.rollout.encode import PromptEncoder, pad_id, read_chat_template
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, Sampler, SamplingParams
+from p2o.rollout.sampler import Progress, SamplingParams
+from p2o.rollout.samplers import sampler_class
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.templates import PLAIN
-from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
-from p2o.train import Run, sampling
+from p2o.train import Run
 from p2o.types import Problem, Template
 
 
@@ -64,6 +61,18 @@ class Parts:
     templates: tuple[Template, ...] = ()
     """Those of `evolve.templates`."""
 
+    def make_policy(self, config: Config, processes: Processes) -> Policy:
+        """The policy over `model`: what cannot be trained is refused here."""
+        return make_policy(
+            self.model,
+            config.optimizer,
+            config.loss,
+            pad_id=pad_id(self.tokenizer),
+            temperature=config.rollout.temperature,
+            planned_steps=planned_optimizer_steps(config, len(self.problems)),
+            processes=processes,
+        )
+
 
 def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Loads and checks everything a training run needs; writes nothing.
@@ -75,10 +84,8 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     check_surroundings(config)
     templates = given_templates(config)
     parts = replace(load_parts(config, processes), templates=templates)
-    if not is_partitioned(config, processes):
-        check_output_head(parts.model)
     for problem in (*parts.problems, *parts.evaluation_problems):
-        parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+        parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
@@ -130,20 +137,23 @@ def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
 
 def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     """Data, model, sampler and reward; prompts are not checked yet."""
+    sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
+    sampler.check(config)
+    backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
-    with deepspeed_context(config.optimizer, config.model.dtype, processes):
+    with backend.loading(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
-    if config.rollout.sampler == "hf" and is_partitioned(config, processes):
+    if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled, _ = load_policy_model(config)
     collector = Collector(
-        make_sampler(sampled, tokenizer, config, processes),
+        sampler.make(config, sampled, tokenizer, processes),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
@@ -188,17 +198,7 @@ def prepare(
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
     start_weights = frozen_start_weights(config, model, processes) if needs_start_weights(config) else None
-    policy = make_policy(
-        model,
-        config.optimizer,
-        config.loss,
-        pad_id=pad_id(tokenizer),
-        temperature=config.rollout.temperature,
-        planned_steps=planned_optimizer_steps(config, len(problems)),
-        processes=processes,
-    )
-    if is_partitioned(config, processes):
-        check_output_head(policy.model)  # partitioned weights cannot run before DeepSpeed has them
+    policy = parts.make_policy(config, processes)
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(Outcomes(config.mining.success))
     if resume:
@@ -207,13 +207,20 @@ def prepare(
             state = LoopState.from_dict(load_checkpoint(newest, policy))
         processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
-    collector.sampler.sync(policy)
+    collector.publish(policy, state.step)
     probe()
     prompt_step = None
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, processes)
         prompt_step = PromptStep(
-            config, problems, collector, sampling(config), reflect, directory, console, parts.templates
+            config,
+            problems,
+            collector,
+            SamplingParams.of(config.rollout),
+            reflect,
+            directory,
+            console,
+            parts.templates,
         )
     logs = (
         open_logs(config, directory.path, resumed_at=state.step if resume else None)
@@ -240,19 +247,14 @@ def prepare(
     )
 
 
-def is_partitioned(config: Config, processes: Processes) -> bool:
-    """Whether no rank holds the whole weights (ZeRO-3)."""
-    backend = resolve_backend(config.optimizer, processes.size)
-    return backend == "deepspeed" and zero_stage(config.optimizer) == 3
-
-
 def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:
     """A copy of the start weights, whole on every rank; in the host's memory where only an engine is to have them."""
-    if is_partitioned(config, processes):
+    if backend_class(config.optimizer, processes.size).partitions(config.optimizer):
         whole, _ = load_policy_model(config)
     else:
         whole = copy.deepcopy(model)
-    return whole if config.rollout.sampler == "hf" or config.loss.kl_coef > 0 else whole.cpu()
+    runs_here = sampler_class(config.rollout.sampler).shares_weights or config.loss.kl_coef > 0
+    return whole if runs_here else whole.cpu()
 
 
 PROBES = 8
@@ -263,14 +265,16 @@ def make_probe(
     config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, processes: Processes
 ) -> Callable[[], dict[str, float]]:
     """What compares sampler and trainer after each sync; nothing where they are one model."""
-    if config.rollout.sampler == "hf" and policy.shares_model:
+    sampler = collector.sampler
+    if sampler.shares_weights and policy.shares_model:
         return dict
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
-    prompts = sorted((collector.prompt_ids(problem, PLAIN) for problem in problems), key=len)[-PROBES:]
+    prompts = sorted((collector.plain_ids(problem) for problem in problems), key=len)[-PROBES:]
     limit = config.correction.max_gap
     if limit is None:
-        limit = default_max_gap(config.model.dtype, config.rollout.vllm.dtype or config.model.dtype)
-    return lambda: check_gap(collector.sampler, policy, prompts, sampling(config), limit, processes)
+        limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)
+    params = SamplingParams.of(config.rollout)
+    return lambda: check_gap(sampler, policy, prompts, params, limit, processes)
 
 
 def open_directory(
@@ -291,7 +295,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
     parts = load_parts(config)
     problems, collector = parts.evaluation_problems, parts.collector
-    collector.sampler.sync(FrozenWeights(parts.model))
+    collector.publish(FrozenWeights(parts.model))
 
     def run(progress: Progress) -> Evaluation:
         return evaluate(
@@ -330,47 +334,6 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def resolve_source(source: str) -> str:
-    """Where a model named in a recipe is: `p2o-tiny` is shipped, a fetched model is in the cache, else as given."""
-    if source == "p2o-tiny":
-        return str(MODEL_PATH)
-    if source in MODELS:
-        fetched = cache_folder() / MODELS[source].folder
-        return str(fetched) if fetched.is_dir() else MODELS[source].hub_id
-    return source
-
-
-def make_sampler(model: Any, tokenizer: Any, config: Config, processes: Processes = ONE_PROCESS) -> Sampler:
-    """The sampler of `config.rollout`. vLLM's has no weights before its first `sync`."""
-    if config.rollout.sampler == "hf":
-        return make_hf_sampler(model, tokenizer, config)
-    ends = end_ids(model, tokenizer)
-    if config.rollout.vllm.mode == "server":
-        from p2o.rollout.vllm_server import ServerSampler
-
-        return ServerSampler(model, config.rollout, end_ids=ends, processes=processes)
-    from p2o.rollout.vllm import VllmSampler
-
-    return VllmSampler(
-        model,
-        config.rollout,
-        end_ids=ends,
-        processes=processes,
-        trust_remote_code=config.model.trust_remote_code,
-    )
-
-
-def make_hf_sampler(model: Any, tokenizer: Any, config: Config) -> HfSampler:
-    """The sampler `hf` over `model`."""
-    return HfSampler(
-        model,
-        end_ids=end_ids(model, tokenizer),
-        pad_id=pad_id(tokenizer),
-        batch_size=config.rollout.batch_size,
-        decoding=config.rollout.decoding,
-    )
-
-
 def needs_start_weights(config: Config) -> bool:
     """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
     reflection = config.reflection
@@ -398,8 +361,8 @@ def make_reflection(
     )
     sampler = parts.collector.sampler
     if config.reflection.weights == "reference":
-        if config.rollout.sampler == "hf":
-            sampler = make_hf_sampler(start_weights, tokenizer, config)
+        if sampler.shares_weights:
+            sampler = sampler.make(config, start_weights, tokenizer, processes)
         else:
             sampler = LentSampler(sampler, FrozenWeights(start_weights), policy)
     return SelfReflection(sampler, parts.encoder, params, processes)

@@ -27,10 +27,11 @@ from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
 from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of_templates
 from p2o.files import why_unreadable
-from p2o.former_settings import advice
+from p2o.former_settings import advice, advice_on_value
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import load
-from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
+from p2o.policy.config import CorrectionConfig, LossConfig
+from p2o.policy.context import ContextConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.reward import RewardConfig
@@ -177,29 +178,9 @@ class Config(Settings):
             raise ValueError(
                 f"loss.overlong_buffer is {self.loss.overlong_buffer}, over rollout.max_tokens = {longest}"
             )
-        if self.rollout.sampler == "vllm" and self.rollout.vllm.mode == "colocate":
-            self._check_engine_length()
         if self.run.method == "p2o":
             check_source_of_templates(self.evolve, self.reflection)
         return self
-
-    def _check_engine_length(self) -> None:
-        """What an engine would refuse only when it meets the first long prompt, or at the first prompt step."""
-        rollout = self.rollout
-        needed = rollout.max_prompt_tokens + rollout.max_tokens
-        limit = rollout.vllm.max_model_len or needed
-        if limit < needed:
-            raise ValueError(
-                f"rollout.vllm.max_model_len is {limit}, less than rollout.max_prompt_tokens = "
-                f"{rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} together: raise it or "
-                "lower one of them"
-            )
-        reflects = self.run.method == "p2o" and self.reflection.kind == "self"
-        if reflects and self.reflection.max_tokens >= limit:
-            raise ValueError(
-                f"reflection.max_tokens is {self.reflection.max_tokens}, which leaves a request no room in the vLLM "
-                f"engine's {limit} tokens: raise rollout.vllm.max_model_len or lower it"
-            )
 
 
 def recipe_names() -> list[str]:
@@ -299,6 +280,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
             return f"setting {name}.kind = {first['ctx']['tag']!r}: Input should be {_kinds(root, where)}"
         case "model_type" | "model_attributes_type":
             return f"{name} is a section, not a value: write [{name}] in a file, or {name}.SETTING=value"
+    if (reworded := advice_on_value(name, first["input"])) is not None:
+        return reworded
     message = first["msg"].removeprefix("Value error, ")
     if not name or first["type"] == "value_error":
         return f"{name}: {message}" if name else message

@@ -59,6 +59,11 @@ class Evaluation:
         intervals = {name: share_interval(self._means(name)) for name in self._families()}
         return {**intervals, "all": share_interval(self._means(None))}
 
+    def metrics(self) -> dict[str, float]:
+        """The accuracies by the names of metrics."""
+        families = {f"evaluation/accuracy/{name}": value for name, value in self.by_family.items()}
+        return {"evaluation/accuracy": self.accuracy, **families}
+
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
         intervals = self.intervals()

@@ -18,6 +18,13 @@ class Gone(NamedTuple):
     instead: str
 
 
+class Reworded(NamedTuple):
+    """Values that say the same: those of former settings, and those of today's."""
+
+    former: Mapping[str, Any]
+    present: Mapping[str, Any]
+
+
 RENAMED: dict[str, str] = {
     "optimizer.beta1": "optimizer.betas[0]",
     "optimizer.beta2": "optimizer.betas[1]",
@@ -63,12 +70,29 @@ GONE: dict[str, Gone] = {
     "reflection.max_calls": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.max_total_tokens": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.cost_per_call": Gone(0.0, "reflection.max_cost is checked between rounds; leave it out"),
+    "rollout.vllm.mode": Gone("colocate", 'of a server write rollout.sampler = "vllm-server"'),
+    "rollout.vllm.enforce_eager": Gone(None, "vLLM compiles and records CUDA graphs on a GPU"),
+    "rollout.vllm.sleep": Gone(
+        True, "an engine on a GPU always gives its memory to the trainer between rollouts"
+    ),
+    "rollout.vllm.transfer_folder": Gone("/dev/shm", 'write rollout.vllm.transfer = "shared-memory:/FOLDER"'),
+    "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
+    "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
+    "rollout.vllm.timeout": Gone(600.0, "a server counts as dead after 600 seconds without an answer"),
+    "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }
 """Former name -> what became of it."""
+
+REWORDED: tuple[Reworded, ...] = (
+    Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
+    Reworded({"context.mode": "no-distill"}, {"context.prompt": "sampled"}),
+)
+"""What was said by other values."""
 
 ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
     "evolve.proposer": "reflection",
+    "context.prompt": "plain",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 
@@ -80,11 +104,24 @@ def advice(name: str) -> str | None:
     return f"setting {name} is gone: {GONE[name].instead}" if name in GONE else None
 
 
+def advice_on_value(name: str, value: Any) -> str | None:
+    """What to write in place of a value that a setting no longer has; None if it never had it."""
+    for words in REWORDED:
+        if words.former == {name: value}:
+            instead = " and ".join(f"{present} = {said!r}" for present, said in words.present.items())
+            return f"setting {name} = {value!r} is now {instead}"
+    return None
+
+
 def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name, unset ones left out, as they would have been written down at first."""
     present = {present: former for former, present in RENAMED.items()}
+    said = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
     kept = {name: value for name, value in settings.items() if name not in ADDED or ADDED[name] != value}
     for name in [name for name in kept if f"{name}[0]" in present]:
         kept |= {f"{name}[{place}]": entry for place, entry in enumerate(kept.pop(name))}
-    constant = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
-    return UNSET | constant | {present.get(name, name): value for name, value in kept.items()}
+    for words in REWORDED:
+        if words.present.items() <= kept.items():
+            kept = {name: value for name, value in kept.items() if name not in words.present}
+            said |= words.former
+    return UNSET | {present.get(name, name): value for name, value in kept.items()} | said

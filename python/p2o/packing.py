@@ -26,7 +26,7 @@ class Packing:
     """Which rows go into which bin (micro-batch), and which bins to which rank."""
 
     indices: NDArray[np.uint32]
-    """Row indices bin by bin, ascending within a bin, shape [rows]."""
+    """Row indices bin by bin, shape [rows]; those of `pack` ascend within a bin."""
 
     bins: NDArray[np.uint32]
     """Start of each bin in `indices` and the end of the last, shape [bins + 1]."""
@@ -37,6 +37,25 @@ class Packing:
 
     fill: float
     """Tokens over capacity (bins times budget)."""
+
+    @classmethod
+    def of(cls, dealt: Sequence[Sequence[Sequence[int]]], fill: float = 1.0) -> Packing:
+        """A packing made elsewhere: rows by rank and bin, the same number of bins for each rank."""
+        bins = [rows for own in dealt for rows in own]
+        return cls(
+            indices=np.array([row for rows in bins for row in rows], dtype=np.uint32),
+            bins=np.cumsum([0, *map(len, bins)]).astype(np.uint32),
+            ranks=np.repeat(np.arange(len(dealt), dtype=np.uint32), len(dealt[0])),
+            fill=fill,
+        )
+
+    def share(self, rank: int) -> tuple[NDArray[np.uint32], Packing]:
+        """The rows of a rank's bins, bin by bin, and how those alone, taken in this order, are packed."""
+        own = self.of_rank(rank)
+        edges = self.bins[own.start : own.stop + 1]
+        rows = self.indices[edges[0] : edges[-1]]
+        numbers = np.arange(len(rows), dtype=np.uint32)
+        return rows, Packing(numbers, edges - edges[0], np.zeros(len(own), dtype=np.uint32), self.fill)
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -161,17 +180,37 @@ class Rows:
             streams={name: np.asarray(values, np.float32) for name, values in (streams or {}).items()},
         )
 
+    def take(self, rows: NDArray[np.uint32]) -> Rows:
+        """These rows, in this order."""
+
+        def gather(values: NDArray[Any], edges: NDArray[np.int64]) -> NDArray[Any]:
+            return np.concatenate([values[:0], *(values[edges[row] : edges[row + 1]] for row in rows)])
+
+        return Rows(
+            tokens=gather(self.tokens, self.offsets),
+            offsets=np.cumsum([0, *self.lengths[rows]], dtype=np.int64),
+            prompt_lengths=self.prompt_lengths[rows],
+            advantages=self.advantages[rows],
+            trained=self.trained[rows],
+            streams={name: gather(values, self.response_offsets) for name, values in self.streams.items()},
+        )
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row: what `pack` takes."""
         return np.diff(self.offsets)
 
     @property
+    def response_lengths(self) -> NDArray[np.int64]:
+        """Response tokens of each row, shape [rows]."""
+        return self.lengths - self.prompt_lengths
+
+    @property
     def response_offsets(self) -> NDArray[np.int64]:
         """Start of each row's response on the flat response axis and the end of the last, shape [rows +
         1]."""
         offsets = np.zeros(len(self.offsets), dtype=np.int64)
-        np.cumsum(self.lengths - self.prompt_lengths, out=offsets[1:])
+        np.cumsum(self.response_lengths, out=offsets[1:])
         return offsets
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
 
@@ -22,13 +22,16 @@ ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
 """The import path `module:name` of a part of one's own."""
 
 
-def look_up(registry: Mapping[Any, T], name: str, setting: str) -> T:
+def look_up(registry: Mapping[Any, T | str], name: str, setting: str) -> T:
     """The entry of a registry, or what stands at an import path.
+
+    An entry may be an import path itself: of a part whose module is too heavy to be imported for its name.
 
     Raises:
         ConfigError: naming the setting, if the path leads to nothing that can be called.
     """
-    return registry[name] if name in registry else load(name, setting)
+    entry: T | str = registry.get(name, name)
+    return cast("T", load(entry, setting)) if isinstance(entry, str) else entry
 
 
 def load(path: str, setting: str) -> Any:

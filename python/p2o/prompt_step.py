@@ -192,7 +192,6 @@ class PromptStep:
         collect: Callable[[Sequence[RolloutRequest]], list[Rollout]],
     ) -> list[EvaluationResult]:
         """Rewards of templates on problems."""
-        fits = [self.collector.fits(request.problem, request.template) for request in requests]
         rollouts = collect(
             [
                 RolloutRequest(
@@ -201,20 +200,20 @@ class PromptStep:
                     request.rollout_index,
                     derive_seed(seed, request.problem.id, request.template.id, request.rollout_index),
                 )
-                for request, fitting in zip(requests, fits, strict=True)
-                if fitting
+                for request in requests
             ]
         )
-        results = (
+        return [
             EvaluationResult(
                 reward=rollout.reward,
                 text=rollout.text,
                 finish_reason=rollout.finish_reason,
                 tokens=len(rollout.response_ids),
             )
+            if rollout.response_ids
+            else TOO_LONG_WITH_TEMPLATE
             for rollout in rollouts
-        )
-        return [next(results) if fitting else TOO_LONG_WITH_TEMPLATE for fitting in fits]
+        ]
 
 
 def _journal_name(epoch: int) -> str:

@@ -20,8 +20,7 @@ from p2o.evaluate import evaluate
 from p2o.outcomes import HardKind, hard_problems
 from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
-from p2o.policy.rows import enters_update, is_templated, make_rows, needs_forward, score_rows
-from p2o.policy.streams import GlobalCounts
+from p2o.policy.rows import enters_update, prepare
 from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.sampler import SamplingParams
@@ -30,6 +29,7 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.logs import MetricLog
+from p2o.track.metrics import over_mini_batches, rollout_metrics
 from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem
@@ -75,8 +75,8 @@ def train(run: Run) -> LoopState:
     while not state.finished:
         while not epoch_is_done(run) and not out_of_tokens(run):
             started = time.monotonic()
-            groups = collect_batch(run)
-            metrics = update(run, groups)
+            groups, trained = collect_batch(run)
+            metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.epoch))
             state.step += 1
@@ -95,22 +95,23 @@ def train(run: Run) -> LoopState:
     return state
 
 
-def collect_batch(run: Run) -> list[Group]:
-    """The groups of a step: the epoch's next problems, and under `refill` further ones in place of uniform groups."""
+def collect_batch(run: Run) -> tuple[list[Group], list[Group]]:
+    """The groups of a step, under `refill` with further ones for those without a signal; and the groups trained on."""
     config = run.config
-    size = config.run.batch_problems
+    groups: list[Group] = []
+    trained: list[Group] = []
+    missing = size = config.run.batch_problems
+    most = int(size * config.loss.refill_limit) if config.loss.zero_variance == "refill" else size
     run.collector.reward_metrics()  # a step's counts leave out evaluations and the prompt step
-    groups = roll_out(run, next_problems(run, size))
-    if config.loss.zero_variance == "refill":
-        left = int(size * config.loss.refill_limit) - size
-        while left > 0 and not epoch_is_done(run) and not out_of_tokens(run):
-            missing = size - len(trained_groups(run, groups))
-            if missing <= 0:
-                break
-            further = next_problems(run, min(missing, left))
-            left -= len(further)
-            groups += roll_out(run, further)
-    return groups
+    while True:
+        found = roll_out(run, next_problems(run, min(missing, most - len(groups))))
+        groups += found
+        trained += [group for group in found if enters_update(group, config.loss, config.rollout.max_tokens)]
+        missing = size - len(trained)
+        if missing <= 0 or len(groups) >= most or epoch_is_done(run) or out_of_tokens(run):
+            break
+    run.collector.sampler.sleep()  # until the next weights are published
+    return groups, trained
 
 
 def next_problems(run: Run, count: int) -> list[Problem]:
@@ -138,69 +139,26 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
         for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
     ]
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, sampling(config), progress)
+        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.training_tokens += generated_tokens(rollouts)
     return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
-    """The policy step on one batch: rows on the plain prompt, the three ratios, one optimizer step a mini-batch."""
+    """The policy step: prepare (score what was sampled), learn (an optimizer step a mini-batch), publish."""
     config = run.config
-    groups = trained_groups(run, groups)
-    mini_batch = config.run.mini_batch_problems or config.run.batch_problems
-    totals: list[dict[str, float]] = []
-    run.collector.sampler.sleep()
+    size = config.run.mini_batch_problems or config.run.batch_problems
+    mini_batches = [groups[start : start + size] for start in range(0, len(groups), size)]
     with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
         # Everything is scored before the first optimizer step: old log-probs are those of the sampling weights.
-        prepared = []
-        for start in range(0, len(groups), mini_batch):
-            rows = make_rows(
-                groups[start : start + mini_batch],
-                lambda group: run.collector.prompt_ids(group.problem, PLAIN),
-                config.loss,
-                config.context,
-                config.rollout.max_tokens,
-            )
-            active = [row for row in rows if needs_forward(row, config.loss, config.context)]
-            scored, ratios = score_rows(
-                active, run.policy.score, run.reference, config.context, config.correction
-            )
-            prepared.append((rows, scored, ratios))
-        for start, (rows, scored, ratios) in zip(range(0, len(groups), mini_batch), prepared, strict=True):
-            counts = count(rows, scored, config)
-            totals.append({**run.policy.update(scored, counts), **ratios})
-            progress(min(mini_batch, len(groups) - start))
-    run.collector.sampler.sync(run.policy)
-    totals.append(run.probe())
-    names = {name for metrics in totals for name in metrics}
-    return {name: over_mini_batches(name, [m[name] for m in totals if name in m]) for name in sorted(names)}
-
-
-def over_mini_batches(name: str, values: Sequence[float]) -> float:
-    """The figure of a step from those of its mini-batches: extremes of extremes, else the mean."""
-    if name.endswith("/min"):
-        return min(values)
-    return max(values) if name.endswith("/max") else sum(values) / len(values)
-
-
-def trained_groups(run: Run, groups: Sequence[Group]) -> list[Group]:
-    """The groups that have a part in the loss."""
-    config = run.config
-    return [group for group in groups if enters_update(group, config.loss, config.rollout.max_tokens)]
-
-
-def count(rows: Sequence[Any], scored: Sequence[Any], config: Config) -> GlobalCounts:
-    """Denominators of the mini-batch: rows whose gradient is known to be 0 are not scored but counted."""
-    if config.context.renormalize:
-        kept = [int((row.context_weight_T != 0).sum()) for row in scored]
-    else:
-        kept = [len(row.rollout.response_ids) for row in rows if row.counted]
-    return GlobalCounts(
-        tokens=float(sum(kept)),
-        sequences=float(sum(1 for tokens in kept if tokens)),
-        max_tokens=config.rollout.max_tokens,
-        renormalize=config.context.renormalize,
-    )
+        plain = run.collector.plain_ids
+        prepared = [prepare(part, plain, run.policy.score, run.reference, config) for part in mini_batches]
+        learnt = []
+        for part, (rows, counts, ratios) in zip(mini_batches, prepared, strict=True):
+            learnt.append({**run.policy.update(rows, counts), **ratios})
+            progress(len(part))
+    run.collector.publish(run.policy, run.state.step + 1)
+    return over_mini_batches([*learnt, run.probe()])
 
 
 def epoch_is_done(run: Run) -> bool:
@@ -253,7 +211,7 @@ def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
         if problem.id in hard
     ]
     with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, sampling(config), progress)
+        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.prompt_step_tokens += generated_tokens(rollouts)
     solved = {rollout.problem_id for rollout in rollouts if state.outcomes.is_success(rollout.reward)}
     state.history[-1]["still_hard"] = len(hard) - len(solved)
@@ -282,44 +240,26 @@ def measure(run: Run, hard: Mapping[str, str] | None) -> None:
         "hard": None if hard is None else len(hard),
     }
     state.history.append(record)
-    families = {f"evaluation/accuracy/{name}": value for name, value in result.by_family.items()}
     mined = {} if hard is None else {"hard/count": len(hard), "hard/frac": len(hard) / len(run.problems)}
-    log(
-        run,
-        {
-            "step": state.step,
-            "evaluation/accuracy": result.accuracy,
-            **families,
-            "num_tokens": state.generated_tokens,
-            **mined,
-        },
-    )
+    log(run, {"step": state.step, **result.metrics(), "num_tokens": state.generated_tokens, **mined})
     run.console.evaluated(record)
 
 
 def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> None:
-    """One line of metrics (TRL's names where it has one) and a sample of the rollouts."""
+    """One line of metrics and a sample of the rollouts."""
     state = run.state
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    uniform = sum(len(set(group.rewards_G)) == 1 for group in groups)
     record = {
         "step": state.step,
         "epoch": state.epoch,
         "num_tokens": state.generated_tokens,
-        "reward": sum(r.reward for r in rollouts) / len(rollouts),
-        "frac_reward_zero_std": uniform / len(groups),
-        "completions/mean_length": generated_tokens(rollouts) / len(rollouts),
-        "completions/clipped_ratio": sum(r.finish_reason == "length" for r in rollouts) / len(rollouts),
-        "templated/frac": sum(is_templated(r) for r in rollouts) / len(rollouts),
+        **rollout_metrics(groups),
         **run.collector.reward_metrics(),
         **metrics,
         "time/total_s": state.seconds,
     }
     log(run, record)
-    kept = run.config.track.rollouts
-    run.directory.log_rollouts(
-        state.step, state.epoch, rollouts[:: max(1, len(rollouts) // kept)][:kept] if kept else []
-    )
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    run.directory.log_rollouts(state.step, state.epoch, rollouts, run.config.track.rollouts)
     run.console.stepped(record)
 
 
@@ -342,12 +282,6 @@ def checkpoint(run: Run) -> None:
         keep=run.config.checkpoint.keep,
         processes=run.processes,
     )
-
-
-def sampling(config: Config) -> SamplingParams:
-    """How training rollouts are drawn."""
-    rollout = config.rollout
-    return SamplingParams(rollout.max_tokens, rollout.temperature, rollout.top_p, rollout.top_k)
 
 
 def out_of_tokens(run: Run) -> bool:

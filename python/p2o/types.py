@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "prompt_too_long"]
+"""Why a response ended. `prompt_too_long`: none was drawn, the template did not fit."""
 
 
 class Message(TypedDict):
@@ -57,6 +58,8 @@ class Rollout:
     finish_reason: FinishReason
     text: str
     reward: float = 0.0
+    version: int = 0
+    """That of the weights it was drawn with: the steps whose update the sampler had been given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Group:
 
     problem: Problem
     rollouts: Sequence[Rollout]
+
+    @property
+    def drawn(self) -> list[Rollout]:
+        """Those that there is a response of: a template that does not fit its problem has failed without one."""
+        return [rollout for rollout in self.rollouts if rollout.response_ids]
 
     @property
     def rewards_G(self) -> list[float]:

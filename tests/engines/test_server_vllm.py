@@ -98,7 +98,7 @@ def sampler(server: tuple[str, Any], policy: TorchPolicy) -> Iterator[ServerSamp
 
 @contextmanager
 def connected(url: str, model: Any = None, **settings: Any) -> Iterator[ServerSampler]:
-    config = rollout_config(mode="server", url=url, **settings)
+    config = rollout_config(url=url, **settings)
     sampler = ServerSampler(model or tiny_llama(), config, end_ids=ENDS)
     yield sampler
     sampler.close()
@@ -191,15 +191,15 @@ def test_another_model_or_transfer_is_refused(server: tuple[str, Any]) -> None:
     with pytest.raises(ConfigError, match="serves another model: its hidden_size is 128, the policy's 64"):
         connected(server[0], tiny_llama(heads=2)).__enter__()
     with pytest.raises(ConfigError, match="p2o serve --transfer nccl"):
-        connected(server[0], transfer="nccl").__enter__()
+        connected(server[0], transfer="nccl:127.0.0.1:29600").__enter__()
 
 
 def test_shared_memory_that_cannot_be_used(
     server: tuple[str, Any], policy: TorchPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        connected(server[0], transfer_folder=tmp_path / "none") as sampler,
-        pytest.raises(ConfigError, match=r"transfer_folder = '.*none' cannot be written: No such file"),
+        connected(server[0], transfer=f"shared-memory:{tmp_path}/none") as sampler,
+        pytest.raises(ConfigError, match=r"none, the folder of .*, cannot be written: No such file"),
     ):
         sampler.sync(policy)
 
@@ -208,7 +208,7 @@ def test_shared_memory_that_cannot_be_used(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with (
-        connected(server[0], transfer_folder=tmp_path) as sampler,
+        connected(server[0], transfer=f"shared-memory:{tmp_path}") as sampler,
         pytest.raises(ConfigError, match=r"has no room for .* GiB of weights"),
     ):
         sampler.sync(policy)
@@ -227,7 +227,7 @@ def test_a_prompt_that_leaves_no_room_is_refused(sampler: ServerSampler) -> None
 
 
 def test_a_server_too_short_for_the_longest_rollout_is_refused_at_once(server: tuple[str, Any]) -> None:
-    config = rollout_config(max_tokens=25, mode="server", url=server[0])
+    config = rollout_config(max_tokens=25, url=server[0])
     with pytest.raises(
         ConfigError, match=r"takes 128 tokens, .* start it with `p2o serve --max-model-len 129`"
     ):

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from p2o.packing import Rows
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import Row, ScoredRow
 from p2o.policy.streams import GlobalCounts
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Sample, SampleRequest
-from p2o.types import Rollout
 
 
 def tiny_llama(seed: int = 7, *, heads: int = 4, vocabulary: int = 96) -> Any:
@@ -82,25 +81,15 @@ def tiny_requests(copies: int = 3) -> list[SampleRequest]:
 def optimizer_step(policy: TorchPolicy, requests: Sequence[SampleRequest], samples: Sequence[Sample]) -> None:
     """One real update on the samples, every other one with a negative advantage."""
     sequences = [(r.prompt_ids, s.response_ids) for r, s in zip(requests, samples, strict=True)]
-    old = policy.score(sequences)
-    rows = [
-        ScoredRow(
-            row=Row(
-                prompt_ids=request.prompt_ids,
-                rollout=Rollout(
-                    "p", "plain", index, request.prompt_ids, sample.response_ids, sample.logprobs, "stop", ""
-                ),
-                advantage=1.0 if index % 2 == 0 else -1.0,
-                counted=True,
-            ),
-            old_logp_T=logp,
-            context_weight_T=np.ones_like(logp),
-            engine_weight_T=np.ones_like(logp),
-        )
-        for index, (request, sample, logp) in enumerate(zip(requests, samples, old, strict=True))
-    ]
-    tokens = float(sum(len(sample.response_ids) for sample in samples))
-    policy.update(rows, GlobalCounts(tokens=tokens, sequences=float(len(rows)), max_tokens=64))
+    old = np.concatenate(policy.score(sequences))
+    ones = np.ones_like(old)
+    rows = Rows.of(
+        [prompt for prompt, _ in sequences],
+        [response for _, response in sequences],
+        advantages=[1.0 if index % 2 == 0 else -1.0 for index in range(len(sequences))],
+        streams={"old_logp": old, "context_weight": ones, "engine_weight": ones},
+    )
+    policy.update(rows, GlobalCounts(tokens=float(len(old)), sequences=float(len(sequences)), max_tokens=64))
 
 
 def gaps(

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from p2o.packing import Packing, Rows, fill
 from p2o.policy.attention import VARLEN_ATTENTION, supports_varlen
 from p2o.policy.backends import make_policy
 from p2o.policy.config import LossConfig
-from p2o.policy.layout import LogprobModel, make_layout, micro_batch, training_batch
+from p2o.policy.layout import LogprobModel, make_layout
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import Row, ScoredRow
 from p2o.policy.streams import GlobalCounts
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.sampler import SampleRequest, SamplingParams
-from p2o.types import Rollout
 
 pytestmark = pytest.mark.gpu
 
@@ -65,7 +64,9 @@ def make_pairs(count: int = 24, longest: int = 300) -> list[tuple[list[int], lis
 
 
 def logprobs(model: Any, layout: str, pairs: Any) -> torch.Tensor:
-    inputs = make_layout(layout, model, pad_id=2, token_budget=10**6).inputs(micro_batch(pairs), "cuda")  # type: ignore[arg-type]
+    rows = Rows.of(*zip(*pairs, strict=True))
+    batch = fill(Packing.of([[range(len(pairs))]]), rows)[0]
+    inputs = make_layout(layout, model, pad_id=2, token_budget=10**6).inputs(batch, "cuda")  # type: ignore[arg-type]
     result: torch.Tensor = LogprobModel(model, 1.0)(**inputs, chunks=4)
     return result
 
@@ -150,12 +151,14 @@ def test_a_sampler_draws_from_a_packed_policy_s_model() -> None:
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_float32_falls_back_and_bfloat16_trains(checkpointing: bool) -> None:
     assert not supports_varlen(make_model(torch.float32))
-    rows = []
-    for index, (prompt, response) in enumerate(make_pairs(8)):
-        rollout = Rollout(str(index), "plain", 0, prompt, response, [0.0] * len(response), "stop", "")
-        ones = np.ones(len(response), np.float32)
-        rows.append(ScoredRow(Row(prompt, rollout, 1.0, True), -6 * ones, ones, ones))
-    tokens = len([label for label in training_batch(rows).labels if label >= 0])
+    pairs = make_pairs(8)
+    tokens = sum(len(response) for _, response in pairs)
+    ones = np.ones(tokens, np.float32)
+    rows = Rows.of(
+        *zip(*pairs, strict=True),
+        advantages=np.ones(len(pairs)),
+        streams={"old_logp": -6 * ones, "context_weight": ones, "engine_weight": ones},
+    )
     counts = GlobalCounts(tokens=float(tokens), sequences=8.0, max_tokens=300)
     losses = {}
     for layout in ("packed", "padded"):

@@ -36,7 +36,7 @@ def test_follows_the_trainer_through_updates_and_sleep(dtype: str) -> None:
 
     model: Any = tiny_llama().to("cuda", getattr(torch, dtype))
     policy = make_policy(model, learning_rate=1e-2)
-    config = rollout_config(gpu_memory_utilization=0.2, enforce_eager=True)
+    config = rollout_config(gpu_memory_utilization=0.2)
     sampler = VllmSampler(model, config, end_ids=(4, 5, 6))
     requests = tiny_requests()
     prompts = [request.prompt_ids for request in requests]

@@ -15,13 +15,13 @@ import torch
 from p2o.distributed import Processes, start_world
 from p2o.errors import P2oError
 from p2o.model.load import load_model
+from p2o.packing import Rows
 from p2o.policy import deepspeed_config, layout
 from p2o.policy.backends import make_policy
 from p2o.policy.config import LossConfig
+from p2o.policy.deepspeed_config import load_in_partitions
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import Row, ScoredRow
 from p2o.policy.streams import GlobalCounts
-from p2o.types import Rollout
 
 STEPS = 3
 
@@ -78,33 +78,31 @@ def make_experts(dtype: str = "float32") -> Any:
     return Qwen3MoeForCausalLM(config).to(getattr(torch, dtype)).eval()
 
 
-def make_scored(step: int, count: int) -> tuple[list[ScoredRow], GlobalCounts]:
+def make_pairs(random: np.random.Generator, count: int) -> list[tuple[list[int], list[int]]]:
+    return [
+        (
+            random.integers(3, 64, random.integers(2, 9)).tolist(),
+            random.integers(3, 64, random.integers(1, 20)).tolist(),
+        )
+        for _ in range(count)
+    ]
+
+
+def make_scored(step: int, count: int) -> tuple[Rows, GlobalCounts]:
     """Made-up rows of many lengths, another number at each step."""
     random = np.random.default_rng(step)
-    rows = []
-    for index in range(count):
-        prompt = random.integers(3, 64, random.integers(2, 9)).tolist()
-        response = random.integers(3, 64, random.integers(1, 20)).tolist()
-        tokens = len(response)
-        rollout = Rollout(
-            problem_id=str(index),
-            template_id="plain",
-            index=0,
-            prompt_ids=prompt,
-            response_ids=response,
-            sampler_logprobs=[0.0] * tokens,
-            finish_reason="stop",
-            text="",
-        )
-        rows.append(
-            ScoredRow(
-                row=Row(prompt, rollout, advantage=float(random.normal()), counted=True),
-                old_logp_T=(-4.0 - random.random(tokens)).astype(np.float32),
-                context_weight_T=random.choice([0.0, 1.0], tokens, p=[0.1, 0.9]).astype(np.float32),
-                engine_weight_T=random.uniform(0.5, 1.5, tokens).astype(np.float32),
-            )
-        )
-    tokens = sum(len(row.row.rollout.response_ids) for row in rows)
+    pairs = make_pairs(random, count)
+    tokens = sum(len(response) for _, response in pairs)
+    rows = Rows.of(
+        [prompt for prompt, _ in pairs],
+        [response for _, response in pairs],
+        advantages=random.normal(size=count),
+        streams={
+            "old_logp": -4.0 - random.random(tokens),
+            "context_weight": random.choice([0.0, 1.0], tokens, p=[0.1, 0.9]),
+            "engine_weight": random.uniform(0.5, 1.5, tokens),
+        },
+    )
     return rows, GlobalCounts(tokens=float(tokens), sequences=float(count), max_tokens=20)
 
 
@@ -179,7 +177,7 @@ def agreement(
     shared = {"lora": lora, "micro_batch_tokens": 40}
     one = {**shared, "backend": "torch", "micro_batch_tokens": 100_000}
     reference = policy_of(Processes(), one, dtype, make(dtype))
-    sequences = [(row.row.prompt_ids, row.row.rollout.response_ids) for row in make_scored(0, 9)[0]]
+    sequences = make_pairs(np.random.default_rng(0), 9)
     start = whole(reference)
     expected_scores = np.concatenate(reference.score(sequences))
     expected_metrics = train_steps(reference)
@@ -250,7 +248,8 @@ def not_finite(stage: int) -> dict[str, Any]:
     )
     start = whole(policy)
     rows, counts = make_scored(0, ROWS[0])
-    rows[3].context_weight_T[:] = np.inf
+    start_of, end_of = rows.response_offsets[3:5]
+    rows.streams["context_weight"][start_of:end_of] = np.inf
     found: dict[str, Any] = {"loss": refused(lambda: policy.update(rows, counts))}
     found["weights after loss"] = gap(whole(policy), start)
 
@@ -298,12 +297,12 @@ def files(folder: str) -> dict[str, Any]:
 
     settings = {"zero_stage": 3, "micro_batch_tokens": 40}
     config = OptimizerConfig(**settings, backend="deepspeed")
-    with deepspeed_config.deepspeed_context(config, "float32", processes):
+    with load_in_partitions(config, "float32", processes):
         model, _ = load_model(base_folder / "exported")
     found["held before"] = sum(p.numel() for p in model.parameters())
     found["whole"] = sum(p.ds_numel for p in model.parameters())
     found["own part"] = sum(p.ds_tensor.numel() for p in model.parameters())
-    with deepspeed_config.deepspeed_context(config, "float32", processes):
+    with load_in_partitions(config, "float32", processes):
         base, _ = load_model(base_folder / "exported")
     with_adapters = policy_of(processes, {**settings, "lora": {"rank": 2}}, model=base)
     found["adapters at first"] = gap(whole(with_adapters), whole(third))

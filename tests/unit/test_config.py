@@ -188,20 +188,6 @@ def test_limits_that_do_not_meet_are_accepted_where_they_are_not_used() -> None:
     assert at_the_limit.rollout.max_tokens == at_the_limit.loss.overlong_buffer == 48
 
 
-def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
-    """quickstart: prompts of 192 tokens, responses of 48, reflections of 64."""
-    vllm = ["rollout.sampler=vllm", "rollout.max_prompt_tokens=192", "rollout.max_tokens=48"]
-    load_config("quickstart", [*vllm, "rollout.vllm.max_model_len=240"])
-    with pytest.raises(ConfigError, match=r"rollout\.vllm\.max_model_len is 239"):
-        load_config("quickstart", [*vllm, "rollout.vllm.max_model_len=239"])
-    with pytest.raises(ConfigError, match=r"reflection\.max_tokens is 240"):
-        load_config("quickstart", [*vllm, "reflection.max_tokens=240"])
-    load_config("quickstart", [*vllm, "reflection.max_tokens=240", "rollout.vllm.max_model_len=241"])
-    openai = ["reflection.kind=openai", "reflection.endpoint.model=m"]
-    for elsewhere in (["run.method=grpo"], openai, ["rollout.vllm.mode=server"]):
-        load_config("quickstart", [*vllm, "reflection.max_tokens=240", *elsewhere])
-
-
 def test_unusable_recipes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no recipe 'quickstrat'.*quickstart"):
         load_config("quickstrat")

@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from p2o.errors import InputError
-from p2o.policy.config import ContextConfig, CorrectionConfig
-from p2o.policy.context import (
-    RatioStatistics,
-    context_statistics,
-    context_weight,
-    engine_statistics,
-    engine_weight,
-)
+from p2o.errors import ConfigError, InputError
+from p2o.policy.config import CorrectionConfig
+from p2o.policy.context import ContextConfig, context_statistics, context_weight
+from p2o.policy.ratios import RatioStatistics, engine_statistics, engine_weight
 
 HARD = ContextConfig(mode="hard")
 RATIOS = np.array([0.002, 0.01, 0.5, 1.0, 10.0, 40.0])
@@ -29,7 +24,6 @@ PLAIN = TEMPLATED + np.log(RATIOS)
         ("soft", [5, 1, 1, 1, 1, 0.25]),
         ("truncated", [0.002, 0.01, 0.5, 1, 10, 10]),
         ("none", [1, 1, 1, 1, 1, 1]),
-        ("no-distill", [1, 1, 1, 1, 1, 1]),
     ],
 )
 def test_modes_worked_by_hand(mode, expected):
@@ -81,7 +75,7 @@ def test_hard_mask_is_exactly_zero_or_one():
 @given(
     plain=st.floats(-1e30, 0.0),
     templated=st.floats(-1e30, 0.0),
-    mode=st.sampled_from(["hard", "asymmetric", "soft", "truncated", "none", "no-distill"]),
+    mode=st.sampled_from(["hard", "asymmetric", "soft", "truncated", "none"]),
 )
 def test_no_overflow_whatever_the_ratio(plain, templated, mode):
     for config in (ContextConfig(mode=mode), ContextConfig(mode=mode, c_low=0.0, c_high=math.inf)):
@@ -151,15 +145,23 @@ def test_token_correction_truncates():
     np.testing.assert_allclose(weights, [0.5, 1.0, 2.0], rtol=1e-6)
 
 
-def test_sequence_correction_masks_by_the_geometric_mean():
-    # First sequence: ratios 2 and 1/2, geometric mean 1: kept though each token is far off.
-    # Second: one token at 1.2: dropped. Third: empty. Fourth: within.
-    log_ratio = np.array([math.log(2), -math.log(2), math.log(1.2), 0.01, 0.01])
-    sampler = np.full(5, -3.0)
-    weights = engine_weight(
-        sampler + log_ratio, sampler, CorrectionConfig(mode="sequence"), offsets=[0, 2, 3, 3, 5]
-    )
-    assert weights.tolist() == [1, 1, 0, 1, 1]
+@pytest.mark.parametrize(
+    ("log_ratio", "kept"),
+    [
+        (
+            [math.log(2), -math.log(2)],
+            True,
+        ),  # ratios 2 and 1/2, geometric mean 1, though each token is far off
+        ([math.log(1.2)], False),
+        ([], True),
+        ([0.01, 0.01], True),
+        ([math.log(0.94)] * 3, False),
+    ],
+)
+def test_sequence_correction_masks_by_the_geometric_mean(log_ratio, kept):
+    sampler = np.full(len(log_ratio), -3.0)
+    weights = engine_weight(sampler + log_ratio, sampler, CorrectionConfig(mode="sequence"))
+    assert weights.tolist() == [float(kept)] * len(log_ratio)
 
 
 def test_sequence_correction_does_not_depend_on_length():
@@ -174,14 +176,29 @@ def test_no_correction():
     assert engine_weight([-1.0, -9.0], [-5.0, -2.0], CorrectionConfig(mode="none")).tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("offsets", [[0, 1], [1, 2], [0, 3, 2], []])
-def test_offsets_must_cover_the_tokens(offsets):
-    with pytest.raises(InputError, match="offsets must"):
-        engine_weight([-1.0, -1.0], [-1.0, -1.0], CorrectionConfig(mode="sequence"), offsets=offsets)
-
-
 def test_engine_statistics_count_beyond_the_cap():
     statistics = engine_statistics(
         np.log([0.9, 0.1, 0.5]), np.log([0.1, 0.9, 0.4]), CorrectionConfig(cap=2.0)
     )
     assert (statistics.high, statistics.low, statistics.tokens) == (1, 1, 3)
+
+
+def square_root(log_c, advantage, log_low, log_high):
+    """A mode of one's own: sqrt(c), upper bound kept, wrong responses not weighted."""
+    return np.where(advantage < 0, 1.0, np.exp(0.5 * np.minimum(log_c, log_high)))
+
+
+def too_many(log_c, advantage, log_low, log_high):
+    return np.ones(len(log_c) + 1)
+
+
+def test_a_mode_from_outside_the_package():
+    config = ContextConfig(mode=f"{__name__}:square_root", c_high=4.0)
+    plain, templated = np.log([0.09, 0.8, 0.01]), np.log([0.01, 0.2, 0.04])
+    weights = context_weight(plain, templated, config, advantage=1.0)
+    np.testing.assert_allclose(weights, [2.0, 2.0, 0.5], rtol=1e-6)
+    assert context_weight(plain, templated, config, advantage=-1.0).tolist() == [1.0, 1.0, 1.0]
+    with pytest.raises(InputError, match=r"made no finite weights of shape \(3,\): shape \(4,\)"):
+        context_weight(plain, templated, ContextConfig(mode=f"{__name__}:too_many"))
+    with pytest.raises(ConfigError, match=r"context\.mode = 'no_such:mode': cannot import"):
+        context_weight(plain, templated, ContextConfig(mode="no_such:mode"))

@@ -10,7 +10,7 @@ import pytest
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.former_settings import ADDED, GONE, RENAMED, UNSET, in_former_terms
+from p2o.former_settings import ADDED, GONE, RENAMED, REWORDED, UNSET, in_former_terms
 from p2o.study.plan import load_study, make_job
 from p2o.track.run_directory import config_values, flatten
 
@@ -63,7 +63,35 @@ def test_merged_settings_are_told_apart_again() -> None:
     assert UNSET.keys() <= RENAMED.keys()
 
 
+def test_what_was_a_mode_of_the_engine_is_a_sampler() -> None:
+    """A run by a server and one by an engine beside the trainer, as they were written down at first."""
+    for sampler, former in [
+        ("vllm-server", ("vllm", "server")),
+        ("vllm", ("vllm", "colocate")),
+        ("hf", ("hf", "colocate")),
+    ]:
+        found = in_former_terms({"rollout.sampler": sampler, "rollout.n": 6})
+        assert (found["rollout.sampler"], found["rollout.vllm.mode"]) == former
+        assert found["rollout.n"] == 6
+
+
+def test_a_mode_that_was_no_weight_is_refused_with_the_prompt_it_meant() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", ["context.mode=no-distill"])
+    assert str(caught.value) == "setting context.mode = 'no-distill' is now context.prompt = 'sampled'"
+    sampled = in_former_terms({"context.mode": "hard", "context.prompt": "sampled"})
+    assert sampled["context.mode"] == "no-distill", "whatever the weight: there is none"
+    plain = in_former_terms({"context.mode": "hard", "context.prompt": "plain"})
+    assert plain["context.mode"] == "hard"
+    for found in (sampled, plain):
+        assert "context.prompt" not in found
+        assert found["context.renormalize"] is False
+
+
 def test_the_tables_name_settings_that_there_are() -> None:
     known = set(flatten(config_values(load_config("quickstart"))))
     assert set(ADDED) <= known
     assert not known & (set(RENAMED) | set(GONE))
+    for words in REWORDED:
+        assert set(words.present) <= known
+        assert set(words.former) <= known | set(RENAMED) | set(GONE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2o.errors import ModelError
-from p2o.packing import IGNORED_LABEL
+from p2o.packing import MicroBatch, Packing, Rows, fill
 from p2o.policy import attention
 from p2o.policy.config import LossConfig
 from p2o.policy.layout import (
@@ -24,16 +23,12 @@ from p2o.policy.layout import (
     PaddedLayout,
     head_chunks,
     make_layout,
-    micro_batch,
     padded_micro_batches,
     resolve_layout,
     score_sequences,
-    training_batch,
 )
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import Row, ScoredRow
 from p2o.policy.torch_backend import TorchPolicy
-from p2o.types import Rollout
 
 SEQUENCES = [([2, 10, 3], [20, 21, 4]), ([2, 11, 12, 13, 14, 3], [4]), ([2, 3], list(range(30, 41)))]
 NAMES = sorted(LAYOUTS)
@@ -43,6 +38,12 @@ def naive_logprobs(model: Any, prompt: list[int], response: list[int]) -> torch.
     """One sequence, no padding, from the model's own logits."""
     logits = model(input_ids=torch.tensor([prompt + response])).logits[0].log_softmax(-1)
     return torch.stack([logits[len(prompt) + t - 1, token] for t, token in enumerate(response)])
+
+
+def micro_batch(sequences: Any) -> MicroBatch:
+    """The sequences together, in their order."""
+    rows = Rows.of([prompt for prompt, _ in sequences], [response for _, response in sequences])
+    return fill(Packing.of([[range(len(sequences))]]), rows)[0]
 
 
 def layout_logprobs(model: Any, name: Any, sequences: Any) -> torch.Tensor:
@@ -126,10 +127,10 @@ def padded_cost(lengths: list[int], batch: list[int]) -> int:
 def test_every_rank_gets_as_many_micro_batches_and_every_row_goes_once(
     lengths: list[int], budget: int, ranks: int, name: Any
 ) -> None:
-    split = make_layout(name, Shape, pad_id=0, token_budget=budget).split(lengths, ranks)
-    assert len(split) == ranks
-    assert len({len(batches) for batches in split}) == 1
-    batches = [batch for own in split for batch in own]
+    packing = make_layout(name, Shape, pad_id=0, token_budget=budget).split(lengths, ranks)
+    assert len({len(packing.of_rank(rank)) for rank in range(ranks)}) == 1
+    assert sum(len(packing.of_rank(rank)) for rank in range(ranks)) == len(packing)
+    batches = [rows.tolist() for rows in packing]
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         if name == "padded":
@@ -142,8 +143,10 @@ def test_every_rank_gets_as_many_micro_batches_and_every_row_goes_once(
 
 @given(st.lists(st.integers(2, 40), min_size=8, max_size=60))
 def test_padded_ranks_cost_about_the_same_step_by_step(lengths: list[int]) -> None:
-    split = PaddedLayout(Shape, pad_id=0, token_budget=80).split(lengths, 2)
-    costs = [[padded_cost(lengths, batch) for batch in own] for own in split]
+    packing = PaddedLayout(Shape, pad_id=0, token_budget=80).split(lengths, 2)
+    costs = [
+        [padded_cost(lengths, packing[bin].tolist()) for bin in packing.of_rank(rank)] for rank in (0, 1)
+    ]
     assert abs(sum(costs[0]) - sum(costs[1])) <= 80
     for own in costs:
         assert own == sorted(own, reverse=True)
@@ -151,9 +154,51 @@ def test_padded_ranks_cost_about_the_same_step_by_step(lengths: list[int]) -> No
 
 def test_ranks_compute_logits_in_as_many_parts() -> None:
     """By hand, 512 tokens at most in a part: the rank with most tokens decides, an idle one follows."""
-    responses = [500, 12, 1, 1025]
-    assert head_chunks([[[0, 1], [2]], [[3], []]], responses) == [3, 1]  # 512 and 1025 tokens; 1 and none
-    assert head_chunks([[], []], responses) == []
+    responses = np.array([500, 12, 1, 1025])
+    packing = Packing.of([[[0, 1], [2]], [[3], []]])
+    assert head_chunks(packing, responses, 2) == [3, 1]  # 512 and 1025 tokens; 1 and none
+    assert head_chunks(Packing.of([[], []]), responses, 2) == []
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 5), st.integers(1, 9)), min_size=1, max_size=20),
+    ranks=st.integers(1, 4),
+    name=st.sampled_from(NAMES),
+)
+def test_a_rank_s_share_is_its_part_of_the_whole(
+    lengths: list[tuple[int, int]], ranks: int, name: Any
+) -> None:
+    """What a rank fills of its own rows is, micro-batch by micro-batch, what filling all of them would give."""
+    tokens = iter(range(10_000))
+    pairs = [([next(tokens) for _ in range(a)], [next(tokens) for _ in range(b)]) for a, b in lengths]
+    responses = [next(tokens) for _, response in pairs for _ in response]
+    rows = Rows.of(
+        *zip(*pairs, strict=True),
+        advantages=range(len(pairs)),
+        trained=[i % 3 > 0 for i in range(len(pairs))],
+        streams={"old_logp": responses},
+    )
+    packing = make_layout(name, Shape, pad_id=0, token_budget=24).split(rows.lengths, ranks)
+    whole = fill(packing, rows)
+    for rank in range(ranks):
+        indices, own = packing.share(rank)
+        part = fill(own, rows.take(indices))
+        assert len(part) == len(packing.of_rank(rank))
+        for batch, bin in zip(part, packing.of_rank(rank), strict=True):
+            expected = whole[bin]
+            assert indices[batch.rows].tolist() == expected.rows.tolist()
+            for field in (
+                "input_ids",
+                "position_ids",
+                "labels",
+                "loss_mask",
+                "advantage",
+                "sequence_id",
+                "cu_seqlens",
+            ):
+                np.testing.assert_array_equal(getattr(batch, field), getattr(expected, field))
+            np.testing.assert_array_equal(batch.streams["old_logp"], expected.streams["old_logp"])
+            assert batch.max_seqlen == expected.max_seqlen
 
 
 def test_padding_by_hand() -> None:
@@ -210,29 +255,6 @@ def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPat
             assert not attention.supports_varlen(Model)
     monkeypatch.setattr(attention, "find_varlen_attention", lambda: None)
     assert not attention.supports_varlen(Model)
-
-
-def row_of(prompt: list[int], response: list[int], counted: bool) -> ScoredRow:
-    tokens = len(response)
-    rollout = Rollout("a", "plain", 0, prompt, response, [0.0] * tokens, "stop", "")
-    values = np.arange(tokens, dtype=np.float32)
-    return ScoredRow(Row(prompt, rollout, 0.5, counted), -values, values, values + 1)
-
-
-def test_streams_stand_where_their_token_is_predicted() -> None:
-    batch = training_batch([row_of([5, 6], [7, 8], True), row_of([3], [4], False)])
-    labelled = batch.labels != IGNORED_LABEL
-    assert batch.labels[labelled].tolist() == [7, 8, 4]
-    assert batch.streams["old_logp"][labelled].tolist() == [0, -1, 0]
-    assert batch.streams["engine_weight"][labelled].tolist() == [1, 2, 1]
-    assert batch.loss_mask[labelled].tolist() == [1, 1, 0]  # a row that is not counted is out of the loss
-    assert "ref_logp" not in batch.streams
-    scored = [row_of([5, 6], [7, 8], True), row_of([3], [4], True)]
-    reference = [np.array([-5, -6], np.float32), np.array([-7], np.float32)]
-    batch = training_batch(
-        [replace(row, ref_logp_T=logp) for row, logp in zip(scored, reference, strict=True)]
-    )
-    assert batch.streams["ref_logp"][labelled].tolist() == [-5, -6, -7]
 
 
 def test_padded_micro_batches_by_hand() -> None:

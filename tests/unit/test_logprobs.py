@@ -18,12 +18,11 @@ def naive(hidden, targets, head, temperature):
 @settings(max_examples=30, deadline=None)
 @given(
     tokens=st.integers(0, 23),
-    chunk=st.integers(1, 30),
-    chunks=st.none() | st.integers(1, 30),
+    chunks=st.integers(1, 30),
     temperature=st.floats(0.3, 2.0),
     seed=st.integers(0, 1000),
 )
-def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, chunks, temperature, seed):
+def test_values_and_gradients_equal_the_naive_computation(tokens, chunks, temperature, seed):
     torch.manual_seed(seed)
     head = nn.Linear(HIDDEN, VOCABULARY)
     hidden = torch.randn(tokens, HIDDEN, requires_grad=True)
@@ -31,9 +30,7 @@ def test_values_and_gradients_equal_the_naive_computation(tokens, chunk, chunks,
     upstream = torch.randn(tokens)
     results = []
     for compute in (
-        lambda: token_logprobs(
-            hidden, targets, head, temperature=temperature, chunk_tokens=chunk, chunks=chunks
-        ),
+        lambda: token_logprobs(hidden, targets, head, temperature=temperature, chunks=chunks),
         lambda: naive(hidden, targets, head, temperature),
     ):
         logp = compute()
@@ -47,9 +44,9 @@ def test_without_gradient_the_values_are_the_same():
     head = nn.Linear(HIDDEN, VOCABULARY)
     hidden, targets = torch.randn(9, HIDDEN), torch.arange(9)
     with torch.no_grad():
-        logp = token_logprobs(hidden, targets, head, chunk_tokens=4)
+        logp = token_logprobs(hidden, targets, head, chunks=3)
     assert not logp.requires_grad
-    torch.testing.assert_close(logp, token_logprobs(hidden, targets, head, chunk_tokens=9).detach())
+    torch.testing.assert_close(logp, token_logprobs(hidden, targets, head).detach())
 
 
 class CountingHead(nn.Module):
@@ -75,7 +72,7 @@ def test_no_tensor_of_all_tokens_by_vocabulary_is_held():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
-        logp = token_logprobs(hidden, torch.zeros(64, dtype=torch.int64), head, chunk_tokens=8)
+        logp = token_logprobs(hidden, torch.zeros(64, dtype=torch.int64), head, chunks=8)
     assert head.rows == [8] * 8
     assert not [shape for shape in saved if shape and shape[-1] == VOCABULARY]  # nothing kept for backward
     logp.sum().backward()
@@ -95,7 +92,7 @@ def test_the_head_is_called_as_often_as_told_whatever_the_number_of_tokens():
 def test_a_single_chunk_is_not_computed_twice():
     head = CountingHead()
     hidden = torch.randn(8, HIDDEN, requires_grad=True)
-    token_logprobs(hidden, torch.zeros(8, dtype=torch.int64), head, chunk_tokens=8).sum().backward()
+    token_logprobs(hidden, torch.zeros(8, dtype=torch.int64), head).sum().backward()
     assert head.rows == [8]
     assert hidden.grad is not None
 
@@ -114,7 +111,6 @@ def test_low_precision_heads_are_reduced_in_float32():
     ("arguments", "message"),
     [
         ({"temperature": 0.0}, "temperature must be positive"),
-        ({"chunk_tokens": 0}, "chunk_tokens must be positive"),
         ({"targets_N": torch.zeros(3, dtype=torch.int64)}, r"not \(4, 8\) and \(3,\)"),
     ],
 )

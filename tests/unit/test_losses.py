@@ -33,16 +33,25 @@ def make_streams(rows=4, tokens=6, seed=0, zero_weights=True):
         "loss_mask": mask,
         "ref_logp": old - 0.1,
     }
-    return TokenStreams(**{name: torch.tensor(value) for name, value in values.items()})
+    return padded(**{name: torch.tensor(value) for name, value in values.items()})
+
+
+def padded(**tensors):
+    """Streams of shape [sequences, tokens]: a row is a sequence."""
+    rows, tokens = tensors["logp"].shape
+    return TokenStreams(
+        **tensors, sequence_id=torch.arange(rows)[:, None].expand(rows, tokens), sequence_count=rows
+    )
+
+
+def tensors_of(streams):
+    """The floating-point streams by name."""
+    found = {field.name: getattr(streams, field.name) for field in dataclasses.fields(streams)}
+    return {name: v for name, v in found.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
 
 
 def rows_of(streams, rows):
-    changed = {
-        field.name: getattr(streams, field.name)[rows]
-        for field in dataclasses.fields(streams)
-        if isinstance(getattr(streams, field.name), torch.Tensor)
-    }
-    return TokenStreams(**changed)
+    return padded(**{name: tensor[rows] for name, tensor in tensors_of(streams).items()})
 
 
 def with_grad(streams):
@@ -56,11 +65,14 @@ def loss_and_grad(name, streams, counts, **config):
     return output.loss.item(), streams.logp.grad
 
 
-def counts_of(streams, renormalize=False):
-    return GlobalCounts.of([streams], max_tokens=MAX_TOKENS, renormalize=renormalize)
+def counts_of(streams):
+    """Tokens of the loss mask, and sequences that have one."""
+    inside = streams.loss_mask > 0
+    sequences = streams.sequence_id[inside].unique().numel()
+    return GlobalCounts(float(inside.sum()), float(sequences), max_tokens=MAX_TOKENS)
 
 
-def reference(name, s, renormalize, clip_low=0.2, clip_high=0.2, kl_coef=0.0, dual_clip=None):
+def reference(name, s, clip_low=0.2, clip_high=0.2, kl_coef=0.0, dual_clip=None):
     """The losses written out, one token after the other."""
     total, tokens, sequences = 0.0, 0, 0
     per_sequence = []
@@ -83,7 +95,7 @@ def reference(name, s, renormalize, clip_low=0.2, clip_high=0.2, kl_coef=0.0, du
             kl = math.exp(gap) - gap - 1
             weight = float(s.context_weight[row, t] * s.engine_weight[row, t])
             terms.append(weight * (kl_coef * kl - objective))
-        counted = sum(1 for t in span if not renormalize or s.context_weight[row, t] != 0)
+        counted = len(span)
         total += sum(terms)
         tokens += counted
         sequences += counted > 0
@@ -95,24 +107,23 @@ def reference(name, s, renormalize, clip_low=0.2, clip_high=0.2, kl_coef=0.0, du
     return total / max(tokens, 1)
 
 
-@pytest.mark.parametrize("renormalize", [False, True])
 @pytest.mark.parametrize(
     "extra", [{}, {"kl_coef": 0.3, "clip_low": 0.1, "clip_high": 0.28}, {"dual_clip": 1.1}]
 )
 @pytest.mark.parametrize("name", NAMES)
-def test_value_against_a_token_by_token_reference(name, extra, renormalize):
+def test_value_against_a_token_by_token_reference(name, extra):
     if name == "cispo" and "dual_clip" in extra:
         extra = {}
     for seed in range(5):
         streams = make_streams(seed=seed)
-        value, _ = loss_and_grad(name, streams, counts_of(streams, renormalize), **extra)
-        assert value == pytest.approx(reference(name, streams, renormalize, **extra), rel=1e-9)
+        value, _ = loss_and_grad(name, streams, counts_of(streams), **extra)
+        assert value == pytest.approx(reference(name, streams, **extra), rel=1e-9)
 
 
 def test_dapo_worked_by_hand():
     # Ratios 1.5 and 0.5, advantage 1: the first is clipped at 1.2, the second is not (0.8 is more).
     # Second row: ratio 0.5, advantage -1 clipped at 0.8. Loss -(1.2 + 0.5 - 0.8) / 3 = -0.3.
-    streams = TokenStreams(
+    streams = padded(
         logp=torch.log(torch.tensor([[0.6, 0.2], [0.2, 0.9]])),
         old_logp=torch.log(torch.tensor([[0.4, 0.4], [0.4, 0.1]])),
         advantage=torch.tensor([[1.0, 1.0], [-1.0, -1.0]]),
@@ -136,13 +147,12 @@ def test_dapo_worked_by_hand():
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 6), max_size=4), renormalize=st.booleans())
-def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts, renormalize):
+@given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 6), max_size=4))
+def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts):
     streams = make_streams(rows=6, seed=seed)
     edges = [0, *sorted(cuts), 6]
     parts = [rows_of(streams, slice(a, b)) for a, b in pairwise(edges)]
-    counts = GlobalCounts.of(parts, max_tokens=MAX_TOKENS, renormalize=renormalize)
-    assert counts == counts_of(streams, renormalize)
+    counts = counts_of(streams)
     config = {"kl_coef": 0.1}
     whole, whole_grad = loss_and_grad(name, streams, counts, **config)
     outputs = [loss_and_grad(name, part, counts, **config) for part in parts]
@@ -158,23 +168,21 @@ def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts, renormalize):
 def test_packed_layout_equals_padded_layout(name):
     streams = make_streams(rows=4, seed=5)
     counts = counts_of(streams)
-    padded, padded_grad = loss_and_grad(name, streams, counts, kl_coef=0.1)
+    expected, padded_grad = loss_and_grad(name, streams, counts, kl_coef=0.1)
     keep = streams.loss_mask > 0
     order = torch.tensor([2, 0, 3, 1])  # packed in another order than the rows
-    tensors = {}
-    for field in dataclasses.fields(streams):
-        value = getattr(streams, field.name)
-        if isinstance(value, torch.Tensor):
-            tensors[field.name] = torch.cat([value[row][keep[row]] for row in order])[None]
-    lengths = [int(keep[row].sum()) for row in order]
+    tensors = {
+        name: torch.cat([value[row][keep[row]] for row in order])
+        for name, value in tensors_of(streams).items()
+    }
+    lengths = torch.tensor([int(keep[row].sum()) for row in order])
     packed = TokenStreams(
-        **tensors, sequence_id=torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))[None]
+        **tensors, sequence_id=torch.repeat_interleave(torch.arange(4), lengths), sequence_count=4
     )
-    assert packed.sequence_count == 4
     assert counts_of(packed) == counts
     value, grad = loss_and_grad(name, packed, counts, kl_coef=0.1)
-    assert value == pytest.approx(padded, rel=1e-9)
-    torch.testing.assert_close(grad[0], torch.cat([padded_grad[row][keep[row]] for row in order]))
+    assert value == pytest.approx(expected, rel=1e-9)
+    torch.testing.assert_close(grad, torch.cat([padded_grad[row][keep[row]] for row in order]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -192,33 +200,16 @@ def test_every_loss_honours_the_weights(name, stream):
     torch.testing.assert_close(weighted, expected)
 
 
-def test_masked_tokens_stay_in_the_denominator_unless_renormalized():
+def test_tokens_of_weight_0_stay_in_the_denominator():
     streams = make_streams(rows=2, tokens=4, zero_weights=False, seed=2)
-    half = torch.ones(2, 4, dtype=torch.float64)
+    streams = dataclasses.replace(streams, loss_mask=torch.ones_like(streams.logp))
+    half = torch.ones_like(streams.logp)
     half[:, ::2] = 0.0
-    small = half * 0.1
-    mask = torch.ones(2, 4, dtype=torch.float64)
-    streams = dataclasses.replace(streams, context_weight=half, loss_mask=mask)
-    kept, _ = loss_and_grad("dapo", streams, counts_of(streams))
-    renormalized, _ = loss_and_grad("dapo", streams, counts_of(streams, renormalize=True))
-    assert renormalized == pytest.approx(2 * kept)
-    assert counts_of(streams).tokens == 8
-    assert counts_of(streams, renormalize=True).tokens == 4
-    # A small weight is a weight: only 0 leaves the denominator.
-    streams = dataclasses.replace(streams, context_weight=small)
-    assert counts_of(streams, renormalize=True).tokens == 4
-    assert loss_and_grad("dapo", streams, counts_of(streams, renormalize=True))[0] == pytest.approx(
-        0.1 * renormalized
-    )
-
-
-def test_a_fully_masked_sequence_leaves_the_sequence_count_when_renormalized():
-    streams = make_streams(rows=3, zero_weights=False)
-    weights = torch.ones_like(streams.logp)
-    weights[1] = 0.0
-    streams = dataclasses.replace(streams, context_weight=weights)
-    assert counts_of(streams).sequences == 3
-    assert counts_of(streams, renormalize=True).sequences == 2
+    whole, _ = loss_and_grad("dapo", streams, counts_of(streams))
+    other = dataclasses.replace(streams, context_weight=1.0 - half)
+    kept, _ = loss_and_grad("dapo", dataclasses.replace(streams, context_weight=half), counts_of(streams))
+    left, _ = loss_and_grad("dapo", other, counts_of(streams))
+    assert kept + left == pytest.approx(whole), "two halves of one mean"
 
 
 def test_gspo_is_the_published_objective_when_weights_are_one():
@@ -237,7 +228,7 @@ def test_gspo_is_the_published_objective_when_weights_are_one():
 def test_gspo_ratio_is_over_all_tokens_and_weights_multiply_terms():
     # One sequence, log-ratios 0.1 and 0.3, advantage 1, weights 1 and 0: s = e^0.2 over both, not e^0.1;
     # the loss is -(1 s + 0 s) / 2, and only the first token has a gradient: -s / 2.
-    streams = TokenStreams(
+    streams = padded(
         logp=torch.tensor([[-0.9, -0.7]], dtype=torch.float64),
         old_logp=torch.full((1, 2), -1.0, dtype=torch.float64),
         advantage=torch.ones(1, 2, dtype=torch.float64),
@@ -252,7 +243,7 @@ def test_gspo_ratio_is_over_all_tokens_and_weights_multiply_terms():
 
 def test_cispo_clips_around_one_and_keeps_every_gradient():
     # Ratios 2, 1, 0.5 at advantage 1: weights 1.2, 1, 0.8, never the bound 0.2 itself.
-    streams = TokenStreams(
+    streams = padded(
         logp=torch.log(torch.tensor([[0.4, 0.2, 0.1]], dtype=torch.float64)),
         old_logp=torch.full((1, 3), math.log(0.2), dtype=torch.float64),
         advantage=torch.ones(1, 3, dtype=torch.float64),
@@ -321,12 +312,7 @@ def test_huge_ratios_stay_finite(name, gap):
     streams = make_streams(seed=8)
     streams = dataclasses.replace(streams, old_logp=streams.logp - gap, ref_logp=streams.logp - 2 * gap)
     # float32, as in training: e^500 is a number in float64.
-    single = {
-        field.name: getattr(streams, field.name).float()
-        for field in dataclasses.fields(streams)
-        if isinstance(getattr(streams, field.name), torch.Tensor)
-    }
-    streams = TokenStreams(**single)
+    streams = padded(**{name: tensor.float() for name, tensor in tensors_of(streams).items()})
     value, grad = loss_and_grad(name, streams, counts_of(streams), kl_coef=0.1)
     assert math.isfinite(value)
     assert grad.isfinite().all()
@@ -346,7 +332,7 @@ def test_metrics_worked_by_hand():
     # masked, the sixth has a ratio of 1. k3 of a ratio r: r - 1 - log r.
     ratios = torch.tensor([[2.0, 0.5, 3.0], [0.5, 2.0, 1.0]], dtype=torch.float64)
     ones = torch.ones_like(ratios)
-    streams = TokenStreams(
+    streams = padded(
         logp=torch.log(0.1 * ratios),
         old_logp=torch.log(0.1 * ones),
         advantage=torch.tensor([[1.0, 1.0, -1.0], [-1.0, 1.0, 1.0]], dtype=torch.float64),
@@ -378,8 +364,6 @@ def test_streams_must_be_aligned():
     streams = make_streams()
     with pytest.raises(InputError, match=r"stream old_logp has the shape \(4, 5\) but logp \(4, 6\)"):
         dataclasses.replace(streams, old_logp=streams.old_logp[:, :5])
-    with pytest.raises(InputError, match=r"\[rows, tokens\], not \(6,\)"):
-        dataclasses.replace(streams, logp=streams.logp[0])
     with pytest.raises(InputError, match="advantage carries a gradient: detach it"):
         dataclasses.replace(streams, advantage=streams.advantage.clone().requires_grad_())
     with pytest.raises(InputError, match=r"sequence_id has the wrong type torch.float64"):

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Conf
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import GIB, Item, activation_bytes, describe, run_memory
-from p2o.policy.training import enable_checkpointing
+from p2o.policy.policy import enable_checkpointing
 
 LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
 PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560
@@ -84,7 +84,7 @@ def test_adapters_by_hand(qwen3_4b: Any) -> None:
     )
     sides = 2 * (2560 + 4096) + 2 * (2560 + 1024) + 3 * (2560 + 9728)
     memory = run_memory(config, qwen3_4b, ranks=1, gpu=True)
-    assert memory.backend == "deepspeed"
+    assert memory.backend == "deepspeed, ZeRO-1"
     assert memory.adapters == 36 * 16 * sides == 33_030_144
     # ZeRO-1 in one process: gradients in bfloat16 beside their float32 sum.
     held = 2 * (PARAMETERS + memory.adapters) + (2 + 4 + 12) * memory.adapters + 400_000_000
@@ -95,15 +95,14 @@ def test_the_engines_share(qwen3_4b: Any) -> None:
     assert ENGINE not in found(qwen3_4b)  # a share of a GPU that is not known
     cache = found(qwen3_4b, "rollout.vllm.kv_cache_gib=4", "rollout.vllm.tensor_parallel_size=2")
     assert cache[ENGINE].size == PARAMETERS + 4 * GIB
-    awake = found(qwen3_4b, "rollout.vllm.sleep=false", gpu_memory=80 * GIB)
-    assert not awake["vLLM's weights and KV cache"].apart
     on_cpu = found(qwen3_4b, "rollout.vllm.dtype=float32", gpu=False)
     assert on_cpu["vLLM's weights and KV cache"] == Item(
         "vLLM's weights and KV cache", "host", 4 * PARAMETERS + GIB
     )
     assert all(item.place == "host" for item in on_cpu.values())
-    server = found(qwen3_4b, "rollout.vllm.mode=server", gpu_memory=80 * GIB)
+    server = found(qwen3_4b, "rollout.sampler=vllm-server", gpu_memory=80 * GIB)
     assert not any("vLLM" in name for name in server)
+    assert server[START].place == "host", "lent to the server as to an engine"
 
 
 def test_the_samplers_cache_by_hand(qwen3_4b: Any) -> None:
@@ -143,17 +142,17 @@ def test_a_missing_deepspeed_does_not_stop_the_estimate(
 def test_the_estimate_as_lines(qwen3_4b: Any) -> None:
     config = load_config("paper")
     memory = run_memory(config, qwen3_4b, ranks=8, gpu=True, gpu_memory=80 * GIB)
-    lines = describe(memory, config, ranks=8, gpu=True)
+    lines = describe(memory, ranks=8, gpu=True)
     assert lines[:2] == [
         "parameters: 4,022,468,096",
         "memory of each of 8 processes (deepspeed, ZeRO-2), estimated:",
     ]
     assert lines[2] == "     15.36 GiB  GPU   weights, gradients, AdamW's state"
     assert lines[-2:] == [
-        "     21.60 GiB  GPU   together (vLLM's apart)",
+        "     21.60 GiB  GPU   together (the sampler's apart)",
         "      7.49 GiB  host  together",
     ]
-    unknown = describe(run_memory(config, qwen3_4b, ranks=8, gpu=True), config, ranks=8, gpu=True)
+    unknown = describe(run_memory(config, qwen3_4b, ranks=8, gpu=True), ranks=8, gpu=True)
     assert unknown[-1] == (
         "  vLLM takes 0.4 of the GPU while it samples, and gives it back while the trainer works"
     )

@@ -125,22 +125,12 @@ def test_loss_and_gradient_do_not_depend_on_the_packing(name, budget):
     pairs = make_pairs()
     rows = make_rows(pairs)
     config = LossConfig(name=name)
+    trained = np.diff(rows.response_offsets)[rows.trained]
+    counts = GlobalCounts(float(trained.sum()), float(len(trained)), max_tokens=14)
 
     def run(packing_budget, ranks):
         model = make_model("sdpa")
         batches = fill(pack(rows.lengths, packing_budget, ranks=ranks), rows)
-        counts = GlobalCounts.of(
-            [
-                (
-                    torch.from_numpy(b.loss_mask)[None],
-                    torch.from_numpy(b.streams["context_weight"])[None],
-                    ids,
-                )
-                for b in batches
-                for ids in [torch.from_numpy(b.sequence_id)[None]]
-            ],
-            max_tokens=14,
-        )
         total = 0.0
         for batch in batches:
             if len(batch.rows) == 0:
@@ -174,8 +164,10 @@ def test_loss_and_gradient_do_not_depend_on_the_packing(name, budget):
             context_weight=stream(rows.streams["context_weight"]),
             engine_weight=stream(rows.streams["engine_weight"]),
             loss_mask=stream(np.repeat(rows.trained, lengths)),
+            sequence_id=torch.arange(len(pairs))[:, None].expand(logp.shape),
+            sequence_count=len(pairs),
         )
-        loss = LOSSES[name](streams, GlobalCounts.of([streams], max_tokens=14), config).loss
+        loss = LOSSES[name](streams, counts, config).loss
         loss.backward()
         return loss.item(), torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 

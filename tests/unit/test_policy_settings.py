@@ -10,9 +10,9 @@ from p2o.config import build_config
 from p2o.distributed import Processes
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.policy import deepspeed_config
-from p2o.policy.backends import make_policy
+from p2o.policy.backends import backend_class, backend_name, make_policy
 from p2o.policy.config import LossConfig
-from p2o.policy.deepspeed_config import deepspeed_context, engine_config, resolve_backend
+from p2o.policy.deepspeed_config import engine_config
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
 
@@ -44,6 +44,24 @@ def test_contradictions_are_refused(settings: dict[str, Any], message: str) -> N
     assert "\n" not in str(error.value)
 
 
+def loading(config: OptimizerConfig, processes: Processes) -> Any:
+    return backend_class(config, processes.size).loading(config, "float32", processes)
+
+
+def test_what_the_backends_can() -> None:
+    """Partitions, and the name shown: by backend and stage."""
+    found = {
+        stage: (kind.partitions(config), kind.label(config))
+        for stage in (None, 0, 1, 2, 3)
+        for config in [build() if stage is None else build(zero_stage=stage)]
+        for kind in [backend_class(config, 1)]
+    }
+    assert found == {
+        None: (False, "torch"),
+        **{stage: (stage == 3, f"deepspeed, ZeRO-{stage}") for stage in (0, 1, 2, 3)},
+    }
+
+
 def test_adapters_are_read_from_a_recipe() -> None:
     lora = build(lora={"rank": 8, "target_modules": ["q_proj", "v_proj"]}).lora
     assert lora is not None
@@ -62,22 +80,22 @@ def test_adapters_are_read_from_a_recipe() -> None:
     ],
 )
 def test_auto_takes_deepspeed_where_it_is_needed(settings: dict[str, Any], ranks: int, expected: str) -> None:
-    assert resolve_backend(build(**settings), ranks) == expected
+    assert backend_name(build(**settings), ranks) == expected
 
 
 def test_torch_trains_in_one_process() -> None:
     with pytest.raises(ConfigError, match='in one process, but 4 were launched: set "deepspeed"'):
-        resolve_backend(build(backend="torch"), 4)
+        backend_class(build(backend="torch"), 4).check(build(backend="torch"), "float32", 4)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deepspeed_config, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"needs deepspeed: pip install 'p2o-rl\[gpu\]'"):
-        resolve_backend(build(), 2)
+        backend_class(build(), 2).check(build(), "float32", 2)
     monkeypatch.setattr(
         deepspeed_config, "find_spec", lambda name: None if name == "accelerate" else object()
     )
-    context = deepspeed_context(build(zero_stage=3), "float32", Processes(size=2))
+    context = loading(build(zero_stage=3), Processes(size=2))
     with (
         pytest.raises(MissingDependencyError, match=r"needs accelerate: pip install 'p2o-rl\[gpu\]'"),
         context,
@@ -107,7 +125,7 @@ def test_what_deepspeed_is_told() -> None:
 def test_the_context_leaves_other_stages_alone() -> None:
     from transformers.integrations import is_deepspeed_zero3_enabled
 
-    with deepspeed_context(build(zero_stage=2), "float32", Processes()):
+    with loading(build(zero_stage=2), Processes()):
         assert not is_deepspeed_zero3_enabled()
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from p2o.errors import RunDirectoryError
 from p2o.intervals import Interval
 from p2o.probe import statistics
 from p2o.probe.journal import Outcome, ProbeJournal
-from p2o.probe.run import Probe, Rollouts, choose_problems, probe, to_dict
+from p2o.probe.run import Probe, Rollouts, batch_size, choose_problems, probe, to_dict
 from p2o.probe.statistics import ProbeResult, summarise, template_for
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import SamplingParams
@@ -186,18 +187,18 @@ class Collector:
         self.seeds: list[int] = []
         self.kill_at = kill_at
 
-    def fits(self, problem: Problem, template: Template) -> bool:
-        return (problem.id, template.id) != ("p8", TWO.id)
-
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Any
     ) -> list[Rollout]:
         if len(self.batches) == self.kill_at:
             raise Kill
         self.batches.append(len(requests))
-        self.seeds += [request.seed for request in requests]
         found = []
         for request in requests:
+            if (request.problem.id, request.template.id) == ("p8", TWO.id):
+                found.append(Rollout("p8", TWO.id, request.index, [], [], [], "prompt_too_long", ""))
+                continue
+            self.seeds.append(request.seed)
             odd = int(request.problem.id[1:]) % 2 == 1
             rate = 0.7 if request.template == ONE and odd else 0.05
             reward = float(Random(request.seed).random() < rate)
@@ -271,6 +272,13 @@ def test_a_template_that_does_not_fit_a_problem_is_not_rolled_out_on_it(tmp_path
     fresh = found.result.unlocked
     assert fresh is not None
     assert found.rollouts == len(collector.seeds) == 3 * (27 - 1 + fresh.never + fresh.tried)
+
+
+@pytest.mark.parametrize(
+    ("at_once", "asked"), [(64, 256), (1024, 4096), (3000, 4096), (4096, 4096), (5000, 5000)]
+)
+def test_a_few_batches_of_the_sampler_are_asked_for_at_once(at_once: int, asked: int) -> None:
+    assert batch_size(SimpleNamespace(at_once=at_once)) == asked  # type: ignore[arg-type]
 
 
 def test_more_problems_are_the_same_and_further_ones() -> None:

@@ -38,15 +38,14 @@ class Collector:
         self.longest = longest
         self.requests: list[RolloutRequest] = []
 
-    def fits(self, problem: Any, template: Any) -> bool:
-        return len(template.text) <= self.longest
-
     def collect(self, requests: Sequence[RolloutRequest], params: Any, progress: Any) -> list[Rollout]:
         self.requests += requests
         asked = [EvaluationRequest(one.problem, one.template, one.index) for one in requests]
         results = zip(requests, self.policy.evaluate(asked), strict=True)
         return [
             Rollout(r.problem.id, r.template.id, r.index, [], [5] * 7, [0.0] * 7, "stop", "", result.reward)
+            if len(r.template.text) <= self.longest
+            else Rollout(r.problem.id, r.template.id, r.index, [], [], [], "prompt_too_long", "")
             for r, result in results
         ]
 
@@ -142,15 +141,15 @@ def test_no_two_rollouts_share_a_stream(tmp_path: Path) -> None:
     assert {request.index for request in collector.requests} >= {0, 1}
 
 
-def test_a_template_that_does_not_fit_earns_nothing_and_is_not_rolled_out(tmp_path: Path) -> None:
+def test_a_template_that_does_not_fit_earns_nothing_and_says_why(tmp_path: Path) -> None:
     world = World(plain=1.0, right=1.0)
-    step, collector = step_of(tmp_path, world, longest=10)
+    step, _ = step_of(tmp_path, world, longest=10)
     long, short = make_template("longer than ten"), make_template("short")
     requests = [EvaluationRequest(problem, t, 0) for problem in PROBLEMS[:2] for t in (long, short, PLAIN)]
     results = step._evaluate(requests, 0, step._collect)
     assert [result.reward for result in results] == [0.0, 1.0, 1.0] * 2
     assert ["too long" in result.feedback for result in results] == [True, False, False] * 2
-    assert [request.template for request in collector.requests] == [short, PLAIN] * 2
+    assert [result.tokens for result in results] == [0, 7, 7] * 2
 
 
 def test_reflection_prompts_that_are_too_long_are_told(tmp_path: Path) -> None:

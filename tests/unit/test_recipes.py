@@ -15,7 +15,7 @@ from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import EvolveConfig
 from p2o.outcomes import AssignConfig
-from p2o.policy.config import ContextConfig
+from p2o.policy.context import ContextConfig
 
 PAPER = {
     "run.method": "p2o",
@@ -26,7 +26,6 @@ PAPER = {
     "model.dtype": "bfloat16",
     "data.train_size": 5000,
     "rollout.sampler": "vllm",
-    "rollout.vllm.mode": "colocate",
     "rollout.n": 6,
     "rollout.temperature": 0.6,
     "rollout.top_p": 1.0,
@@ -52,7 +51,7 @@ PAPER = {
     "context.mode": "hard",
     "context.c_low": 0.01,
     "context.c_high": 10.0,
-    "context.renormalize": False,
+    "context.prompt": "plain",
     "mining.near_hard": True,
     "mining.min_count": 100,
     "mining.recheck": False,

@@ -1,4 +1,4 @@
-"""From groups to scored rows: the plain view, advantages within a group, and which prompt each score is under."""
+"""From groups to the rows of an update: the plain view, advantages within a group, which prompt each score is under."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
-from p2o.policy.rows import Row, make_rows, needs_forward, score_rows
+from p2o.config import build_config
+from p2o.packing import Rows
+from p2o.policy.rows import enters_update, prepare
+from p2o.policy.streams import GlobalCounts
 from p2o.types import Group, Problem, Rollout
 
 PLAIN_PROMPT = (1, 2, 3)
@@ -36,75 +38,10 @@ def group(*rollouts: Rollout) -> Group:
     return Group(Problem("p", ({"role": "user", "content": "x"},), "1"), rollouts)
 
 
-def rows_of(groups: Sequence[Group], mode: str = "hard", **loss: Any) -> list[Row]:
-    return make_rows(
-        groups, lambda _: PLAIN_PROMPT, LossConfig(**loss), ContextConfig(mode=mode), max_tokens=16
-    )
-
-
-@pytest.mark.parametrize("mode", ["hard", "soft", "truncated", "none"])
-def test_the_update_never_sees_the_template(mode: str) -> None:
-    rows = rows_of([group(rollout(1, template="z"), rollout(0), rollout(0, template="z2"))], mode)
-    assert [tuple(row.prompt_ids) for row in rows] == [PLAIN_PROMPT] * 3
-
-
-def test_without_distillation_the_template_stays() -> None:
-    rows = rows_of([group(rollout(1, template="z"), rollout(0))], "no-distill")
-    assert [tuple(row.prompt_ids) for row in rows] == [TEMPLATED_PROMPT, PLAIN_PROMPT]
-
-
-def test_advantages_are_within_groups() -> None:
-    """(1, 0): mean 1/2, sample deviation sqrt(1/2). A constant added to the other group's rewards changes nothing."""
-    first = group(rollout(1), rollout(0))
-    scale = 0.5 / (np.sqrt(0.5) + 1e-6)
-    for other in (
-        group(rollout(0), rollout(0)),
-        group(rollout(1), rollout(1)),
-        group(rollout(1), rollout(0)),
-    ):
-        rows = rows_of([first, other])
-        assert [row.advantage for row in rows[:2]] == pytest.approx([scale, -scale])
-    uniform = rows_of([first, group(rollout(1), rollout(1))])[2:]
-    assert [row.advantage for row in uniform] == [0.0, 0.0]
-
-
-def test_uniform_groups_are_counted_or_dropped() -> None:
-    groups = [group(rollout(1), rollout(1)), group(rollout(1), rollout(0))]
-    assert len(rows_of(groups)) == 4
-    assert len(rows_of(groups, zero_variance="drop")) == 2
-
-
-def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
-    """Of 16 tokens the last 8 are the buffer: 12 tokens cost half the penalty, 16 all of it. Rewards 1, 1/2, 0."""
-    long = group(rollout(1, response=[5] * 8), rollout(1, response=[5] * 12), rollout(1, response=[5] * 16))
-    settings = {"overlong_buffer": 8}
-    centered = [row.advantage for row in rows_of([long], std_normalize=False, **settings)]
-    assert centered == pytest.approx([0.5, 0.0, -0.5])
-    divided = [row.advantage for row in rows_of([long], **settings)]
-    assert divided == pytest.approx([1.0, 0.0, -1.0], abs=1e-5)
-    # Equal rewards, but not once they are punished: the group has a signal and stays.
-    assert len(rows_of([long], zero_variance="drop", **settings)) == 3
-    assert rows_of([long], zero_variance="drop") == []
-
-
-def test_only_rows_with_a_gradient_need_a_forward_pass() -> None:
-    signal, nothing = rows_of([group(rollout(1), rollout(0)), group(rollout(0), rollout(0))])[1:3]
-    assert needs_forward(signal, LossConfig(), ContextConfig())
-    assert not needs_forward(nothing, LossConfig(), ContextConfig())
-    assert needs_forward(nothing, LossConfig(kl_coef=0.1), ContextConfig())
-    assert needs_forward(nothing, LossConfig(), ContextConfig(renormalize=True))
-
-
-def test_truncated_rollouts_leave_the_loss_only_if_asked() -> None:
-    groups = [group(rollout(1), rollout(0, finish_reason="length"))]
-    assert [row.counted for row in rows_of(groups)] == [True, True]
-    assert [row.counted for row in rows_of(groups, mask_truncated=True)] == [True, False]
-
-
 class RecordedScore:
     """Scores that tell by their value which prompt they were computed under."""
 
-    def __init__(self, plain: float, templated: float) -> None:
+    def __init__(self, plain: float = -1.0, templated: float = -2.0) -> None:
         self.by_prompt = {PLAIN_PROMPT: plain, TEMPLATED_PROMPT: templated}
         self.calls: list[list[tuple[int, ...]]] = []
 
@@ -116,54 +53,155 @@ class RecordedScore:
         ]
 
 
+def prepared(
+    groups: Sequence[Group], score: Any = None, reference: Any = None, **sections: Any
+) -> tuple[Rows, GlobalCounts, dict[str, float]]:
+    config = build_config(
+        {"model": {"source": "x"}, "data": {"kind": "tiny"}, "rollout": {"max_tokens": 16}, **sections}
+    )
+    entering = [one for one in groups if enters_update(one, config.loss, 16)]
+    return prepare(entering, lambda _: PLAIN_PROMPT, score or RecordedScore(), reference, config)
+
+
+def prompts(rows: Rows) -> list[tuple[int, ...]]:
+    return [
+        tuple(rows.tokens[start : start + length].tolist())
+        for start, length in zip(rows.offsets, rows.prompt_lengths, strict=False)
+    ]
+
+
+def by_row(rows: Rows, stream: str) -> list[list[float]]:
+    return [part.tolist() for part in np.split(rows.streams[stream], rows.response_offsets[1:-1])]
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft", "truncated", "none"])
+def test_the_update_never_sees_the_template(mode: str) -> None:
+    groups = [group(rollout(1, template="z"), rollout(0), rollout(0, template="z2"))]
+    rows, _, _ = prepared(groups, context={"mode": mode})
+    assert prompts(rows) == [PLAIN_PROMPT] * 3
+
+
+def test_advantages_are_within_groups() -> None:
+    """(1, 0): mean 1/2, sample deviation sqrt(1/2). A constant added to the other group's rewards changes nothing."""
+    first = group(rollout(1), rollout(0))
+    scale = 0.5 / (np.sqrt(0.5) + 1e-6)
+    for other in (
+        group(rollout(0), rollout(0)),
+        group(rollout(1), rollout(1)),
+        group(rollout(1), rollout(0)),
+    ):
+        rows, _, _ = prepared([first, other])
+        assert rows.advantages[:2].tolist() == pytest.approx([scale, -scale])
+    rows, _, _ = prepared(
+        [first, group(rollout(1), rollout(1))], RecordedScore(), RecordedScore(), loss={"kl_coef": 0.1}
+    )
+    assert rows.advantages[2:].tolist() == [0.0, 0.0]
+
+
+def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
+    """Of 16 tokens the last 8 are the buffer: 12 tokens cost half the penalty, 16 all of it. Rewards 1, 1/2, 0."""
+    long = group(rollout(1, response=[5] * 8), rollout(1, response=[5] * 12), rollout(1, response=[5] * 16))
+    settings = {"overlong_buffer": 8}
+
+    def advantages(**loss: Any) -> dict[int, float]:
+        rows, _, _ = prepared([long], loss=loss)
+        return dict(zip(rows.response_lengths.tolist(), rows.advantages.tolist(), strict=True))
+
+    assert advantages(std_normalize=False, **settings) == pytest.approx({8: 0.5, 16: -0.5})
+    assert advantages(**settings) == pytest.approx({8: 1.0, 16: -1.0}, abs=1e-5)
+    # Equal rewards, but not once they are punished: the group has a signal and stays.
+    assert prepared([long], loss={"zero_variance": "drop", **settings})[1].sequences == 3
+    assert prepared([long], loss={"zero_variance": "drop"})[1].sequences == 0
+
+
+def test_only_rows_with_a_gradient_need_a_forward_pass() -> None:
+    groups = [group(rollout(1), rollout(0)), group(rollout(0), rollout(0))]
+    for sections, expected in [({}, 2), ({"loss": {"kl_coef": 0.1}}, 4)]:
+        score = RecordedScore()
+        rows, counts, _ = prepared(groups, score, RecordedScore() if sections else None, **sections)
+        assert len(score.calls[0]) == len(rows.lengths) == expected
+        assert counts.sequences == 4, "the others count all the same"
+
+
+@pytest.mark.parametrize(
+    ("loss", "tokens", "sequences"),
+    [
+        ({}, 3 + 5 + 7 + 11, 4),  # groups without a signal are in the denominators
+        ({"zero_variance": "drop"}, 3 + 5, 2),
+        ({"mask_truncated": True}, 3 + 7 + 11, 3),
+    ],
+)
+def test_the_denominators_count_what_the_settings_say(
+    loss: dict[str, Any], tokens: int, sequences: int
+) -> None:
+    groups = [
+        group(rollout(1, response=[5] * 3), rollout(0, response=[5] * 5, finish_reason="length")),
+        group(rollout(0, response=[5] * 7), rollout(0, response=[5] * 11)),  # no signal
+    ]
+    rows, counts, _ = prepared(groups, loss=loss)
+    assert counts == GlobalCounts(tokens, sequences, 16)
+    assert rows.response_lengths.tolist() == ([3] if loss.get("mask_truncated") else [3, 5])
+
+
+def test_what_was_never_drawn_has_no_part_in_the_update() -> None:
+    """A template that does not fit has failed, but there is no response: the others are compared among themselves."""
+    missing = rollout(0, template="z", response=[], finish_reason="prompt_too_long")
+    drawn = [rollout(1, template="z"), rollout(0)]
+    rows, counts, _ = prepared([group(missing, *drawn)])
+    expected, expected_counts, _ = prepared([group(*drawn)])
+    assert rows.advantages.tolist() == expected.advantages.tolist()
+    assert counts == expected_counts
+    # A lone success beside nothing drawn is no signal, and a group of which nothing was drawn is left out.
+    for zero_variance in ("keep", "drop"):
+        rows, counts, _ = prepared(
+            [group(missing, rollout(1)), group(missing, missing)], loss={"zero_variance": zero_variance}
+        )
+        assert len(rows.lengths) == 0
+        assert counts.sequences == (1 if zero_variance == "keep" else 0)
+
+
 def test_each_ratio_is_under_its_own_prompt() -> None:
     """old = plain score; context = plain / templated; engine = templated / sampler. Worked by hand."""
     plain, templated, sampler = np.log(0.1), np.log(0.4), np.log(0.5)
     score = RecordedScore(plain, templated)
-    rows = rows_of(
-        [group(rollout(1, template="z", logprobs=[sampler] * 2), rollout(0, logprobs=[sampler] * 2))]
-    )
-    scored, statistics = score_rows(
-        rows, score, None, ContextConfig(mode="truncated"), CorrectionConfig(mode="token")
-    )
+    groups = [group(rollout(1, template="z", logprobs=[sampler] * 2), rollout(0, logprobs=[sampler] * 2))]
+    rows, _, statistics = prepared(groups, score, context={"mode": "truncated"}, correction={"mode": "token"})
     assert score.calls == [[PLAIN_PROMPT, PLAIN_PROMPT], [TEMPLATED_PROMPT]], (
         "two passes, templated rows only"
     )
-    under_template, under_plain = scored
-    np.testing.assert_allclose(under_template.old_logp_T, plain, rtol=1e-6)
-    np.testing.assert_allclose(under_template.context_weight_T, 0.1 / 0.4, rtol=1e-5)
-    np.testing.assert_allclose(under_template.engine_weight_T, 0.4 / 0.5, rtol=1e-5)
-    np.testing.assert_array_equal(under_plain.context_weight_T, 1.0)
-    np.testing.assert_allclose(under_plain.engine_weight_T, 0.1 / 0.5, rtol=1e-5)
+    np.testing.assert_allclose(rows.streams["old_logp"], plain, rtol=1e-6)
+    under_template, under_plain = by_row(rows, "context_weight")
+    np.testing.assert_allclose(under_template, 0.1 / 0.4, rtol=1e-5)
+    assert under_plain == [1.0, 1.0]
+    under_template, under_plain = by_row(rows, "engine_weight")
+    np.testing.assert_allclose(under_template, 0.4 / 0.5, rtol=1e-5)
+    np.testing.assert_allclose(under_plain, 0.1 / 0.5, rtol=1e-5)
     assert statistics["context_ratio/mean"] == pytest.approx(0.25)
 
 
-def test_without_distillation_there_is_no_second_pass() -> None:
+def test_on_the_sampled_prompt_the_template_stays_and_there_is_no_second_pass() -> None:
     score = RecordedScore(-1.0, -2.0)
-    scored, _ = score_rows(
-        rows_of([group(rollout(1, template="z"), rollout(0))], "no-distill"),
-        score,
-        None,
-        ContextConfig(mode="no-distill"),
-        CorrectionConfig(),
+    rows, _, statistics = prepared(
+        [group(rollout(1, template="z"), rollout(0))], score, context={"prompt": "sampled", "mode": "hard"}
     )
+    assert prompts(rows) == [TEMPLATED_PROMPT, PLAIN_PROMPT]
     assert [len(call) for call in score.calls] == [2, 0]
-    np.testing.assert_array_equal(scored[0].old_logp_T, -2.0)
-    np.testing.assert_array_equal(scored[0].context_weight_T, 1.0)
+    assert by_row(rows, "old_logp") == [[-2.0, -2.0], [-1.0, -1.0]]
+    assert by_row(rows, "context_weight") == [[1.0, 1.0]] * 2
+    assert not any("context" in name for name in statistics)
 
 
 def test_the_reference_scores_the_updates_prompt() -> None:
     score, reference = RecordedScore(-1.0, -2.0), RecordedScore(-3.0, -4.0)
-    rows = rows_of([group(rollout(1, template="z"), rollout(0))])
-    scored, _ = score_rows(rows, score, reference, ContextConfig(), CorrectionConfig())
-    assert [row.ref_logp_T.tolist() for row in scored if row.ref_logp_T is not None] == [[-3.0, -3.0]] * 2
+    groups = [group(rollout(1, template="z"), rollout(0))]
+    assert by_row(prepared(groups, score, reference)[0], "ref_logp") == [[-3.0, -3.0]] * 2
+    assert "ref_logp" not in prepared(groups, score)[0].streams
 
 
 def test_asymmetric_looks_at_the_rows_own_advantage() -> None:
     """Both rows have context ratio 0.001: the right one keeps its tokens, the wrong one loses them."""
     score = RecordedScore(np.log(0.0005), np.log(0.5))
-    rows = rows_of([group(rollout(1, template="z"), rollout(0, template="z"))], "asymmetric")
-    context = ContextConfig(mode="asymmetric")
-    scored, statistics = score_rows(rows, score, None, context, CorrectionConfig())
-    assert [row.context_weight_T.tolist() for row in scored] == [[1.0, 1.0], [0.0, 0.0]]
+    groups = [group(rollout(1, template="z"), rollout(0, template="z"))]
+    rows, _, statistics = prepared(groups, score, context={"mode": "asymmetric"})
+    assert by_row(rows, "context_weight") == [[1.0, 1.0], [0.0, 0.0]]
     assert statistics["context_mask/low"] == 1.0, "tokens below the bound, whatever became of them"

@@ -77,8 +77,11 @@ def test_without_vllm_it_says_what_to_install(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"modus": "server"}, "unknown setting rollout.vllm.modus; did you mean rollout.vllm.mode"),
-        ({"mode": "remote"}, "setting rollout.vllm.mode = 'remote'"),
+        ({"tranfer": "nccl"}, "unknown setting rollout.vllm.tranfer; did you mean rollout.vllm.transfer"),
+        (
+            {"mode": "server"},
+            'setting rollout.vllm.mode is gone: of a server write rollout.sampler = "vllm-server"',
+        ),
         ({"url": "127.0.0.1:8000"}, "setting rollout.vllm.url = '127.0.0.1:8000'"),
         ({"gpu_memory_utilization": 1.0}, "setting rollout.vllm.gpu_memory_utilization"),
         ({"tensor_parallel_size": 0}, "setting rollout.vllm.tensor_parallel_size"),

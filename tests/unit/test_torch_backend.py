@@ -11,13 +11,20 @@ import torch
 
 from p2o.config import build_config
 from p2o.errors import TrainingError
-from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
+from p2o.policy.config import LossConfig
+from p2o.policy.losses import LossOutput
 from p2o.policy.optimizer_config import OptimizerConfig
-from p2o.policy.rows import make_rows, needs_forward, score_rows
+from p2o.policy.rows import prepare
 from p2o.policy.schedule import learning_rate
+from p2o.policy.streams import GlobalCounts, TokenStreams
 from p2o.policy.torch_backend import TorchPolicy
-from p2o.train import count
 from p2o.types import Group, Problem, Rollout
+
+
+def negative(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> LossOutput:
+    """A loss of one's own: the negative log-likelihood of what was rewarded."""
+    chosen = streams.loss_mask * (streams.advantage > 0)
+    return LossOutput(-(chosen * streams.logp).sum() / counts.tokens, {"chosen": chosen.sum()})
 
 
 def make_group(name: str, rewards: list[float], first_token: int) -> Group:
@@ -45,34 +52,44 @@ GROUPS = [
 ]
 
 
-def updated(
-    model: Any, loss: LossConfig, *, budget: int, skip: bool, steps: int = 2
-) -> dict[str, torch.Tensor]:
-    """Parameters after `steps` updates on GROUPS, with or without skipping rows that have no gradient."""
+def prepared(policy: Any, groups: Any = GROUPS, *, context: str = "asymmetric", **loss: Any) -> Any:
+    """Rows and counts of an update on `groups`."""
+    config = build_config(
+        {
+            "model": {"source": "x"},
+            "data": {"kind": "tiny"},
+            "rollout": {"max_tokens": 16},
+            "context": {"mode": context},
+            "loss": loss,
+        }
+    )
+
+    def plain(problem: Problem) -> list[int]:
+        return [2, {"a": 10, "b": 15, "c": 20}[problem.id], 3]
+
+    return prepare(groups, plain, policy.score, None, config)[:2]
+
+
+def updated(model: Any, name: Any, *, budget: int, steps: int = 2) -> dict[str, torch.Tensor]:
+    """Parameters after `steps` updates on GROUPS."""
     model = copy.deepcopy(model)
-    context = ContextConfig(mode="truncated")
     policy = TorchPolicy(
         model,
         OptimizerConfig(learning_rate=1e-2, micro_batch_tokens=budget),
-        loss,
+        LossConfig(name=name),
         pad_id=0,
         temperature=1.0,
         planned_steps=10,
     )
-    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
     for _ in range(steps):
-        rows = make_rows(GROUPS, lambda group: group.rollouts[0].prompt_ids, loss, context, max_tokens=16)
-        chosen = [row for row in rows if not skip or needs_forward(row, loss, context)]
-        scored, _ = score_rows(chosen, policy.score, None, context, CorrectionConfig())
-        policy.update(scored, count(rows, scored, config))
+        policy.update(*prepared(policy, context="truncated", name=name))
     return {name: p.detach() for name, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
 def test_the_split_into_micro_batches_does_not_change_the_update(random_model: Any, name: Any) -> None:
-    loss = LossConfig(name=name)
-    together = updated(random_model, loss, budget=100_000, skip=False)
-    split = updated(random_model, loss, budget=1, skip=False)
+    together = updated(random_model, name, budget=100_000)
+    split = updated(random_model, name, budget=1)
     for key, value in together.items():
         torch.testing.assert_close(split[key], value, atol=2e-5, rtol=1e-4)
     moved = max((together[key] - value).abs().max() for key, value in random_model.named_parameters())
@@ -80,10 +97,12 @@ def test_the_split_into_micro_batches_does_not_change_the_update(random_model: A
 
 
 @pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
-def test_skipping_rows_without_a_gradient_does_not_change_the_update(random_model: Any, name: Any) -> None:
-    loss = LossConfig(name=name)
-    everything = updated(random_model, loss, budget=100_000, skip=False)
-    skipped = updated(random_model, loss, budget=100_000, skip=True)
+def test_skipping_rows_without_a_gradient_does_not_change_the_update(
+    random_model: Any, name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skipped = updated(random_model, name, budget=100_000)
+    monkeypatch.setattr("p2o.policy.rows.has_gradient", lambda advantage, counted, loss: counted)
+    everything = updated(random_model, name, budget=100_000)
     for key, value in everything.items():
         torch.testing.assert_close(skipped[key], value, atol=2e-5, rtol=1e-4)
 
@@ -98,16 +117,31 @@ def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_mode
         temperature=1.0,
         planned_steps=1,
     )
-    context = ContextConfig(mode="none")
     plain = list(group.rollouts[0].prompt_ids)
-    rows = make_rows([group], lambda _: plain, LossConfig(), context, max_tokens=16)
+    rows, counts = prepared(policy, [group], context="none")
     before = [logp.sum() for logp in policy.score([(plain, r.response_ids) for r in group.rollouts])]
-    scored, _ = score_rows(rows, policy.score, None, context, CorrectionConfig())
-    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
-    policy.update(scored, count(rows, scored, config))
+    policy.update(rows, counts)
     after = [logp.sum() for logp in policy.score([(plain, r.response_ids) for r in group.rollouts])]
     assert after[1] > before[1]
     assert after[0] < before[0]
+
+
+def test_a_loss_from_outside_the_package_trains(random_model: Any) -> None:
+    """It is found by its import path, given the streams of each micro-batch, and its metrics are reported."""
+    loss = LossConfig.model_construct(**{**LossConfig().model_dump(), "name": f"{__name__}:negative"})
+    policy = TorchPolicy(
+        random_model,
+        OptimizerConfig(learning_rate=1e-2, micro_batch_tokens=1),
+        loss,
+        pad_id=0,
+        temperature=1.0,
+        planned_steps=1,
+    )
+    rows, counts = prepared(policy)
+    found = [policy.update(rows, counts) for _ in range(3)]
+    assert found[2]["policy_loss"] < found[0]["policy_loss"]
+    rewarded = [3 + 2 * i for group in GROUPS[::2] for i, one in enumerate(group.rollouts) if one.reward > 0]
+    assert [metrics["chosen"] for metrics in found] == [sum(rewarded)] * 3
 
 
 def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
@@ -156,7 +190,6 @@ def test_gradients_of_micro_batches_add_up_on_bfloat16_weights(random_model: Any
 
 def test_an_update_takes_the_rate_of_its_step_and_reports_the_whole_batch(random_model: Any) -> None:
     """Metrics are sums over the micro-batches; a step without rows moves nothing and counts for the schedule."""
-    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
     found: dict[int, list[dict[str, float]]] = {}
     for budget in (1, 100_000):
         policy = TorchPolicy(
@@ -167,17 +200,13 @@ def test_an_update_takes_the_rate_of_its_step_and_reports_the_whole_batch(random
             temperature=1.0,
             planned_steps=9,
         )
-        rows = make_rows(
-            GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16
-        )
-        scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
-        counts = count(rows, scored, config)
-        found[budget] = [policy.update(scored, counts)]
+        rows, counts = prepared(policy)
+        found[budget] = [policy.update(rows, counts)]
         weights = [p.detach().clone() for p in policy.model.parameters()]
-        found[budget].append(policy.update([], counts))
+        found[budget].append(policy.update(prepared(policy, [])[0], counts))
         pairs = zip(policy.model.parameters(), weights, strict=True)
         assert all(torch.equal(one, other) for one, other in pairs)
-        found[budget].append(policy.update(scored, counts))
+        found[budget].append(policy.update(rows, counts))
         assert [metrics["learning_rate"] for metrics in found[budget]] == pytest.approx([1e-3, 2e-3, 3e-3])
         assert [metrics["grad_norm"] > 0 for metrics in found[budget]] == [True, False, True]
     for split, whole in zip(*found.values(), strict=True):
@@ -198,28 +227,21 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_weights(random_model: Any) -> None:
-    config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
     policy = TorchPolicy(
         random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
     )
-    rows = make_rows(GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16)
-    scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
-    scored[0].context_weight_T[:] = np.inf
+    rows, counts = prepared(policy)
+    rows.streams["context_weight"][: rows.response_lengths[0]] = np.inf
     before = {name: p.detach().clone() for name, p in random_model.named_parameters()}
     with pytest.raises(TrainingError, match=r"not finite.*learning_rate"):
-        policy.update(scored, count(rows, scored, config))
+        policy.update(rows, counts)
     for name, parameter in random_model.named_parameters():
         torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
 
 
 def test_the_optimizer_state_survives_saving(random_model: Any, tokenizer: Any, tmp_path: Any) -> None:
     def step(policy: TorchPolicy) -> None:
-        config = build_config({"model": {"source": "x"}, "data": {"kind": "tiny"}})
-        rows = make_rows(
-            GROUPS, lambda g: g.rollouts[0].prompt_ids, LossConfig(), ContextConfig(), max_tokens=16
-        )
-        scored, _ = score_rows(rows, policy.score, None, ContextConfig(), CorrectionConfig())
-        policy.update(scored, count(rows, scored, config))
+        policy.update(*prepared(policy))
 
     def make(model: Any) -> TorchPolicy:
         return TorchPolicy(

@@ -17,14 +17,14 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
 from p2o.files import read_jsonl
 from p2o.outcomes import Outcomes, hard_problems
-from p2o.policy.rows import Row, ScoredRow, make_rows, needs_forward
+from p2o.packing import Rows
 from p2o.policy.streams import GlobalCounts
 from p2o.prompt_step import PromptStepOutcome
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import Run, count, end_epoch, next_problems, recheck, roll_out, train, update
+from p2o.train import Run, collect_batch, end_epoch, next_problems, recheck, roll_out, train, update
 from p2o.types import Group, Problem, Rollout
 
 PROMPT = (1, 2, 3)
@@ -75,23 +75,25 @@ class Engine:
         self.params = params
         return [rollout(1, identity=request.problem.id) for request in requests]
 
-    def prompt_ids(self, problem: Problem, template: Any) -> tuple[int, ...]:
-        assert template is PLAIN
+    def plain_ids(self, problem: Problem) -> tuple[int, ...]:
         return PROMPT
+
+    def reward_metrics(self) -> dict[str, float]:
+        return {}
 
     def sleep(self) -> None:
         self.events.append("sleep")
 
-    def sync(self, policy: Any) -> None:
-        self.events.append("sync")
+    def publish(self, policy: Any, version: int) -> None:
+        self.events.append(f"publish {version}")
 
     def score(self, sequences: Any) -> list[np.ndarray]:
         self.events.append("score")
         value = self.log_probs[self.updates % len(self.log_probs)]
         return [np.full(len(response), value, np.float32) for _, response in sequences]
 
-    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
-        self.events.append(("update", [row.row.rollout.problem_id for row in rows], counts))
+    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
+        self.events.append(("update", rows.response_lengths.tolist(), counts))
         self.updates += 1
         return {"policy_loss": float(self.updates)}
 
@@ -157,61 +159,53 @@ def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
     assert run.state.training_tokens == 18 * 2
 
 
-def rows_of(groups: Sequence[Group], config: Config) -> tuple[list[Row], list[ScoredRow]]:
-    """Rows, and the ones to score with context weights 1, 0, 0.25, 1, 0, 0.25, ..."""
-    rows = make_rows(groups, lambda _: PROMPT, config.loss, config.context, config.rollout.max_tokens)
-    scored = []
-    for row in rows:
-        if needs_forward(row, config.loss, config.context):
-            ones = np.ones(len(row.rollout.response_ids), np.float32)
-            weight = np.resize(np.array([1, 0, 0.25], np.float32), len(ones))
-            scored.append(ScoredRow(row, -ones, weight, ones))
-    return rows, scored
-
-
-GROUPS = [
-    Group(problem("a"), [rollout(1, tokens=3), rollout(0, tokens=5, finish_reason="length")]),
-    Group(problem("b"), [rollout(0, tokens=7), rollout(0, tokens=11)]),  # no signal
-]
-
-
-@pytest.mark.parametrize(
-    ("loss", "context", "tokens", "sequences"),
-    [
-        ({}, {}, 3 + 5 + 7 + 11, 4),  # groups without a signal are in the denominators
-        ({"zero_variance": "drop"}, {}, 3 + 5, 2),
-        ({"mask_truncated": True}, {}, 3 + 7 + 11, 3),
-        ({}, {"renormalize": True}, 2 + 3 + 5 + 7, 4),  # of every three tokens the second has the weight 0
-        ({"mask_truncated": True}, {"renormalize": True}, 2 + 5 + 7, 3),
-    ],
-)
-def test_the_denominators_count_what_the_settings_say(
-    loss: dict[str, Any], context: dict[str, Any], tokens: int, sequences: int
-) -> None:
-    config = config_of(loss=loss, context=context, rollout={"max_tokens": 16})
-    counts = count(*rows_of(GROUPS, config), config)
-    assert (counts.tokens, counts.sequences, counts.max_tokens) == (tokens, sequences, 16)
-    assert counts.renormalize == context.get("renormalize", False)
-
-
-def test_a_row_whose_tokens_are_all_masked_is_no_sequence() -> None:
-    config = config_of(context={"renormalize": True})
-    rows, scored = rows_of(GROUPS[:1], config)
-    scored[0].context_weight_T[:] = 0
-    assert count(rows, scored, config).sequences == 1
-
-
 def test_everything_is_scored_before_the_first_optimizer_step() -> None:
     """Old log-probs are those of the weights that sampled, in the second mini-batch too."""
     engine = Engine()
     config = config_of(run={"batch_problems": 3, "mini_batch_problems": 2})
-    groups = [Group(problem(name), [rollout(1, identity=name), rollout(0, identity=name)]) for name in "abc"]
-    update(run_of(config, engine), groups)
+    groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 3, 4)]
+    run = run_of(config, engine)
+    run.state.step = 6
+    update(run, groups)
     kinds = [event[0] if isinstance(event, tuple) else event for event in engine.events]
-    assert kinds == ["sleep", *["score"] * 4, "update", "update", "sync"]
+    assert kinds == [*["score"] * 4, "update", "update", "publish 7"], (
+        "what is drawn next has seen seven steps"
+    )
     updates = [event for event in engine.events if isinstance(event, tuple)]
-    assert [names for _, names, _ in updates] == [["a", "a", "b", "b"], ["c", "c"]]
-    assert [counts.tokens for _, _, counts in updates] == [8, 4], "each mini-batch has its own denominators"
+    assert [lengths for _, lengths, _ in updates] == [[2, 2, 3, 3], [4, 4]]
+    assert [counts.tokens for _, _, counts in updates] == [10, 8], "each mini-batch has its own denominators"
+
+
+@pytest.mark.parametrize(
+    ("loss", "rolled_out", "trained"),
+    [
+        ({}, 3, 3),
+        ({"zero_variance": "drop"}, 3, 1),
+        # Problems 0, 3, 6, 9 have a signal: two are missing after three, and the limit is nine.
+        ({"zero_variance": "refill", "refill_limit": 9.0}, 7, 3),
+        ({"zero_variance": "refill", "refill_limit": 2.0}, 6, 2),
+    ],
+)
+def test_what_is_trained_on_is_decided_once(loss: dict[str, Any], rolled_out: int, trained: int) -> None:
+    class EveryThird(Engine):
+        def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+            super().collect(requests, params, progress)
+            return [
+                rollout(float(one.index == 0 and int(one.problem.id) % 3 == 0), identity=one.problem.id)
+                for one in requests
+            ]
+
+    engine = EveryThird()
+    config = config_of(run={"batch_problems": 3}, rollout={"n": 2}, loss=loss)
+    run = run_of(config, engine, [problem(str(n)) for n in range(12)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("p2o.train.random.Random.shuffle", lambda *_: None)
+        groups, chosen = collect_batch(run)
+    assert [group.problem.id for group in groups] == [str(n) for n in range(rolled_out)]
+    assert len(chosen) == trained
+    assert all(group in groups for group in chosen)
+    assert run.state.epoch_problems == rolled_out
+    assert engine.events == ["sleep"], "once there is nothing more to draw"
 
 
 def test_metrics_of_mini_batches_are_means_and_extremes_of_extremes() -> None:
@@ -418,9 +412,6 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
                 )
                 for one in requests
             ]
-
-        def reward_metrics(self) -> dict[str, float]:
-            return {}
 
         def save(self, folder: Path, tokenizer: Any) -> None:
             (folder / "weights").write_text(str(self.updates))

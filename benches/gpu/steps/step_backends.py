@@ -51,26 +51,24 @@ class Updates:
 
         from p2o.distributed import Processes
         from p2o.model.load import load_model
-        from p2o.policy.backends import make_policy
+        from p2o.policy.backends import backend_class, make_policy
         from p2o.policy.config import LossConfig
-        from p2o.policy.deepspeed_config import deepspeed_context
         from p2o.policy.optimizer_config import OptimizerConfig
 
         torch.manual_seed(0)  # of LoRA's first factors
         config, processes = OptimizerConfig(**self.settings(name)), Processes()
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        with deepspeed_context(config, "bfloat16", processes):
+        with backend_class(config, processes.size).loading(config, "bfloat16", processes):
             model, _ = load_model(model_folder(self.lane), dtype="bfloat16", device=device)
         return make_policy(
             model, config, LossConfig(), pad_id=0, temperature=1.0, planned_steps=UPDATES, processes=processes
         )
 
     @cache  # noqa: B019  # one object a process
-    def scored(self) -> list[tuple[list[Any], Any]]:
+    def scored(self) -> list[tuple[Any, Any]]:
         """Rows of each update: random tokens, advantages of both signs, old log-probs a little off the policy's."""
-        from p2o.policy.rows import Row, ScoredRow
+        from p2o.packing import Rows
         from p2o.policy.streams import GlobalCounts
-        from p2o.types import Rollout
 
         policy = self.policy("torch")
         vocabulary = policy.model.config.vocab_size
@@ -84,17 +82,19 @@ class Updates:
                 )
                 for _ in range(self.rows)
             ]
-            rows = []
-            for index, ((prompt, response), logp) in enumerate(zip(pairs, policy.score(pairs), strict=True)):
-                ones = np.ones(len(response), np.float32)
-                rollout = Rollout(str(index), "plain", 0, prompt, response, [0.0] * len(response), "stop", "")
-                row = Row(prompt, rollout, float(random.normal()), True)
-                noise = random.normal(0, 0.05, len(response)).astype(np.float32)
-                rows.append(ScoredRow(row, logp + noise, ones, ones))
-            tokens = float(sum(len(response) for _, response in pairs))
-            updates.append(
-                (rows, GlobalCounts(tokens=tokens, sequences=float(len(rows)), max_tokens=self.longest))
+            old = np.concatenate(policy.score(pairs))
+            ones = np.ones_like(old)
+            rows = Rows.of(
+                *zip(*pairs, strict=True),
+                advantages=random.normal(size=len(pairs)),
+                streams={
+                    "old_logp": old + random.normal(0, 0.05, len(old)),
+                    "context_weight": ones,
+                    "engine_weight": ones,
+                },
             )
+            counts = GlobalCounts(float(len(old)), float(len(pairs)), max_tokens=self.longest)
+            updates.append((rows, counts))
         return updates
 
     @cache  # noqa: B019

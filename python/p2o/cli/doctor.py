@@ -139,7 +139,7 @@ def machine(torch: Any, cuda: bool) -> Iterator[str]:
     if free < ENOUGH_SHARED_MEMORY:
         yield (
             f"{SHARED_MEMORY} has {free / 2**30:.2f} GiB free: little for rollout.vllm.transfer = 'shared-memory'; in "
-            "a container start it with --shm-size, or set rollout.vllm.transfer_folder"
+            "a container start it with --shm-size, or set it to 'shared-memory:/FOLDER'"
         )
 
 

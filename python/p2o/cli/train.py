@@ -147,9 +147,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     """Estimates the memory and checks what a run checks before its first step; trains nothing."""
     import torch
 
-    from p2o.assembly import assemble, planned_optimizer_steps
-    from p2o.policy.backends import make_policy
-    from p2o.rollout.encode import pad_id
+    from p2o.assembly import assemble
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     estimate(config, console, ranks=processes.size, gpu=gpu)
@@ -159,15 +157,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
     # The optimizer refuses types, adapters and backends that cannot be trained.
-    make_policy(
-        parts.model,
-        config.optimizer,
-        config.loss,
-        pad_id=pad_id(parts.tokenizer),
-        temperature=config.rollout.temperature,
-        planned_steps=planned_optimizer_steps(config, len(problems)),
-        processes=processes,
-    )
+    parts.make_policy(config, processes)
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     if parts.templates:
         console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
@@ -179,8 +169,8 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     """Prints the memory of each of `ranks` processes; reads only the model's configuration."""
     import torch
 
-    from p2o.assembly import resolve_source
     from p2o.memory import describe, run_memory
+    from p2o.model.fetch import resolve_source
     from p2o.model.load import load_outline
 
     model = load_outline(
@@ -191,7 +181,7 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     here = gpu and torch.cuda.is_available()
     size = torch.cuda.get_device_properties(local_rank()).total_memory if here else None
     memory = run_memory(config, model, ranks=ranks, gpu=gpu, gpu_memory=size)
-    for line in describe(memory, config, ranks=ranks, gpu=gpu):
+    for line in describe(memory, ranks=ranks, gpu=gpu):
         console.note(line)
     return 0
 

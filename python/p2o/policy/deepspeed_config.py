@@ -21,26 +21,6 @@ EXCHANGE_ELEMENTS = 100_000_000
 """Gradients are exchanged in buffers of so many elements (DeepSpeed's default would take 2 GB of float32)."""
 
 
-def resolve_backend(config: OptimizerConfig, ranks: int) -> str:
-    """The backend's name: what `auto` stands for, checked.
-
-    Raises:
-        ConfigError: if the backend cannot train with that many processes.
-        MissingDependencyError: if DeepSpeed is needed and missing.
-    """
-    wants_deepspeed = config.zero_stage is not None or config.offload != "none"
-    name = config.backend
-    if name == "auto":
-        name = "deepspeed" if ranks > 1 or wants_deepspeed else "torch"
-    if name == "torch" and ranks > 1:
-        raise ConfigError(
-            f'optimizer.backend = "torch" trains in one process, but {ranks} were launched: set "deepspeed"'
-        )
-    if name == "deepspeed":
-        require_deepspeed()
-    return name
-
-
 def require_deepspeed() -> None:
     """Raises `MissingDependencyError` if DeepSpeed is not installed."""
     if find_spec("deepspeed") is None:
@@ -129,20 +109,12 @@ def prepare_deepspeed(processes: Processes) -> None:
 
 
 @contextmanager
-def deepspeed_context(config: OptimizerConfig, dtype: str, processes: Processes) -> Iterator[None]:
-    """While it is open, transformers loads models in partitions, if `config` says ZeRO-3: never whole on any rank.
-
-    Args:
-        config: our settings.
-        dtype: type of the weights, `float32` or `bfloat16`.
-        processes: the processes of the run.
+def load_in_partitions(config: OptimizerConfig, dtype: str, processes: Processes) -> Iterator[None]:
+    """While it is open, transformers loads models in partitions (ZeRO-3): never whole on any rank.
 
     Raises:
-        MissingDependencyError: if DeepSpeed, or accelerate, which transformers then needs, is missing.
+        MissingDependencyError: if accelerate, which transformers then needs, is missing.
     """
-    if resolve_backend(config, processes.size) != "deepspeed" or zero_stage(config) != 3:
-        yield
-        return
     if find_spec("accelerate") is None:
         raise MissingDependencyError("optimizer.zero_stage = 3 needs accelerate: pip install 'p2o-rl[gpu]'")
     prepare_deepspeed(processes)

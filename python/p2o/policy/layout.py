@@ -12,18 +12,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
 from p2o.policy.logprobs import CHUNK_TOKENS, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
-from p2o.policy.rows import ScoredRow, Sequences
-
-Split = list[list[list[int]]]
-"""Micro-batches of each rank as indices of sequences: [rank][micro-batch][sequence]. All ranks have as many; a
-micro-batch is empty only if there are fewer sequences than micro-batches."""
+from p2o.policy.rows import Sequences
 
 Forward = Callable[..., Tensor]
 """A `LogprobModel`, or an engine around one."""
@@ -65,7 +61,7 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
 class Layout(Protocol):
     """How sequences share micro-batches."""
 
-    def split(self, lengths: Sequence[int], ranks: int = 1) -> Split:
+    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
         """Deals sequences to micro-batches and those to ranks."""
         ...
 
@@ -81,9 +77,10 @@ class PaddedLayout:
         self.pad_id = pad_id
         self.token_budget = token_budget
 
-    def split(self, lengths: Sequence[int], ranks: int = 1) -> Split:
+    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
         """Longest first, at most `token_budget` padded tokens together; a longer sequence gets a pass of its own."""
-        return deal(padded_micro_batches(lengths, self.token_budget), lengths, ranks)
+        tokens = np.asarray(lengths, dtype=np.int64).tolist()
+        return Packing.of(deal(padded_micro_batches(tokens, self.token_budget), tokens, ranks))
 
     def inputs(self, batch: MicroBatch, device: Any) -> dict[str, Any]:
         """See [`Layout`][]."""
@@ -115,11 +112,11 @@ class PackedLayout:
         if self.varlen:
             use_varlen(model)
 
-    def split(self, lengths: Sequence[int], ranks: int = 1) -> Split:
+    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
         """Bins of at most `token_budget` tokens. A sequence longer than that sets the budget: it must fit anyway."""
-        budget = max(self.token_budget, *lengths) if lengths else self.token_budget
-        packing = pack(np.asarray(lengths, dtype=np.int64), budget, ranks=ranks, quadratic=self.quadratic)
-        return [[packing[bin].tolist() for bin in packing.of_rank(rank)] for rank in range(ranks)]
+        tokens = np.asarray(lengths, dtype=np.int64)
+        budget = max(self.token_budget, int(tokens.max(initial=0)))
+        return pack(tokens, budget, ranks=ranks, quadratic=self.quadratic)
 
     def inputs(self, batch: MicroBatch, device: Any) -> dict[str, Any]:
         """See [`Layout`][]."""
@@ -161,11 +158,14 @@ def padded_micro_batches(lengths: Sequence[int], token_budget: int) -> list[list
     return batches
 
 
-def deal(batches: list[list[int]], lengths: Sequence[int], ranks: int) -> Split:
+def deal(batches: list[list[int]], lengths: Sequence[int], ranks: int) -> list[list[list[int]]]:
     """Deals padded micro-batches (longest sequence first in each) to ranks: the same number and about the same cost.
 
     The most costly ones are halved until their number is a multiple of `ranks`; what cannot be halved is filled up
-    with empty ones.
+    with empty ones: there are fewer sequences than micro-batches.
+
+    Returns:
+        Indices by rank and micro-batch.
     """
     batches = list(batches)
 
@@ -183,72 +183,31 @@ def deal(batches: list[list[int]], lengths: Sequence[int], ranks: int) -> Split:
             half = (len(batch) + 1) // 2
             batches[largest : largest + 1] = [batch[:half], batch[half:]]
     parts = balance([float(cost(batch)) for batch in batches], ranks)
-    dealt: Split = [[] for _ in range(ranks)]
+    dealt: list[list[list[int]]] = [[] for _ in range(ranks)]
     for batch, part in zip(batches, parts, strict=True):
         dealt[part].append(batch)
     # The k-th micro-batches of all ranks run at the same time: most costly first everywhere.
     return [sorted(own, key=lambda batch: (-cost(batch), batch)) for own in dealt]
 
 
-def head_chunks(split: Split, responses: Sequence[int]) -> list[int]:
+def head_chunks(packing: Packing, response_lengths: NDArray[np.int64], ranks: int) -> list[int]:
     """In how many parts the logits of each of a rank's micro-batches are computed: `CHUNK_TOKENS` at most in one.
 
     The same on all ranks: under ZeRO-3 each part gathers the output matrix, and a rank with more parts than the others
     would wait for ever.
 
     Args:
-        split: micro-batches of all ranks.
-        responses: response tokens of each sequence.
+        packing: micro-batches of all ranks.
+        response_lengths: response tokens of each row.
+        ranks: how many there are.
     """
-    tokens = [[sum(responses[i] for i in batch) for batch in own] for own in split]
-    return [max(1, -(-max(step) // CHUNK_TOKENS)) for step in zip(*tokens, strict=True)]
-
-
-def lengths_of(sequences: Sequences) -> list[int]:
-    """Tokens of each sequence, prompt and response."""
-    return [len(prompt) + len(response) for prompt, response in sequences]
-
-
-def micro_batch(sequences: Sequences) -> MicroBatch:
-    """Sequences as one micro-batch, without anything but their tokens."""
-    return _fill_one(Rows.of([prompt for prompt, _ in sequences], [response for _, response in sequences]))
-
-
-def training_batch(rows: Sequence[ScoredRow]) -> MicroBatch:
-    """Scored rows as one micro-batch, with their streams."""
-    streams = {
-        "old_logp": [row.old_logp_T for row in rows],
-        "context_weight": [row.context_weight_T for row in rows],
-        "engine_weight": [row.engine_weight_T for row in rows],
-    }
-    reference = [row.ref_logp_T for row in rows if row.ref_logp_T is not None]
-    if reference and len(reference) == len(rows):
-        streams["ref_logp"] = reference
-    return _fill_one(
-        Rows.of(
-            [row.row.prompt_ids for row in rows],
-            [row.row.rollout.response_ids for row in rows],
-            advantages=[row.row.advantage for row in rows],
-            trained=[row.row.counted for row in rows],
-            streams={name: np.concatenate(values) for name, values in streams.items()},
-        )
-    )
-
-
-def _fill_one(rows: Rows) -> MicroBatch:
-    count = len(rows.lengths)
-    packing = Packing(
-        indices=np.arange(count, dtype=np.uint32),
-        bins=np.array([0, count], dtype=np.uint32),
-        ranks=np.zeros(1, dtype=np.uint32),
-        fill=1.0,
-    )
-    return fill(packing, rows)[0]
+    tokens = np.array([response_lengths[rows].sum() for rows in packing], dtype=np.int64).reshape(ranks, -1)
+    return [max(1, -(-int(most) // CHUNK_TOKENS)) for most in tokens.max(axis=0)]
 
 
 def empty_micro_batch(pad_id: int) -> MicroBatch:
     """The least a model can be run on, for a rank that has nothing to do while the others work."""
-    return micro_batch([([pad_id], [pad_id])])
+    return fill(pack([2], 2), Rows.of([[pad_id]], [[pad_id]]))[0]
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
@@ -256,23 +215,25 @@ def score_share(
     forward: Forward,
     layout: Layout,
     sequences: Sequences,
-    split: Split,
+    packing: Packing,
     *,
     rank: int = 0,
+    ranks: int = 1,
     pad_id: int,
     device: Any,
 ) -> list[tuple[int, NDArray[np.float32]]]:
     """Scores a rank's micro-batches: index and log-probs of each sequence in them."""
-    chunks = head_chunks(split, [len(response) for _, response in sequences])
+    chunks = head_chunks(packing, np.array([len(response) for _, response in sequences]), ranks)
+    indices, own = packing.share(rank)
+    rows = Rows.of([sequences[i][0] for i in indices], [sequences[i][1] for i in indices])
+    batches = fill(own, rows)
     scored = []
-    for indices, parts_of_head in zip(split[rank], chunks, strict=True):
-        chosen = [sequences[i] for i in indices]
-        batch = micro_batch(chosen) if chosen else empty_micro_batch(pad_id)
-        logp = forward(**layout.inputs(batch, device), chunks=parts_of_head).cpu().numpy()
-        ends = np.cumsum([len(response) for _, response in chosen])
-        parts = np.split(logp, ends[:-1]) if chosen else []
-        scored += [(i, part.copy()) for i, part in zip(indices, parts, strict=True)]
-    return scored
+    for batch, parts in zip(batches, chunks, strict=True):
+        used = batch if len(batch.rows) else empty_micro_batch(pad_id)
+        logp = forward(**layout.inputs(used, device), chunks=parts).cpu().numpy()
+        scored.append(logp if used is batch else logp[:0])
+    flat = np.split(batches.unpack(scored), rows.response_offsets[1:-1])
+    return [(int(i), part.copy()) for i, part in zip(indices, flat, strict=False)]
 
 
 def score_sequences(
@@ -286,7 +247,7 @@ def score_sequences(
 ) -> list[NDArray[np.float32]]:
     """Log-probs of each response given its prompt under `model`, in this process: [T] each, in the order given."""
     chosen = make_layout(layout, model, pad_id=pad_id, token_budget=micro_batch_tokens)
-    split = chosen.split(lengths_of(sequences))
+    packing = chosen.split([len(prompt) + len(response) for prompt, response in sequences])
     forward = LogprobModel(model, temperature)
-    scored = score_share(forward, chosen, sequences, split, pad_id=pad_id, device=model.device)
+    scored = score_share(forward, chosen, sequences, packing, pad_id=pad_id, device=model.device)
     return [logp for _, logp in sorted(scored, key=lambda pair: pair[0])]

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from p2o.errors import InputError, ModelError
 
 CHUNK_TOKENS = 512
-"""Tokens per chunk: the logits held are CHUNK_TOKENS x vocabulary float32 (100 MB at 50k), a few times that
+"""Tokens of a chunk: the logits held are CHUNK_TOKENS x vocabulary float32 (100 MB at 50k), a few times that
 backward."""
 
 
@@ -23,8 +23,7 @@ def token_logprobs(
     head: Callable[[Tensor], Tensor],
     *,
     temperature: float = 1.0,
-    chunk_tokens: int = CHUNK_TOKENS,
-    chunks: int | None = None,
+    chunks: int = 1,
 ) -> Tensor:
     """log p(target) under softmax(head(hidden) / temperature), differentiable in `hidden_ND` and the head.
 
@@ -36,17 +35,25 @@ def token_logprobs(
         targets_N: token ids, shape [N].
         head: hidden states to logits, shape [n, D] -> [n, V]: `output_head(model)`.
         temperature: the sampling temperature, for the distribution that was sampled from.
-        chunk_tokens: tokens per chunk.
-        chunks: this many chunks instead, some of them empty where there are fewer tokens. Where a call of the head
-            gathers its weights from other processes, all of them must make as many.
+        chunks: how many, some of them empty where there are fewer tokens. Where a call of the head gathers its weights
+            from other processes, all of them must make as many.
 
     Returns:
         float32 log-probabilities in nats, shape [N].
 
     Raises:
-        InputError: if shapes disagree, or the temperature or the chunk size is not positive.
+        InputError: if shapes disagree, or the temperature is not positive.
     """
-    parts_ND = _chunks(hidden_ND, targets_N, temperature, chunk_tokens, chunks)
+    if hidden_ND.dim() != 2 or targets_N.shape != hidden_ND.shape[:1]:
+        raise InputError(
+            "hidden states of shape [N, D] and targets of shape [N] are needed, "
+            f"not {tuple(hidden_ND.shape)} and {tuple(targets_N.shape)}"
+        )
+    if temperature <= 0.0:
+        raise InputError(
+            f"the temperature must be positive, not {temperature}: greedy decoding has no log-probabilities"
+        )
+    parts_ND = list(zip(hidden_ND.tensor_split(chunks), targets_N.tensor_split(chunks), strict=True))
 
     def one_chunk(hidden: Tensor, targets: Tensor) -> Tensor:
         logits = head(hidden).float() / temperature
@@ -61,7 +68,7 @@ def token_logprobs(
             checkpoint(one_chunk, hidden, targets, use_reentrant=False, preserve_rng_state=False)
             for hidden, targets in parts_ND
         ]
-    return torch.cat(parts) if parts else hidden_ND.new_zeros(0, dtype=torch.float32)
+    return torch.cat(parts)
 
 
 def output_head(model: Any) -> Callable[[Tensor], Tensor]:
@@ -115,22 +122,3 @@ def check_output_head(model: Any, *, tolerance: float = 1e-3) -> None:
             f"{type(model).__name__} changes its logits after the output matrix in a way not known here: "
             "use another architecture"
         )
-
-
-def _chunks(
-    hidden_ND: Tensor, targets_N: Tensor, temperature: float, chunk_tokens: int, chunks: int | None = None
-) -> list[tuple[Tensor, Tensor]]:
-    if hidden_ND.dim() != 2 or targets_N.shape != hidden_ND.shape[:1]:
-        raise InputError(
-            "hidden states of shape [N, D] and targets of shape [N] are needed, "
-            f"not {tuple(hidden_ND.shape)} and {tuple(targets_N.shape)}"
-        )
-    if temperature <= 0.0:
-        raise InputError(
-            f"the temperature must be positive, not {temperature}: greedy decoding has no log-probabilities"
-        )
-    if chunk_tokens <= 0:
-        raise InputError(f"chunk_tokens must be positive, not {chunk_tokens}")
-    if chunks is not None:
-        return list(zip(hidden_ND.tensor_split(chunks), targets_N.tensor_split(chunks), strict=True))
-    return list(zip(hidden_ND.split(chunk_tokens), targets_N.split(chunk_tokens), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from p2o.policy.deepspeed_config import EXCHANGE_ELEMENTS, zero_stage
+from p2o.policy.deepspeed_config import EXCHANGE_ELEMENTS
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 
 FLOAT32 = 4
@@ -27,7 +27,7 @@ def memory_estimate(
     itemsize: int,
     config: OptimizerConfig,
     *,
-    backend: str,
+    stage: int = 0,
     ranks: int = 1,
     adapters: int = 0,
 ) -> Memory:
@@ -43,11 +43,10 @@ def memory_estimate(
         parameters: weights of the model, adapters not counted.
         itemsize: bytes of a weight: 4, or 2 for bfloat16.
         config: settings of the optimizer.
-        backend: `torch` or `deepspeed`, as `resolve_backend` says.
+        stage: what ZeRO splits; 0: nothing, as without DeepSpeed.
         ranks: processes of the run.
         adapters: trained weights of LoRA's adapters; the model's own are then frozen.
     """
-    stage = zero_stage(config) if backend == "deepspeed" else 0
     held = parameters + adapters
     trained = adapters if config.lora is not None else parameters
     weights = itemsize * held

@@ -1,70 +1,326 @@
-"""What a policy backend is: weights that score and learn, and that a sampler can take over."""
+"""The policy: weights that score and learn, and that a sampler can take over.
+
+Here is what the backends share: scoring, the sum over micro-batches and ranks, the schedule, metrics, checkpoints'
+names. A backend adds how a gradient is accumulated, clipped and applied, and how weights are kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from p2o.policy.rows import ScoredRow, Sequences
-from p2o.policy.streams import GlobalCounts
+from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
+from p2o.packing import Packing, Rows, fill
+from p2o.plugins import look_up
+from p2o.policy.config import LossConfig
+from p2o.policy.layout import (
+    Forward,
+    Layout,
+    LogprobModel,
+    empty_micro_batch,
+    head_chunks,
+    make_layout,
+    resolve_layout,
+    score_share,
+)
+from p2o.policy.losses import LOSSES, Loss
+from p2o.policy.memory import Memory, memory_estimate
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.rows import Sequences
+from p2o.policy.schedule import learning_rate
+from p2o.policy.streams import GlobalCounts, TokenStreams
 
-WEIGHT_GROUP_BYTES = 2**30
-"""About how much of a model is gathered at once when its weights move to a sampler."""
+IDENTITY = "policy.json"
+"""File of a checkpoint that says what wrote it."""
 
 
-class Weights(Protocol):
-    """What a sampler takes over."""
-
-    model: Any
-    """The module (a transformers model)."""
-
-    shares_model: bool
-    """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
-
-    def weights(self) -> Iterator[list[tuple[str, Any]]]:
-        """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
-
-        Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
-        """
-        ...
-
-
-class Policy(Weights, Protocol):
-    """A causal language model under training.
+class Policy(ABC):
+    """A causal language model under training; its `weights` are what a sampler takes over.
 
     In a run of several processes every method is called by all ranks with the same arguments, and returns the same
     on all of them; the backend shares out the work.
     """
 
-    def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
-        """Log-probs of each response given its prompt under the current weights, [T] each, at the sampling
-        temperature."""
-        ...
+    shares_model = True
+    forward: Forward
+    """Runs the model; what the backend wraps around a `LogprobModel`."""
 
-    def update(self, rows: Sequence[ScoredRow], counts: GlobalCounts) -> dict[str, float]:
-        """One optimizer step over `rows`; `counts` are those of the whole optimizer batch.
+    def __init__(
+        self,
+        model: Any,
+        config: OptimizerConfig,
+        loss: LossConfig,
+        *,
+        pad_id: int,
+        temperature: float,
+        planned_steps: int,
+        processes: Processes = ONE_PROCESS,
+    ) -> None:
+        """Takes over `model`; `pad_id` is the token that fills up, `temperature` that at which log-probs are taken,
+        `planned_steps` the optimizer steps of the run, for the schedule."""
+        if model.dtype == torch.float16:
+            raise ConfigError(
+                'model.dtype = "float16" cannot be trained without loss scaling: use "bfloat16"'
+            )
+        self.model = model
+        self.config = config
+        self.loss = loss
+        self.loss_function: Loss = look_up(LOSSES, loss.name, "loss.name")
+        self.pad_id = pad_id
+        self.planned_steps = max(1, planned_steps)
+        self.processes = processes
+        self.steps = 0
+        self.layout: Layout = make_layout(
+            resolve_layout(config.layout, model), model, pad_id=pad_id, token_budget=config.micro_batch_tokens
+        )
+        if config.gradient_checkpointing:
+            enable_checkpointing(model)
+        model.eval()  # no dropout: a token must get the same log-prob when sampled, scored and trained
+        self.forward = LogprobModel(model, temperature)
+        self.device = model.device
+
+    @classmethod
+    @abstractmethod
+    def check(cls, config: OptimizerConfig, dtype: str, ranks: int) -> None:
+        """Refuses settings, a type of the weights or a number of processes that it cannot train with.
 
         Raises:
-            TrainingError: if the loss or the gradient is not finite (the weights are left as they were).
+            ConfigError: naming the setting and the remedy.
+            MissingDependencyError: if a package is missing.
         """
-        ...
 
+    @classmethod
+    def partitions(cls, config: OptimizerConfig) -> bool:
+        """Whether no process holds the whole weights."""
+        return False
+
+    @classmethod
+    def loading(
+        cls, config: OptimizerConfig, dtype: str, processes: Processes
+    ) -> AbstractContextManager[None]:
+        """The context in which the model is loaded."""
+        return nullcontext()
+
+    @classmethod
+    def memory(
+        cls, config: OptimizerConfig, parameters: int, itemsize: int, *, ranks: int, adapters: int
+    ) -> Memory:
+        """What weights, gradients and the optimizer's state take on each process."""
+        return memory_estimate(parameters, itemsize, config, adapters=adapters)
+
+    @classmethod
+    def label(cls, config: OptimizerConfig) -> str:
+        """The backend in a word or two."""
+        return "torch"
+
+    @abstractmethod
+    def _backward(self, loss: Tensor) -> None:
+        """Adds the gradient of a micro-batch's share of the loss."""
+
+    @abstractmethod
+    def _step(self, rate: float) -> float:
+        """Clips and applies the accumulated gradient, which is gone afterwards; returns its norm before.
+
+        Where the norm is not finite nothing is applied.
+        """
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """Forgets the accumulated gradient."""
+
+    @abstractmethod
+    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+        """See [`p2o.policy.weights.Weights`][]."""
+
+    @abstractmethod
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Writes into `folder` what `load` needs to go on exactly: weights and optimizer state."""
-        ...
 
+    @abstractmethod
     def load(self, folder: Path) -> None:
         """Restores what `save` wrote.
 
         Raises:
             CheckpointError: if it was written by another backend or number of ranks.
         """
-        ...
 
+    @abstractmethod
     def export(self, folder: Path, tokenizer: Any) -> None:
         """Writes the model in Hugging Face format: a new directory, complete or absent."""
-        ...
+
+    def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
+        """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
+        ranks = self.processes.size
+        scored = score_share(
+            self.forward,
+            self.layout,
+            sequences,
+            self.layout.split([len(prompt) + len(response) for prompt, response in sequences], ranks),
+            rank=self.processes.rank,
+            ranks=ranks,
+            pad_id=self.pad_id,
+            device=self.device,
+        )
+        parts = self.processes.gather(scored)
+        return [
+            logp for _, logp in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
+        ]
+
+    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
+        """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch.
+
+        Raises:
+            TrainingError: if the loss or the gradient is not finite (the weights are left as they were).
+        """
+        totals = self._accumulate(rows, counts)
+        loss = totals.get("policy_loss", 0.0)
+        rate = learning_rate(self.config, self.steps, self.planned_steps)
+        grad_norm = 0.0
+        if not math.isfinite(loss):
+            self._discard()
+        elif len(rows.lengths):
+            grad_norm = self._step(rate)
+        if not math.isfinite(loss) or not math.isfinite(grad_norm):
+            found = f"the gradient norm is {grad_norm}" if math.isfinite(loss) else f"the loss is {loss}"
+            raise TrainingError(
+                f"{found}, not finite, at optimizer step {self.steps}: start again with a lower "
+                "optimizer.learning_rate"
+            )
+        self.steps += 1
+        return {**totals, "grad_norm": grad_norm, "learning_rate": rate}
+
+    def _accumulate(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
+        """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
+        packing = self.layout.split(rows.lengths, self.processes.size)
+        chunks = head_chunks(packing, rows.response_lengths, self.processes.size)
+        indices, own = packing.share(self.processes.rank)
+        totals: dict[str, Tensor] = {}
+        with checkpointing(self.model, self.config.gradient_checkpointing):
+            for batch, parts_of_head in zip(fill(own, rows.take(indices)), chunks, strict=True):
+                used = batch if len(batch.rows) else empty_micro_batch(self.pad_id)
+                logp = self.forward(**self.layout.inputs(used, self.device), chunks=parts_of_head)
+                if used is not batch:
+                    # The other ranks wait for this one's part of the exchange.
+                    self._backward(logp.sum() * 0.0)
+                    continue
+                output = self.loss_function(TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
+                self._backward(output.loss)
+                for name, value in {"policy_loss": output.loss, **output.metrics}.items():
+                    totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
+        parts = self.processes.gather({name: float(value) for name, value in totals.items()})
+        names = {name: None for part in parts for name in part}
+        return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+
+    def check_layout(self) -> None:
+        """Compares two sequences that share a row with the same ones alone.
+
+        Raises:
+            ModelError: if they see each other: the architecture keeps a state that does not restart with positions.
+        """
+        vocabulary = int(self.model.config.vocab_size)
+        first, second = ([int(7 * i + start) % vocabulary for i in range(12)] for start in (1, 4))
+        pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
+
+        def logprobs(batches: list[list[int]]) -> Tensor:
+            packing = Packing.of([batches])
+            scored = score_share(
+                self.forward, self.layout, pairs, packing, pad_id=self.pad_id, device=self.device
+            )
+            return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
+
+        gap = (logprobs([[0], [1]]) - logprobs([[0, 1]])).abs().mean()
+        if not gap < (1e-3 if self.model.dtype == torch.float32 else 0.1):
+            raise ModelError(
+                f"{type(self.model).__name__} mixes sequences that are packed into one row (log-probs differ by "
+                f'{float(gap):.2g}): set optimizer.layout = "padded"'
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same where a checkpoint is taken up: kept in the checkpoint."""
+        lora = 0 if self.config.lora is None else self.config.lora.rank
+        return {"backend": "torch", "ranks": self.processes.size, "lora": lora}
+
+    def _write_identity(self, folder: Path) -> None:
+        values = {**self._identity(), "steps": self.steps}
+        (folder / IDENTITY).write_text(json.dumps(values), encoding="utf-8")
+
+    def _read_identity(self, folder: Path) -> None:
+        """Takes over the number of steps.
+
+        Raises:
+            CheckpointError: if the checkpoint is incomplete or not one of this backend, stage and number of ranks.
+        """
+        try:
+            values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
+            steps = values.pop("steps")
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "
+                "without its folder --resume takes the one before"
+            ) from error
+        own = self._identity()
+        if values != own:
+            raise CheckpointError(
+                f"{folder} was written by {describe(values)}, this run is {describe(own)}: resume it as it was"
+            )
+        self.steps = steps
+
+
+def describe(identity: Mapping[str, Any]) -> str:
+    """An identity in words."""
+    ranks = identity.get("ranks")
+    parts = [f"backend {identity.get('backend')}"]
+    if "zero_stage" in identity:
+        parts.append(f"ZeRO stage {identity['zero_stage']}")
+    parts.append(f"{ranks} {'process' if ranks == 1 else 'processes'}")
+    if identity.get("lora"):
+        parts.append(f"LoRA of rank {identity['lora']}")
+    return ", ".join(parts)
+
+
+def enable_checkpointing(model: Any) -> None:
+    """Prepares `model` for [`checkpointing`][].
+
+    Raises:
+        ModelError: if the architecture cannot.
+    """
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise ModelError(
+            f"{type(model).__name__} cannot compute activations again: set optimizer.gradient_checkpointing = false"
+        )
+    if hasattr(model, "activation_checkpointing_enable"):  # its name since transformers 5.24
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+@contextmanager
+def checkpointing(model: Any, enabled: bool) -> Iterator[None]:
+    """Computes the layers' activations again in the backward passes of the block.
+
+    transformers asks a layer's own `training` flag. It stands for nothing else here: modules within, dropout among
+    them, stay in evaluation mode. Outside the block it is off, since it would cost a sampler its cache.
+    """
+    layers = (
+        [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+        if enabled
+        else []
+    )
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False

@@ -1,24 +1,23 @@
-"""From verified groups to what the update needs: rows with advantages, and the three ratios made into weights."""
+"""From verified groups to what an optimizer step needs: rows with advantages, old log-probs and the ratios' weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from p2o.packing import Rows
 from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
-from p2o.policy.config import ContextConfig, CorrectionConfig, LossConfig
-from p2o.policy.context import (
-    RatioStatistics,
-    context_statistics,
-    context_weight,
-    engine_statistics,
-    engine_weight,
-)
-from p2o.templates import PLAIN
-from p2o.types import Group, Rollout
+from p2o.policy.config import CorrectionConfig, LossConfig
+from p2o.policy.context import ContextConfig, context_statistics, context_weight
+from p2o.policy.ratios import RatioStatistics, engine_statistics, engine_weight
+from p2o.policy.streams import GlobalCounts
+from p2o.types import Group, Problem, Rollout
+
+if TYPE_CHECKING:
+    from p2o.config import Config
 
 Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
 """(prompt ids, response ids) pairs."""
@@ -26,117 +25,108 @@ Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
 Score = Callable[[Sequences], list[NDArray[np.float32]]]
 """Log-probs of each response under the current weights, [T] each."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One rollout in the update. Streams are [T] over its response tokens."""
-
-    prompt_ids: Sequence[int]
-    """The prompt of the *update*: plain, whatever the rollout was sampled under (except in mode `no-distill`)."""
-    rollout: Rollout
-    advantage: float
-    counted: bool
-    """Whether its tokens are in the loss (False: truncated and masked)."""
+UPDATE_PROMPTS: dict[str, Callable[[Rollout, Sequence[int]], Sequence[int]]] = {
+    "plain": lambda rollout, plain: plain,
+    "sampled": lambda rollout, plain: rollout.prompt_ids,
+}
+"""The prompt of the update by `context.prompt`, of a rollout and the plain prompt of its problem."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredRow:
-    """A row with the log-probs and weights that stay fixed during the update."""
-
-    row: Row
-    old_logp_T: NDArray[np.float32]
-    context_weight_T: NDArray[np.float32]
-    engine_weight_T: NDArray[np.float32]
-    ref_logp_T: NDArray[np.float32] | None = None
-
-
-def shaped_rewards(group: Group, loss: LossConfig, max_tokens: int) -> NDArray[np.float64]:
-    """Rewards of a group as advantages are computed from them: with the soft overlong punishment, [G]."""
-    lengths = [len(rollout.response_ids) for rollout in group.rollouts]
-    return np.array(group.rewards_G) + overlong_penalties(lengths, max_tokens, loss)
+def shaped_rewards(rollouts: Sequence[Rollout], loss: LossConfig, max_tokens: int) -> NDArray[np.float64]:
+    """Rewards as advantages are computed from them: with the soft overlong punishment, [G]."""
+    lengths = [len(rollout.response_ids) for rollout in rollouts]
+    return np.array([rollout.reward for rollout in rollouts]) + overlong_penalties(lengths, max_tokens, loss)
 
 
 def enters_update(group: Group, loss: LossConfig, max_tokens: int) -> bool:
     """Whether the group has a part in the loss under `zero_variance`."""
-    return loss.zero_variance == "keep" or has_signal(shaped_rewards(group, loss, max_tokens))
+    drawn = group.drawn
+    return bool(drawn) and (
+        loss.zero_variance == "keep" or has_signal(shaped_rewards(drawn, loss, max_tokens))
+    )
 
 
-def make_rows(
+def has_gradient(advantage: float, counted: bool, loss: LossConfig) -> bool:
+    """False where a row's loss and gradient are known to be exactly 0 and only its length counts."""
+    return counted and (advantage != 0.0 or loss.kl_coef > 0)
+
+
+def prepare(
     groups: Sequence[Group],
-    plain_prompt: Callable[[Group], Sequence[int]],
-    loss: LossConfig,
-    context: ContextConfig,
-    max_tokens: int,
-) -> list[Row]:
-    """Rows of the groups that are trained on, advantages within each group.
+    plain_ids: Callable[[Problem], Sequence[int]],
+    score: Score,
+    reference: Score | None,
+    config: Config,
+) -> tuple[Rows, GlobalCounts, dict[str, float]]:
+    """What an optimizer step over `groups` needs. Advantages are within each group, over what was drawn of it.
 
-    Context distillation is this line: the update's prompt is the plain one.
+    Context distillation is one line: the prompt of the update is the plain one.
+
+    Args:
+        groups: those that enter the update.
+        plain_ids: token ids of a problem's plain prompt.
+        score: the policy's log-probs with the weights that sampled.
+        reference: those of the start weights, for the KL term.
+        config: the run: its sections `loss`, `context`, `correction`, and the length limit of responses.
+
+    Returns:
+        The rows that have a gradient, with the streams `old_logp`, `context_weight`, `engine_weight` and, with a
+        reference, `ref_logp`; the denominators, in which the others count too; statistics of both ratios.
     """
-    rows = []
+    loss, max_tokens = config.loss, config.rollout.max_tokens
+    rollouts: list[Rollout] = []
+    prompts: list[Sequence[int]] = []
+    advantages: list[float] = []
+    lengths = []
     for group in groups:
-        if not enters_update(group, loss, max_tokens):
-            continue
-        advantages = group_advantages(
-            shaped_rewards(group, loss, max_tokens), std_normalize=loss.std_normalize
-        )
-        plain = plain_prompt(group)
-        for rollout, advantage in zip(group.rollouts, advantages, strict=True):
-            rows.append(
-                Row(
-                    prompt_ids=rollout.prompt_ids if context.mode == "no-distill" else plain,
-                    rollout=rollout,
-                    advantage=float(advantage),
-                    counted=not (loss.mask_truncated and rollout.finish_reason == "length"),
-                )
-            )
-    return rows
-
-
-def needs_forward(row: Row, loss: LossConfig, context: ContextConfig) -> bool:
-    """False where the row's loss and gradient are known to be exactly 0 and only its length counts."""
-    return row.counted and (row.advantage != 0.0 or loss.kl_coef > 0 or context.renormalize)
+        drawn = group.drawn
+        plain = plain_ids(group.problem)
+        rewards = shaped_rewards(drawn, loss, max_tokens)
+        for rollout, advantage in zip(
+            drawn, group_advantages(rewards, std_normalize=loss.std_normalize).tolist(), strict=True
+        ):
+            counted = not (loss.mask_truncated and rollout.finish_reason == "length")
+            if counted:
+                lengths.append(len(rollout.response_ids))
+            if has_gradient(advantage, counted, loss):
+                rollouts.append(rollout)
+                prompts.append(UPDATE_PROMPTS[config.context.prompt](rollout, plain))
+                advantages.append(advantage)
+    counts = GlobalCounts(float(sum(lengths)), float(len(lengths)), max_tokens)
+    responses = [rollout.response_ids for rollout in rollouts]
+    streams, statistics = score_rows(rollouts, prompts, advantages, score, config.context, config.correction)
+    if reference is not None:
+        streams["ref_logp"] = reference(list(zip(prompts, responses, strict=True)))
+    flat = {name: np.concatenate([np.zeros(0, np.float32), *values]) for name, values in streams.items()}
+    return Rows.of(prompts, responses, advantages=advantages, streams=flat), counts, statistics
 
 
 def score_rows(
-    rows: Sequence[Row],
+    rollouts: Sequence[Rollout],
+    prompts: Sequence[Sequence[int]],
+    advantages: Sequence[float],
     score: Score,
-    reference: Score | None,
     context: ContextConfig,
     correction: CorrectionConfig,
-) -> tuple[list[ScoredRow], dict[str, float]]:
-    """Old log-probs and weights of the rows, and the statistics of the context and engine ratios.
+) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, float]]:
+    """Old log-probs and weights of each row, [T] each, and the statistics of the context and engine ratios.
 
     Two forward passes: the update's prompt for every row, the templated prompt only for rows where it differs.
     """
-    old = score([(row.prompt_ids, row.rollout.response_ids) for row in rows])
-    templated = [i for i, row in enumerate(rows) if tuple(row.prompt_ids) != tuple(row.rollout.prompt_ids)]
+    old = score([(prompt, r.response_ids) for prompt, r in zip(prompts, rollouts, strict=True)])
+    distilled = [i for i, r in enumerate(rollouts) if tuple(prompts[i]) != tuple(r.prompt_ids)]
     sampled_under = list(old)
-    scored = score([(rows[i].rollout.prompt_ids, rows[i].rollout.response_ids) for i in templated])
-    for i, logp in zip(templated, scored, strict=True):
-        sampled_under[i] = logp
-    ref = reference([(r.prompt_ids, r.rollout.response_ids) for r in rows]) if reference is not None else None
-    distilled = set(templated)
+    scored = score([(rollouts[i].prompt_ids, rollouts[i].response_ids) for i in distilled])
+    context_weights = [np.ones_like(logp) for logp in old]
     context_ratio, engine_ratio = RatioStatistics(), RatioStatistics()
-    result = []
-    for i, row in enumerate(rows):
-        weight = np.ones_like(old[i])
-        if i in distilled:
-            weight = context_weight(old[i], sampled_under[i], context, advantage=row.advantage)
-            context_ratio += context_statistics(old[i], sampled_under[i], context)
-        sampler_logp = np.asarray(row.rollout.sampler_logprobs, dtype=np.float32)
-        engine_ratio += engine_statistics(sampled_under[i], sampler_logp, correction)
-        result.append(
-            ScoredRow(
-                row=row,
-                old_logp_T=old[i],
-                context_weight_T=weight,
-                engine_weight_T=engine_weight(sampled_under[i], sampler_logp, correction),
-                ref_logp_T=None if ref is None else ref[i],
-            )
-        )
-    return result, {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}
-
-
-def is_templated(rollout: Rollout) -> bool:
-    """Whether the rollout was sampled under a template."""
-    return rollout.template_id != PLAIN.id
+    for i, templated in zip(distilled, scored, strict=True):
+        sampled_under[i] = templated
+        context_weights[i] = context_weight(old[i], templated, context, advantage=advantages[i])
+        context_ratio += context_statistics(old[i], templated, context)
+    engine_weights = []
+    for logp, rollout in zip(sampled_under, rollouts, strict=True):
+        sampler_logp = np.asarray(rollout.sampler_logprobs, dtype=np.float32)
+        engine_ratio += engine_statistics(logp, sampler_logp, correction)
+        engine_weights.append(engine_weight(logp, sampler_logp, correction))
+    streams = {"old_logp": list(old), "context_weight": context_weights, "engine_weight": engine_weights}
+    return streams, {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}

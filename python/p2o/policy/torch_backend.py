@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from p2o.errors import CheckpointError
+from p2o.errors import CheckpointError, ConfigError
 from p2o.model.load import load_model, save_model
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
-from p2o.policy.training import TrainingPolicy
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.policy import Policy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 """The optimizer's part of a checkpoint."""
 
 
-class TorchPolicy(TrainingPolicy):
-    """A causal language model under training in this process: a [`p2o.policy.policy.Policy`][]."""
+class TorchPolicy(Policy):
+    """A causal language model under training in this process."""
 
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         super().__init__(model, config, loss, **options)
@@ -41,6 +42,14 @@ class TorchPolicy(TrainingPolicy):
             betas=config.betas,
             weight_decay=config.weight_decay,
         )
+
+    @classmethod
+    def check(cls, config: OptimizerConfig, dtype: str, ranks: int) -> None:
+        """Refuses several processes."""
+        if ranks > 1:
+            raise ConfigError(
+                f'optimizer.backend = "torch" trains in one process, but {ranks} were launched: set "deepspeed"'
+            )
 
     def _into_float32(self, name: str) -> Any:
         """Micro-batches' gradients add up in float32, a parameter at a time: bfloat16 would lose the small ones."""
@@ -73,7 +82,7 @@ class TorchPolicy(TrainingPolicy):
         return float(norm)
 
     def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
-        """The model's weights in groups; see [`p2o.policy.policy.Policy`][]."""
+        """The model's weights in groups; see [`p2o.policy.weights.Weights`][]."""
         yield from weight_groups(model_weights(self.model))
 
     def export(self, folder: Path, tokenizer: Any) -> None:

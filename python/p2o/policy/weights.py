@@ -5,16 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from p2o.policy.lora import ADAPTER, is_adapter, lora_layers, merged_weight
-from p2o.policy.policy import WEIGHT_GROUP_BYTES
 
 Gather = Callable[[list[Any]], AbstractContextManager[None]]
 """A context in which the parameters it is called with are whole."""
+
+
+WEIGHT_GROUP_BYTES = 2**30
+"""About how much of a model is gathered at once when its weights move to a sampler."""
+
+
+class Weights(Protocol):
+    """What a sampler takes over."""
+
+    model: Any
+    """The module (a transformers model)."""
+
+    shares_model: bool
+    """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
+
+    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+        """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
+
+        Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +55,7 @@ class Weight:
 
 
 class FrozenWeights:
-    """A model that is not trained, for a sampler to take over: a [`p2o.policy.policy.Weights`][]."""
+    """A model that is not trained, for a sampler to take over: [`Weights`][]."""
 
     shares_model = True
 

@@ -16,17 +16,18 @@ from p2o.policy.weights import FrozenWeights
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest
-from p2o.rollout.hf import CPU_BATCH, GPU_BATCH
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import Sampler, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
-from p2o.train import sampling
 from p2o.types import Problem, Template
 
 BATCHES = 4
 """Sampler batches requested and journaled at once: the sampler sorts them by length; a kill loses at most these."""
+
+MOST = 4096
+"""Rollouts asked for at once, unless one batch of the sampler is more."""
 
 _SECTIONS = ("model.", "data.", "rollout.", "reward.")
 _SETTINGS = ("run.seed", "run.threads", "mining.success")
@@ -82,18 +83,18 @@ def probe_recipe(
             "a probe needs at least two training problems: one to choose templates on, one to judge them"
         )
     for problem in chosen:
-        parts.collector.prompt_ids(problem, PLAIN)  # refuses a problem that is too long
+        parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, chosen, setting)
     header = {**settings_of(config), "samples": samples, "data": fingerprint(chosen)}
     header["templates"] = [template.text for template in templates]
     with ProbeJournal(output / "journal.jsonl", header) as journal:
-        parts.collector.sampler.sync(FrozenWeights(parts.model))
+        parts.collector.publish(FrozenWeights(parts.model))
         rollouts = Rollouts(
             parts.collector,
-            sampling(config),
+            SamplingParams.of(config.rollout),
             journal,
             console,
-            at_once=batch_size(config, parts.model.device.type),
+            at_once=batch_size(parts.collector.sampler),
         )
         return probe(
             chosen,
@@ -115,14 +116,9 @@ def settings_of(config: Config) -> dict[str, Any]:
     }
 
 
-def batch_size(config: Config, device: str) -> int:
-    """Rollouts requested at once: `BATCHES` sampler batches, or one if a batch fills the GPU."""
-    rollout = config.rollout
-    if rollout.sampler != "hf":
-        return BATCHES * rollout.vllm.max_num_seqs
-    if rollout.batch_size is None and device == "cuda":
-        return GPU_BATCH
-    return BATCHES * (rollout.batch_size or CPU_BATCH)
+def batch_size(sampler: Sampler) -> int:
+    """Rollouts requested at once: `BATCHES` batches of the sampler up to `MOST`, or one batch if that is more."""
+    return max(sampler.at_once, min(BATCHES * sampler.at_once, MOST))
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
@@ -179,9 +175,8 @@ def probe(
 ) -> Probe:
     """Draws all rollouts and sums them up. Every draw has a seed of its own, of the names of problem and template.
 
-    A template that is too long beside a problem fails on it, without a rollout.
+    A template that is too long beside a problem fails on it, without a response.
     """
-    fits = rollouts.collector.fits
 
     def ask(stage: str, pairs: Iterable[tuple[Template, Problem]]) -> list[RolloutRequest]:
         return [
@@ -189,7 +184,6 @@ def probe(
                 problem, template, index, derive_seed(seed, "probe", stage, problem.id, template.id, index)
             )
             for template, problem in pairs
-            if fits(problem, template)
             for index in range(samples)
         ]
 
@@ -211,7 +205,7 @@ def probe(
         templates,
         [problem.id for problem in problems[::2]],
     )
-    every = [*drawn, *confirmed]
+    every = [outcome for outcome in (*drawn, *confirmed) if outcome.tokens]
     return Probe(
         result,
         rollouts=len(every),

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, DataError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
-from p2o.rollout.sampler import Progress, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
+
+if TYPE_CHECKING:
+    from p2o.policy.weights import Weights
+
+TOO_LONG = Sample([], [], "prompt_too_long")
+"""What stands for a response where the template does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,13 @@ class Collector:
         self.encoder = encoder
         self.reward = reward
         self.max_prompt_tokens = max_prompt_tokens
+        self.version = 0
+        """That of the sampler's weights."""
+
+    def publish(self, policy: Weights, version: int = 0) -> None:
+        """Gives the sampler the policy's weights: what is drawn from now on carries their `version`."""
+        self.sampler.sync(policy)
+        self.version = version
 
     def prompt_ids(self, problem: Problem, template: Template) -> tuple[int, ...]:
         """Tokens of T(x, z).
@@ -61,9 +75,9 @@ class Collector:
             )
         return ids
 
-    def fits(self, problem: Problem, template: Template) -> bool:
-        """Whether T(x, z) is within `max_prompt_tokens`."""
-        return len(self.prompt_ids(problem, template)) <= self.max_prompt_tokens
+    def plain_ids(self, problem: Problem) -> tuple[int, ...]:
+        """Tokens of the plain prompt; see `prompt_ids`."""
+        return self.prompt_ids(problem, PLAIN)
 
     def check_templates(
         self, templates: Sequence[Template], problems: Sequence[Problem], setting: str
@@ -75,7 +89,7 @@ class Collector:
         """
         if not templates:
             return
-        shortest = min(problems, key=lambda problem: len(self.prompt_ids(problem, PLAIN)))
+        shortest = min(problems, key=lambda problem: len(self.plain_ids(problem)))
         for template in templates:
             length = len(self.prompt_ids(shortest, template))
             if length > self.max_prompt_tokens:
@@ -87,7 +101,12 @@ class Collector:
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Rollout]:
-        """Samples and verifies. A template that does not fit its problem gives way to the plain prompt."""
+        """Samples and verifies.
+
+        A template that makes a prompt longer than `max_prompt_tokens` has failed on that problem: nothing is drawn, and
+        the rollout has no response, the reward 0 and the finish reason `prompt_too_long`. It is a trial like any other
+        for the evidence and the hard set, and has no part in the update.
+        """
         if progress is not None and self.processes.size > 1:
             shown = progress
 
@@ -106,31 +125,32 @@ class Collector:
     def _collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
     ) -> list[Rollout]:
-        fitted = [
-            request if self.fits(request.problem, request.template) else replace(request, template=PLAIN)
-            for request in requests
-        ]
-        prompts = [self.prompt_ids(request.problem, request.template) for request in fitted]
-        samples = self.sampler.sample(
-            [SampleRequest(prompt, request.seed) for prompt, request in zip(prompts, fitted, strict=True)],
-            params,
-            progress,
-        )
+        prompts = [self.prompt_ids(request.problem, request.template) for request in requests]
+        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.max_prompt_tokens]
+        asked = [SampleRequest(prompts[i], requests[i].seed) for i in fitting]
+        samples = dict(zip(fitting, self.sampler.sample(asked, params, progress), strict=True))
+        if progress is not None and len(fitting) < len(requests):
+            progress(len(requests) - len(fitting))
         rollouts = [
-            Rollout(
-                problem_id=request.problem.id,
-                template_id=request.template.id,
-                index=request.index,
-                prompt_ids=prompt,
-                response_ids=sample.response_ids,
-                sampler_logprobs=sample.logprobs,
-                finish_reason=sample.finish_reason,
-                text=self.encoder.decode(sample.response_ids),
-            )
-            for request, prompt, sample in zip(fitted, prompts, samples, strict=True)
+            self._rollout(request, prompt, samples.get(i, TOO_LONG))
+            for i, (request, prompt) in enumerate(zip(requests, prompts, strict=True))
         ]
-        rewards = self.reward(rollouts, [request.problem for request in fitted])
-        return [replace(rollout, reward=float(r)) for rollout, r in zip(rollouts, rewards, strict=True)]
+        rewards = self.reward([rollouts[i] for i in fitting], [requests[i].problem for i in fitting])
+        earned = dict(zip(fitting, rewards, strict=True))
+        return [replace(rollout, reward=float(earned.get(i, 0.0))) for i, rollout in enumerate(rollouts)]
+
+    def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:
+        return Rollout(
+            problem_id=request.problem.id,
+            template_id=request.template.id,
+            index=request.index,
+            prompt_ids=prompt,
+            response_ids=sample.response_ids,
+            sampler_logprobs=sample.logprobs,
+            finish_reason=sample.finish_reason,
+            text=self.encoder.decode(sample.response_ids),
+            version=self.version,
+        )
 
 
 def generated_tokens(rollouts: Sequence[Rollout]) -> int:

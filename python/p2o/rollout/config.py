@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
 Decoding = Literal["auto", "growing", "fixed"]
 
 
-class VllmConfig(Settings):
-    """The engine of the sampler `vllm`."""
+SHARED_MEMORY = Path("/dev/shm")
 
-    mode: Literal["colocate", "server"] = "colocate"
-    """`colocate`: an engine in every training process (or group of `tensor_parallel_size` of them), on the same
-    device. `server`: an engine of its own at `url`, started with `p2o serve`."""
+_TRANSFER = re.compile(r"shared-memory(?P<folder>:/.*)?|nccl:(?P<address>\[.+\]|[^:\s]+):(?P<port>\d{1,5})")
+
+
+class SharedMemory(NamedTuple):
+    """Weights travel in a file of `folder`: about 1 GiB, or the largest weight if that is more."""
+
+    folder: Path
+
+
+class Nccl(NamedTuple):
+    """Weights are broadcast; the rendezvous is at this address and port of rank 0, as the server sees it."""
+
+    address: str
+    port: int
+
+
+def parse_transfer(text: str) -> SharedMemory | Nccl:
+    """The way of `rollout.vllm.transfer`.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    match = _TRANSFER.fullmatch(text)
+    if match is None or not 0 < int(match["port"] or 1) < 65_536:
+        raise ValueError(
+            f"transfer is {text!r}: write shared-memory, shared-memory:/FOLDER or nccl:ADDRESS:PORT"
+        )
+    if match["port"]:
+        return Nccl(match["address"].strip("[]"), int(match["port"]))
+    return SharedMemory(Path(match["folder"].removeprefix(":")) if match["folder"] else SHARED_MEMORY)
+
+
+class VllmConfig(Settings):
+    """The engine of the samplers `vllm` and `vllm-server`."""
 
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     """Type of the engine's weights and activations; unset, `model.dtype`. A server has its own (`p2o serve
@@ -37,43 +69,33 @@ class VllmConfig(Settings):
     """Size of the KV cache in GiB; unset, 1 on a CPU and what `gpu_memory_utilization` leaves on a GPU."""
 
     tensor_parallel_size: int = Field(1, ge=1)
-    """Training processes that hold one engine together (`colocate`); neighbouring ranks, all given the same
-    requests."""
-
-    enforce_eager: bool | None = None
-    """Run without compilation and CUDA graphs: a faster start, slower sampling. Unset, on the CPU only."""
-
-    sleep: bool = True
-    """Give the engine's GPU memory to the trainer between rollouts (`colocate` on a GPU)."""
+    """Training processes that hold one engine together (`vllm`); neighbouring ranks, all given the same requests."""
 
     url: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^/]+/?$")
-    """Where the server listens (`server`)."""
+    """Where the server listens (`vllm-server`)."""
 
-    transfer: Literal["shared-memory", "nccl"] = "shared-memory"
-    """How weights get to a server: a file in shared memory on the same node, or NCCL to GPUs of any node. As given to
-    `p2o serve --transfer`."""
+    transfer: str = "shared-memory"
+    """How weights get to a server, as given to `p2o serve --transfer`: `shared-memory`, a file on the same node in
+    /dev/shm (`shared-memory:/FOLDER`: elsewhere), or `nccl:ADDRESS:PORT`, to GPUs of any node; the address is that of
+    rank 0 as the server sees it."""
 
-    transfer_folder: Path = Field(Path("/dev/shm"), strict=False)
-    """Where `shared-memory` puts its file: about 1 GiB, or the largest weight if that is more."""
-
-    transfer_address: str = "127.0.0.1"
-    """Address of rank 0 as the server sees it (`nccl`)."""
-
-    transfer_port: int = Field(29600, ge=1, le=65535)
-    """Port of the rendezvous on rank 0 (`nccl`)."""
-
-    timeout: float = Field(600.0, gt=0)
-    """Seconds without an answer after which a server counts as dead."""
+    @field_validator("transfer")
+    @classmethod
+    def _known_transfer(cls, value: str) -> str:
+        parse_transfer(value)
+        return value
 
 
 class RolloutConfig(Settings):
     """How completions are sampled in training."""
 
-    sampler: Literal["hf", "vllm"] = "hf"
-    """Who samples: `hf` is transformers, in the training process; `vllm` is a vLLM engine (`rollout.vllm`)."""
+    sampler: Literal["hf", "vllm", "vllm-server"] | ImportPath = "hf"
+    """Who samples: `hf` is transformers, in the training process; `vllm` a vLLM engine in every training process, on
+    the same device; `vllm-server` an engine of its own, started with `p2o serve`. Else an import path `module:class`
+    of a `p2o.rollout.sampler.Sampler`."""
 
     vllm: VllmConfig = VllmConfig()
-    """The engine of the sampler `vllm`."""
+    """The engine of the samplers `vllm` and `vllm-server`."""
 
     n: int = Field(6, ge=2)
     """Rollouts per problem and step (the group)."""
@@ -91,7 +113,7 @@ class RolloutConfig(Settings):
     """Longest response, in tokens."""
 
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Longest templated prompt. A longer problem is an error; a template that makes one longer is not used."""
+    """Longest templated prompt. A longer problem is an error; a template that makes one longer has failed on it."""
 
     batch_size: int | None = Field(None, ge=1)
     """Completions sampled at once by `hf`; unset, 64 on a CPU, and on a GPU as many as a fifth of its memory holds the

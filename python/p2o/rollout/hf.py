@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from p2o.errors import TrainingError
+from p2o.memory import ITEMSIZE, Item
 from p2o.model.load import longest_sequence
 from p2o.rollout.config import Decoding
 from p2o.rollout.decoding import Decoder, GrowingDecoder, ReadPrompts, RecordingError, read_prompts
 from p2o.rollout.draw import draw
-from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
+from p2o.rollout.encode import end_ids, pad_id
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.config import Config
+    from p2o.distributed import Processes
+    from p2o.policy.weights import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +70,15 @@ def cache_bytes_per_token(config: Any, itemsize: int) -> int:
     return int(2 * config.num_hidden_layers * shared * size * itemsize)
 
 
-class HfSampler:
+class HfSampler(Sampler):
     """Samples from `model` in batches of `batch_size` completions (None: what `default_batch_size` says).
 
     The model is the trainer's own, and `sync` has nothing to copy; where the trainer's weights are partitioned (ZeRO-3)
     it is a copy of the model in this process.
     """
 
-    ranks_per_engine = 1
+    shares_weights = True
+    interruptible = True
 
     def __init__(
         self,
@@ -89,7 +94,37 @@ class HfSampler:
         self.pad_id = pad_id
         self.batch_size = batch_size
         self.max_model_len = longest_sequence(model)
-        self.fixed = decoding == "fixed" or (decoding == "auto" and model.device.type == "cuda")
+        on_gpu = model.device.type == "cuda"
+        self.fixed = decoding == "fixed" or (decoding == "auto" and on_gpu)
+        self.at_once = batch_size or (GPU_BATCH if on_gpu else CPU_BATCH)
+
+    @classmethod
+    def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
+        """The sampler over `model`."""
+        return cls(
+            model,
+            end_ids=end_ids(model, tokenizer),
+            pad_id=pad_id(tokenizer),
+            batch_size=config.rollout.batch_size,
+            decoding=config.rollout.decoding,
+        )
+
+    @classmethod
+    def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
+        """On a GPU the cache of as many rows as are sampled at once, at their longest.
+
+        Where the batch size follows from a GPU that is not known it is taken as the largest.
+        """
+        if not gpu:
+            return []
+        rollout = config.rollout
+        longest = rollout.max_prompt_tokens + rollout.max_tokens
+        row = longest * cache_bytes_per_token(model.config, ITEMSIZE[config.model.dtype])
+        rows = rollout.batch_size
+        if rows is None:
+            rows = GPU_BATCH if gpu_memory is None else default_batch_size(row, gpu_memory)
+        rows = min(rows, config.run.batch_problems * rollout.n)
+        return [Item("keys and values of a step's rollouts", "GPU", rows * row)]
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sync(self, policy: Weights) -> None:
@@ -101,9 +136,6 @@ class HfSampler:
         for group in policy.weights():
             for name, weight in group:
                 own[name].copy_(weight)
-
-    def sleep(self) -> None:
-        """Holds nothing but the trainer's own weights: nothing to give back."""
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sample(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.policy.weights import Weights
 
 
-class LentSampler:
+class LentSampler(Sampler):
     """Samples from `weights` through `sampler`, which has those of `owner` before and after.
 
     Two pushes a call, and no second engine in memory. All ranks call it together.
@@ -37,6 +37,3 @@ class LentSampler:
     def sync(self, policy: Weights) -> None:
         """Its weights are frozen; the engine's owner is from now on `policy`."""
         self.owner = policy
-
-    def sleep(self) -> None:
-        """The engine sleeps by its own sampler."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from p2o.types import FinishReason
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.config import Config
+    from p2o.distributed import Processes
+    from p2o.memory import Item
+    from p2o.policy.weights import Weights
+    from p2o.rollout.config import RolloutConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,11 @@ class SamplingParams:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+
+    @classmethod
+    def of(cls, config: RolloutConfig) -> SamplingParams:
+        """How training rollouts are drawn."""
+        return cls(config.max_tokens, config.temperature, config.top_p, config.top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +53,72 @@ Progress = Callable[[int], None]
 """Called with the number of requests that have just finished."""
 
 
-class Sampler(Protocol):
-    """Draws completions from the policy's current weights."""
+class Sampler(ABC):
+    """Draws completions from the policy's current weights.
 
-    ranks_per_engine: int
+    To add one: a class of this kind, and a line in `SAMPLERS` (`p2o.rollout.samplers`) with its name in
+    `rollout.sampler`; or nothing but the class, named by its import path.
+    """
+
+    shares_weights: ClassVar[bool] = False
+    """Whether it draws from the trainer's own model, and nothing is pushed to it. It is made over a copy where the
+    trainer's weights are partitioned, and over the frozen start weights for the reflection model."""
+
+    in_process: ClassVar[bool] = True
+    """Whether it runs in the training processes and takes their memory."""
+
+    interruptible: ClassVar[bool] = False
+    """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
+    elsewhere."""
+
+    ranks_per_engine: int = 1
     """Neighbouring ranks that sample as one: they must be given the same requests."""
 
-    @property
-    def max_model_len(self) -> int | None:
-        """Most tokens of a prompt and its response together; None where nothing limits them."""
-        ...
+    max_model_len: int | None = None
+    """Most tokens of a prompt and its response together; None where nothing limits them."""
 
+    dtype: str | None = None
+    """Type of the weights that it samples from, where it may be another than the trainer's."""
+
+    at_once: int = 64
+    """Completions that it draws at once, where it is given as many requests."""
+
+    @classmethod
+    def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
+        """The sampler of a run, on all ranks together. It may have no weights before its first `sync`.
+
+        Raises:
+            MissingDependencyError: if a package is missing.
+            ConfigError: if it cannot sample from the model, or with the settings.
+        """
+        raise NotImplementedError(f"{cls.__name__} is not made from a configuration")
+
+    @classmethod  # noqa: B027  # most take what they are given
+    def check(cls, config: Config) -> None:
+        """Refuses what it would otherwise refuse only in the run: called before anything is loaded.
+
+        Raises:
+            ConfigError: naming the setting and the remedy.
+        """
+
+    @classmethod
+    def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
+        """What it takes in a training process beside the trainer's own weights; arguments as of `run_memory`."""
+        return []
+
+    @abstractmethod
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """One sample per request, in request order."""
-        ...
 
+    @abstractmethod
     def sync(self, policy: Weights) -> None:
-        """Takes over the policy's current weights, and is awake afterwards."""
-        ...
+        """Takes over the policy's current weights, and is awake afterwards.
 
-    def sleep(self) -> None:
+        Raises:
+            TrainingError: if that fails; nothing is sampled before it succeeds.
+        """
+
+    def sleep(self) -> None:  # noqa: B027  # most have nothing to give
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
-        ...

@@ -11,19 +11,22 @@ import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.memory import GIB, ITEMSIZE, Item
 from p2o.rollout.config import RolloutConfig
-from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
+from p2o.rollout.encode import end_ids
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.config import Config
+    from p2o.policy.weights import Weights
 
 CPU_KV_CACHE_GIB = 1.0
 CPU_BLOCK_SIZE = 32
@@ -33,7 +36,7 @@ CPU_BATCHED_TOKENS = 8192
 """Prompt tokens read at once on a CPU, where no prompt is read in parts."""
 
 
-class VllmSampler:
+class VllmSampler(Sampler):
     """Samples from a vLLM engine in this process.
 
     Args:
@@ -47,6 +50,9 @@ class VllmSampler:
         MissingDependencyError: if vLLM is not installed.
         ConfigError: if the engine refuses the model or the settings.
     """
+
+    interruptible = True
+    max_model_len: int
 
     def __init__(
         self,
@@ -62,8 +68,9 @@ class VllmSampler:
         self.ranks_per_engine = settings.tensor_parallel_size
         self.end_ids = sorted(end_ids)
         self.max_model_len = settings.max_model_len or config.max_prompt_tokens + config.max_tokens
-        self.dtype: torch.dtype = getattr(torch, settings.dtype) if settings.dtype else model.dtype
-        self.sleeps = settings.sleep and model.device.type == "cuda"
+        self.dtype = settings.dtype or str(model.dtype).removeprefix("torch.")
+        self.at_once = settings.max_num_seqs
+        self.sleeps = model.device.type == "cuda"
         self.asleep = False
         self.version: str | None = None
         """Version of the weights in the engine; None before the first push and after one that failed."""
@@ -71,7 +78,59 @@ class VllmSampler:
         self.cached_tokens = 0
         """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
         self.llm = self._start(model, config, trust_remote_code)
-        self.transfer = InProcessTransfer(InProcessControl(self.llm), self.dtype)
+        self.transfer = InProcessTransfer(InProcessControl(self.llm), getattr(torch, self.dtype))
+
+    @classmethod
+    def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
+        """An engine that has no weights yet."""
+        return cls(
+            model,
+            config.rollout,
+            end_ids=end_ids(model, tokenizer),
+            processes=processes,
+            trust_remote_code=config.model.trust_remote_code,
+        )
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuses a limit that the longest prompt would meet, or a reflection at the first prompt step."""
+        rollout = config.rollout
+        needed = rollout.max_prompt_tokens + rollout.max_tokens
+        limit = rollout.vllm.max_model_len or needed
+        if limit < needed:
+            raise ConfigError(
+                f"rollout.vllm.max_model_len is {limit}, less than rollout.max_prompt_tokens = "
+                f"{rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} together: raise it or "
+                "lower one of them"
+            )
+        reflects = config.run.method == "p2o" and config.reflection.kind == "self"
+        if reflects and config.reflection.max_tokens >= limit:
+            raise ConfigError(
+                f"reflection.max_tokens is {config.reflection.max_tokens}, which leaves a request no room in the vLLM "
+                f"engine's {limit} tokens: raise rollout.vllm.max_model_len or lower it"
+            )
+
+    @classmethod
+    def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
+        """Weights and KV cache; on a GPU they are given back while the trainer works."""
+        settings = config.rollout.vllm
+        share, cache = (
+            settings.gpu_memory_utilization,
+            settings.kv_cache_gib or (None if gpu else CPU_KV_CACHE_GIB),
+        )
+        if cache is not None:
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            weights = ITEMSIZE[settings.dtype or config.model.dtype] * parameters
+            size = -(-weights // settings.tensor_parallel_size) + int(cache * GIB)
+        elif gpu_memory is not None:
+            size = int(share * gpu_memory)
+        else:
+            back = "gives it back while the trainer works"
+            return [
+                Item(f"vLLM takes {share:g} of the GPU while it samples, and {back}", "GPU", None, apart=True)
+            ]
+        name = "vLLM's weights and KV cache" + (", while it samples" if gpu else "")
+        return [Item(name, "GPU" if gpu else "host", size, apart=gpu)]
 
     def _start(self, model: Any, config: RolloutConfig, trust_remote_code: bool) -> Any:
         check_group(self.processes, config.vllm.tensor_parallel_size)
@@ -88,7 +147,7 @@ class VllmSampler:
             "max_num_seqs": settings.max_num_seqs,
             "gpu_memory_utilization": settings.gpu_memory_utilization,
             "kv_cache_memory_bytes": None if kv_cache_gib is None else int(kv_cache_gib * 2**30),
-            "enforce_eager": on_cpu if settings.enforce_eager is None else settings.enforce_eager,
+            "enforce_eager": on_cpu,  # no compilation, no CUDA graphs
             "enable_prefix_caching": True,
             "enable_sleep_mode": self.sleeps,
             "logprobs_mode": "processed_logprobs",

@@ -1,4 +1,4 @@
-"""The sampler `vllm` as a client of a server: vLLM's own OpenAI server, started with `p2o serve`.
+"""The sampler `vllm-server`, a client of a server: vLLM's own OpenAI server, started with `p2o serve`.
 
 Prompts and completions travel as token ids over `/v1/completions`, a request a completion; weights travel by
 [`p2o.rollout.vllm_weights`][].
@@ -8,26 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
-from p2o.rollout.config import RolloutConfig
-from p2o.rollout.sampler import Progress, Sample, SampleRequest, SamplingParams
+from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
+from p2o.rollout.encode import end_ids
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm import check_length, raise_on_all_ranks
 from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
 
 if TYPE_CHECKING:
-    from p2o.policy.policy import Weights
+    from p2o.config import Config
+    from p2o.policy.weights import Weights
 
 COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
 """What a server's model must have in common with the policy's."""
 
 
-class ServerSampler:
+ANSWER_TIMEOUT = 600.0
+"""Seconds without an answer after which a server counts as dead."""
+
+
+class ServerSampler(Sampler):
     """Samples from a vLLM server, to which rank 0 pushes the weights.
 
     Args:
@@ -40,20 +46,22 @@ class ServerSampler:
         ConfigError: if nothing answers at `rollout.vllm.url`, or not a `p2o serve` of this model.
     """
 
-    ranks_per_engine = 1
+    in_process = False
+    max_model_len: int
 
     def __init__(
         self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], processes: Processes = ONE_PROCESS
     ) -> None:
         settings = config.vllm
-        self.settings = settings
+        self.at_once = settings.max_num_seqs
+        self.way = parse_transfer(settings.transfer)
         self.processes = processes
         self.end_ids = sorted(end_ids)
         self.url = settings.url.rstrip("/")
         self.version: str | None = None
         """Version of the weights that were pushed last; None before the first push and after one that failed."""
         self.pushes = 0
-        self.client = open_client(self.url, settings.timeout, connections=settings.max_num_seqs)
+        self.client = open_client(self.url, ANSWER_TIMEOUT, connections=settings.max_num_seqs)
         self.control = HttpControl(self._get, self._post)
         try:
             description = self._describe(model)
@@ -62,18 +70,18 @@ class ServerSampler:
         except P2oError:
             self.close()
             raise
-        self.dtype: torch.dtype = getattr(torch, description["dtype"])
-        self.transfer: Transfer
-        if settings.transfer == "nccl":
-            self.transfer = NcclTransfer(
-                self.control,
-                self.dtype,
-                rank=processes.rank,
-                address=settings.transfer_address,
-                port=settings.transfer_port,
-            )
-        else:
-            self.transfer = SharedMemoryTransfer(self.control, self.dtype, settings.transfer_folder)
+        self.dtype = str(description["dtype"])
+        dtype = getattr(torch, self.dtype)
+        self.transfer: Transfer = (
+            NcclTransfer(self.control, dtype, rank=processes.rank, way=self.way)
+            if isinstance(self.way, Nccl)
+            else SharedMemoryTransfer(self.control, dtype, self.way.folder)
+        )
+
+    @classmethod
+    def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
+        """A client of the server at `rollout.vllm.url`, which must be running."""
+        return cls(model, config.rollout, end_ids=end_ids(model, tokenizer), processes=processes)
 
     def _describe(self, model: Any) -> dict[str, Any]:
         """What the server serves, once it is known to be the policy's model, with the settings that are needed."""
@@ -94,11 +102,11 @@ class ServerSampler:
                 f"the server at {self.url} serves another model: its {different[0]} is {description[different[0]]}, "
                 f"the policy's {getattr(ours, different[0])}; start it with `p2o serve` and the policy's model"
             )
-        wanted = "nccl" if self.settings.transfer == "nccl" else BACKEND
-        if description["transfer"] != wanted:
+        kind, backend = ("nccl", "nccl") if isinstance(self.way, Nccl) else ("shared-memory", BACKEND)
+        if description["transfer"] != backend:
             raise ConfigError(
                 f"the server at {self.url} takes its weights by {description['transfer']!r}: start it with "
-                f"`p2o serve --transfer {self.settings.transfer}`, or change rollout.vllm.transfer"
+                f"`p2o serve --transfer {kind}`, or change rollout.vllm.transfer"
             )
         return description
 
@@ -117,14 +125,14 @@ class ServerSampler:
 
         Raises:
             TrainingError: if the push fails; nothing is sampled before one succeeds.
-            ConfigError: if the weights don't fit `rollout.vllm.transfer_folder`.
+            ConfigError: if the weights don't fit the folder of `rollout.vllm.transfer`.
         """
         self.version = None
         self.pushes += 1
         version = f"p2o-{self.pushes}"
         failed: P2oError | None = None
         try:
-            if self.processes.is_main or self.settings.transfer == "nccl":
+            if self.processes.is_main or isinstance(self.way, Nccl):
                 self.transfer.push(policy.weights, version)
             else:
                 drain(policy.weights())
@@ -140,9 +148,6 @@ class ServerSampler:
     def close(self) -> None:
         """Closes the connections; the server goes on."""
         self.client.close()
-
-    def sleep(self) -> None:
-        """The server has its own device: nothing to give back."""
 
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
@@ -163,7 +168,7 @@ class ServerSampler:
                 f"the vLLM server at {self.url} holds the weights {held!r}, not {self.version!r}: it was restarted, or "
                 "another run uses it; resume from the last checkpoint, with a server of its own"
             )
-        with ThreadPoolExecutor(max_workers=min(self.settings.max_num_seqs, max(1, len(requests)))) as pool:
+        with ThreadPoolExecutor(max_workers=min(self.at_once, max(1, len(requests)))) as pool:
             futures: list[Future[Sample]] = [
                 pool.submit(self._complete, request, params) for request in requests
             ]
@@ -239,7 +244,9 @@ def open_client(url: str, timeout: float, *, connections: int) -> Any:
     try:
         import httpx
     except ImportError:
-        raise MissingDependencyError("rollout.vllm.mode = 'server' needs httpx: pip install httpx") from None
+        raise MissingDependencyError(
+            "rollout.sampler = 'vllm-server' needs httpx: pip install httpx"
+        ) from None
     local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
     return httpx.Client(
         base_url=url,

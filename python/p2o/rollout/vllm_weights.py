@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from p2o.errors import ConfigError, TrainingError
+from p2o.rollout.config import Nccl
 
 BACKEND = "p2o"
 """Name of p2o's weight-transfer backend in vLLM's registry."""
@@ -183,7 +184,7 @@ class SharedMemoryTransfer:
             except OSError as error:
                 drain(groups())
                 raise ConfigError(
-                    f"rollout.vllm.transfer_folder = {str(self.folder)!r} cannot be written: {error.strerror}"
+                    f"{self.folder}, the folder of rollout.vllm.transfer, cannot be written: {error.strerror}"
                 ) from error
             push_updates(self.control, groups, lambda group: self._update(group, file), version)
 
@@ -208,8 +209,8 @@ class SharedMemoryTransfer:
             os.posix_fallocate(handle, 0, size)
         except OSError as error:
             raise ConfigError(
-                f"rollout.vllm.transfer_folder = {str(self.folder)!r} has no room for {size / 2**30:.2f} GiB of "
-                f"weights ({error.strerror}): enlarge it (docker run --shm-size) or name another folder"
+                f"{self.folder}, the folder of rollout.vllm.transfer, has no room for {size / 2**30:.2f} GiB of "
+                f"weights ({error.strerror}): enlarge it (docker run --shm-size) or name another, shared-memory:/FOLDER"
             ) from error
 
 
@@ -220,14 +221,11 @@ class NcclTransfer:
     gathering the weights.
     """
 
-    def __init__(
-        self, control: HttpControl, dtype: torch.dtype, *, rank: int, address: str, port: int
-    ) -> None:
+    def __init__(self, control: HttpControl, dtype: torch.dtype, *, rank: int, way: Nccl) -> None:
         self.control = control
         self.dtype = dtype
         self.rank = rank
-        self.address = address
-        self.port = port
+        self.way = way
         self.engine: Any = None
 
     def push(self, groups: Groups, version: str) -> None:
@@ -254,8 +252,8 @@ class NcclTransfer:
         ]
         return WeightTransferTrainerFactory.trainer_init(
             NCCLTrainerInitInfo(
-                master_address=self.address,
-                master_port=self.port,
+                master_address=self.way.address,
+                master_port=self.way.port,
                 world_size=1 + (self.control.workers() if self.rank == 0 else 0),
                 rank=self.rank,
             ),

@@ -149,8 +149,9 @@ class RunDirectory:
         """Appends one line of metrics; `step` says after which step."""
         append_jsonl(self.metrics, [record])
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout]) -> None:
-        """Writes a sample of a step's rollouts, texts included."""
+    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
+        """Writes up to `most` of a step's rollouts, evenly spaced, texts included."""
+        shown = rollouts[:: max(1, len(rollouts) // most)][:most] if most else []
         records = [
             {
                 "epoch": epoch,
@@ -162,7 +163,7 @@ class RunDirectory:
                 "tokens": len(rollout.response_ids),
                 "text": rollout.text,
             }
-            for rollout in rollouts
+            for rollout in shown
         ]
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
@@ -196,7 +197,7 @@ class FollowedRunDirectory(RunDirectory):
     def log(self, record: Mapping[str, Any]) -> None:
         """Rank 0 writes it."""
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout]) -> None:
+    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
         """Rank 0 writes them."""
 
     def log_templates(self, epoch: int, evolution: Evolution) -> None:

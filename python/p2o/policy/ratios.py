@@ -1,0 +1,139 @@
+"""Ratios of token probabilities: what the context ratio and the engine ratio share, and the engine weight.
+
+Three ratios are never mixed (method, "Symbols"): the *engine* ratio (trainer over sampler, same prompt, same
+weights), the *context* ratio (plain over templated prompt, same weights, both from the trainer) and the
+*policy* ratio (new over old weights, plain prompt), which belongs to the losses. Everything is computed from
+differences of log-probabilities in float64, so that no ratio overflows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from p2o.errors import InputError
+from p2o.policy.config import CorrectionConfig
+
+LOG_RATIO_LIMIT = 20.0
+"""Log-ratios are clamped to ±20 where they are exponentiated: e^20 is beyond every bound in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatioStatistics:
+    """Sums over tokens of a ratio, so that the statistics of two batches add up to those of both."""
+
+    tokens: int = 0
+    ratio_sum: float = 0.0
+    ratio_min: float = math.inf
+    ratio_max: float = -math.inf
+    low: int = 0
+    """Tokens below the lower bound."""
+    high: int = 0
+    """Tokens above the upper bound."""
+
+    def __add__(self, other: RatioStatistics) -> RatioStatistics:
+        return RatioStatistics(
+            tokens=self.tokens + other.tokens,
+            ratio_sum=self.ratio_sum + other.ratio_sum,
+            ratio_min=min(self.ratio_min, other.ratio_min),
+            ratio_max=max(self.ratio_max, other.ratio_max),
+            low=self.low + other.low,
+            high=self.high + other.high,
+        )
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """`{prefix}_ratio/{mean,min,max}` and `{prefix}_mask/{frac,low,high}`; empty without tokens."""
+        if self.tokens == 0:
+            return {}
+        return {
+            f"{prefix}_ratio/mean": self.ratio_sum / self.tokens,
+            f"{prefix}_ratio/min": self.ratio_min,
+            f"{prefix}_ratio/max": self.ratio_max,
+            f"{prefix}_mask/frac": (self.low + self.high) / self.tokens,
+            f"{prefix}_mask/low": self.low / self.tokens,
+            f"{prefix}_mask/high": self.high / self.tokens,
+        }
+
+
+def engine_weight(
+    trainer_logp: ArrayLike, sampler_logp: ArrayLike, config: CorrectionConfig
+) -> NDArray[np.float32]:
+    """float32 weights [T] that correct for the sampler's engine, of the tokens of one sequence.
+
+    Both log-probabilities [T] are under the prompt that was sampled from. `token` truncates each ratio at `cap`;
+    `sequence` keeps or drops the whole sequence by the geometric mean of its ratios (the product would reject long
+    sequences for their length alone).
+
+    Raises:
+        InputError: if the shapes differ or a value is not a log-probability.
+    """
+    log_ratio = log_ratios(trainer_logp, sampler_logp, "trainer", "sampler")
+    weights = np.ones_like(log_ratio)
+    match config.mode:
+        case "token":
+            weights = clamped_exp(np.minimum(log_ratio, log_bound(config.cap)))
+        case "sequence":
+            low, high = log_bound(config.sequence_low), log_bound(config.sequence_high)
+            if log_ratio.size and not low <= log_ratio.mean() <= high:
+                weights = np.zeros_like(log_ratio)
+    return weights.astype(np.float32)
+
+
+def engine_statistics(
+    trainer_logp: ArrayLike, sampler_logp: ArrayLike, config: CorrectionConfig
+) -> RatioStatistics:
+    """Statistics of the engine ratio per token; `high` counts tokens above `cap`, `low` those below its
+    inverse."""
+    log_ratio = log_ratios(trainer_logp, sampler_logp, "trainer", "sampler")
+    return ratio_statistics(log_ratio, -log_bound(config.cap), log_bound(config.cap))
+
+
+def log_bound(bound: float) -> float:
+    """The logarithm of a ratio's bound; 0 is no bound."""
+    return math.log(bound) if bound > 0.0 else -math.inf
+
+
+def log_ratios(
+    numerator: ArrayLike, denominator: ArrayLike, numerator_name: str, denominator_name: str
+) -> NDArray[np.float64]:
+    """log(numerator / denominator) of log-probabilities, in float64.
+
+    Raises:
+        InputError: if the shapes differ or a value is not a log-probability.
+    """
+    above = np.asarray(numerator, dtype=np.float64)
+    below = np.asarray(denominator, dtype=np.float64)
+    if above.shape != below.shape:
+        raise InputError(
+            f"{numerator_name} and {denominator_name} log-probabilities must be of the same tokens: "
+            f"shapes {above.shape} and {below.shape}"
+        )
+    for name, values in ((numerator_name, above), (denominator_name, below)):
+        if not (values < 1e-3).all():  # False for NaN as well; engines round log 1 to slightly above 0
+            raise InputError(f"a {name} log-probability is NaN or positive: was the model's output finite?")
+    floor = -1e30  # -inf minus -inf would be NaN
+    log_ratio: NDArray[np.float64] = np.maximum(above, floor) - np.maximum(below, floor)
+    return log_ratio
+
+
+def clamped_exp(log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The ratio, within e^±20."""
+    return np.exp(np.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT))
+
+
+def ratio_statistics(log_ratio: NDArray[np.float64], log_low: float, log_high: float) -> RatioStatistics:
+    """Statistics of the tokens of one sequence; `low` and `high` count those outside the bounds."""
+    if log_ratio.size == 0:
+        return RatioStatistics()
+    ratio = clamped_exp(log_ratio)
+    return RatioStatistics(
+        tokens=int(ratio.size),
+        ratio_sum=float(ratio.sum()),
+        ratio_min=float(ratio.min()),
+        ratio_max=float(ratio.max()),
+        low=int((log_ratio < log_low).sum()),
+        high=int((log_ratio > log_high).sum()),
+    )

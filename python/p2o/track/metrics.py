@@ -1,0 +1,36 @@
+"""The figures of a training step, under TRL's names where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from p2o.templates import PLAIN
+from p2o.types import Group
+
+
+def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """Rewards and lengths of a step's rollouts."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+
+    def mean(values: Sequence[float]) -> float:
+        return sum(values) / len(rollouts)
+
+    return {
+        "reward": mean([rollout.reward for rollout in rollouts]),
+        "frac_reward_zero_std": sum(len(set(group.rewards_G)) == 1 for group in groups) / len(groups),
+        "completions/mean_length": mean([len(rollout.response_ids) for rollout in rollouts]),
+        "completions/clipped_ratio": mean([rollout.finish_reason == "length" for rollout in rollouts]),
+        "templated/frac": mean([rollout.template_id != PLAIN.id for rollout in rollouts]),
+    }
+
+
+def over_mini_batches(parts: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The figures of a step from those of its mini-batches: extremes of extremes, else means. In order of names."""
+    names = sorted({name for part in parts for name in part})
+    return {name: _over(name, [part[name] for part in parts if name in part]) for name in names}
+
+
+def _over(name: str, values: Sequence[float]) -> float:
+    if name.endswith("/min"):
+        return min(values)
+    return max(values) if name.endswith("/max") else sum(values) / len(values)

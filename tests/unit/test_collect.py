@@ -1,0 +1,102 @@
+"""Collecting rollouts: what is drawn, what a template that does not fit becomes, and the version of the weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from p2o.errors import DataError
+from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.templates import PLAIN, make_template
+from p2o.types import Problem, Rollout
+
+SHORT, LONG = make_template("Add."), make_template("Add. " * 20)
+
+
+class Encoder:
+    """A token a character."""
+
+    def encode(self, messages: Any) -> tuple[int, ...]:
+        return tuple(ord(c) for message in messages for c in message["content"])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+class Engine(Sampler):
+    """Answers each request by its seed."""
+
+    def __init__(self) -> None:
+        self.requests: list[SampleRequest] = []
+        self.given: list[Any] = []
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        self.requests += requests
+        if progress is not None:
+            progress(len(requests))
+        return [Sample([48 + request.seed], [-1.0], "stop") for request in requests]
+
+    def sync(self, policy: Any) -> None:
+        self.given.append(policy)
+
+
+class Reward:
+    """The digit that was answered."""
+
+    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
+        return [int(rollout.text) / 10 for rollout in rollouts]  # an empty text would raise
+
+    def take_counts(self) -> Counter[str]:
+        return Counter()
+
+    def metrics(self, counts: Counter[str]) -> dict[str, float]:
+        return {}
+
+
+PROBLEM = Problem("p", ({"role": "user", "content": "1+1"},), "2")
+
+
+def collector_of(engine: Engine, longest: int = 30) -> Collector:
+    return Collector(engine, Encoder(), Reward(), max_prompt_tokens=longest)  # type: ignore[arg-type]
+
+
+def test_a_template_that_does_not_fit_has_failed_without_a_response() -> None:
+    engine = Engine()
+    asked = [RolloutRequest(PROBLEM, template, i, i + 1) for i, template in enumerate([SHORT, LONG, PLAIN])]
+    done: list[int] = []
+    short, long, plain = collector_of(engine).collect(asked, SamplingParams(4), done.append)
+    assert [request.seed for request in engine.requests] == [1, 3]
+    assert (long.template_id, long.index, long.reward, long.text) == (LONG.id, 1, 0.0, "")
+    assert (list(long.response_ids), long.finish_reason) == ([], "prompt_too_long")
+    assert (short.template_id, short.reward, plain.template_id, plain.reward) == (
+        SHORT.id,
+        0.1,
+        PLAIN.id,
+        0.3,
+    )
+    assert generated_tokens([short, long, plain]) == 2
+    assert sum(done) == 3, "it is done with as well"
+
+
+def test_a_problem_that_is_too_long_is_refused() -> None:
+    with pytest.raises(DataError, match=r"problem 'p' takes 3 tokens, over rollout\.max_prompt_tokens = 2"):
+        collector_of(Engine(), 2).collect([RolloutRequest(PROBLEM, PLAIN, 0, 1)], SamplingParams(4))
+
+
+def test_a_rollout_carries_the_version_of_the_weights_it_was_drawn_with() -> None:
+    engine = Engine()
+    collector = collector_of(engine)
+    versions = []
+    for version in (0, 7):
+        collector.publish(f"weights {version}", version)  # type: ignore[arg-type]
+        versions += [
+            r.version for r in collector.collect([RolloutRequest(PROBLEM, SHORT, 0, 1)], SamplingParams(4))
+        ]
+    assert versions == [0, 7]
+    assert engine.given == ["weights 0", "weights 7"]

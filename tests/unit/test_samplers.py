@@ -1,0 +1,204 @@
+"""Samplers by name: what each can, what is refused before anything is loaded, and one from outside the package."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from p2o.assembly import load_parts, prepare
+from p2o.config import Config, load_config
+from p2o.distributed import Processes
+from p2o.errors import ConfigError
+from p2o.memory import Item, run_memory
+from p2o.model.load import load_outline
+from p2o.rollout.config import Nccl, SharedMemory, parse_transfer
+from p2o.rollout.hf import HfSampler
+from p2o.rollout.lent import LentSampler
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.samplers import SAMPLERS, sampler_class
+from p2o.tiny import MODEL_PATH
+from p2o.track.console import Console
+from p2o.train import train
+
+
+class OwnSampler(Sampler):
+    """An engine of one's own: a copy of the model, to which the weights are pushed."""
+
+    at_once = 5
+
+    def __init__(self, inner: HfSampler) -> None:
+        self.inner = inner
+        self.pushes = 0
+        self.slept = 0
+        self.dtype = "float32"
+
+    @classmethod
+    def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> OwnSampler:
+        return cls(HfSampler.make(config, copy.deepcopy(model), tokenizer, processes))
+
+    @classmethod
+    def check(cls, config: Config) -> None:
+        if config.rollout.top_k:
+            raise ConfigError("rollout.top_k is 3: OwnSampler cannot, leave it out")
+
+    @classmethod
+    def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
+        return [Item("a copy of the model", "host", 7)]
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        return self.inner.sample(requests, params, progress)
+
+    def sync(self, policy: Any) -> None:
+        self.pushes += 1
+        own = dict(self.inner.model.named_parameters())
+        with torch.no_grad():
+            for group in policy.weights():
+                for name, weight in group:
+                    own[name].copy_(weight)
+
+    def sleep(self) -> None:
+        self.slept += 1
+
+
+OWN = f"rollout.sampler={__name__}:OwnSampler"
+SMALL = [
+    *("data.train_size=12", "data.evaluation_size=4", "run.batch_problems=4", "run.epochs=2"),
+    *("run.threads=1", "mining.min_count=2", "evolve.budget=40", "evolve.dev_size=4", "evolve.parents=2"),
+]
+
+
+def trained(path: Path, *overrides: str) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    run = prepare(load_config("quickstart", [*SMALL, *overrides]), path, console=Console.silent())
+    train(run)
+    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    kept = [
+        {name: value for name, value in line.items() if not name.startswith(("time/", "sync/"))}
+        for line in metrics
+    ]
+    return run, kept, {name: p.detach() for name, p in run.policy.model.named_parameters()}
+
+
+def test_a_sampler_from_outside_trains_as_ours_does(tmp_path: Path) -> None:
+    """The same draws from weights that are pushed: the run is that of `hf`, the probe after each push aside."""
+    _, expected, weights = trained(tmp_path / "hf")
+    run, found, pushed = trained(tmp_path / "own", OWN)
+    sampler = run.collector.sampler
+    assert isinstance(sampler, OwnSampler)
+    assert isinstance(run.prompt_step.reflect.sampler, LentSampler), "it reflects with the start weights"
+    assert found == expected
+    assert all(torch.equal(pushed[name], weight) for name, weight in weights.items())
+    steps = run.state.step
+    assert steps == 6
+    assert sampler.slept == steps
+    assert sampler.pushes >= 1 + steps + 2, "at the start, after each step, and to and from each reflection"
+    assert "sync/gap_mean" in (tmp_path / "own/metrics.jsonl").read_text(), "pushed weights are probed"
+    assert "sync/gap_mean" not in (tmp_path / "hf/metrics.jsonl").read_text()
+
+
+def test_a_sampler_from_outside_says_what_it_refuses_and_takes() -> None:
+    with pytest.raises(ConfigError, match="OwnSampler cannot"):
+        load_parts(load_config("quickstart", [OWN, "rollout.top_k=3", "model.source=/nowhere"]))
+    model = load_outline(str(MODEL_PATH), dtype="float32")
+    memory = run_memory(load_config("quickstart", [OWN]), model, ranks=1, gpu=False)
+    assert Item("a copy of the model", "host", 7) in memory.items
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:Sampler", "cannot import 'no_such_module'"),
+        (f"{__name__}:Nobody", "has no 'Nobody'"),
+        (f"{__name__}:trained", "is no class derived from p2o.rollout.sampler.Sampler"),
+    ],
+)
+def test_an_import_path_that_leads_to_no_sampler(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^rollout.sampler = {name!r}.*{message}"):
+        sampler_class(load_config("quickstart", [f"rollout.sampler={name}"]).rollout.sampler)
+
+
+def test_what_ours_can() -> None:
+    can = {
+        name: (kind.shares_weights, kind.in_process, kind.interruptible)
+        for name in SAMPLERS
+        for kind in [sampler_class(name)]
+    }
+    assert can == {
+        "hf": (True, True, True),
+        "vllm": (False, True, True),
+        "vllm-server": (False, False, False),
+    }
+
+
+def test_a_draw_that_is_broken_off_leaves_nothing_behind(random_model: Any) -> None:
+    sampler = HfSampler(random_model, end_ids=[1], pad_id=0, batch_size=2)
+    requests = [SampleRequest((2, 10, 3 + seed), seed) for seed in range(4)]
+    expected = sampler.sample(requests, SamplingParams(4))
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sampler.sample(requests, SamplingParams(4), stop)
+    assert sampler.sample(requests, SamplingParams(4)) == expected
+
+
+def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
+    """quickstart: prompts of 192 tokens, responses of 48, reflections of 64."""
+
+    def check(*overrides: str) -> None:
+        lengths = ["rollout.sampler=vllm", "rollout.max_prompt_tokens=192", "rollout.max_tokens=48"]
+        config = load_config("quickstart", [*lengths, *overrides])
+        sampler_class(config.rollout.sampler).check(config)
+
+    check("rollout.vllm.max_model_len=240")
+    with pytest.raises(ConfigError, match=r"rollout\.vllm\.max_model_len is 239"):
+        check("rollout.vllm.max_model_len=239")
+    with pytest.raises(ConfigError, match=r"reflection\.max_tokens is 240"):
+        check("reflection.max_tokens=240")
+    check("reflection.max_tokens=240", "rollout.vllm.max_model_len=241")
+    for elsewhere in ("run.method=grpo", "reflection.kind=openai", "rollout.sampler=vllm-server"):
+        check("reflection.max_tokens=240", "reflection.model=m", elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("shared-memory", SharedMemory(Path("/dev/shm"))),
+        ("shared-memory:/var/big", SharedMemory(Path("/var/big"))),
+        ("nccl:10.0.0.7:29600", Nccl("10.0.0.7", 29600)),
+        ("nccl:[fe80::1]:1", Nccl("fe80::1", 1)),
+    ],
+)
+def test_ways_of_transfer(text: str, way: Any) -> None:
+    assert parse_transfer(text) == way
+    assert load_config("quickstart", [f"rollout.vllm.transfer={text}"]).rollout.vllm.transfer == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nccl",
+        "nccl:host",
+        "nccl::1",
+        "nccl:host:0",
+        "nccl:host:65536",
+        "shared-memory:",
+        "shared-memory:here",
+        "http",
+    ],
+)
+def test_no_way_of_transfer(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^rollout\.vllm\.transfer: transfer is .*: write shared-memory,"
+    ) as caught:
+        load_config("quickstart", [f'rollout.vllm.transfer="{text}"'])
+    assert "\n" not in str(caught.value)
