@@ -18,13 +18,12 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.propose import PROPOSERS
+from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
-from p2o.plugins import look_up
 from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.layout import score_sequences
 from p2o.policy.policy import Policy
@@ -120,7 +119,7 @@ def check_surroundings(config: Config) -> None:
         ConfigError: if a proposer, a reflection prompt or an API key is missing.
     """
     if config.run.method == "p2o":
-        look_up(PROPOSERS, config.evolve.proposer, "evolve.proposer")
+        find_proposer(config.evolve.proposer)
     if config.run.method == "p2o" and config.reflection.kind != "none":
         reflection_prompts(config)
         if config.reflection.kind == "openai":

@@ -11,6 +11,7 @@ from random import Random
 
 from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
+from p2o.evolution.contract import in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
@@ -102,7 +103,8 @@ class Step:
         self.round += 1
         spent, accepted = self.ledger.rollouts, len(self.entries)
         tasks = self.draw_tasks()
-        proposals = [] if self.proposer is None else self.proposer.propose(tasks)
+        proposed = [] if self.proposer is None else self.proposer.propose(tasks)
+        proposals = list(in_order("evolve.proposer", Proposal, proposed, len(tasks)))
         children: list[tuple[Candidate, Task]] = []
         for task, proposal in zip(tasks, proposals, strict=True):
             child = self.consider(proposal, task)

@@ -11,7 +11,7 @@ from evolve_world import World, make_problems
 
 from p2o.assembly import check_surroundings
 from p2o.config import load_config
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, InputError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.propose import Proposal, Proposer, Task
 from p2o.evolution.types import nobody
@@ -75,6 +75,20 @@ def test_one_that_reflects_is_silent_where_nobody_reflects() -> None:
     evolution = step("Reflecting", templates="general")
     assert evolution.stop_reason == "complete"
     assert not any(candidate.proposed for candidate in evolution.candidates)
+
+
+class Lazy(Proposer):
+    """Leaves the last task out."""
+
+    def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
+        return [Proposal("Think.", "thought")] * (len(tasks) - 1)
+
+
+def test_one_that_breaks_its_contract_is_named() -> None:
+    with pytest.raises(InputError, match=r"evolve\.proposer returned fewer than the 2 answers asked for"):
+        step("Lazy")
+    with pytest.raises(ConfigError, match=r"evolve\.proposer = 'test_proposers:step' is no proposer: derive"):
+        step("step")
 
 
 def test_one_that_cannot_be_found_is_told_before_a_run_begins() -> None:
