@@ -286,7 +286,11 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
     if not name or first["type"] == "value_error":
         return f"{name}: {message}" if name else message
     # A setting of several types has an error for each of them.
-    others = [other["msg"] for other in errors[1:] if _setting(other["loc"]) == where]
+    others = [
+        "an import path module:name" if other["type"] == "string_pattern_mismatch" else other["msg"]
+        for other in errors[1:]
+        if _setting(other["loc"]) == where
+    ]
     message = ", or ".join([message, *(other.removeprefix("Input should be ") for other in others)])
     return f"setting {name} = {shown}: {message}"
 

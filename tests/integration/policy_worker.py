@@ -250,6 +250,7 @@ def not_finite(stage: int) -> dict[str, Any]:
     rows, counts = make_scored(0, ROWS[0])
     start_of, end_of = rows.response_offsets[3:5]
     rows.streams["context_weight"][start_of:end_of] = np.inf
+    rows.advantages[3] = 1.0
     found: dict[str, Any] = {"loss": refused(lambda: policy.update(rows, counts))}
     found["weights after loss"] = gap(whole(policy), start)
 

@@ -365,14 +365,15 @@ def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:
     options = ["run.method=grpo", "loss.zero_variance=refill", "run.epochs=1", "loss.refill_limit=2.0"]
     run = small_run(tmp_path / "run", *options)
     steps: list[list[Any]] = []
-    original = train_module.update
+    original = train_module.collect_batch
 
-    def spy(run: Run, groups: Any) -> dict[str, float]:
+    def spy(run: Run) -> Any:
+        groups, trained = original(run)
         steps.append(list(groups))
-        return original(run, groups)
+        return groups, trained
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "update", spy)
+        patch.setattr(train_module, "collect_batch", spy)
         state = train(run)
     seen = [group.problem.id for groups in steps for group in groups]
     assert sorted(seen) == sorted(problem.id for problem in run.problems)

@@ -124,6 +124,14 @@ def test_an_import_path_that_leads_to_no_sampler(name: str, message: str) -> Non
         sampler_class(load_config("quickstart", [f"rollout.sampler={name}"]).rollout.sampler)
 
 
+def test_a_misspelt_name_is_told_what_there_is() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", ["rollout.sampler=vlm"])
+    assert str(caught.value) == (
+        "setting rollout.sampler = 'vlm': Input should be 'hf', 'vllm' or 'vllm-server', or an import path module:name"
+    )
+
+
 def test_what_ours_can() -> None:
     can = {
         name: (kind.shares_weights, kind.in_process, kind.interruptible)
