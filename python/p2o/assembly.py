@@ -196,7 +196,7 @@ def prepare(
     parts = assemble(config, processes)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
-    start_weights = frozen_start_weights(config, model, processes) if needs_start_weights(config) else None
+    start_weights = frozen_start_weights(config, model, processes) if config.needs_start_weights else None
     policy = parts.make_policy(config, processes)
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(Outcomes(config.mining.success))
@@ -331,13 +331,6 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer
-
-
-def needs_start_weights(config: Config) -> bool:
-    """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
-    reflection = config.reflection
-    reflects = config.run.method == "p2o" and (reflection.kind, reflection.weights) == ("self", "reference")
-    return reflects or config.loss.kl_coef > 0
 
 
 def make_teacher(config: Config) -> Reflect:

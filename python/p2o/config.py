@@ -182,6 +182,12 @@ class Config(Settings):
             check_source_of_templates(self.evolve, self.reflection)
         return self
 
+    @property
+    def needs_start_weights(self) -> bool:
+        """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
+        reflects = self.run.method == "p2o" and self.reflection.kind == "self"
+        return (reflects and self.reflection.weights == "reference") or self.loss.kl_coef > 0
+
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from p2o.config import Config
 from p2o.errors import MissingDependencyError
 from p2o.policy.memory import adapter_parameters
-
-Place = Literal["GPU", "host"]
-
-ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a weight, by `model.dtype`."""
-
-GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What takes memory on a process."""
-
-    name: str
-    place: Place
-    size: int | None
-    """Bytes; None where they are not known: the name then says as much as there is to say."""
-
-    apart: bool = False
-    """Not in memory all the time a step takes: a sampler's, where it sleeps while the trainer works."""
+from p2o.sizes import GIB, ITEMSIZE, Item, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +47,6 @@ def run_memory(
     Raises:
         ConfigError: if sampler or backend cannot do with these settings or that many processes.
     """
-    from p2o.assembly import needs_start_weights
     from p2o.policy.backends import backend_class
     from p2o.policy.lora import linear_shapes
     from p2o.rollout.samplers import sampler_class
@@ -86,7 +66,7 @@ def run_memory(
         items.append(Item("offloaded weights or optimizer state", "host", training.host))
     if backend.partitions(config.optimizer) and sampler.shares_weights:
         items.append(Item("whole weights to sample with", device, itemsize * parameters))
-    if needs_start_weights(config):
+    if config.needs_start_weights:
         # They are lent to an engine from the host; a model that samples or scores is on the device.
         runs_here = sampler.shares_weights or config.loss.kl_coef > 0
         items.append(Item("start weights, frozen", device if runs_here else "host", itemsize * parameters))

@@ -85,8 +85,19 @@ def settings(path: Path) -> list[str]:
     return [
         *(f"{setting}={__name__}:{name}" for setting, name in own.items()),
         *("data.train_size=30", "data.evaluation_size=12", "run.epochs=2", "run.batch_problems=10"),
-        *("run.threads=1", "mining.min_count=4", "evolve.budget=150", "evolve.dev_size=8", "evolve.parents=2"),
-        *("evolve.acceptance=strict", "reflection.kind=none", 'evolve.templates="tiny"', f"run.output={path}"),
+        *(
+            "run.threads=1",
+            "mining.min_count=4",
+            "evolve.budget=150",
+            "evolve.dev_size=8",
+            "evolve.parents=2",
+        ),
+        *(
+            "evolve.acceptance=strict",
+            "reflection.kind=none",
+            'evolve.templates="tiny"',
+            f"run.output={path}",
+        ),
     ]
 
 
@@ -95,7 +106,7 @@ def test_a_run_of_your_own_parts_and_its_continuation(tmp_path: Path) -> None:
     path = tmp_path / "run"
     config = load_config("quickstart", settings(path))
     train(prepare(config, path, console=Console.silent()))
-    assert CALLED == {"data", "sampler", "context", "reward", "proposer"}
+    assert {"data", "sampler", "context", "reward", "proposer"} == CALLED
     steps = [line for line in read_jsonl(path / "metrics.jsonl") if "reward" in line]
     assert len(steps) == 6
     assert all("own/tokens" in line for line in steps)

@@ -10,8 +10,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Conf
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.memory import GIB, Item, activation_bytes, describe, run_memory
+from p2o.memory import activation_bytes, describe, run_memory
 from p2o.policy.policy import enable_checkpointing
+from p2o.sizes import GIB, Item
 
 LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
 PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from p2o.errors import TrainingError
-from p2o.memory import ITEMSIZE, Item
 from p2o.model.load import longest_sequence
 from p2o.rollout.config import Decoding
 from p2o.rollout.decoding import Decoder, GrowingDecoder, ReadPrompts, RecordingError, read_prompts
 from p2o.rollout.draw import draw
 from p2o.rollout.encode import end_ids, pad_id
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.sizes import ITEMSIZE, Item
 
 if TYPE_CHECKING:
     from p2o.config import Config

@@ -12,9 +12,9 @@ from p2o.types import FinishReason
 if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.distributed import Processes
-    from p2o.memory import Item
     from p2o.policy.weights import Weights
     from p2o.rollout.config import RolloutConfig
+    from p2o.sizes import Item
 
 
 @dataclass(frozen=True, slots=True)

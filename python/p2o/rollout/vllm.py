@@ -18,11 +18,11 @@ import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
-from p2o.memory import GIB, ITEMSIZE, Item
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
+from p2o.sizes import GIB, ITEMSIZE, Item
 
 if TYPE_CHECKING:
     from p2o.config import Config

@@ -177,7 +177,7 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     """A change of the policy's weights is seen by the reflecting model in `current`, and only there."""
     import torch
 
-    from p2o.assembly import needs_start_weights, prepare
+    from p2o.assembly import prepare
     from p2o.config import load_config
     from p2o.policy.torch_backend import TorchPolicy
     from p2o.prompt_step import SelfReflection
@@ -187,7 +187,7 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
     drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]
     config = load_config("quickstart", [*sizes, *drawn, f"reflection.weights={policy}"])
-    assert needs_start_weights(config) == (policy == "reference")
+    assert config.needs_start_weights == (policy == "reference")
     run = prepare(config, tmp_path / "run")
     assert run.prompt_step is not None
     reflect = run.prompt_step.reflect
