@@ -173,8 +173,9 @@ def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
     with pytest.raises(ConfigError, match=r"reflection\.max_tokens is 240"):
         check("reflection.max_tokens=240")
     check("reflection.max_tokens=240", "rollout.vllm.max_model_len=241")
-    for elsewhere in ("run.method=grpo", "reflection.kind=openai", "rollout.sampler=vllm-server"):
-        check("reflection.max_tokens=240", "reflection.model=m", elsewhere)
+    openai = ("reflection.kind=openai", "reflection.endpoint.model=m")
+    for elsewhere in (["run.method=grpo"], openai, ["rollout.sampler=vllm-server"]):
+        check("reflection.max_tokens=240", *elsewhere)
 
 
 @pytest.mark.parametrize(
