@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from evolve_world import World, make_problems
 
-from p2o.distributed import World as Ranked
+from p2o.distributed import Processes as Ranked
 from p2o.evolution import EvolveConfig, evolve
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import ReflectionConfig
