@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from p2o.policy.config import LossConfig
+from p2o.policy.deepspeed_backend import DeepSpeedPolicy
 from p2o.policy.lora import linear_shapes
-from p2o.policy.memory import Memory, adapter_parameters, memory_estimate
+from p2o.policy.memory import Memory, adapter_parameters
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
 
@@ -19,15 +20,20 @@ def settings(**values: Any) -> OptimizerConfig:
     return OptimizerConfig(backend="deepspeed", **values)
 
 
+def split(config: OptimizerConfig, itemsize: int) -> Memory:
+    """Of 10 weights in two processes."""
+    return DeepSpeedPolicy.memory(config, 10, itemsize, ranks=2, adapters=0)
+
+
 @pytest.mark.parametrize(
-    ("itemsize", "options", "expected"),
+    ("itemsize", "expected"),
     [
-        (4, {}, Memory(device=160, host=0)),  # 4 weights + 4 gradients + 8 moments
-        (2, {}, Memory(device=180, host=0)),  # 2 + 4 + 8 + 4 copies
+        (4, Memory(device=160, host=0)),  # 4 weights + 4 gradients + 8 moments
+        (2, Memory(device=180, host=0)),  # 2 + 4 + 8 + 4 copies
     ],
 )
-def test_one_process_by_hand(itemsize: int, options: dict[str, Any], expected: Memory) -> None:
-    assert memory_estimate(10, itemsize, OptimizerConfig(), backend="torch", **options) == expected
+def test_one_process_by_hand(itemsize: int, expected: Memory) -> None:
+    assert TorchPolicy.memory(OptimizerConfig(), 10, itemsize, ranks=1, adapters=0) == expected
 
 
 @pytest.mark.parametrize(
@@ -43,23 +49,21 @@ def test_one_process_by_hand(itemsize: int, options: dict[str, Any], expected: M
     ],
 )
 def test_two_processes_by_hand(stage: Any, itemsize: int, expected: int) -> None:
-    found = memory_estimate(10, itemsize, settings(zero_stage=stage), backend="deepspeed", ranks=2)
+    found = split(settings(zero_stage=stage), itemsize)
     assert found == Memory(device=expected + (EXCHANGE if stage else 0), host=0)
 
 
 def test_offloading_by_hand() -> None:
-    optimizer = memory_estimate(10, 2, settings(offload="optimizer"), backend="deepspeed", ranks=2)
+    optimizer = split(settings(offload="optimizer"), 2)
     assert optimizer == Memory(device=20 + EXCHANGE, host=(2 * 40 + 80 + 40) // 2)
     everything = settings(zero_stage=3, offload="all")
-    assert memory_estimate(10, 2, everything, backend="deepspeed", ranks=2) == Memory(
-        device=EXCHANGE, host=(20 + 2 * 40 + 80 + 40) // 2
-    )
+    assert split(everything, 2) == Memory(device=EXCHANGE, host=(20 + 2 * 40 + 80 + 40) // 2)
 
 
 def test_adapters_by_hand() -> None:
     """Only they have gradients, moments and copies."""
     config = OptimizerConfig(lora=LoraConfig(rank=1))
-    found = memory_estimate(1000, 2, config, backend="torch", adapters=10)
+    found = TorchPolicy.memory(config, 1000, 2, ranks=1, adapters=10)
     assert found == Memory(device=2 * 1010 + 4 * 10 + 8 * 10 + 4 * 10, host=0)
 
 
@@ -88,5 +92,5 @@ def test_the_torch_backend_holds_what_is_estimated(
     moments = [t for state in policy.optimizer.state.values() for t in state.values() if t.numel() > 1]
     held = gradients + sum(t.nbytes for t in [*tensors.values(), *moments])
     adapters = 0 if lora is None else adapter_parameters(shapes, lora)
-    expected = memory_estimate(own, model.dtype.itemsize, config, backend="torch", adapters=adapters)
+    expected = TorchPolicy.memory(config, own, model.dtype.itemsize, ranks=1, adapters=adapters)
     assert held == expected.device

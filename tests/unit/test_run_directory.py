@@ -70,7 +70,7 @@ def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
     directory.rollouts.mkdir()
     for step in (1, 2, 3):
         directory.log({"step": step})
-        directory.log_rollouts(step, 0, [])
+        directory.log_rollouts(step, 0, [], 8)
     directory.rewind(logged=2, step=2)
     assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
     assert sorted(file.name for file in directory.rollouts.iterdir()) == [
