@@ -153,7 +153,8 @@ def whole_run(accepted: int, instances: int) -> str:
         [problem(False, i) for i in range(instances)],
         evaluate,
         reflect,
-        EvolveConfig(budget=10**9, parents=1, acceptance="strict", max_rounds=accepted, cover_threshold=1.0),
+        EvolveConfig(budget=10**9, parents=1, acceptance="strict"),
+        max_rounds=accepted,
         dev_problems=[problem(True, i) for i in range(instances)],
     )
     p2o_time = time.process_time() - start

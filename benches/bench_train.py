@@ -119,8 +119,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                     "n": args.n,
                     "max_tokens": args.max_tokens,
                     "max_prompt_tokens": 512,
-                    "batch_size": args.sampling_batch,
-                    "vllm": {"kv_cache_gib": 2.0},
+                    "batch_size": args.sampling_batch if sampler == "hf" else 256,
                 },
                 "optimizer": {
                     "learning_rate": args.learning_rate,
@@ -278,6 +277,7 @@ def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> 
         *("--learning-rate", str(args.learning_rate), *(["--verified"] if args.verified else [])),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"VLLM_CPU_KVCACHE_SPACE": "2"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]

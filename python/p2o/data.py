@@ -125,32 +125,26 @@ class DatasetData(RecordData):
     of a dataset on the hub."""
 
     evaluation: str | None = Field(None, min_length=1)
-    """Dataset of the evaluation problems. Unset, it is that of `train` if `evaluation_split` is set; else
+    """Dataset of the evaluation problems. Unset, it is that of `train` if `splits` names a second; else
     `evaluation_size` training problems are held out."""
 
     subset: str | None = None
     """Configuration of the datasets, if they have several."""
 
-    train_split: str | None = None
-    """Split of the training problems; unset, the only one, or `train`."""
-
-    evaluation_split: str | None = None
-    """Split of the evaluation problems; unset, the only one of `evaluation`, or `test`."""
+    splits: tuple[str, ...] = Field((), max_length=2, strict=False)
+    """Splits of the training and of the evaluation problems: `["train", "validation"]`. One that is not given is the
+    dataset's only one, or `train` and `test`."""
 
     def training_records(self) -> Iterable[Record]:
         """The rows of the training split."""
-        return dataset_records(
-            self.train, self.subset, self.train_split, usual_split="train", setting="train_split"
-        )
+        return dataset_records(self.train, self.subset, next(iter(self.splits), None), usual_split="train")
 
     def evaluation_records(self) -> Iterable[Record] | None:
         """The rows of the evaluation split."""
-        if self.evaluation is None and self.evaluation_split is None:
+        split = next(iter(self.splits[1:]), None)
+        if self.evaluation is None and split is None:
             return None
-        source = self.train if self.evaluation is None else self.evaluation
-        return dataset_records(
-            source, self.subset, self.evaluation_split, usual_split="test", setting="evaluation_split"
-        )
+        return dataset_records(self.evaluation or self.train, self.subset, split, usual_split="test")
 
 
 DataConfig = TinyData | RecordData

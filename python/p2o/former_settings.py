@@ -7,7 +7,7 @@ that a renamed setting makes no run another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 
@@ -26,11 +26,16 @@ class Reworded(NamedTuple):
 
 
 RENAMED: dict[str, str] = {
-    "optimizer.beta1": "optimizer.betas[0]",
-    "optimizer.beta2": "optimizer.betas[1]",
+    "data.train_split": "data.splits[0]",
+    "data.evaluation_split": "data.splits[1]",
+    "loss.clip_low": "loss.clip[0]",
+    "loss.clip_high": "loss.clip[1]",
+    "correction.cap": "correction.bounds[1]",
+    "correction.sequence_low": "correction.bounds[0]",
+    "correction.sequence_high": "correction.bounds[1]",
     "evolve.confidence": "evolve.race.confidence",
     "evolve.race_stages": "evolve.race.stages",
-    "evolve.race_thresholds": "evolve.race.thresholds",
+    "evolve.race_thresholds": "evolve.race.stages",
     "evolve.replicates": "evolve.race.replicates",
     "reflection.policy": "reflection.weights",
     "reflection.price_per_million_input": "reflection.prices[0]",
@@ -39,21 +44,42 @@ RENAMED: dict[str, str] = {
 """Former name -> present name, in full (`section.name`). `name[i]` is entry i of a list that holds what were several
 settings."""
 
-_ENDPOINT = "model base_url api_key_env concurrency timeout_s retries send_seed max_tokens_field extra_body"
+_ENDPOINT = "model base_url api_key_env concurrency timeout_s send_seed max_tokens_field extra_body"
 RENAMED |= {f"reflection.{name}": f"reflection.endpoint.{name}" for name in _ENDPOINT.split()}
 
 UNSET: dict[str, Any] = {
+    "correction.cap": 2.0,
+    "correction.sequence_low": 0.95,
+    "correction.sequence_high": 1.05,
     "reflection.model": "",
     "reflection.api_key_env": "OPENAI_API_KEY",
     "reflection.concurrency": 16,
     "reflection.timeout_s": 120.0,
-    "reflection.retries": 4,
     "reflection.send_seed": True,
     "reflection.max_tokens_field": "max_tokens",
 }
-"""Former name -> the value that it had in every run, of settings whose section today may be absent."""
+"""Former name -> the value that it had in every run, of settings that today may be unset, or their section."""
+
+SPLIT: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
+    "correction.bounds": lambda bounds, settings: (
+        {"correction.cap": bounds[1]}
+        if settings["correction.mode"] == "token"
+        else {"correction.sequence_low": bounds[0], "correction.sequence_high": bounds[1]}
+    ),
+    "evolve.race.stages": lambda stages, _: {
+        "evolve.race_stages": [share for share, _ in stages],
+        "evolve.race_thresholds": [threshold for _, threshold in stages],
+    },
+}
+"""Present name -> (value, all settings) -> the former settings that it holds, where more than a place tells them
+apart."""
 
 GONE: dict[str, Gone] = {
+    "optimizer.beta1": Gone(0.9, "it is 0.9; leave it out"),
+    "optimizer.beta2": Gone(0.999, "it is 0.999; leave it out"),
+    "optimizer.lora.alpha": Gone(None, "alpha is twice optimizer.lora.rank; leave it out"),
+    "loss.dual_clip": Gone(None, 'give a loss of your own as loss.name = "module:function"'),
+    "loss.refill_limit": Gone(4.0, "a step rolls out at most 4 times run.batch_problems; leave it out"),
     "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
     "mining.hardness": Gone("group", "samples are judged by all rollouts of their group"),
     "assign.graduate": Gone(None, "it changed nothing (docs/study.md); leave it out"),
@@ -61,20 +87,26 @@ GONE: dict[str, Gone] = {
     "assign.prior_strength": Gone(2.0, "it is a constant, p2o.outcomes.assign.PRIOR_STRENGTH; leave it out"),
     "evolve.frontier": Gone("instance", "the front is that of the dev problems; leave it out"),
     "evolve.prior": Gone([0.5, 0.5], "the prior of the scores is always Beta(0.5, 0.5); leave it out"),
+    "evolve.proposals": Gone(1, "a round makes as many as evolve.parents; leave it out"),
+    "evolve.cover_threshold": Gone(0.5, "it is 0.5; leave it out"),
+    "evolve.max_rounds": Gone(None, "limit the step with evolve.budget; p2o evolve takes --max-rounds"),
+    "evolve.time_limit_s": Gone(None, "limit the step with evolve.budget; p2o evolve takes --time-limit"),
     "evolve.cover_min_gain": Gone(1, "limit the training templates with evolve.cover_max_size"),
     "evolve.target_score": Gone(None, "limit the step with evolve.budget or evolve.patience"),
     "evolve.stop_file": Gone(None, "interrupt the step (Ctrl-C): it ends with the best so far"),
     "evolve.max_rollout_tokens": Gone(None, "limit the step with evolve.budget"),
     "evolve.tokens_per_rollout": Gone(None, "limit the step with evolve.budget"),
+    "reflection.max_copied_words": Gone(12, "it is 12; leave it out"),
+    "reflection.retries": Gone(4, "it is 4; leave it out"),
     "reflection.backoff_s": Gone(1.0, "a server's retry-after, or 1 s and more; leave it out"),
     "reflection.max_calls": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.max_total_tokens": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.cost_per_call": Gone(0.0, "reflection.max_cost is checked between rounds; leave it out"),
     "rollout.vllm.mode": Gone("colocate", 'of a server write rollout.sampler = "vllm-server"'),
+    "rollout.vllm.max_num_seqs": Gone(256, "write rollout.batch_size"),
+    "rollout.vllm.kv_cache_gib": Gone(None, "write rollout.vllm.gpu_memory_utilization (docs/engines.md)"),
     "rollout.vllm.enforce_eager": Gone(None, "vLLM compiles and records CUDA graphs on a GPU"),
-    "rollout.vllm.sleep": Gone(
-        True, "an engine on a GPU always gives its memory to the trainer between rollouts"
-    ),
+    "rollout.vllm.sleep": Gone(True, "an engine on a GPU gives its memory to the trainer between rollouts"),
     "rollout.vllm.transfer_folder": Gone("/dev/shm", 'write rollout.vllm.transfer = "shared-memory:/FOLDER"'),
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
@@ -86,8 +118,9 @@ GONE: dict[str, Gone] = {
 REWORDED: tuple[Reworded, ...] = (
     Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
     Reworded({"context.mode": "no-distill"}, {"context.prompt": "sampled"}),
+    Reworded({"loss.name": "bnpo"}, {"loss.name": "dapo"}),
 )
-"""What was said by other values."""
+"""What was said by other values. Where one setting had two values for the same, the present one is the one hashed."""
 
 ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
@@ -118,10 +151,12 @@ def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:
     present = {present: former for former, present in RENAMED.items()}
     said = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
     kept = {name: value for name, value in settings.items() if name not in ADDED or ADDED[name] != value}
+    for name in SPLIT.keys() & kept.keys():
+        said |= SPLIT[name](kept.pop(name), settings)
     for name in [name for name in kept if f"{name}[0]" in present]:
         kept |= {f"{name}[{place}]": entry for place, entry in enumerate(kept.pop(name))}
     for words in REWORDED:
-        if words.present.items() <= kept.items():
+        if words.present.items() <= kept.items() and words.present.keys() != words.former.keys():
             kept = {name: value for name, value in kept.items() if name not in words.present}
             said |= words.former
     return UNSET | {present.get(name, name): value for name, value in kept.items()} | said

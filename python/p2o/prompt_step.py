@@ -128,6 +128,7 @@ class PromptStep:
         self.given = given
         # What is read once is not read again: an edited file must not change a run under way.
         self.settings = config.evolve.model_copy(update={"templates": None})
+        self.limits: dict[str, Any] = {}  # `max_rounds` and `time_limit_s` of `p2o.evolve`
 
     def evolve(
         self, hard: Mapping[str, str], outcomes: Outcomes, *, epoch: int, previous: Evolution | None
@@ -163,6 +164,7 @@ class PromptStep:
                 journal=self.directory.journals / _journal_name(epoch),
                 templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                 reflection_fits=fits,
+                **self.limits,
             ),
         )
         if evolution.stop_reason == "interrupted":

@@ -72,7 +72,7 @@ def _parse(line: str, where: str) -> Any:
 
 
 def dataset_records(
-    source: str, subset: str | None, split: str | None, *, usual_split: str, setting: str
+    source: str, subset: str | None, split: str | None, *, usual_split: str
 ) -> Iterator[Record]:
     """The rows of a split of a dataset, in order.
 
@@ -81,7 +81,6 @@ def dataset_records(
             or a dataset of the Hugging Face hub.
         subset: its configuration, if it has several.
         split: its split; unset, the only one, or else `usual_split`.
-        setting: the setting of the split, for messages.
 
     Raises:
         MissingDependencyError: if the package datasets is not installed.
@@ -108,7 +107,7 @@ def dataset_records(
     if split is None and len(splits) > 1:
         split = usual_split
     if split is not None and split not in splits:
-        raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.{setting}")
+        raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.splits")
     name = split or next(iter(splits))
     for index, row in enumerate(splits[name]):
         yield f"{source}, row {index} of {name}", {key: _plain(value) for key, value in row.items()}

@@ -34,6 +34,9 @@ from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem
 
+REFILL_LIMIT = 4
+"""Under `loss.zero_variance = "refill"` a step rolls out at most so many times `run.batch_problems` problems."""
+
 
 @dataclass
 class Run:
@@ -101,7 +104,7 @@ def collect_batch(run: Run) -> tuple[list[Group], list[Group]]:
     groups: list[Group] = []
     trained: list[Group] = []
     missing = size = config.run.batch_problems
-    most = int(size * config.loss.refill_limit) if config.loss.zero_variance == "refill" else size
+    most = REFILL_LIMIT * size if config.loss.zero_variance == "refill" else size
     run.collector.reward_metrics()  # a step's counts leave out evaluations and the prompt step
     while True:
         found = roll_out(run, next_problems(run, min(missing, most - len(groups))))

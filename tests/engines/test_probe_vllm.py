@@ -25,8 +25,7 @@ def probe(source: Path, output: Path) -> dict[str, Any]:
         "rollout.sampler=vllm",
         "rollout.max_tokens=8",
         "rollout.max_prompt_tokens=200",
-        "rollout.vllm.kv_cache_gib=0.25",
-        "rollout.vllm.max_num_seqs=16",
+        "rollout.batch_size=16",
     ]
     found = probe_recipe(
         load_config("quickstart", overrides),

@@ -396,9 +396,10 @@ def test_sleep_on_a_cpu_is_nothing(synced: VllmSampler) -> None:
     assert synced.sample(tiny_requests(), SAMPLED) == expected
 
 
-def test_settings_that_vllm_refuses_become_one_line() -> None:
+def test_settings_that_vllm_refuses_become_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2o.rollout.vllm.CPU_KV_CACHE", 1000)
     with pytest.raises(ConfigError, match="vLLM refuses") as caught:
-        VllmSampler(tiny_llama(), rollout_config(kv_cache_gib=1e-6), end_ids=ENDS)
+        VllmSampler(tiny_llama(), rollout_config(), end_ids=ENDS)
     assert "\n" not in str(caught.value)
 
 

@@ -13,8 +13,11 @@ from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.streams import GlobalCounts
 from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout import vllm as engine
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.sampler import Sample, SampleRequest
+
+engine.CPU_KV_CACHE = 2**28  # the tests hold several engines at once
 
 
 def tiny_llama(seed: int = 7, *, heads: int = 4, vocabulary: int = 96) -> Any:
@@ -64,7 +67,8 @@ def rollout_config(max_tokens: int = 24, max_prompt_tokens: int = 104, **vllm: A
         sampler="vllm",
         max_tokens=max_tokens,
         max_prompt_tokens=max_prompt_tokens,
-        vllm={"kv_cache_gib": 0.25, "max_num_seqs": 64, **vllm},
+        batch_size=64,
+        vllm=vllm,
     )
 
 

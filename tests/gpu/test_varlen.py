@@ -170,7 +170,7 @@ def test_float32_falls_back_and_bfloat16_trains(checkpointing: bool) -> None:
                 micro_batch_tokens=1000,
                 gradient_checkpointing=checkpointing,
             ),
-            LossConfig(clip_high=1e6, clip_low=1.0),
+            LossConfig(clip=(1.0, 1e6)),
             pad_id=2,
             temperature=1.0,
             planned_steps=3,

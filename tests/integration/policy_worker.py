@@ -117,7 +117,7 @@ def policy_of(
     return make_policy(
         make_model(dtype) if model is None else model,
         OptimizerConfig(**options),
-        LossConfig(clip_low=0.9, clip_high=9.0),
+        LossConfig(clip=(0.9, 9.0)),
         pad_id=2,
         temperature=0.8,
         planned_steps=10,
@@ -326,7 +326,7 @@ def everything(folder: str) -> dict[str, Any]:
     found = {
         "float32": agreement("float32", list(SPLITS), None),
         "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),
-        "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4, "alpha": 8.0}),
+        "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4}),
         "experts": agreement("float32", ["zero 2", "zero 3"], None, make_experts),
         "resume": resume(folder),
         "files": files(folder),

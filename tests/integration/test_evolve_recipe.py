@@ -28,6 +28,8 @@ def test_the_tiny_model_plays_both_roles_and_a_second_call_reads_the_journal(tmp
     assert len(evolution.dev_ids) <= 8
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out) == first
+    assert main([*command, "--output", str(tmp_path / "short"), "--max-rounds", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["evolve/rounds"] == 1 < first["evolve/rounds"]
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,7 @@ def test_settings_that_keep_more_state_resume_exactly_too(
         "run.epochs=2",
         "run.mini_batch_problems=8",
         "loss.kl_coef=0.05",
-        "optimizer.lora={rank=4, alpha=8.0}",
+        "optimizer.lora={rank=4}",
         "optimizer.schedule=cosine",
         "mining.recheck=true",
         "evolve.acceptance=posterior",
@@ -329,8 +329,8 @@ def test_an_existing_run_is_not_overwritten(unbroken: Path) -> None:
 
 
 def test_resuming_with_other_settings_is_refused(unbroken: Path) -> None:
-    with pytest.raises(RunDirectoryError, match=r"loss\.clip_high"):
-        small_run(unbroken, "loss.clip_high=0.3", resume=True)
+    with pytest.raises(RunDirectoryError, match=r"loss\.clip"):
+        small_run(unbroken, "loss.clip=[0.2, 0.3]", resume=True)
 
 
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
@@ -362,7 +362,7 @@ def test_every_context_mode_trains(tmp_path: Path, setting: str) -> None:
 
 def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:
     """Dynamic sampling: each problem is rolled out once an epoch, and a step goes on until it has its groups."""
-    options = ["run.method=grpo", "loss.zero_variance=refill", "run.epochs=1", "loss.refill_limit=2.0"]
+    options = ["run.method=grpo", "loss.zero_variance=refill", "run.epochs=1"]
     run = small_run(tmp_path / "run", *options)
     steps: list[list[Any]] = []
     original = train_module.collect_batch
@@ -374,6 +374,7 @@ def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_module, "collect_batch", spy)
+        patch.setattr(train_module, "REFILL_LIMIT", 2)
         state = train(run)
     seen = [group.problem.id for groups in steps for group in groups]
     assert sorted(seen) == sorted(problem.id for problem in run.problems)

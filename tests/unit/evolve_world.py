@@ -35,6 +35,11 @@ def make_problems(count: int) -> list[Problem]:
     ]
 
 
+def limits(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of `options` what `evolve` has as arguments of its own; the others are settings."""
+    return {name: options.pop(name) for name in ("max_rounds", "time_limit_s") if name in options}
+
+
 def step_inputs(**given: Any) -> StepInputs:
     """Inputs of a step that asks nobody, without problems; `given` replaces them."""
     inputs = {

@@ -73,6 +73,12 @@ def test_the_printed_settings_are_the_recipe(
         ("rollout.n=1", "setting rollout.n = 1:"),
         ("rollout.n=2.5", "setting rollout.n = 2.5:"),
         ("loss.name=ppo", "setting loss.name = 'ppo':"),
+        ("loss.clip=0.2", "setting loss.clip = 0.2: Input should be a valid tuple"),
+        (
+            "correction.bounds=[0.5, 2]",
+            'correction: bounds must begin with 0, since correction.mode = "token"',
+        ),
+        ("evolve.race.stages=[0.5]", "setting evolve.race.stages.0 = 0.5: Input should be a valid tuple"),
         ("context.c_low=2", "setting context.c_low = 2:"),
         ("assign.plain_rollouts=6", "assign.plain_rollouts is 6, but a group has only rollout.n = 6"),
         ("run.mini_batch_problems=500", "run.mini_batch_problems is 500, over run.batch_problems"),
@@ -90,7 +96,7 @@ def test_the_printed_settings_are_the_recipe(
         ("loss.overlong_buffer=49", "loss.overlong_buffer is 49, over rollout.max_tokens = 48"),
         ("reflection.prices=[1, -1]", "reflection: prices must not be negative"),
         ("reflection.kind=openai", "reflection: kind 'openai' needs a model: set reflection.endpoint.model"),
-        ("reflection.endpoint.retries=1", "setting reflection.endpoint.model is missing"),
+        ("reflection.endpoint.timeout_s=1", "setting reflection.endpoint.model is missing"),
         (
             "reflection.endpoint.model=m",
             "reflection: kind 'self' has no use for reflection.endpoint: leave it out",
@@ -145,9 +151,14 @@ def test_recipes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_bounds_may_be_infinite_but_no_number_may_be_none() -> None:
-    bounds = ("context.c_high", "loss.clip_high", "correction.max_gap")
-    config = load_config("quickstart", [f"{name}=inf" for name in bounds])
-    assert {config.context.c_high, config.loss.clip_high, config.correction.max_gap} == {math.inf}
+    bounds = ("context.c_high", "correction.max_gap")
+    pairs = ("loss.clip=[0.2, inf]", "correction.bounds=[0, inf]")
+    config = load_config("quickstart", [*pairs, *(f"{name}=inf" for name in bounds)])
+    assert {config.context.c_high, config.correction.max_gap} == {math.inf}
+    assert (config.loss.clip, config.correction.bounds) == ((0.2, math.inf), (0.0, math.inf))
+    assert build_config(tomllib.loads(tomli_w.dumps(config_values(config)))) == config
+    with pytest.raises(ConfigError, match=r"setting loss\.clip\.1 = nan: "):
+        load_config("quickstart", ["loss.clip=[0.2, nan]"])
     for name in (*bounds, "optimizer.learning_rate"):
         with pytest.raises(ConfigError, match=f"setting {name} = nan: "):
             load_config("quickstart", [f"{name}=nan"])

@@ -138,11 +138,12 @@ def test_bounds_must_enclose_one(bounds):
         ContextConfig(**bounds)
 
 
-def test_token_correction_truncates():
+@pytest.mark.parametrize(("bounds", "most"), [(None, 2.0), ((0, 4), 4.0), ((0, math.inf), 9.0)])
+def test_token_correction_truncates(bounds, most):
     weights = engine_weight(
-        np.log([0.3, 0.5, 0.9]), np.log([0.6, 0.5, 0.1]), CorrectionConfig(mode="token", cap=2.0)
+        np.log([0.3, 0.5, 0.9]), np.log([0.6, 0.5, 0.1]), CorrectionConfig(mode="token", bounds=bounds)
     )
-    np.testing.assert_allclose(weights, [0.5, 1.0, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(weights, [0.5, 1.0, most], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,26 @@ def test_sequence_correction_masks_by_the_geometric_mean(log_ratio, kept):
     assert weights.tolist() == [float(kept)] * len(log_ratio)
 
 
+def test_the_bounds_of_a_sequence():
+    config = CorrectionConfig(mode="sequence", bounds=(0.5, 1.25))
+    for ratio, kept in ((0.49, False), (0.51, True), (1.24, True), (1.26, False)):
+        assert engine_weight([math.log(0.3 * ratio)], [math.log(0.3)], config).tolist() == [float(kept)]
+    assert engine_weight([-40.0], [-0.1], CorrectionConfig(mode="sequence", bounds=(0, 2))).tolist() == [1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bounds": (0.5, 2.0)},
+        {"mode": "sequence", "bounds": (1.1, 2.0)},
+        {"mode": "sequence", "bounds": (0.5, 0.9)},
+    ],
+)
+def test_bounds_of_the_engine_ratio_enclose_one_and_tokens_have_no_lower_one(wrong):
+    with pytest.raises(ValidationError):
+        CorrectionConfig(**wrong)
+
+
 def test_sequence_correction_does_not_depend_on_length():
     # A product of ratios would leave the bounds with length; the mean log gap here is 0.01 throughout.
     config = CorrectionConfig(mode="sequence")
@@ -176,11 +197,19 @@ def test_no_correction():
     assert engine_weight([-1.0, -9.0], [-5.0, -2.0], CorrectionConfig(mode="none")).tolist() == [1.0, 1.0]
 
 
-def test_engine_statistics_count_beyond_the_cap():
-    statistics = engine_statistics(
-        np.log([0.9, 0.1, 0.5]), np.log([0.1, 0.9, 0.4]), CorrectionConfig(cap=2.0)
-    )
-    assert (statistics.high, statistics.low, statistics.tokens) == (1, 1, 3)
+@pytest.mark.parametrize(
+    ("config", "counted"),
+    [
+        (CorrectionConfig(), 1),
+        (CorrectionConfig(bounds=(0, 10)), 0),
+        (CorrectionConfig(mode="sequence", bounds=(0, 10)), 1),
+        (CorrectionConfig(mode="none"), 1),
+    ],
+)
+def test_engine_statistics_count_beyond_the_bound_of_a_token(config, counted):
+    """Ratios 9, 1/9 and 5/4; those of mode `token` count in every mode, usually 2."""
+    statistics = engine_statistics(np.log([0.9, 0.1, 0.5]), np.log([0.1, 0.9, 0.4]), config)
+    assert (statistics.high, statistics.low, statistics.tokens) == (counted, counted, 3)
 
 
 def square_root(log_c, advantage, log_low, log_high):

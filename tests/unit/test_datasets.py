@@ -107,13 +107,14 @@ def test_splits(tmp_path: Path) -> None:
         train, evaluation = load_data(DatasetData(train=source, **VERL, **settings))
         return [p.meta["level"] for p in train], [p.meta["level"] for p in evaluation]
 
-    assert levels(evaluation_split="test") == ([0, 1, 2, 3], [10, 11])
+    assert levels(splits=["train", "test"]) == ([0, 1, 2, 3], [10, 11])
     assert levels(evaluation=source) == ([0, 1, 2, 3], [10, 11])
-    assert levels(train_split="extra", evaluation_split="train") == ([20], [0, 1, 2, 3])
-    with pytest.raises(
-        DataError, match=r"no split 'dev' \(found: train, test, extra\); set data.evaluation_split"
-    ):
-        levels(evaluation_split="dev")
+    assert levels(splits=["extra", "train"]) == ([20], [0, 1, 2, 3])
+    assert levels(splits=["extra"], evaluation=source) == ([20], [10, 11])
+    held_out = levels(splits=["train"], evaluation_size=1)
+    assert sorted(held_out[0] + held_out[1]) == [0, 1, 2, 3], "one split leaves the evaluation to be held out"
+    with pytest.raises(DataError, match=r"no split 'dev' \(found: train, test, extra\); set data.splits"):
+        levels(splits=["train", "dev"])
 
 
 SOLUTIONS = [

@@ -76,6 +76,16 @@ def test_evolve_finds_the_instruction_and_writes_what_it_did(server, problems, t
     assert again["evolve/rollouts"] == evolution.ledger.rollouts
 
 
+def test_a_search_is_ended_by_rounds_or_by_time(server, problems, tmp_path, capsys):
+    arguments = ["evolve", str(problems), *config_of(tmp_path, server), "--json"]
+    assert main([*arguments, "--max-rounds", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["stop_reason"], found["evolve/rounds"]) == ("rounds", 1)
+    assert main([*arguments, "--time-limit", "1e-9", "--output", str(tmp_path / "other")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["stop_reason"], found["evolve/rounds"]) == ("time", 0)
+
+
 def test_given_templates_are_judged_without_a_reflection_model(server, problems, tmp_path, capsys):
     mine = tmp_path / "mine.txt"
     mine.write_text(f"Answer quickly.\n---\n{INSTRUCTION}\n")
@@ -145,6 +155,11 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
             ["--policy-model", "p", "--budget", "1"],
             "[data]\nproblem_key = 'question'\n",
             "evolve.budget = 1 does not pay for the plain prompt on",
+        ),
+        (
+            ["--policy-model", "p"],
+            "[evolve]\nmax_rounds = 3\n",
+            "setting evolve.max_rounds is gone: .*p2o evolve takes --max-rounds",
         ),
         (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
         (["--policy-model", "p"], "[evolve\n", "cannot be read as TOML"),

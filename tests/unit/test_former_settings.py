@@ -10,7 +10,7 @@ import pytest
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.former_settings import ADDED, GONE, RENAMED, REWORDED, UNSET, in_former_terms
+from p2o.former_settings import ADDED, GONE, RENAMED, REWORDED, SPLIT, UNSET, in_former_terms
 from p2o.study.plan import load_study, make_job
 from p2o.track.run_directory import config_values, flatten
 
@@ -53,14 +53,38 @@ def test_merged_settings_are_told_apart_again() -> None:
             "reflection.price_per_million_input": 1.0,
             "reflection.price_per_million_output": 2.0,
             "reflection.model": "",
-            "reflection.retries": 4,
+            "reflection.timeout_s": 120.0,
             "run.seed": 3,
         }.items()
     )
-    present = in_former_terms({"reflection.endpoint.model": "m", "reflection.endpoint.retries": 0})
-    assert (present["reflection.model"], present["reflection.retries"]) == ("m", 0)
+    present = in_former_terms({"reflection.endpoint.model": "m", "reflection.endpoint.timeout_s": 9.0})
+    assert (present["reflection.model"], present["reflection.timeout_s"]) == ("m", 9.0)
     assert not any(name.startswith(("reflection.prices", "reflection.endpoint")) for name in present)
     assert UNSET.keys() <= RENAMED.keys()
+
+
+def test_bounds_and_stages_are_told_apart_again() -> None:
+    """One list of bounds for two modes, and pairs that were two lists."""
+    cap, low, high = "correction.cap", "correction.sequence_low", "correction.sequence_high"
+    for settings, expected in [
+        ({"correction.mode": "token"}, (2.0, 0.95, 1.05)),
+        ({"correction.mode": "token", "correction.bounds": [0.0, 3.0]}, (3.0, 0.95, 1.05)),
+        ({"correction.mode": "sequence", "correction.bounds": [0.0, 3.0]}, (2.0, 0.0, 3.0)),
+    ]:
+        found = in_former_terms(settings)
+        assert (found[cap], found[low], found[high]) == expected
+        assert "correction.bounds" not in found
+    found = in_former_terms({"evolve.race.stages": [[0.1, 0.5], [0.5, 0.9]], "loss.clip": [0.1, 0.3]})
+    assert (found["evolve.race_stages"], found["evolve.race_thresholds"]) == ([0.1, 0.5], [0.5, 0.9])
+    assert (found["loss.clip_low"], found["loss.clip_high"]) == (0.1, 0.3)
+    assert not {"evolve.race.stages", "loss.clip"} & found.keys()
+
+
+def test_a_second_name_of_a_value_is_refused_with_the_first_which_is_the_one_hashed() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("quickstart", ["loss.name=bnpo"])
+    assert str(caught.value) == "setting loss.name = 'bnpo' is now loss.name = 'dapo'"
+    assert in_former_terms({"loss.name": "dapo"})["loss.name"] == "dapo"
 
 
 def test_what_was_a_mode_of_the_engine_is_a_sampler() -> None:
@@ -91,6 +115,7 @@ def test_a_mode_that_was_no_weight_is_refused_with_the_prompt_it_meant() -> None
 def test_the_tables_name_settings_that_there_are() -> None:
     known = set(flatten(config_values(load_config("quickstart"))))
     assert set(ADDED) <= known
+    assert set(SPLIT) <= known | {"correction.bounds"}, "which is unset"
     assert not known & (set(RENAMED) | set(GONE))
     for words in REWORDED:
         assert set(words.present) <= known

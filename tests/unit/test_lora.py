@@ -12,7 +12,7 @@ import torch
 from p2o.errors import CheckpointError, ConfigError
 from p2o.model.load import load_model
 from p2o.policy.config import LossConfig
-from p2o.policy.lora import is_adapter
+from p2o.policy.lora import ADAPTER, is_adapter, lora_layers
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.policy.weights import Weight, model_weights, weight_groups
@@ -91,7 +91,8 @@ def test_the_merged_model_is_the_adapted_one(
 
     plain = copy.deepcopy(random_model.to(getattr(torch, dtype)))
     base = copy.deepcopy(plain)
-    policy = make_policy(random_model, LoraConfig(rank=3, alpha=7.0))
+    policy = make_policy(random_model, LoraConfig(rank=3))
+    assert {layer.scaling[ADAPTER] for layer in lora_layers(policy.model).values()} == {2.0}
     train(policy)
     plain.load_state_dict(merged(policy))
     policy.export(tmp_path / "model", tokenizer)

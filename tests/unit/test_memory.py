@@ -94,13 +94,13 @@ def test_adapters_by_hand(qwen3_4b: Any) -> None:
 
 def test_the_engines_share(qwen3_4b: Any) -> None:
     assert ENGINE not in found(qwen3_4b)  # a share of a GPU that is not known
-    cache = found(qwen3_4b, "rollout.vllm.kv_cache_gib=4", "rollout.vllm.tensor_parallel_size=2")
-    assert cache[ENGINE].size == PARAMETERS + 4 * GIB
     on_cpu = found(qwen3_4b, "rollout.vllm.dtype=float32", gpu=False)
     assert on_cpu["vLLM's weights and KV cache"] == Item(
         "vLLM's weights and KV cache", "host", 4 * PARAMETERS + GIB
     )
     assert all(item.place == "host" for item in on_cpu.values())
+    halved = found(qwen3_4b, "rollout.vllm.dtype=float32", "rollout.vllm.tensor_parallel_size=2", gpu=False)
+    assert halved["vLLM's weights and KV cache"].size == 2 * PARAMETERS + GIB
     server = found(qwen3_4b, "rollout.sampler=vllm-server", gpu_memory=80 * GIB)
     assert not any("vLLM" in name for name in server)
     assert server[START].place == "host", "lent to the server as to an engine"

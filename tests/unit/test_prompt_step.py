@@ -160,7 +160,8 @@ def test_reflection_prompts_that_are_too_long_are_told(tmp_path: Path) -> None:
             first, *others = super().reflect(requests)
             return [replace(first, text="", finish_reason="prompt_too_long"), *others]
 
-    step, _ = step_of(tmp_path, Short(), evolve={"max_rounds": 2, "parents": 4})
+    step, _ = step_of(tmp_path, Short(), evolve={"parents": 4})
+    step.limits = {"max_rounds": 2}
     outcome = evolved(step)
     count = outcome.evolution.refusals["reflection prompt too long"]
     assert count == 2
@@ -191,12 +192,14 @@ def test_self_reflection_is_asked_with_what_its_model_takes(tmp_path: Path) -> N
 
     engine: Any = Engine()
     reflect = SelfReflection(engine, Encoder(), SamplingParams(max_tokens=9))  # type: ignore[arg-type]
-    whole, _ = step_of(tmp_path / "whole", World(plain=0.0), reflect=reflect, evolve={"max_rounds": 1})
+    whole, _ = step_of(tmp_path / "whole", World(plain=0.0), reflect=reflect)
+    whole.limits = {"max_rounds": 1}
     evolved(whole)
     longest, calls = max(asked), len(asked)
     asked.clear()
     engine.max_model_len = longest + 9 - 1
-    cut, _ = step_of(tmp_path / "cut", World(plain=0.0), reflect=reflect, evolve={"max_rounds": 1})
+    cut, _ = step_of(tmp_path / "cut", World(plain=0.0), reflect=reflect)
+    cut.limits = {"max_rounds": 1}
     assert evolved(cut).evolution.refusals == {"no template in reply": calls}
     assert len(asked) == calls
     assert max(asked) < longest

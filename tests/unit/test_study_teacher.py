@@ -95,7 +95,7 @@ def test_served_to_the_reflector_of_the_prompt_step() -> None:
     with Teacher() as teacher:
         config = ReflectionConfig(
             kind="openai",
-            endpoint={"model": MODEL, "base_url": teacher.url, "api_key_env": "P2O_NO_KEY", "retries": 0},
+            endpoint={"model": MODEL, "base_url": teacher.url, "api_key_env": "P2O_NO_KEY"},
         )
         request = ReflectionRequest(render_reflection("tiny", "", MIXED), 5)
         replies = list(OpenAIReflector(config)([request] * 20))

@@ -86,7 +86,7 @@ def updated(model: Any, name: Any, *, budget: int, steps: int = 2) -> dict[str, 
     return {name: p.detach() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "gspo", "cispo"])
 def test_the_split_into_micro_batches_does_not_change_the_update(random_model: Any, name: Any) -> None:
     together = updated(random_model, name, budget=100_000)
     split = updated(random_model, name, budget=1)
@@ -96,7 +96,7 @@ def test_the_split_into_micro_batches_does_not_change_the_update(random_model: A
     assert moved > 1e-3
 
 
-@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+@pytest.mark.parametrize("name", ["dapo", "grpo", "dr_grpo", "gspo", "cispo"])
 def test_skipping_rows_without_a_gradient_does_not_change_the_update(
     random_model: Any, name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,11 +128,10 @@ def test_a_rewarded_response_becomes_more_likely_on_the_plain_prompt(random_mode
 
 def test_a_loss_from_outside_the_package_trains(random_model: Any) -> None:
     """It is found by its import path, given the streams of each micro-batch, and its metrics are reported."""
-    loss = LossConfig.model_construct(**{**LossConfig().model_dump(), "name": f"{__name__}:negative"})
     policy = TorchPolicy(
         random_model,
         OptimizerConfig(learning_rate=1e-2, micro_batch_tokens=1),
-        loss,
+        LossConfig(name=f"{__name__}:negative"),
         pad_id=0,
         temperature=1.0,
         planned_steps=1,
@@ -146,7 +145,7 @@ def test_a_loss_from_outside_the_package_trains(random_model: Any) -> None:
 
 def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
     """The first step on a gradient of 1 everywhere, worked by hand: decay, then the rate along the sign."""
-    settings = {"learning_rate": 1.0, "betas": [0.8, 0.9], "weight_decay": 0.1, "max_grad_norm": 0.5}
+    settings = {"learning_rate": 1.0, "weight_decay": 0.1, "max_grad_norm": 0.5}
     policy = TorchPolicy(
         random_model, OptimizerConfig(**settings), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
     )
@@ -160,8 +159,8 @@ def test_a_step_is_adamw_on_the_clipped_gradient(random_model: Any) -> None:
             parameter.detach(), before[name] * (1 - 1e-3 * 0.1) - 1e-3, atol=1e-6, rtol=0
         )
         moments = policy.optimizer.state[parameter]
-        torch.testing.assert_close(moments["exp_avg"], torch.full_like(parameter, 0.2 * clipped))
-        torch.testing.assert_close(moments["exp_avg_sq"], torch.full_like(parameter, 0.1 * clipped**2))
+        torch.testing.assert_close(moments["exp_avg"], torch.full_like(parameter, 0.1 * clipped))
+        torch.testing.assert_close(moments["exp_avg_sq"], torch.full_like(parameter, 0.001 * clipped**2))
     assert all(parameter.grad is None for parameter in random_model.parameters())
 
 

@@ -181,23 +181,31 @@ def test_everything_is_scored_before_the_first_optimizer_step() -> None:
     [
         ({}, 3, 3),
         ({"zero_variance": "drop"}, 3, 1),
-        # Problems 0, 3, 6, 9 have a signal: two are missing after three, and the limit is nine.
-        ({"zero_variance": "refill", "refill_limit": 9.0}, 7, 3),
-        ({"zero_variance": "refill", "refill_limit": 2.0}, 6, 2),
+        # Problems 0, 3, 6, 9 have a signal: two are missing after three, and the limit is twelve.
+        ({"zero_variance": "refill"}, 7, 3),
     ],
 )
 def test_what_is_trained_on_is_decided_once(loss: dict[str, Any], rolled_out: int, trained: int) -> None:
-    class EveryThird(Engine):
+    check_batch(loss, rolled_out, trained, every=3)
+
+
+def test_refilling_ends_at_four_times_the_batch() -> None:
+    """Problems 0, 8 and 16 have a signal, and the third is beyond the twelve that are rolled out."""
+    check_batch({"zero_variance": "refill"}, 12, 2, every=8)
+
+
+def check_batch(loss: dict[str, Any], rolled_out: int, trained: int, *, every: int) -> None:
+    class Seldom(Engine):
         def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
             super().collect(requests, params, progress)
             return [
-                rollout(float(one.index == 0 and int(one.problem.id) % 3 == 0), identity=one.problem.id)
+                rollout(float(one.index == 0 and int(one.problem.id) % every == 0), identity=one.problem.id)
                 for one in requests
             ]
 
-    engine = EveryThird()
+    engine = Seldom()
     config = config_of(run={"batch_problems": 3}, rollout={"n": 2}, loss=loss)
-    run = run_of(config, engine, [problem(str(n)) for n in range(12)])
+    run = run_of(config, engine, [problem(str(n)) for n in range(20)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("p2o.train.random.Random.shuffle", lambda *_: None)
         groups, chosen = collect_batch(run)

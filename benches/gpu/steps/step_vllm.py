@@ -33,9 +33,8 @@ def sampling(lane: Lane, rows: int, *, ends: bool) -> Values:
         sampler="vllm",
         max_tokens=tokens,
         max_prompt_tokens=512,
-        vllm={"gpu_memory_utilization": 0.5, "max_num_seqs": min(rows, 1024), "kv_cache_gib": 0.25}  # type: ignore[arg-type]
-        if lane.rehearse
-        else {"gpu_memory_utilization": 0.5, "max_num_seqs": min(rows, 1024)},
+        batch_size=min(rows, 1024),
+        vllm={"gpu_memory_utilization": 0.5},  # type: ignore[arg-type]
     )
     policy = make_policy(
         model, OptimizerConfig(), LossConfig(), pad_id=pad_id(tokenizer), temperature=1.0, planned_steps=1
@@ -68,12 +67,12 @@ def training(lane: Lane) -> Values:
         "data.evaluation_size": 4,
         "rollout.sampler": "vllm",
         "rollout.n": 2 if lane.rehearse else 8,
+        "rollout.batch_size": 256,
         "rollout.max_tokens": 12 if lane.rehearse else 128,
         "rollout.max_prompt_tokens": 512,
         "rollout.vllm.max_model_len": 1024,
         "rollout.vllm.gpu_memory_utilization": 0.3,
         "optimizer.learning_rate": 1e-5,
-        **({"rollout.vllm.kv_cache_gib": 0.25} if lane.rehearse else {}),
     }
     settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     lane.run([sys.executable, "-m", "p2o", "train", "smollm2", *settings], "training")

@@ -78,6 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="directory of journal, templates and result; a second call continues (default: runs/evolve-SOURCE)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--max-rounds", type=int, metavar="N", help="end after so many rounds")
+    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="begin no round after so long")
     recipe = parser.add_argument_group("with a recipe")
     recipe.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
@@ -133,6 +135,7 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     for group in roll_out(prepared, prepared.problems):
         outcomes.observe(group, "0")
     hard = hard_problems(outcomes, "0", config.mining)
+    prepared.prompt_step.limits = {"max_rounds": args.max_rounds, "time_limit_s": args.time_limit}
     outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
@@ -160,6 +163,8 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
         policy_version=settings.policy.model,
         journal=output / "journal.jsonl",
         callbacks=[report],
+        max_rounds=args.max_rounds,
+        time_limit_s=args.time_limit,
     )
     lines = [json.dumps(candidate.to_dict(), ensure_ascii=False) for candidate in evolution.candidates]
     write_text(output / "templates.jsonl", "".join(f"{line}\n" for line in lines))

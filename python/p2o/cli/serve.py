@@ -73,13 +73,13 @@ def serve_command(args: argparse.Namespace, source: str) -> list[str]:
     """The command line of the server for the model at `source`. vLLM takes the last of options given twice."""
     import torch
 
-    from p2o.rollout.vllm import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE, CPU_KV_CACHE_GIB
+    from p2o.rollout.vllm import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE, CPU_KV_CACHE
     from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION
 
     on_cpu = [
         *("--enforce-eager", "--block-size", str(CPU_BLOCK_SIZE), "--no-enable-chunked-prefill"),
         *("--max-num-batched-tokens", str(max(args.max_model_len or 0, CPU_BATCHED_TOKENS))),
-        *("--kv-cache-memory-bytes", str(int(CPU_KV_CACHE_GIB * 2**30))),
+        *("--kv-cache-memory-bytes", str(CPU_KV_CACHE)),
     ]
     backend = BACKEND if args.transfer == "shared-memory" else "nccl"
     limit = [] if args.max_model_len is None else ["--max-model-len", str(args.max_model_len)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -20,11 +20,11 @@ class RaceConfig(Settings):
     """Posterior probability of being better, on further rollouts of the dev problems it won, that is asked of a
     template."""
 
-    stages: tuple[float, ...] = Field(default=(0.1, 0.25, 0.5), strict=False)
-    """Shares of the dev set after which templates that are not promising are dropped."""
-
-    thresholds: tuple[float, ...] = Field(default=(0.5, 0.7, 0.9), strict=False)
-    """The same probability needed to go on after each of `stages`."""
+    stages: tuple[Annotated[tuple[float, float], Field(strict=False)], ...] = Field(
+        default=((0.1, 0.5), (0.25, 0.7), (0.5, 0.9)), strict=False
+    )
+    """Shares of the dev set after which templates that are not promising are dropped, and the same probability needed
+    to go on after each."""
 
     replicates: PositiveInt = 2
     """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
@@ -33,10 +33,9 @@ class RaceConfig(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(self.stages) != len(self.thresholds):
-            raise ValueError("thresholds needs one entry for each of stages")
-        if list(self.stages) != sorted(set(self.stages)) or not all(0 < stage < 1 for stage in self.stages):
-            raise ValueError("stages must ascend between 0 and 1")
+        shares = [share for share, _ in self.stages]
+        if shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares):
+            raise ValueError("the shares of stages must ascend between 0 and 1")
         return self
 
 
@@ -65,10 +64,7 @@ class EvolveConfig(Settings):
     """Problems that score the templates; half of the hard set if that is fewer."""
 
     parents: PositiveInt = 16
-    """K: different parents drawn from the front in each round. Proposals are spread over those there are."""
-
-    proposals: PositiveInt = 1
-    """Proposals per parent; a round makes `parents` times `proposals` of them as one flat batch."""
+    """K: parents drawn from the front in each round; as many proposals, one batch, are spread over those there are."""
 
     minibatch: PositiveInt = 3
     """Feedback problems on which a proposal is compared with its parent."""
@@ -91,10 +87,6 @@ class EvolveConfig(Settings):
     """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
     only the one with the highest mean dev reward."""
 
-    cover_threshold: float = Field(default=0.5, gt=0, le=1)
-    """Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in
-    `strict`."""
-
     cover_max_size: PositiveInt | None = None
     """Most training templates."""
 
@@ -102,14 +94,8 @@ class EvolveConfig(Settings):
     """In a training run: start from the templates the step before chose, and go on using them where a step is
     skipped. Off, every step starts from the plain prompt (the paper)."""
 
-    max_rounds: PositiveInt | None = None
-    """Stop after this many rounds."""
-
     patience: PositiveInt | None = None
     """Stop after this many rounds in a row without an accepted template."""
-
-    time_limit_s: float | None = Field(default=None, gt=0)
-    """Stop once this many seconds have passed; the round under way is finished."""
 
 
 class EndpointConfig(Settings):
@@ -128,10 +114,7 @@ class EndpointConfig(Settings):
     """Requests in flight at once."""
 
     timeout_s: float = Field(default=120.0, gt=0)
-    """Seconds until one attempt counts as failed."""
-
-    retries: int = Field(default=4, ge=0)
-    """Attempts after the first, with exponential back-off, for errors that may pass."""
+    """Seconds until one attempt counts as failed. An error that may pass is met with four further ones."""
 
     send_seed: bool = True
     """Whether requests carry a seed; some servers refuse it."""
@@ -181,10 +164,6 @@ class ReflectionConfig(Settings):
 
     max_template_chars: PositiveInt = 6000
     """Longest template accepted, in characters."""
-
-    max_copied_words: PositiveInt = 12
-    """A template with this many words in a row of an example's problem (or all of a shorter one) is
-    refused."""
 
     prices: tuple[float, float] = Field(default=(0.0, 0.0), strict=False)
     """Prices of a million tokens of prompts and of replies, for the cost in the ledger."""

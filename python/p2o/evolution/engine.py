@@ -51,6 +51,8 @@ def evolve(
     dev_problems: Sequence[Problem] | None = None,
     plain_text: str = "",
     reflection_fits: Fits | None = None,
+    max_rounds: int | None = None,
+    time_limit_s: float | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -74,6 +76,8 @@ def evolve(
             its own that the templates replace.
         reflection_fits: whether the reflection model takes a prompt. One that does not fit is shortened, or counted
             as `reflection prompt too long` if even its shortest form does not.
+        max_rounds: the step ends after so many rounds.
+        time_limit_s: no round begins once so many seconds have passed.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
@@ -123,6 +127,8 @@ def evolve(
         callbacks=callbacks,
         plain_text=plain_text,
         reflection_fits=reflection_fits,
+        max_rounds=max_rounds,
+        time_limit_s=time_limit_s,
     )
     with Journal(None if journal is None else Path(journal), _header(inputs, start)) as records:
         return SEARCHES[config.search](replace(inputs, journal=records)).run(start, merged)
@@ -188,10 +194,8 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
 
 
 _TRANSPORT = {
-    "endpoint": {
-        "base_url", "api_key_env", "concurrency", "timeout_s", "retries", "send_seed", "max_tokens_field",
-    }
-}  # fmt: skip
+    "endpoint": {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed", "max_tokens_field"}
+}
 """Settings of how the reflection model is reached: a step may go on with others."""
 
 
@@ -206,6 +210,7 @@ def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, obje
         "seed": inputs.seed,
         "policy_version": inputs.policy_version,
         "settings": inputs.config.model_dump(),
+        "limits": [inputs.max_rounds, inputs.time_limit_s],
         "reflection": reflection.model_dump(exclude=_TRANSPORT),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
         "problems": hashlib.sha256(json.dumps(problems).encode()).hexdigest()[:16],

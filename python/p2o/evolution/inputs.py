@@ -34,3 +34,5 @@ class StepInputs:
     """What the reflection model is shown as the plain prompt's text."""
 
     reflection_fits: Fits | None = None
+    max_rounds: int | None = None
+    time_limit_s: float | None = None

@@ -60,6 +60,10 @@ class Candidate:
         )
 
 
+COVER_THRESHOLD = 0.5
+"""Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in `strict`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evolution:
     """The result of a prompt step.
@@ -79,7 +83,7 @@ class Evolution:
     stop_reason: str
     rounds: int = 0
     solved: int = 0
-    cover_threshold: float = 0.5
+    cover_threshold: float = COVER_THRESHOLD
     refusals: dict[str, int] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
 

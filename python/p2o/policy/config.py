@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
-LossName = Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"]
+LossName = Literal["dapo", "grpo", "dr_grpo", "gspo", "cispo"]
 CorrectionMode = Literal["token", "sequence", "none"]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Clip = Annotated[float, Field(ge=0.0, allow_inf_nan=True)]
+UpperBound = Annotated[float, Field(ge=1.0, allow_inf_nan=True)]
 
 
 class LossConfig(Settings):
     """The policy loss and how rewards become advantages."""
 
-    name: LossName = "dapo"
+    name: LossName | ImportPath = "dapo"
     """The loss: `dapo` (mean over all tokens), `grpo` (mean over sequences of token means), `dr_grpo` (sum
-    over sequences times the length limit), `bnpo` (TRL's name for a token mean: the same as `dapo`), `gspo`
-    (sequence ratio), `cispo` (clipped importance weight)."""
+    over sequences times the length limit), `gspo` (sequence ratio), `cispo` (clipped importance weight). Else an
+    import path `module:function` of a `p2o.policy.losses.Loss`."""
 
-    clip_low: float = Field(default=0.2, ge=0.0, le=1.0)
-    """The policy ratio is clipped below at 1 - clip_low. `gspo` wants far smaller values (its paper:
-    0.0003)."""
-
-    clip_high: float = Field(default=0.2, ge=0.0, allow_inf_nan=True)
-    """The policy ratio is clipped above at 1 + clip_high ("clip-higher": 0.28). `gspo`'s paper: 0.0004."""
-
-    dual_clip: float | None = Field(default=None, gt=1.0)
-    """Bound c of the loss at negative advantages: no token's objective falls below c times its advantage.
-    None: no bound."""
+    clip: tuple[Share, Clip] = Field(default=(0.2, 0.2), strict=False)
+    """The policy ratio is clipped to [1 - the first, 1 + the second]; "clip-higher" is [0.2, 0.28]. `gspo` wants far
+    smaller values (its paper: [0.0003, 0.0004])."""
 
     kl_coef: float = Field(default=0.0, ge=0.0)
     """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is
@@ -43,9 +41,6 @@ class LossConfig(Settings):
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
     them out of the batch, `refill` rolls out further problems of the epoch in their place (dynamic sampling, DAPO,
     arXiv 2503.14476, section 3.2)."""
-
-    refill_limit: float = Field(default=4.0, ge=1.0)
-    """`refill` rolls out at most so many times `run.batch_problems` problems in a step."""
 
     mask_truncated: bool = False
     """Leave rollouts that ended at the length limit out of the loss (numerator and denominator)."""
@@ -61,32 +56,30 @@ class LossConfig(Settings):
             return {"std_normalize": False, **values}
         return values
 
-    @model_validator(mode="after")
-    def _no_contradictions(self) -> Self:
-        if self.name == "cispo" and self.dual_clip is not None:
-            raise ValueError(
-                "dual_clip has no meaning for the loss cispo, which clips no objective: remove it"
-            )
-        return self
-
 
 class CorrectionConfig(Settings):
     """The engine weight: correction of the difference between the sampler's and the trainer's
     probabilities."""
 
     mode: CorrectionMode = "token"
-    """`token`: each token's ratio, truncated at `cap`. `sequence`: 0 for every token of a sequence whose
-    geometric mean ratio lies outside [sequence_low, sequence_high], else 1. `none`: 1."""
+    """`token`: each token's ratio, truncated at the upper one of `bounds`. `sequence`: 0 for every token of a sequence
+    whose geometric mean ratio lies outside `bounds`, else 1. `none`: 1."""
 
-    cap: float = Field(default=2.0, ge=1.0, allow_inf_nan=True)
-    """Upper bound of the per-token weight."""
-
-    sequence_low: float = Field(default=0.95, ge=0.0, le=1.0)
-    """Lower bound of a sequence's geometric mean ratio."""
-
-    sequence_high: float = Field(default=1.05, ge=1.0, allow_inf_nan=True)
-    """Upper bound of a sequence's geometric mean ratio."""
+    bounds: tuple[Share, UpperBound] | None = Field(default=None, strict=False)
+    """Bounds of the ratio. Unset, [0, 2] in mode `token`, which has no lower bound, and [0.95, 1.05] in mode
+    `sequence`."""
 
     max_gap: float | None = Field(default=None, gt=0.0, allow_inf_nan=True)
     """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync, in nats a token;
     above it the run stops. Unset, by the type of the weights: 0.001 in float32, 0.02 in float16, 0.1 in bfloat16."""
+
+    @model_validator(mode="after")
+    def _no_lower_bound_of_tokens(self) -> Self:
+        if self.mode == "token" and self.bounds is not None and self.bounds[0] > 0:
+            raise ValueError('bounds must begin with 0, since correction.mode = "token" has no lower one')
+        return self
+
+    def bounds_in(self, mode: Literal["token", "sequence"]) -> tuple[float, float]:
+        """The bounds of the mode's ratio; its usual ones where the mode is another."""
+        usual = (0.0, 2.0) if mode == "token" else (0.95, 1.05)
+        return self.bounds if self.bounds is not None and self.mode == mode else usual

@@ -29,7 +29,7 @@ from p2o.policy.deepspeed_config import (
 from p2o.policy.layout import empty_micro_batch
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
 from p2o.policy.memory import Memory, memory_estimate
-from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.optimizer_config import BETAS, OptimizerConfig
 from p2o.policy.policy import Policy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
@@ -127,7 +127,7 @@ class DeepSpeedPolicy(Policy):
         optimizer = kind(
             self.trained.values(),
             lr=self.config.learning_rate,
-            betas=self.config.betas,
+            betas=BETAS,
             weight_decay=self.config.weight_decay,
             fused=True,
         )

@@ -48,7 +48,7 @@ def peft_config(config: LoraConfig) -> Any:
 
     return PeftConfig(
         r=config.rank,
-        lora_alpha=config.alpha,
+        lora_alpha=2 * config.rank,
         target_modules=list(config.target_modules) or "all-linear",
         lora_dropout=0.0,
         task_type="CAUSAL_LM",

@@ -1,6 +1,6 @@
 """Policy losses: pure functions of the streams of a micro-batch and the counts of the whole optimizer batch.
 
-To add one: a function `(streams, counts, config) -> LossOutput` beside `dapo`, a name in `LossConfig.name`, a line in
+To add one: a function `(streams, counts, config) -> LossOutput` beside `dapo`, a name in `LossName`, a line in
 `LOSSES`; or a function of your own, named by its import path. Each token's term is multiplied by its context weight and
 its engine weight, and the sum of the losses of all micro-batches must be the loss of the whole batch.
 """
@@ -44,22 +44,18 @@ def token_weight(streams: TokenStreams) -> Tensor:
 
 
 def clipped_surrogate(ratio: Tensor, advantage: Tensor, config: LossConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """The negated clipped objective of PPO (arXiv 1707.06347, equation 7), with clip-higher and dual clip.
+    """The negated clipped objective of PPO (arXiv 1707.06347, equation 7), with clip-higher.
 
     Args:
         ratio: ρ_t, any shape.
         advantage: A, the same shape.
-        config: clip bounds; `dual_clip` c bounds the objective below by c·A where A < 0 (arXiv 1912.09729,
-            equation 5).
+        config: `clip`.
 
     Returns:
         The loss of each token, and where the lower and the upper clip bind (0/1).
     """
-    low, high = 1.0 - config.clip_low, 1.0 + config.clip_high
+    low, high = 1.0 - config.clip[0], 1.0 + config.clip[1]
     objective = torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
-    if config.dual_clip is not None:
-        bounded = torch.maximum(objective, config.dual_clip * advantage)
-        objective = torch.where(advantage < 0, bounded, objective)
     clipped_low = ((ratio < low) & (advantage < 0)).to(ratio.dtype)
     clipped_high = ((ratio > high) & (advantage > 0)).to(ratio.dtype)
     return -objective, clipped_low, clipped_high
@@ -167,13 +163,13 @@ def gspo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> Los
 
 
 def cispo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> LossOutput:
-    """Token mean of -stopgrad(clip(ρ, 1 - clip_low, 1 + clip_high)) · A · log π_θ: no token loses its gradient.
+    """Token mean of -stopgrad(clip(ρ, 1 - clip[0], 1 + clip[1])) · A · log π_θ: no token loses its gradient.
 
-    (CISPO, arXiv 2506.13585, equation 4.) The ratio is clipped around 1, as its paper has it: a bound of `clip_high`
-    alone would scale every weight down. The paper leaves the lower side open: `clip_low = 1`.
+    (CISPO, arXiv 2506.13585, equation 4.) The ratio is clipped around 1, as its paper has it: a bound of `clip[1]`
+    alone would scale every weight down. The paper leaves the lower side open: `clip[0]` is 1.
     """
     ratio = masked_log_ratio(streams).detach().exp()
-    low, high = 1.0 - config.clip_low, 1.0 + config.clip_high
+    low, high = 1.0 - config.clip[0], 1.0 + config.clip[1]
     logp = torch.where(streams.loss_mask > 0, streams.logp, 0.0)
     losses = -ratio.clamp(low, high) * masked_advantage(streams) * logp
     losses = token_weight(streams) * (losses + kl_penalty(streams, config))
@@ -187,7 +183,6 @@ LOSSES: dict[LossName, Loss] = {
     "dapo": dapo,
     "grpo": grpo,
     "dr_grpo": dr_grpo,
-    "bnpo": dapo,  # TRL's divides by each process's own tokens; no loss here depends on how a batch is spread
     "gspo": gspo,
     "cispo": cispo,
 }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from p2o.settings import Settings
 
 LayoutName = Literal["padded", "packed"]
-Decay = Annotated[float, Field(ge=0, lt=1)]
+BETAS = (0.9, 0.999)
+"""AdamW's decays of the gradient mean and of the squared gradient mean."""
 
 
 class LoraConfig(Settings):
@@ -19,10 +20,7 @@ class LoraConfig(Settings):
     """
 
     rank: int = Field(16, ge=1)
-    """Rank of the adapters."""
-
-    alpha: float = Field(32.0, gt=0)
-    """The adapters' product is scaled by alpha / rank."""
+    """Rank of the adapters, whose product is scaled by 2 (alpha is twice the rank)."""
 
     target_modules: tuple[str, ...] = Field((), strict=False)
     """Linear layers that get an adapter, by the ends of their names (`q_proj`, ...); unset, all but the output
@@ -67,9 +65,6 @@ class OptimizerConfig(Settings):
 
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay."""
-
-    betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
-    """AdamW's decays of the gradient mean and of the squared gradient mean."""
 
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients are scaled down to this global norm."""

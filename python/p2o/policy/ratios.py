@@ -63,7 +63,7 @@ def engine_weight(
 ) -> NDArray[np.float32]:
     """float32 weights [T] that correct for the sampler's engine, of the tokens of one sequence.
 
-    Both log-probabilities [T] are under the prompt that was sampled from. `token` truncates each ratio at `cap`;
+    Both log-probabilities [T] are under the prompt that was sampled from. `token` truncates each ratio;
     `sequence` keeps or drops the whole sequence by the geometric mean of its ratios (the product would reject long
     sequences for their length alone).
 
@@ -74,9 +74,9 @@ def engine_weight(
     weights = np.ones_like(log_ratio)
     match config.mode:
         case "token":
-            weights = clamped_exp(np.minimum(log_ratio, log_bound(config.cap)))
+            weights = clamped_exp(np.minimum(log_ratio, log_bound(config.bounds_in("token")[1])))
         case "sequence":
-            low, high = log_bound(config.sequence_low), log_bound(config.sequence_high)
+            low, high = map(log_bound, config.bounds_in("sequence"))
             if log_ratio.size and not low <= log_ratio.mean() <= high:
                 weights = np.zeros_like(log_ratio)
     return weights.astype(np.float32)
@@ -85,10 +85,11 @@ def engine_weight(
 def engine_statistics(
     trainer_logp: ArrayLike, sampler_logp: ArrayLike, config: CorrectionConfig
 ) -> RatioStatistics:
-    """Statistics of the engine ratio per token; `high` counts tokens above `cap`, `low` those below its
-    inverse."""
+    """Statistics of the engine ratio per token; `high` counts tokens that mode `token` truncates, `low` those below the
+    inverse of its bound."""
     log_ratio = log_ratios(trainer_logp, sampler_logp, "trainer", "sampler")
-    return ratio_statistics(log_ratio, -log_bound(config.cap), log_bound(config.cap))
+    bound = log_bound(config.bounds_in("token")[1])
+    return ratio_statistics(log_ratio, -bound, bound)
 
 
 def log_bound(bound: float) -> float:

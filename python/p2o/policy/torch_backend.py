@@ -12,7 +12,7 @@ from torch import Tensor
 from p2o.errors import CheckpointError, ConfigError
 from p2o.model.load import load_model, save_model
 from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
-from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.optimizer_config import BETAS, OptimizerConfig
 from p2o.policy.policy import Policy
 from p2o.policy.weights import host_state, model_weights, weight_groups
 
@@ -37,10 +37,7 @@ class TorchPolicy(Policy):
             for name, parameter in self.trained.items():
                 parameter.register_post_accumulate_grad_hook(self._into_float32(name))
         self.optimizer = torch.optim.AdamW(
-            self.master.values(),
-            lr=config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
+            self.master.values(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
         )
 
     @classmethod

@@ -59,14 +59,9 @@ class VllmConfig(Settings):
     """Longest prompt and response together; unset, `rollout.max_prompt_tokens` + `rollout.max_tokens`. A server has
     its own."""
 
-    max_num_seqs: int = Field(256, ge=1)
-    """Sequences generated at once; of a server, requests sent at once."""
-
     gpu_memory_utilization: float = Field(0.4, gt=0, lt=1)
-    """Share of a GPU's memory the engine beside the trainer may take, weights and KV cache together."""
-
-    kv_cache_gib: float | None = Field(None, gt=0)
-    """Size of the KV cache in GiB; unset, 1 on a CPU and what `gpu_memory_utilization` leaves on a GPU."""
+    """Share of a GPU's memory the engine beside the trainer may take, weights and KV cache together. On a CPU the cache
+    takes 1 GiB, or what vLLM's environment variable `VLLM_CPU_KVCACHE_SPACE` says."""
 
     tensor_parallel_size: int = Field(1, ge=1)
     """Training processes that hold one engine together (`vllm`); neighbouring ranks, all given the same requests."""
@@ -116,8 +111,8 @@ class RolloutConfig(Settings):
     """Longest templated prompt. A longer problem is an error; a template that makes one longer has failed on it."""
 
     batch_size: int | None = Field(None, ge=1)
-    """Completions sampled at once by `hf`; unset, 64 on a CPU, and on a GPU as many as a fifth of its memory holds the
-    keys and values of, at most 4,096."""
+    """Completions sampled at once; of a server, requests sent at once. Unset, 256 with vLLM; with `hf` 64 on a CPU, and
+    on a GPU as many as a fifth of its memory holds the keys and values of, at most 4,096."""
 
     decoding: Decoding = "auto"
     """How `hf` decodes. `growing`: on transformers' own cache, which any model has. `fixed`: on a cache of fixed size,

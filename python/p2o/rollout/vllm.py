@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.policy.weights import Weights
 
-CPU_KV_CACHE_GIB = 1.0
+AT_ONCE = 256
+"""Sequences generated at once where `rollout.batch_size` is not set."""
+
+CPU_KV_CACHE = GIB
+"""Bytes of the KV cache on a CPU, unless vLLM's own `VLLM_CPU_KVCACHE_SPACE` says otherwise."""
+
 CPU_BLOCK_SIZE = 32
 """Tokens in a block of the KV cache on a CPU, the fewest it takes: a prefix shorter than a block is never shared."""
 
@@ -69,7 +74,7 @@ class VllmSampler(Sampler):
         self.end_ids = sorted(end_ids)
         self.max_model_len = settings.max_model_len or config.max_prompt_tokens + config.max_tokens
         self.dtype = settings.dtype or str(model.dtype).removeprefix("torch.")
-        self.at_once = settings.max_num_seqs
+        self.at_once = config.batch_size or AT_ONCE
         self.sleeps = model.device.type == "cuda"
         self.asleep = False
         self.version: str | None = None
@@ -114,18 +119,14 @@ class VllmSampler(Sampler):
     def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
         """Weights and KV cache; on a GPU they are given back while the trainer works."""
         settings = config.rollout.vllm
-        share, cache = (
-            settings.gpu_memory_utilization,
-            settings.kv_cache_gib or (None if gpu else CPU_KV_CACHE_GIB),
-        )
-        if cache is not None:
+        if not gpu:
             parameters = sum(parameter.numel() for parameter in model.parameters())
             weights = ITEMSIZE[settings.dtype or config.model.dtype] * parameters
-            size = -(-weights // settings.tensor_parallel_size) + int(cache * GIB)
+            size = -(-weights // settings.tensor_parallel_size) + CPU_KV_CACHE
         elif gpu_memory is not None:
-            size = int(share * gpu_memory)
+            size = int(settings.gpu_memory_utilization * gpu_memory)
         else:
-            back = "gives it back while the trainer works"
+            share, back = settings.gpu_memory_utilization, "gives it back while the trainer works"
             return [
                 Item(f"vLLM takes {share:g} of the GPU while it samples, and {back}", "GPU", None, apart=True)
             ]
@@ -136,7 +137,6 @@ class VllmSampler(Sampler):
         check_group(self.processes, config.vllm.tensor_parallel_size)
         on_cpu = model.device.type == "cpu"
         settings = config.vllm
-        kv_cache_gib = settings.kv_cache_gib or (CPU_KV_CACHE_GIB if on_cpu else None)
         options: dict[str, Any] = {
             "skip_tokenizer_init": True,
             "trust_remote_code": trust_remote_code,
@@ -144,9 +144,8 @@ class VllmSampler(Sampler):
             "generation_config": "vllm",
             "dtype": self.dtype,
             "max_model_len": self.max_model_len,
-            "max_num_seqs": settings.max_num_seqs,
+            "max_num_seqs": self.at_once,
             "gpu_memory_utilization": settings.gpu_memory_utilization,
-            "kv_cache_memory_bytes": None if kv_cache_gib is None else int(kv_cache_gib * 2**30),
             "enforce_eager": on_cpu,  # no compilation, no CUDA graphs
             "enable_prefix_caching": True,
             "enable_sleep_mode": self.sleeps,
@@ -156,6 +155,8 @@ class VllmSampler(Sampler):
             "use_tqdm_on_load": False,
         }
         if on_cpu:
+            if "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+                options["kv_cache_memory_bytes"] = CPU_KV_CACHE
             options["block_size"] = CPU_BLOCK_SIZE
             # A prompt read in chunks rewinds its request's random stream, which torch's CPU generator cannot.
             options["enable_chunked_prefill"] = False

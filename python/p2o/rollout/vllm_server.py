@@ -18,7 +18,7 @@ from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingEr
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
-from p2o.rollout.vllm import check_length, raise_on_all_ranks
+from p2o.rollout.vllm import AT_ONCE, check_length, raise_on_all_ranks
 from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ServerSampler(Sampler):
         self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], processes: Processes = ONE_PROCESS
     ) -> None:
         settings = config.vllm
-        self.at_once = settings.max_num_seqs
+        self.at_once = config.batch_size or AT_ONCE
         self.way = parse_transfer(settings.transfer)
         self.processes = processes
         self.end_ids = sorted(end_ids)
@@ -61,7 +61,7 @@ class ServerSampler(Sampler):
         self.version: str | None = None
         """Version of the weights that were pushed last; None before the first push and after one that failed."""
         self.pushes = 0
-        self.client = open_client(self.url, ANSWER_TIMEOUT, connections=settings.max_num_seqs)
+        self.client = open_client(self.url, ANSWER_TIMEOUT, connections=self.at_once)
         self.control = HttpControl(self._get, self._post)
         try:
             description = self._describe(model)

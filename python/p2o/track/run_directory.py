@@ -25,7 +25,6 @@ MAY_CHANGE = (
     "reflection.endpoint.base_url",
     "reflection.endpoint.concurrency",
     "reflection.endpoint.timeout_s",
-    "reflection.endpoint.retries",
     "optimizer.gradient_checkpointing",
     "optimizer.micro_batch_tokens",
     "rollout.batch_size",

@@ -37,8 +37,9 @@ def test_an_adapter_of_gepa_runs_unchanged():
         return "```\nAnswer in brackets.\n```"
 
     adapter = DefaultAdapter(model)
-    config = EvolveConfig(budget=300, max_rounds=2, parents=2)
-    evolution = evolve_adapter(adapter, SEED, instances(30), instances(20, 100), reflection_lm, config)
+    config = EvolveConfig(budget=300, parents=2)
+    data = instances(30), instances(20, 100)
+    evolution = evolve_adapter(adapter, SEED, *data, reflection_lm, config, max_rounds=2)
     assert best_candidate(evolution, SEED) == {"system_prompt": "Answer in brackets."}
     assert [template.text for template in evolution.chosen] == ["Answer in brackets."]
     assert evolution.ledger.rollouts == model.calls <= 300
@@ -60,10 +61,10 @@ def test_other_components_stay_and_the_evolving_one_must_be_clear():
 
     two = {**SEED, "style": "curt"}
     run = (Adapter(Model()), two, instances(6), instances(6, 50), lambda prompt: "```\nUse brackets.\n```")
-    config = EvolveConfig(budget=60, max_rounds=1, parents=1)
+    config = EvolveConfig(budget=60, parents=1)
     with pytest.raises(InputError, match="choose one of 'system_prompt', 'style'"):
         evolve_adapter(*run, config)
-    evolution = evolve_adapter(*run, config, component="system_prompt")
+    evolution = evolve_adapter(*run, config, component="system_prompt", max_rounds=1)
     assert {candidate["style"] for candidate in seen} == {"curt"}
     assert best_candidate(evolution, two, "system_prompt") == {
         "system_prompt": "Use brackets.",
@@ -89,8 +90,9 @@ def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
             return super().evaluate(batch, candidate, capture_traces)
 
     train, val = instances(6), instances(6, 50)
-    config = EvolveConfig(budget=60, max_rounds=1, parents=1)
-    evolution = evolve_adapter(Adapter(Model()), SEED, train, val, lambda prompt: "```\nNo.\n```", config)
+    config = EvolveConfig(budget=60, parents=1)
+    run = (Adapter(Model()), SEED, train, val, lambda prompt: "```\nNo.\n```")
+    evolution = evolve_adapter(*run, config, max_rounds=1)
     assert {text for _, text, _ in seen} == {"You answer.", "No."}
     of_train = {one["input"] for one in train}
     assert {(name in of_train, traced) for name, _, traced in seen} == {(True, True), (False, False)}

@@ -21,7 +21,7 @@ from p2o.evolution import (
 )
 from p2o.evolution.journal import Journal
 
-CONFIG = EvolveConfig(budget=110, parents=2, max_rounds=2)
+CONFIG = EvolveConfig(budget=110, parents=2)
 
 
 def run(evaluate: Any = None, reflect: Any = None, problems: Any = None, **options: Any) -> Evolution:
@@ -31,6 +31,7 @@ def run(evaluate: Any = None, reflect: Any = None, problems: Any = None, **optio
         evaluate or world.evaluate,
         reflect or world.reflect,
         CONFIG,
+        max_rounds=2,
         **options,
     )
 

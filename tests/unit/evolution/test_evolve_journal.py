@@ -3,7 +3,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, limits, make_problems
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
@@ -20,10 +20,10 @@ OPTIONS = {
 
 
 def run(world, journal, seed=0, reflect=None, **options):
+    stops = limits(options)
     config = EvolveConfig(**{**OPTIONS, **options})
-    return evolve(
-        make_problems(60), world.evaluate, reflect or world.reflect, config, seed=seed, journal=journal
-    )
+    reflect = reflect or world.reflect
+    return evolve(make_problems(60), world.evaluate, reflect, config, seed=seed, journal=journal, **stops)
 
 
 def evaluated(lines):
@@ -164,12 +164,11 @@ def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may
         return {"kind": "openai", "endpoint": {"model": "m", **endpoint}}
 
     first = go(**openai())
-    assert go(**openai(base_url="http://elsewhere/v1", timeout_s=1.0, retries=0, concurrency=2)) == first
+    assert go(**openai(base_url="http://elsewhere/v1", timeout_s=1.0, concurrency=2)) == first
     for change in (
         {"temperature": 0.5},
         {"show_gold": False},
         {"max_template_chars": 50},
-        {"max_copied_words": 3},
         {"max_cost": 4},
         openai(extra_body={"top_k": 1}),
         openai(model="other"),
@@ -181,7 +180,12 @@ def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"seed": 1}, "seed"), ({"budget": 120}, "settings"), ({"parents": 4}, "settings")],
+    [
+        ({"seed": 1}, "seed"),
+        ({"budget": 120}, "settings"),
+        ({"parents": 4}, "settings"),
+        ({"max_rounds": 1}, "limits"),
+    ],
 )
 def test_a_journal_of_another_step_is_refused(tmp_path, change, named):
     journal = tmp_path / "journal.jsonl"

@@ -23,6 +23,7 @@ from p2o.types import Message
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+RETRIES = 4
 BACKOFF_S = 1.0
 """Seconds before the first retry, doubled for each further one; a server's `retry-after` goes first."""
 
@@ -150,8 +151,7 @@ class ChatClient:
     async def _ask(self, client: AsyncOpenAI, asked: dict[str, Any], random: Random) -> ChatReply:
         import openai
 
-        config = self._config
-        for attempt in range(config.retries + 1):
+        for attempt in range(RETRIES + 1):
             try:
                 reply = await client.chat.completions.create(**asked)
             except openai.APIStatusError as error:
@@ -170,13 +170,13 @@ class ChatClient:
                 raise self._failure("answers with something else than a chat completion") from error
             else:
                 return self._reply(reply)
-            if attempt < config.retries:
+            if attempt < RETRIES:
                 backoff = BACKOFF_S * 2**attempt * (0.5 + random.random())
                 await asyncio.sleep(min(wait if wait is not None else backoff, _LONGEST_WAIT_S))
         last = _first_line(str(failed))
         if failed.__cause__ is not None and str(failed.__cause__):
             last += f" ({_first_line(str(failed.__cause__))})"  # such as a name that does not resolve
-        raise self._failure(f"failed {config.retries + 1} times, last: {last}") from failed
+        raise self._failure(f"failed {RETRIES + 1} times, last: {last}") from failed
 
     def _reply(self, reply: Any) -> ChatReply:
         """What the client made of an answer; it checks nothing, and a login page or another API may have answered."""

@@ -28,6 +28,9 @@ TOO_LONG = "too long"
 LEAK = "leaks a gold answer"
 COPY = "copies a problem"
 
+MAX_COPIED_WORDS = 12
+"""So many words in a row of an example's problem, or all of a shorter one, make a copy."""
+
 _GIVEN_AS_ANSWER = r"(?:answer|result|solution)s?\s*(?:is|are|be|equals?|=|:|\s)*"
 
 
@@ -37,7 +40,7 @@ def refuse(text: str, examples: Sequence[ReflectionExample], config: ReflectionC
         return TOO_LONG
     if any(leaks(text, example.gold) for example in examples):
         return LEAK
-    if any(copies(text, example.problem_text, config.max_copied_words) for example in examples):
+    if any(copies(text, example.problem_text, MAX_COPIED_WORDS) for example in examples):
         return COPY
     return None
 

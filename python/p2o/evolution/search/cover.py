@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from p2o._core import ParetoFront
 from p2o.evolution.config import EvolveConfig
-from p2o.evolution.result import Candidate
+from p2o.evolution.result import COVER_THRESHOLD, Candidate
 
 Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
 """The front, the candidate of each of its entries, the settings -> entries chosen. Never the plain prompt."""
@@ -15,13 +15,7 @@ Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
 def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:
     """A greedy set cover of the dev problems: most newly solved ones first (method, "Prompt step")."""
     plain = [entry for entry, candidate in enumerate(entries) if candidate.made_by == "plain"]
-    return list(
-        front.cover(
-            config.cover_threshold,
-            max_size=config.cover_max_size,
-            exclude=plain,
-        )
-    )
+    return list(front.cover(COVER_THRESHOLD, max_size=config.cover_max_size, exclude=plain))
 
 
 def best(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:

@@ -71,7 +71,7 @@ def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
     if config.acceptance == "strict":
         return [(dev_size, 0.0)]
     found: list[tuple[int, float]] = []
-    for share, threshold in zip(config.race.stages, config.race.thresholds, strict=True):
+    for share, threshold in config.race.stages:
         size = max(_FIRST_STAGE, ceil(share * dev_size))
         if size < dev_size and (not found or size > found[-1][0]):
             found.append((size, threshold))

@@ -16,7 +16,7 @@ from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Start
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
-from p2o.evolution.result import Candidate, Evolution
+from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
@@ -117,7 +117,7 @@ class Step:
 
     def draw_tasks(self) -> list[Task]:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
-        wanted = min(self.config.parents * self.config.proposals, self.affordable_tasks())
+        wanted = min(self.config.parents, self.affordable_tasks())
         draw = hashlib.sha256(f"{self.seed}/parents/{self.round}".encode()).digest()
         chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
         parents = [self.candidates[self.entries[entry]] for entry in chosen]
@@ -211,8 +211,7 @@ class Step:
             self.front.insert([won for won, _ in counts], [tried for _, tried in counts])
         self.entries.append(id)
         if candidate.made_by != "plain":
-            threshold = self.config.cover_threshold
-            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= threshold)
+            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= COVER_THRESHOLD)
         self.decide(replace(candidate, accepted=True))
 
     def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
@@ -242,20 +241,20 @@ class Step:
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
-        config, journal, most = self.config, self.journal, self.inputs.reflection.max_cost
+        inputs, journal, most = self.inputs, self.journal, self.inputs.reflection.max_cost
         if self.proposer is None:
             return COMPLETE
         if most is not None and self.ledger.reflection_cost >= most:
             return "reflection limit"
         if self.affordable_tasks() == 0:
             return "budget"
-        if config.max_rounds is not None and self.round >= config.max_rounds:
+        if inputs.max_rounds is not None and self.round >= inputs.max_rounds:
             return "rounds"
-        if config.patience is not None and self.quiet_rounds >= config.patience:
+        if self.config.patience is not None and self.quiet_rounds >= self.config.patience:
             return "patience"
         if self.stalled_rounds >= _STALLED_ROUNDS:
             return "stalled"
-        late = config.time_limit_s is not None and time.monotonic() - self.started >= config.time_limit_s
+        late = inputs.time_limit_s is not None and time.monotonic() - self.started >= inputs.time_limit_s
         # The clock is no answer that could be replayed: its verdict is journaled.
         if journal.next_note("time") or (late and not journal.replaying):
             journal.note({"kind": "time", "round": self.round})
@@ -319,7 +318,6 @@ class Step:
             stop_reason=reason,
             rounds=self.round,
             solved=len(self.solved),
-            cover_threshold=self.config.cover_threshold,
             refusals=dict(
                 sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
             ),

@@ -27,7 +27,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def reflector(server: Server, **options: Any) -> OpenAIReflector:
     asked = {name: options.pop(name) for name in ReflectionConfig.model_fields if name in options}
-    endpoint = {"model": "m", "base_url": server.url, "retries": 2, **options}
+    endpoint = {"model": "m", "base_url": server.url, **options}
     return OpenAIReflector(ReflectionConfig(kind="openai", endpoint=endpoint, **asked))
 
 
@@ -85,10 +85,10 @@ def test_errors_that_may_pass_are_retried(server, status):
 def test_retries_are_bounded(server):
     server.answer = lambda body: (503, {"error": {"message": "overloaded"}})
     with pytest.raises(
-        ReflectionError, match=r"model m at http://127.* failed 3 times, last: .*503.*overloaded"
+        ReflectionError, match=r"model m at http://127.* failed 5 times, last: .*503.*overloaded"
     ):
         list(reflector(server)([ask("q")]))
-    assert len(server.bodies) == 3
+    assert len(server.bodies) == 5
 
 
 def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
@@ -99,9 +99,9 @@ def test_there_is_no_wait_after_the_last_attempt(server, monkeypatch):
 
     monkeypatch.setattr(asyncio, "sleep", record)
     server.answer = lambda body: (503, {}, {"retry-after": "5"})
-    with pytest.raises(ReflectionError, match="failed 3 times"):
-        list(reflector(server, retries=2)([ask("q")]))
-    assert waits == [5.0, 5.0]
+    with pytest.raises(ReflectionError, match="failed 5 times"):
+        list(reflector(server)([ask("q")]))
+    assert waits == [5.0] * 4
 
 
 def test_each_rollout_has_a_seed_of_its_own(server):
@@ -139,7 +139,7 @@ def test_the_server_says_when_to_come_back(server, monkeypatch):
         [(429, {}, {"retry-after": "7"}), (429, {}, {"retry-after": "900"}), (500, {}), completion("x")]
     )
     server.answer = lambda body: next(answers)
-    list(reflector(server, retries=3)([ask("q")]))
+    list(reflector(server)([ask("q")]))
     assert waits[:2] == [7.0, 60.0]
     # The third wait backs off by itself: 1 s doubled twice, times 0.5 to 1.5.
     assert 2.0 <= waits[2] <= 6.0
@@ -202,17 +202,18 @@ def test_an_unreachable_server_is_named():
     server = Server()
     server.close()
     with pytest.raises(
-        ReflectionError, match=r"model m at http://127.* failed 3 times, last: Connection error"
+        ReflectionError, match=r"model m at http://127.* failed 5 times, last: Connection error"
     ):
         list(reflector(server)([ask("q")]))
 
 
-def test_a_slow_server_counts_as_failed(server):
+def test_a_slow_server_counts_as_failed(server, monkeypatch):
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.RETRIES", 0)
     release = threading.Event()
     server.answer = lambda body: (release.wait(30), completion("late"))[1]
     try:
         with pytest.raises(ReflectionError, match="failed 1 times, last: Request timed out"):
-            list(reflector(server, timeout_s=0.05, retries=0)([ask("q")]))
+            list(reflector(server, timeout_s=0.05)([ask("q")]))
     finally:
         release.set()
 

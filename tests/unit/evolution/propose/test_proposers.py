@@ -42,7 +42,7 @@ HERE = "test_proposers"
 
 
 def step(proposer: str, journal: Path | None = None, **settings: Any) -> Evolution:
-    config = EvolveConfig(proposer=f"{HERE}:{proposer}", budget=400, parents=2, max_rounds=3, **settings)
+    config = EvolveConfig(proposer=f"{HERE}:{proposer}", budget=400, parents=2, **settings)
     return evolve(
         make_problems(60),
         World(plain=0.0, right=1.0).evaluate,
@@ -50,6 +50,7 @@ def step(proposer: str, journal: Path | None = None, **settings: Any) -> Evoluti
         config,
         reflection=ReflectionConfig(kind="none"),
         journal=journal,
+        max_rounds=3,
     )
 
 

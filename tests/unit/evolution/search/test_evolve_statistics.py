@@ -65,9 +65,9 @@ def test_the_ledger_refuses_what_does_not_fit():
     [
         ({"budget": "heavier"}, "budget"),
         ({"budget": 0}, "budget"),
-        ({"race": {"stages": (0.5, 0.25)}}, "one entry for each"),
-        ({"race": {"stages": (0.5, 0.25, 0.1)}}, "ascend"),
-        ({"race": {"stages": (0.1, 0.25, 1.0)}}, "between 0 and 1"),
+        ({"race": {"stages": [0.25, 0.5]}}, "valid tuple"),
+        ({"race": {"stages": [[0.5, 0.7], [0.25, 0.9]]}}, "ascend"),
+        ({"race": {"stages": [[0.1, 0.5], [1.0, 0.9]]}}, "between 0 and 1"),
         ({"dev_sizes": 3}, "dev_sizes"),
     ],
 )

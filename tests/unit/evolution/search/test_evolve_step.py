@@ -37,6 +37,8 @@ def run(world: World, problems: list[Problem], seed: int = 0, **options) -> Evol
             "callbacks",
             "templates",
             "dev_problems",
+            "max_rounds",
+            "time_limit_s",
         )
         if key in options
     }
@@ -61,8 +63,7 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
     st.fixed_dictionaries(
         {
             "budget": st.integers(1, 700),
-            "parents": st.integers(1, 16),
-            "proposals": st.integers(1, 4),
+            "parents": st.integers(1, 64),
             "minibatch": st.integers(1, 5),
             "rollouts_per_evaluation": st.integers(1, 3),
             "dev_size": st.integers(1, 30),
@@ -85,9 +86,9 @@ def test_ledger_is_what_was_rolled_out_and_never_more_than_the_budget(options, c
 
 @pytest.mark.parametrize("acceptance", ["strict", "posterior"])
 @pytest.mark.parametrize("budget", [1000, 1501, 3333])
-def test_sixteen_parents_times_sixteen_proposals_do_not_overshoot(acceptance, budget):
+def test_256_proposals_do_not_overshoot(acceptance, budget):
     world = World(useful=0.9)
-    evolution = run(world, make_problems(200), budget=budget, parents=16, proposals=16, acceptance=acceptance)
+    evolution = run(world, make_problems(200), budget=budget, parents=256, acceptance=acceptance)
     assert evolution.ledger.rollouts == len(world.rollouts) <= budget
     # What is left does not pay for one more round: one dev evaluation and a minibatch for parent and child.
     assert budget - len(world.rollouts) < 100 + 2 * 3
@@ -95,7 +96,7 @@ def test_sixteen_parents_times_sixteen_proposals_do_not_overshoot(acceptance, bu
 
 def test_a_round_is_one_flat_batch_of_each_sort():
     world = World(plain=0.0, useful=0.0)
-    run(world, make_problems(300), parents=16, proposals=4, max_rounds=1, budget=10_000)
+    run(world, make_problems(300), parents=64, max_rounds=1, budget=10_000)
     # The plain prompt on dev, 64 parents' minibatches, 64 children's minibatches.
     # The plain prompt on dev; 64 parents on 50 different minibatches of 3; 64 children on theirs.
     assert world.batches == [150, 150, 192]
@@ -246,8 +247,7 @@ def test_where_the_budget_reaches_one_the_better_proposal_goes_to_dev():
         world,
         problems,
         dev_problems=problems[3:],
-        parents=1,
-        proposals=2,
+        parents=2,
         minibatch=3,
         acceptance="strict",
         max_rounds=1,
@@ -391,9 +391,7 @@ def test_patience_counts_rounds_since_the_last_accepted_template():
         return [world.reply(request) for request in requests]
 
     world.reflect = reflect
-    evolution = run(
-        world, make_problems(200), budget=100_000, parents=1, proposals=6, patience=2, acceptance="strict"
-    )
+    evolution = run(world, make_problems(200), budget=100_000, parents=6, patience=2, acceptance="strict")
     accepted = {c.round for c in evolution.accepted() if c.made_by == "mutation"}
     assert accepted == {1, 3}
     assert (evolution.stop_reason, evolution.rounds) == ("patience", 5)
@@ -480,7 +478,8 @@ def test_a_step_is_told_in_lines_that_steer_no_terminal():
         lambda requests: (
             [ReflectionReply("```\ncircles, primes, graphs\x1b[2J\n\tand more\n```")] * len(requests)
         ),
-        EvolveConfig(budget=200, parents=1, max_rounds=1),
+        EvolveConfig(budget=200, parents=1),
+        max_rounds=1,
     )
     assert str(evolution).splitlines() == [
         f"stopped by: rounds; {evolution.ledger.rollouts} rollouts, 1 reflections, cost 0.00",

@@ -56,9 +56,8 @@ def test_bounds_of_the_greedy_cover() -> None:
     ]
     assert cover("greedy", *candidates) == [2, 0, 1]
     assert cover("greedy", *candidates, cover_max_size=2) == [2, 0]
-    alone: tuple[str, list[float]] = ("mutation", [0.5, 0.6])
-    assert cover("greedy", alone, cover_threshold=0.6) == [0]
-    assert cover("greedy", alone, cover_threshold=0.7) == []
+    assert cover("greedy", ("mutation", [0.4, 0.5])) == [0], "solved from a half on"
+    assert cover("greedy", ("mutation", [0.4, 0.49])) == []
 
 
 def test_a_template_refused_first_and_accepted_later_is_the_accepted_one() -> None:
