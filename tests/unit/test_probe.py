@@ -302,7 +302,7 @@ def test_a_journal_of_another_probe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match=r"the probe there has rollout\.n = 6, now not set"):
         ProbeJournal(path, {"samples": 3})
     path.write_text(path.read_text() + '{"kind": "batch"}\n')
-    with pytest.raises(RunDirectoryError, match="line 3: not a batch of a probe"):
+    with pytest.raises(RunDirectoryError, match="line 3: not a record of a probe"):
         ProbeJournal(path, {"samples": 3, "rollout.n": 6})
 
 

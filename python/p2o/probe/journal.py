@@ -6,16 +6,13 @@ journaled rollouts and draws only the missing ones. A line torn by a kill is dro
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from p2o.errors import RunDirectoryError
-from p2o.evolution.journal import open_alone, read_records
+from p2o.journal import JournalFile
 
 _REMEDY = "go back to it, or give another --output"
 
@@ -30,79 +27,43 @@ class Outcome:
     """Whether it ran into `rollout.max_tokens`."""
 
 
-class ProbeJournal:
-    """The rollouts of a probe in request order.
+class ProbeJournal(JournalFile):
+    """The rollouts of a probe in request order."""
 
-    Raises:
-        RunDirectoryError: if the file cannot be written, another process writes it, it is not a journal, or it belongs
-            to a probe with other settings, one of which is named.
-    """
+    work = "probe"
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        self.path = path
+        self.folder = path.parent
         self.outcomes: list[Outcome] = []
         self.seconds = 0.0
-        self._file = open_alone(path, "probe")
-        try:
-            records, length = read_records(path, "probe")
-            if records:
-                self._check_header(records[0], json.loads(json.dumps(header)))
-            for number, record in enumerate(records[1:], start=2):
-                self._load(record, number)
-            os.truncate(path, length)
-            if not records:
-                self._append({"kind": "header", **header})
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
+        super().__init__(path, header)
 
     def add(self, outcomes: list[Outcome], seconds: float) -> None:
         """Appends a batch and syncs it to disk."""
-        self._append(
-            {
-                "kind": "batch",
-                "rewards": [outcome.reward for outcome in outcomes],
-                "tokens": [outcome.tokens for outcome in outcomes],
-                "cut": [int(outcome.cut) for outcome in outcomes],
-                "seconds": seconds,
-            }
-        )
+        columns = {name: [int(getattr(one, name)) for one in outcomes] for name in ("tokens", "cut")}
+        rewards = [outcome.reward for outcome in outcomes]
+        self.append({"kind": "batch", "rewards": rewards, **columns, "seconds": seconds})
+        self.sync()
         self.outcomes += outcomes
         self.seconds += seconds
 
-    def _append(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+    def load(self, record: dict[str, Any]) -> None:
+        """See [`JournalFile`][]."""
+        rows = zip(record["rewards"], record["tokens"], record["cut"], strict=True)
+        self.outcomes += [Outcome(float(reward), int(tokens), bool(cut)) for reward, tokens, cut in rows]
+        self.seconds += float(record["seconds"])
 
-    def _load(self, record: Mapping[str, Any], number: int) -> None:
-        try:
-            rows = zip(record["rewards"], record["tokens"], record["cut"], strict=True)
-            self.outcomes += [Outcome(float(reward), int(tokens), bool(cut)) for reward, tokens, cut in rows]
-            self.seconds += float(record["seconds"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunDirectoryError(
-                f"{self.path}, line {number}: not a batch of a probe; delete the file to start the probe again"
-            ) from error
-
-    def _check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        """See [`JournalFile`][]; names one setting."""
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise RunDirectoryError(
-                    f"{self.path.parent}: the probe there has another {key} ({_shown(found.get(key))}, not "
+                    f"{self.folder}: the probe there has another {key} ({_shown(found.get(key))}, not "
                     f"{_shown(value)}): {_REMEDY}"
                 )
-        for key in found.keys() - wanted.keys() - {"kind"}:
+        for key in found.keys() - wanted.keys():
             raise RunDirectoryError(
-                f"{self.path.parent}: the probe there has {key} = {_shown(found[key])}, now not set: {_REMEDY}"
+                f"{self.folder}: the probe there has {key} = {_shown(found[key])}, now not set: {_REMEDY}"
             )
 
 

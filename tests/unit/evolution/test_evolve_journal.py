@@ -207,7 +207,7 @@ def test_a_damaged_line_is_named(tmp_path):
         run(World(), journal)
     for damaged in ('{"kind": "evaluation"}', "[4]", "4"):
         journal.write_text("".join([*lines[:3], damaged + "\n", *lines[4:]]))
-        with pytest.raises(RunDirectoryError, match="line 4: not a journal record"):
+        with pytest.raises(RunDirectoryError, match="line 4: not a record of a prompt step"):
             run(World(), journal)
 
 

@@ -1,0 +1,123 @@
+"""Journals: what an interrupted piece of work has already been told, one JSON record a line.
+
+The work is a function of its settings, which stand in the first line, and of the answers in the others. A resumed one
+runs from the start with the recorded answers and asks only for the missing ones. A last line that a kill tore off is
+dropped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Self, TextIO
+
+from p2o.errors import RunDirectoryError
+
+_HEADER = b'{"kind": "header"'
+"""How a journal begins. What begins otherwise is no file of ours, and no last line of it is cut off."""
+
+
+class JournalFile(ABC):
+    """A journal, read back and appended to. Without a path it keeps nothing.
+
+    Raises:
+        RunDirectoryError: if the file cannot be written, another process writes it, it belongs to work with other
+            settings or is no journal, or a line before the last is damaged.
+    """
+
+    work: ClassVar[str]
+    """What is journaled, in a word or two."""
+
+    def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+        if path is None:
+            return
+        self._file = self._open(path)
+        try:
+            records, length = self._read(path)
+            if records:
+                self.check_header(records[0], json.loads(json.dumps({"kind": "header", **header})))
+            for number, record in enumerate(records[1:], start=2):
+                try:
+                    self.load(record)
+                except (KeyError, TypeError, ValueError) as error:
+                    raise RunDirectoryError(
+                        f"{path}, line {number}: not a record of a {self.work}; delete the file to start again"
+                    ) from error
+            os.truncate(path, length)
+            if not records:
+                self.append({"kind": "header", **header})
+                self.sync()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @abstractmethod
+    def load(self, record: dict[str, Any]) -> None:
+        """Takes in a record after the header; KeyError, TypeError or ValueError if it is none."""
+
+    @abstractmethod
+    def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        """Raises RunDirectoryError if the journal belongs to work with other settings."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Appends a record. A kill of the process loses at most the line being written."""
+        if self._file is not None:
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Brings what was appended to the disk."""
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def _open(self, path: Path) -> TextIO:
+        """The file, locked for as long as it is open."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise RunDirectoryError(f"{path}: the journal cannot be written ({error.strerror})") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise RunDirectoryError(
+                f"{path}: another {self.work} is at work on it: wait for it, end it, or write elsewhere"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        return file
+
+    def _read(self, path: Path) -> tuple[list[dict[str, Any]], int]:
+        """The records, and the length in bytes of the undamaged part."""
+        records: list[dict[str, Any]] = []
+        data = path.read_bytes()
+        if not data.startswith(_HEADER[: len(data)]):
+            raise RunDirectoryError(f"{path}: is no journal of a {self.work}; write elsewhere")
+        # What follows the last newline is empty, or a torn line.
+        lines = data.split(b"\n")[:-1]
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                raise RunDirectoryError(
+                    f"{path}, line {number}: not JSON; delete the journal to start the {self.work} again"
+                ) from error
+        return records, sum(len(line) + 1 for line in lines)
