@@ -32,8 +32,7 @@ class Packing:
     """Start of each bin in `indices` and the end of the last, shape [bins + 1]."""
 
     ranks: NDArray[np.uint32]
-    """Rank of each bin, ascending, shape [bins]. Every rank has the same number, its most costly bin
-    first."""
+    """Rank of each bin, ascending, shape [bins]. Every rank has the same number, its most costly bin first."""
 
     fill: float
     """Tokens over capacity (bins times budget)."""
@@ -78,11 +77,10 @@ class Packing:
 def pack(lengths: ArrayLike, budget: int, *, ranks: int = 1, quadratic: float = 0.0) -> Packing:
     """Packs rows into bins of at most `budget` tokens, the same number of bins for each rank.
 
-    Best-fit decreasing under the hard budget gives the number of bins, rounded up to a multiple of `ranks`.
-    For several ranks rows are dealt anew into that many bins of about equal cost where the budget leaves
-    room; where it does not, the most costly bins are split. Bins are empty only if there are fewer rows than
-    bins. Ranks cost about the same, in total and step by step. Deterministic; ties between rows go to the
-    lower index.
+    Best-fit decreasing under the hard budget gives the number of bins, rounded up to a multiple of `ranks`. For several
+    ranks rows are dealt anew into that many bins of about equal cost where the budget leaves room; where it does not,
+    the most costly bins are split. Bins are empty only if there are fewer rows than bins. Ranks cost about the same, in
+    total and step by step. Deterministic; ties between rows go to the lower index.
 
     Args:
         lengths: tokens of each row, shape [rows].
@@ -142,8 +140,7 @@ class Rows:
     """Whether each row's response enters the loss, shape [rows]."""
 
     streams: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    """Named values of every response token (`old_logp`, `context_weight`, ...), shape [response tokens]
-    each."""
+    """Named values of every response token (`old_logp`, `context_weight`, ...), shape [response tokens] each."""
 
     @classmethod
     def of(
@@ -207,8 +204,7 @@ class Rows:
 
     @property
     def response_offsets(self) -> NDArray[np.int64]:
-        """Start of each row's response on the flat response axis and the end of the last, shape [rows +
-        1]."""
+        """Start of each row's response on the flat response axis and the end of the last, shape [rows + 1]."""
         offsets = np.zeros(len(self.offsets), dtype=np.int64)
         np.cumsum(self.response_lengths, out=offsets[1:])
         return offsets
@@ -274,8 +270,7 @@ class PackedRows(Sequence[MicroBatch]):
     def unpack(self, values: Sequence[ArrayLike]) -> NDArray[np.float32]:
         """Brings per-label values of the micro-batches back to the flat response axis.
 
-        So scores of a packed pass (of templated prompts, say) land where those of any other pass of the same
-        rows do.
+        So scores of a packed pass (of templated prompts, say) land where those of any other pass of the same rows do.
 
         Args:
             values: for each micro-batch the values where `labels` is not -100, in order.

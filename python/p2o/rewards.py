@@ -206,11 +206,9 @@ def load_reward(path: str) -> CountingReward:
             imported.
         MissingDependencyError: if reasoning-gym is asked for and not installed.
     """
-    module_name, separator, name = path.partition(":")
-    if not separator or not module_name or not name:
-        raise ConfigError(f"reward.function = {path!r} is not an import path: write module:function")
-    if module_name == "reasoning-gym":
-        return CountingReward(_reasoning_gym(name), path)
+    source, _, task = path.partition(":")
+    if source == "reasoning-gym" and task:
+        return CountingReward(_reasoning_gym(task), path)
     target = load(path, "reward.function")
     try:
         inspect.signature(target).bind(None, "")

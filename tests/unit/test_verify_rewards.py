@@ -109,8 +109,8 @@ def test_a_module_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("length", "module:function"),
-        (":length", "module:function"),
+        ("length", "write module:name"),
+        (":length", "write module:name"),
         ("no_such_module:length", "cannot import"),
         ("my_rewards:missing", "has no 'missing'"),
         ("my_rewards:number", "not a function"),

@@ -44,9 +44,8 @@ class EvolveConfig(Settings):
 
     search: Literal["evolve", "random"] = "evolve"
     """`evolve`: propose, try out, select (the method). `random`: the first proposals of the reflection model on the
-    plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without
-    an evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without
-    evolution."""
+    plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without an
+    evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
     proposer: Literal["reflection"] | ImportPath = "reflection"
     """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `module:name`: a

@@ -1,9 +1,8 @@
 """The prompt step: templates evolve by reflection and are kept on a per-instance Pareto front (GEPA).
 
-Each round: draw parents from the front, roll them out on minibatches of feedback problems, ask the
-reflection model for better templates, roll those out on the same minibatches, send the better ones to the
-dev set, put the accepted ones on the front. Every batch is one flat call, and every draw has a seed of its
-own.
+Each round: draw parents from the front, roll them out on minibatches of feedback problems, ask the reflection model for
+better templates, roll those out on the same minibatches, send the better ones to the dev set, put the accepted ones on
+the front. Every batch is one flat call, and every draw has a seed of its own.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from p2o.errors import InputError
 from p2o.evolution.budget import Ledger
 from p2o.types import Template
@@ -14,13 +16,12 @@ from p2o.types import Template
 class Candidate:
     """A template that was tried, and what became of it.
 
-    `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback
-    problems with the mean reward of the (first) parent and of the candidate. `scores` are rewards and
-    trials per dev problem id: on the whole dev set if accepted, on the part raced over if refused in the
-    race,
-    else empty. `mean` is the mean reward of the first rollouts and `success_rate` the share of successes among them:
-    `scores` count replicas, which were made where the first went well.
-    `made_by` is `plain`, `given`, `mutation`, `crossover`, or another proposer's word; `cost` what its proposal cost.
+    `id` counts the candidates of this step from 0, `parents` are such ids. `minibatch` holds the feedback problems with
+    the mean reward of the (first) parent and of the candidate. `scores` are rewards and trials per dev problem id: on
+    the whole dev set if accepted, on the part raced over if refused in the race, else empty. `mean` is the mean reward
+    of the first rollouts and `success_rate` the share of successes among them: `scores` count replicas, which were made
+    where the first went well. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another proposer's word;
+    `cost` what its proposal cost.
     """
 
     id: int
@@ -45,19 +46,6 @@ class Candidate:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Self:
-        """Reads what `to_dict` wrote."""
-        return cls(
-            **{
-                **data,
-                "template": Template(**data["template"]),
-                "parents": tuple(data["parents"]),
-                "minibatch": tuple((problem, before, after) for problem, before, after in data["minibatch"]),
-                "scores": {problem: (won, tried) for problem, (won, tried) in data["scores"].items()},
-            }
-        )
 
 
 COVER_THRESHOLD = 0.5
@@ -110,8 +98,7 @@ class Evolution:
         return "\n".join(map(_harmless, lines))
 
     def accepted(self) -> list[Candidate]:
-        """The candidates on the dev set: the plain prompt, the templates given, and the accepted
-        proposals."""
+        """The candidates on the dev set: the plain prompt, the templates given, and the accepted proposals."""
         return [candidate for candidate in self.candidates if candidate.accepted]
 
     def candidate_of(self, template_id: str) -> Candidate | None:
@@ -155,17 +142,7 @@ class Evolution:
             raise InputError(
                 f"evolution of schema {data.get('schema')!r} cannot be read; this version reads 1"
             )
-        fields = {key: value for key, value in data.items() if key != "schema"}
-        return cls(
-            **{
-                **fields,
-                "candidates": tuple(Candidate.from_dict(candidate) for candidate in data["candidates"]),
-                "chosen": tuple(Template(**template) for template in data["chosen"]),
-                "dev_ids": tuple(data["dev_ids"]),
-                "feedback_ids": tuple(data["feedback_ids"]),
-                "ledger": Ledger(**data["ledger"]),
-            }
-        )
+        return TypeAdapter(cls).validate_python(data)
 
 
 def _harmless(line: str) -> str:

@@ -1,5 +1,4 @@
-"""A causal language model and its tokenizer, from a hub id, a local folder or a GGUF file; and back to a
-folder.
+"""A causal language model and its tokenizer, from a hub id, a local folder or a GGUF file; and back to a folder.
 
 Weights are read from safetensors (or dequantised from GGUF) and never from pickles, which can run code.
 """
@@ -157,8 +156,7 @@ def save_model(
 
 
 def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:
-    """Where to load from and with which options; refuses what cannot be a model before anything heavy is
-    imported."""
+    """Where to load from and with which options; refuses what cannot be a model before anything heavy is imported."""
     if not str(source):
         raise ModelError("no model is named: give a model folder, a .gguf file or a hub id (owner/name)")
     path = Path(source).expanduser()

@@ -30,12 +30,10 @@ class LossConfig(Settings):
     smaller values (its paper: [0.0003, 0.0004])."""
 
     kl_coef: float = Field(default=0.0, ge=0.0)
-    """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is
-    scored."""
+    """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is scored."""
 
     std_normalize: bool = True
-    """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its
-    paper."""
+    """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its paper."""
 
     zero_variance: Literal["keep", "drop", "refill"] = "keep"
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
@@ -58,8 +56,7 @@ class LossConfig(Settings):
 
 
 class CorrectionConfig(Settings):
-    """The engine weight: correction of the difference between the sampler's and the trainer's
-    probabilities."""
+    """The engine weight: correction of the difference between the sampler's and the trainer's probabilities."""
 
     mode: CorrectionMode = "token"
     """`token`: each token's ratio, truncated at the upper one of `bounds`. `sequence`: 0 for every token of a sequence

@@ -1,5 +1,4 @@
-"""Log-probabilities of given tokens from hidden states, in chunks: no [tokens, vocabulary] tensor is ever
-held."""
+"""Log-probabilities of given tokens from hidden states, in chunks: no [tokens, vocabulary] tensor is ever held."""
 
 from __future__ import annotations
 
@@ -74,9 +73,8 @@ def token_logprobs(
 def output_head(model: Any) -> Callable[[Tensor], Tensor]:
     """The map from last hidden states to logits of a causal language model of transformers.
 
-    Beside the output matrix it applies what some architectures do to logits afterwards: a factor
-    (`logit_scale` of Cohere), a divisor (`logits_scaling` of Granite), a soft cap (`final_logit_softcapping`
-    of Gemma).
+    Beside the output matrix it applies what some architectures do to logits afterwards: a factor (`logit_scale` of
+    Cohere), a divisor (`logits_scaling` of Granite), a soft cap (`final_logit_softcapping` of Gemma).
 
     Raises:
         ModelError: if the model has no output matrix.

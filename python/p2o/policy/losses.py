@@ -146,11 +146,10 @@ def gspo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> Los
 
     (GSPO, arXiv 2507.18071, equations 5 to 7; per token as its GSPO-token, equations 13 and 14.)
 
-    How the per-token weight enters: s is the geometric mean over *all* loss tokens of the sequence, whatever
-    their weights; it is a statement about how far the policy has moved. Each token then takes part with the
-    ratio s_t = stopgrad(s) · π_θ / stopgrad(π_θ) (value s, gradient s · ∇log π_θ) and its term is multiplied
-    by its weight. With all weights 1 the value and the gradient are GSPO's; a token of weight 0 gets no
-    gradient of its own.
+    How the per-token weight enters: s is the geometric mean over *all* loss tokens of the sequence, whatever their
+    weights; it is a statement about how far the policy has moved. Each token then takes part with the ratio s_t =
+    stopgrad(s) · π_θ / stopgrad(π_θ) (value s, gradient s · ∇log π_θ) and its term is multiplied by its weight. With
+    all weights 1 the value and the gradient are GSPO's; a token of weight 0 gets no gradient of its own.
     """
     log_ratio = masked_log_ratio(streams)
     lengths = streams.sequence_sums(streams.loss_mask).clamp(min=1.0)

@@ -1,5 +1,4 @@
-"""What a loss sees of a micro-batch: aligned per-token streams, and the counts of the whole optimizer
-batch."""
+"""What a loss sees of a micro-batch: aligned per-token streams, and the counts of the whole optimizer batch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """What p2o adds to vLLM's own workers: a weight-transfer backend, and answers about the model they hold.
 
-vLLM imports this module where its workers run (in the training process, or in those of `p2o serve`), so it imports
-vllm at once; nothing else of p2o may import it outside a function. The trainer's half is
-[`p2o.rollout.vllm_weights`][].
+vLLM imports this module where its workers run (in the training process, or in those of `p2o serve`), so it imports vllm
+at once; nothing else of p2o may import it outside a function. The trainer's half is [`p2o.rollout.vllm_weights`][].
 """
 
 from __future__ import annotations

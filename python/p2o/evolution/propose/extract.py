@@ -62,9 +62,8 @@ def _last_block(lines: Sequence[str], *, inner: bool) -> tuple[str | None, bool]
 def extract_template(reply: str, kind: Literal["fence", "whole"] = "fence") -> str | None:
     """The text of the proposed template, stripped, or None if the reply holds none.
 
-    `fence`: the last complete fence outside thinking blocks. `whole`: the same, or all of the reply outside
-    thinking blocks if it has no fence line at all. An empty template is None: it is the plain prompt, which
-    needs no proposal.
+    `fence`: the last complete fence outside thinking blocks. `whole`: the same, or all of the reply outside thinking
+    blocks if it has no fence line at all. An empty template is None: it is the plain prompt, which needs no proposal.
     """
     # A lone surrogate, which JSON can carry, has no UTF-8: it could be neither hashed nor written.
     visible = strip_thinking(reply.encode("utf-8", "replace").decode("utf-8"))

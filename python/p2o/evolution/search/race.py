@@ -1,10 +1,9 @@
 """The way of a proposal onto the dev set: all of it at once (`strict`), or a race against the plain prompt.
 
-In the race a template is rolled out on growing shares of the dev set and dropped as soon as it is
-unpromising, so that a template that does nothing costs a fraction of a full evaluation. What decides are
-further rollouts, of both, of the problems it won: one that was lucky does not win them again. What it loses
-elsewhere does not count, for it is not used there: a template for some of the problems is welcome though
-it is no better than the plain prompt on average.
+In the race a template is rolled out on growing shares of the dev set and dropped as soon as it is unpromising, so that
+a template that does nothing costs a fraction of a full evaluation. What decides are further rollouts, of both, of the
+problems it won: one that was lucky does not win them again. What it loses elsewhere does not count, for it is not used
+there: a template for some of the problems is welcome though it is no better than the plain prompt on average.
 """
 
 from __future__ import annotations
@@ -66,8 +65,7 @@ def minibatch_gain(scores: Iterable[tuple[str, float, float]], acceptance: Accep
 
 
 def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
-    """Number of dev problems and the posterior probability needed after each stage; the last stage is all
-    of them."""
+    """Number of dev problems and the posterior probability needed after each stage; the last stage is all of them."""
     if config.acceptance == "strict":
         return [(dev_size, 0.0)]
     found: list[tuple[int, float]] = []
@@ -85,8 +83,7 @@ def race(
     ledger: Ledger,
     config: EvolveConfig,
 ) -> Iterator[Finish]:
-    """Runs the entrants, the earlier ones first where the budget does not reach all; all racing ones in one
-    batch.
+    """Runs the entrants, the earlier ones first where the budget does not reach all; all racing ones in one batch.
 
     An entrant starts only when its whole evaluation fits beside those of all who are racing, so no accepted
     one is ever cut short. What a dropped entrant leaves lets the next one start.

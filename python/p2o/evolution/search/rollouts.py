@@ -25,8 +25,7 @@ class Rollouts:
         self._most = config.rollouts_per_evaluation + config.race.replicates
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
-        """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in
-        order."""
+        """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in order."""
         count = self._config.rollouts_per_evaluation
         if count == 1:
             return [EvaluationRequest(problem, template, 0) for problem in problems]

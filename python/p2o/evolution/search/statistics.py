@@ -8,8 +8,7 @@ from math import comb
 
 @lru_cache(maxsize=4096)
 def probability_better(wins: int, losses: int) -> float:
-    """Posterior probability that a template beats another, from paired rollouts in which exactly one did
-    better.
+    """Posterior probability that a template beats another, from paired rollouts in which exactly one did better.
 
     With a uniform prior on the chance q that such a pair is a win, q has the posterior Beta(wins + 1,
     losses + 1), and P(q > 1/2) is the binomial tail P(Bin(wins + losses + 1, 1/2) <= wins). Pairs on which
