@@ -277,7 +277,8 @@ def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> 
         *("--learning-rate", str(args.learning_rate), *(["--verified"] if args.verified else [])),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"VLLM_CPU_KVCACHE_SPACE": "2"}
+    if side == "p2o vllm":
+        environment["VLLM_CPU_KVCACHE_SPACE"] = "2"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]

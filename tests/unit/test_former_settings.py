@@ -17,7 +17,7 @@ from p2o.track.run_directory import config_values, flatten
 STUDIES = Path(__file__).parents[2] / "docs" / "study"
 
 
-@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals"])
+@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals", "smollm2"])
 def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
     study = load_study(name)
     lines = (STUDIES / name / "results.jsonl").read_text().splitlines()
