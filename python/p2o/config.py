@@ -29,7 +29,7 @@ from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of
 from p2o.files import why_unreadable
 from p2o.former_settings import advice, advice_on_value
 from p2o.outcomes.config import AssignConfig, MiningConfig
-from p2o.plugins import load
+from p2o.plugins import look_up_class
 from p2o.policy.config import CorrectionConfig, LossConfig
 from p2o.policy.context import ContextConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -156,10 +156,7 @@ class Config(Settings):
         kind = value.get("kind") if isinstance(value, Mapping) else None
         if not isinstance(kind, str) or ":" not in kind:
             return known(value)
-        source = load(kind, "kind")
-        if not (isinstance(source, type) and issubclass(source, RecordData)):
-            raise ValueError(f"kind = {kind!r} is no subclass of p2o.data.RecordData")
-        return source.model_validate(value)
+        return look_up_class({}, kind, "kind", RecordData).model_validate(value)
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:

@@ -102,7 +102,7 @@ GONE: dict[str, Gone] = {
     "reflection.max_calls": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.max_total_tokens": Gone(None, "limit the step with evolve.budget or reflection.max_cost"),
     "reflection.cost_per_call": Gone(0.0, "reflection.max_cost is checked between rounds; leave it out"),
-    "rollout.vllm.mode": Gone("colocate", 'of a server write rollout.sampler = "vllm-server"'),
+    "rollout.vllm.mode": Gone("colocate", 'for a server write rollout.sampler = "vllm-server"'),
     "rollout.vllm.max_num_seqs": Gone(256, "write rollout.batch_size"),
     "rollout.vllm.kv_cache_gib": Gone(None, "write rollout.vllm.gpu_memory_utilization (docs/engines.md)"),
     "rollout.vllm.enforce_eager": Gone(None, "vLLM compiles and records CUDA graphs on a GPU"),

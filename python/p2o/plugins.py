@@ -34,6 +34,18 @@ def look_up(registry: Mapping[Any, T | str], name: str, setting: str) -> T:
     return cast("T", load(entry, setting)) if isinstance(entry, str) else entry
 
 
+def look_up_class(registry: Mapping[Any, type[T] | str], name: str, setting: str, base: type[T]) -> type[T]:
+    """As `look_up`, of a class derived from `base`.
+
+    Raises:
+        ConfigError: as `look_up`, or if it is no such class.
+    """
+    found: object = look_up(registry, name, setting)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ConfigError(f"{setting} = {name!r} is no class derived from {base.__module__}.{base.__name__}")
+    return found
+
+
 def load(path: str, setting: str) -> Any:
     """What stands at `module:name`. The module may be in the working directory; an installed one goes first.
 

@@ -59,9 +59,9 @@ def weight(log_ratio: Any, advantage: Any, low: float, high: float) -> Any:
 
 
 def reward(problem: Any, completion: str) -> float:
-    """The last number is the gold."""
+    """The box at the end holds the gold."""
     CALLED.add("reward")
-    return float(completion.split()[-1:] == [problem.gold])
+    return float(completion.endswith(f"\\boxed{{{problem.gold}}}"))
 
 
 class Instructions(Proposer):
@@ -109,7 +109,7 @@ def test_a_run_of_your_own_parts_and_its_continuation(tmp_path: Path) -> None:
     assert {"data", "sampler", "context", "reward", "proposer"} == CALLED
     steps = [line for line in read_jsonl(path / "metrics.jsonl") if "reward" in line]
     assert len(steps) == 6
-    assert all("own/tokens" in line for line in steps)
+    assert any("own/tokens" in line for line in steps), "a step without a gradient computes no loss"
     assert any(line["templated/frac"] > 0 for line in steps)
     assert "known" in {line["made_by"] for line in read_jsonl(path / "templates.jsonl")}
     written = load_config(str(path / "config.toml"))

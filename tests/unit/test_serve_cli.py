@@ -80,7 +80,7 @@ def test_without_vllm_it_says_what_to_install(
         ({"tranfer": "nccl"}, "unknown setting rollout.vllm.tranfer; did you mean rollout.vllm.transfer"),
         (
             {"mode": "server"},
-            'setting rollout.vllm.mode is gone: of a server write rollout.sampler = "vllm-server"',
+            'setting rollout.vllm.mode is gone: for a server write rollout.sampler = "vllm-server"',
         ),
         ({"url": "127.0.0.1:8000"}, "setting rollout.vllm.url = '127.0.0.1:8000'"),
         ({"gpu_memory_utilization": 1.0}, "setting rollout.vllm.gpu_memory_utilization"),

@@ -13,8 +13,8 @@ import pytest
 from p2o.errors import InputError
 from p2o.evolution.config import ReflectionConfig
 from p2o.evolution.endpoint import OpenAIReflector
-from p2o.evolution.propose import ReflectionExample, render_reflection
 from p2o.evolution.propose.extract import extract_template
+from p2o.evolution.propose.prompt import ReflectionExample, render_reflection
 from p2o.evolution.types import ReflectionRequest
 from p2o.study.teacher import MODEL, Teacher, answer, failed_signs, instruct
 from p2o.tiny.world import FAMILIES, NEUTRAL

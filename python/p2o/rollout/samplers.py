@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from p2o.errors import ConfigError
-from p2o.plugins import look_up
+from p2o.plugins import look_up_class
 from p2o.rollout.sampler import Sampler
 
 SAMPLERS: dict[str, type[Sampler] | str] = {
@@ -15,12 +14,5 @@ SAMPLERS: dict[str, type[Sampler] | str] = {
 
 
 def sampler_class(name: str) -> type[Sampler]:
-    """The class that `rollout.sampler` names.
-
-    Raises:
-        ConfigError: if the import path leads to no sampler.
-    """
-    found = look_up(SAMPLERS, name, "rollout.sampler")
-    if not (isinstance(found, type) and issubclass(found, Sampler)):
-        raise ConfigError(f"rollout.sampler = {name!r} is no class derived from p2o.rollout.sampler.Sampler")
-    return found
+    """The class that `rollout.sampler` names."""
+    return look_up_class(SAMPLERS, name, "rollout.sampler", Sampler)

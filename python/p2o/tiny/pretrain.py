@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from p2o.evolution.propose import ReflectionExample, render_reflection
+from p2o.evolution.propose.prompt import ReflectionExample, render_reflection
 from p2o.model.load import load_model
 from p2o.templates import apply_template, make_template
 from p2o.tiny import MODEL_PATH

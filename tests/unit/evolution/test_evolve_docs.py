@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from evolve_world import step_inputs
 
-from p2o.evolution.propose import Proposal, ReflectionExample, Task
+from p2o.evolution.propose import Proposal, Task
+from p2o.evolution.propose.prompt import ReflectionExample
 from p2o.evolution.result import Candidate
 from p2o.templates import PLAIN
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from p2o.errors import CheckpointError, InputError
-from p2o.evolution.propose import load_prompt
-from p2o.evolution.propose.prompt import render_example
+from p2o.evolution.propose.prompt import load_prompt, render_example
 from p2o.evolution.search.tasks import make_example
 from p2o.evolution.types import EvaluationResult
 from p2o.outcomes import Outcomes

@@ -1,42 +1,18 @@
 """Where templates come from: proposers, by the names of `evolve.proposer`."""
 
-from p2o.errors import ConfigError
 from p2o.evolution.inputs import StepInputs
-from p2o.evolution.propose.extract import extract_template
-from p2o.evolution.propose.prompt import ReflectionExample, ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.propose.proposer import Proposal, Proposer, Task
 from p2o.evolution.propose.reflection import Reflection
-from p2o.plugins import look_up
+from p2o.plugins import look_up_class
 
-__all__ = [
-    "PROPOSERS",
-    "Proposal",
-    "Proposer",
-    "ReflectionExample",
-    "ReflectionPrompt",
-    "Task",
-    "extract_template",
-    "find_proposer",
-    "load_prompt",
-    "make_proposer",
-    "render_reflection",
-]
+__all__ = ["PROPOSERS", "Proposal", "Proposer", "Task", "find_proposer", "make_proposer"]
 
-PROPOSERS: dict[str, type[Proposer]] = {"reflection": Reflection}
+PROPOSERS: dict[str, type[Proposer] | str] = {"reflection": Reflection}
 
 
 def find_proposer(name: str) -> type[Proposer]:
-    """The class that `evolve.proposer` names.
-
-    Raises:
-        ConfigError: if it cannot be imported, or is no proposer.
-    """
-    found: object = look_up(PROPOSERS, name, "evolve.proposer")
-    if not isinstance(found, type) or not issubclass(found, Proposer):
-        raise ConfigError(
-            f"evolve.proposer = {name!r} is no proposer: derive it from p2o.evolution.propose.Proposer"
-        )
-    return found
+    """The class that `evolve.proposer` names."""
+    return look_up_class(PROPOSERS, name, "evolve.proposer", Proposer)
 
 
 def make_proposer(inputs: StepInputs) -> Proposer | None:

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.errors import ConfigError
-from p2o.evolution.propose import ReflectionExample, extract_template, load_prompt, render_reflection
-from p2o.evolution.propose.prompt import parse_prompt
+from p2o.evolution.propose.extract import extract_template
+from p2o.evolution.propose.prompt import ReflectionExample, load_prompt, parse_prompt, render_reflection
 from p2o.templates import PLAIN, make_template
 
 SUM = ReflectionExample("345+678=?", "923", 0.0, "1023")

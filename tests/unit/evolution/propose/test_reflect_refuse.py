@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.evolution import ReflectionConfig
-from p2o.evolution.propose import ReflectionExample
+from p2o.evolution.propose.prompt import ReflectionExample
 from p2o.evolution.propose.refuse import COPY, LEAK, TOO_LONG, copies, leaks, refuse
 
 PROBLEM = "Let $n$ be the smallest positive integer such that the sum of its digits is nine times its length."
