@@ -24,7 +24,7 @@ from p2o.study.runner import Runner
 from p2o.study.worker import run_job
 from p2o.track.run_directory import config_values
 
-STUB = Path(__file__).parents[1] / "unit" / "study_stub.py"
+STUB = Path(__file__).parents[1] / "unit" / "study" / "study_stub.py"
 
 STUDY = """
 title = "One arm"
