@@ -397,6 +397,7 @@ def test_sleep_on_a_cpu_is_nothing(synced: VllmSampler) -> None:
 
 
 def test_settings_that_vllm_refuses_become_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
     monkeypatch.setattr("p2o.rollout.vllm.CPU_KV_CACHE", 1000)
     with pytest.raises(ConfigError, match="vLLM refuses") as caught:
         VllmSampler(tiny_llama(), rollout_config(), end_ids=ENDS)
