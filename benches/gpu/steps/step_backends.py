@@ -13,7 +13,7 @@ UPDATES = 3
 LEARNING_RATE = 1e-4
 """Large enough that an update of bfloat16 weights shows."""
 
-LORA = {"rank": 16, "alpha": 32.0}
+LORA = {"rank": 16}
 
 BACKENDS: dict[str, dict[str, Any]] = {
     "torch": {"backend": "torch"},

@@ -88,7 +88,9 @@ class Lazy(Proposer):
 def test_one_that_breaks_its_contract_is_named() -> None:
     with pytest.raises(InputError, match=r"evolve\.proposer returned fewer than the 2 answers asked for"):
         step("Lazy")
-    with pytest.raises(ConfigError, match=r"evolve\.proposer = 'test_proposers:step' is no class derived from"):
+    with pytest.raises(
+        ConfigError, match=r"evolve\.proposer = 'test_proposers:step' is no class derived from"
+    ):
         step("step")
 
 
