@@ -35,8 +35,7 @@ from p2o.rollout.encode import PromptEncoder, pad_id, read_chat_template
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, SamplingParams
-from p2o.rollout.samplers import sampler_class
+from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.templates import PLAIN

@@ -49,7 +49,7 @@ def run_memory(
     """
     from p2o.policy.backends import backend_class
     from p2o.policy.lora import linear_shapes
-    from p2o.rollout.samplers import sampler_class
+    from p2o.rollout.sampler import sampler_class
 
     backend, sampler = backend_class(config.optimizer, ranks), sampler_class(config.rollout.sampler)
     sampler.check(config)

@@ -12,6 +12,11 @@ from p2o.settings import Settings
 Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
+ProposerName = Literal["reflection"]
+
+PROPOSERS: dict[ProposerName, str] = {"reflection": "p2o.evolution.propose.reflection:Reflection"}
+"""Where the classes are."""
+
 
 class RaceConfig(Settings):
     """The race that acceptance `posterior` has on the dev set."""
@@ -47,7 +52,7 @@ class EvolveConfig(Settings):
     plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without an
     evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
-    proposer: Literal["reflection"] | ImportPath = "reflection"
+    proposer: ProposerName | ImportPath = "reflection"
     """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `module:name`: a
     `p2o.evolution.propose.Proposer` of your own."""
 

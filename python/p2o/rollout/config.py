@@ -11,8 +11,15 @@ from pydantic import Field, field_validator
 from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
+SamplerName = Literal["hf", "vllm", "vllm-server"]
 Decoding = Literal["auto", "growing", "fixed"]
 
+SAMPLERS: dict[SamplerName, str] = {
+    "hf": "p2o.rollout.hf:HfSampler",
+    "vllm": "p2o.rollout.vllm:VllmSampler",
+    "vllm-server": "p2o.rollout.vllm_server:ServerSampler",
+}
+"""Where the classes are: their modules import torch."""
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -84,7 +91,7 @@ class VllmConfig(Settings):
 class RolloutConfig(Settings):
     """How completions are sampled in training."""
 
-    sampler: Literal["hf", "vllm", "vllm-server"] | ImportPath = "hf"
+    sampler: SamplerName | ImportPath = "hf"
     """Who samples: `hf` is transformers, in the training process; `vllm` a vLLM engine in every training process, on
     the same device; `vllm-server` an engine of its own, started with `p2o serve`. Else an import path `module:class`
     of a `p2o.rollout.sampler.Sampler`."""

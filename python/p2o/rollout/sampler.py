@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from p2o.plugins import look_up_class
+from p2o.rollout.config import SAMPLERS, RolloutConfig
 from p2o.types import FinishReason
 
 if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.distributed import Processes
     from p2o.policy.weights import Weights
-    from p2o.rollout.config import RolloutConfig
     from p2o.sizes import Item
 
 
@@ -56,8 +57,8 @@ Progress = Callable[[int], None]
 class Sampler(ABC):
     """Draws completions from the policy's current weights.
 
-    To add one: a class of this kind, and a line in `SAMPLERS` (`p2o.rollout.samplers`) with its name in
-    `rollout.sampler`; or nothing but the class, named by its import path.
+    To add one: a class of this kind, and its name in `SamplerName` and `SAMPLERS`
+    (`p2o.rollout.config`); or nothing but the class, named by its import path.
     """
 
     shares_weights: ClassVar[bool] = False
@@ -122,3 +123,8 @@ class Sampler(ABC):
 
     def sleep(self) -> None:  # noqa: B027  # most have nothing to give
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
+
+
+def sampler_class(name: str) -> type[Sampler]:
+    """The class that `rollout.sampler` names."""
+    return look_up_class(SAMPLERS, name, "rollout.sampler", Sampler)

@@ -17,11 +17,10 @@ from p2o.distributed import Processes
 from p2o.errors import ConfigError
 from p2o.memory import run_memory
 from p2o.model.load import load_outline
-from p2o.rollout.config import Nccl, SharedMemory, parse_transfer
+from p2o.rollout.config import SAMPLERS, Nccl, SharedMemory, parse_transfer
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler
-from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
-from p2o.rollout.samplers import SAMPLERS, sampler_class
+from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams, sampler_class
 from p2o.sizes import Item
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console

@@ -1,13 +1,11 @@
 """Where templates come from: proposers, by the names of `evolve.proposer`."""
 
+from p2o.evolution.config import PROPOSERS
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose.proposer import Proposal, Proposer, Task
-from p2o.evolution.propose.reflection import Reflection
 from p2o.plugins import look_up_class
 
-__all__ = ["PROPOSERS", "Proposal", "Proposer", "Task", "find_proposer", "make_proposer"]
-
-PROPOSERS: dict[str, type[Proposer] | str] = {"reflection": Reflection}
+__all__ = ["Proposal", "Proposer", "Task", "find_proposer", "make_proposer"]
 
 
 def find_proposer(name: str) -> type[Proposer]:
