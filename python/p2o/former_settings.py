@@ -7,7 +7,7 @@ that a renamed setting makes no run another one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 
@@ -129,6 +129,9 @@ ADDED: dict[str, Any] = {
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 
+ERAS: tuple[frozenset[str], ...] = (frozenset(), frozenset({"rollout.decoding"}))
+"""Which of `ADDED` there were when results were recorded. New results are recorded as in the first."""
+
 
 def advice(name: str) -> str | None:
     """What to write in place of a former setting; None if there never was one of that name."""
@@ -146,11 +149,12 @@ def advice_on_value(name: str, value: Any) -> str | None:
     return None
 
 
-def in_former_terms(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by dotted name, unset ones left out, as they would have been written down at first."""
+def in_former_terms(settings: Mapping[str, Any], era: Collection[str] = ERAS[0]) -> dict[str, Any]:
+    """Settings by dotted name, unset ones left out, as they would have been written down in an era."""
     present = {present: former for former, present in RENAMED.items()}
     said = {name: gone.value for name, gone in GONE.items() if gone.value is not None}
-    kept = {name: value for name, value in settings.items() if name not in ADDED or ADDED[name] != value}
+    unknown = {name: value for name, value in ADDED.items() if name not in era}
+    kept = {name: value for name, value in settings.items() if name not in unknown or unknown[name] != value}
     for name in SPLIT.keys() & kept.keys():
         said |= SPLIT[name](kept.pop(name), settings)
     for name in [name for name in kept if f"{name}[0]" in present]:

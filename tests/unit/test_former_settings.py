@@ -17,9 +17,22 @@ from p2o.track.run_directory import config_values, flatten
 STUDIES = Path(__file__).parents[2] / "docs" / "study"
 
 
-@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals", "smollm2"])
+REAL = [
+    *(
+        'model.source="smollm2"',
+        "model.device=cpu",
+        "data.train=number_sequence.jsonl",
+        "data.train_size=200",
+    ),
+    *("data.evaluation_size=150", "evolve.budget=500", "evolve.dev_size=40"),
+    *("rollout.batch_size=128", "rollout.max_tokens=32"),
+]
+"""The settings of the command on docs/study.md."""
+
+
+@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals", "smollm2", "real"])
 def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
-    study = load_study(name)
+    study = load_study(name, REAL, {"tokens": 150_000}) if name == "real" else load_study(name)
     lines = (STUDIES / name / "results.jsonl").read_text().splitlines()
     assert lines
     for line in lines:
@@ -29,7 +42,7 @@ def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
         job = make_job(
             study, record["world"], record["arm"], record["phase"], record["seed"], record["learning_rate"]
         )
-        assert job.fingerprint == record["fingerprint"], record["id"]
+        assert record["fingerprint"] in job.fingerprints, record["id"]
 
 
 @pytest.mark.parametrize("former", sorted(RENAMED))

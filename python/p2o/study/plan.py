@@ -18,7 +18,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
 from p2o.files import why_unreadable
-from p2o.former_settings import in_former_terms
+from p2o.former_settings import ERAS, in_former_terms
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
 from p2o.study.teacher import useful_share
@@ -185,16 +185,22 @@ class Job:
         rate = f"lr{self.learning_rate:g}-" if self.phase == "selection" else ""
         return f"{self.world}/{self.arm}/{self.phase}-{rate}seed{self.seed}"
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A hash of everything that affects what the run computes; a result with another hash does not count."""
+        return self.fingerprints[0]
+
+    @cached_property
+    def fingerprints(self) -> list[str]:
+        """That hash, and those under which earlier versions recorded the same run."""
         settings = {
             key: value
             for key, value in flatten(config_values(self.config)).items()
             if not key.startswith(NOT_IDENTITY)
         }
-        identity = [in_former_terms(settings), self.teacher, self.world_recipe]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        identities = [[in_former_terms(settings, era), self.teacher, self.world_recipe] for era in ERAS]
+        texts = [json.dumps(identity, sort_keys=True) for identity in identities]
+        return [hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts]
 
     @property
     def folder_name(self) -> str:

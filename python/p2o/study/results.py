@@ -157,14 +157,14 @@ class Results:
     def done(self, job: Job) -> dict[str, Any] | None:
         """The result of this very run, if it has one."""
         record = self.records.get(job.id)
-        if record is None or record["status"] != "done" or record["fingerprint"] != job.fingerprint:
+        if record is None or record["status"] != "done" or record["fingerprint"] not in job.fingerprints:
             return None
         return record
 
     def failed(self, job: Job) -> bool:
         """Whether this very run has failed."""
         record = self.records.get(job.id, {})
-        return record.get("status") == "failed" and record.get("fingerprint") == job.fingerprint
+        return record.get("status") == "failed" and record.get("fingerprint") in job.fingerprints
 
 
 def curve(record: Mapping[str, Any], family: str | None = None) -> tuple[list[float], list[float]]:
