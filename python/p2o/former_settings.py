@@ -142,10 +142,10 @@ def advice(name: str) -> str | None:
 
 def advice_on_value(name: str, value: Any) -> str | None:
     """What to write in place of a value that a setting no longer has; None if it never had it."""
-    for words in REWORDED:
-        if words.former == {name: value}:
-            instead = " and ".join(f"{present} = {said!r}" for present, said in words.present.items())
-            return f"setting {name} = {value!r} is now {instead}"
+    for present in (words.present for words in REWORDED if words.former == {name: value}):
+        return f"setting {name} = {value!r} is now " + " and ".join(
+            f"{k} = {v!r}" for k, v in present.items()
+        )
     return None
 
 

@@ -35,11 +35,7 @@ def look_up(registry: Mapping[Any, T | str], name: str, setting: str) -> T:
 
 
 def look_up_class(registry: Mapping[Any, type[T] | str], name: str, setting: str, base: type[T]) -> type[T]:
-    """As `look_up`, of a class derived from `base`.
-
-    Raises:
-        ConfigError: as `look_up`, or if it is no such class.
-    """
+    """As `look_up`, of a class derived from `base`. Raises ConfigError if it is none, too."""
     found: object = look_up(registry, name, setting)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{setting} = {name!r} is no class derived from {base.__module__}.{base.__name__}")
