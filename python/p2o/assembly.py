@@ -24,7 +24,9 @@ from p2o.evolution.types import Reflect, nobody
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
+from p2o.plugins import look_up
 from p2o.policy.backends import backend_class, make_policy
+from p2o.policy.context import CONTEXT_WEIGHTS
 from p2o.policy.layout import score_sequences
 from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
@@ -115,8 +117,9 @@ def check_surroundings(config: Config) -> None:
     """Checks what is needed beside data and model, and what a run would otherwise miss only after its first epoch.
 
     Raises:
-        ConfigError: if a proposer, a reflection prompt or an API key is missing.
+        ConfigError: if a context mode, a proposer, a reflection prompt or an API key is missing.
     """
+    look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
     if config.run.method == "p2o":
         find_proposer(config.evolve.proposer)
     if config.run.method == "p2o" and config.reflection.kind != "none":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from p2o.assembly import check_surroundings
 from p2o.config import load_config
 from p2o.data import RecordData, load_data
 from p2o.errors import ConfigError
@@ -83,3 +84,9 @@ def test_look_up(parts: ModuleType) -> None:
         load("my_parts:number", "section.name")
     with pytest.raises(ConfigError, match=r"^section.name = 'four' is not an import path"):
         look_up({"three": 3}, "four", "section.name")
+
+
+def test_a_context_mode_that_leads_nowhere_is_refused_before_a_run_starts() -> None:
+    """Without the check it would be met at the first row under a template, an epoch later."""
+    with pytest.raises(ConfigError, match=r"^context.mode = 'nowhere:weight': cannot import 'nowhere'"):
+        check_surroundings(load_config("quickstart", ["context.mode=nowhere:weight"]))

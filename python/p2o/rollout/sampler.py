@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from p2o.errors import ConfigError
 from p2o.plugins import look_up_class
 from p2o.rollout.config import SAMPLERS, RolloutConfig
 from p2o.types import FinishReason
@@ -92,7 +93,9 @@ class Sampler(ABC):
             MissingDependencyError: if a package is missing.
             ConfigError: if it cannot sample from the model, or with the settings.
         """
-        raise NotImplementedError(f"{cls.__name__} is not made from a configuration")
+        raise ConfigError(
+            f"rollout.sampler: {cls.__name__} cannot be made: define make(config, model, tokenizer, processes)"
+        )
 
     @classmethod  # noqa: B027  # most take what they are given
     def check(cls, config: Config) -> None:

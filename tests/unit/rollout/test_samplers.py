@@ -211,3 +211,18 @@ def test_no_way_of_transfer(text: str) -> None:
     ) as caught:
         load_config("quickstart", [f'rollout.vllm.transfer="{text}"'])
     assert "\n" not in str(caught.value)
+
+
+class Unmade(Sampler):
+    """Defines everything but `make`."""
+
+    def sample(self, requests: Any, params: Any, progress: Any = None) -> list[Sample]:
+        return []
+
+    def sync(self, policy: Any) -> None:
+        pass
+
+
+def test_a_sampler_without_make_is_told_what_to_define() -> None:
+    with pytest.raises(ConfigError, match=r"^rollout.sampler: Unmade cannot be made: define make\("):
+        load_parts(load_config("quickstart", [f"rollout.sampler={__name__}:Unmade"]))
