@@ -120,12 +120,13 @@ def check_surroundings(config: Config) -> None:
         ConfigError: if a context mode, a proposer, a reflection prompt or an API key is missing.
     """
     look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
-    if config.run.method == "p2o":
-        find_proposer(config.evolve.proposer)
-    if config.run.method == "p2o" and config.reflection.kind != "none":
+    if config.run.method != "p2o":
+        return
+    find_proposer(config.evolve.proposer)
+    if config.reflection.kind != "none":
         reflection_prompts(config)
-        if config.reflection.kind == "openai":
-            make_teacher(config)
+    if config.reflection.kind == "openai":
+        make_teacher(config)
 
 
 def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
@@ -213,15 +214,9 @@ def prepare(
     prompt_step = None
     if config.run.method == "p2o":
         reflect = make_reflection(config, start_weights, policy, tokenizer, parts, processes)
+        params = SamplingParams.of(config.rollout)
         prompt_step = PromptStep(
-            config,
-            problems,
-            collector,
-            SamplingParams.of(config.rollout),
-            reflect,
-            directory,
-            console,
-            parts.templates,
+            config, problems, collector, params, reflect, directory, console, parts.templates
         )
     logs = (
         open_logs(config, directory.path, resumed_at=state.step if resume else None)
