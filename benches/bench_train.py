@@ -58,6 +58,14 @@ def arithmetic(count: int) -> list[dict[str, str]]:
     return problems
 
 
+def synchronize() -> None:
+    """Waits for the GPU, if there is one: a call returns before its kernels have run."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 class Clock:
     """Seconds by phase, for the step in progress."""
 
@@ -70,6 +78,7 @@ class Clock:
             try:
                 return function(*arguments, **options)
             finally:
+                synchronize()
                 self.seconds[phase] += time.perf_counter() - started
 
         return call

@@ -129,7 +129,7 @@ def test_a_study_with_a_failed_run_ends_with_1(
 ) -> None:
     monkeypatch.setattr(runner_module, "WORKER", (sys.executable, "-c", "import sys; sys.exit('no memory')"))
     assert main(["study", "one.toml", "--to", str(tmp_path / "out")]) == 1
-    assert "p2o-tiny/taught/final-seed0  FAILED: no memory (see " in capsys.readouterr().out
+    assert "\ntaught/final-seed0  FAILED: no memory (see " in "\n" + capsys.readouterr().out
     assert "no memory" in (tmp_path / "out" / "tables.md").read_text()
 
 

@@ -186,6 +186,11 @@ class Job:
         return f"{self.world}/{self.arm}/{self.phase}-{rate}seed{self.seed}"
 
     @property
+    def title(self) -> str:
+        """What the console calls it: the shipped world's name says nothing where the model is another one."""
+        return self.id.removeprefix(f"{SHIPPED_WORLD}/")
+
+    @property
     def fingerprint(self) -> str:
         """A hash of everything that affects what the run computes; a result with another hash does not count."""
         return self.fingerprints[0]

@@ -144,7 +144,7 @@ class Runner:
             if waiting and self._late():
                 return False
             for job in waiting[: self.jobs - len(self.running)]:
-                self._start(job.id, job, self._task(job), 1)
+                self._start(job.title, job, self._task(job), 1)
             if not self.running:
                 # Nothing runs and nothing may start: done, or every rate of an arm has failed.
                 return True
