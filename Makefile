@@ -20,7 +20,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-gpu test-verl test-wheel demo \
+.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-faults test-gpu test-verl test-wheel demo \
 	smollm2 bench-evolve bench-pack bench-train bench-verify wheel package clean
 
 help: ## Show the targets
@@ -64,6 +64,10 @@ test: lint test-rust test-python test-engines ## Everything that must hold on a 
 test-slow: engines smollm2 ## Tests that take minutes
 	$(BIN)/pytest -q -m slow
 	$(ENGINES)/bin/pytest -q -m slow tests/engines
+
+test-faults: install ## Kills, full disks, NaN and damaged files at hundreds of moments of a run (minutes)
+	cc -O1 -Wall -shared -fPIC -o .cache/faulty_disk.so tests/faults/disk.c -ldl
+	LD_PRELOAD=$(CURDIR)/.cache/faulty_disk.so OMP_NUM_THREADS=1 $(BIN)/pytest -q $(TWO:loadfile=load) -m faults tests/faults
 
 test-gpu: engines ## Tests that need a GPU
 	$(ENGINES)/bin/pytest -q -m gpu tests/gpu

@@ -21,6 +21,7 @@ from vllm_world import (
     make_policy,
     optimizer_step,
     rollout_config,
+    tiny_experts,
     tiny_llama,
     tiny_requests,
 )
@@ -262,6 +263,18 @@ def test_a_push_in_many_groups_whose_memory_is_reused(
 
     tiny.sync(Gathered())  # type: ignore[arg-type]
     assert gaps(policy, tiny_requests(), tiny.sample(tiny_requests(), SAMPLED)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["MixtralForCausalLM", "Qwen3MoeForCausalLM", "Qwen2MoeForCausalLM"])
+def test_experts_are_pushed_as_the_models_files_hold_them(name: str) -> None:
+    policy, requests = make_policy(tiny_experts(name)), tiny_requests()
+    engine = VllmSampler(tiny_experts(name, seed=8), rollout_config(), end_ids=())
+    for _ in range(2):
+        engine.sync(policy)
+        samples = engine.sample(requests, SAMPLED)
+        assert gaps(policy, requests, samples).max() < 1e-4
+        optimizer_step(policy, requests, samples)
+        assert gaps(policy, requests, samples).mean() > 1e-3
 
 
 @pytest.mark.parametrize("after", [1, 4, 5])

@@ -42,6 +42,40 @@ def tiny_llama(seed: int = 7, *, heads: int = 4, vocabulary: int = 96) -> Any:
     return LlamaForCausalLM(config).eval()
 
 
+def tiny_experts(name: str, seed: int = 7) -> Any:
+    """A random mixture of experts of a class of transformers."""
+    import torch
+    import transformers
+
+    torch.manual_seed(seed)
+    found = getattr(transformers, name)
+    sizes = {
+        "vocab_size": 96,
+        "hidden_size": 128,
+        "intermediate_size": 64,
+        "moe_intermediate_size": 64,
+        "shared_expert_intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "num_experts": 4,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.1,
+    }
+    usual = found.config_class()
+    config = found.config_class(
+        **{size: value for size, value in sizes.items() if hasattr(usual, size)},
+        eos_token_id=None,
+        bos_token_id=None,
+        pad_token_id=None,
+        architectures=[name],
+    )
+    return found(config).eval()
+
+
 VLLM_WARNINGS = [
     pytest.mark.filterwarnings(warning)
     for warning in (

@@ -91,6 +91,17 @@ def plain_name(name: str) -> str:
     return name.replace(".base_layer.", ".")
 
 
+def saved_weights(weights: Weights) -> Iterator[list[tuple[str, Tensor]]]:
+    """The groups of `weights.weights()` as the model's files hold them, which is what engines read.
+
+    transformers keeps the experts of a layer in one tensor, and renames some parts when it loads a model.
+    """
+    from transformers.core_model_loading import revert_weight_conversion
+
+    for group in weights.weights():
+        yield list(revert_weight_conversion(weights.model, dict(group)).items())
+
+
 def weight_groups(
     weights: Iterable[Weight], gather: Gather = lambda _: nullcontext()
 ) -> Iterator[list[tuple[str, Tensor]]]:

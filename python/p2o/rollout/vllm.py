@@ -18,6 +18,7 @@ import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.policy.weights import saved_weights
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
@@ -192,7 +193,7 @@ class VllmSampler(Sampler):
         try:
             if self.asleep:
                 self.llm.wake_up(tags=["weights"])
-            self.transfer.push(policy.weights, version)
+            self.transfer.push(lambda: saved_weights(policy), version)
             if self.asleep:
                 self.llm.wake_up(tags=["kv_cache"])
                 self.asleep = False

@@ -15,6 +15,7 @@ import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.policy.weights import saved_weights
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
@@ -133,7 +134,7 @@ class ServerSampler(Sampler):
         failed: P2oError | None = None
         try:
             if self.processes.is_main or isinstance(self.way, Nccl):
-                self.transfer.push(policy.weights, version)
+                self.transfer.push(lambda: saved_weights(policy), version)
             else:
                 drain(policy.weights())
             if self.processes.is_main and not self._post("/reset_prefix_cache", {})["success"]:

@@ -92,6 +92,8 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
         finalize_layerwise_reload(self.model, self.model_config)
         self.updating = False
         repack_shared_weights(self.model)
+        if self.device.type == "cpu":
+            repack_experts(self.model)
 
     def abandon(self) -> None:
         """Ends an update that failed half-way.
@@ -132,6 +134,14 @@ def repack_shared_weights(model: torch.nn.Module) -> None:
         if weight.data_ptr() in owners and hasattr(module, "cpu_linear"):
             quant_method.process_weights_after_loading(module)
         owners.add(weight.data_ptr())
+
+
+def repack_experts(model: torch.nn.Module) -> None:
+    """Packs experts for vLLM's CPU kernels, which it does when it loads a model and leaves out when one is reloaded."""
+    for module in model.modules():
+        kernel = getattr(getattr(module, "quant_method", None), "moe_kernel", None)
+        if kernel is not None:
+            kernel.fused_experts.process_weights_after_loading(module)
 
 
 class WorkerExtension:
