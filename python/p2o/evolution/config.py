@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
+from p2o.masking import is_variable_name, mask_fields, mask_url
 from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
@@ -103,7 +112,9 @@ class EvolveConfig(Settings):
 
 
 class EndpointConfig(Settings):
-    """A model behind an OpenAI-compatible API."""
+    """A model behind an OpenAI-compatible API. Secrets are masked wherever the settings are written or shown."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     model: str = Field(min_length=1)
     """Model name at the API."""
@@ -111,8 +122,9 @@ class EndpointConfig(Settings):
     base_url: str | None = None
     """Address of the API, with http:// or https://; None is OpenAI's."""
 
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key. Servers without keys need none."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key of this server; unset, OPENAI_API_KEY at OpenAI's address, and no key
+    anywhere else."""
 
     concurrency: PositiveInt = 16
     """Requests in flight at once."""
@@ -135,6 +147,24 @@ class EndpointConfig(Settings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, value: str | None) -> str | None:
+        if value is not None and value not in os.environ and not is_variable_name(value):
+            raise ValueError(
+                "is not the name of an environment variable that is set (a key itself does not belong here): put the "
+                "key into a variable, such as OPENAI_API_KEY, and write its name"
+            )
+        return value
+
+    @field_serializer("base_url")
+    def _mask_address(self, value: str | None) -> str | None:
+        return None if value is None else mask_url(value)
+
+    @field_serializer("extra_body")
+    def _mask_fields(self, value: dict[str, Any]) -> Any:
+        return mask_fields(value)
 
 
 class ReflectionConfig(Settings):

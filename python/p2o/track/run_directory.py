@@ -23,6 +23,7 @@ MAY_CHANGE = (
     "checkpoint.",
     "track.",
     "reflection.endpoint.base_url",
+    "reflection.endpoint.api_key_env",
     "reflection.endpoint.concurrency",
     "reflection.endpoint.timeout_s",
     "optimizer.gradient_checkpointing",
