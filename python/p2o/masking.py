@@ -12,8 +12,10 @@ _USER = re.compile(r"(?<=://)[^?#]*@")
 _QUERY = re.compile(r"([?&]([^=&#]*)=)[^&#]*")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SECRET_WORDS = frozenset(
-    "apikey auth authorization bearer cookie credential credentials key passphrase passwd password pat secret "
-    "secrets signature subscription token".split()
+    {
+        *("apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase"),
+        *("passwd", "password", "pat", "secret", "secrets", "signature", "subscription", "token"),
+    }
 )
 _SECRET_TEXT = re.compile(r"\s*(bearer|basic)\s+\S|sk-\w", re.IGNORECASE)
 _VARIABLE = re.compile(r"_*[A-Z][A-Z0-9]{0,14}(_+[A-Z0-9]{1,15}){0,6}_*")

@@ -167,6 +167,10 @@ class EndpointConfig(Settings):
         return mask_fields(value)
 
 
+TRANSPORT = {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed", "max_tokens_field"}
+"""Settings of how a model is reached: what a journal holds does not depend on them."""
+
+
 class ReflectionConfig(Settings):
     """The reflection model and what it is asked."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from p2o.errors import ConfigError, ReflectionError
-from p2o.evolution.config import ReflectionConfig
+from p2o.evolution.config import TRANSPORT, ReflectionConfig
 from p2o.evolution.endpoint.chat import ChatClient
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 
@@ -24,10 +24,12 @@ class OpenAIReflector:
             raise ConfigError("reflection.endpoint is missing: it says where the reflection model is")
         if config.max_cost is not None and not any(config.prices):
             raise ConfigError(
-                f"reflection.max_cost = {config.max_cost} is never reached at prices of 0: set reflection.prices, or leave "
-                "it out"
+                f"reflection.max_cost = {config.max_cost} is never reached at prices of 0: set reflection.prices, or "
+                "leave it out"
             )
         self._config = config
+        self.answers_for = {"reflection model": config.model_dump(exclude={"endpoint": TRANSPORT})}
+        """What a journal of these replies belongs to."""
         self._client = ChatClient(config.endpoint)
 
     def __call__(self, requests: list[ReflectionRequest]) -> Iterator[ReflectionReply]:
@@ -44,8 +46,8 @@ class OpenAIReflector:
             refused = reply.finish_reason in ("prompt_too_long", "refused")
             if config.max_cost is not None and not refused and None in (tokens_in, tokens_out):
                 raise ReflectionError(
-                    "the server reports no token counts, so that reflection.max_cost cannot be kept: leave it out, or limit "
-                    "the step with evolve.budget"
+                    "the server reports no token counts, so that reflection.max_cost cannot be kept: leave it out, or "
+                    "limit the step with evolve.budget"
                 )
             cost = ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / 1e6
             yield ReflectionReply(reply.text, reply.finish_reason, tokens_out or 0, cost)

@@ -65,6 +65,9 @@ class Step:
 
     def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
         """Rounds until something stops them."""
+        source = f"prompt step {self.inputs.identity}"
+        # The same step, run again on the same ledger (a notebook, after Ctrl-C), must not meet its own rollouts there.
+        self.outcomes.withdraw(self.policy_version, source)
         dev_ids = tuple(problem.id for problem in self.dev)
         feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
         self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
@@ -75,13 +78,15 @@ class Step:
                 if self.inputs.callbacks:
                     self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
                 reason = self.stop_reason()
+                if self.journal.stop_wanted and self.journal.read_through:
+                    reason = "interrupted"
         except KeyboardInterrupt:
             reason = "interrupted"
         except ReflectionError as error:
             reason = f"reflection: {error}"
         # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
         kept = {candidate.template.id for candidate in self.on_front()}
-        self.rollouts.record(self.policy_version, kept)
+        self.rollouts.record(self.policy_version, kept, source)
         self.journal.sync()
         self.emit(Stopped(reason))
         return self.result(reason, merged)
@@ -287,9 +292,14 @@ class Step:
         self.emit(Decided(candidate))
 
     def emit(self, event: Event) -> None:
-        """Tells the callbacks."""
+        """Tells the callbacks. One that stops the step during a replay stops it where the records end."""
         for callback in self.inputs.callbacks:
-            callback(event)
+            try:
+                callback(event)
+            except KeyboardInterrupt:
+                if self.journal.read_through:
+                    raise
+                self.journal.stop_wanted = True
 
     def on_batch(self, count: int) -> None:
         """Reports a batch of rollouts."""
