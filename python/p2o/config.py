@@ -28,7 +28,7 @@ from p2o.errors import ConfigError
 from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of_templates
 from p2o.files import why_unreadable
 from p2o.former_settings import advice, advice_on_value
-from p2o.masking import mask_fields
+from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class
 from p2o.policy.config import CorrectionConfig, LossConfig
@@ -269,7 +269,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
     where = _setting(first["loc"])
     path = [*([section] if section else []), *where]
     name = ".".join(path)
-    shown = repr(mask_fields(first["input"], name))
+    given = mask_fields(first["input"], name)
+    shown = repr(mask_url(given) if isinstance(given, str) else given)
     shown = shown if len(shown) < 80 else shown[:77] + "..."
     match first["type"]:
         case "extra_forbidden":

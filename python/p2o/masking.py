@@ -13,7 +13,17 @@ _QUERY = re.compile(r"([?&]([^=&#]*)=)[^&#]*")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SECRET_WORDS = frozenset(
     {
-        *("apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key", "passphrase"),
+        *(
+            "apikey",
+            "auth",
+            "authorization",
+            "bearer",
+            "cookie",
+            "credential",
+            "credentials",
+            "key",
+            "passphrase",
+        ),
         *("passwd", "password", "pat", "secret", "secrets", "signature", "subscription", "token"),
     }
 )

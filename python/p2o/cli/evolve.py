@@ -113,7 +113,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         write_text(result, json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
         if source.suffix == ".jsonl":  # a recipe's run directory has its own
-            write_jsonl(output / "templates.jsonl", [candidate.to_dict() for candidate in evolution.candidates])
+            write_jsonl(
+                output / "templates.jsonl", [candidate.to_dict() for candidate in evolution.candidates]
+            )
     print(json_text(summary(evolution)) if args.json else f"{evolution}\nwritten to {output}")
     if evolution.stop_reason == "interrupted":
         return 130

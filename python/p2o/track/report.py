@@ -18,7 +18,13 @@ tabular-nums; } pre { white-space: pre-wrap; margin: 0; } svg { width: 100%; hei
 """
 
 _CONTROL = dict.fromkeys(
-    [*(code for code in range(32) if code not in (9, 10)), *range(127, 160), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)],
+    [
+        *(code for code in range(32) if code not in (9, 10)),
+        *range(127, 160),
+        0xFFFE,
+        0xFFFF,
+        *range(0xD800, 0xE000),
+    ],
     "\N{REPLACEMENT CHARACTER}",
 )
 """Characters that HTML does not allow, and that a pager would hand to the terminal."""

@@ -21,8 +21,9 @@ Fences = list[tuple[int, str]]
 def strip_thinking(reply: str) -> str:
     """The reply without its thinking blocks.
 
-    A block begins at the start of the reply or of a line. One that is never closed reaches to the end; one whose opening
-    stood in the prompt (as with models whose chat template ends in `<think>`) reaches from the start to its closing tag.
+    A block begins at the start of the reply or of a line. One that is never closed reaches to the end; one whose
+    opening stood in the prompt (as with models whose chat template ends in `<think>`) reaches from the start to its
+    closing tag.
     Tags within a fence are part of the template, and a tag within a sentence only speaks of thinking.
     """
     while (leading := _OPENING.match(reply)) is not None:
@@ -91,8 +92,8 @@ def _step(fences: Fences, number: int, line: str, *, inner: bool = True) -> bool
 def last_fence(reply: str) -> str | None:
     """The content of the last complete fence, or None if there is none.
 
-    A fence opens and closes with a line of at least three backticks or tildes; the opening line may name a language, and
-    the closing line has at least as many marks as the opening one (CommonMark, "Fenced code blocks"). A fence on a
+    A fence opens and closes with a line of at least three backticks or tildes; the opening line may name a language,
+    and the closing line has at least as many marks as the opening one (CommonMark, "Fenced code blocks"). A fence on a
     single line counts too, and one that is closed at the end of its last line.
 
     Models write a template with code in it between fences of one length, which CommonMark would end at the end of the
