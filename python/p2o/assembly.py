@@ -18,6 +18,7 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
+from p2o.evolution.identity import digest
 from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
@@ -144,11 +145,15 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
+    if processes.size > 1:
+        processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     with backend.loading(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
+    if processes.size > 1:
+        processes.require_same(model_facts(model, tokenizer))
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
@@ -162,6 +167,23 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         processes=processes,
     )
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
+
+
+def model_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
+    """What ranks that loaded the same model and tokenizer have alike, in hashes; of each weight the first entries.
+
+    Weights that are partitioned already are left out: each rank holds others.
+    """
+    weights = [
+        (name, list(weight.shape), weight.detach().flatten()[:4].float().tolist())
+        for name, weight in model.named_parameters()
+        if not hasattr(weight, "ds_id")
+    ]
+    return {
+        "model (weights)": digest(weights),
+        "model (configuration)": digest(model.config.to_dict()),
+        "tokenizer": digest([tokenizer.get_vocab(), tokenizer.chat_template]),
+    }
 
 
 def check_length(config: Config, model: Any) -> None:
@@ -282,6 +304,8 @@ def open_directory(
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
+    processes.require_same(facts)
+    processes.require_shared(path if resume else path.parent)
     open_it = RunDirectory.resume if resume else RunDirectory.create
     directory = processes.on_main(lambda: open_it(path, config, facts))
     return directory if processes.is_main else FollowedRunDirectory(path)

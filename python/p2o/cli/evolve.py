@@ -29,6 +29,7 @@ from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
 from p2o.evolution.types import nobody
 from p2o.files import write_jsonl, write_text
+from p2o.masking import secrets_in
 from p2o.outcomes import hard_problems
 from p2o.settings import Settings
 from p2o.types import Problem
@@ -252,9 +253,9 @@ def _inherit(endpoint: dict[str, Any], policy: Mapping[str, Any]) -> None:
         names.append("api_key_env")
     if not endpoint.get("model"):
         endpoint.pop("model", None)
-        names += ["model", "max_tokens_field"]
-        if "api_key_env" in names:  # further fields may hold keys too
-            names += ["send_seed", "extra_body"]
+        names += ["model", "max_tokens_field", "send_seed"]
+        if "api_key_env" in names or not secrets_in(policy.get("extra_body")):
+            names.append("extra_body")
     for name in names:
         if name in policy:
             endpoint.setdefault(name, policy[name])

@@ -78,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if args.ranks is not None:
         return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
     processes = start_world()
+    if processes.size > 1:
+        processes.require_same(launch_facts(config, args))
     console = Console() if processes.is_main else Console.silent()
     if args.check:
         return check(config, console, processes)
@@ -92,6 +94,19 @@ def run(args: argparse.Namespace) -> int:
         console.comparison({config.run.method: state, args.compare: other_state})
     leave_world()
     return 0
+
+
+def launch_facts(config: Config, args: argparse.Namespace) -> dict[str, object]:
+    """What all ranks of a launch must have alike before anything is loaded."""
+    import torch
+    import transformers
+
+    from p2o import __version__
+    from p2o.track.run_directory import config_values, flatten
+
+    versions = {"p2o": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
+    flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
+    return {**flatten(config_values(config)), **{f"version of {k}": v for k, v in versions.items()}, **flags}
 
 
 def train_at(

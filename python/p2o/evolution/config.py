@@ -6,7 +6,6 @@ import os
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    ConfigDict,
     Field,
     PositiveInt,
     field_serializer,
@@ -113,8 +112,6 @@ class EvolveConfig(Settings):
 
 class EndpointConfig(Settings):
     """A model behind an OpenAI-compatible API. Secrets are masked wherever the settings are written or shown."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)
 
     model: str = Field(min_length=1)
     """Model name at the API."""

@@ -7,6 +7,7 @@ ends, the system closes the connection, and the server is free again. No web pag
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import os
@@ -28,6 +29,9 @@ OPEN = {
     "POST": frozenset({"/v1/completions", "/v1/chat/completions"}),
 }
 """What takes no token."""
+
+LOOK_S = 0.5
+"""Seconds between looks whether the server is to end."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -61,7 +65,7 @@ class Guard:
         if refused is not None:
             await refuse(scope, send, *refused)
         elif self.path(scope) == HOLD:
-            await self.hold(headers, receive, send)
+            await self.hold(scope, headers, receive, send)
         else:
             await self.app(self.with_api_key(scope) if known else scope, receive, send)
 
@@ -85,19 +89,24 @@ class Guard:
             return 409, f"the server works for another run ({self.name})"
         return None
 
-    async def hold(self, headers: dict[str, str], receive: Receive, send: Send) -> None:
+    async def hold(self, scope: Message, headers: dict[str, str], receive: Receive, send: Send) -> None:
         """Gives the server to a run for as long as the request stays open."""
         if RUN_HEADER not in headers:
-            await refuse({"type": "http"}, send, 400, f"the header {RUN_HEADER} is missing")
+            await refuse(scope, send, 400, f"the header {RUN_HEADER} is missing")
             return
         self.run, self.name = headers[RUN_HEADER], headers.get(NAME_HEADER, "unnamed")
         self.held += 1
+        left = asyncio.ensure_future(disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"held\n", "more_body": True})
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            # A server that is told to end waits for open requests: this one must not keep it.
+            while not left.done() and not is_ending(scope):
+                await asyncio.wait([left], timeout=LOOK_S)
+            if not left.done():
+                await send({"type": "http.response.body", "body": b""})
         finally:
+            left.cancel()
             self.held -= 1
             if not self.held:
                 self.run = None
@@ -108,6 +117,18 @@ class Guard:
             return scope
         kept = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
         return {**scope, "headers": [*kept, (b"authorization", f"Bearer {self.api_key}".encode())]}
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns once the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def is_ending(scope: Message) -> bool:
+    """Whether the server is shutting down: vLLM keeps uvicorn's server in the state of its application."""
+    server = getattr(getattr(scope.get("app"), "state", None), "server", None)
+    return bool(getattr(server, "should_exit", False))
 
 
 async def refuse(scope: Message, send: Send, status: int, reason: str) -> None:

@@ -9,7 +9,8 @@ from p2o.evolution.config import EvolveConfig
 from p2o.evolution.result import COVER_THRESHOLD, Candidate
 
 Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
-"""The front, the candidate of each of its entries, the settings -> entries chosen. Never the plain prompt."""
+"""The front of successes, the candidate of each of its entries, the settings -> entries chosen. Never the plain
+prompt."""
 
 
 def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:

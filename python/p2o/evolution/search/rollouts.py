@@ -116,6 +116,12 @@ class Rollouts:
             tried += 1
         return won, tried
 
+    def successes(self, template: Template, problem: Problem) -> tuple[int, int]:
+        """Successes and number of all rollouts of a pair so far."""
+        _, tried = self.total(template, problem)
+        results = (self._results[template.id, problem.id, index].reward for index in range(tried))
+        return sum(map(self._outcomes.is_success, results)), tried
+
     def mean(self, template: Template, problem: Problem) -> float:
         """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""
         count = self._config.rollouts_per_evaluation

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from random import Random
 
@@ -21,6 +22,7 @@ from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, complementary, make_example
+from p2o.outcomes.outcomes import Tally
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
@@ -53,6 +55,7 @@ class Step:
         self.proposer = make_proposer(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
+        self.successes = ParetoFront(len(self.dev))  # of the same entries: what the cover goes by
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
@@ -70,8 +73,8 @@ class Step:
         self.outcomes.withdraw(self.policy_version, source)
         dev_ids = tuple(problem.id for problem in self.dev)
         feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
-        self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
         try:
+            self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
             reason = self.begin(templates)
             while reason is None:
                 self.one_round()
@@ -88,7 +91,8 @@ class Step:
         kept = {candidate.template.id for candidate in self.on_front()}
         self.rollouts.record(self.policy_version, kept, source)
         self.journal.sync()
-        self.emit(Stopped(reason))
+        with suppress(KeyboardInterrupt):  # there is nothing left to stop
+            self.emit(Stopped(reason))
         return self.result(reason, merged)
 
     def begin(self, templates: Sequence[Template]) -> str | None:
@@ -209,14 +213,29 @@ class Step:
         candidate = self.measured(id, self.dev, probability)
         template, scores = candidate.template, candidate.scores
         self.decided.add(template.id)
+        rewards = [scores[problem.id] for problem in self.dev]
+        successes = [self.rollouts.successes(template, problem) for problem in self.dev]
         if self.config.acceptance == "strict":
-            self.front.insert([won / tried for won, tried in scores.values()])
+            self.front.insert([won / tried for won, tried in rewards])
+            self.successes.insert([won / tried for won, tried in successes])
         else:
-            counts = [self.with_earlier(template, problem, *scores[problem.id]) for problem in self.dev]
-            self.front.insert([won for won, _ in counts], [tried for _, tried in counts])
+            earlier = [self.earlier(template, problem) for problem in self.dev]
+            trials = [tried + more.trials for (_, tried), more in zip(rewards, earlier, strict=True)]
+            for front, counts in (
+                (self.front, [won + more.rewards for (won, _), more in zip(rewards, earlier, strict=True)]),
+                (
+                    self.successes,
+                    [won + more.successes for (won, _), more in zip(successes, earlier, strict=True)],
+                ),
+            ):
+                front.insert(counts, [int(count) for count in trials])
         self.entries.append(id)
         if candidate.made_by != "plain":
-            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= COVER_THRESHOLD)
+            self.solved.update(
+                problem.id
+                for problem, (won, tried) in zip(self.dev, successes, strict=True)
+                if won / tried >= COVER_THRESHOLD
+            )
         self.decide(replace(candidate, accepted=True))
 
     def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
@@ -231,12 +250,12 @@ class Step:
             probability_better=probability,
         )
 
-    def with_earlier(self, template: Template, problem: Problem, won: float, tried: int) -> tuple[float, int]:
-        """Rewards and trials with the earlier rollouts of the same template by the same policy."""
+    def earlier(self, template: Template, problem: Problem) -> Tally:
+        """The earlier rollouts of the same template by the same policy; none of the plain prompt."""
         if template.id == PLAIN.id:
-            return won, tried
-        _, trials, rewards = self.outcomes.of(template.id, problem.id, self.policy_version)
-        return won + min(max(rewards, 0.0), trials), tried + int(trials)
+            return Tally()
+        found = self.outcomes.of(template.id, problem.id, self.policy_version)
+        return found._replace(rewards=min(max(found.rewards, 0.0), found.trials))
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
@@ -308,7 +327,7 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        cover = COVERS[self.config.cover](self.front, entries, self.config)
+        cover = COVERS[self.config.cover](self.successes, entries, self.config)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:

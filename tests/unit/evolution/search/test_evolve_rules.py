@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, limits, make_problems, step_inputs
+from evolve_world import World, limits, make_problems, signed, step_inputs
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import (
@@ -292,7 +292,8 @@ def test_a_journal_that_answers_another_question_is_refused(tmp_path: Path) -> N
     evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal, max_rounds=1)
     text = journal.read_text()
     assert "response to" in text
-    journal.write_text(text.replace("response to", "answer to"))
+    changed = [json.loads(line) for line in text.replace("response to", "answer to").splitlines()]
+    journal.write_text("".join(map(signed, changed)))
     with pytest.raises(RunDirectoryError, match="reflection 0 asked something else; delete the journal"):
         evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal, max_rounds=1)
 
