@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """Frozen, strict about unknown names and types, described by the docstring under each field.
 
-    What was given instead of a value stands in no error text of pydantic's: it may be a key. A number is no text, 6.0 is no integer, true is no number, and numbers are finite. Paths and tuples, which TOML
-    writes as strings and arrays, need `Field(strict=False)`.
+    A number is no text, 6.0 is no integer, true is no number, and numbers are finite. Paths and tuples, which TOML
+    writes as strings and arrays, need `Field(strict=False)`. A wrong value stands in no error text of pydantic's: it
+    may hold a key.
     """
 
     model_config = ConfigDict(

@@ -238,6 +238,8 @@ class ChatClient:
                     _retry_after(error.response.headers),
                 )
                 cause: Exception = error
+            except ElsewhereError as error:
+                raise self._failure(str(error)) from error
             except (openai.APIConnectionError, TimeoutError) as error:
                 if isinstance(error.__cause__, ElsewhereError):
                     raise self._failure(str(error.__cause__)) from error
