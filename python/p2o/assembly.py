@@ -18,10 +18,10 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError, DataError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.identity import digest
 from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
+from p2o.launch import model_facts
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
@@ -167,23 +167,6 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         processes=processes,
     )
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
-
-
-def model_facts(model: Any, tokenizer: Any) -> dict[str, Any]:
-    """What ranks that loaded the same model and tokenizer have alike, in hashes; of each weight the first entries.
-
-    Weights that are partitioned already are left out: each rank holds others.
-    """
-    weights = [
-        (name, list(weight.shape), weight.detach().flatten()[:4].float().tolist())
-        for name, weight in model.named_parameters()
-        if not hasattr(weight, "ds_id")
-    ]
-    return {
-        "model (weights)": digest(weights),
-        "model (configuration)": digest(model.config.to_dict()),
-        "tokenizer": digest([tokenizer.get_vocab(), tokenizer.chat_template]),
-    }
 
 
 def check_length(config: Config, model: Any) -> None:

@@ -73,13 +73,15 @@ def run(args: argparse.Namespace) -> int:
         )
     require_training_packages()
     # Heavy imports come after the settings are known to be good.
+    from p2o.launch import launch_facts
     from p2o.track.console import Console
 
     if args.ranks is not None:
         return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
     processes = start_world()
     if processes.size > 1:
-        processes.require_same(launch_facts(config, args))
+        flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
+        processes.require_same({**launch_facts(config), **flags})
     console = Console() if processes.is_main else Console.silent()
     if args.check:
         return check(config, console, processes)
@@ -94,19 +96,6 @@ def run(args: argparse.Namespace) -> int:
         console.comparison({config.run.method: state, args.compare: other_state})
     leave_world()
     return 0
-
-
-def launch_facts(config: Config, args: argparse.Namespace) -> dict[str, object]:
-    """What all ranks of a launch must have alike before anything is loaded."""
-    import torch
-    import transformers
-
-    from p2o import __version__
-    from p2o.track.run_directory import config_values, flatten
-
-    versions = {"p2o": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
-    flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
-    return {**flatten(config_values(config)), **{f"version of {k}": v for k, v in versions.items()}, **flags}
 
 
 def train_at(

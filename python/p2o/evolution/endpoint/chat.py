@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +13,18 @@ from dataclasses import dataclass
 from random import Random
 from threading import Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError
+from p2o.errors import MissingDependencyError, P2oError, ReflectionError
 from p2o.evolution.config import EndpointConfig
+from p2o.evolution.endpoint.address import (
+    OPENAI_URL,
+    ElsewhereError,
+    address_of,
+    key_of,
+    origin,
+    stay_here,
+)
 from p2o.evolution.types import ReplyEnd
 from p2o.masking import mask_url, scrub, secrets_in
 from p2o.types import Message
@@ -42,9 +49,6 @@ _CONTENT = re.compile(
     re.IGNORECASE,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
-OPENAI_KEY = "OPENAI_API_KEY"
-
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
@@ -62,27 +66,6 @@ class ChatReply:
 
 class BrokenReplyError(Exception):
     """An answer that is no completion. It may pass: a proxy may have answered, or the connection broken."""
-
-
-def address_of(config: EndpointConfig) -> str:
-    """Where requests go: `base_url`, or OpenAI's address, which the client's own variable may replace."""
-    return config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-
-
-def key_of(config: EndpointConfig) -> str:
-    """The key that goes with the requests; empty for none. That of OpenAI goes nowhere else unless it is named.
-
-    Raises:
-        ConfigError: if OpenAI's own API is meant and its key is not set, or a key is none.
-    """
-    at_openai = _origin(address_of(config)) == _origin(os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-    name = config.api_key_env or (OPENAI_KEY if at_openai else None)
-    key = os.environ.get(name, "") if name is not None else ""
-    if at_openai and not key:
-        raise ConfigError(f"environment variable {name} is not set; put the API key there")
-    if not key.isascii() or not key.isprintable():
-        raise ConfigError(f"environment variable {name} holds characters that no API key has")
-    return key
 
 
 class ChatClient:
@@ -290,7 +273,8 @@ class ChatClient:
         )
 
     def _failure(self, what: str) -> P2oError:
-        address = mask_url(self._config.base_url) if self._config.base_url else urlsplit(OPENAI_URL).hostname
+        address = address_of(self._config)
+        address = "api.openai.com" if address == OPENAI_URL else mask_url(address)
         return self._error(scrub(f"model {self._config.model} at {address} {what}", self._secrets))
 
     def _open(self) -> AsyncOpenAI:
@@ -310,42 +294,11 @@ class ChatClient:
             base_url=address,
             timeout=self._config.timeout_s,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [_stay]}, **options),
+            http_client=DefaultAsyncHttpxClient(event_hooks={"response": [stay_here]}, **options),
         )
-        if _origin(address) != _origin(OPENAI_URL):
+        if origin(address) != origin(OPENAI_URL):
             client.organization = client.project = None  # from the environment, for OpenAI alone
         return client
-
-
-class ElsewhereError(Exception):
-    """A server sends the request on to another one, which was given neither the problems nor the key."""
-
-
-async def _stay(response: Any) -> None:
-    """Refuses a redirect to another host, where the request's body would go along."""
-    if response.has_redirect_location:
-        here = str(response.request.url)
-        there = urljoin(here, response.headers["location"])
-        if urlsplit(there).hostname != urlsplit(here).hostname or (
-            _origin(there) != _origin(here) and not there.startswith("https:")
-        ):
-            raise ElsewhereError(
-                f"redirects to another host, {mask_url(there)}: set base_url to it if it is meant"
-            )
-
-
-def _origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an address; the port is that of the scheme where none is written."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None  # the client will refuse it
-    return (
-        parts.scheme,
-        (parts.hostname or "").rstrip("."),
-        port or {"http": 80, "https": 443}.get(parts.scheme),
-    )
 
 
 def _text(message: Any) -> str | None:
