@@ -219,6 +219,20 @@ class ReflectionConfig(Settings):
         return self
 
 
+GREEDY = 0.01
+"""A temperature or a top-p below which a model's draws are as good as greedy."""
+
+
+def is_greedy(*, temperature: float, top_p: float = 1.0, top_k: float = 0) -> bool:
+    """Whether repeated rollouts of a prompt are one draw."""
+    return temperature < GREEDY or top_p < GREEDY or top_k == 1
+
+
+def races(evolve: EvolveConfig) -> bool:
+    """Whether repeated rollouts decide about a template."""
+    return evolve.search == "evolve" and evolve.acceptance == "posterior"
+
+
 def nobody_proposes(evolve: EvolveConfig, reflection: ReflectionConfig) -> bool:
     """Whether the templates given are all there are."""
     return evolve.proposer == "reflection" and reflection.kind == "none"

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from p2o.errors import ConfigError, InputError, TooFewProblemsError
 from p2o.evolution.budget import Ledger, rollouts_of
-from p2o.evolution.config import TRANSPORT, EvolveConfig, ReflectionConfig
+from p2o.evolution.config import TRANSPORT, EvolveConfig, ReflectionConfig, races
 from p2o.evolution.events import Callback
 from p2o.evolution.identity import digest
 from p2o.evolution.inputs import StepInputs
@@ -166,8 +166,7 @@ def check_draws(config: EvolveConfig, evaluate: Evaluate) -> None:
     Raises:
         ConfigError: naming the settings.
     """
-    races = config.search == "evolve" and config.acceptance == "posterior"
-    if races and getattr(evaluate, "repeats", None) == "same":
+    if races(config) and getattr(evaluate, "repeats", None) == "same":
         raise ConfigError(
             'the policy is sampled greedily (policy.temperature = 0), and evolve.acceptance = "posterior" decides by '
             'repeated rollouts, which are then one draw: raise the temperature, or set evolve.acceptance = "strict"'

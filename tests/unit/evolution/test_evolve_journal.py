@@ -1,7 +1,7 @@
+import io
 import json
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from evolve_world import World, limits, make_problems, signed
@@ -381,9 +381,12 @@ def test_the_data_of_problems_belongs_to_the_journal(tmp_path):
         go("assert 2")
 
 
-def test_a_full_disk_names_the_journal(tmp_path):
-    with Journal(tmp_path / "journal.jsonl", {}) as journal, Path("/dev/full").open("a") as full:
-        journal._file = full
+def test_a_full_disk_names_the_journal(tmp_path, monkeypatch):
+    with Journal(tmp_path / "journal.jsonl", {}) as journal:
+        full = io.StringIO()
+        monkeypatch.setattr(full, "write", lambda text: (_ for _ in ()).throw(OSError(28, "No space left")))
+        monkeypatch.setattr(journal, "_file", full)
         with pytest.raises(OSError, match="No space left") as caught:
             journal.append({"kind": "time"})
         assert caught.value.filename == str(tmp_path / "journal.jsonl")
+        monkeypatch.undo()

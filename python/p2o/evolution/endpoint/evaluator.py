@@ -8,15 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from p2o.errors import ModelError
-from p2o.evolution.config import TRANSPORT, EvaluatedModelConfig
+from p2o.evolution.config import TRANSPORT, EvaluatedModelConfig, is_greedy
 from p2o.evolution.endpoint.chat import ChatClient
 from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 
 LOGGER = logging.getLogger(__name__)
-
-GREEDY_TEMPERATURE = 0.01
-"""Below, a model's draws are as good as greedy."""
 
 _TOO_LONG = EvaluationResult(reward=0.0, feedback="The prompt is too long.")
 _REFUSED = EvaluationResult(reward=0.0, feedback="The server refuses this prompt.")
@@ -44,13 +41,13 @@ class OpenAIEvaluator:
         self._fits = False
         """Whether a prompt has fitted yet. If none does, it is the setting that is wrong and not the problems."""
         self._named: set[str] = set()
-        sampled = {"temperature": config.temperature, "top_k": 0, **config.extra_body}
-        greedy = (
-            sampled["top_k"] == 1 or sampled["temperature"] in (0, None) or config.top_p < GREEDY_TEMPERATURE
+        sampled = {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0, **config.extra_body}
+        temperature, top_p, top_k = (
+            value if isinstance(value := sampled[name], int | float) else default
+            for name, default in (("temperature", 1.0), ("top_p", 1.0), ("top_k", 0))
         )
-        greedy = greedy or (
-            isinstance(sampled["temperature"], float) and sampled["temperature"] < GREEDY_TEMPERATURE
-        )
+        # A value of extra_body that is no number is the server's to judge.
+        greedy = is_greedy(temperature=temperature, top_p=top_p, top_k=top_k)
         self.repeats: Literal["same", "drawn"] = "same" if greedy else "drawn"
         """What repeated rollouts of a prompt are (see `p2o.evolve`)."""
         self.answers_for: dict[str, Any] = {

@@ -13,6 +13,18 @@ Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
 prompt."""
 
 
+Counts = tuple[list[float], list[int] | None]
+"""Successes and trials of a candidate on the dev problems; without trials, success rates."""
+
+
+def front_of(successes: Sequence[Counts], dev_size: int) -> ParetoFront:
+    """A front of successes, which is what a cover goes by: the front that parents are drawn from may count more."""
+    front = ParetoFront(dev_size)
+    for counts, trials in successes:
+        front.insert(counts, trials)
+    return front
+
+
 def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:
     """A greedy set cover of the dev problems: most newly solved ones first (method, "Prompt step")."""
     plain = [entry for entry, candidate in enumerate(entries) if candidate.made_by == "plain"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import Acceptance, EvolveConfig
+from p2o.evolution.config import Acceptance, EvolveConfig, races
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.statistics import probability_better
 from p2o.evolution.types import EvaluationRequest
@@ -79,7 +79,7 @@ def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
 
 def least_dev_problems(config: EvolveConfig) -> int:
     """Dev problems that a template has to win, each time it is repeated, to be accepted."""
-    if config.search != "evolve" or config.acceptance != "posterior":
+    if not races(config):
         return 1
     return next(
         count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from p2o.evolution.config import races
 from p2o.evolution.contract import checked_result, in_order
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Key
@@ -25,7 +26,7 @@ class Rollouts:
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
         # Only a policy that is known to draw can be told to have failed to.
-        watched = config.acceptance == "posterior" and getattr(inputs.evaluate, "repeats", None) == "drawn"
+        watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
         self._repeats = Repeats() if watched else None
         self._most = config.rollouts_per_evaluation + config.race.replicates
 

@@ -18,7 +18,7 @@ from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
 from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
-from p2o.evolution.search.cover import COVERS
+from p2o.evolution.search.cover import COVERS, Counts, front_of
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, complementary, make_example
@@ -55,7 +55,7 @@ class Step:
         self.proposer = make_proposer(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
-        self.successes = ParetoFront(len(self.dev))  # of the same entries: what the cover goes by
+        self.successes: list[Counts] = []  # of each entry on the dev problems: what the cover goes by
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
@@ -217,18 +217,13 @@ class Step:
         successes = [self.rollouts.successes(template, problem) for problem in self.dev]
         if self.config.acceptance == "strict":
             self.front.insert([won / tried for won, tried in rewards])
-            self.successes.insert([won / tried for won, tried in successes])
+            self.successes.append(([won / tried for won, tried in successes], None))
         else:
             earlier = [self.earlier(template, problem) for problem in self.dev]
-            trials = [tried + more.trials for (_, tried), more in zip(rewards, earlier, strict=True)]
-            for front, counts in (
-                (self.front, [won + more.rewards for (won, _), more in zip(rewards, earlier, strict=True)]),
-                (
-                    self.successes,
-                    [won + more.successes for (won, _), more in zip(successes, earlier, strict=True)],
-                ),
-            ):
-                front.insert(counts, [int(count) for count in trials])
+            pairs = list(zip(rewards, successes, earlier, strict=True))
+            trials = [int(tried + more.trials) for (_, tried), _, more in pairs]
+            self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
+            self.successes.append(([won + more.successes for _, (won, _), more in pairs], trials))
         self.entries.append(id)
         if candidate.made_by != "plain":
             self.solved.update(
@@ -327,7 +322,8 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        cover = COVERS[self.config.cover](self.successes, entries, self.config)
+        front = front_of(self.successes, len(self.dev))
+        cover = COVERS[self.config.cover](front, entries, self.config)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
