@@ -288,9 +288,12 @@ def open_directory(
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
     processes.require_same(facts)
-    processes.require_shared(path if resume else path.parent)
+    if not resume:
+        processes.require_shared(path.parent)
     open_it = RunDirectory.resume if resume else RunDirectory.create
     directory = processes.on_main(lambda: open_it(path, config, facts))
+    if resume:
+        processes.require_shared(path)
     return directory if processes.is_main else FollowedRunDirectory(path)
 
 

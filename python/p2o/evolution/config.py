@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -110,6 +111,15 @@ class EvolveConfig(Settings):
     """Stop after this many rounds in a row without an accepted template."""
 
 
+def _has_host(address: str) -> bool:
+    """Whether an address can be called at all."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0 and address.isprintable() and " " not in address
+    except ValueError:
+        return False
+
+
 class EndpointConfig(Settings):
     """A model behind an OpenAI-compatible API. Secrets are masked wherever the settings are written or shown."""
 
@@ -143,6 +153,8 @@ class EndpointConfig(Settings):
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
+        if value is not None and not _has_host(value):
+            raise ValueError("names no host and port: write http://HOST:PORT/v1")
         return value
 
     @field_validator("api_key_env")

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ class ChatClient:
         self._served = False
         """Whether a request was taken yet. If none ever is, it is the settings that are wrong."""
         user = urlsplit(address_of(config))
-        self._secrets = [self._key, user.password or "", *secrets_in(config.extra_body)]
+        self._secrets = [self._key, user.password or user.username or "", *secrets_in(config.extra_body)]
 
     def complete(
         self,
@@ -110,9 +110,11 @@ class ChatClient:
         """
         held: list[ChatReply] = []
         for reply in self._complete(prompts, temperature=temperature, max_tokens=max_tokens, top_p=top_p):
-            if reply.finish_reason == "refused" and not self._served:
-                held.append(reply)
-                continue
+            if reply.finish_reason == "refused":
+                reply = replace(reply, reason=scrub(reply.reason, self._secrets))
+                if not self._served:
+                    held.append(reply)
+                    continue
             self._served = True
             yield from held
             held.clear()

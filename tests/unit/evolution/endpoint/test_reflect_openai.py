@@ -313,6 +313,14 @@ def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
         ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
 
 
+@pytest.mark.parametrize(
+    "address", ["http://", "http:///v1", "http://[::1/v1", "http://h:port/v1", "http://h\n/v1"]
+)
+def test_an_address_that_cannot_be_called_is_refused_with_the_settings(address):
+    with pytest.raises(ValidationError, match="names no host and port"):
+        ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
+
+
 def test_why_a_connection_failed_is_told(server):
     """The server speaks no TLS; the client's own words are `Connection error.` whatever the cause."""
     address = server.url.replace("http:", "https:")
