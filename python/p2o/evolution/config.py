@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -165,6 +166,17 @@ class EndpointConfig(Settings):
                 "is not the name of an environment variable that is set (a key itself does not belong here): put the "
                 "key into a variable, such as OPENAI_API_KEY, and write its name"
             )
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "holds a value that JSON has no form for, such as a date: write it as text"
+            ) from None
         return value
 
     @field_serializer("base_url")

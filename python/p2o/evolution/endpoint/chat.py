@@ -43,6 +43,9 @@ _PASSING = frozenset({408, 409, 425, 429})
 _OF_THE_REQUEST = frozenset({400, 413, 422})
 """Status codes by which a server refuses one request, where it has taken others with the same settings."""
 
+_MANY_REFUSED = 10
+"""So many refusals at the end of a batch, and the server takes nothing any longer."""
+
 _CONTEXT = re.compile(r"context (length|window|size)|prompt is too long", re.IGNORECASE)
 _CONTENT = re.compile(
     r"content[ _-]?(filter|policy|management|moderation)|responsible.?ai|moderation|flagged|safety",
@@ -106,21 +109,21 @@ class ChatClient:
     ) -> Iterator[ChatReply]:
         """The completions of (messages, seed) pairs, in order, each as soon as it and those before it are there.
 
-        A request that is refused for its content brings a reply of finish reason `refused`, unless no other was taken.
+        A request that is refused for its content brings a reply of finish reason `refused`, once another one is taken:
+        a server that takes nothing, or nothing any longer, has not judged a content.
         """
         held: list[ChatReply] = []
         for reply in self._complete(prompts, temperature=temperature, max_tokens=max_tokens, top_p=top_p):
             if reply.finish_reason == "refused":
-                reply = replace(reply, reason=scrub(reply.reason, self._secrets))
-                if not self._served:
-                    held.append(reply)
-                    continue
+                held.append(replace(reply, reason=scrub(reply.reason, self._secrets)))
+                continue
             self._served = True
             yield from held
             held.clear()
             yield reply
-        if held:
+        if held and (not self._served or len(held) >= _MANY_REFUSED):
             raise self._failure(held[0].reason)
+        yield from held
 
     def _complete(
         self,

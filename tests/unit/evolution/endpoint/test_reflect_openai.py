@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -455,6 +456,27 @@ def test_a_server_that_takes_nothing_is_told(server, refusal):
     server.answer = lambda body: refusal
     with pytest.raises(ModelError, match=r"model p at http://127.* answers"):
         rolled_out(evaluator_of(server), "a", "b")
+
+
+def test_a_server_that_takes_nothing_any_longer_has_judged_no_problem(server):
+    """A model that was unloaded, say: its refusals are no failed rollouts."""
+    names = [str(i) for i in range(30)]
+    server.answer = lambda body: (
+        completion("ok")
+        if int(body["messages"][0]["content"]) < 12
+        else (400, {"error": {"message": "gone"}})
+    )
+    evaluator = evaluator_of(server)
+    problems = [Problem(name, (Message(role="user", content=name),), "ok") for name in names]
+    results = evaluator([EvaluationRequest(problem, make_template(""), 0) for problem in problems])
+    assert [next(results).reward for _ in range(12)] == [1.0] * 12
+    with pytest.raises(ModelError, match=r"answers 400: .*gone"):
+        next(results)
+
+
+def test_fields_that_cannot_be_sent_are_refused_with_the_settings():
+    with pytest.raises(ValidationError, match="JSON has no form for"):
+        EvaluatedModelConfig(model="m", extra_body={"day": date(2026, 1, 1)})
 
 
 def test_a_refused_reflection_costs_its_proposal(server):
