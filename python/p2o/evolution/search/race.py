@@ -23,7 +23,7 @@ from p2o.types import Problem, Template
 
 NO_BUDGET = "no budget left for the dev set"
 LOST_RACE = "what it won from the plain prompt it did not win again"
-TOO_FEW_WINS = "what it won from the plain prompt it won again, on too few problems to tell"
+TOO_FEW_WINS = "what it won from the plain prompt it won again, but on too few problems"
 
 _FIRST_STAGE = 8
 """Fewest dev problems worth a look: below, chance alone drops good templates."""
@@ -137,8 +137,10 @@ def race(
             if config.acceptance == "posterior":
                 probability = _probability(entrant, dev, rollouts)
             if probability is not None and probability < entrant.threshold:
-                wins, losses = rollouts.compare(entrant.template, PLAIN, dev[: entrant.seen])
-                reason = TOO_FEW_WINS if wins and not losses else LOST_RACE
+                seen = dev[: entrant.seen]
+                wins, _ = rollouts.compare(entrant.template, PLAIN, seen)
+                all_won = len(rollouts.won(entrant.template, PLAIN, seen)) * config.race.replicates
+                reason = TOO_FEW_WINS if 0 < wins == all_won else LOST_RACE
                 yield Finish(entrant.id, False, reason, entrant.seen, probability)
             elif entrant.stage == len(plan):
                 yield Finish(entrant.id, True, "", entrant.seen, probability)
