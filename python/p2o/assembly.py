@@ -21,6 +21,7 @@ from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
+from p2o.launch import model_facts
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
@@ -144,11 +145,15 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
+    if processes.size > 1:
+        processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     with backend.loading(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
+    if processes.size > 1:
+        processes.require_same(model_facts(model, tokenizer))
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
     sampled = model
@@ -282,8 +287,13 @@ def open_directory(
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
+    processes.require_same(facts)
+    if not resume:
+        processes.require_shared(path.parent)
     open_it = RunDirectory.resume if resume else RunDirectory.create
     directory = processes.on_main(lambda: open_it(path, config, facts))
+    if resume:
+        processes.require_shared(path)
     return directory if processes.is_main else FollowedRunDirectory(path)
 
 

@@ -25,9 +25,16 @@ from pydantic import (
 
 from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolution.config import EvolveConfig, ReflectionConfig, check_source_of_templates
+from p2o.evolution.config import (
+    EvolveConfig,
+    ReflectionConfig,
+    check_source_of_templates,
+    is_greedy,
+    races,
+)
 from p2o.files import why_unreadable
 from p2o.former_settings import advice, advice_on_value
+from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class
 from p2o.policy.config import CorrectionConfig, LossConfig
@@ -175,6 +182,14 @@ class Config(Settings):
             raise ValueError(
                 f"loss.overlong_buffer is {self.loss.overlong_buffer}, over rollout.max_tokens = {longest}"
             )
+        rollout = self.rollout
+        one_draw = is_greedy(temperature=rollout.temperature, top_p=rollout.top_p, top_k=rollout.top_k)
+        if self.run.method == "p2o" and one_draw and races(self.evolve):
+            raise ValueError(
+                f"rollout.temperature = {rollout.temperature}, top_p = {rollout.top_p} and top_k = {rollout.top_k} "
+                'draw the same completion each time, and evolve.acceptance = "posterior" decides by repeated ones: '
+                'sample at a higher temperature, or set evolve.acceptance = "strict"'
+            )
         if self.run.method == "p2o":
             check_source_of_templates(self.evolve, self.reflection)
         return self
@@ -268,7 +283,8 @@ def explain(error: ValidationError, root: type[BaseModel] = Config, section: str
     where = _setting(first["loc"])
     path = [*([section] if section else []), *where]
     name = ".".join(path)
-    shown = repr(first["input"])
+    given = mask_fields(first["input"], name)
+    shown = repr(mask_url(given) if isinstance(given, str) else given)
     shown = shown if len(shown) < 80 else shown[:77] + "..."
     match first["type"]:
         case "extra_forbidden":

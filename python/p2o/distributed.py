@@ -8,14 +8,18 @@ reflection API without running into NCCL's timeout.
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from p2o.errors import ReflectionError, TrainingError
+from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -114,6 +118,47 @@ class Processes:
         self.broadcast(("return", "", result))
         return result
 
+    def require_same(self, facts: Mapping[str, Any]) -> None:
+        """Compares what every rank must have alike: ranks that differ would train different models, or wait for ever.
+
+        Raises:
+            ConfigError: on all ranks, naming the first fact that differs and a rank that has another value.
+        """
+        everyone = self.gather(dict(facts))
+        first = everyone[0]
+        for rank, theirs in enumerate(everyone):
+            for name in sorted(first.keys() | theirs.keys()):
+                if theirs.get(name) != first.get(name):
+                    raise ConfigError(
+                        f"rank {rank} has another {name} than rank 0 ({_short(theirs.get(name))}, not "
+                        f"{_short(first.get(name))}): start all ranks with the same settings, files and packages"
+                    )
+
+    def require_shared(self, folder: Path) -> None:
+        """Makes sure that a folder is the same one for every rank: what rank 0 writes there the others find.
+
+        Raises:
+            RunDirectoryError: on all ranks, naming a rank and its node.
+        """
+        if self.size == 1:
+            return
+        mark = folder / f".p2o-launch-{self.broadcast(secrets.token_hex(8))}"
+
+        def write() -> None:
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
+        self.on_main(write)
+        seen = self.gather((_appears(mark), socket.gethostname()))
+        if self.is_main:
+            mark.unlink(missing_ok=True)
+        for rank, (found, node) in enumerate(seen):
+            if not found:
+                raise RunDirectoryError(
+                    f"{folder}: not the same folder on every node, for rank {rank} on {node} does not find what rank 0 "
+                    "writes there: set run.output to a folder that all nodes share"
+                )
+
     def gather(self, value: T) -> list[T]:
         """Every rank's value, in the order of ranks, on every rank."""
         if self.size == 1:
@@ -133,6 +178,24 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.group)
         return box[0]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)
+"""Seconds between looks for a file that another node has written: network file systems may show it late."""
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file is there, now or soon."""
+    for wait in SHARED_WITHIN:
+        if path.exists():
+            return True
+        time.sleep(wait)
+    return path.exists()
 
 
 ONE_PROCESS = Processes()

@@ -21,6 +21,10 @@ class InputError(P2oError, ValueError):
     """An argument of a library call cannot be used (raised by the Rust core as well)."""
 
 
+class TooFewProblemsError(InputError):
+    """There are too few problems for a prompt step to find anything out."""
+
+
 class ModelError(P2oError, ValueError):
     """A model path or id does not lead to a loadable model."""
 

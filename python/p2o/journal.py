@@ -2,7 +2,7 @@
 
 The work is a function of its settings, which stand in the first line, and of the answers in the others. A resumed one
 runs from the start with the recorded answers and asks only for the missing ones. A last line that a kill tore off is
-dropped.
+dropped. Every record ends in a checksum of its line, so that a damaged one is refused and not taken for an answer.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +19,14 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
 from p2o.errors import RunDirectoryError
+from p2o.files import naming
 
 _HEADER = b'{"kind": "header"'
 """How a journal begins. What begins otherwise is no file of ours, and no last line of it is cut off."""
+
+
+_CHECKED = re.compile(rb'(.*), "check": "([0-9a-f]{8})"\}', re.DOTALL)
+"""A line and its checksum, the last field."""
 
 
 class JournalFile(ABC):
@@ -78,14 +85,20 @@ class JournalFile(ABC):
     def append(self, record: Mapping[str, Any]) -> None:
         """Appends a record. A kill of the process loses at most the line being written."""
         if self._file is not None:
-            self._file.write(json.dumps(record) + "\n")
-            self._file.flush()
+            text = json.dumps(record)
+            line = f'{text[:-1]}, "check": "{zlib.crc32(text.encode()):08x}"}}\n'
+            assert self.path is not None
+            with naming(self.path):
+                self._file.write(line)
+                self._file.flush()
 
     def sync(self) -> None:
         """Brings what was appended to the disk."""
         if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            assert self.path is not None
+            with naming(self.path):
+                self._file.flush()
+                os.fsync(self._file.fileno())
 
     def _open(self, path: Path) -> TextIO:
         """The file, locked for as long as it is open."""
@@ -114,10 +127,20 @@ class JournalFile(ABC):
         # What follows the last newline is empty, or a torn line.
         lines = data.split(b"\n")[:-1]
         for number, line in enumerate(lines, start=1):
+            remedy = f"delete the journal to start the {self.work} again"
             try:
-                records.append(json.loads(line))
-            except ValueError as error:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise RunDirectoryError(f"{path}, line {number}: not JSON; {remedy}") from error
+            checked = _CHECKED.fullmatch(line)
+            if checked is None:
                 raise RunDirectoryError(
-                    f"{path}, line {number}: not JSON; delete the journal to start the {self.work} again"
-                ) from error
+                    f"{path}, line {number}: not a record of a {self.work}, or one of another version of p2o; {remedy}"
+                )
+            if zlib.crc32(checked[1] + b"}") != int(checked[2], 16):
+                raise RunDirectoryError(
+                    f"{path}, line {number}: damaged, for it does not follow its checksum; {remedy}"
+                )
+            del record["check"]
+            records.append(record)
         return records, sum(len(line) + 1 for line in lines)

@@ -8,6 +8,7 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import TooFewProblemsError
 from p2o.evolution import Evolution, evolve
 from p2o.evolution.config import nobody_proposes
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
@@ -150,23 +151,26 @@ class PromptStep:
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self.reflect
             fits = self.reflect.fits
-        evolution = self.collector.processes.lead(
-            actions,
-            lambda actions: evolve(
-                [self.problems[identity] for identity in hard],
-                lambda requests: self._evaluate(requests, seed, actions["collect"]),
-                actions.get("reflect", self.reflect),
-                self.settings,
-                reflection=self.config.reflection,
-                seed=seed,
-                policy_version=str(epoch),
-                outcomes=outcomes,
-                journal=self.directory.journals / _journal_name(epoch),
-                templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
-                reflection_fits=fits,
-                **self.limits,
-            ),
-        )
+        try:
+            evolution = self.collector.processes.lead(
+                actions,
+                lambda actions: evolve(
+                    [self.problems[identity] for identity in hard],
+                    lambda requests: self._evaluate(requests, seed, actions["collect"]),
+                    actions.get("reflect", self.reflect),
+                    self.settings,
+                    reflection=self.config.reflection,
+                    seed=seed,
+                    policy_version=str(epoch),
+                    outcomes=outcomes,
+                    journal=self.directory.journals / _journal_name(epoch),
+                    templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
+                    reflection_fits=fits,
+                    **self.limits,
+                ),
+            )
+        except TooFewProblemsError as error:
+            return PromptStepOutcome(carried, 0, f"skipped: {error}")
         if evolution.stop_reason == "interrupted":
             raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
         self.directory.log_templates(epoch, evolution)

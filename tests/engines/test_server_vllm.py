@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
@@ -23,9 +24,11 @@ from p2o.errors import ConfigError, TrainingError
 from p2o.model.load import save_model
 from p2o.policy import weights
 from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout import vllm_server
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.probe import MAX_GAP, check_gap
 from p2o.rollout.sampler import SampleRequest, SamplingParams
+from p2o.rollout.server_access import find_token
 from p2o.rollout.vllm_server import ServerSampler
 
 GREEDY = SamplingParams(24, 0.0)
@@ -59,7 +62,16 @@ def server(
         "128",
     ]
     process = subprocess.Popen(
-        [*command, "--vllm", "--kv-cache-memory-bytes", str(2**26), "--max-num-seqs", "64"],
+        [
+            *command,
+            "--vllm",
+            "--kv-cache-memory-bytes",
+            str(2**26),
+            "--max-num-seqs",
+            "64",
+            "--api-key",
+            "a-key-of-vllms-own",
+        ],
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
         text=True,
@@ -257,6 +269,40 @@ def test_something_else_listens() -> None:
         other.shutdown()
         thread.join()
         other.server_close()
+
+
+def test_a_second_run_is_refused_until_the_first_is_gone(
+    server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(server[0]) as first:
+        monkeypatch.setattr(vllm_server, "RUN", "another run")
+        with pytest.raises(
+            ConfigError, match=rf"is taken: .*works for another run \(process {os.getpid()} on "
+        ):
+            connected(server[0]).__enter__()
+        assert first.control.workers() == 1
+    with connected(server[0]):
+        pass
+
+
+def test_without_the_token_nothing_but_sampling_is_open(
+    server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("P2O_SERVER_TOKEN", "guessed")
+    with pytest.raises(ConfigError, match=r"asks for its token: .*set P2O_SERVER_TOKEN"):
+        connected(server[0]).__enter__()
+    monkeypatch.delenv("P2O_SERVER_TOKEN")
+    token = find_token(server[0])
+    assert token is not None
+    with httpx.Client(base_url=server[0], trust_env=False) as client:
+        for path in ("/collective_rpc", "/update_weights", "/init_weight_transfer_engine", "/sleep"):
+            assert client.post(path, json={}).status_code == 401, path
+        page = {"origin": "http://evil.example", "content-type": "text/plain", "x-p2o-token": token}
+        assert client.post("/update_weights", content="{}", headers=page).status_code == 403
+        plain = {"content-type": "text/plain", "x-p2o-token": token}
+        assert client.post("/update_weights", content="{}", headers=plain).status_code == 415
+        assert client.get("/health").status_code == 200
+        assert client.post("/v1/completions", json={}).status_code == 401, "vLLM's own key still counts"
 
 
 def test_a_server_that_dies_ends_the_run_in_one_line(

@@ -3,6 +3,8 @@
 Policy and reflection model are pure functions of the request: the same seed gives the same answers.
 """
 
+import json
+import zlib
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -33,6 +35,12 @@ def make_problems(count: int) -> list[Problem]:
         )
         for i in range(count)
     ]
+
+
+def signed(record: dict[str, Any]) -> str:
+    """The line of a journal that holds a record."""
+    text = json.dumps({name: value for name, value in record.items() if name != "check"})
+    return f'{text[:-1]}, "check": "{zlib.crc32(text.encode()):08x}"}}\n'
 
 
 def limits(options: dict[str, Any]) -> dict[str, Any]:

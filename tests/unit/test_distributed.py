@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from p2o import distributed
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import DataError, ReflectionError
+from p2o.errors import ConfigError, DataError, ReflectionError, RunDirectoryError
 
 
 class ThreadWorld(Processes):
@@ -164,3 +167,49 @@ def test_rank_0_may_go_on_after_a_reflection_that_failed_everywhere() -> None:
         return processes.lead({"reflect": reflect}, main)
 
     assert on_ranks(3, function) == ["the step ended"] * 3
+
+
+def test_ranks_that_differ_are_named_with_the_setting() -> None:
+    def function(processes: Processes) -> None:
+        facts = {"run.seed": 0, "run.epochs": 3, "data": "ab"}
+        if processes.rank == 2:
+            facts = {"run.seed": 0, "run.epochs": 4, "rollout.n": 8}
+        processes.require_same(facts)
+
+    outcomes = on_ranks(3, function)
+    assert {type(outcome) for outcome in outcomes} == {ConfigError}
+    assert {str(outcome) for outcome in outcomes} == {
+        "rank 2 has another data than rank 0 (None, not 'ab'): start all ranks with the same settings, files and "
+        "packages"
+    }
+    assert on_ranks(3, lambda processes: processes.require_same({"a": processes.size})) == [None] * 3
+    ONE_PROCESS.require_same({"a": 1})
+
+
+def test_a_folder_that_not_all_nodes_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "SHARED_WITHIN", (0.0, 0.0))
+    shared = tmp_path / "shared"
+    assert on_ranks(2, lambda processes: processes.require_shared(shared)) == [None, None]
+    assert list(shared.iterdir()) == []
+    own = on_ranks(2, lambda processes: processes.require_shared(tmp_path / f"{processes.rank}"))
+    assert {type(outcome) for outcome in own} == {RunDirectoryError}
+    assert all("for rank 1 on " in str(outcome) and "set run.output" in str(outcome) for outcome in own)
+    assert list((tmp_path / "0").iterdir()) == []
+    ONE_PROCESS.require_shared(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_file_that_shows_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on network file systems."""
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            (tmp_path / "late").touch()
+
+    monkeypatch.setattr(distributed, "time", SimpleNamespace(sleep=sleep))
+    assert distributed._appears(tmp_path / "late")
+    assert waits == list(distributed.SHARED_WITHIN[:2])

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,8 @@ from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
 from p2o.evolution.types import nobody
-from p2o.files import write_text
+from p2o.files import write_jsonl, write_text
+from p2o.masking import secrets_in
 from p2o.outcomes import hard_problems
 from p2o.settings import Settings
 from p2o.types import Problem
@@ -102,14 +104,42 @@ def run(args: argparse.Namespace) -> int:
     """Evolves, writes the result, prints the chosen templates. 1: the reflection model failed; 130: Ctrl-C."""
     source = Path(args.source)
     output = args.output or Path("runs") / f"evolve-{source.stem}"
+    result = output / "evolution.json"
+    before = result.read_text(encoding="utf-8") if result.exists() and _has_journal(output) else None
     evolution = (
         evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
     )
-    write_text(output / "evolution.json", json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
+    if before is not None and is_cut_short(evolution, before):
+        print(f"{result} is kept: it comes from further on in the same step", file=sys.stderr)
+    else:
+        write_text(result, json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
+        if source.suffix == ".jsonl":  # a recipe's run directory has its own
+            write_jsonl(
+                output / "templates.jsonl", [candidate.to_dict() for candidate in evolution.candidates]
+            )
     print(json_text(summary(evolution)) if args.json else f"{evolution}\nwritten to {output}")
     if evolution.stop_reason == "interrupted":
         return 130
     return 1 if evolution.stop_reason.startswith("reflection:") else 0
+
+
+def _has_journal(output: Path) -> bool:
+    return (output / "journal.jsonl").exists() or (output / "evolve").exists()
+
+
+def is_cut_short(evolution: Evolution, before: str) -> bool:
+    """Whether a step that was interrupted has come less far than the result that it left earlier."""
+    if evolution.stop_reason != "interrupted":
+        return False
+    try:
+        earlier = Evolution.from_dict(json.loads(before))
+    except (ValueError, TypeError):
+        return False  # damaged, or of another version
+    same = (earlier.policy_version, earlier.dev_ids, earlier.feedback_ids)
+    return (
+        same == (evolution.policy_version, evolution.dev_ids, evolution.feedback_ids)
+        and earlier.ledger.rollouts > evolution.ledger.rollouts
+    )
 
 
 def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
@@ -153,7 +183,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
         raise ConfigError(explain(error, JsonlData, "data")) from None
     problems = read_jsonl(source, data, verifier=OWN_RULES if settings.policy.verify == "math" else None)
     check_budget(settings.evolve, problems, settings.seed)
-    evolution = evolve(
+    return evolve(
         problems,
         OpenAIEvaluator(settings.policy, seed=settings.seed),
         nobody if settings.reflection.kind == "none" else OpenAIReflector(settings.reflection),
@@ -166,9 +196,6 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
         max_rounds=args.max_rounds,
         time_limit_s=args.time_limit,
     )
-    lines = [json.dumps(candidate.to_dict(), ensure_ascii=False) for candidate in evolution.candidates]
-    write_text(output / "templates.jsonl", "".join(f"{line}\n" for line in lines))
-    return evolution
 
 
 def check_budget(config: EvolveConfig, problems: list[Problem], seed: int) -> None:
@@ -211,14 +238,27 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
         endpoint = _lay_over(
             reflection, "endpoint", model=args.reflection_model, base_url=args.reflection_url
         )
-        if not endpoint.get("model"):
-            # The same model in both roles, wherever it is served.
-            inherited = ("model", "base_url", "api_key_env", "send_seed", "max_tokens_field", "extra_body")
-            endpoint.update({name: policy[name] for name in inherited if name in policy})
+        _inherit(endpoint, policy)
     try:
         return EvolveFile.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error, EvolveFile)) from None
+
+
+def _inherit(endpoint: dict[str, Any], policy: Mapping[str, Any]) -> None:
+    """Fills up the reflection model's endpoint from the policy's: problems and golds stay where the policy is, unless
+    another address is given, and a key goes to no other address than its own."""
+    names = ["base_url"]
+    if endpoint.get("base_url", policy.get("base_url")) == policy.get("base_url"):
+        names.append("api_key_env")
+    if not endpoint.get("model"):
+        endpoint.pop("model", None)
+        names += ["model", "max_tokens_field", "send_seed"]
+        if "api_key_env" in names or not secrets_in(policy.get("extra_body")):
+            names.append("extra_body")
+    for name in names:
+        if name in policy:
+            endpoint.setdefault(name, policy[name])
 
 
 def _lay_over(values: dict[str, Any], section: str, **arguments: Any) -> dict[str, Any]:

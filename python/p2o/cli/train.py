@@ -73,11 +73,15 @@ def run(args: argparse.Namespace) -> int:
         )
     require_training_packages()
     # Heavy imports come after the settings are known to be good.
+    from p2o.launch import launch_facts
     from p2o.track.console import Console
 
     if args.ranks is not None:
         return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
     processes = start_world()
+    if processes.size > 1:
+        flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
+        processes.require_same({**launch_facts(config), **flags})
     console = Console() if processes.is_main else Console.silent()
     if args.check:
         return check(config, console, processes)

@@ -72,7 +72,7 @@ def evolve_adapter(
 
     return evolve(
         _problems("train", trainset),
-        role.evaluate,
+        role,
         reflect,
         config,
         reflection=reflection or ReflectionConfig(prompt="adapter"),
@@ -108,12 +108,18 @@ def _problems(name: str, data: Sequence[Any]) -> list[Problem]:
 
 
 class _AdapterRole:
+    """The adapter as `p2o.evolve` calls it."""
+
     def __init__(self, adapter: GepaAdapter, seed_candidate: Mapping[str, str], component: str) -> None:
         self.adapter = adapter
         self.seed_candidate = seed_candidate
         self.component = component
+        self.answers_for = {
+            "adapter": f"{type(adapter).__module__}.{type(adapter).__qualname__}",
+            "components": [dict(seed_candidate), component],
+        }
 
-    def evaluate(self, requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+    def __call__(self, requests: list[EvaluationRequest]) -> list[EvaluationResult]:
         """One call of the adapter for each (template, train or val); traces for train only, which reflection sees."""
         groups: dict[tuple[str, bool], list[int]] = {}
         for place, request in enumerate(requests):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
+from p2o.masking import is_variable_name, mask_fields, mask_url
 from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
@@ -102,8 +112,17 @@ class EvolveConfig(Settings):
     """Stop after this many rounds in a row without an accepted template."""
 
 
+def _has_host(address: str) -> bool:
+    """Whether an address can be called at all."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0 and address.isprintable() and " " not in address
+    except ValueError:
+        return False
+
+
 class EndpointConfig(Settings):
-    """A model behind an OpenAI-compatible API."""
+    """A model behind an OpenAI-compatible API. Secrets are masked wherever the settings are written or shown."""
 
     model: str = Field(min_length=1)
     """Model name at the API."""
@@ -111,8 +130,9 @@ class EndpointConfig(Settings):
     base_url: str | None = None
     """Address of the API, with http:// or https://; None is OpenAI's."""
 
-    api_key_env: str = "OPENAI_API_KEY"
-    """Environment variable that holds the key. Servers without keys need none."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key of this server; unset, OPENAI_API_KEY at OpenAI's address, and no key
+    anywhere else."""
 
     concurrency: PositiveInt = 16
     """Requests in flight at once."""
@@ -134,7 +154,42 @@ class EndpointConfig(Settings):
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
+        if value is not None and not _has_host(value):
+            raise ValueError("names no host and port: write http://HOST:PORT/v1")
         return value
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _variable(cls, value: str | None) -> str | None:
+        if value is not None and value not in os.environ and not is_variable_name(value):
+            raise ValueError(
+                "is not the name of an environment variable that is set (a key itself does not belong here): put the "
+                "key into a variable, such as OPENAI_API_KEY, and write its name"
+            )
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _can_be_sent(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "holds a value that JSON has no form for, such as a date: write it as text"
+            ) from None
+        return value
+
+    @field_serializer("base_url")
+    def _mask_address(self, value: str | None) -> str | None:
+        return None if value is None else mask_url(value)
+
+    @field_serializer("extra_body")
+    def _mask_fields(self, value: dict[str, Any]) -> Any:
+        return mask_fields(value)
+
+
+TRANSPORT = {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed", "max_tokens_field"}
+"""Settings of how a model is reached: what a journal holds does not depend on them."""
 
 
 class ReflectionConfig(Settings):
@@ -186,6 +241,20 @@ class ReflectionConfig(Settings):
         if min(self.prices) < 0:
             raise ValueError("prices must not be negative")
         return self
+
+
+GREEDY = 0.01
+"""A temperature or a top-p below which a model's draws are as good as greedy."""
+
+
+def is_greedy(*, temperature: float, top_p: float = 1.0, top_k: float = 0) -> bool:
+    """Whether repeated rollouts of a prompt are one draw."""
+    return temperature < GREEDY or top_p < GREEDY or top_k == 1
+
+
+def races(evolve: EvolveConfig) -> bool:
+    """Whether repeated rollouts decide about a template."""
+    return evolve.search == "evolve" and evolve.acceptance == "posterior"
 
 
 def nobody_proposes(evolve: EvolveConfig, reflection: ReflectionConfig) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
 from p2o.evolution.types import EvaluationResult, ReflectionReply
+from p2o.types import FinishReason
 
 T = TypeVar("T")
+
+_ENDS: tuple[str, ...] = get_args(FinishReason)
+_REPLY_ENDS: tuple[str, ...] = (*_ENDS, "refused")
 
 
 def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Iterator[T]:
@@ -46,6 +50,8 @@ def checked_result(result: EvaluationResult, problem_id: str) -> EvaluationResul
     reward = _number(result.reward)
     if reward is None or not 0 <= reward <= 1:
         raise InputError(f"{where}: reward {result.reward!r} is outside [0, 1]; rescale it")
+    if result.finish_reason not in _ENDS:
+        raise InputError(f"{where}: finish_reason {result.finish_reason!r} is none of {', '.join(_ENDS)}")
     tokens = _tokens(result.tokens, where)
     text, feedback = _text(result.text, "text", where), _text(result.feedback, "feedback", where)
     return EvaluationResult(reward, text, result.finish_reason, tokens, feedback)
@@ -57,6 +63,10 @@ def checked_reply(reply: ReflectionReply) -> ReflectionReply:
     Raises:
         InputError: if its text is none, or its length or cost is not a finite number of 0 or more.
     """
+    if reply.finish_reason not in _REPLY_ENDS:
+        raise InputError(
+            f"reflect: finish_reason {reply.finish_reason!r} is none of {', '.join(_REPLY_ENDS)}"
+        )
     cost = _number(reply.cost)
     if cost is None or not 0 <= cost < math.inf:
         raise InputError(f"reflect: cost {reply.cost!r} is not a finite number of 0 or more")
@@ -73,7 +83,7 @@ def _number(value: Any) -> float | None:
         return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

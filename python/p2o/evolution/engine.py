@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
-from p2o.errors import InputError
+from p2o.errors import ConfigError, InputError, TooFewProblemsError
 from p2o.evolution.budget import Ledger, rollouts_of
-from p2o.evolution.config import EvolveConfig, ReflectionConfig
+from p2o.evolution.config import TRANSPORT, EvolveConfig, ReflectionConfig, races
 from p2o.evolution.events import Callback
+from p2o.evolution.identity import digest
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
 from p2o.evolution.propose.prompt import load_prompt
 from p2o.evolution.result import Evolution
+from p2o.evolution.search.race import least_dev_problems
 from p2o.evolution.search.random_search import RandomSearch
 from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reflect
@@ -29,6 +32,8 @@ from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
 from p2o.templates import make_template
 from p2o.types import Problem, Template
+
+T = TypeVar("T")
 
 SEARCHES: dict[str, type[Step]] = {"evolve": Step, "random": RandomSearch}
 """By the names of `evolve.search`."""
@@ -57,8 +62,10 @@ def evolve(
 
     Args:
         problems: the hard problems. Duplicates (same messages and gold) are merged.
-        evaluate: rolls out a flat batch of requests; order kept.
-        reflect: answers a flat batch of reflection requests; order kept.
+        evaluate: rolls out a flat batch of requests; order kept. It may have an attribute `answers_for`, a mapping of
+            whatever its results depend on: a journal is refused where that is another. An attribute `repeats` of
+            "drawn" or "same" says whether repeated rollouts of a prompt are draws of their own.
+        reflect: answers a flat batch of reflection requests; order kept. It may have `answers_for` too.
         config: budget, acceptance, cover.
         reflection: the reflection prompt and what is refused.
         seed: of the split, the minibatches and the draws.
@@ -84,15 +91,20 @@ def evolve(
         `reflection: ` with the error of the reflection model.
 
     Raises:
-        InputError: if there are fewer than two problems, one cannot be used, two have the same id, or a callable
-            breaks its contract.
-        ConfigError: if the file of `config.templates` cannot be used.
+        InputError: if there are too few problems, one cannot be used, two have the same id, or a callable breaks its
+            contract.
+        ConfigError: if the file of `config.templates` cannot be used, or repeated rollouts of the policy are all alike
+            where they decide.
         RunDirectoryError: if the journal belongs to another step.
     """
     config = config or EvolveConfig()
     reflection = reflection or ReflectionConfig()
+    # An iterator is read once.
+    problems, templates = _listed(problems, "problems"), _listed(templates, "templates")
+    dev_problems = None if dev_problems is None else _listed(dev_problems, "dev_problems")
     for problem in (*problems, *(dev_problems or ())):
         check_problem(problem)
+    check_draws(config, evaluate)
     kept, merged = merge_duplicates([*(dev_problems or ()), *problems])
     if dev_problems is None:
         dev, feedback = split(kept, config.dev_size, seed)
@@ -101,8 +113,14 @@ def evolve(
         dev = [problem for problem in kept if problem.id in dev_ids]
         feedback = [problem for problem in kept if problem.id not in dev_ids]
     if not dev or not feedback:
-        raise InputError(
+        raise TooFewProblemsError(
             f"{len(dev)} dev and {len(feedback)} feedback problems; evolution needs at least one of each"
+        )
+    least = least_dev_problems(config)
+    if len(dev) < least:
+        raise TooFewProblemsError(
+            f"{len(dev)} dev problems are too few to accept any template, even one that wins all of them: give "
+            f"{least} or more ({2 * least} problems where half of them are dev), or lower race.confidence"
         )
     if config.templates is not None:
         templates = [*read_templates(config.templates, "evolve.templates"), *templates]
@@ -129,8 +147,30 @@ def evolve(
         max_rounds=max_rounds,
         time_limit_s=time_limit_s,
     )
-    with Journal(None if journal is None else Path(journal), _header(inputs, start)) as records:
-        return SEARCHES[config.search](replace(inputs, journal=records)).run(start, merged)
+    header = _header(inputs, start)
+    with Journal(None if journal is None else Path(journal), header) as records:
+        step = replace(inputs, journal=records, identity=digest(header))
+        return SEARCHES[config.search](step).run(start, merged)
+
+
+def _listed(values: Iterable[T], name: str) -> list[T]:
+    try:
+        return list(values)
+    except TypeError:
+        raise InputError(f"{name} is a {type(values).__name__}: give a list") from None
+
+
+def check_draws(config: EvolveConfig, evaluate: Evaluate) -> None:
+    """Refuses the race where every rollout of a prompt is the same: a template that was lucky is lucky again.
+
+    Raises:
+        ConfigError: naming the settings.
+    """
+    if races(config) and getattr(evaluate, "repeats", None) == "same":
+        raise ConfigError(
+            'the policy is sampled greedily (policy.temperature = 0), and evolve.acceptance = "posterior" decides by '
+            'repeated rollouts, which are then one draw: raise the temperature, or set evolve.acceptance = "strict"'
+        )
 
 
 def check_problem(problem: Problem) -> None:
@@ -143,10 +183,15 @@ def check_problem(problem: Problem) -> None:
         raise InputError(f"a {type(problem).__name__} is no problem: give Problem(id, messages, gold)")
     if not isinstance(problem.id, str) or not isinstance(problem.gold, str):
         raise InputError(f"problem {problem.id!r}: id and gold must be texts")
+    where = f"problem {problem.id}"
+    if isinstance(problem.messages, str) or not isinstance(problem.messages, Sequence):
+        raise InputError(f"{where}: messages must be a list of messages")
     for message in problem.messages:
-        if not isinstance(message["content"], str):
-            raise InputError(f"problem {problem.id}: the content of a message must be a text")
-        check_text(message["content"], f"problem {problem.id}")
+        if not isinstance(message, Mapping) or not all(
+            isinstance(message.get(name), str) for name in ("role", "content")
+        ):
+            raise InputError(f"{where}: the content of a message and its role must be texts")
+        check_text(message["content"], where)
     if all(message["role"] != "user" for message in problem.messages):
         raise InputError(f"problem {problem.id} has no user message; the template needs one to stand before")
 
@@ -192,26 +237,29 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
     return shuffled[:size], shuffled[size:]
 
 
-_TRANSPORT = {
-    "endpoint": {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed", "max_tokens_field"}
-}
-"""Settings of how the reflection model is reached: a step may go on with others."""
-
-
 def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, object]:
     """What makes a step this step; a journal with another header belongs to another one."""
-    problems = [[problem.id, problem.messages, problem.gold] for problem in (*inputs.dev, *inputs.feedback)]
+    problems = [
+        [problem.id, problem.messages, problem.gold, problem.meta]
+        for problem in (*inputs.dev, *inputs.feedback)
+    ]
+    answers = {
+        name: digest(value)
+        for callable_ in (inputs.evaluate, inputs.reflect)
+        for name, value in getattr(callable_, "answers_for", {}).items()
+    }
     reflection = inputs.reflection
     files = (reflection.prompt, reflection.crossover_prompt)
     prompts = repr([*map(load_prompt, files), inputs.plain_text])
     return {
-        "schema": 1,
+        **answers,
+        "schema": 2,
         "seed": inputs.seed,
         "policy_version": inputs.policy_version,
         "settings": inputs.config.model_dump(),
         "limits": [inputs.max_rounds, inputs.time_limit_s],
-        "reflection": reflection.model_dump(exclude=_TRANSPORT),
+        "reflection": reflection.model_dump(exclude={"endpoint": TRANSPORT}),
         "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
-        "problems": hashlib.sha256(json.dumps(problems).encode()).hexdigest()[:16],
+        "problems": digest(problems),
         "templates": [template.id for template in templates],
     }

@@ -36,3 +36,5 @@ class StepInputs:
     reflection_fits: Fits | None = None
     max_rounds: int | None = None
     time_limit_s: float | None = None
+    identity: str = ""
+    """A hash of what makes the step this step."""

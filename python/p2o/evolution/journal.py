@@ -26,16 +26,27 @@ class Journal(JournalFile):
     work = "prompt step"
 
     def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
-        self.evaluations: dict[Key, EvaluationResult] = {}
+        self.evaluations: dict[Key, tuple[EvaluationResult, str]] = {}
         self.reflections: list[tuple[str, ReflectionReply]] = []
         self._notes: list[dict[str, Any]] = []
         self._noted = 0
+        self.stop_wanted = False
+        """Whether the step is to end before it asks for anything new."""
         super().__init__(path, header)
 
-    def evaluation(self, key: Key, result: EvaluationResult) -> None:
-        """Appends a rollout."""
+    def before_asking(self) -> None:
+        """Raises KeyboardInterrupt if the step was to be stopped while its records were read."""
+        if self.stop_wanted:
+            raise KeyboardInterrupt
+
+    def evaluation(self, key: Key, result: EvaluationResult, said: str = "") -> None:
+        """Appends a rollout; `said` is a hash of its text, which may not be kept itself."""
         where = dict(zip(("template", "problem", "rollout"), key, strict=True))
-        self.append({"kind": "evaluation", **where, **asdict(result)})
+        self.append({"kind": "evaluation", **where, **asdict(result), **({"said": said} if said else {})})
+
+    def replay(self, key: Key) -> tuple[EvaluationResult, str] | None:
+        """A recorded rollout and the hash of its text, once; None if there is none."""
+        return self.evaluations.pop(key, None)
 
     def reflection(self, request: str, reply: ReflectionReply) -> None:
         """Appends a reply; `request` identifies what was asked."""
@@ -59,6 +70,11 @@ class Journal(JournalFile):
         """Whether recorded notes are still to come."""
         return self._noted < len(self._notes)
 
+    @property
+    def read_through(self) -> bool:
+        """Whether the step has come as far as its records."""
+        return not self.replaying and not self.evaluations
+
     def next_note(self, kind: str) -> bool:
         """Whether the next recorded note is of this kind."""
         return self.replaying and self._notes[self._noted]["kind"] == kind
@@ -77,7 +93,8 @@ class Journal(JournalFile):
         kind, fields = record["kind"], {name: value for name, value in record.items() if name != "kind"}
         if kind == "evaluation":
             key = (fields.pop("template"), fields.pop("problem"), fields.pop("rollout"))
-            self.evaluations[key] = EvaluationResult(**fields)
+            said = fields.pop("said", "")
+            self.evaluations[key] = (EvaluationResult(**fields), said)
         elif kind == "reflection":
             self.reflections.append((fields.pop("request"), ReflectionReply(**fields)))
         else:

@@ -49,7 +49,7 @@ class Candidate:
 
 
 COVER_THRESHOLD = 0.5
-"""Score from which a dev problem counts as solved: posterior mean in `posterior`, mean reward in `strict`."""
+"""Score from which a dev problem counts as solved: the success rate in `strict`, its posterior mean in `posterior`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Evolution:
 
     `chosen` are the training templates in the order of the cover, never the plain one. `refusals` counts
     the proposals by why they were refused, those without a template included. `solved` counts the dev
-    problems on which an accepted template has a mean reward of at least `cover_threshold`. `merged` leads
+    problems on which an accepted template has a success rate of at least `cover_threshold`. `merged` leads
     from the id of a duplicate problem to the one that was kept.
     """
 

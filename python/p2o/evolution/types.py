@@ -57,15 +57,15 @@ class ReflectionRequest:
     seed: int
 
 
-ReplyEnd = FinishReason | Literal["prompt_too_long"]
-"""Why a reply ended, or that there is none because the request is longer than the model takes."""
+ReplyEnd = FinishReason | Literal["prompt_too_long", "refused"]
+"""Why a reply ended, or that there is none: the request is longer than the model takes, or its content is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReflectionReply:
     """The reflection model's answer, its length in tokens, and its cost (0 for a model of one's own).
 
-    With `prompt_too_long` a request costs its own proposal and no other.
+    With `prompt_too_long` or `refused` a request costs its own proposal and no other.
     """
 
     text: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from p2o.errors import InputError
 from p2o.types import Group
 
-Source = Literal["training", "prompt step"]
-"""Whose rollouts. Problems are hard by those of training alone."""
+TRAINING = "training"
+"""The source of training's rollouts: problems are hard by those alone. Other sources are prompt steps."""
 
 _TOLERANCE = 1e-6
 """Rewards that are sums or float32 may miss the threshold by a rounding."""
@@ -39,7 +39,9 @@ class Outcomes:
 
     def __init__(self, success: float = 1.0) -> None:
         self.success = success
-        self._versions: dict[str, dict[tuple[Source, str, str], Tally]] = {}
+        self._sources: dict[str, dict[str, None]] = {}
+        """Sources of each version in the order in which they came: sums do not depend on how a set is hashed."""
+        self._versions: dict[str, dict[tuple[str, str, str], Tally]] = {}
 
     def is_success(self, reward: float) -> bool:
         """Whether a rollout with this reward counts as a success."""
@@ -55,15 +57,22 @@ class Outcomes:
         template_id: str,
         problem_id: str,
         reward: float,
-        source: Source = "training",
+        source: str = TRAINING,
     ) -> None:
         """Adds a rollout."""
         reward = float(reward)  # one of numpy has no JSON
         version = self._versions.setdefault(policy_version, {})
+        self._sources.setdefault(policy_version, {TRAINING: None})[source] = None
         won, tried, rewards = version.get((source, template_id, problem_id), Tally())
         version[source, template_id, problem_id] = Tally(
             won + self.is_success(reward), tried + 1, rewards + reward
         )
+
+    def withdraw(self, policy_version: str, source: str) -> None:
+        """Takes out what a source has added: a step that runs again will add it again."""
+        version = self._versions.get(policy_version, {})
+        for key in [key for key in version if key[0] == source]:
+            del version[key]
 
     def observe(self, group: Group, policy_version: str) -> None:
         """Adds the rollouts of a training group."""
@@ -73,7 +82,7 @@ class Outcomes:
     def of(self, template_id: str, problem_id: str, policy_version: str) -> Tally:
         """What one policy version came to under a template."""
         version = self._versions.get(policy_version, {})
-        sources: tuple[Source, ...] = ("training", "prompt step")
+        sources = self._sources.get(policy_version, (TRAINING,))
         return _sum(*(version.get((source, template_id, problem_id), Tally()) for source in sources))
 
     def discounted(self, template_id: str, problem_id: str, discount: float) -> Tally:
@@ -96,7 +105,7 @@ class Outcomes:
         """What the training groups of a version came to, by problem."""
         found: dict[str, Tally] = {}
         for (source, _, problem_id), tally in self._versions.get(policy_version, {}).items():
-            if source == "training":
+            if source == TRAINING:
                 found[problem_id] = _sum(found.get(problem_id, Tally()), tally)
         return found
 
@@ -124,10 +133,12 @@ class Outcomes:
             )
         outcomes = cls(data["success"])
         for version in data["versions"]:
-            outcomes._versions[version["policy_version"]] = {
+            name = version["policy_version"]
+            outcomes._versions[name] = {
                 (source, template, problem): Tally(*tally)
                 for source, template, problem, *tally in version["tallies"]
             }
+            outcomes._sources[name] = dict.fromkeys([TRAINING, *(key[0] for key in outcomes._versions[name])])
         return outcomes
 
 

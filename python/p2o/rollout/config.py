@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_serializer, field_validator
 
+from p2o.masking import mask_url
 from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
@@ -80,6 +81,10 @@ class VllmConfig(Settings):
     """How weights get to a server, as given to `p2o serve --transfer`: `shared-memory`, a file on the same node in
     /dev/shm (`shared-memory:/FOLDER`: elsewhere), or `nccl:ADDRESS:PORT`, to GPUs of any node; the address is that of
     rank 0 as the server sees it."""
+
+    @field_serializer("url")
+    def _mask_url(self, value: str) -> str:
+        return mask_url(value)
 
     @field_validator("transfer")
     @classmethod

@@ -165,6 +165,8 @@ class VllmSampler(Sampler):
         if self.processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
             options["tensor_parallel_size"] = settings.tensor_parallel_size
+        if on_cpu:
+            check_head_size(model.config, "the policy")
         with quiet_engine(), undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:
             try:
                 from vllm import LLM
@@ -327,6 +329,26 @@ def raise_on_all_ranks(processes: Processes, error: P2oError | None) -> None:
         raise error
     if failures:
         raise TrainingError(failures[0])
+
+
+CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+"""Sizes of attention heads that vLLM 0.32 has kernels for on a CPU (`CPUAttentionBackend`)."""
+
+
+def check_head_size(config: Any, model: str) -> None:
+    """Refuses a model that vLLM would load on a CPU, and die of at the first request.
+
+    Raises:
+        ConfigError: naming the size.
+    """
+    text = config.get_text_config()
+    heads = getattr(text, "num_attention_heads", None)
+    size = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else None)
+    if size is not None and size not in CPU_HEAD_SIZES and not torch.cuda.is_available():
+        raise ConfigError(
+            f"{model} has attention heads of size {size}, and vLLM on a CPU takes "
+            f'{", ".join(map(str, CPU_HEAD_SIZES))}: sample with rollout.sampler = "hf"'
+        )
 
 
 def missing_vllm(error: ImportError) -> MissingDependencyError:

@@ -6,19 +6,26 @@ Prompts and completions travel as token ids over `/v1/completions`, a request a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import socket
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.masking import mask_url
 from p2o.policy.weights import saved_weights
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.server_access import LOCAL_HOSTS, TOKEN_VARIABLE, find_token
+from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
 from p2o.rollout.vllm import AT_ONCE, check_length, raise_on_all_ranks
 from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
 
@@ -34,6 +41,10 @@ ANSWER_TIMEOUT = 600.0
 """Seconds without an answer after which a server counts as dead."""
 
 
+RUN = uuid4().hex
+"""This process to a server that works for one run: a run may have several samplers."""
+
+
 class ServerSampler(Sampler):
     """Samples from a vLLM server, to which rank 0 pushes the weights.
 
@@ -44,7 +55,8 @@ class ServerSampler(Sampler):
         processes: the processes of the run.
 
     Raises:
-        ConfigError: if nothing answers at `rollout.vllm.url`, or not a `p2o serve` of this model.
+        ConfigError: if nothing answers at `rollout.vllm.url`, or not a `p2o serve` of this model, or it works for
+            another run.
     """
 
     in_process = False
@@ -58,13 +70,21 @@ class ServerSampler(Sampler):
         self.way = parse_transfer(settings.transfer)
         self.processes = processes
         self.end_ids = sorted(end_ids)
-        self.url = settings.url.rstrip("/")
+        self.url = mask_url(settings.url.rstrip("/"))
         self.version: str | None = None
         """Version of the weights that were pushed last; None before the first push and after one that failed."""
         self.pushes = 0
-        self.client = open_client(self.url, ANSWER_TIMEOUT, connections=self.at_once)
+        headers = {RUN_HEADER: processes.broadcast(RUN)}
+        if (token := find_token(settings.url)) is not None:
+            headers[TOKEN_HEADER] = token
+        # One more: the request that holds the server stays open.
+        self.client = open_client(
+            settings.url.rstrip("/"), ANSWER_TIMEOUT, connections=self.at_once + 1, headers=headers
+        )
+        self.open = ExitStack()
         self.control = HttpControl(self._get, self._post)
         try:
+            self._hold()
             description = self._describe(model)
             self.max_model_len = int(description["max_model_len"])
             self._check_length(config)
@@ -84,16 +104,46 @@ class ServerSampler(Sampler):
         """A client of the server at `rollout.vllm.url`, which must be running."""
         return cls(model, config.rollout, end_ids=end_ids(model, tokenizer), processes=processes)
 
+    def _hold(self) -> None:
+        """Takes the server for this run, until the connection ends.
+
+        Raises:
+            ConfigError: if it is no server of p2o's, or belongs to another run.
+        """
+        failed: P2oError | None = None
+        if self.processes.is_main:
+            try:
+                self._get("/health")
+                name = f"process {os.getpid()} on {socket.gethostname()}"
+                request = self.client.build_request("POST", HOLD, headers={NAME_HEADER: name})
+                self.open.callback(self._answer(request, stream=True).close)
+            except ServerError as error:
+                failed = self._not_ours(error)
+            except TrainingError as error:
+                failed = ConfigError(f"{error}: start it with `p2o serve MODEL`")
+        raise_on_all_ranks(self.processes, failed)
+
+    def _not_ours(self, error: ServerError) -> ConfigError:
+        """Why the server cannot be used."""
+        server = f"the server at rollout.vllm.url = {self.url}"
+        match error.status:
+            case 401:
+                return ConfigError(
+                    f"{server} asks for its token: on its own node the user who started it has it; elsewhere set "
+                    f"{TOKEN_VARIABLE} to what is in the file that `p2o serve` named"
+                )
+            case 409:
+                return ConfigError(
+                    f"{server} is taken: {error}; wait for that run, or start a server of its own (p2o serve --port)"
+                )
+        return ConfigError(f"{server} is not one of p2o's: start it with `p2o serve MODEL` ({error})")
+
     def _describe(self, model: Any) -> dict[str, Any]:
         """What the server serves, once it is known to be the policy's model, with the settings that are needed."""
         try:
-            self._get("/health")
             description: dict[str, Any] = self.control.call("p2o_describe")
         except ServerError as error:
-            raise ConfigError(
-                f"the server at rollout.vllm.url = {self.url} is not one of p2o's: start it with `p2o serve MODEL` "
-                f"({error})"
-            ) from error
+            raise self._not_ours(error) from error
         except TrainingError as error:
             raise ConfigError(f"{error}: start it with `p2o serve MODEL`") from error
         ours = model.config.get_text_config()
@@ -147,7 +197,8 @@ class ServerSampler(Sampler):
         self.version = version
 
     def close(self) -> None:
-        """Closes the connections; the server goes on."""
+        """Closes the connections; the server goes on, free for another run."""
+        self.open.close()
         self.client.close()
 
     def sample(
@@ -214,7 +265,12 @@ class ServerSampler(Sampler):
         return self._send("POST", path, body)
 
     def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        """The decoded JSON of an answer; None where there is no body.
+        """The decoded JSON of an answer; None where there is no body."""
+        answer = self._answer(self.client.build_request(method, path, json=body))
+        return answer.json() if answer.content else None
+
+    def _answer(self, request: Any, *, stream: bool = False) -> Any:
+        """The answer to a request; with `stream` one that goes on.
 
         Raises:
             ServerError: for any status but 200.
@@ -223,20 +279,28 @@ class ServerSampler(Sampler):
         import httpx
 
         try:
-            answer = self.client.request(method, path, json=body)
+            answer = self.client.send(request, stream=stream)
+            if answer.status_code != httpx.codes.OK:
+                answer.read()
         except httpx.HTTPError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise TrainingError(f"the vLLM server at {self.url} does not answer ({reason})") from error
         if answer.status_code != httpx.codes.OK:
-            raise ServerError(f"{path}: {answer.status_code} {reason_of(answer)}")
-        return answer.json() if answer.content else None
+            raise ServerError(
+                f"{request.url.path}: {answer.status_code} {reason_of(answer)}", status=answer.status_code
+            )
+        return answer
 
 
 class ServerError(TrainingError):
     """The server answered, but not with what was asked for."""
 
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
-def open_client(url: str, timeout: float, *, connections: int) -> Any:
+
+def open_client(url: str, timeout: float, *, connections: int, headers: Mapping[str, str]) -> Any:
     """An HTTP client of the server. The environment's proxies are left out for this machine's own addresses.
 
     Raises:
@@ -248,9 +312,10 @@ def open_client(url: str, timeout: float, *, connections: int) -> Any:
         raise MissingDependencyError(
             "rollout.sampler = 'vllm-server' needs httpx: pip install httpx"
         ) from None
-    local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    local = urlsplit(url).hostname in LOCAL_HOSTS
     return httpx.Client(
         base_url=url,
+        headers=dict(headers),
         timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         trust_env=not local,

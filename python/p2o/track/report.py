@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape as escape_markup
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,24 @@ table { border-collapse: collapse; margin: 1rem 0; } th, td { padding: .25rem .7
 border-bottom: 1px solid #ddd; vertical-align: top; } td.number { text-align: right; font-variant-numeric:
 tabular-nums; } pre { white-space: pre-wrap; margin: 0; } svg { width: 100%; height: auto; } .refused { color: #999; }
 """
+
+_CONTROL = dict.fromkeys(
+    [
+        *(code for code in range(32) if code not in (9, 10)),
+        *range(127, 160),
+        0xFFFE,
+        0xFFFF,
+        *range(0xD800, 0xE000),
+    ],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Characters that HTML does not allow, and that a pager would hand to the terminal."""
+
+
+def escape(text: str) -> str:
+    """A text as HTML shows it."""
+    return escape_markup(text.translate(_CONTROL))
+
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
 COLORS = ("#1b6ca8", "#c8553d", "#2a7f62", "#8e5ea2", "#b58900", "#555555")

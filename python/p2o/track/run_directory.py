@@ -15,7 +15,7 @@ import tomli_w
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evolution.result import Evolution
-from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl
+from p2o.files import alone_in, append_jsonl, new_directory, read_jsonl, write_jsonl
 from p2o.types import Rollout
 
 MAY_CHANGE = (
@@ -23,6 +23,7 @@ MAY_CHANGE = (
     "checkpoint.",
     "track.",
     "reflection.endpoint.base_url",
+    "reflection.endpoint.api_key_env",
     "reflection.endpoint.concurrency",
     "reflection.endpoint.timeout_s",
     "optimizer.gradient_checkpointing",
@@ -53,26 +54,30 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if there is a run at `path` already, or it cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunDirectoryError(
-                f"{path} exists already: continue it with --resume, remove it, or set run.output"
-            )
         directory = cls(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with new_directory(path) as temporary:
-                for folder in (directory.rollouts, directory.checkpoints, directory.journals):
-                    (temporary / folder.name).mkdir()
-                (temporary / "facts.json").write_text(
-                    json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8"
-                )
-                (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
+            # Two runs that begin at once would both find the name free, and one move the other's folder away.
+            with alone_in(path.parent):
+                if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                    raise RunDirectoryError(
+                        f"{path} exists already: continue it with --resume, remove it, or set run.output"
+                    )
+                directory._make(config, facts)
         except OSError as error:
             raise RunDirectoryError(
                 f"{path}: the run directory cannot be made ({error.strerror or error}): set run.output"
             ) from None
         directory.lock()
         return directory
+
+    def _make(self, config: Config, facts: Mapping[str, Any]) -> None:
+        """Makes the folders and writes what the run begins with."""
+        with new_directory(self.path) as temporary:
+            for folder in (self.rollouts, self.checkpoints, self.journals):
+                (temporary / folder.name).mkdir()
+            (temporary / "facts.json").write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
+            (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
 
     @classmethod
     def resume(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:

@@ -194,3 +194,141 @@ def test_a_recipe_without_a_prompt_step_is_refused_before_anything_is_written(tm
     assert main(["evolve", "quickstart", "--set=run.method=grpo", "--output", str(output)]) == 2
     assert "has no prompt step" in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    server = Server()
+    server.answer = lambda body: completion("```\nCarry the ones.\n```")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def keys(monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret-of-openai")
+    monkeypatch.setenv("POLICY_KEY", "secret-of-the-policy")
+
+
+def keys_sent(server: Server) -> set[str]:
+    return {headers["authorization"].removeprefix("Bearer ") for headers in server.headers}
+
+
+def test_reflection_goes_where_the_policy_is(server, problems, tmp_path, keys):
+    """The line of docs/evolve.md: nothing leaves for another host, and no key goes along that was not named."""
+    arguments = ["--policy-model", "p", "--policy-url", server.url, "--reflection-model", "r"]
+    config = tmp_path / "evolve.toml"
+    config.write_text('[evolve]\nparents = 4\n[data]\nproblem_key = "question"\n')
+    arguments += ["--config", str(config), "--budget", "150", "--output", str(tmp_path / "out")]
+    assert main(["evolve", str(problems), *arguments]) == 0
+    assert {body["model"] for body in server.bodies} == {"p", "r"}
+    assert keys_sent(server) == {"none"}
+
+
+@pytest.mark.parametrize("reflection_model", [[], ["--reflection-model", "r"]])
+def test_another_address_of_reflection_gets_no_key_of_the_policy(
+    reflection_model, server, other, problems, tmp_path, keys
+):
+    text = f'[policy]\nmodel = "p"\nbase_url = "{server.url}"\napi_key_env = "POLICY_KEY"\n'
+    text += 'extra_body = { api_key = "secret-in-the-body" }\n'
+    config = tmp_path / "evolve.toml"
+    config.write_text(text + '[evolve]\nparents = 4\n[data]\nproblem_key = "question"\n')
+    arguments = ["--config", str(config), "--budget", "150", "--output", str(tmp_path / "out")]
+    arguments += ["--reflection-url", other.url, *reflection_model]
+    assert main(["evolve", str(problems), *arguments]) == 0
+    assert (keys_sent(server), keys_sent(other)) == ({"secret-of-the-policy"}, {"none"})
+    assert {body["model"] for body in other.bodies} == {reflection_model[1] if reflection_model else "p"}
+    assert not any("api_key" in body for body in other.bodies)
+    written = "".join(path.read_text() for path in (tmp_path / "out").iterdir())
+    assert "secret" not in written
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('verify = "math"', 'verify = "exact"'),
+        ("temperature = 1.0", "temperature = 0.5"),
+        ("max_tokens = 99", "max_tokens = 98"),
+        ("top_p = 1.0", "top_p = 0.9"),
+        ("extra_body = { top_k = 20 }", "extra_body = { top_k = 30 }"),
+        ('model = "p"', 'model = "q"'),
+    ],
+)
+def test_a_result_of_another_policy_is_not_returned(before, after, server, problems, tmp_path, capsys):
+    config = tmp_path / "evolve.toml"
+    text = (
+        f'[policy]\nmodel = "p"\nbase_url = "{server.url}"\nverify = "math"\ntemperature = 1.0\nmax_tokens = 99\n'
+        "top_p = 1.0\nextra_body = { top_k = 20 }\n"
+        '[reflection.endpoint]\nmodel = "r"\n[evolve]\nparents = 4\n[data]\nproblem_key = "question"\n'
+    )
+    config.write_text(text)
+    arguments = ["--config", str(config), "--budget", "100", "--output", str(tmp_path / "out")]
+    assert main(["evolve", str(problems), *arguments]) == 0
+    result = (tmp_path / "out" / "evolution.json").read_bytes()
+    asked = len(server.bodies)
+    config.write_text(text.replace(before, after, 1))
+    capsys.readouterr()
+    assert main(["evolve", str(problems), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert re.search(r"another step's journal, policy.* differ", told)
+    assert told.count("\n") == 1
+    assert len(server.bodies) == asked
+    assert (tmp_path / "out" / "evolution.json").read_bytes() == result
+
+
+@pytest.mark.parametrize(
+    "greedy", ["temperature = 0.0", "temperature = 1e-6", "extra_body = { top_k = 1 }", "top_p = 1e-9"]
+)
+def test_greedy_rollouts_are_no_race(greedy, server, problems, tmp_path, capsys):
+    settings = config_of(tmp_path, server)
+    file = Path(settings[1])
+    file.write_text(file.read_text().replace("[evolve]", f"{greedy}\n[evolve]"))
+    assert main(["evolve", str(problems), *settings]) == 2
+    assert "are then one draw: raise the temperature" in capsys.readouterr().err
+    assert not server.bodies
+    assert not (tmp_path / "out").exists()
+    file.write_text(file.read_text().replace("[evolve]", '[evolve]\nacceptance = "strict"'))
+    assert main(["evolve", str(problems), *settings]) == 0
+
+
+def test_a_server_that_caches_is_told(server, problems, tmp_path, capsys):
+    """Templates that do nothing: every other prompt is answered right, and the same prompt always alike."""
+
+    def answer(body):
+        content = body["messages"][-1]["content"]
+        if "The current instruction" in content:
+            return completion(f"```\nTake care {body['seed']}.\n```")
+        a, b = map(int, re.search(r"(\d+) \+ (\d+)", content).groups())
+        return completion(f"\\boxed{{{a + b if Random(content).random() < 0.5 else 0}}}")
+
+    server.answer = answer
+    settings = [*config_of(tmp_path, server), "--budget", "1500"]
+    for _ in range(2):  # the journal remembers
+        assert main(["evolve", str(problems), *settings]) == 2
+        told = capsys.readouterr().err
+        assert "with the same text again, byte for byte: its server caches replies" in told.splitlines()[-1]
+    assert not (tmp_path / "out" / "evolution.json").exists()
+
+
+def test_a_replay_that_is_stopped_keeps_the_better_result(server, problems, tmp_path, monkeypatch, capsys):
+    arguments = ["evolve", str(problems), *config_of(tmp_path, server)]
+    assert main(arguments) == 0
+    output = tmp_path / "out"
+    before = {name: (output / name).read_bytes() for name in ("evolution.json", "templates.jsonl")}
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("p2o.evolution.search.step.Step.one_round", stop)
+    assert main(arguments) == 130
+    assert "is kept: it comes from further on" in capsys.readouterr().err
+    assert before == {name: (output / name).read_bytes() for name in before}
+
+
+def test_a_disk_that_is_full_is_named(server, problems, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    assert main(["evolve", str(problems), *config_of(tmp_path, server)]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == f"error: {tmp_path}/out/journal.jsonl: No space left on device"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from p2o.cli import main, serve
 from p2o.config import build_config
 from p2o.errors import ConfigError, MissingDependencyError
+from p2o.rollout.server_access import find_token
 
 
 def command(*arguments: str) -> list[str]:
@@ -62,6 +66,58 @@ def test_mistakes_are_told_before_the_server_starts(
         with pytest.raises(SystemExit):
             main.main(["serve", "m", option, value])
         assert f"argument {option}: must be" in capsys.readouterr().err
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """Command and environment of each server that would have been started."""
+    servers: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setenv("P2O_CACHE", str(tmp_path))
+    monkeypatch.delenv("P2O_SERVER_TOKEN", raising=False)
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    monkeypatch.setattr(serve, "find_spec", lambda name: True)
+    monkeypatch.setattr(serve, "check_port", lambda host, port: None)
+    monkeypatch.setattr(os, "execve", lambda path, words, environment: servers.append((words, environment)))
+    monkeypatch.setattr(
+        "p2o.model.load.load_outline", lambda *arguments, **options: SimpleNamespace(config=None)
+    )
+    monkeypatch.setattr("p2o.rollout.vllm.check_head_size", lambda config, model: None)
+    return servers
+
+
+def test_a_server_has_a_token_that_its_clients_on_the_node_find(
+    started: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    serve.run(parser.parse_args(["p2o-tiny", "--port", "8123", "--vllm", "--api-key", "of-vllm"]))
+    ((words, environment),) = started
+    token = environment["P2O_SERVER_TOKEN"]
+    assert find_token("http://127.0.0.1:8123") == token
+    assert environment["P2O_SERVER_API_KEY"] == "of-vllm"
+    assert option(words, "--middleware") == "p2o.rollout.server_guard.Guard"
+    told = capsys.readouterr().err
+    assert "8123.token; a run on another node needs it in P2O_SERVER_TOKEN" in told
+    assert token not in " ".join([*words, told]), "neither `ps` nor a log shows it"
+
+
+def test_a_port_that_is_taken_keeps_its_token() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ConfigError, match=r"--port \d+ cannot be listened on \(.*in use.*\): give another"),
+    ):
+        serve.check_port("127.0.0.1", taken.getsockname()[1])
+
+
+def test_heads_that_vllm_has_no_kernel_for_are_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "find_spec", lambda name: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main.main(["serve", "p2o-tiny"]) == 2
+    told = capsys.readouterr().err
+    assert "p2o-tiny has attention heads of size 24, and vLLM on a CPU takes 32, 64," in told
+    assert told.count("\n") == 1
 
 
 def test_without_vllm_it_says_what_to_install(

@@ -3,7 +3,7 @@
 import pytest
 from gepa.adapters.default_adapter.default_adapter import DefaultAdapter
 
-from p2o.errors import InputError
+from p2o.errors import InputError, RunDirectoryError
 from p2o.evolution import EvolveConfig
 from p2o.evolution.adapter import best_candidate, evolve_adapter
 
@@ -97,3 +97,30 @@ def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
     of_train = {one["input"] for one in train}
     assert {(name in of_train, traced) for name, _, traced in seen} == {(True, True), (False, False)}
     assert best_candidate(evolution, SEED) == SEED, "nothing was better than the seed"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"train": instances(30, 200)}, "problems"),
+        ({"val": instances(20, 300)}, "problems"),
+        ({"seed": {"system_prompt": "You reply."}}, "components"),
+    ],
+)
+def test_a_journal_belongs_to_its_data_and_components(tmp_path, change, named):
+    def run(train=None, val=None, seed=SEED):
+        data = train or instances(30), val or instances(20, 100)
+        config = EvolveConfig(budget=100, parents=1)
+        return evolve_adapter(
+            DefaultAdapter(Model()),
+            seed,
+            *data,
+            lambda prompt: "```\nUse brackets.\n```",
+            config,
+            max_rounds=1,
+            journal=tmp_path / "journal.jsonl",
+        )
+
+    assert run() == run()
+    with pytest.raises(RunDirectoryError, match=f"another step's journal, .*{named}.* differ"):
+        run(**change)

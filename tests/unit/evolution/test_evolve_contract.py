@@ -20,6 +20,7 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.journal import Journal
+from p2o.outcomes import Outcomes
 
 CONFIG = EvolveConfig(budget=110, parents=2)
 
@@ -112,6 +113,10 @@ def test_numbers_of_other_libraries_are_numbers(tmp_path: Path) -> None:
         (Problem(7, ({"role": "user", "content": "q"},), "1"), "problem 7: id and gold must be texts"),  # type: ignore[arg-type]
         (Problem("p", ({"role": "user", "content": "q"},), 1), "problem 'p': id and gold must be"),  # type: ignore[arg-type]
         (Problem("p", ({"role": "user", "content": None},), "1"), "problem p: the content of a message"),  # type: ignore[typeddict-item]
+        (Problem("p", ({"role": "user"},), "1"), "problem p: the content of a message"),  # type: ignore[typeddict-item]
+        (Problem("p", ({"content": "q"},), "1"), "problem p: the content of a message and its role"),  # type: ignore[typeddict-item]
+        (Problem("p", ("q",), "1"), "problem p: the content of a message"),  # type: ignore[arg-type]
+        (Problem("p", "q", "1"), "problem p: messages must be a list"),  # type: ignore[arg-type]
         (Problem("p", ({"role": "user", "content": "a\ud800"},), "1"), "problem p: character 2 is half"),
         (Problem("p", (), "1"), "problem p has no user message"),
         (
@@ -201,7 +206,7 @@ def test_a_journal_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def test_equal_questions_with_different_golds_are_two_problems() -> None:
-    problems = make_problems(4)
+    problems = make_problems(8)
     other = Problem("other gold", problems[0].messages, "another")
     evolution = run(problems=[*problems, other])
     assert evolution.merged == {}
@@ -244,3 +249,53 @@ def test_a_step_is_another_one_if_anything_it_depends_on_is(tmp_path: Path) -> N
         with pytest.raises(RunDirectoryError, match=f"another step's journal, .*{named}.* differ"):
             go(**change)
     assert go() == straight
+
+
+def test_iterators_are_read_once() -> None:
+    straight = run()
+    assert run(problems=iter(make_problems(30)), templates=iter(())) == straight
+    with pytest.raises(InputError, match="problems is a int: give a list"):
+        run(problems=7)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_problems_too_few_to_accept_anything_are_refused_before_a_rollout(count: int) -> None:
+    """Two dev problems, won twice each, are four wins: a chance of 31/32 to be better, under the 0.99 asked for."""
+    world = World()
+    with pytest.raises(InputError, match=r"dev problems are too few to accept any template.*give 3 or more"):
+        run(world.evaluate, problems=make_problems(count))
+    assert not world.rollouts
+    assert run(problems=make_problems(6)).ledger.rollouts
+
+
+@pytest.mark.parametrize("reward", [10**400, -(10**400)])
+def test_a_reward_beyond_floats_is_one_line(reward: int) -> None:
+    with pytest.raises(InputError, match=r"reward -?10+ is outside \[0, 1\]|outside"):
+        run(every(EvaluationResult(reward)))
+
+
+@pytest.mark.parametrize("end", [{"type": "stop"}, None, "content_filter", ["stop"]])
+def test_an_end_that_is_none_is_one_line(end: Any) -> None:
+    with pytest.raises(InputError, match=r"evaluate, problem .*: finish_reason .* is none of stop, length"):
+        run(every(EvaluationResult(0.0, "text", end)))
+    with pytest.raises(InputError, match=r"reflect: finish_reason .* is none of stop, length"):
+        run(reflect=every(ReflectionReply("text", end)))
+
+
+def test_a_template_that_is_never_right_solves_nothing() -> None:
+    """Rewards of 0.6 where 1 is a success: what is covered and solved is counted by the one rule of successes."""
+
+    def evaluate(requests: Any) -> Any:
+        return [EvaluationResult(0.6 if "half" in request.template.text else 0.0) for request in requests]
+
+    def go(success: float) -> Evolution:
+        return run(
+            evaluate,
+            every(ReflectionReply("```\nhalf\n```")),
+            problems=make_problems(60),
+            outcomes=Outcomes(success),
+        )
+
+    assert (go(1.0).chosen, go(1.0).metrics()["evolve/dev_solved"]) == ((), 0.0)
+    assert [template.text for template in go(0.5).chosen] == ["half"]
+    assert go(0.5).metrics()["evolve/dev_solved"] == 1.0

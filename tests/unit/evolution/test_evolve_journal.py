@@ -1,13 +1,16 @@
+import io
 import json
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from evolve_world import World, limits, make_problems
+from evolve_world import World, limits, make_problems, signed
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
 from p2o.evolution.events import RoundEnded
+from p2o.evolution.journal import Journal
+from p2o.outcomes import Outcomes
 
 OPTIONS = {
     "budget": 110,
@@ -123,7 +126,7 @@ def test_the_verdict_of_the_clock_is_replayed(tmp_path):
     assert limited.stop_reason == "time"
     # The clock of the second life would strike at once too; the record decides where.
     lines = journal.read_text().splitlines()
-    assert json.loads(lines[-1]) == {"kind": "time", "round": 0}
+    assert lines[-1] + "\n" == signed({"kind": "time", "round": 0})
     assert run(World(), journal, time_limit_s=1e-9) == limited
 
 
@@ -218,7 +221,13 @@ def test_a_journal_whose_answers_were_changed_is_refused(tmp_path):
     at = next(i for i, line in enumerate(lines) if '"kind": "reflection"' in line)
     lines[at] = lines[at].replace("Think", "Dream")
     journal.write_text("".join(lines))
-    with pytest.raises(RunDirectoryError, match="does not follow"):
+    with pytest.raises(
+        RunDirectoryError, match=rf"line {at + 1}: damaged, for it does not follow its checksum"
+    ):
+        run(World(), journal)
+    lines[at] = signed(json.loads(lines[at]))
+    journal.write_text("".join(lines))
+    with pytest.raises(RunDirectoryError, match="of the step does not follow from its answers"):
         run(World(), journal)
 
 
@@ -261,3 +270,123 @@ def test_proposals_come_before_their_decisions(tmp_path):
     decisions = [(i, r["id"]) for i, r in enumerate(notes) if r["kind"] == "decision"]
     assert len(decisions) == len(proposed)
     assert all(places["p", id] < i for i, id in decisions)
+
+
+def test_a_flipped_byte_anywhere_is_refused_or_drops_the_torn_last_line(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    straight = run(World(), journal)
+    whole = journal.read_bytes()
+    last = whole.rindex(b"\n", 0, -1)
+    for at in [*range(0, len(whole), 97), last + 5, len(whole) - 1]:
+        journal.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        if at == len(whole) - 1:  # no newline any more: a torn line
+            assert run(World(), journal) == straight
+        else:
+            with pytest.raises(RunDirectoryError, match=r"journal\.jsonl(, line \d+)?: "):
+                run(World(), journal)
+
+
+def test_a_callback_that_stops_the_step_during_a_replay_stops_it_where_the_records_end(tmp_path):
+    """A stop that still stands when a finished step is called again costs nothing of what was found."""
+    journal = tmp_path / "journal.jsonl"
+    straight = run(World(), journal)
+
+    def stop(event):
+        raise KeyboardInterrupt
+
+    def again(lines):
+        journal.write_text("".join(lines))
+        world = World()
+        config = EvolveConfig(**OPTIONS)
+        found = evolve(
+            make_problems(60), world.evaluate, world.reflect, config, journal=journal, callbacks=[stop]
+        )
+        assert not world.rollouts
+        assert not world.calls
+        return found
+
+    lines = journal.read_text().splitlines(keepends=True)
+    whole = again(lines)
+    assert whole.candidates == straight.candidates
+    assert whole.chosen == straight.chosen
+    half = again(lines[: len(lines) // 2])
+    assert half.stop_reason == "interrupted"
+    assert half.ledger.rollouts == len(evaluated(lines[: len(lines) // 2]))
+
+
+def test_evidence_of_a_step_that_is_run_again_is_added_once(tmp_path):
+    journal = tmp_path / "journal.jsonl"
+    outcomes = Outcomes()
+
+    def go(outcomes, journal, callbacks=()):
+        world = World()
+        config = EvolveConfig(**OPTIONS)
+        return evolve(
+            make_problems(60),
+            world.evaluate,
+            world.reflect,
+            config,
+            outcomes=outcomes,
+            journal=journal,
+            callbacks=callbacks,
+        )
+
+    straight = go(unbroken := Outcomes(), None)
+
+    def interrupt(event):
+        if isinstance(event, RoundEnded) and event.round == 2:
+            raise KeyboardInterrupt
+
+    assert go(outcomes, journal, [interrupt]).stop_reason == "interrupted"
+    for _ in range(3):
+        assert go(outcomes, journal) == straight
+        assert outcomes.to_dict() == unbroken.to_dict()
+
+
+class Answers:
+    """A callable whose results depend on settings."""
+
+    def __init__(self, function, **answers_for):
+        self.function = function
+        self.answers_for = answers_for
+
+    def __call__(self, requests):
+        return self.function(requests)
+
+
+@pytest.mark.parametrize("side", ["evaluate", "reflect"])
+def test_what_the_callables_depend_on_belongs_to_the_journal(tmp_path, side):
+    def go(temperature):
+        world = World()
+        sides = {"evaluate": world.evaluate, "reflect": world.reflect}
+        sides[side] = Answers(sides[side], policy={"temperature": temperature})
+        return evolve(
+            make_problems(60), config=EvolveConfig(**OPTIONS), journal=tmp_path / "journal.jsonl", **sides
+        )
+
+    assert go(1.0) == go(1.0)
+    with pytest.raises(RunDirectoryError, match="another step's journal, policy differ"):
+        go(0.5)
+
+
+def test_the_data_of_problems_belongs_to_the_journal(tmp_path):
+    def go(extra):
+        world = World()
+        problems = [replace(problem, meta={"tests": [extra, {problem.id}]}) for problem in make_problems(60)]
+        config = EvolveConfig(**OPTIONS)
+        return evolve(problems, world.evaluate, world.reflect, config, journal=tmp_path / "journal.jsonl")
+
+    assert go("assert 1") == go("assert 1")
+    with pytest.raises(RunDirectoryError, match="another step's journal, problems differ"):
+        go("assert 2")
+
+
+def test_a_full_disk_names_the_journal(tmp_path, monkeypatch):
+    with Journal(tmp_path / "journal.jsonl", {}) as journal:
+        full = io.StringIO()
+        monkeypatch.setattr(full, "write", lambda text: (_ for _ in ()).throw(OSError(28, "No space left")))
+        monkeypatch.setattr(journal, "_file", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            journal.append({"kind": "time"})
+        assert caught.value.filename == str(tmp_path / "journal.jsonl")
+        monkeypatch.undo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,21 @@ def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
     directory.log_templates(2, evolution("of two"))
     records = read_jsonl(directory.templates)
     assert [(record["epoch"], record["text"]) for record in records] == [(1, "of one"), (2, "of two")]
+
+
+def test_of_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
+    config = load_config("quickstart")
+
+    def create(number: int) -> str:
+        try:
+            RunDirectory.create(tmp_path / "run", config, {"number": number})
+        except RunDirectoryError as error:
+            return str(error)
+        return f"{number}"
+
+    with ThreadPoolExecutor(8) as pool:
+        found = sorted(pool.map(create, range(8)), key=len)
+    assert len(found[0]) == 1
+    assert all("exists already" in error for error in found[1:])
+    assert RunDirectory.facts_of(tmp_path / "run") == {"number": int(found[0])}
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

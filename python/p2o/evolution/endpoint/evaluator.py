@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from p2o.errors import ModelError
-from p2o.evolution.config import EvaluatedModelConfig
+from p2o.evolution.config import TRANSPORT, EvaluatedModelConfig, is_greedy
 from p2o.evolution.endpoint.chat import ChatClient
 from p2o.evolution.types import TOO_LONG_WITH_TEMPLATE, EvaluationRequest, EvaluationResult
 from p2o.templates import normalize
 
+LOGGER = logging.getLogger(__name__)
+
 _TOO_LONG = EvaluationResult(reward=0.0, feedback="The prompt is too long.")
+_REFUSED = EvaluationResult(reward=0.0, feedback="The server refuses this prompt.")
 
 Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 """Completions and golds to rewards, in order."""
@@ -19,6 +24,8 @@ Verify = Callable[[Sequence[str], Sequence[str]], Sequence[float]]
 
 class OpenAIEvaluator:
     """Rolls out requests; pass it to `p2o.evolve`. Results come as they are verified, so a journal keeps them.
+
+    A request that the server refuses (a content filter, say) earns 0, and its problem is named in the log.
 
     Raises:
         MissingDependencyError: without the package `openai`.
@@ -30,9 +37,25 @@ class OpenAIEvaluator:
         self._config = config
         self._seed = seed
         self._verify = verify or VERIFIERS[config.verify]
-        self._client = ChatClient(config, error=ModelError)
+        self._client = ChatClient(config, error=ModelError, spare=True)
         self._fits = False
         """Whether a prompt has fitted yet. If none does, it is the setting that is wrong and not the problems."""
+        self._named: set[str] = set()
+        sampled = {"temperature": config.temperature, "top_p": config.top_p, "top_k": 0, **config.extra_body}
+        temperature, top_p, top_k = (
+            value if isinstance(value := sampled[name], int | float) else default
+            for name, default in (("temperature", 1.0), ("top_p", 1.0), ("top_k", 0))
+        )
+        # A value of extra_body that is no number is the server's to judge.
+        greedy = is_greedy(temperature=temperature, top_p=top_p, top_k=top_k)
+        self.repeats: Literal["same", "drawn"] = "same" if greedy else "drawn"
+        """What repeated rollouts of a prompt are (see `p2o.evolve`)."""
+        self.answers_for: dict[str, Any] = {
+            "policy": config.model_dump(exclude=TRANSPORT),
+            "policy seed": seed,
+            **({} if verify is None else {"verify": verify}),
+        }
+        """What a journal of these results belongs to."""
 
     def __call__(self, requests: list[EvaluationRequest]) -> Iterator[EvaluationResult]:
         """One result per request, in order."""
@@ -49,11 +72,16 @@ class OpenAIEvaluator:
             if reply.finish_reason == "prompt_too_long":
                 held.append(TOO_LONG_WITH_TEMPLATE if request.template.text else _TOO_LONG)
                 refused += not request.template.text
+            elif reply.finish_reason == "refused":
+                self._name(request.problem.id, reply.reason)
+                held.append(_REFUSED)
             else:
                 self._fits = True
                 (reward,) = self._verify([reply.text], [request.problem.gold])
                 held.append(
-                    EvaluationResult(float(reward), reply.text, reply.finish_reason, reply.completion_tokens)
+                    EvaluationResult(
+                        float(reward), reply.text, reply.finish_reason, reply.completion_tokens or 0
+                    )
                 )
             if self._fits or not refused:
                 yield from held
@@ -63,6 +91,12 @@ class OpenAIEvaluator:
                 f"model {config.model} takes not one of {refused} plain prompts beside policy.max_tokens = "
                 f"{config.max_tokens}: lower it"
             )
+
+    def _name(self, problem_id: str, reason: str) -> None:
+        """Tells of a problem that the server refuses, once."""
+        if problem_id not in self._named:
+            self._named.add(problem_id)
+            LOGGER.warning("problem %s: the server %s; its rollout counts as failed", problem_id, reason)
 
     def _seed_of(self, request: EvaluationRequest) -> int:
         key = f"{self._seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"

@@ -49,6 +49,8 @@ def ask(inputs: StepInputs, prompts: Sequence[tuple[Message, ...]]) -> list[Refl
             requests.append(ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1))
             waiting.append(name)
     try:
+        if requests:
+            journal.before_asking()
         answers = inputs.reflect(requests) if requests else ()
         for answer in in_order("reflect", ReflectionReply, answers, len(requests)):
             reply = checked_reply(answer)

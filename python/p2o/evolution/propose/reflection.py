@@ -9,7 +9,7 @@ from p2o.evolution.propose.ask import ask
 from p2o.evolution.propose.extract import extract_template
 from p2o.evolution.propose.prompt import load_prompt, render_template
 from p2o.evolution.propose.proposer import Proposal, Proposer, Task
-from p2o.evolution.propose.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG, refuse
+from p2o.evolution.propose.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG, REFUSED, refuse
 from p2o.evolution.propose.shorten import ever_shorter
 from p2o.evolution.types import ReflectionReply
 from p2o.types import Message
@@ -49,6 +49,8 @@ class Reflection(Proposer):
         """What a reply is worth."""
         if reply is None or reply.finish_reason == "prompt_too_long":
             return Proposal(None, refusal=PROMPT_TOO_LONG)
+        if reply.finish_reason == "refused":
+            return Proposal(None, refusal=REFUSED)
         prompt = self._prompt if task.partner is None else self._crossover_prompt
         text = extract_template(reply.text, prompt.settings.reply)
         if reply.finish_reason == "length" or text is None:

@@ -23,6 +23,7 @@ from p2o.evolution.propose.prompt import ReflectionExample
 
 CUT_OFF = "reply cut off"
 NO_TEMPLATE = "no template in reply"
+REFUSED = "refused by the server"
 PROMPT_TOO_LONG = "reflection prompt too long"
 TOO_LONG = "too long"
 LEAK = "leaks a gold answer"

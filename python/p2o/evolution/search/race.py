@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import Acceptance, EvolveConfig
+from p2o.evolution.config import Acceptance, EvolveConfig, races
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.statistics import probability_better
 from p2o.evolution.types import EvaluationRequest
@@ -23,6 +23,7 @@ from p2o.types import Problem, Template
 
 NO_BUDGET = "no budget left for the dev set"
 LOST_RACE = "what it won from the plain prompt it did not win again"
+TOO_FEW_WINS = "what it won from the plain prompt it won again, but on too few problems"
 
 _FIRST_STAGE = 8
 """Fewest dev problems worth a look: below, chance alone drops good templates."""
@@ -76,6 +77,17 @@ def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
     return [*found, (dev_size, config.race.confidence)]
 
 
+def least_dev_problems(config: EvolveConfig) -> int:
+    """Dev problems that a template has to win, each time it is repeated, to be accepted."""
+    if not races(config):
+        return 1
+    return next(
+        count
+        for count in range(1, 1000)
+        if probability_better(count * config.race.replicates, 0) >= config.race.confidence
+    )
+
+
 def race(
     entrants: Sequence[Entrant],
     dev: Sequence[Problem],
@@ -125,7 +137,11 @@ def race(
             if config.acceptance == "posterior":
                 probability = _probability(entrant, dev, rollouts)
             if probability is not None and probability < entrant.threshold:
-                yield Finish(entrant.id, False, LOST_RACE, entrant.seen, probability)
+                seen = dev[: entrant.seen]
+                wins, _ = rollouts.compare(entrant.template, PLAIN, seen)
+                all_won = len(rollouts.won(entrant.template, PLAIN, seen)) * config.race.replicates
+                reason = TOO_FEW_WINS if 0 < wins == all_won else LOST_RACE
+                yield Finish(entrant.id, False, reason, entrant.seen, probability)
             elif entrant.stage == len(plan):
                 yield Finish(entrant.id, True, "", entrant.seen, probability)
             else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from p2o.evolution.config import races
 from p2o.evolution.contract import checked_result, in_order
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Key
+from p2o.evolution.search.repeats import Repeats
 from p2o.evolution.types import EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
@@ -22,6 +25,9 @@ class Rollouts:
         self._outcomes = inputs.outcomes
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
+        # Only a policy that is known to draw can be told to have failed to.
+        watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
+        self._repeats = Repeats() if watched else None
         self._most = config.rollouts_per_evaluation + config.race.replicates
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
@@ -60,15 +66,18 @@ class Rollouts:
         wanted: dict[Key, EvaluationRequest] = {}
         fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
         self._ledger.reserve_rollouts(len(fresh))
-        journaled = self._journal.evaluations
         for key, request in fresh.items():
-            if key in journaled:
-                results[key] = journaled[key]
-                self._ledger.rollout_tokens += journaled[key].tokens
+            if (journaled := self._journal.replay(key)) is not None:
+                results[key], said = journaled
+                self._ledger.rollout_tokens += results[key].tokens
+                if self._repeats is not None:
+                    self._repeats.add(key, said)
             else:
                 wanted[key] = request
         if wanted:
             self._dispatch(wanted, keep_text=keep_text)
+        if self._repeats is not None:
+            self._repeats.check()
         if fresh:
             self._on_batch(len(fresh))
         return [results[key] for key in keys]
@@ -76,10 +85,15 @@ class Rollouts:
     def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
         missing = len(wanted)
         try:
+            self._journal.before_asking()
             answers = self._evaluate(list(wanted.values()))
             results = in_order("evaluate", EvaluationResult, answers, len(wanted))
             for key, result in zip(wanted, results, strict=True):
                 result = checked_result(result, key[1])
+                said = ""
+                if self._repeats is not None and result.text:
+                    said = hashlib.sha256(result.text.encode("utf-8", "replace")).hexdigest()[:16]
+                    self._repeats.add(key, said)
                 if not keep_text and (result.text or result.feedback):
                     result = EvaluationResult(
                         result.reward, finish_reason=result.finish_reason, tokens=result.tokens
@@ -87,7 +101,7 @@ class Rollouts:
                 self._results[key] = result
                 missing -= 1
                 self._ledger.rollout_tokens += result.tokens
-                self._journal.evaluation(key, result)
+                self._journal.evaluation(key, result, said)
         finally:
             self._ledger.rollouts -= missing
             self._journal.sync()
@@ -102,6 +116,12 @@ class Rollouts:
             won += result.reward
             tried += 1
         return won, tried
+
+    def successes(self, template: Template, problem: Problem) -> tuple[int, int]:
+        """Successes and number of all rollouts of a pair so far."""
+        _, tried = self.total(template, problem)
+        results = (self._results[template.id, problem.id, index].reward for index in range(tried))
+        return sum(map(self._outcomes.is_success, results)), tried
 
     def mean(self, template: Template, problem: Problem) -> float:
         """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""
@@ -136,11 +156,11 @@ class Rollouts:
         rewards = (self._results[template.id, problem.id, i].reward for i in range(count))
         return sum(map(self._outcomes.is_success, rewards)) / count
 
-    def record(self, policy_version: str, template_ids: Collection[str]) -> None:
+    def record(self, policy_version: str, template_ids: Collection[str], source: str) -> None:
         """Adds every rollout of these templates to the ledger of outcomes."""
         for (template, problem, _), result in self._results.items():
             if template in template_ids:
-                self._outcomes.record(policy_version, template, problem, result.reward, "prompt step")
+                self._outcomes.record(policy_version, template, problem, result.reward, source)
 
 
 def _key(request: EvaluationRequest) -> Key:

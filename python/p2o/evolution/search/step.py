@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from random import Random
 
@@ -17,10 +18,11 @@ from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
 from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
-from p2o.evolution.search.cover import COVERS
+from p2o.evolution.search.cover import COVERS, Counts, front_of
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, complementary, make_example
+from p2o.outcomes.outcomes import Tally
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
@@ -53,6 +55,7 @@ class Step:
         self.proposer = make_proposer(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
+        self.successes: list[Counts] = []  # of each entry on the dev problems: what the cover goes by
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
@@ -65,25 +68,31 @@ class Step:
 
     def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
         """Rounds until something stops them."""
+        source = f"prompt step {self.inputs.identity}"
+        # The same step, run again on the same ledger (a notebook, after Ctrl-C), must not meet its own rollouts there.
+        self.outcomes.withdraw(self.policy_version, source)
         dev_ids = tuple(problem.id for problem in self.dev)
         feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
-        self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
         try:
+            self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
             reason = self.begin(templates)
             while reason is None:
                 self.one_round()
                 if self.inputs.callbacks:
                     self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
                 reason = self.stop_reason()
+                if self.journal.stop_wanted and self.journal.read_through:
+                    reason = "interrupted"
         except KeyboardInterrupt:
             reason = "interrupted"
         except ReflectionError as error:
             reason = f"reflection: {error}"
         # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
         kept = {candidate.template.id for candidate in self.on_front()}
-        self.rollouts.record(self.policy_version, kept)
+        self.rollouts.record(self.policy_version, kept, source)
         self.journal.sync()
-        self.emit(Stopped(reason))
+        with suppress(KeyboardInterrupt):  # there is nothing left to stop
+            self.emit(Stopped(reason))
         return self.result(reason, merged)
 
     def begin(self, templates: Sequence[Template]) -> str | None:
@@ -204,14 +213,24 @@ class Step:
         candidate = self.measured(id, self.dev, probability)
         template, scores = candidate.template, candidate.scores
         self.decided.add(template.id)
+        rewards = [scores[problem.id] for problem in self.dev]
+        successes = [self.rollouts.successes(template, problem) for problem in self.dev]
         if self.config.acceptance == "strict":
-            self.front.insert([won / tried for won, tried in scores.values()])
+            self.front.insert([won / tried for won, tried in rewards])
+            self.successes.append(([won / tried for won, tried in successes], None))
         else:
-            counts = [self.with_earlier(template, problem, *scores[problem.id]) for problem in self.dev]
-            self.front.insert([won for won, _ in counts], [tried for _, tried in counts])
+            earlier = [self.earlier(template, problem) for problem in self.dev]
+            pairs = list(zip(rewards, successes, earlier, strict=True))
+            trials = [int(tried + more.trials) for (_, tried), _, more in pairs]
+            self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
+            self.successes.append(([won + more.successes for _, (won, _), more in pairs], trials))
         self.entries.append(id)
         if candidate.made_by != "plain":
-            self.solved.update(id for id, (won, tried) in scores.items() if won / tried >= COVER_THRESHOLD)
+            self.solved.update(
+                problem.id
+                for problem, (won, tried) in zip(self.dev, successes, strict=True)
+                if won / tried >= COVER_THRESHOLD
+            )
         self.decide(replace(candidate, accepted=True))
 
     def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
@@ -226,12 +245,12 @@ class Step:
             probability_better=probability,
         )
 
-    def with_earlier(self, template: Template, problem: Problem, won: float, tried: int) -> tuple[float, int]:
-        """Rewards and trials with the earlier rollouts of the same template by the same policy."""
+    def earlier(self, template: Template, problem: Problem) -> Tally:
+        """The earlier rollouts of the same template by the same policy; none of the plain prompt."""
         if template.id == PLAIN.id:
-            return won, tried
-        _, trials, rewards = self.outcomes.of(template.id, problem.id, self.policy_version)
-        return won + min(max(rewards, 0.0), trials), tried + int(trials)
+            return Tally()
+        found = self.outcomes.of(template.id, problem.id, self.policy_version)
+        return found._replace(rewards=min(max(found.rewards, 0.0), found.trials))
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
@@ -287,9 +306,14 @@ class Step:
         self.emit(Decided(candidate))
 
     def emit(self, event: Event) -> None:
-        """Tells the callbacks."""
+        """Tells the callbacks. One that stops the step during a replay stops it where the records end."""
         for callback in self.inputs.callbacks:
-            callback(event)
+            try:
+                callback(event)
+            except KeyboardInterrupt:
+                if self.journal.read_through:
+                    raise
+                self.journal.stop_wanted = True
 
     def on_batch(self, count: int) -> None:
         """Reports a batch of rollouts."""
@@ -298,7 +322,8 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        cover = COVERS[self.config.cover](self.front, entries, self.config)
+        front = front_of(self.successes, len(self.dev))
+        cover = COVERS[self.config.cover](front, entries, self.config)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:

@@ -1,8 +1,11 @@
 """The API client against a server in this process: what it sends, what it bears, and where it gives up."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -311,6 +314,14 @@ def test_an_address_without_a_protocol_is_refused_with_the_settings(address):
         ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
 
 
+@pytest.mark.parametrize(
+    "address", ["http://", "http:///v1", "http://[::1/v1", "http://h:port/v1", "http://h\n/v1"]
+)
+def test_an_address_that_cannot_be_called_is_refused_with_the_settings(address):
+    with pytest.raises(ValidationError, match="names no host and port"):
+        ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": address})
+
+
 def test_why_a_connection_failed_is_told(server):
     """The server speaks no TLS; the client's own words are `Connection error.` whatever the cause."""
     address = server.url.replace("http:", "https:")
@@ -400,3 +411,210 @@ def test_an_unusable_policy_is_a_model_error(server):
     problem = Problem("a", (Message(role="user", content="q"),), "1")
     with pytest.raises(ModelError, match=r"model p at .* answers 404"):
         list(evaluator([EvaluationRequest(problem, make_template("t"), 0)]))
+
+
+def evaluator_of(server: Server, **options: Any) -> OpenAIEvaluator:
+    return OpenAIEvaluator(EvaluatedModelConfig(model="p", base_url=server.url, verify="exact", **options))
+
+
+def rolled_out(evaluator: OpenAIEvaluator, *contents: str) -> list[tuple[float, str]]:
+    problems = [Problem(text, (Message(role="user", content=text),), "ok") for text in contents]
+    requests = [EvaluationRequest(problem, make_template(""), 0) for problem in problems]
+    return [(result.reward, result.feedback) for result in evaluator(requests)]
+
+
+REFUSALS = [
+    (400, {"error": {"message": "The response was filtered", "code": "content_filter"}}),
+    (400, {"error": {"message": "Invalid prompt: it was flagged as potentially violating our policy"}}),
+    (403, {"error": {"message": "Your input was flagged", "code": 403}}),
+    (422, {"error": {"message": "cannot process this"}}),
+    (200, {**completion("x")[1], "choices": []}),
+    (200, {"error": {"message": "blocked by content management policy", "code": 400}}),
+    completion(None, "content_filter"),
+    completion("half of", "content_filter"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_problem_that_the_server_refuses_costs_its_rollout_and_is_named(server, refusal, place, caplog):
+    names = ["a", "b", "c"]
+    names[place] = "bad"
+    server.answer = lambda body: refusal if body["messages"][0]["content"] == "bad" else completion("ok")
+    evaluator = evaluator_of(server)
+    wanted = [(1.0, "")] * 3
+    wanted[place] = (0.0, "The server refuses this prompt.")
+    for _ in range(2):
+        assert rolled_out(evaluator, *names) == wanted
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["problem bad"]
+    assert len(server.bodies) == 6, "nothing is asked twice"
+    assert rolled_out(evaluator, "bad") == [wanted[place]]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_server_that_takes_nothing_is_told(server, refusal):
+    server.answer = lambda body: refusal
+    with pytest.raises(ModelError, match=r"model p at http://127.* answers"):
+        rolled_out(evaluator_of(server), "a", "b")
+
+
+def test_a_server_that_takes_nothing_any_longer_has_judged_no_problem(server):
+    """A model that was unloaded, say: its refusals are no failed rollouts."""
+    names = [str(i) for i in range(30)]
+    server.answer = lambda body: (
+        completion("ok")
+        if int(body["messages"][0]["content"]) < 12
+        else (400, {"error": {"message": "gone"}})
+    )
+    evaluator = evaluator_of(server)
+    problems = [Problem(name, (Message(role="user", content=name),), "ok") for name in names]
+    results = evaluator([EvaluationRequest(problem, make_template(""), 0) for problem in problems])
+    assert [next(results).reward for _ in range(12)] == [1.0] * 12
+    with pytest.raises(ModelError, match=r"answers 400: .*gone"):
+        next(results)
+
+
+def test_fields_that_cannot_be_sent_are_refused_with_the_settings():
+    with pytest.raises(ValidationError, match="JSON has no form for"):
+        EvaluatedModelConfig(model="m", extra_body={"day": date(2026, 1, 1)})
+
+
+def test_a_refused_reflection_costs_its_proposal(server):
+    server.answer = lambda body: (
+        REFUSALS[0] if body["messages"][0]["content"] == "bad" else completion("fine")
+    )
+    replies = list(reflector(server)([ask("bad"), ask("good")]))
+    assert [(reply.text, reply.finish_reason) for reply in replies] == [("", "refused"), ("fine", "stop")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b'{"choices": [{"mess',
+        b'{"id": "\xff\xfe"}',
+        b"<html>bad gateway</html>",
+        {"error": {"message": "overloaded", "code": 529}},
+        {"object": "chat.completion", "choices": None},
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": 7}}]},
+        b"[" * 100_000 + b"]" * 100_000,
+    ],
+)
+def test_a_broken_reply_is_asked_for_again(server, broken):
+    answers = iter([(200, broken), (200, broken), completion("at last")])
+    server.answer = lambda body: next(answers)
+    (reply,) = reflector(server)([ask("q")])
+    assert reply.text == "at last"
+    assert len(server.bodies) == 3
+    server.answer = lambda body: (200, broken)
+    with pytest.raises(ReflectionError, match=r"model m at .* answers with") as caught:
+        list(reflector(server)([ask("q")]))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([{"type": "text", "text": "one "}, {"type": "text", "text": "two"}], "one two"),
+        ([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "two"}], "two"),
+        ([], ""),
+    ],
+)
+def test_the_text_parts_of_a_reply_are_joined(server, parts, text):
+    server.answer = lambda body: completion(parts)
+    assert next(reflector(server)([ask("q")])).text == text
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "much",
+        [1, 2],
+        {"prompt_tokens": "ten", "completion_tokens": [3]},
+        {"prompt_tokens": -5, "completion_tokens": 1e400},
+        {"prompt_tokens": True, "completion_tokens": {"n": 3}},
+    ],
+)
+def test_counts_that_are_none_are_passed_over(server, usage):
+    server.answer = lambda body: (200, {**completion("fine")[1], "usage": usage})
+    (reply,) = reflector(server, prices=(1.0, 1.0))([ask("q")])
+    assert (reply.text, reply.tokens, reply.cost) == ("fine", 0, 0.0)
+    with pytest.raises(
+        ReflectionError, match=r"no token counts, so that reflection\.max_cost cannot be kept"
+    ):
+        list(reflector(server, prices=(1.0, 1.0), max_cost=0.1)([ask("q")]))
+
+
+def test_a_cost_that_no_price_adds_up_to_is_refused_at_once(server):
+    with pytest.raises(ConfigError, match=r"reflection\.max_cost = 2\.0 is never reached at prices of 0"):
+        reflector(server, max_cost=2.0)
+    assert not server.bodies
+
+
+def test_an_end_that_is_an_object_is_none(server):
+    status, content = completion("fine")
+    content["choices"][0]["finish_reason"] = {"type": "stop"}
+    server.answer = lambda body: (status, content)
+    assert next(reflector(server)([ask("q")])).finish_reason == "stop"
+
+
+def test_a_server_that_drips_bytes_fails_after_the_time_of_an_attempt(monkeypatch):
+    """Each byte comes within the time: it is the whole attempt that must not take longer."""
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.RETRIES", 0)
+    over = threading.Event()
+
+    def drip(listener):
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+            while not over.wait(0.02):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        config = ReflectionConfig(kind="openai", endpoint={"model": "m", "base_url": url, "timeout_s": 0.3})
+        try:
+            with pytest.raises(ReflectionError, match="failed 1 times, last: Request timed out"):
+                list(OpenAIReflector(config)([ask("q")]))
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_a_key_goes_to_its_own_address_only(server, monkeypatch):
+    """That of OpenAI is in many environments; another server gets it only if it is named."""
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, f"secret-{name}")
+    list(reflector(server)([ask("q")]))
+    rolled_out(evaluator_of(server), "a")
+    for headers in server.headers:
+        assert "secret-" not in str(headers)
+    list(reflector(server, api_key_env="OPENAI_API_KEY")([ask("q")]))
+    assert server.headers[-1]["authorization"] == "Bearer secret-OPENAI_API_KEY"
+
+
+def test_a_redirect_to_another_host_is_refused(server):
+    elsewhere = Server()
+    try:
+        there = elsewhere.url.replace("127.0.0.1", "localhost")
+        server.answer = lambda body: (307, {}, {"location": f"{there}/chat/completions"})
+        with pytest.raises(ReflectionError, match=r"redirects to another host, http://localhost:\d+/v1/chat"):
+            list(reflector(server)([ask("q")]))
+        assert len(server.bodies) == 1
+        assert not elsewhere.bodies
+    finally:
+        elsewhere.close()
+
+
+def test_errors_tell_no_secret(server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sesame-open-up")
+    address = server.url.replace("http://", "http://me:pass-word-1@")
+    server.answer = lambda body: (401, {"error": {"message": "sesame-open-up and field-key-2: no such key"}})
+    options = {"base_url": address, "api_key_env": "MY_KEY", "extra_body": {"api_key": "field-key-2"}}
+    with pytest.raises(ReflectionError, match="answers 401") as caught:
+        list(reflector(server, **options)([ask("q")]))
+    for secret in ("sesame", "pass-word-1", "field-key-2"):
+        assert secret not in str(caught.value)
+    assert "***@127.0.0.1" in str(caught.value)

@@ -158,6 +158,22 @@ def test_a_file_of_the_user_is_read(tmp_path):
         ("```\nnot closed\n```text\nB\n```", "not closed\n```text\nB"),
         ("```\r\nDo X.\r\n```", "Do X."),
         ("```\nDo \ud800X.\n```", "Do ?X."),
+        ("```\nFirst think inside <think> tags.\n```", "First think inside <think> tags."),
+        ("```\nWrite <think> and </think> around.\n```", "Write <think> and </think> around."),
+        ("```\nWrap:\n<think>\n...\n</think>\nAnswer.\n```", "Wrap:\n<think>\n...\n</think>\nAnswer."),
+        ("```\nEnd with </think>\nthen answer.\n```", "End with </think>\nthen answer."),
+        ("<think>x</think>\n```\nUse <think> tags.\n```", "Use <think> tags."),
+        ("Use `<think>` tags:\n```\nB\n```", "B"),
+        ("<thinking>```\nA\n```</thinking>\n```\nUse </think>.\n```\nOr:\n```\nB\n```", "B"),
+        ("Maybe:\n```\ndraft\n</think>\n```\nB\n```", "B"),
+        ("plan\n```\nA\n```\n</think>\nsorry", None),
+        ("```text template\nDo X.\n```", "Do X."),
+        ('```markdown title="x"\nDo X.\n```', "Do X."),
+        ("~~~\nDo X.\n~~~", "Do X."),
+        ("~~~md\nUse\n```\ncode\n```\n~~~", "Use\n```\ncode\n```"),
+        ("```\nDo this.```", "Do this."),
+        ("```text\nDo this.\nAnd that. ```\nDone.", "Do this.\nAnd that."),
+        ("```\nwrite ```x``` always\n```", "write ```x``` always"),
     ],
 )
 def test_the_last_complete_fence_outside_thinking_is_taken(reply, expected):
@@ -166,6 +182,9 @@ def test_the_last_complete_fence_outside_thinking_is_taken(reply, expected):
 
 def test_whole_takes_the_reply_unless_a_fence_was_begun():
     assert extract_template("<think>hm</think> add the digits\n", "whole") == "add the digits"
+    assert extract_template("Put it between <think> and </think>.", "whole") == (
+        "Put it between <think> and </think>."
+    )
     assert extract_template("```\nB\n```", "whole") == "B"
     assert extract_template("```\ncut off", "whole") is None
     assert extract_template("  \n", "whole") is None

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, limits, make_problems, step_inputs
+from evolve_world import World, limits, make_problems, signed, step_inputs
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import (
@@ -25,7 +25,7 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.budget import Ledger
-from p2o.evolution.search.race import LOST_RACE, Entrant, Finish, minibatch_gain, race, stages
+from p2o.evolution.search.race import LOST_RACE, TOO_FEW_WINS, Entrant, Finish, minibatch_gain, race, stages
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
@@ -292,7 +292,8 @@ def test_a_journal_that_answers_another_question_is_refused(tmp_path: Path) -> N
     evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal, max_rounds=1)
     text = journal.read_text()
     assert "response to" in text
-    journal.write_text(text.replace("response to", "answer to"))
+    changed = [json.loads(line) for line in text.replace("response to", "answer to").splitlines()]
+    journal.write_text("".join(map(signed, changed)))
     with pytest.raises(RunDirectoryError, match="reflection 0 asked something else; delete the journal"):
         evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal, max_rounds=1)
 
@@ -308,3 +309,24 @@ def test_no_gold_is_shown_where_none_is_to_be() -> None:
         )  # fmt: skip
         assert world.calls
         assert all(("gold-0" in call.messages[-1]["content"]) == show for call in world.calls)
+
+
+def test_a_template_that_won_all_it_could_on_too_few_problems_is_told_so() -> None:
+    """Two of twelve dev problems, won each time: four wins, where 0.99 takes six."""
+    problems = make_problems(24)
+    dev = problems[:12]
+
+    def rewards(request: EvaluationRequest) -> float:
+        helped = request.problem in dev[:2] or request.problem not in dev
+        return float(helped and bool(request.template.text))
+
+    evolution = evolve(
+        problems,
+        rewarded(rewards),
+        saying("help"),
+        EvolveConfig(budget=300, parents=1),
+        dev_problems=dev,
+        max_rounds=1,
+    )
+    refused = [candidate.reason for candidate in evolution.candidates if not candidate.accepted]
+    assert refused == [TOO_FEW_WINS]
