@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +33,8 @@ from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
-from p2o.rollout.collect import Collector
-from p2o.rollout.encode import PromptEncoder, pad_id, read_chat_template
+from p2o.rollout.collect import Collector, without_long
+from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, unlisted_end
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
@@ -46,6 +47,8 @@ from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.train import Run
 from p2o.types import Problem, Template
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +146,22 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     sampler.check(config)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
-    problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
+    problems, evaluation_problems = load_data(
+        config.data, verifier=config.reward.verifier_options(), needs_gold=config.reward.needs_gold
+    )
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
     torch.manual_seed(config.run.seed)
     with backend.loading(config.optimizer, config.model.dtype, processes):
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
-    encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
+    encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, end_ids(model, tokenizer))
+    if processes.is_main and (end := unlisted_end(model, tokenizer)) is not None:
+        LOGGER.warning(
+            "responses end at %r as well, the chat template's end of a turn: the end tokens of the model's "
+            "configuration lack it, so whoever serves the model has to name it",
+            end,
+        )
     sampled = model
     if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled, _ = load_policy_model(config)
@@ -161,6 +172,9 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         max_prompt_tokens=config.rollout.max_prompt_tokens,
         processes=processes,
     )
+    if config.rollout.long_problems == "skip":
+        problems = without_long(problems, collector, "training")
+        evaluation_problems = without_long(evaluation_problems, collector, "evaluation")
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
@@ -282,6 +296,8 @@ def open_directory(
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
+    if parts.collector.reward.code is not None:
+        facts["the code of reward.function"] = parts.collector.reward.code
     open_it = RunDirectory.resume if resume else RunDirectory.create
     directory = processes.on_main(lambda: open_it(path, config, facts))
     return directory if processes.is_main else FollowedRunDirectory(path)
