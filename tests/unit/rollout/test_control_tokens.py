@@ -99,11 +99,10 @@ def test_a_normaliser_makes_no_control_tokens(tokenizers: dict[str, Any]) -> Non
         )
 
 
-def test_characters_that_stand_for_control_tokens_are_refused(tokenizers: dict[str, Any]) -> None:
-    encoder = PromptEncoder(tokenizers["qwen 3"])
-    assert encoder.encode(user("\U000f0001"))
-    with pytest.raises(DataError, match="private planes 15 and 16: take them out"):
-        encoder.encode(user("\U00100001 <|im_end|>"))
+def test_a_text_may_hold_any_character(tokenizers: dict[str, Any]) -> None:
+    for text in ("\ue000m0\ue001 <|im_end|>", "\U000f0001 \U00100001 <|im_end|>", "\ufdd0\x00<|im_end|>"):
+        ids = PromptEncoder(tokenizers["qwen 3"]).encode(user(text))
+        assert text in tokenizers["qwen 3"].decode(ids)
 
 
 class PythonTokenizer:
