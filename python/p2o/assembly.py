@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +33,7 @@ from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector, without_long
-from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, unlisted_end
+from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, say_how_turns_end
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
@@ -47,8 +46,6 @@ from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.train import Run
 from p2o.types import Problem, Template
-
-LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +153,6 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         model, tokenizer = load_policy_model(config)
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, end_ids(model, tokenizer))
-    if processes.is_main and (end := unlisted_end(model, tokenizer)) is not None:
-        LOGGER.warning(
-            "responses end at %r as well, the chat template's end of a turn: the end tokens of the model's "
-            "configuration lack it, so whoever serves the model has to name it",
-            end,
-        )
     sampled = model
     if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled, _ = load_policy_model(config)
@@ -175,6 +166,8 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     if config.rollout.long_problems == "skip":
         problems = without_long(problems, collector, "training")
         evaluation_problems = without_long(evaluation_problems, collector, "evaluation")
+    if processes.is_main:
+        say_how_turns_end(model, tokenizer, encoder.encode(evaluation_problems[0].messages))
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 

@@ -106,7 +106,8 @@ def test_an_end_of_turn_that_no_configuration_has_is_said(
     template = tmp_path / "own.jinja"
     template.write_text("{% for m in messages %}{{ m.content }}<|user|>{% endfor %}")
     parts = load_parts(load_config("quickstart", [*SIZES, f"model.chat_template={template}"]))
-    (message,) = [record.getMessage() for record in caplog.records]
+    message, other = [record.getMessage() for record in caplog.records]
+    assert other.startswith("prompts end with '<|user|>', which ends a response")
     assert message.startswith("responses end at '<|user|>' as well, the chat template's end of a turn")
     sampler: Any = parts.collector.sampler
     user = parts.tokenizer.convert_tokens_to_ids("<|user|>")

@@ -67,6 +67,10 @@ class ControlTokens:
         """Whether the text holds a control token."""
         return self._pattern.search(text) is not None
 
+    def are_made_of(self, word: str) -> bool:
+        """Whether a control token is this word between signs: chat templates write `'<|' + role + '|>'`."""
+        return any(re.fullmatch(rf"\W*{re.escape(word)}\W*", name) for name in self._names)
+
     def count(self, text: str) -> int:
         """How many control tokens stand in the text, as written."""
         return sum(self.ids[name] in self._counted for name in self._pattern.findall(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,13 @@ from p2o.files import why_unreadable
 from p2o.rollout.control_tokens import ControlTokens
 from p2o.types import Message
 
+LOGGER = logging.getLogger(__name__)
+
 REMEMBERED = 4096
 """Prompts whose tokens are kept: a step's groups and a prompt step's rounds ask for the same ones again and again."""
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+"""Roles that a message may have though there are control tokens of their names."""
 
 TODAY = datetime(2025, 1, 1)
 """What chat templates get for today: with the real date no run could be repeated or resumed."""
@@ -72,6 +78,9 @@ class PromptEncoder:
         return None
 
     def _encode(self, messages: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+        for role in {role for role, _ in messages} - ROLES:
+            if self.control.are_made_of(role):
+                raise DataError(f"a message has the role {role!r}, which is a control token of the tokenizer")
         text = self._render(messages)
         ids: list[int] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         before = [] if self.tokenizer.chat_template else self._opening(text, ids)
@@ -165,13 +174,16 @@ def still_template(tokenizer: Any) -> dict[str, str]:
     """
     if "strftime_now" not in str(tokenizer.chat_template):
         return {}
-    template = _CLOCK.sub(lambda call: repr(TODAY.strftime(call[2])), tokenizer.get_chat_template())
+    own = tokenizer.chat_template
+    if not isinstance(own, str):  # several, by name
+        own = tokenizer.get_chat_template() if "default" in own else ""
+    template = _CLOCK.sub(lambda call: repr(TODAY.strftime(call[2])), own)
     if re.search(r"strftime_now(?!\s+is\b)", template):
         raise ConfigError(
             "the chat template calls strftime_now with a format of its own making, so no run can be repeated: write "
             "the date into a template of your own (model.chat_template)"
         )
-    return {"chat_template": template}
+    return {"chat_template": template} if template else {}
 
 
 def read_chat_template(path: Path) -> str:
@@ -207,6 +219,21 @@ def unlisted_end(model: Any, tokenizer: Any) -> str | None:
     encoder = PromptEncoder(tokenizer)
     turn = encoder.end_of_turn
     return turn if turn and encoder.control.ids[turn] not in configured_end_ids(model, tokenizer) else None
+
+
+def say_how_turns_end(model: Any, tokenizer: Any, prompt: Sequence[int]) -> None:
+    """Warns where configuration and chat template disagree about the end of a turn."""
+    if (end := unlisted_end(model, tokenizer)) is not None:
+        LOGGER.warning(
+            "responses end at %r as well, the chat template's end of a turn: the end tokens of the model's "
+            "configuration lack it, so whoever serves the model has to name it",
+            end,
+        )
+    if prompt and prompt[-1] in end_ids(model, tokenizer):
+        LOGGER.warning(
+            "prompts end with %r, which ends a response: the chat template writes it, and no begin of an answer",
+            tokenizer.convert_ids_to_tokens(prompt[-1]),
+        )
 
 
 def pad_id(tokenizer: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -79,6 +80,12 @@ class RewardFunction(Protocol):
         ...
 
 
+_THOUGHT_END = re.compile(
+    r"\[/THINK\]|◁/think▷|</seed:think>|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
+)
+"""How models other than those of the verifier's `</think>` end their thoughts (Magistral, Kimi, Seed, gpt-oss, ...)."""
+
+
 class VerifierReward:
     """1 where the completion's answer equals the gold, else 0. Counts why not."""
 
@@ -91,7 +98,7 @@ class VerifierReward:
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout, all verified in parallel."""
         verdicts = verify_batch(
-            [rollout.text for rollout in rollouts],
+            [_THOUGHT_END.sub("</think>", rollout.text) for rollout in rollouts],
             [problem.gold for problem in problems],
             return_verdicts=True,
             **self.options,

@@ -105,6 +105,13 @@ def test_a_text_may_hold_any_character(tokenizers: dict[str, Any]) -> None:
         assert text in tokenizers["qwen 3"].decode(ids)
 
 
+def test_a_role_that_a_template_makes_a_control_token_of_is_refused(tokenizers: dict[str, Any]) -> None:
+    for family, role in (("phi 3", "end"), ("phi 3", "endoftext"), ("glm 4", "observation")):
+        with pytest.raises(DataError, match=f"the role '{role}', which is a control token"):
+            PromptEncoder(tokenizers[family]).encode([Message(role=role, content="x"), *user("1")])
+    assert PromptEncoder(tokenizers["phi 3"]).encode([Message(role="critic", content="x"), *user("1")])
+
+
 class PythonTokenizer:
     """A tokenizer without a backend in Rust: characters, and special tokens unless they are split."""
 

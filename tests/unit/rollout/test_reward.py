@@ -43,6 +43,15 @@ def test_the_verifier_rewards_and_counts() -> None:
     assert reward.metrics(reward.take_counts())["verify/no_answer"] == 0.0, "counts start anew"
 
 
+@pytest.mark.parametrize(
+    "end", ["</think>", "[/THINK]", "◁/think▷", "<|end_of_thought|>", "<|channel|>final<|message|>"]
+)
+def test_what_follows_the_thought_is_verified(end: str) -> None:
+    text = rf"Is it \boxed{{3}}? No.{end}It is 4."
+    reward = make_reward(RewardConfig())
+    assert list(reward([rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
+
+
 def test_a_box_can_be_required() -> None:
     for required, expected in ((False, 1.0), (True, 0.0)):
         reward = make_reward(RewardConfig(require_boxed=required))
