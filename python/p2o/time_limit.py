@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +18,10 @@ class OutOfTime(BaseException):
 def time_limit(seconds: float, setting: str) -> Iterator[None]:
     """Interrupts what runs inside after `seconds`, and again where that is caught.
 
-    It stays in its thread, since graders set alarms of their own, which Python allows in the main thread alone. So this
-    is an alarm too: outside the main thread nothing is limited, and neither is C code that does not return.
+    It is an alarm of the system, which also ends a regular expression that goes astray and holds the interpreter's
+    lock. The code stays in its thread, since graders set alarms of their own, which Python allows in the main thread
+    alone: one that sounds before the time is up goes to the handler that was there, and one that is cancelled takes the
+    limit with it. Outside the main thread nothing is limited, and neither is C code that does not look for signals.
 
     Raises:
         OutOfTime: naming `setting`.
@@ -26,17 +29,23 @@ def time_limit(seconds: float, setting: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    deadline = time.monotonic() + seconds
 
-    def ring(*_: Any) -> None:
-        raise OutOfTime(f"no result after {setting} = {seconds:g} s")
+    def ring(number: int, frame: Any) -> None:
+        left = deadline - time.monotonic()
+        if left > 0.001 and callable(handler):
+            signal.setitimer(signal.ITIMER_REAL, left, seconds)
+            handler(number, frame)
+        else:
+            raise OutOfTime(f"no result after {setting} = {seconds:g} s")
 
     handler = signal.signal(signal.SIGALRM, ring)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
     try:
         try:
-            timer = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    finally:  # also where the alarm rang in the line above
+    finally:  # also where it rang in the line above
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler)

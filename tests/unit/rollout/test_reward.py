@@ -220,16 +220,50 @@ def test_a_judge_that_hangs_is_not_asked_about_everything(judged: Any) -> None:
     assert len(judge.calls) == 5, "one completion, and one that it had judged, now and after each wait"
 
 
-def test_a_grader_with_an_alarm_of_its_own(judged: Any) -> None:
-    def alarmed() -> float:
-        before = signal.signal(signal.SIGALRM, lambda *_: None)
-        signal.alarm(5)
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-        return 0.5
+class Late(Exception):
+    pass
 
-    assert judged(Judge(own=alarmed))("own", "good") == [0.5, 1.0]
-    assert signal.getitimer(signal.ITIMER_REAL)[1] == 0
+
+def late(*_: Any) -> None:
+    raise Late
+
+
+def alarmed() -> float:
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        threading.Event().wait()
+    except Late:
+        return 0.5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return 0.0
+
+
+def alarmed_by_itself() -> float:
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        return alarmed()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_grader_with_an_alarm_of_its_own(judged: Any) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    assert judged(Judge(own=alarmed_by_itself))("own", "good") == [0.5, 1.0]
+    signal.signal(signal.SIGALRM, late)  # as a module does that is imported
+    try:
+        assert judged(Judge(own=alarmed))("own", "good") == [0.5, 1.0]
+        assert signal.getsignal(signal.SIGALRM) is late
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_outside_the_main_thread_there_is_no_limit(judged: Any) -> None:
+    ask, found = judged(Judge()), []
+    thread = threading.Thread(target=lambda: found.extend(ask("good", "bad")))
+    thread.start()
+    thread.join()
+    assert found == [1.0, 0.25]
 
 
 ERRORS = [ConnectionError("refused"), RuntimeError("no judge"), ValueError("no JSON"), SystemExit(1)]
