@@ -152,3 +152,19 @@ def test_a_reward_that_calls_exit_does_not_end_the_run_well(
         assert (path / "model").is_dir() == (expected == 0)
         message = "error: reward.function = 'some_judge:score' does not work: SystemExit: 0"
         assert (message in capsys.readouterr().err) == (expected == 2)
+
+
+def test_a_judge_that_goes_down_in_a_prompt_step(judge: Any, tmp_path: Path) -> None:
+    def config(path: Path) -> Config:
+        evolve = ("evolve.budget=40", "evolve.dev_size=4", "evolve.parents=2", "mining.min_count=2")
+        return load_config("quickstart", settings(path, "run.method=p2o", "reward.max_failures=100", *evolve))
+
+    path, other = tmp_path / "run", tmp_path / "unbroken"
+    judge.asked, judge.down = 0, from_call(4 + 3 * BATCH + 4 + 12)
+    with pytest.raises(
+        RewardError, match=r"could not judge \d+ of \d+ rollouts of an evaluation or a prompt step"
+    ):
+        run(config(path), path)
+    assert list((path / "evolve").iterdir()), "it was in the prompt step"
+    judge.down = None
+    assert run(config(path), path, resume=True) == run(config(other), other)
