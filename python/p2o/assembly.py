@@ -33,8 +33,8 @@ from p2o.policy.policy import Policy
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
-from p2o.rollout.collect import Collector
-from p2o.rollout.encode import PromptEncoder, pad_id, read_chat_template
+from p2o.rollout.collect import Collector, without_long
+from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, say_how_turns_end
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
@@ -144,7 +144,9 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     sampler.check(config)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
-    problems, evaluation_problems = load_data(config.data, verifier=config.reward.verifier_options())
+    problems, evaluation_problems = load_data(
+        config.data, verifier=config.reward.verifier_options(), needs_gold=config.reward.needs_gold
+    )
     if processes.size > 1:
         processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
     if config.run.threads is not None:
@@ -155,7 +157,7 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     if processes.size > 1:
         processes.require_same(model_facts(model, tokenizer))
     check_length(config, model)
-    encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs)
+    encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, end_ids(model, tokenizer))
     sampled = model
     if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled, _ = load_policy_model(config)
@@ -166,6 +168,11 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         max_prompt_tokens=config.rollout.max_prompt_tokens,
         processes=processes,
     )
+    if config.rollout.long_problems == "skip":
+        problems = without_long(problems, collector, "training")
+        evaluation_problems = without_long(evaluation_problems, collector, "evaluation")
+    if processes.is_main:
+        say_how_turns_end(model, tokenizer, encoder.encode(evaluation_problems[0].messages))
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
@@ -287,6 +294,8 @@ def open_directory(
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
+    if parts.collector.reward.code is not None:
+        facts["the code of reward.function"] = parts.collector.reward.code
     processes.require_same(facts)
     if not resume:
         processes.require_shared(path.parent)

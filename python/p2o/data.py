@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -21,6 +22,13 @@ from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
 from p2o.verifier import VerifyOptions, equivalent, gold_parses, verify
+
+_REMEDY = 'fix it or set data.on_bad_gold = "skip"'
+
+
+class BadGoldError(DataError):
+    """A gold answer that is missing or of no use: `data.on_bad_gold` says what happens."""
+
 
 OWN_RULES: VerifyOptions = {}
 """The verifier without options."""
@@ -55,7 +63,8 @@ class RecordData(Settings, ABC):
     """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field."""
 
     answer_key: str = "answer"
-    """Field with the gold answer, as text or number; `reward_model.ground_truth` names a nested field."""
+    """Field with the gold answer, as text or number; `reward_model.ground_truth` names a nested field. It may be
+    missing or empty if `reward.function` is your own."""
 
     answer_is: Literal["answer", "solution"] = "answer"
     """What that field holds: the answer, or a worked `solution` that has it in its last box or after `####`."""
@@ -84,7 +93,7 @@ class RecordData(Settings, ABC):
 
     on_bad_gold: Literal["refuse", "skip", "accept"] = "refuse"
     """What to do with a gold answer that the verifier cannot parse: refuse the file, leave the problem out, or take it.
-    Golds are not checked if `reward.function` is your own."""
+    One that is missing is refused or left out. Golds are not checked if `reward.function` is your own."""
 
     @abstractmethod
     def training_records(self) -> Iterable[Record]:
@@ -151,7 +160,7 @@ DataConfig = TinyData | RecordData
 
 
 def load_data(
-    config: DataConfig, *, verifier: VerifyOptions | None = OWN_RULES
+    config: DataConfig, *, verifier: VerifyOptions | None = OWN_RULES, needs_gold: bool = True
 ) -> tuple[list[Problem], list[Problem]]:
     """The training and the evaluation problems. Duplicates are merged; no training problem is evaluated.
 
@@ -162,6 +171,7 @@ def load_data(
         config: where the problems are.
         verifier: options of the verifier that judges by the golds; None if something else judges, and a
             gold may be any text.
+        needs_gold: whether a problem without a gold answer is of no use.
 
     Raises:
         DataError: naming the file and the line, or the dataset and the row.
@@ -170,10 +180,13 @@ def load_data(
     if isinstance(config, TinyData):
         held_out = make_problems(config.evaluation_size, config.seed + 1_000_003)
         return make_problems(config.train_size, config.seed, exclude=held_out), held_out
-    train = read_problems(config.training_records(), config, config.train, verifier=verifier)
+    train = read_problems(
+        config.training_records(), config, config.train, verifier=verifier, needs_gold=needs_gold
+    )
     records = config.evaluation_records()
     if records is not None:
-        evaluation = read_problems(records, config, config.evaluation or config.train, verifier=verifier)
+        source = config.evaluation or config.train
+        evaluation = read_problems(records, config, source, verifier=verifier, needs_gold=needs_gold)
         evaluation = _draw(evaluation, config.evaluation_size, config.seed)
     elif config.evaluation_size is None:
         raise DataError(
@@ -202,8 +215,9 @@ def read_problems(
     source: Path | str,
     *,
     verifier: VerifyOptions | None = OWN_RULES,
+    needs_gold: bool = True,
 ) -> list[Problem]:
-    """The problems of `source`, in order, duplicates merged. `verifier` as in `load_data`.
+    """The problems of `source`, in order, duplicates merged. `verifier` and `needs_gold` as in `load_data`.
 
     Raises:
         DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place).
@@ -211,9 +225,14 @@ def read_problems(
     problems: dict[str, Problem] = {}
     places: dict[str, str] = {}
     ids: dict[str, str] = {}
+    skipped: list[BadGoldError] = []
     for where, record in records:
-        problem = _problem(record, where, config, verifier)
-        if problem is None:
+        try:
+            problem = _problem(record, where, config, verifier, needs_gold=needs_gold)
+        except BadGoldError as error:
+            if config.on_bad_gold != "skip":
+                raise
+            skipped.append(error)
             continue
         key = _content(problem.messages)
         if ids.setdefault(problem.id, key) != key:
@@ -227,28 +246,26 @@ def read_problems(
                 f"{where}: the same problem as {first} with another answer, {problem.gold[:40]!r} instead of "
                 f"{known.gold[:40]!r}; keep the right one"
             )
+    if not problems and skipped:
+        raise DataError(f"all {len(skipped)} problems would be skipped, the first one since {skipped[0]}")
     if not problems:
         raise DataError(f"{source}: holds no problems")
     return list(problems.values())
 
 
 def _problem(
-    record: dict[str, Any], where: str, config: RecordData, verifier: VerifyOptions | None
-) -> Problem | None:
+    record: dict[str, Any],
+    where: str,
+    config: RecordData,
+    verifier: VerifyOptions | None,
+    *,
+    needs_gold: bool,
+) -> Problem:
+    """The problem of a record. Raises BadGoldError for a gold that cannot be used, which may be skipped."""
     asked = _field(record, config.problem_key, where, "problem_key")
-    gold = _gold(_field(record, config.answer_key, where, "answer_key"), where, config)
-    is_bad = not gold
-    if verifier is not None and config.on_bad_gold != "accept":
-        is_bad = is_bad or not gold_parses(gold, **verifier)
-    if is_bad:
-        if config.on_bad_gold == "skip":
-            return None
-        fault = (
-            f"the gold answer {gold[:80]!r} cannot be parsed"
-            if gold
-            else "the solution has no box and no ####"
-        )
-        raise DataError(f'{where}: {fault}; fix it or set data.on_bad_gold = "skip"')
+    gold = _gold(record, where, config, needed=needs_gold)
+    if verifier is not None and config.on_bad_gold != "accept" and not gold_parses(gold, **verifier):
+        raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
     messages = _messages(asked, where, config)
     given = record.get(config.id_key)
     identity = str(given) if given is not None else _hash(messages, gold)
@@ -256,7 +273,7 @@ def _problem(
     meta = {key: value for key, value in record.items() if key not in used}
     if config.family_key:
         meta["family"] = str(record.get(config.family_key, "?"))
-    return Problem(id=identity, messages=messages, gold=gold, meta=meta)
+    return Problem(id=identity, messages=messages, gold=gold, meta=meta, place=where)
 
 
 def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
@@ -272,16 +289,37 @@ def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any
     return value
 
 
-def _gold(value: Any, where: str, config: RecordData) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
-        raise DataError(f"{where}: field {config.answer_key!r} must hold a text or a number")
+def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: bool) -> str:
+    """The gold as text; empty where there is none and none is `needed`.
+
+    Raises:
+        BadGoldError: if it is missing or cannot be one.
+    """
+    key = config.answer_key
+    try:
+        value = _field(record, key, where, "answer_key")
+    except DataError as error:
+        if needed or "answer_key" in config.model_fields_set:  # who names a field has one
+            raise BadGoldError(str(error)) from None
+        value = None
+    if value is None or (isinstance(value, str) and not value.strip()):
+        if needed:
+            raise BadGoldError(
+                f"{where}: field {key!r} must hold a text or a number, and is empty; {_REMEDY}"
+            )
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadGoldError(f"{where}: field {key!r} must hold a text or a number; {_REMEDY}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise DataError(f"{where}: field {config.answer_key!r} is {value}, which cannot be compared")
+        raise BadGoldError(f"{where}: field {key!r} is {value}, which cannot be compared; {_REMEDY}")
     text = str(value)
     if config.answer_is == "answer":
         return text
     _, mark, behind = text.rpartition("####")
-    return behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
+    gold = behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
+    if not gold:
+        raise BadGoldError(f"{where}: the solution has no box and no ####; {_REMEDY}")
+    return gold
 
 
 def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
@@ -304,6 +342,18 @@ def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]
         raise DataError(
             f"{where}: field {config.problem_key!r} must end with a user message that is not empty"
         )
+    for message in messages:
+        if not re.fullmatch(r"\w[\w-]*", message["role"]):
+            raise DataError(
+                f"{where}: {message['role'][:40]!r} is no role of a chat message: a word is expected"
+            )
+    if sum(message["role"] in ("system", "developer") for message in messages) + bool(config.system) > 1:
+        more = (
+            "and data.system another: unset it, or take one out"
+            if config.system
+            else "more than one: join them"
+        )
+        raise DataError(f"{where}: field {config.problem_key!r} holds a system message, {more}")
     messages[-1]["content"] += config.suffix
     system = [Message(role="system", content=config.system)] if config.system else []
     return tuple(system + messages)

@@ -13,6 +13,10 @@ class ConfigError(P2oError, ValueError):
     """A setting is unknown, of the wrong type, or contradicts another. The message names the setting."""
 
 
+class RewardError(ConfigError):
+    """A reward function gave no reward, or one outside [0, 1]. A run writes a checkpoint before it ends."""
+
+
 class DataError(P2oError, ValueError):
     """A data file cannot be used. The message names the file and the line."""
 

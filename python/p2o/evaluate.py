@@ -10,7 +10,7 @@ from typing import Any
 
 from p2o.config import EvaluationConfig
 from p2o.intervals import Interval, share_interval
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
@@ -104,7 +104,7 @@ def evaluate(
         for index in range(config.samples)
     ]
     params = SamplingParams(max_tokens=max_tokens, temperature=config.temperature)
-    rollouts = collector.collect(requests, params, progress)
+    rollouts = all_known(collector.collect(requests, params, progress))
     k = config.samples
     rewards = [rollout.reward for rollout in rollouts]
     families = [problem.meta.get("family") for problem in problems]

@@ -126,6 +126,9 @@ ADDED: dict[str, Any] = {
     "rollout.decoding": "auto",
     "evolve.proposer": "reflection",
     "context.prompt": "plain",
+    "reward.timeout_s": 120.0,
+    "reward.max_failures": 0,
+    "rollout.long_problems": "refuse",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

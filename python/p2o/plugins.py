@@ -56,7 +56,7 @@ def load(path: str, setting: str) -> Any:
         sys.path.append(os.getcwd())
     try:
         target: Any = import_module(module_name)
-    except Exception as error:  # running a user's module can raise anything
+    except (Exception, SystemExit) as error:  # running a user's module can raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{setting} = {path!r}: cannot import {module_name!r} ({reason})") from error
     try:

@@ -22,7 +22,7 @@ from p2o.evolution.types import (
     ReflectionRequest,
 )
 from p2o.outcomes.outcomes import Outcomes
-from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.collect import Collector, RolloutRequest, all_known
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
@@ -189,7 +189,7 @@ class PromptStep:
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
         with self.console.phase("prompt step  rollouts", len(requests)) as progress:
-            return self.collector.collect(requests, self.params, progress)
+            return all_known(self.collector.collect(requests, self.params, progress))
 
     def _evaluate(
         self,

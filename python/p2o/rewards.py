@@ -7,17 +7,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import logging
 import math
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, Unpack
 
-from p2o.errors import ConfigError, InputError, MissingDependencyError
+from p2o.errors import ConfigError, InputError, MissingDependencyError, RewardError
 from p2o.plugins import load
+from p2o.time_limit import time_limit
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
@@ -145,48 +151,79 @@ class Reward(Protocol):
         ...
 
 
+ROUNDING = 1e-6
+"""Rewards that are sums of weights may miss 0 and 1 by as much."""
+
+
 class UnreadableAnswer(Exception):
     """A reward function cannot read this completion, which is the completion's fault."""
 
 
 class CountingReward:
-    """A reward function whose errors score 0; they are counted by kind, and the first of each type is logged."""
+    """A reward function whose errors score 0; they are counted by kind, and the first of each type is logged.
 
-    def __init__(self, function: Reward, name: str) -> None:
+    Args:
+        function: the function.
+        name: its import path.
+        timeout_s: how long a call may take, in seconds; None: for ever.
+        code: a hash of its source.
+    """
+
+    def __init__(
+        self, function: Reward, name: str, *, timeout_s: float | None = None, code: str | None = None
+    ) -> None:
         self.function = function
         self.name = name
+        self.timeout_s = timeout_s
+        self.code = code
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
         self.faults = 0
         """Number of errors for which the function is to blame, or the data: all but `UnreadableAnswer`."""
-        self._logged: set[type[Exception]] = set()
+        self._logged: set[type[BaseException]] = set()
 
     def __call__(self, problem: Problem, completion: str) -> float:
-        """The reward; 0 after an error.
+        """The reward; 0 after an error, as `ask` returns it."""
+        answer = self.ask(problem, completion)
+        if isinstance(answer, BaseException):
+            self.count(answer)
+            return 0.0
+        return answer
+
+    def ask(self, problem: Problem, completion: str) -> float | BaseException:
+        """The reward, or what the function raised instead: `exit()` of a completion that it ran is no end of the run.
+
+        A reward that misses 1 by a rounding is 1, and one that is below 0 by as much is 0.
 
         Raises:
-            ConfigError: if the reward is outside [0, 1] or not a number.
+            RewardError: if the reward is outside [0, 1] or not a number.
         """
         try:
-            value: Any = self.function(problem, completion)
-        except Exception as error:
-            self.faults += not isinstance(error, UnreadableAnswer)
-            self._count(error)
-            return 0.0
+            with nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"):
+                value: Any = self.function(problem, completion)
+        except KeyboardInterrupt:  # Ctrl-C means the run
+            raise
+        except BaseException as error:
+            return error
         try:
             reward = math.nan if isinstance(value, str | bytes) else float(value)
-        except (TypeError, ValueError):
+        except Exception:  # of a type of others
             reward = math.nan
+        if -ROUNDING <= reward < 0:
+            reward = 0.0
+        if abs(reward - 1) <= ROUNDING:
+            reward = 1.0
         if not 0 <= reward <= 1:
-            shown = " ".join(repr(value).split())
-            raise ConfigError(
-                f"reward.function = {self.name!r} gave the reward {shown[:80]} on problem {problem.id!r}: "
+            raise RewardError(
+                f"reward.function = {self.name!r} gave the reward {_shown(value)} on {problem.name}: "
                 "rewards must be numbers from 0 to 1"
             )
         return reward
 
-    def _count(self, error: Exception) -> None:
-        message = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    def count(self, error: BaseException) -> None:
+        """Counts an error that scores 0."""
+        self.faults += not isinstance(error, UnreadableAnswer)
+        message = describe(error)
         if type(error) not in self._logged:
             self._logged.add(type(error))
             LOGGER.warning("reward.function = %r failed, its completion scores 0: %s", self.name, message)
@@ -196,10 +233,25 @@ class CountingReward:
         self.errors[message] += 1
 
 
-def load_reward(path: str) -> CountingReward:
+def describe(error: BaseException) -> str:
+    """An error in one line."""
+    try:
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    except Exception:  # a type of others that cannot be shown
+        return type(error).__name__
+
+
+def _shown(value: Any) -> str:
+    try:
+        return " ".join(repr(value).split())[:80]
+    except Exception:  # a type of others that cannot be shown
+        return f"of type {type(value).__name__}"
+
+
+def load_reward(path: str, *, timeout_s: float | None = None) -> CountingReward:
     """The reward function at `module:function`, or of a task at `reasoning-gym:task`.
 
-    A module may be in the working directory; an installed one of the same name goes first.
+    A module may be in the working directory; an installed one of the same name goes first. `timeout_s` limits a call.
 
     Raises:
         ConfigError: if the path has no such shape, leads to nothing that can be called, or its module cannot be
@@ -208,7 +260,7 @@ def load_reward(path: str) -> CountingReward:
     """
     source, _, task = path.partition(":")
     if source == "reasoning-gym" and task:
-        return CountingReward(_reasoning_gym(task), path)
+        return CountingReward(_reasoning_gym(task), path, timeout_s=timeout_s)
     target = load(path, "reward.function")
     try:
         inspect.signature(target).bind(None, "")
@@ -216,7 +268,19 @@ def load_reward(path: str) -> CountingReward:
         raise ConfigError(f"reward.function = {path!r} must take (problem, completion): {error}") from error
     except ValueError:
         pass  # built-in callables have no signature to check
-    return CountingReward(target, path)
+    if inspect.iscoroutinefunction(target) or inspect.isgeneratorfunction(target):
+        raise ConfigError(f"reward.function = {path!r} must return a number: it is async or yields")
+    return CountingReward(target, path, timeout_s=timeout_s, code=_hash_of_code(target, source))
+
+
+def _hash_of_code(target: Any, module: str) -> str | None:
+    """A hash of the files of `module` and of the one where the function is defined; None for p2o's own."""
+    digest = hashlib.sha256()
+    for name in sorted({module, getattr(target, "__module__", None) or module}):
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name.partition(".")[0] != "p2o" and file is not None and os.path.exists(file):
+            digest.update(Path(file).read_bytes())
+    return None if digest.digest() == hashlib.sha256().digest() else digest.hexdigest()[:16]
 
 
 COMPOSITE = "composite"

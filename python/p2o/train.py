@@ -7,6 +7,7 @@ those. Every draw is seeded by names, so a run resumed from a checkpoint is the 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,14 @@ from typing import Any
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import RewardError
 from p2o.evaluate import evaluate
 from p2o.outcomes import HardKind, hard_problems
 from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare
 from p2o.prompt_step import PromptStep
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
@@ -78,7 +80,13 @@ def train(run: Run) -> LoopState:
     while not state.finished:
         while not epoch_is_done(run) and not out_of_tokens(run):
             started = time.monotonic()
-            groups, trained = collect_batch(run)
+            before = (state.epoch_problems, state.training_tokens)
+            try:
+                groups, trained = collect_batch(run)
+            except RewardError:  # no step is lost, and the run goes on from here when the reward works again
+                state.epoch_problems, state.training_tokens = before
+                checkpoint(run)
+                raise
             metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.epoch))
@@ -144,7 +152,11 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.training_tokens += generated_tokens(rollouts)
-    return [Group(problem, rollouts[i * n : (i + 1) * n]) for i, problem in enumerate(problems)]
+    groups = (rollouts[i * n : (i + 1) * n] for i in range(len(problems)))
+    return [
+        Group(problem, [rollout for rollout in group if not math.isnan(rollout.reward)])
+        for problem, group in zip(problems, groups, strict=True)
+    ]
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
@@ -214,7 +226,7 @@ def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
         if problem.id in hard
     ]
     with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
+        rollouts = all_known(run.collector.collect(requests, SamplingParams.of(config.rollout), progress))
     state.prompt_step_tokens += generated_tokens(rollouts)
     solved = {rollout.problem_id for rollout in rollouts if state.outcomes.is_success(rollout.reward)}
     state.history[-1]["still_hard"] = len(hard) - len(solved)

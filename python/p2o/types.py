@@ -31,6 +31,13 @@ class Problem:
     messages: tuple[Message, ...]
     gold: str
     meta: Mapping[str, Any] = field(default_factory=dict)
+    place: str = field(default="", compare=False)
+    """Where it was read (`problems.jsonl, line 3`), for messages."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.place}: problem {self.id!r}" if self.place else f"problem {self.id!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Rollout:
     finish_reason: FinishReason
     text: str
     reward: float = 0.0
+    """NaN where nobody knows it: such a rollout is left out of its group."""
     version: int = 0
     """That of the weights it was drawn with: the steps whose update the sampler had been given."""
 

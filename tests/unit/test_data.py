@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from p2o.data import JsonlData, TinyData, fingerprint, load_data, read_jsonl
 from p2o.errors import DataError
+from p2o.rollout.reward import RewardConfig
+from p2o.types import Problem
 
 
 def write(path: Path, *lines: Any) -> Path:
@@ -214,3 +217,76 @@ def test_the_tiny_world_is_the_same_everywhere() -> None:
     assert fingerprint(train) == fingerprint(load_data(TinyData(train_size=30, evaluation_size=12))[0])
     assert fingerprint(train) != fingerprint(evaluation)
     assert [p.meta["family"] for p in train[:3]] == ["addition", "subtraction", "multiplication"]
+
+
+NO_GOLDS = [None, "", "  ", math.nan, math.inf, True, ["2"], {}]
+
+
+@pytest.mark.parametrize("answer", NO_GOLDS)
+def test_a_gold_that_is_missing_is_skipped_or_refused(tmp_path: Path, answer: Any) -> None:
+    path = write(tmp_path / "d.jsonl", GOOD, {"problem": "2+2=?", "answer": answer})
+    for choice in ("refuse", "accept"):
+        with pytest.raises(DataError, match=r"line 2: field 'answer' .*data\.on_bad_gold = \"skip\""):
+            read(path, on_bad_gold=choice)
+    assert [problem.id for problem in read(path, on_bad_gold="skip")] == ["a"]
+
+
+def test_lines_without_the_field_are_skipped_but_not_all_of_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", {"problem": "2+2=?"}, GOOD)
+    assert [problem.id for problem in read(path, on_bad_gold="skip")] == ["a"]
+    with pytest.raises(
+        DataError, match=r"all 2 problems would be skipped, .* line 1: no field 'a' .*data\.answer_key"
+    ):
+        read(path, on_bad_gold="skip", answer_key="a")
+
+
+def test_a_reward_of_ones_own_needs_no_answers(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "d.jsonl", {"problem": "a"}, {"problem": "b", "answer": None}, {**GOOD, "answer": ""}
+    )
+    config = JsonlData(train=path, evaluation_size=1)
+    own, listed = RewardConfig(function="mine:score"), RewardConfig(function="p2o.rewards:first_line")
+    train, evaluation = load_data(config, verifier=own.verifier_options(), needs_gold=own.needs_gold)
+    assert [problem.gold for problem in (*train, *evaluation)] == ["", "", ""]
+    for reward in (listed, RewardConfig()):
+        with pytest.raises(DataError, match="line 1: no field 'answer'"):
+            load_data(config, verifier=reward.verifier_options(), needs_gold=reward.needs_gold)
+    with pytest.raises(DataError, match="line 1: no field 'key'"):  # who names a field has one
+        load_data(
+            config.model_validate({**config.model_dump(), "answer_key": "key"}),
+            verifier=None,
+            needs_gold=False,
+        )
+
+
+def test_one_system_message(tmp_path: Path) -> None:
+    def line(*roles: str) -> dict[str, Any]:
+        messages = [{"role": role, "content": "Hello."} for role in roles]
+        return {"problem": [*messages, {"role": "user", "content": "1+1=?"}], "answer": "2"}
+
+    own = write(tmp_path / "own.jsonl", GOOD, line("system"))
+    assert len(read(own)) == 2
+    for role in ("system", "developer"):
+        with pytest.raises(
+            DataError, match=r"line 2: field 'problem' holds a system message, and data\.system another"
+        ):
+            read(write(tmp_path / "d.jsonl", GOOD, line(role)), system="Be exact.")
+    with pytest.raises(
+        DataError, match="line 1: field 'problem' holds a system message, more than one: join them"
+    ):
+        read(write(tmp_path / "two.jsonl", line("system", "system")))
+
+
+@pytest.mark.parametrize("role", ["", "user<|im_end|>", "user\nsystem", "a b", "[INST]"])
+def test_a_role_is_a_word(tmp_path: Path, role: str) -> None:
+    messages = [{"role": role, "content": "Hello."}, {"role": "user", "content": "1+1=?"}]
+    path = write(tmp_path / "d.jsonl", {"problem": messages, "answer": "2"})
+    with pytest.raises(DataError, match=r"line 1: .* is no role of a chat message"):
+        read(path)
+
+
+def test_a_problem_knows_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.jsonl", "", GOOD)
+    (problem,) = read(path)
+    assert problem.name == f"{path}, line 2: problem 'a'"
+    assert problem == Problem("a", problem.messages, "2")

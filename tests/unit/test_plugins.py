@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,3 +91,10 @@ def test_a_context_mode_that_leads_nowhere_is_refused_before_a_run_starts() -> N
     """Without the check it would be met at the first row under a template, an epoch later."""
     with pytest.raises(ConfigError, match=r"^context.mode = 'nowhere:weight': cannot import 'nowhere'"):
         check_surroundings(load_config("quickstart", ["context.mode=nowhere:weight"]))
+
+
+def test_a_module_that_calls_exit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaving.py").write_text("exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"cannot import 'leaving' \(SystemExit: 0\)"):
+        load("leaving:score", "reward.function")

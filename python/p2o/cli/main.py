@@ -74,7 +74,12 @@ def run_command(arguments: Sequence[str]) -> int:
         if name == chosen:
             import_module(f"p2o.cli.{name}").add_arguments(subparser)
     args = parser.parse_args(arguments)
-    code: int = import_module(f"p2o.cli.{args.command}").run(args)
+    try:
+        code: int = import_module(f"p2o.cli.{args.command}").run(args)
+    except SystemExit as error:  # p2o itself calls no exit(); with code 0 it would look done
+        raise P2oError(
+            f"code from outside p2o (a part of your own, or of the model) called exit({error.code!r})"
+        ) from error
     return code
 
 

@@ -12,10 +12,11 @@ from p2o.assembly import Parts, load_parts
 from p2o.config import Config
 from p2o.data import fingerprint
 from p2o.errors import ConfigError
+from p2o.outcomes.outcomes import is_success
 from p2o.policy.weights import FrozenWeights
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
-from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.collect import Collector, RolloutRequest, all_known
 from p2o.rollout.sampler import Sampler, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
@@ -87,6 +88,8 @@ def probe_recipe(
     parts.collector.check_templates(templates, chosen, setting)
     header = {**settings_of(config), "samples": samples, "data": fingerprint(chosen)}
     header["templates"] = [template.text for template in templates]
+    if parts.collector.reward.code is not None:
+        header["code of reward.function"] = parts.collector.reward.code
     with ProbeJournal(output / "journal.jsonl", header) as journal:
         parts.collector.publish(FrozenWeights(parts.model))
         rollouts = Rollouts(
@@ -159,7 +162,7 @@ class Rollouts:
 
     def _draw_batch(self, requests: Sequence[RolloutRequest], progress: Callable[[int], None]) -> None:
         started = time.monotonic()
-        rollouts = self.collector.collect(requests, self.params, progress)
+        rollouts = all_known(self.collector.collect(requests, self.params, progress))
         outcomes = [Outcome(r.reward, len(r.response_ids), r.finish_reason == "length") for r in rollouts]
         self.journal.add(outcomes, time.monotonic() - started)
 
@@ -230,7 +233,7 @@ def _successes(
     for template, problem in pairs:
         found.setdefault(template.id, {})[problem.id] = [False] * samples
     for request, outcome in zip(requests, outcomes, strict=True):
-        found[request.template.id][request.problem.id][request.index] = outcome.reward >= success
+        found[request.template.id][request.problem.id][request.index] = is_success(outcome.reward, success)
     return found
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, DataError
+from p2o.errors import ConfigError, DataError, RewardError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
+
+LOGGER = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from p2o.policy.weights import Weights
@@ -65,15 +69,25 @@ class Collector:
         """Tokens of T(x, z).
 
         Raises:
-            DataError: if the plain prompt is longer than `max_prompt_tokens`.
+            DataError: if the plain prompt is longer than `max_prompt_tokens`, or cannot be encoded; names the place.
         """
-        ids = self.encoder.encode(apply_template(template, problem.messages))
+        ids = self._encode(problem, template)
         if len(ids) > self.max_prompt_tokens and template.id == PLAIN.id:
             raise DataError(
-                f"problem {problem.id!r} takes {len(ids)} tokens, over rollout.max_prompt_tokens = "
-                f"{self.max_prompt_tokens}: raise it or leave the problem out"
+                f"{problem.name} takes {len(ids)} tokens, over rollout.max_prompt_tokens = {self.max_prompt_tokens}: "
+                'raise it, or leave out such problems with rollout.long_problems = "skip"'
             )
         return ids
+
+    def fits(self, problem: Problem) -> bool:
+        """Whether the plain prompt is not longer than `max_prompt_tokens`."""
+        return len(self._encode(problem, PLAIN)) <= self.max_prompt_tokens
+
+    def _encode(self, problem: Problem, template: Template) -> tuple[int, ...]:
+        try:
+            return self.encoder.encode(apply_template(template, problem.messages))
+        except DataError as error:
+            raise DataError(f"{problem.name}: {error}") from error
 
     def plain_ids(self, problem: Problem) -> tuple[int, ...]:
         """Tokens of the plain prompt; see `prompt_ids`."""
@@ -106,6 +120,8 @@ class Collector:
         A template that makes a prompt longer than `max_prompt_tokens` has failed on that problem: nothing is drawn, and
         the rollout has no response, the reward 0 and the finish reason `prompt_too_long`. It is a trial like any other
         for the evidence and the hard set, and has no part in the update.
+
+        A reward that the reward function could not give is NaN.
         """
         if progress is not None and self.processes.size > 1:
             shown = progress
@@ -156,3 +172,43 @@ class Collector:
 def generated_tokens(rollouts: Sequence[Rollout]) -> int:
     """Response tokens of the rollouts."""
     return sum(len(rollout.response_ids) for rollout in rollouts)
+
+
+def all_known(rollouts: list[Rollout]) -> list[Rollout]:
+    """The rollouts of an evaluation or a prompt step, of which none can be left out.
+
+    Raises:
+        RewardError: if a reward is not known.
+    """
+    if unknown := sum(math.isnan(rollout.reward) for rollout in rollouts):
+        raise RewardError(
+            f"reward.function could not judge {unknown} of {len(rollouts)} rollouts of an evaluation or a prompt step, "
+            "which only training can do without: --resume goes on when it works again"
+        )
+    return rollouts
+
+
+def without_long(problems: list[Problem], collector: Collector, kind: str) -> list[Problem]:
+    """The problems that fit into `rollout.max_prompt_tokens`; says how many do not.
+
+    Raises:
+        DataError: if none does.
+    """
+    fitting = [problem for problem in problems if collector.fits(problem)]
+    if len(fitting) == len(problems):
+        return problems
+    long = len(problems) - len(fitting)
+    limit = f"over rollout.max_prompt_tokens = {collector.max_prompt_tokens}"
+    if not fitting:
+        raise DataError(f"all {long} {kind} problems are {limit}: raise it")
+    if collector.processes.is_main:
+        first = next(problem for problem in problems if not collector.fits(problem))
+        LOGGER.warning(
+            "%d of %d %s problems are %s and left out, the first is %s",
+            long,
+            len(problems),
+            kind,
+            limit,
+            first.name,
+        )
+    return fitting

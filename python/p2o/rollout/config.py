@@ -120,7 +120,10 @@ class RolloutConfig(Settings):
     """Longest response, in tokens."""
 
     max_prompt_tokens: int = Field(1024, ge=1)
-    """Longest templated prompt. A longer problem is an error; a template that makes one longer has failed on it."""
+    """Longest templated prompt. A template that makes a prompt longer has failed on that problem."""
+
+    long_problems: Literal["refuse", "skip"] = "refuse"
+    """What to do with a problem that is longer without a template: refuse the data, or leave it out."""
 
     batch_size: int | None = Field(None, ge=1)
     """Completions sampled at once; of a server, requests sent at once. Unset, 256 with vLLM; with `hf` 64 on a CPU, and

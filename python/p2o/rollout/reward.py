@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from pydantic import Field
 
-from p2o.errors import ConfigError
-from p2o.rewards import load_reward
+from p2o.errors import RewardError
+from p2o.rewards import UnreadableAnswer, describe, load_reward
 from p2o.settings import Settings
+from p2o.time_limit import OutOfTime
 from p2o.types import Problem, Rollout
 from p2o.verifier import VerifyOptions, verify_batch
+
+LOGGER = logging.getLogger(__name__)
 
 
 class RewardConfig(Settings):
@@ -22,11 +29,23 @@ class RewardConfig(Settings):
     """`verify` is the answer verifier. Else an import path `module:function` of a function `(problem, completion) ->
     float` with rewards in [0, 1], or `reasoning-gym:task` (`reasoning-gym:composite` for a mixture)."""
 
+    timeout_s: float = Field(120.0, gt=0)
+    """Longest call of your own function, in seconds. One that takes longer has failed."""
+
+    max_failures: int = Field(0, ge=0)
+    """When your own function cannot work at all (a judge that is down) and goes on so for half a minute, as many
+    rollouts in a row are left out of their groups; one more ends the run, with a checkpoint."""
+
     profile: Literal["default", "strict", "math-verify"] = "default"
     """The verifier's rules: its own, exact forms only, or those of Math-Verify."""
 
     require_boxed: bool = False
     """Only an answer in a box counts."""
+
+    @property
+    def needs_gold(self) -> bool:
+        """Whether a problem needs a gold answer: for all that is known, a function of one's own does not."""
+        return self.function in ("verify", "p2o.rewards:first_line")
 
     def verifier_options(self) -> VerifyOptions | None:
         """The options of the verifier, or None where a function of one's own gives the reward."""
@@ -43,8 +62,13 @@ class RewardConfig(Settings):
 class RewardFunction(Protocol):
     """Rewards of rollouts, each beside its problem; order kept."""
 
+    @property
+    def code(self) -> str | None:
+        """A hash of the source, where it is not p2o's own: a resumed run must have the same."""
+        ...
+
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> Sequence[float]:
-        """One reward per rollout."""
+        """One reward per rollout; NaN where nobody knows it."""
         ...
 
     def take_counts(self) -> Counter[str]:
@@ -56,8 +80,16 @@ class RewardFunction(Protocol):
         ...
 
 
+_THOUGHT_END = re.compile(
+    r"\[/THINK\]|◁/think▷|</seed:think>|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
+)
+"""How models other than those of the verifier's `</think>` end their thoughts (Magistral, Kimi, Seed, gpt-oss, ...)."""
+
+
 class VerifierReward:
     """1 where the completion's answer equals the gold, else 0. Counts why not."""
+
+    code = None
 
     def __init__(self, options: VerifyOptions) -> None:
         self.options = options
@@ -66,7 +98,7 @@ class VerifierReward:
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout, all verified in parallel."""
         verdicts = verify_batch(
-            [rollout.text for rollout in rollouts],
+            [_THOUGHT_END.sub("</think>", rollout.text) for rollout in rollouts],
             [problem.gold for problem in problems],
             return_verdicts=True,
             **self.options,
@@ -88,32 +120,110 @@ class VerifierReward:
         }
 
 
+WAITS = (1.0, 5.0, 25.0)
+"""Seconds after which a function that does not work is asked again."""
+
+NETWORK = frozenset(
+    {
+        "aiohttp",
+        "anthropic",
+        "grpc",
+        "http",
+        "httpcore",
+        "httpx",
+        "openai",
+        "requests",
+        "socket",
+        "ssl",
+        "urllib",
+    }
+    | {"urllib3"}
+)
+"""Modules whose errors say that a judge was not reached, or not served."""
+
+
 class FunctionReward:
-    """A user's function, one completion at a time. Its errors score 0, are counted, and are logged once a kind."""
+    """A user's function, one completion at a time.
+
+    An error is the completion's fault if the function goes on working on one that it could judge before: it scores 0,
+    is counted, and is logged once a kind. Otherwise the function does not work, and the reward is not known: a 0 would
+    teach that what nobody judged was wrong.
+    """
 
     def __init__(self, config: RewardConfig) -> None:
-        self.function = load_reward(config.function)
-        self.worked = False
+        self.function = load_reward(config.function, timeout_s=config.timeout_s)
+        self.code = self.function.code
+        self.max_failures = config.max_failures
+        self._judged: tuple[Problem, str] | None = None
+        """What it could judge last."""
+        self._unknown = 0
+        """Rewards in a row that are not known."""
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        """One reward per rollout.
+        """One reward per rollout; NaN where the function does not work.
 
         Raises:
-            ConfigError: if the function has never worked and fails on every rollout, through no fault of theirs, or
-                a reward is outside [0, 1].
+            RewardError: if the function has never worked and fails on every rollout, through no fault of theirs; if it
+                does not work any more, and that for over `reward.max_failures` rollouts; if a reward is outside [0, 1].
         """
-        before, faults_before = self.function.errors.copy(), self.function.faults
-        rewards = [
-            self.function(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)
-        ]
-        self.worked |= self.function.faults - faults_before < len(rewards)
-        if rewards and not self.worked:
-            failed = self.function.errors - before
-            raise ConfigError(
-                f"reward.function = {self.function.name!r} failed on all {len(rewards)} completions of a batch: "
-                f"{next(iter(failed))}"
+        asked = [(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)]
+        answers: list[float | BaseException] = []
+        for pair in asked:
+            answers.append(answer := self.function.ask(*pair))
+            if not _has_failed(answer):
+                self._judged = pair
+            elif isinstance(answer, OutOfTime) and not self._works():
+                answers += [answer] * (len(asked) - len(answers))  # each would take as long
+                break
+        if answers and self._judged is None:
+            raise RewardError(
+                f"reward.function = {self.function.name!r} failed on all {len(answers)} completions of a batch: "
+                f"{_first_error(answers)}"
             )
-        return rewards
+        unknown = self._ask_again(asked, answers)
+        for i, answer in enumerate(answers):
+            if isinstance(answer, BaseException) and i not in unknown:
+                self.function.count(answer)
+        self._give_up_on([answers[i] for i in unknown])
+        return [
+            math.nan if i in unknown else 0.0 if isinstance(answer, BaseException) else answer
+            for i, answer in enumerate(answers)
+        ]
+
+    def _works(self) -> bool:
+        return self._judged is not None and not _has_failed(self.function.ask(*self._judged))
+
+    def _ask_again(self, asked: list[tuple[Problem, str]], answers: list[float | BaseException]) -> list[int]:
+        """Asks again about what failed, into `answers`; returns what still fails through no fault of the completion."""
+        failed = [i for i, answer in enumerate(answers) if _has_failed(answer)]
+        if not failed:
+            return []
+        works = False
+        for wait in (0.0, *WAITS):
+            time.sleep(wait)
+            works = self._works()
+            if not works:
+                continue
+            for i in failed:
+                answers[i] = self.function.ask(*asked[i])
+            failed = [i for i in failed if _has_failed(answers[i])]
+            if not any(_is_network(answers[i]) for i in failed):
+                return []
+        return [i for i in failed if not works or _is_network(answers[i])]
+
+    def _give_up_on(self, errors: list[float | BaseException]) -> None:
+        """Counts rewards that are not known. Raises RewardError if they are too many in a row."""
+        self._unknown = self._unknown + len(errors) if errors else 0
+        if not errors:
+            return
+        about = f"reward.function = {self.function.name!r} does not work: {_first_error(errors)}"
+        if self._unknown > self.max_failures:
+            raise RewardError(
+                f"{about}; --resume goes on when it does, and reward.max_failures = {self.max_failures} more "
+                "rollouts may be left out"
+            )
+        self.function.errors["not known"] += len(errors)
+        LOGGER.warning("%s; %d rollouts are left out of their groups", about, len(errors))
 
     def take_counts(self) -> Counter[str]:
         """Errors by their text."""
@@ -123,6 +233,18 @@ class FunctionReward:
     def metrics(self, counts: Counter[str]) -> dict[str, float]:
         """The number of errors."""
         return {"reward/errors": float(counts.total())}
+
+
+def _has_failed(answer: float | BaseException) -> bool:
+    return isinstance(answer, BaseException) and not isinstance(answer, UnreadableAnswer)
+
+
+def _is_network(answer: float | BaseException) -> bool:
+    return isinstance(answer, ConnectionError) or type(answer).__module__.partition(".")[0] in NETWORK
+
+
+def _first_error(answers: Sequence[float | BaseException]) -> str:
+    return next(describe(answer) for answer in answers if isinstance(answer, BaseException))
 
 
 def make_reward(config: RewardConfig) -> RewardFunction:

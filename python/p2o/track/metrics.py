@@ -13,7 +13,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
     rollouts = [rollout for group in groups for rollout in group.rollouts]
 
     def mean(values: Sequence[float]) -> float:
-        return sum(values) / len(rollouts)
+        return sum(values) / max(1, len(rollouts))
 
     return {
         "reward": mean([rollout.reward for rollout in rollouts]),

@@ -28,6 +28,8 @@ MAY_CHANGE = (
     "reflection.endpoint.timeout_s",
     "optimizer.gradient_checkpointing",
     "optimizer.micro_batch_tokens",
+    "reward.max_failures",
+    "reward.timeout_s",
     "rollout.batch_size",
     "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",

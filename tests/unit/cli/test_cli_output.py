@@ -95,3 +95,19 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cli, "run_command", fail)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         main([])
+
+
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_exit_in_the_middle_is_no_good_end(
+    code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a loss, a sampler or a model's own code."""
+
+    def leave(args: object) -> int:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("p2o.cli.doctor.run", leave)
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: code from outside p2o (a part of your own, or of the model) called exit({code!r})\n"
+    )

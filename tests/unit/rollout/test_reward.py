@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import math
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
-from p2o.errors import ConfigError
+import numpy as np
+import pytest
+import torch
+
+from p2o.errors import ConfigError, RewardError
 from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.types import Problem, Rollout
 
@@ -25,6 +41,15 @@ def test_the_verifier_rewards_and_counts() -> None:
     assert reward.metrics(counts)["verify/no_answer"] == pytest.approx(1 / 3)
     assert reward.metrics(counts + counts)["verify/no_answer"] == pytest.approx(1 / 3)
     assert reward.metrics(reward.take_counts())["verify/no_answer"] == 0.0, "counts start anew"
+
+
+@pytest.mark.parametrize(
+    "end", ["</think>", "[/THINK]", "◁/think▷", "<|end_of_thought|>", "<|channel|>final<|message|>"]
+)
+def test_what_follows_the_thought_is_verified(end: str) -> None:
+    text = rf"Is it \boxed{{3}}? No.{end}It is 4."
+    reward = make_reward(RewardConfig())
+    assert list(reward([rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
 
 
 def test_a_box_can_be_required() -> None:
@@ -78,3 +103,272 @@ def test_a_function_of_ones_own() -> None:
 def test_a_path_without_a_function_is_refused(path: str) -> None:
     with pytest.raises(ConfigError):
         make_reward(RewardConfig(function=path))
+
+
+GOLD = problem("1")
+
+
+class Judge:
+    """A reward function that does what is asked of it: called with a text, it does what stands under that text."""
+
+    def __init__(self, **actions: Callable[[], Any]) -> None:
+        self.actions = {"good": lambda: 1.0, "bad": lambda: 0.25, **actions}
+        self.calls: list[str] = []
+        self.down: Callable[[], Any] | None = None
+        self.failures: list[BaseException] = []
+        """What the next calls raise."""
+
+    def __call__(self, problem: Problem, completion: str) -> Any:
+        self.calls.append(completion)
+        if self.failures:
+            raise self.failures.pop()
+        return (self.down or self.actions[completion])()
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes a judge a reward function and asks it about texts."""
+    monkeypatch.setattr("p2o.rollout.reward.WAITS", (0.0, 0.0))
+
+    def make(judge: Judge, **settings: Any) -> Callable[..., list[float]]:
+        monkeypatch.setattr(f"{__name__}.JUDGE", judge, raising=False)
+        reward = make_reward(RewardConfig(function=f"{__name__}:JUDGE", **settings))
+
+        def ask(*texts: str) -> list[float]:
+            return list(reward([rollout(text) for text in texts], [GOLD] * len(texts)))
+
+        ask.reward = reward  # type: ignore[attr-defined]
+        return ask
+
+    return make
+
+
+def raises(error: BaseException | type[BaseException]) -> Callable[[], Any]:
+    def action() -> None:
+        raise error
+
+    return action
+
+
+def swallows() -> None:
+    with suppress(BaseException):
+        threading.Event().wait()
+    threading.Event().wait()
+
+
+class StrangeError(BaseException):
+    def __str__(self) -> str:
+        raise RuntimeError("cannot be shown")
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        sys.exit,
+        raises(SystemExit(0)),
+        raises(GeneratorExit),
+        raises(asyncio.CancelledError),
+        raises(StrangeError),
+    ],
+)
+def test_what_is_no_exception_scores_0_and_is_counted(judged: Any, action: Any) -> None:
+    ask = judged(Judge(odd=action))
+    assert ask("good", "odd", "bad") == [1.0, 0.0, 0.25]
+    assert ask.reward.metrics(ask.reward.take_counts()) == {"reward/errors": 1.0}
+
+
+def test_ctrl_c_means_the_run(judged: Any) -> None:
+    ask = judged(Judge(odd=raises(KeyboardInterrupt)))
+    with pytest.raises(KeyboardInterrupt):
+        ask("good", "odd")
+
+
+def spins() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    "hangs",
+    [
+        spins,
+        swallows,
+        lambda: threading.Event().wait(),
+        lambda: time.sleep(1e6),
+        lambda: subprocess.run(["sleep", "1000000"], check=True),
+        lambda: re.match(r"(a|aa)+$", "a" * 100 + "b"),
+    ],
+)
+def test_a_call_that_hangs_is_ended(judged: Any, hangs: Any) -> None:
+    handler, threads = signal.getsignal(signal.SIGALRM), threading.active_count()
+    ask = judged(Judge(odd=hangs), timeout_s=0.02)
+    assert ask("good", "odd", "bad") == [1.0, 0.0, 0.25]
+    assert ask.reward.take_counts() == {"OutOfTime: no result after reward.timeout_s = 0.02 s": 1}
+    assert signal.getsignal(signal.SIGALRM) is handler
+    assert signal.getitimer(signal.ITIMER_REAL)[1] == 0, "the alarm, which repeats itself, is off"
+    assert threading.active_count() == threads, "nothing is left that the end of the run would wait for"
+
+
+def test_a_judge_that_hangs_is_not_asked_about_everything(judged: Any) -> None:
+    judge = Judge()
+    ask = judged(judge, timeout_s=0.02)
+    assert ask("good") == [1.0]
+    judge.calls.clear()
+    judge.down = threading.Event().wait
+    with pytest.raises(RewardError, match="JUDGE' does not work: OutOfTime: no result after"):
+        ask(*["bad"] * 50)
+    assert len(judge.calls) == 5, "one completion, and one that it had judged, now and after each wait"
+
+
+class Late(Exception):
+    pass
+
+
+def late(*_: Any) -> None:
+    raise Late
+
+
+def alarmed() -> float:
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        threading.Event().wait()
+    except Late:
+        return 0.5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return 0.0
+
+
+def alarmed_by_itself() -> float:
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        return alarmed()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_grader_with_an_alarm_of_its_own(judged: Any) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    assert judged(Judge(own=alarmed_by_itself))("own", "good") == [0.5, 1.0]
+    signal.signal(signal.SIGALRM, late)  # as a module does that is imported
+    try:
+        assert judged(Judge(own=alarmed))("own", "good") == [0.5, 1.0]
+        assert signal.getsignal(signal.SIGALRM) is late
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_outside_the_main_thread_there_is_no_limit(judged: Any) -> None:
+    ask, found = judged(Judge()), []
+    thread = threading.Thread(target=lambda: found.extend(ask("good", "bad")))
+    thread.start()
+    thread.join()
+    assert found == [1.0, 0.25]
+
+
+ERRORS = [ConnectionError("refused"), RuntimeError("no judge"), ValueError("no JSON"), SystemExit(1)]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_judge_that_goes_down_gives_no_rewards(judged: Any, error: BaseException) -> None:
+    judge = Judge()
+    for left_out in (0, 4):
+        judge.down = None
+        ask = judged(judge, max_failures=left_out)
+        assert ask("good", "bad") == [1.0, 0.25]
+        judge.down = raises(error)
+        if left_out:
+            assert all(map(math.isnan, ask("bad", "good", "bad")))
+            assert ask.reward.metrics(ask.reward.take_counts()) == {"reward/errors": 3.0}
+        with pytest.raises(
+            RewardError, match=rf"does not work: {type(error).__name__}: .*--resume.*max_failures"
+        ):
+            ask("bad", "good", "bad")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_judge_that_goes_down_within_a_batch(judged: Any, error: BaseException) -> None:
+    judge = Judge(last=lambda: [1.0, setattr(judge, "down", raises(error))][0])
+    ask = judged(judge, max_failures=10)
+    rewards = ask("good", "last", "bad", "bad")
+    assert rewards[:2] == [1.0, 1.0]
+    assert all(map(math.isnan, rewards[2:]))
+    judge.down = None
+    assert ask("good", "bad") == [1.0, 0.25], "and back again"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_judge_that_was_away_for_a_moment_is_asked_again(judged: Any, error: BaseException) -> None:
+    for failures in range(1, 8):  # it fails at so many calls in a row, over the first waits
+        judge = Judge()
+        ask = judged(judge)
+        assert ask("good") == [1.0]
+        judge.failures = [error] * failures
+        assert ask("bad", "good", "good", "bad", "good") == [0.25, 1.0, 1.0, 0.25, 1.0]
+
+
+def test_a_judge_that_refuses_some_is_no_judge_of_them(judged: Any) -> None:
+    busy = type("RateLimitError", (Exception,), {"__module__": "openai"})
+    ask = judged(Judge(busy=raises(busy("429")), odd=raises(ValueError("text"))), max_failures=1)
+    rewards = ask("good", "busy", "odd")
+    assert rewards[::2] == [1.0, 0.0]
+    assert math.isnan(rewards[1])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.3 + 0.6 + 0.1, 1.0),
+        (1.0000000000000002, 1.0),
+        (np.float32(1) + np.float32(1e-7), 1.0),
+        (1 - 5e-7, 1.0),
+        (0.3 - 0.2 - 0.1, 0.0),
+        (-5e-7, 0.0),
+        (True, 1.0),
+        (torch.tensor([0.5]), 0.5),
+        (Fraction(1, 4), 0.25),
+    ],
+)
+def test_roundings_of_0_and_1(judged: Any, value: Any, expected: float) -> None:
+    assert judged(Judge(value=lambda: value))("good", "value") == [1.0, expected]
+
+
+@pytest.mark.parametrize(
+    "value", [None, "1", math.nan, -math.inf, 1.00001, -1e-5, torch.ones(2), [1.0], 1j, StrangeError()]
+)
+def test_what_is_no_reward_is_refused(judged: Any, value: Any) -> None:
+    with pytest.raises(
+        RewardError, match=r"gave the reward .* on problem 'p': rewards must be numbers from 0 to 1"
+    ):
+        judged(Judge(value=lambda: value))("good", "value")
+
+
+async def later(problem: Problem, completion: str) -> float:
+    return 1.0
+
+
+def piecewise(problem: Problem, completion: str) -> Iterator[float]:
+    yield 1.0
+
+
+@pytest.mark.parametrize("name", ["later", "piecewise"])
+def test_a_function_that_returns_no_number_is_refused_before_it_is_called(name: str) -> None:
+    with pytest.raises(ConfigError, match="must return a number: it is async or yields"):
+        make_reward(RewardConfig(function=f"{__name__}:{name}"))
+
+
+def test_the_code_of_a_reward_is_that_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "graders_a.py").write_text("def score(problem, completion):\n    return 1.0\n")
+    (tmp_path / "graders_b.py").write_text("from graders_a import score\n")
+
+    def code(path: str) -> str | None:
+        return make_reward(RewardConfig(function=path)).code
+
+    direct, imported = code("graders_a:score"), code("graders_b:score")
+    assert direct == code("graders_a:score")
+    assert len({direct, imported, None}) == 3
+    (tmp_path / "graders_a.py").write_text("def score(problem, completion):\n    return 0.0\n")
+    assert direct != code("graders_a:score")
+    assert imported != code("graders_b:score"), "the function is defined in the other file"
+    assert code("verify") is code("p2o.rewards:first_line") is None
