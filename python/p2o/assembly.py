@@ -71,6 +71,7 @@ class Parts:
             temperature=config.rollout.temperature,
             planned_steps=planned_optimizer_steps(config, len(self.problems)),
             processes=processes,
+            trust_remote_code=config.model.trust_remote_code,
         )
 
 

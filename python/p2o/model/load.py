@@ -5,6 +5,7 @@ Weights are read from safetensors (or dequantised from GGUF) and never from pick
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 """Names `load_model` takes for `dtype`."""
+
+logger = logging.getLogger(__name__)
+
+_PLACEHOLDER = re.compile("image|video|audio|vision|speech", re.IGNORECASE)
+"""In the names of tokens that stand for other media, which text-only checkpoints have no rows for (Gemma 3)."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -79,6 +85,8 @@ def load_model(
             )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    check_vocabulary(model, tokenizer, source)
+    drop_contradictions(model, source)
     if _is_bpe(tokenizer):
         # transformers ignores it for BPE, and warns at the first response that is decoded.
         tokenizer.clean_up_tokenization_spaces = False
@@ -109,14 +117,93 @@ def load_outline(
         location, options["gguf_file"] = str(path.parent), path.name
     with _one_line_errors(source):
         config = transformers.AutoConfig.from_pretrained(location, **options)
+        if "gguf_file" not in options:
+            refuse_quantised(config, source)
         # A GGUF file's quantisation does not apply: the weights are trained dequantised.
-        if hasattr(config, "quantization_config"):
+        elif hasattr(config, "quantization_config"):
             del config.quantization_config
         with torch.device("meta"):
             model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(
                 config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code
             )
     return model
+
+
+def refuse_quantised(config: Any, source: str | Path) -> None:
+    """Raises `ModelError` if a model's weights are stored as integers and scales, or the like.
+
+    They cannot be trained, and what is written of them would not be what was in memory.
+    """
+    for part in (config, config.get_text_config()):
+        quantised = getattr(part, "quantization_config", None)
+        if quantised:
+            values = quantised if isinstance(quantised, dict) else quantised.to_dict()
+            raise ModelError(
+                f"{source} is quantised ({values.get('quant_method') or 'quantization_config'}) and cannot be trained: "
+                "give the checkpoint it was made from"
+            )
+
+
+def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:
+    """Refuses a tokenizer with tokens that the model has no embedding for: their ids would lead outside of it.
+
+    Placeholders of other media are left out: no text becomes one.
+
+    Raises:
+        ModelError: naming the first such token.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    special = set(tokenizer.all_special_tokens)
+    beyond = sorted(
+        (number, token)
+        for token, number in tokenizer.get_vocab().items()
+        if number >= rows and not (token in special and _PLACEHOLDER.search(token))
+    )
+    if beyond:
+        number, token = beyond[0]
+        raise ModelError(
+            f"the tokenizer of {source} has {len(beyond)} tokens that the model has no embedding for (first: {token!r}, "
+            f"number {number} of {rows}): take the model's own tokenizer, or save the model with its embedding resized"
+        )
+
+
+def drop_contradictions(model: Any, source: str | Path) -> None:
+    """Drops generation settings that have no effect beside the others: transformers would refuse to save them.
+
+    An example is `do_sample = false` with a temperature.
+
+    Raises:
+        ModelError: if they cannot be saved even so.
+    """
+    settings = model.generation_config
+    if settings is None or _why_unsaved(settings) is None:
+        return
+    kept = type(settings)()
+    usual = kept.to_dict()
+    dropped = []
+    # What decides which of the others have an effect goes first.
+    for name in sorted(settings.to_diff_dict(), key=lambda name: name not in ("do_sample", "num_beams")):
+        setattr(kept, name, getattr(settings, name, None))
+        if _why_unsaved(kept) is not None:
+            setattr(kept, name, usual.get(name))
+            setattr(settings, name, usual.get(name))
+            dropped.append(name)
+    if (reason := _why_unsaved(settings)) is not None:
+        raise ModelError(f"the generation_config.json of {source} cannot be saved again ({reason}): mend it")
+    logger.warning(
+        "generation_config.json of %s: %s contradicts the other settings and is left out of what is saved",
+        source,
+        ", ".join(dropped),
+    )
+
+
+def _why_unsaved(settings: Any) -> str | None:
+    """Why transformers would not save generation settings; None if it would."""
+    try:
+        settings.validate(strict=True)
+    except (ValueError, TypeError) as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def save_model(
@@ -126,6 +213,7 @@ def save_model(
     *,
     state: dict[str, Any] | None = None,
     beside: Callable[[Path], None] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a model and its tokenizer as a folder `load_model` and any other reader of safetensors takes.
 
@@ -136,23 +224,33 @@ def save_model(
         model: whose configuration is written, and whose weights, if `state` does not give them.
         tokenizer: its tokenizer.
         folder: where to.
-        state: whole weights by name, where the model in memory has only a part of them, or adapters beside them.
+        state: whole weights by name, where the model in memory has only a part of them, or adapters beside them. It is
+            emptied once they are written.
         beside: writes what else belongs into the folder.
+        check: looks at the finished folder before it gets its name. What it raises leaves nothing behind.
 
     Raises:
         ModelError: if `folder` exists and is not a model, or cannot be written.
     """
+    from safetensors import SafetensorError
+
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
     try:
         with new_directory(folder, unique=True) as temporary, _no_progress_bars():
             model.save_pretrained(temporary, state_dict=state)
+            if state is not None:
+                state.clear()  # the check loads another copy
             tokenizer.save_pretrained(temporary)
             if beside is not None:
                 beside(temporary)
-    except OSError as error:
-        raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+            if check is not None:
+                check(temporary)
+    except (OSError, SafetensorError) as error:  # the writer of safetensors has an error of its own for a full disk
+        raise ModelError(
+            f"cannot write the model to {folder}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:
