@@ -191,7 +191,7 @@ def drop_contradictions(model: Any, source: str | Path) -> None:
     if (reason := _why_unsaved(settings)) is not None:
         raise ModelError(f"the generation_config.json of {source} cannot be saved again ({reason}): mend it")
     logger.warning(
-        "generation_config.json of %s: %s contradicts the other settings and is left out of what is saved",
+        "generation_config.json of %s: left out of what is saved, since it contradicts other settings there: %s",
         source,
         ", ".join(dropped),
     )

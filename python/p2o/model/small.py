@@ -50,7 +50,8 @@ def small_model(model: Any) -> tuple[Any | None, bool]:
             return None, own
         small = type(model)._from_config(config, dtype=torch.float32).eval()
         with torch.no_grad():
-            logits = small(input_ids=torch.arange(4)[None]).logits
+            tokens = torch.arange(4)[None]
+            logits = small(input_ids=tokens, attention_mask=torch.ones_like(tokens)).logits
     except Exception:  # sizes that do not go together surface as any error
         return None, own
     return (small if bool(logits.isfinite().all()) else None), own

@@ -19,7 +19,7 @@ from p2o.model.load import load_model, longest_sequence
 from p2o.policy.layout import score_sequences
 from p2o.policy.rows import Sequences
 
-TOLERANCE = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.4}
+TOLERANCE = {"float32": 1e-3, "float16": 0.1, "bfloat16": 0.5}
 """Largest mean difference in nats a token, by the type of the weights, at a temperature of 1 or more.
 
 Random tokens are unlikely ones, whose log-probs round more coarsely than those of sampled ones. Measured on

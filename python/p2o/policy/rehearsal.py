@@ -77,7 +77,7 @@ def rehearse(
             if own:
                 raise
             return f"the small {name} cannot be trained ({' '.join(str(error).split())})"
-        if not 10 * tolerance(start, 1.0) <= moved < float("inf"):
+        if not 5 * tolerance(start, 1.0) <= moved < float("inf"):
             return f"a step moves the log-probs of the small {name} by {moved:.2g}"
         try:
             policy.export(Path(folder) / "model", tokenizer)
