@@ -75,7 +75,6 @@ class Parts:
             trust_remote_code=config.model.trust_remote_code,
         )
 
-
     def rehearse(self, config: Config, processes: Processes) -> str | None:
         """Tries out in small, on rank 0, whether what is saved is what was trained; why not, where it was left out."""
         return processes.on_main(

@@ -176,10 +176,12 @@ class Config(Settings):
                 f"loss.overlong_buffer is {self.loss.overlong_buffer}, over rollout.max_tokens = {longest}"
             )
         if self.correction.mode == "sequence" and (self.rollout.top_p < 1 or self.rollout.top_k):
-            truncation = f"top_k = {self.rollout.top_k}" if self.rollout.top_k else f"top_p = {self.rollout.top_p}"
+            truncation = (
+                f"top_k = {self.rollout.top_k}" if self.rollout.top_k else f"top_p = {self.rollout.top_p}"
+            )
             raise ValueError(
                 f'correction.mode = "sequence" goes with the whole distribution, not with rollout.{truncation}: the '
-                'trainer gives what is cut off its share, and every sequence would be left out; set rollout.top_p = 1 '
+                "trainer gives what is cut off its share, and every sequence would be left out; set rollout.top_p = 1 "
                 'and rollout.top_k = 0, or correction.mode = "token"'
             )
         if self.run.method == "p2o":

@@ -162,7 +162,7 @@ def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:
     if beyond:
         number, token = beyond[0]
         raise ModelError(
-            f"the tokenizer of {source} has {len(beyond)} tokens that the model has no embedding for (first: {token!r}, "
+            f"the tokenizer of {source} has {len(beyond)} tokens without a row of the model's embedding (first: {token!r}, "
             f"number {number} of {rows}): take the model's own tokenizer, or save the model with its embedding resized"
         )
 
@@ -247,7 +247,10 @@ def save_model(
                 beside(temporary)
             if check is not None:
                 check(temporary)
-    except (OSError, SafetensorError) as error:  # the writer of safetensors has an error of its own for a full disk
+    except (
+        OSError,
+        SafetensorError,
+    ) as error:  # the writer of safetensors has an error of its own for a full disk
         raise ModelError(
             f"cannot write the model to {folder}: {getattr(error, 'strerror', None) or error}"
         ) from error

@@ -71,7 +71,9 @@ def shrunk(config: Any) -> Any:
         text.num_key_value_heads = max(1, text.num_attention_heads * shared // heads)
     if rotated := getattr(text, "qk_rope_head_dim", None):  # multi-head latent attention has sizes of its own
         text.head_dim = rotated
-    by_layer = [name for name, value in vars(text).items() if isinstance(value, list) and len(value) == layers]
+    by_layer = [
+        name for name, value in vars(text).items() if isinstance(value, list) and len(value) == layers
+    ]
     needed = min(2, layers)
     for name in by_layer:
         kinds = [repr(kind) for kind in getattr(text, name)]

@@ -34,7 +34,9 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     except ImportError as error:
         raise MissingDependencyError("optimizer.lora needs peft: pip install 'p2o-rl[lora]'") from error
     try:
-        with warnings.catch_warnings():  # of what it does about Conv1D, and of targets in layers that have no experts
+        with (
+            warnings.catch_warnings()
+        ):  # of what it does about Conv1D, and of targets in layers that have no experts
             warnings.simplefilter("ignore")
             inject_adapter_in_model(peft_config(config), model, adapter_name=ADAPTER)
     except ValueError as error:
@@ -74,8 +76,8 @@ def check_mergeable(model: Any) -> None:
     for name, reason in refused.items():
         others = ", ".join(f'"{other}"' for other in sorted(mergeable - {name.rpartition(".")[2]}))
         raise ConfigError(
-            f"optimizer.lora.target_modules: {name.removesuffix('.base_layer')} is {reason}: an adapter on it cannot be "
-            f"merged into the model; {f'set it to some of [{others}]' if others else 'name other layers'}"
+            f"optimizer.lora.target_modules: {name.removesuffix('.base_layer')} is {reason}: an adapter on it cannot "
+            f"be merged into the model; {f'set it to some of [{others}]' if others else 'name other layers'}"
         )
 
 

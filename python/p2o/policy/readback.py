@@ -90,6 +90,6 @@ def read_back(
     apart = difference(found, expected)
     if not apart <= limit:
         raise ModelError(
-            f"the {type(model).__name__} as it was written is not what was trained: loaded afresh, its log-probs differ "
-            f"by {apart:.2g} nats a token, over {limit:g}; {kept}"
+            f"the {type(model).__name__} as it was written is not what was trained: loaded afresh, its log-probs "
+            f"differ by {apart:.2g} nats a token, over {limit:g}; {kept}"
         )

@@ -120,9 +120,7 @@ class TorchPolicy(Policy):
             dtype = str(self.model.dtype).removeprefix("torch.")
             # Through transformers: what is saved may be laid out differently from the model in memory (tied weights,
             # experts).
-            loaded, _ = load_model(
-                folder / "model", dtype=dtype, trust_remote_code=self.trust_remote_code
-            )
+            loaded, _ = load_model(folder / "model", dtype=dtype, trust_remote_code=self.trust_remote_code)
             self.model.load_state_dict(loaded.state_dict())
         try:
             tensors = load_file(folder / OPTIMIZER_FILE)
