@@ -162,7 +162,7 @@ def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:
     if beyond:
         number, token = beyond[0]
         raise ModelError(
-            f"the tokenizer of {source} has {len(beyond)} tokens without a row of the model's embedding (first: {token!r}, "
+            f"the tokenizer of {source} has {len(beyond)} tokens that the model has no row for (first: {token!r}, "
             f"number {number} of {rows}): take the model's own tokenizer, or save the model with its embedding resized"
         )
 
