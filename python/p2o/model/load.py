@@ -153,11 +153,11 @@ def check_vocabulary(model: Any, tokenizer: Any, source: str | Path) -> None:
         ModelError: naming the first such token.
     """
     rows = model.get_input_embeddings().num_embeddings
-    special = set(tokenizer.all_special_tokens)
+    added = tokenizer.added_tokens_decoder
     beyond = sorted(
         (number, token)
         for token, number in tokenizer.get_vocab().items()
-        if number >= rows and not (token in special and _PLACEHOLDER.search(token))
+        if number >= rows and not (number in added and added[number].special and _PLACEHOLDER.search(token))
     )
     if beyond:
         number, token = beyond[0]

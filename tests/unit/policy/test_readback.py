@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_models import make_model
 
 from p2o.errors import CheckpointError, ModelError
 from p2o.model.load import load_model
@@ -19,6 +18,7 @@ from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.readback import TOLERANCE, difference, probe_sequences
 from p2o.policy.torch_backend import TorchPolicy
+from small_models import make_model
 
 LINEAR = {"Qwen3Moe": ("q_proj", "k_proj", "v_proj", "o_proj"), "Mixtral": ("q_proj", "o_proj")}
 """What can be adapted where not every target can."""
@@ -73,7 +73,9 @@ def test_a_wrong_merge_is_not_kept(
     policy = make_policy(random_model, LoraConfig(rank=2))
     move(policy)
     monkeypatch.setattr(weights, "merged_weight", merge)
-    with pytest.raises(ModelError, match=r"LlamaForCausalLM as it was written is not what was trained") as error:
+    with pytest.raises(
+        ModelError, match=r"LlamaForCausalLM as it was written is not what was trained"
+    ) as error:
         policy.export(tmp_path / "model", tokenizer)
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == [], "neither the export nor a temporary folder"
@@ -121,9 +123,7 @@ def test_an_export_that_cannot_be_loaded_is_told(
 def test_rounding_is_tolerated(
     random_model: Any, tokenizer: Any, tmp_path: Path, dtype: str, temperature: float
 ) -> None:
-    policy = make_policy(
-        random_model.to(getattr(torch, dtype)), LoraConfig(rank=2), temperature=temperature
-    )
+    policy = make_policy(random_model.to(getattr(torch, dtype)), LoraConfig(rank=2), temperature=temperature)
     move(policy)
     policy.export(tmp_path / "model", tokenizer)
 
@@ -163,7 +163,9 @@ def test_a_checkpoint_that_leads_to_another_model_is_refused(
         make_policy(make_model("Llama", tokenizer), lora).load(tmp_path)
 
 
-def test_a_checkpoint_without_log_probs_is_taken_up(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_without_log_probs_is_taken_up(
+    random_model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
     """One of an earlier version."""
     policy = make_policy(random_model)
     policy.save(tmp_path, tokenizer)

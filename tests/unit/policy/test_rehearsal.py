@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import make_model
 from transformers import LlamaForCausalLM
 
 from p2o.errors import ConfigError, ModelError
@@ -15,6 +14,7 @@ from p2o.model.small import shrunk, small_model
 from p2o.policy import torch_backend
 from p2o.policy.optimizer_config import LoraConfig
 from p2o.policy.rehearsal import rehearse
+from small_models import make_model
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft asks so
@@ -52,9 +52,7 @@ def test_adapters_that_cannot_be_merged_are_refused(
     kind: str, targets: tuple[str, ...], message: str, tokenizer: Any
 ) -> None:
     with pytest.raises(ConfigError, match=rf"optimizer\.lora\.target_modules: .*{message}") as error:
-        rehearse(
-            make_model(kind, tokenizer), tokenizer, LoraConfig(rank=2, target_modules=targets), pad_id=0
-        )
+        rehearse(make_model(kind, tokenizer), tokenizer, LoraConfig(rank=2, target_modules=targets), pad_id=0)
     assert "\n" not in str(error.value)
 
 
@@ -73,7 +71,9 @@ def test_any_error_of_saving_is_one_line(
         raise KeyError("first line\nsecond line")
 
     monkeypatch.setattr(LlamaForCausalLM, "save_pretrained", broken)
-    with pytest.raises(ModelError, match="LlamaForCausalLM cannot be saved, tried out in small: KeyError") as error:
+    with pytest.raises(
+        ModelError, match="LlamaForCausalLM cannot be saved, tried out in small: KeyError"
+    ) as error:
         rehearse(random_model, tokenizer, None, pad_id=0)
     assert "\n" not in str(error.value)
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_that_does_not_lead_back_is_refused(
 ) -> None:
     loaded = make_model("Llama", tokenizer)
     monkeypatch.setattr(torch_backend, "load_model", lambda *_, **__: (make_model("Llama", tokenizer), None))
-    with pytest.raises(ModelError, match="tried out in small: .* does not lead back"):
+    with pytest.raises(ModelError, match=r"tried out in small: .* does not lead back"):
         rehearse(loaded, tokenizer, None, pad_id=0)
 
 
