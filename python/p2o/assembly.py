@@ -280,7 +280,10 @@ def make_probe(
     """What compares sampler and trainer after a sync."""
     sampler = collector.sampler
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
-    prompts = sorted((collector.plain_ids(problem) for problem in problems), key=len)[-PROBES:]
+    ordered = sorted((collector.plain_ids(problem) for problem in problems), key=len)
+    prompts = ordered[-PROBES:]
+    if sampler.shares_weights:  # a short one beside them is padded
+        prompts = [*ordered[:1], *ordered[1:][1 - PROBES :]]
     limit = config.correction.max_gap
     if limit is None:
         limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)

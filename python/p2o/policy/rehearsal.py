@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from p2o.errors import ModelError, P2oError
 from p2o.model.small import small_model
@@ -85,6 +86,11 @@ def rehearse(
             checkpoint.mkdir()
             policy.save(checkpoint, tokenizer)
             make().load(checkpoint)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ModelError(
+                f"{folder}, where saving is tried out in small, cannot be written ({reason}): make room or set TMPDIR"
+            ) from error
         except P2oError as error:
             raise ModelError(f"{name} cannot be saved, tried out in small: {error}") from error
         except Exception as error:  # what libraries raise about a model is of almost any type
