@@ -31,7 +31,8 @@ MAX_GAP = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
 Measured on SmolLM2-135M, 8 prompts: in float32 a right sync differs by 8e-6 on average, and after one update at a
 learning rate of 1e-5 a tied head left stale by 2e-3, a stale prefix cache by 0.015, stale weights by 0.04. In bfloat16
 a right sync differs by 0.03 to 0.04, and after an update at 1e-4 stale weights by 0.14: the limit finds wrong weights,
-not one small update left out. float16 has three more bits than bfloat16, an eighth of its rounding.
+not one small update left out. float16 has three more bits than bfloat16, an eighth of its rounding. The sampler `hf`
+differs from a full forward pass by 0.046 in bfloat16.
 """
 
 
