@@ -21,7 +21,7 @@ from torch import Tensor
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
-from p2o.model.load import refuse_quantised
+from p2o.model.checks import refuse_quantised
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
 from p2o.policy.config import LossConfig

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from p2o.errors import ModelError, P2oError
+from p2o.model.checks import embedding_rows
 from p2o.model.load import load_model, longest_sequence
 from p2o.policy.layout import score_sequences
 from p2o.policy.rows import Sequences
@@ -30,7 +31,7 @@ weights in bfloat16 and float32 by 0.09, in float16 and float32 by 0.015.
 
 def probe_sequences(model: Any) -> Sequences:
     """Four sequences of random tokens, always the same for a vocabulary: (prompt, response) pairs."""
-    rows = model.get_input_embeddings().num_embeddings
+    rows = embedding_rows(model)
     length = min(16, longest_sequence(model) or 16)
     tokens = np.random.default_rng(0).integers(rows, size=(4, length)).tolist()
     return [(row[: length // 4], row[length // 4 :]) for row in tokens]

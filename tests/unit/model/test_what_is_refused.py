@@ -47,7 +47,7 @@ def test_generation_settings_that_contradict_each_other_are_dropped(
     assert saved.items() >= {"eos_token_id": 4, "pad_token_id": 0, **kept}.items()
     dropped = settings.keys() - kept.keys()
     assert not dropped & {name for name, value in saved.items() if value is not None} - {"do_sample"}
-    told = [record.message for record in caplog.records if record.name == "p2o.model.load"]
+    told = [record.message for record in caplog.records if record.name == "p2o.model.checks"]
     assert len(told) == bool(dropped)
 
 
