@@ -30,13 +30,14 @@ from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.context import CONTEXT_WEIGHTS
 from p2o.policy.layout import score_sequences
 from p2o.policy.policy import Policy
+from p2o.policy.rehearsal import rehearse
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep, SelfReflection
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, say_how_turns_end
 from p2o.rollout.lent import LentSampler
-from p2o.rollout.probe import check_gap, default_max_gap
+from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
 from p2o.state import LoopState
@@ -72,6 +73,19 @@ class Parts:
             temperature=config.rollout.temperature,
             planned_steps=planned_optimizer_steps(config, len(self.problems)),
             processes=processes,
+            trust_remote_code=config.model.trust_remote_code,
+        )
+
+    def rehearse(self, config: Config, processes: Processes) -> str | None:
+        """Tries out in small, on rank 0, whether what is saved is what was trained; why not, where it was left out."""
+        return processes.on_main(
+            lambda: rehearse(
+                self.model,
+                self.tokenizer,
+                config.optimizer.lora,
+                pad_id=pad_id(self.tokenizer),
+                trust_remote_code=config.model.trust_remote_code,
+            )
         )
 
 
@@ -211,6 +225,8 @@ def prepare(
     parts = assemble(config, processes)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
+    if (left_out := parts.rehearse(config, processes)) is not None:
+        console.note(f"saving and loading were not tried out: {left_out}")
     start_weights = frozen_start_weights(config, model, processes) if config.needs_start_weights else None
     policy = parts.make_policy(config, processes)
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
@@ -251,7 +267,8 @@ def prepare(
         state=state,
         logs=logs,
         processes=processes,
-        probe=probe,
+        # Where sampler and trainer are one model there is nothing that could become stale.
+        probe=dict if collector.sampler.shares_weights and policy.shares_model else probe,
     )
 
 
@@ -270,17 +287,20 @@ PROBES = 8
 
 
 def make_probe(
-    config: Config, problems: Sequence[Problem], collector: Collector, policy: Policy, processes: Processes
+    config: Config, problems: Sequence[Problem], collector: Collector, policy: Scorer, processes: Processes
 ) -> Callable[[], dict[str, float]]:
-    """What compares sampler and trainer after each sync; nothing where they are one model."""
+    """What compares sampler and trainer after a sync."""
     sampler = collector.sampler
-    if sampler.shares_weights and policy.shares_model:
-        return dict
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
-    prompts = sorted((collector.plain_ids(problem) for problem in problems), key=len)[-PROBES:]
+    ordered = sorted((collector.plain_ids(problem) for problem in problems), key=len)
+    prompts = ordered[-PROBES:]
+    if sampler.shares_weights:  # a short one beside them is padded
+        prompts = [*ordered[:1], *ordered[1:][1 - PROBES :]]
     limit = config.correction.max_gap
     if limit is None:
         limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)
+        if sampler.shares_weights and config.model.dtype != "float32":
+            limit *= 2  # its weights cannot be stale: what is looked for is far above rounding
     params = SamplingParams.of(config.rollout)
     return lambda: check_gap(sampler, policy, prompts, params, limit, processes)
 
@@ -310,7 +330,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
     parts = load_parts(config)
     problems, collector = parts.evaluation_problems, parts.collector
-    collector.publish(FrozenWeights(parts.model))
+    publish_loaded(config, parts, problems)
 
     def run(progress: Progress) -> Evaluation:
         return evaluate(
@@ -323,6 +343,14 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
         )
 
     return run, len(problems) * config.evaluation.samples
+
+
+def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:
+    """Gives the sampler the model as it was loaded, and makes sure that it draws what the model says."""
+    parts.collector.publish(FrozenWeights(parts.model))
+    if parts.collector.sampler.shares_weights:
+        own = FullForward(parts.model, config.rollout.temperature)
+        make_probe(config, problems, parts.collector, own, ONE_PROCESS)()
 
 
 def load_policy_model(config: Config) -> tuple[Any, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import CheckpointError, ModelError
 from p2o.files import new_directory, write_text
 from p2o.policy.policy import Policy
 
@@ -31,6 +33,9 @@ def save_checkpoint(
     Names sort by age, and a name stands for one state of the run: what `LATEST` names already is not written again.
     The `keep` newest checkpoints stay; later ones, left by a kill before `LATEST` was written, go. All ranks write
     their parts; `folder` must be one they all see.
+
+    Raises:
+        CheckpointError: if it cannot be written (a full disk). Nothing of it is left, and earlier ones stay.
     """
     path = folder / name
 
@@ -46,7 +51,23 @@ def save_checkpoint(
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
         make_newest(path, keep)
 
-    processes.lead({"save": save}, lambda actions: write(actions["save"]))
+    with _written(path):
+        processes.lead({"save": save}, lambda actions: write(actions["save"]))
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """What fails while the checkpoint at `path` is written, in one line."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError, ModelError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CheckpointError(
+            f"the checkpoint {path} cannot be written ({reason}): make room or mend it, then go on with --resume; "
+            "earlier checkpoints are as they were"
+        ) from error
 
 
 def make_newest(path: Path, keep: int) -> None:

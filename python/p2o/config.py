@@ -190,6 +190,15 @@ class Config(Settings):
                 'draw the same completion each time, and evolve.acceptance = "posterior" decides by repeated ones: '
                 'sample at a higher temperature, or set evolve.acceptance = "strict"'
             )
+        if self.correction.mode == "sequence" and (self.rollout.top_p < 1 or self.rollout.top_k):
+            truncation = (
+                f"top_k = {self.rollout.top_k}" if self.rollout.top_k else f"top_p = {self.rollout.top_p}"
+            )
+            raise ValueError(
+                f'correction.mode = "sequence" goes with the whole distribution, not with rollout.{truncation}: the '
+                "trainer gives what is cut off its share, and every sequence would be left out; set rollout.top_p = 1 "
+                'and rollout.top_k = 0, or correction.mode = "token"'
+            )
         if self.run.method == "p2o":
             check_source_of_templates(self.evolve, self.reflection)
         return self

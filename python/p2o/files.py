@@ -16,11 +16,15 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file in one step: afterwards it holds the old text or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
     with naming(path):
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:  # a full disk, which should not hold a half-written file as well
+            temporary.unlink(missing_ok=True)
+            raise
         sync(path.parent)
 
 

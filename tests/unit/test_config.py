@@ -236,3 +236,16 @@ def test_a_race_of_rollouts_that_are_one_draw_is_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=r"draw the same completion each time, and evolve\.acceptance"):
         load_config("quickstart", [override])
     load_config("quickstart", [override, "evolve.acceptance=strict"])
+
+
+@pytest.mark.parametrize("truncation", [{"top_p": 0.7}, {"top_k": 20}, {"top_p": 0.99, "top_k": 5}])
+def test_a_truncated_distribution_goes_with_no_sequence_correction(truncation: dict[str, float]) -> None:
+    """The trainer scores the whole distribution: its geometric mean would be outside the bounds, always."""
+    values = {**MINIMAL, "rollout": truncation}
+    with pytest.raises(
+        ConfigError, match=r'correction\.mode = "sequence" goes with .*not with rollout\.top_[pk]'
+    ):
+        build_config({**values, "correction": {"mode": "sequence"}})
+    for mode in ("token", "none"):
+        build_config({**values, "correction": {"mode": mode}})
+    build_config({**MINIMAL, "correction": {"mode": "sequence"}})

@@ -56,9 +56,13 @@ def with_model(config: Config, source: str) -> Config:
 
 
 def model_of(source: str) -> str:
-    """The model folder of a run directory: the exported one, else the newest checkpoint's. Other sources as given."""
+    """The model folder of a run directory: the exported one, else the newest checkpoint's. Other sources as given.
+
+    Raises:
+        RunDirectoryError: if the run has written no whole model.
+    """
     run = Path(source)
-    if not (run / "metrics.jsonl").exists():
+    if not (run / "config.toml").exists():
         return source
     from p2o.checkpoint import latest_checkpoint
 
@@ -67,4 +71,9 @@ def model_of(source: str) -> str:
         return str(run / "model")
     if newest is None:
         raise RunDirectoryError(f"{run} holds no checkpoint yet")
+    if not (newest / "model").is_dir():
+        raise RunDirectoryError(
+            f"{run} holds no model yet: its checkpoints are LoRA adapters or DeepSpeed's partitions, and the whole "
+            "model is written when the run ends; finish it with p2o train --resume, then evaluate it"
+        )
     return str(newest / "model")

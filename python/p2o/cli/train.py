@@ -151,7 +151,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     """Estimates the memory and checks what a run checks before its first step; trains nothing."""
     import torch
 
-    from p2o.assembly import assemble
+    from p2o.assembly import assemble, make_probe
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     estimate(config, console, ranks=processes.size, gpu=gpu)
@@ -161,10 +161,16 @@ def check(config: Config, console: Console, processes: Processes) -> int:
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)
     )
     # The optimizer refuses types, adapters and backends that cannot be trained.
-    parts.make_policy(config, processes)
+    left_out = parts.rehearse(config, processes)
+    policy = parts.make_policy(config, processes)
+    if parts.collector.sampler.shares_weights:  # an engine may be at work for another run
+        parts.collector.publish(policy, 0)
+        make_probe(config, evaluation_problems, parts.collector, policy, processes)()
     console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     if parts.templates:
         console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
+    if left_out is not None:
+        console.note(f"saving and loading were not tried out: {left_out}")
     console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
     return 0
 

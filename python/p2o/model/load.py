@@ -17,6 +17,7 @@ from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.files import new_directory
+from p2o.model.checks import check_vocabulary, drop_contradictions, refuse_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -79,6 +80,8 @@ def load_model(
             )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    check_vocabulary(model, tokenizer, source)
+    drop_contradictions(model, source)
     if _is_bpe(tokenizer):
         # transformers ignores it for BPE, and warns at the first response that is decoded.
         tokenizer.clean_up_tokenization_spaces = False
@@ -109,8 +112,10 @@ def load_outline(
         location, options["gguf_file"] = str(path.parent), path.name
     with _one_line_errors(source):
         config = transformers.AutoConfig.from_pretrained(location, **options)
+        if "gguf_file" not in options:
+            refuse_quantised(config, source)
         # A GGUF file's quantisation does not apply: the weights are trained dequantised.
-        if hasattr(config, "quantization_config"):
+        elif hasattr(config, "quantization_config"):
             del config.quantization_config
         with torch.device("meta"):
             model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(
@@ -126,6 +131,7 @@ def save_model(
     *,
     state: dict[str, Any] | None = None,
     beside: Callable[[Path], None] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a model and its tokenizer as a folder `load_model` and any other reader of safetensors takes.
 
@@ -136,23 +142,36 @@ def save_model(
         model: whose configuration is written, and whose weights, if `state` does not give them.
         tokenizer: its tokenizer.
         folder: where to.
-        state: whole weights by name, where the model in memory has only a part of them, or adapters beside them.
+        state: whole weights by name, where the model in memory has only a part of them, or adapters beside them. It is
+            emptied once they are written.
         beside: writes what else belongs into the folder.
+        check: looks at the finished folder before it gets its name. What it raises leaves nothing behind.
 
     Raises:
         ModelError: if `folder` exists and is not a model, or cannot be written.
     """
+    from safetensors import SafetensorError
+
     folder = Path(folder)
     if folder.exists() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
     try:
         with new_directory(folder, unique=True) as temporary, _no_progress_bars():
             model.save_pretrained(temporary, state_dict=state)
+            if state is not None:
+                state.clear()  # the check loads another copy
             tokenizer.save_pretrained(temporary)
             if beside is not None:
                 beside(temporary)
-    except OSError as error:
-        raise ModelError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+            if check is not None:
+                check(temporary)
+    except (
+        OSError,
+        SafetensorError,
+    ) as error:  # the writer of safetensors has an error of its own for a full disk
+        raise ModelError(
+            f"cannot write the model to {folder}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:

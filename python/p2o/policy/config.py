@@ -60,15 +60,16 @@ class CorrectionConfig(Settings):
 
     mode: CorrectionMode = "token"
     """`token`: each token's ratio, truncated at the upper one of `bounds`. `sequence`: 0 for every token of a sequence
-    whose geometric mean ratio lies outside `bounds`, else 1. `none`: 1."""
+    whose geometric mean ratio lies outside `bounds`, else 1 (not with `rollout.top_p` or `top_k`). `none`: 1."""
 
     bounds: tuple[Share, UpperBound] | None = Field(default=None, strict=False)
     """Bounds of the ratio. Unset, [0, 2] in mode `token`, which has no lower bound, and [0.95, 1.05] in mode
     `sequence`."""
 
     max_gap: float | None = Field(default=None, gt=0.0, allow_inf_nan=True)
-    """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync, in nats a token;
-    above it the run stops. Unset, by the type of the weights: 0.001 in float32, 0.02 in float16, 0.1 in bfloat16."""
+    """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync (with the sampler
+    `hf` at the start of a run), in nats a token; above it the run stops. Unset, by the type of the weights: 0.001 in
+    float32, 0.02 in float16, 0.1 in bfloat16; of the last two twice as much with `hf`."""
 
     @model_validator(mode="after")
     def _no_lower_bound_of_tokens(self) -> Self:

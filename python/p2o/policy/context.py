@@ -81,8 +81,9 @@ def context_weight(
 
 
 def context_statistics(
-    plain_logp: ArrayLike, templated_logp: ArrayLike, config: ContextConfig
+    plain_logp: ArrayLike, templated_logp: ArrayLike, config: ContextConfig, weights: ArrayLike | None = None
 ) -> RatioStatistics:
-    """Statistics of the context ratio of templated tokens; `low` and `high` count tokens outside the bounds."""
+    """Statistics of the context ratio of templated tokens; `low` and `high` count tokens outside the bounds, `masked`
+    those whose one of `weights` is 0."""
     log_c = log_ratios(plain_logp, templated_logp, "plain", "templated")
-    return ratio_statistics(log_c, log_bound(config.c_low), log_bound(config.c_high))
+    return ratio_statistics(log_c, log_bound(config.c_low), log_bound(config.c_high), weights)

@@ -166,15 +166,17 @@ class DeepSpeedPolicy(Policy):
     def export(self, folder: Path, tokenizer: Any) -> None:
         """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
         main = self.processes.is_main
+        check = self._reader()
         state = host_state(self.model, self.weights(), keep=main)
         beside = None
         if self.config.lora is not None:
             with self._gather(list(self.trained.values())):
                 adapters = {adapter_name(name): p.detach().cpu().clone() for name, p in self.trained.items()}
             beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
-        if main:
-            save_model(self.model, tokenizer, folder, state=state, beside=beside)
-        self.processes.gather(None)  # nobody goes on before the export is complete
+        # Nobody goes on before the export is complete.
+        self.processes.on_main(
+            lambda: save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)
+        )
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "backend": "deepspeed", "zero_stage": self.stage}
@@ -209,18 +211,27 @@ class DeepSpeedPolicy(Policy):
 
         The weights are in it in float32; a Hugging Face model is what `export` writes.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
+        probe = self.probe()
         folder.mkdir(parents=True, exist_ok=True)
         tensors: dict[str, Tensor] = {}
         for index, partition in enumerate(self._partitions()):
             tensors[f"{index}.master"] = partition.detach().clone()
             for name, value in self._states().get(partition, {}).items():
                 tensors[f"{index}.{name}"] = torch.as_tensor(value).contiguous()
-        save_file(tensors, self._file(folder))
-        if self.processes.is_main:
-            self._write_identity(folder)
-        self.processes.gather(None)  # the checkpoint is complete when every rank has written
+        failure = None
+        try:
+            save_file(tensors, self._file(folder))
+            if self.processes.is_main:
+                self._write_identity(folder, probe)
+        except (OSError, SafetensorError) as error:
+            failure = error
+        # The checkpoint is complete when every rank has written. Where one could not, none waits for it.
+        for found in self.processes.gather(None if failure is None else str(failure)):
+            if found is not None:
+                raise OSError(found) from failure
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
@@ -252,6 +263,7 @@ class DeepSpeedPolicy(Policy):
                 # AdamW counts its steps on the device of the weights, as fused kernels want it.
                 self._states().setdefault(partition, {})[name] = value.to(partition.device)
         self._refresh()
+        self._confirm(folder)
 
     def _refresh(self) -> None:
         """Makes the weights of the forward pass those of the partitions."""

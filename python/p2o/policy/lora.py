@@ -6,12 +6,14 @@ other parameter is frozen. Adapters have the weights' type: on bfloat16 weights 
 
 from __future__ import annotations
 
+import warnings
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.policy.optimizer_config import LoraConfig
@@ -24,7 +26,7 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     """Freezes `model` and injects trainable adapters, the second factor 0: at first nothing changes.
 
     Raises:
-        ConfigError: if no layer has one of the names in `target_modules`.
+        ConfigError: if no layer has one of the names in `target_modules`, or one that has cannot be merged.
         MissingDependencyError: if peft is missing.
     """
     try:
@@ -32,14 +34,51 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     except ImportError as error:
         raise MissingDependencyError("optimizer.lora needs peft: pip install 'p2o-rl[lora]'") from error
     try:
-        inject_adapter_in_model(peft_config(config), model, adapter_name=ADAPTER)
+        with (
+            warnings.catch_warnings()
+        ):  # of what it does about Conv1D, and of targets in layers that have no experts
+            warnings.simplefilter("ignore")
+            inject_adapter_in_model(peft_config(config), model, adapter_name=ADAPTER)
     except ValueError as error:
         raise ConfigError(f"optimizer.lora.target_modules: {str(error).splitlines()[0]}") from error
+    check_mergeable(model)
     for name, parameter in model.named_parameters():
         adapter = is_adapter(name)
         parameter.requires_grad_(adapter)
         if adapter:
             parameter.data = parameter.data.to(model.dtype)
+
+
+def check_mergeable(model: Any) -> None:
+    """Refuses adapters whose product is not simply added to the weight of one linear layer.
+
+    peft adapts experts (stacked parameters), embeddings and convolutions in forms of their own. A weight that another
+    module uses too (tied embeddings) would be changed there by a merge.
+
+    Raises:
+        ConfigError: naming the layer and those that can be adapted.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    users = defaultdict(list)
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            users[id(parameter)].append(name.removesuffix(".base_layer"))
+    refused, mergeable = {}, set()
+    for name, layer in lora_layers(model).items():
+        base = layer.get_base_layer()
+        if ADAPTER not in layer.lora_A or not isinstance(layer.base_layer, nn.Linear | Conv1D):
+            refused[name] = f"a {type(base).__name__}, not a linear layer"
+        elif len(shared := users[id(base.weight)]) > 1:
+            refused[name] = f"tied to {next(other for other in shared if other != name)}"
+        else:
+            mergeable.add(name.rpartition(".")[2])
+    for name, reason in refused.items():
+        others = ", ".join(f'"{other}"' for other in sorted(mergeable - {name.rpartition(".")[2]}))
+        raise ConfigError(
+            f"optimizer.lora.target_modules: {name.removesuffix('.base_layer')} is {reason}: an adapter on it cannot "
+            f"be merged into the model; {f'set it to some of [{others}]' if others else 'name other layers'}"
+        )
 
 
 def peft_config(config: LoraConfig) -> Any:
@@ -57,12 +96,16 @@ def peft_config(config: LoraConfig) -> Any:
 
 def linear_shapes(model: Any) -> dict[str, tuple[int, int]]:
     """(outputs, inputs) of every linear layer of a plain model but the output matrix, by name."""
+    from transformers.pytorch_utils import Conv1D
+
     head = model.get_output_embeddings()
-    return {
-        name: (module.out_features, module.in_features)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
-    }
+    shapes = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            shapes[name] = (module.out_features, module.in_features)
+        elif isinstance(module, Conv1D):
+            shapes[name] = (module.nf, module.nx)
+    return shapes
 
 
 def is_adapter(name: str) -> bool:
@@ -80,6 +123,8 @@ def merged_weight(layer: Any) -> Tensor:
     """W + alpha / rank · B A, added in float32 and rounded once to the weight's type."""
     weight: Tensor = layer.base_layer.weight
     product = layer.lora_B[ADAPTER].weight.float() @ layer.lora_A[ADAPTER].weight.float()
+    if layer.fan_in_fan_out:  # Conv1D keeps its weight as [inputs, outputs]
+        product = product.T
     return (weight.float() + layer.scaling[ADAPTER] * product).to(weight.dtype)
 
 

@@ -24,7 +24,7 @@ class LoraConfig(Settings):
 
     target_modules: tuple[str, ...] = Field((), strict=False)
     """Linear layers that get an adapter, by the ends of their names (`q_proj`, ...); unset, all but the output
-    matrix."""
+    matrix. Experts, embeddings and a head tied to them are refused."""
 
 
 class OptimizerConfig(Settings):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
+from p2o.model.checks import refuse_quantised
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
 from p2o.policy.config import LossConfig
@@ -37,6 +38,7 @@ from p2o.policy.layout import (
 from p2o.policy.losses import LOSSES, Loss
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.readback import difference, probe_sequences, read_back, tolerance
 from p2o.policy.rows import Sequences
 from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
@@ -66,15 +68,20 @@ class Policy(ABC):
         temperature: float,
         planned_steps: int,
         processes: Processes = ONE_PROCESS,
+        trust_remote_code: bool = False,
     ) -> None:
         """Takes over `model`; `pad_id` is the token that fills up, `temperature` that at which log-probs are taken,
-        `planned_steps` the optimizer steps of the run, for the schedule."""
+        `planned_steps` the optimizer steps of the run, for the schedule. `trust_remote_code`: what it has written may
+        be loaded with the code beside it."""
         if model.dtype == torch.float16:
             raise ConfigError(
                 'model.dtype = "float16" cannot be trained without loss scaling: use "bfloat16"'
             )
+        refuse_quantised(model.config, model.name_or_path)
         self.model = model
         self.config = config
+        self.temperature = temperature
+        self.trust_remote_code = trust_remote_code
         self.loss = loss
         self.loss_function: Loss = look_up(LOSSES, loss.name, "loss.name")
         self.pad_id = pad_id
@@ -157,7 +164,11 @@ class Policy(ABC):
 
     @abstractmethod
     def export(self, folder: Path, tokenizer: Any) -> None:
-        """Writes the model in Hugging Face format: a new directory, complete or absent."""
+        """Writes the model in Hugging Face format: a new directory, complete or absent.
+
+        Raises:
+            ModelError: if it cannot be written, or the folder gives other log-probs than the model in memory.
+        """
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""
@@ -251,12 +262,46 @@ class Policy(ABC):
         lora = 0 if self.config.lora is None else self.config.lora.rank
         return {"backend": "torch", "ranks": self.processes.size, "lora": lora}
 
-    def _write_identity(self, folder: Path) -> None:
-        values = {**self._identity(), "steps": self.steps}
+    def probe(self) -> list[NDArray[np.float32]]:
+        """Log-probs of `probe_sequences`."""
+        return self.score(probe_sequences(self.model))
+
+    def _reader(self) -> Callable[[Path], None]:
+        """What compares an export with the weights as they are now. All ranks make it, one may call it."""
+        expected = self.probe()
+        return lambda folder: read_back(
+            folder,
+            self.model,
+            expected,
+            temperature=self.temperature,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    def _confirm(self, folder: Path) -> None:
+        """Compares the weights with the log-probs that the checkpoint they came from was written with.
+
+        Raises:
+            CheckpointError: if they are not those.
+        """
+        if self._recorded is None:  # a checkpoint of an earlier version
+            return
+        apart, limit = difference(self.probe(), self._recorded), tolerance(self.model, self.temperature)
+        if not apart <= limit:
+            raise CheckpointError(
+                f"{folder} does not lead back to the model it was written from: log-probs differ by {apart:.2g} nats a "
+                f"token, over {limit:g}; without its folder --resume takes the one before"
+            )
+
+    def _write_identity(self, folder: Path, probe: list[NDArray[np.float32]]) -> None:
+        values = {
+            **self._identity(),
+            "steps": self.steps,
+            "probe": [logprobs.tolist() for logprobs in probe],
+        }
         (folder / IDENTITY).write_text(json.dumps(values), encoding="utf-8")
 
     def _read_identity(self, folder: Path) -> None:
-        """Takes over the number of steps.
+        """Takes over the number of steps and the log-probs to compare with.
 
         Raises:
             CheckpointError: if the checkpoint is incomplete or not one of this backend, stage and number of ranks.
@@ -264,6 +309,7 @@ class Policy(ABC):
         try:
             values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
             steps = values.pop("steps")
+            self._recorded = values.pop("probe", None)
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "

@@ -33,6 +33,8 @@ class RatioStatistics:
     """Tokens below the lower bound."""
     high: int = 0
     """Tokens above the upper bound."""
+    masked: int = 0
+    """Tokens of weight 0, whichever rule gave it."""
 
     def __add__(self, other: RatioStatistics) -> RatioStatistics:
         return RatioStatistics(
@@ -42,6 +44,7 @@ class RatioStatistics:
             ratio_max=max(self.ratio_max, other.ratio_max),
             low=self.low + other.low,
             high=self.high + other.high,
+            masked=self.masked + other.masked,
         )
 
     def metrics(self, prefix: str) -> dict[str, float]:
@@ -52,7 +55,7 @@ class RatioStatistics:
             f"{prefix}_ratio/mean": self.ratio_sum / self.tokens,
             f"{prefix}_ratio/min": self.ratio_min,
             f"{prefix}_ratio/max": self.ratio_max,
-            f"{prefix}_mask/frac": (self.low + self.high) / self.tokens,
+            f"{prefix}_mask/frac": self.masked / self.tokens,
             f"{prefix}_mask/low": self.low / self.tokens,
             f"{prefix}_mask/high": self.high / self.tokens,
         }
@@ -83,13 +86,16 @@ def engine_weight(
 
 
 def engine_statistics(
-    trainer_logp: ArrayLike, sampler_logp: ArrayLike, config: CorrectionConfig
+    trainer_logp: ArrayLike,
+    sampler_logp: ArrayLike,
+    config: CorrectionConfig,
+    weights: ArrayLike | None = None,
 ) -> RatioStatistics:
     """Statistics of the engine ratio per token; `high` counts tokens that mode `token` truncates, `low` those below the
-    inverse of its bound."""
+    inverse of its bound, `masked` those whose one of `weights` is 0."""
     log_ratio = log_ratios(trainer_logp, sampler_logp, "trainer", "sampler")
     bound = log_bound(config.bounds_in("token")[1])
-    return ratio_statistics(log_ratio, -bound, bound)
+    return ratio_statistics(log_ratio, -bound, bound, weights)
 
 
 def log_bound(bound: float) -> float:
@@ -125,11 +131,16 @@ def clamped_exp(log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(np.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT))
 
 
-def ratio_statistics(log_ratio: NDArray[np.float64], log_low: float, log_high: float) -> RatioStatistics:
-    """Statistics of the tokens of one sequence; `low` and `high` count those outside the bounds."""
+def ratio_statistics(
+    log_ratio: NDArray[np.float64], log_low: float, log_high: float, weights: ArrayLike | None = None
+) -> RatioStatistics:
+    """Statistics of the tokens of one sequence; `low` and `high` count those outside the bounds, `masked` those of
+    weight 0 (without `weights` those outside)."""
     if log_ratio.size == 0:
         return RatioStatistics()
     ratio = clamped_exp(log_ratio)
+    outside = (log_ratio < log_low) | (log_ratio > log_high)
+    masked = outside if weights is None else np.asarray(weights) == 0.0
     return RatioStatistics(
         tokens=int(ratio.size),
         ratio_sum=float(ratio.sum()),
@@ -137,4 +148,5 @@ def ratio_statistics(log_ratio: NDArray[np.float64], log_low: float, log_high: f
         ratio_max=float(ratio.max()),
         low=int((log_ratio < log_low).sum()),
         high=int((log_ratio > log_high).sum()),
+        masked=int(masked.sum()),
     )

@@ -122,11 +122,11 @@ def score_rows(
     for i, templated in zip(distilled, scored, strict=True):
         sampled_under[i] = templated
         context_weights[i] = context_weight(old[i], templated, context, advantage=advantages[i])
-        context_ratio += context_statistics(old[i], templated, context)
+        context_ratio += context_statistics(old[i], templated, context, context_weights[i])
     engine_weights = []
     for logp, rollout in zip(sampled_under, rollouts, strict=True):
         sampler_logp = np.asarray(rollout.sampler_logprobs, dtype=np.float32)
-        engine_ratio += engine_statistics(logp, sampler_logp, correction)
         engine_weights.append(engine_weight(logp, sampler_logp, correction))
+        engine_ratio += engine_statistics(logp, sampler_logp, correction, engine_weights[-1])
     streams = {"old_logp": list(old), "context_weight": context_weights, "engine_weight": engine_weights}
     return streams, {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}

@@ -84,13 +84,14 @@ class TorchPolicy(Policy):
 
     def export(self, folder: Path, tokenizer: Any) -> None:
         """Writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
+        check = self._reader()
         if self.config.lora is None:
-            save_model(self.model, tokenizer, folder)
+            save_model(self.model, tokenizer, folder, check=check)
             return
         state = host_state(self.model, self.weights())
         adapters = {adapter_name(name): p.detach().cpu().contiguous() for name, p in self.trained.items()}
         beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
-        save_model(self.model, tokenizer, folder, state=state, beside=beside)
+        save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """Writes what is trained (the model, or the adapters) and the optimizer's state into `folder`."""
@@ -106,7 +107,7 @@ class TorchPolicy(Policy):
             if master is not self.trained[name] or self.config.lora is not None:
                 tensors[f"master.{name}"] = master.detach()
         save_file(tensors, folder / OPTIMIZER_FILE)
-        self._write_identity(folder)
+        self._write_identity(folder, self.probe())
 
     @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def load(self, folder: Path) -> None:
@@ -119,7 +120,7 @@ class TorchPolicy(Policy):
             dtype = str(self.model.dtype).removeprefix("torch.")
             # Through transformers: what is saved may be laid out differently from the model in memory (tied weights,
             # experts).
-            loaded, _ = load_model(folder / "model", dtype=dtype)
+            loaded, _ = load_model(folder / "model", dtype=dtype, trust_remote_code=self.trust_remote_code)
             self.model.load_state_dict(loaded.state_dict())
         try:
             tensors = load_file(folder / OPTIMIZER_FILE)
@@ -139,3 +140,4 @@ class TorchPolicy(Policy):
                 state.setdefault(indices[name], {})[kind] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._confirm(folder)

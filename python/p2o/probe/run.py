@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.assembly import Parts, load_parts
+from p2o.assembly import Parts, load_parts, publish_loaded
 from p2o.config import Config
 from p2o.data import fingerprint
 from p2o.errors import ConfigError
 from p2o.outcomes.outcomes import is_success
-from p2o.policy.weights import FrozenWeights
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
@@ -91,7 +90,7 @@ def probe_recipe(
     if parts.collector.reward.code is not None:
         header["code of reward.function"] = parts.collector.reward.code
     with ProbeJournal(output / "journal.jsonl", header) as journal:
-        parts.collector.publish(FrozenWeights(parts.model))
+        publish_loaded(config, parts, chosen)
         rollouts = Rollouts(
             parts.collector,
             SamplingParams.of(config.rollout),

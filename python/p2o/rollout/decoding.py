@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from p2o.errors import ModelError
+
 
 class RecordingError(Exception):
     """A decoding step could not be recorded as a CUDA graph."""
@@ -52,9 +54,16 @@ class ReadPrompts:
 
 
 def cache_argument(model: Any) -> str:
-    """The name under which the model takes and returns a cache: `cache` from transformers 5.24 on."""
+    """The name under which the model takes and returns a cache: `cache` from transformers 5.24 on.
+
+    Raises:
+        ModelError: if it has none.
+    """
     known = inspect.signature(inspect.unwrap(type(model).forward)).parameters
-    return "cache" if "cache" in known else "past_key_values"
+    for name in ("cache", "past_key_values", "cache_params"):
+        if name in known:
+            return name
+    raise ModelError(f'{type(model).__name__} takes no cache to decode on: set rollout.sampler = "vllm"')
 
 
 def read_prompts(model: Any, prompts_R: Sequence[tuple[int, ...]], pad_id: int) -> ReadPrompts:
@@ -76,9 +85,13 @@ def read_prompts(model: Any, prompts_R: Sequence[tuple[int, ...]], pad_id: int) 
     )
     number_of = {prompt: number for number, prompt in enumerate(prompts)}
     prompt_of_R = torch.tensor([number_of[prompt] for prompt in prompts_R], device=model.device)
-    return ReadPrompts(
-        output.logits[prompt_of_R, -1], output[cache_argument(model)], attention_mask, prompt_of_R
-    )
+    cache = output.get(cache_argument(model))
+    if not hasattr(cache, "reorder_cache"):
+        raise ModelError(
+            f"{type(model).__name__} returns no cache whose rows can be chosen among: set rollout.sampler = "
+            '"vllm"'
+        )
+    return ReadPrompts(output.logits[prompt_of_R, -1], cache, attention_mask, prompt_of_R)
 
 
 class GrowingDecoder:
@@ -92,6 +105,9 @@ class GrowingDecoder:
         self.cache.reorder_cache(prompts.prompt_of_R)
         self.attention_mask = prompts.attention_mask[prompts.prompt_of_R]
         self.argument = cache_argument(model)
+        # State-space models have read the padding by now, and would take the mask for that of the new tokens.
+        layers = getattr(self.cache, "layers", None)
+        self.takes_mask = not layers or any(hasattr(layer, "keys") for layer in layers)
 
     def step(self, tokens_R: Tensor) -> Tensor:
         """See [`Decoder`][p2o.rollout.decoding.Decoder]."""
@@ -99,7 +115,7 @@ class GrowingDecoder:
         self.attention_mask = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         output = self.model(
             input_ids=tokens_R[:, None],
-            attention_mask=self.attention_mask,
+            attention_mask=self.attention_mask if self.takes_mask else None,
             position_ids=self.attention_mask.sum(1, keepdim=True) - 1,
             use_cache=True,
             **{self.argument: self.cache},

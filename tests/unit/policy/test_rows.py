@@ -205,3 +205,39 @@ def test_asymmetric_looks_at_the_rows_own_advantage() -> None:
     rows, _, statistics = prepared(groups, score, context={"mode": "asymmetric"})
     assert by_row(rows, "context_weight") == [[1.0, 1.0], [0.0, 0.0]]
     assert statistics["context_mask/low"] == 1.0, "tokens below the bound, whatever became of them"
+    assert statistics["context_mask/frac"] == 0.5, "tokens of weight 0"
+
+
+@pytest.mark.parametrize(
+    ("correction", "low", "masked"),
+    [
+        (
+            {"mode": "sequence"},
+            0.0,
+            1.0,
+        ),  # ratio 0.61: inside the bound of a token, outside a sequence's
+        ({"mode": "sequence", "bounds": [0.5, 2.0]}, 0.0, 0.0),
+        ({"mode": "token"}, 0.0, 0.0),
+        ({"mode": "none"}, 0.0, 0.0),
+    ],
+)
+def test_the_engine_mask_counts_what_sequences_lose(
+    correction: dict[str, Any], low: float, masked: float
+) -> None:
+    rows, _, statistics = prepared([group(rollout(1), rollout(0))], correction=correction)
+    assert statistics["engine_mask/frac"] == masked
+    assert statistics["engine_mask/low"] == low
+    assert by_row(rows, "engine_weight")[0] == pytest.approx(
+        [0.0 if masked else np.exp(-0.5) if correction["mode"] == "token" else 1.0] * 2
+    )
+
+
+def test_a_rule_of_ones_own_is_counted_where_it_masks() -> None:
+    groups = [group(rollout(1, template="z"), rollout(0, template="z"))]
+    _, _, statistics = prepared(groups, context={"mode": f"{__name__}:only_rewarded"})
+    assert statistics["context_mask/frac"] == 0.5
+    assert statistics["context_mask/low"] == 0.0
+
+
+def only_rewarded(log_ratio: Any, advantage: Any, low: float, high: float) -> Any:
+    return advantage > 0

@@ -1,0 +1,120 @@
+"""Models that load but could not be trained or saved are refused, or mended, when they are loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2o.errors import ModelError
+from p2o.model.load import load_model, load_outline, save_model
+from p2o.policy.config import LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.torch_backend import TorchPolicy
+
+
+@pytest.fixture
+def folder(random_model: Any, tokenizer: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "start"
+    random_model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"do_sample": False, "temperature": 0.7}, {"do_sample": False}),
+        ({"temperature": 0.6, "top_p": 0.9, "top_k": 7, "min_p": 0.1, "typical_p": 0.5}, {}),
+        ({"do_sample": True, "temperature": 0.7}, {"do_sample": True, "temperature": 0.7}),
+        ({"length_penalty": 2.0, "early_stopping": True}, {}),
+        ({"num_beams": 2, "length_penalty": 2.0}, {"num_beams": 2, "length_penalty": 2.0}),
+        ({"top_p": 0.9, "repetition_penalty": 1.3}, {"repetition_penalty": 1.3}),
+    ],
+)
+def test_generation_settings_that_contradict_each_other_are_dropped(
+    folder: Path, tokenizer: Any, settings: dict[str, Any], kept: dict[str, Any], caplog: Any
+) -> None:
+    """What has an effect stays, and what is saved can be loaded again."""
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps({"eos_token_id": 4, "pad_token_id": 0, **settings}))
+    model, _ = load_model(folder)
+    save_model(model, tokenizer, folder.parent / "saved")
+    saved = json.loads((folder.parent / "saved" / "generation_config.json").read_text())
+    assert saved.items() >= {"eos_token_id": 4, "pad_token_id": 0, **kept}.items()
+    dropped = settings.keys() - kept.keys()
+    assert not dropped & {name for name, value in saved.items() if value is not None} - {"do_sample"}
+    told = [record.message for record in caplog.records if record.name == "p2o.model.checks"]
+    assert len(told) == bool(dropped)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_new_tokens": -1}, {"do_sample": False, "num_return_sequences": 3}], ids=str
+)
+def test_generation_settings_that_transformers_does_not_take_are_one_line(
+    folder: Path, settings: dict[str, Any]
+) -> None:
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=next(iter(set(settings) - {"do_sample"}))) as error:
+        load_model(folder)
+    assert "\n" not in str(error.value)
+
+
+QUANTISED = [
+    {"quant_method": "bitsandbytes", "load_in_4bit": True},
+    {"quant_method": "gptq", "bits": 4},
+    {"quant_method": "fp8", "weight_block_size": [128, 128]},
+]
+
+
+@pytest.mark.parametrize("quantised", QUANTISED, ids=lambda values: values["quant_method"])
+def test_quantised_weights_are_refused_before_they_are_loaded(
+    folder: Path, quantised: dict[str, Any]
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": quantised}))
+    with pytest.raises(
+        ModelError, match=rf"is quantised \({quantised['quant_method']}\) and cannot be trained"
+    ):
+        load_outline(folder)
+
+
+def test_no_backend_takes_over_a_quantised_model(random_model: Any) -> None:
+    random_model.config.quantization_config = {"quant_method": "awq"}
+    with pytest.raises(ModelError, match=r"is quantised \(awq\)"):
+        TorchPolicy(random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1)
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_tokens_without_an_embedding_are_refused(folder: Path, special: bool) -> None:
+    from p2o.tiny.tokenizer import build_tokenizer
+
+    larger = build_tokenizer()
+    larger.add_tokens(["<one>", "<two>"], special_tokens=special)
+    larger.save_pretrained(folder)
+    with pytest.raises(
+        ModelError, match=r"has 2 tokens that the model has no row for \(first: '<one>', number 102 of 102"
+    ):
+        load_model(folder)
+
+
+def test_a_placeholder_of_an_image_may_be_without_an_embedding(folder: Path) -> None:
+    """As in Gemma 3's text-only checkpoints. No text becomes one."""
+    from p2o.tiny.tokenizer import build_tokenizer
+
+    larger = build_tokenizer()
+    larger.add_tokens(["<image_soft_token>"], special_tokens=True)
+    larger.save_pretrained(folder)
+    load_model(folder)
+
+
+def test_an_embedding_larger_than_the_tokenizer_is_usual(folder: Path, random_model: Any) -> None:
+    random_model.resize_token_embeddings(128)
+    shutil.rmtree(folder)
+    from p2o.tiny.tokenizer import build_tokenizer
+
+    save_model(random_model, build_tokenizer(), folder)
+    load_model(folder)
