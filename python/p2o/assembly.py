@@ -234,8 +234,8 @@ def prepare(
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy))
-        processes.on_main(lambda: directory.rewind(logged=state.logged, step=state.step))
+            state = LoopState.from_dict(load_checkpoint(newest, policy, processes))
+        processes.on_main(lambda: directory.rewind(state.logged, state.logged_check, step=state.step))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.publish(policy, state.step)
     probe()

@@ -11,11 +11,14 @@ from typing import Any
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ModelError
-from p2o.files import new_directory, write_text
+from p2o.files import checksums, new_directory, write_text
 from p2o.policy.policy import Policy
 
 LATEST = "LATEST"
 """File that names the newest complete checkpoint."""
+
+CHECKSUMS = "checksums.json"
+"""File of a checkpoint with the checksums of its others: nothing else shows a flipped bit in an optimizer's state."""
 
 
 def save_checkpoint(
@@ -49,6 +52,8 @@ def save_checkpoint(
         with new_directory(path) as temporary:
             save(temporary)
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            sums = checksums(temporary)
+            (temporary / CHECKSUMS).write_text(json.dumps(sums, indent=1), encoding="utf-8")
         make_newest(path, keep)
 
     with _written(path):
@@ -86,15 +91,36 @@ def latest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint, or None before the first."""
     pointer = folder / LATEST
     if pointer.exists():
-        path = folder / pointer.read_text(encoding="utf-8").strip()
+        path = folder / Path(pointer.read_text(encoding="utf-8", errors="replace").strip()).name
         if (path / "state.json").exists():
             return path
     complete = sorted(file.parent for file in folder.glob("epoch-*/state.json"))
     return complete[-1] if complete else None
 
 
-def load_checkpoint(path: Path, policy: Policy) -> dict[str, Any]:
-    """Restores weights and optimizer in place and returns the loop's state."""
+def load_checkpoint(path: Path, policy: Policy, processes: Processes = ONE_PROCESS) -> dict[str, Any]:
+    """Restores weights and optimizer in place and returns the loop's state.
+
+    Raises:
+        CheckpointError: if a file is missing or damaged, or the policy is another.
+    """
+    processes.on_main(lambda: _check_files(path))
     policy.load(path)
     state: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     return state
+
+
+def _check_files(path: Path) -> None:
+    """Compares the files of a checkpoint with the checksums that were written with them."""
+    remedy = f"remove {path} to go on from the checkpoint before it, or start a new run"
+    try:
+        expected = dict(json.loads((path / CHECKSUMS).read_text(encoding="utf-8")))
+        found = checksums(path)
+    except (OSError, ValueError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or "not what was written"
+        raise CheckpointError(f"{path / CHECKSUMS} cannot be used ({reason}): {remedy}") from error
+    found.pop(CHECKSUMS, None)
+    for name in sorted(expected):
+        if expected[name] != found.get(name):
+            how = "damaged: its checksum is another" if name in found else "missing"
+            raise CheckpointError(f"{path / name} is {how}; {remedy}")

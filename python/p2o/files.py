@@ -6,10 +6,15 @@ import fcntl
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+_CHUNK = 2**22
+"""Bytes of a file that are read at once for its checksum."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -98,10 +103,15 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def json_line(record: Mapping[str, Any]) -> str:
+    """A record as a line of a JSONL file."""
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
 def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Appends records, one JSON object a line."""
     with naming(path), path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        file.writelines(map(json_line, records))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -118,4 +128,23 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Writes a whole file of records in one step."""
-    write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    write_text(path, "".join(map(json_line, records)))
+
+
+def checksum(path: Path) -> str:
+    """CRC-32 of a file, in eight hexadecimal digits."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return f"{value:08x}"
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """The checksum of every file below a folder, by its name there; several files at a time."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor(8) as pool:
+        return {
+            str(path.relative_to(folder)): check
+            for path, check in zip(files, pool.map(checksum, files), strict=True)
+        }

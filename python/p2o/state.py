@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from p2o.errors import CheckpointError
 from p2o.evolution.result import Evolution
+from p2o.files import json_line
 from p2o.outcomes.outcomes import Outcomes
 from p2o.templates import make_template
 from p2o.types import Template
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the form below."""
 
 
@@ -37,6 +40,8 @@ class LoopState:
     """Templates of each hard sample's rollouts in this epoch, one per rollout."""
     logged: int = 0
     """Lines of metrics written: a resumed run drops the later ones."""
+    logged_check: int = 0
+    """CRC-32 of those lines."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
     finished: bool = False
@@ -45,6 +50,11 @@ class LoopState:
     def generated_tokens(self) -> int:
         """All tokens generated to learn from: what comparisons between methods are made at."""
         return self.training_tokens + self.prompt_step_tokens
+
+    def count_line(self, record: Mapping[str, Any]) -> None:
+        """Takes in that a line of metrics was written."""
+        self.logged += 1
+        self.logged_check = zlib.crc32(json_line(record).encode(), self.logged_check)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the checkpoint."""

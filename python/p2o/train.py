@@ -279,9 +279,9 @@ def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> No
 
 
 def log(run: Run, record: dict[str, Any]) -> None:
-    """Appends a line of metrics and remembers how many there are."""
+    """Appends a line of metrics and remembers it for a resumed run."""
     run.directory.log(record)
-    run.state.logged += 1
+    run.state.count_line(record)
     for other in run.logs:
         other.log(record)
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, DataError, RewardError
+from p2o.errors import ConfigError, DataError, RewardError, TrainingError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
@@ -144,7 +146,12 @@ class Collector:
         prompts = [self.prompt_ids(request.problem, request.template) for request in requests]
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.max_prompt_tokens]
         asked = [SampleRequest(prompts[i], requests[i].seed) for i in fitting]
-        samples = dict(zip(fitting, self.sampler.sample(asked, params, progress), strict=True))
+        drawn = self.sampler.sample(asked, params, progress)
+        if not all(np.isfinite(sample.logprobs).all() for sample in drawn):
+            raise TrainingError(
+                "the sampler gave a log-prob that is no number: are the model's outputs finite?"
+            )
+        samples = dict(zip(fitting, drawn, strict=True))
         if progress is not None and len(fitting) < len(requests):
             progress(len(requests) - len(fitting))
         rollouts = [

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import tomllib
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import tomli_w
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evolution.result import Evolution
-from p2o.files import alone_in, append_jsonl, new_directory, read_jsonl, write_jsonl
+from p2o.files import alone_in, append_jsonl, json_line, new_directory, read_jsonl, write_jsonl
 from p2o.types import Rollout
 
 MAY_CHANGE = (
@@ -188,9 +189,18 @@ class RunDirectory:
         ]
         write_jsonl(self.templates, [*kept, *added])
 
-    def rewind(self, *, logged: int, step: int) -> None:
-        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they are written again."""
+    def rewind(self, logged: int, check: int, *, step: int) -> None:
+        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they are written again.
+
+        Raises:
+            RunDirectoryError: if CRC-32 of those lines is not `check`.
+        """
         kept = read_jsonl(self.metrics)[:logged]
+        if len(kept) < logged or zlib.crc32("".join(map(json_line, kept)).encode()) != check:
+            raise RunDirectoryError(
+                f"{self.metrics} is damaged: its first {logged} lines are not those of the checkpoint's time; put them back, "
+                "or start a new run"
+            )
         write_jsonl(self.metrics, kept)
         for file in self.rollouts.glob("step-*.jsonl"):
             if int(file.stem.removeprefix("step-")) > step:
