@@ -22,6 +22,7 @@ from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
 from p2o.launch import model_facts
+from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
 from p2o.outcomes.outcomes import Outcomes
@@ -372,6 +373,7 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
         device=device,
         trust_remote_code=settings.trust_remote_code,
     )
+    check_vocabulary(model, tokenizer, settings.source)
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer

@@ -17,7 +17,7 @@ from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.files import new_directory
-from p2o.model.checks import check_vocabulary, drop_contradictions, refuse_quantised
+from p2o.model.checks import drop_contradictions, refuse_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -80,7 +80,6 @@ def load_model(
             )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    check_vocabulary(model, tokenizer, source)
     drop_contradictions(model, source)
     if _is_bpe(tokenizer):
         # transformers ignores it for BPE, and warns at the first response that is decoded.

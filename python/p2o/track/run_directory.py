@@ -198,8 +198,8 @@ class RunDirectory:
         kept = read_jsonl(self.metrics)[:logged]
         if len(kept) < logged or zlib.crc32("".join(map(json_line, kept)).encode()) != check:
             raise RunDirectoryError(
-                f"{self.metrics} is damaged: its first {logged} lines are not those of the checkpoint's time; put them back, "
-                "or start a new run"
+                f"{self.metrics} is damaged: its first {logged} lines are not those of the checkpoint's time; put "
+                "them back, or start a new run"
             )
         write_jsonl(self.metrics, kept)
         for file in self.rollouts.glob("step-*.jsonl"):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from p2o.assembly import load_policy_model
+from p2o.config import Config, load_config
 from p2o.errors import ModelError
 from p2o.model.load import load_model, load_outline, save_model
 from p2o.policy.config import LossConfig
@@ -88,6 +90,10 @@ def test_no_backend_takes_over_a_quantised_model(random_model: Any) -> None:
         TorchPolicy(random_model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1)
 
 
+def settings_of(folder: Path) -> Config:
+    return load_config("quickstart", [f"model.source={folder}"])
+
+
 @pytest.mark.parametrize("special", [False, True])
 def test_tokens_without_an_embedding_are_refused(folder: Path, special: bool) -> None:
     from p2o.tiny.tokenizer import build_tokenizer
@@ -98,7 +104,7 @@ def test_tokens_without_an_embedding_are_refused(folder: Path, special: bool) ->
     with pytest.raises(
         ModelError, match=r"has 2 tokens that the model has no row for \(first: '<one>', number 102 of 102"
     ):
-        load_model(folder)
+        load_policy_model(settings_of(folder))
 
 
 def test_a_placeholder_of_an_image_may_be_without_an_embedding(folder: Path) -> None:
@@ -108,7 +114,7 @@ def test_a_placeholder_of_an_image_may_be_without_an_embedding(folder: Path) -> 
     larger = build_tokenizer()
     larger.add_tokens(["<image_soft_token>"], special_tokens=True)
     larger.save_pretrained(folder)
-    load_model(folder)
+    load_policy_model(settings_of(folder))
 
 
 def test_an_embedding_larger_than_the_tokenizer_is_usual(folder: Path, random_model: Any) -> None:
@@ -117,4 +123,4 @@ def test_an_embedding_larger_than_the_tokenizer_is_usual(folder: Path, random_mo
     from p2o.tiny.tokenizer import build_tokenizer
 
     save_model(random_model, build_tokenizer(), folder)
-    load_model(folder)
+    load_policy_model(settings_of(folder))
