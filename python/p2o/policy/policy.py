@@ -263,8 +263,18 @@ class Policy(ABC):
         return {"backend": "torch", "ranks": self.processes.size, "lora": lora}
 
     def probe(self) -> list[NDArray[np.float32]]:
-        """Log-probs of `probe_sequences`."""
-        return self.score(probe_sequences(self.model))
+        """Log-probs of `probe_sequences`.
+
+        Raises:
+            TrainingError: if one is NaN: such a model is not worth keeping.
+        """
+        logprobs = self.score(probe_sequences(self.model))
+        if any(np.isnan(each).any() for each in logprobs):
+            raise TrainingError(
+                "the model's log-probs are NaN: its weights or its outputs are no numbers; earlier checkpoints are as "
+                "they were"
+            )
+        return logprobs
 
     def _reader(self) -> Callable[[Path], None]:
         """What compares an export with the weights as they are now. All ranks make it, one may call it."""
