@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,12 +73,26 @@ def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         directory.log({"step": step})
         directory.log_rollouts(step, 0, [], 8)
-    directory.rewind(logged=2, step=2)
+    check = zlib.crc32(b'{"step": 1}\n{"step": 2}\n')
+    directory.rewind(2, check, step=2)
     assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
     assert sorted(file.name for file in directory.rollouts.iterdir()) == [
         "step-000001.jsonl",
         "step-000002.jsonl",
     ]
+
+
+@pytest.mark.parametrize(
+    "found", ['{"step": 1}\n', '{"step": 1}\n{"step": 8}\n', '{"step": 1}\n{"step\n{"step": 2}\n', ""]
+)
+def test_damaged_metrics_are_told(tmp_path: Path, found: str) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.metrics.write_text(found)
+    with pytest.raises(
+        RunDirectoryError, match=r"metrics\.jsonl is damaged: its first 2 lines are not those of"
+    ):
+        directory.rewind(2, zlib.crc32(b'{"step": 1}\n{"step": 2}\n'), step=2)
+    assert directory.metrics.read_text() == found
 
 
 def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
