@@ -7,7 +7,6 @@ those. Every draw is seeded by names, so a run resumed from a checkpoint is the 
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare
 from p2o.prompt_step import PromptStep
-from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens
+from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens, in_groups
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
@@ -152,11 +151,7 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.training_tokens += generated_tokens(rollouts)
-    groups = (rollouts[i * n : (i + 1) * n] for i in range(len(problems)))
-    return [
-        Group(problem, [rollout for rollout in group if not math.isnan(rollout.reward)])
-        for problem, group in zip(problems, groups, strict=True)
-    ]
+    return in_groups(problems, rollouts, n)
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:

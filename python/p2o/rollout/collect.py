@@ -17,7 +17,7 @@ from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, apply_template
-from p2o.types import Problem, Rollout, Template
+from p2o.types import Group, Problem, Rollout, Template
 
 LOGGER = logging.getLogger(__name__)
 
@@ -174,6 +174,15 @@ class Collector:
             text=self.encoder.decode(sample.response_ids),
             version=self.version,
         )
+
+
+def in_groups(problems: Sequence[Problem], rollouts: Sequence[Rollout], n: int) -> list[Group]:
+    """The `n` rollouts of each problem in turn, without those whose reward is not known."""
+    groups = (rollouts[i * n : (i + 1) * n] for i in range(len(problems)))
+    return [
+        Group(problem, [rollout for rollout in group if not math.isnan(rollout.reward)])
+        for problem, group in zip(problems, groups, strict=True)
+    ]
 
 
 def generated_tokens(rollouts: Sequence[Rollout]) -> int:
