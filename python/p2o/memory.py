@@ -93,6 +93,7 @@ def activation_bytes(config: Config, model: Any) -> int | None:
     """
     from p2o.policy.logprobs import CHUNK_TOKENS
 
+    model = model.get_text_config(decoder=True)
     hidden, layers = getattr(model, "hidden_size", None), getattr(model, "num_hidden_layers", None)
     inner, heads = getattr(model, "intermediate_size", None), getattr(model, "num_attention_heads", None)
     experts = any(getattr(model, name, None) for name in ("num_experts", "num_local_experts"))

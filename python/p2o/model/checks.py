@@ -30,6 +30,22 @@ def refuse_quantised(config: Any, source: str | Path) -> None:
             )
 
 
+def refuse_part(model: Any, config: Any, source: str | Path) -> None:
+    """Raises `ModelError` if a checkpoint holds more than the model that was loaded: an export would lose the rest.
+
+    Args:
+        model: what transformers made of it.
+        config: the checkpoint's own configuration.
+        source: where it is.
+    """
+    if type(model.config) is not type(config):
+        whole = (getattr(config, "architectures", None) or [type(config).__name__])[0]
+        raise ModelError(
+            f"{source} is a {whole}, and as a {type(model).__name__} only its text part is loaded: an export would "
+            "lose the rest; save the text part as a model of its own, and train that"
+        )
+
+
 def embedding_rows(model: Any) -> int:
     """How many tokens a model has an embedding for."""
     try:

@@ -17,7 +17,7 @@ from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.files import new_directory
-from p2o.model.checks import drop_contradictions, refuse_quantised
+from p2o.model.checks import drop_contradictions, refuse_part, refuse_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -71,6 +71,7 @@ def load_model(
                 adapter_kwargs={"local_files_only": options["local_files_only"]},
                 **options,
             )
+            refuse_part(model, transformers.AutoConfig.from_pretrained(location, **options), source)
         # transformers fills what is missing with random numbers and only warns.
         if report["missing_keys"]:
             first = sorted(report["missing_keys"])[0]
@@ -120,6 +121,7 @@ def load_outline(
             model: PreTrainedModel = transformers.AutoModelForCausalLM.from_config(
                 config, dtype=getattr(torch, dtype), trust_remote_code=trust_remote_code
             )
+        refuse_part(model, config, source)
     return model
 
 

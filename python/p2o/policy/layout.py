@@ -107,7 +107,7 @@ class PackedLayout:
     def __init__(self, model: Any, *, pad_id: int, token_budget: int) -> None:
         self.token_budget = token_budget
         # Attention's share of a layer's work on L tokens: 2 L² hidden of 24 L hidden² + 2 L² hidden.
-        self.quadratic = 1 / (12 * model.config.hidden_size)
+        self.quadratic = 1 / (12 * model.config.get_text_config(decoder=True).hidden_size)
         self.varlen = supports_varlen(model)
         if self.varlen:
             use_varlen(model)

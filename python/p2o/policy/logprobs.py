@@ -104,15 +104,24 @@ def check_output_head(model: Any, *, tolerance: float = 1e-3) -> None:
 
     Raises:
         ModelError: if they differ by more than `tolerance` (relative to the largest logit): the architecture
-            changes its logits in a way `output_head` does not know.
+            changes its logits in a way `output_head` does not know; or if it is built in another way altogether.
     """
-    tokens = torch.arange(4, device=next(model.parameters()).device)[None] % model.config.vocab_size
+    vocabulary = model.config.get_text_config(decoder=True).vocab_size
+    tokens = torch.arange(4, device=next(model.parameters()).device)[None] % vocabulary
     was_training = model.training
     model.eval()
     try:
         own = model(input_ids=tokens, use_cache=False).logits.float()
         hidden = model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
         ours = output_head(model)(hidden).float()
+    except (ModelError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # a model that is built in another way can raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(
+            f"{type(model).__name__} is not built like a causal text model with one output matrix ({reason}): use "
+            "another architecture"
+        ) from error
     finally:
         model.train(was_training)
     if (own - ours).abs().max() > tolerance * own.abs().max().clamp(min=1.0):

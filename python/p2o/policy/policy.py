@@ -239,7 +239,7 @@ class Policy(ABC):
         Raises:
             ModelError: if they see each other: the architecture keeps a state that does not restart with positions.
         """
-        vocabulary = int(self.model.config.vocab_size)
+        vocabulary = int(self.model.config.get_text_config(decoder=True).vocab_size)
         first, second = ([int(7 * i + start) % vocabulary for i in range(12)] for start in (1, 4))
         pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
 

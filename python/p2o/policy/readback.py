@@ -31,7 +31,8 @@ weights in bfloat16 and float32 by 0.09, in float16 and float32 by 0.015.
 
 def probe_sequences(model: Any) -> Sequences:
     """Four sequences of random tokens, always the same for a vocabulary: (prompt, response) pairs."""
-    rows = embedding_rows(model)
+    head = getattr(model.get_output_embeddings(), "out_features", None)
+    rows = min(embedding_rows(model), head or embedding_rows(model))  # one of the two may be padded
     length = min(16, longest_sequence(model) or 16)
     tokens = np.random.default_rng(0).integers(rows, size=(4, length)).tolist()
     return [(row[: length // 4], row[length // 4 :]) for row in tokens]

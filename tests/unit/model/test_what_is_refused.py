@@ -14,6 +14,7 @@ from p2o.config import Config, load_config
 from p2o.errors import ModelError
 from p2o.model.load import load_model, load_outline, save_model
 from p2o.policy.config import LossConfig
+from p2o.policy.logprobs import check_output_head
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
 
@@ -124,3 +125,66 @@ def test_an_embedding_larger_than_the_tokenizer_is_usual(folder: Path, random_mo
 
     save_model(random_model, build_tokenizer(), folder)
     load_policy_model(settings_of(folder))
+
+
+TEXT = {
+    "vocab_size": 200,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+
+
+def test_a_vision_model_whose_text_part_alone_is_loaded_is_refused(tokenizer: Any, tmp_path: Path) -> None:
+    """Its export would have no vision tower, and nobody would be told."""
+    from transformers import Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    linear = {
+        "linear_num_value_heads": 2,
+        "linear_num_key_heads": 2,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+    }
+    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32}
+    config = Qwen3_5Config(text_config=TEXT | linear, vision_config=vision)
+    Qwen3_5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    for load in (load_model, load_outline):
+        with pytest.raises(ModelError, match=r"is a Qwen3_5ForConditionalGeneration, .* text part"):
+            load(tmp_path)
+
+
+def test_a_vision_model_that_is_loaded_whole_is_exported_whole(tokenizer: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = Gemma3Config(text_config=TEXT, vision_config=vision, mm_tokens_per_image=4)
+    Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path / "start")
+    tokenizer.save_pretrained(tmp_path / "start")
+    model, _ = load_model(tmp_path / "start")
+    check_output_head(model)
+    policy = TorchPolicy(model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1)
+    policy.export(tmp_path / "end", tokenizer)
+    start, end = (load_file(tmp_path / name / "model.safetensors") for name in ("start", "end"))
+    assert any("vision" in name for name in start)
+    assert start.keys() == end.keys()
+
+
+def test_a_model_that_is_built_in_another_way_is_one_line() -> None:
+    from transformers import Llama4ForCausalLM, Llama4TextConfig
+
+    model = Llama4ForCausalLM(Llama4TextConfig(**TEXT, num_local_experts=2, intermediate_size_mlp=32))
+    with pytest.raises(ModelError, match=r"^Llama4ForCausalLM is not built like a causal text model") as told:
+        check_output_head(model)
+    assert "\n" not in str(told.value)

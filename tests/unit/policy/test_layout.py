@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PretrainedConfig
 
 from p2o.errors import ModelError
 from p2o.packing import MicroBatch, Packing, Rows, fill
@@ -106,9 +107,7 @@ def test_scores_come_back_in_the_order_given(random_model: Any, name: Any, budge
 class Shape:
     """What a layout asks of a model."""
 
-    class config:
-        hidden_size = 32
-
+    config = PretrainedConfig(hidden_size=32)
     device = torch.device("cpu")
     dtype = torch.float32
 
