@@ -21,7 +21,7 @@ unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
 .PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-faults test-gpu test-verl test-wheel demo \
-	smollm2 bench-evolve bench-pack bench-train bench-verify wheel package clean
+	smollm2 bench-evolve bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-pack: install ## Compare the packer with TRL, verl and OpenRLHF; writes be
 	$(UV) pip install --quiet --no-deps --python $(BIN)/python --target .cache/bench-pack \
 		trl==1.16.0 verl==0.9.1 openrlhf==0.11.2 pyarrow
 	$(BIN)/python benches/pack_peers.py --peers .cache/bench-pack --write benches/pack.md
+
+models: install ## Try every causal class of transformers; writes docs/models.md (half an hour)
+	PYTHONPATH=benches $(BIN)/python benches/architectures.py --write docs/models.md
 
 bench-train: engines smollm2 ## Time of a training step beside TRL; writes benches/train.md
 	UV_PROJECT_ENVIRONMENT=$(ENGINES) $(SYNC) --project engines --group $(DEVICE) --group bench
