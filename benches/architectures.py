@@ -3,8 +3,8 @@
     make models        # or: python benches/architectures.py [--only llama mamba ...] --write docs/models.md
 
 A run is `p2o train` on two steps of GRPO with the sampler `hf`: the gap probe compares cached decoding with one full
-pass, the model is scored, trained, checkpointed and exported, and the export is loaded afresh and compared. `--check` then
-does the same with LoRA. Each is a forked process, and a line of results, so that a stopped call goes on where it was.
+pass, the model is scored, trained, checkpointed and exported, and the export is loaded afresh and compared. `--check`
+then does the same with LoRA. Each is a forked process, and a line of results: a stopped call goes on where it was.
 """
 
 from __future__ import annotations
