@@ -14,7 +14,7 @@ from bench_train import arithmetic
 
 def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Values:
     """The recipe `one_gpu` with a small model, `steps` optimizer batches an epoch."""
-    problems, batch = (4, 2) if lane.rehearse else (32 * steps, 32)
+    problems, batch = (8, 4) if lane.rehearse else (32 * steps, 32)
     folder = lane.scratch(f"one_gpu-{sampler}")
     data = folder / "problems.jsonl"
     made = arithmetic(problems + 8)
