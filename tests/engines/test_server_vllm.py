@@ -168,6 +168,8 @@ def test_a_push_in_many_groups_and_one_that_fails_half_way(
     other = make_policy(tiny_llama(seed=8))
 
     class Failing:
+        model = other.model
+
         def weights(self) -> Iterator[list[tuple[str, torch.Tensor]]]:
             yield from list(other.weights())[:4]
             raise RuntimeError("gathering failed")
@@ -184,6 +186,8 @@ def test_weights_that_are_left_out_or_of_another_shape(sampler: ServerSampler, p
     name = "model.layers.1.mlp.down_proj.weight"
 
     class Changed:
+        model = policy.model
+
         def __init__(self, *instead: tuple[str, torch.Tensor]) -> None:
             self.instead = list(instead)
 

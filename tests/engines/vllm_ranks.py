@@ -36,6 +36,8 @@ def main(tensor_parallel_size: int) -> None:
     assert measured["sync/gap_max"] < 1e-4, measured
 
     class FailsOnRankOne:
+        model = policy.model
+
         def weights(self):  # type: ignore[no-untyped-def]
             if processes.rank == 1 and tensor_parallel_size == 1:
                 raise RuntimeError("rank 1 has no weights")

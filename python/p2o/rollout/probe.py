@@ -98,8 +98,11 @@ def check_gap(
         ModelError: if a sampler that runs the trainer's model cannot.
     """
     probe = replace(params, max_tokens=min(params.max_tokens, PROBE_TOKENS), top_p=1.0, top_k=0)
+    # `hf` makes the rows of a group from the cache of one prompt: that is to be tried as well.
+    copies = 2 if sampler.shares_weights else 1
     requests = [
-        SampleRequest(tuple(prompt), derive_seed("probe", index)) for index, prompt in enumerate(prompts)
+        SampleRequest(tuple(prompt), derive_seed("probe", index))
+        for index, prompt in enumerate([*prompts] * copies)
     ]
     try:
         drawn = sampler.sample(requests, probe)
