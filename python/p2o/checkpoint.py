@@ -119,7 +119,6 @@ def _check_files(path: Path) -> None:
     except (OSError, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or "not what was written"
         raise CheckpointError(f"{path / CHECKSUMS} cannot be used ({reason}): {remedy}") from error
-    found.pop(CHECKSUMS, None)
     for name in sorted(expected):
         if expected[name] != found.get(name):
             how = "damaged: its checksum is another" if name in found else "missing"
