@@ -51,3 +51,8 @@ class CheckpointError(P2oError, RuntimeError):
 
 class TrainingError(P2oError, RuntimeError):
     """Training cannot continue (non-finite loss, sampler and trainer disagree about the weights)."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Type and message of an error that code of others raised."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
 
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, in_one_line
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def load(path: str, setting: str) -> Any:
     try:
         target: Any = import_module(module_name)
     except (Exception, SystemExit) as error:  # running a user's module can raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)
         raise ConfigError(f"{setting} = {path!r}: cannot import {module_name!r} ({reason})") from error
     try:
         for part in name.split("."):

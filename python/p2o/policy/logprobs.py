@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from p2o.errors import InputError, ModelError
+from p2o.errors import InputError, ModelError, in_one_line
 
 CHUNK_TOKENS = 512
 """Tokens of a chunk: the logits held are CHUNK_TOKENS x vocabulary float32 (100 MB at 50k), a few times that
@@ -117,7 +117,7 @@ def check_output_head(model: Any, *, tolerance: float = 1e-3) -> None:
     except (ModelError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a model that is built in another way can raise anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)
         raise ModelError(
             f"{type(model).__name__} is not built like a causal text model with one output matrix ({reason}): use "
             "another architecture"

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from p2o.errors import ModelError, P2oError
+from p2o.errors import ModelError, P2oError, in_one_line
 from p2o.model.small import small_model
 from p2o.packing import Rows
 from p2o.policy.config import LossConfig
@@ -95,7 +95,7 @@ def rehearse(
         except P2oError as error:
             raise ModelError(f"{name} cannot be saved, tried out in small: {error}") from error
         except Exception as error:  # what libraries raise about a model is of almost any type
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = in_one_line(error)
             raise ModelError(f"{name} cannot be saved, tried out in small: {reason}") from error
     return None
 

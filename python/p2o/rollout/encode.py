@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import ConfigError, DataError
+from p2o.errors import ConfigError, DataError, in_one_line
 from p2o.files import why_unreadable
 from p2o.rollout.control_tokens import ControlTokens
 from p2o.types import Message
@@ -107,7 +107,7 @@ class PromptEncoder:
         try:
             return self._apply(messages, add_generation_prompt=True)
         except Exception as error:  # a template is a program of the model's and can raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = in_one_line(error)
             roles = ", ".join(role for role, _ in messages)
             hint = "; is it the system message (data.system)?" if messages[0][0] == "system" else ""
             raise DataError(

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ModelError, P2oError, TrainingError
+from p2o.errors import ModelError, P2oError, TrainingError, in_one_line
 from p2o.policy.rows import Sequences
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
@@ -111,7 +111,7 @@ def check_gap(
     except Exception as error:  # a model that was not made for it can raise anything
         if not sampler.shares_weights:
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = in_one_line(error)
         raise ModelError(
             f'this model cannot be sampled by transformers here ({reason}): set rollout.sampler = "vllm"'
         ) from error
