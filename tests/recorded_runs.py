@@ -57,8 +57,8 @@ RUNS: dict[str, tuple[str, ...]] = {
     "random-search": ("evolve.search=random", "evolve.cover_max_size=3"),
     "given": ('evolve.templates="tiny"',),
     "given-only": ('evolve.templates="tiny"', "reflection.kind=none"),
-    "recheck": ("mining.recheck=true", "evaluation.every=2", "checkpoint.every=2"),
-    "current": ("reflection.weights=current",),
+    "every-2": ("evaluation.every=2", "checkpoint.every=2"),
+    "current": ("reflection.kind=current",),
     "deepspeed": ("optimizer.backend=deepspeed",),
 }
 

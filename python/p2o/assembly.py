@@ -16,11 +16,9 @@ from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
-from p2o.errors import ConfigError, DataError
+from p2o.errors import ConfigError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.propose import find_proposer
-from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
-from p2o.evolution.types import Reflect, nobody
+from p2o.evolution.propose import check_source_of_templates
 from p2o.launch import model_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
@@ -34,16 +32,15 @@ from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
-from p2o.prompt_step import PromptStep, SelfReflection
+from p2o.prompt_step import PromptStep
+from p2o.reflection import Surroundings, check_prompts_fit, check_reflection, make_reflection
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, say_how_turns_end
-from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
 from p2o.state import LoopState
 from p2o.template_files import read_templates
-from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
@@ -103,18 +100,8 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
-    if config.run.method == "p2o" and config.reflection.kind == "self":
-        for name, prompt in reflection_prompts(config).items():
-            try:
-                empty = len(parts.encoder.encode(render_reflection(prompt, PLAIN, ())))
-            except DataError as error:
-                raise ConfigError(f"reflection.{name} = {prompt.name!r}: {error}") from None
-            limit = parts.collector.sampler.max_model_len
-            if limit is not None and empty + config.reflection.max_tokens >= limit:
-                raise ConfigError(
-                    f"reflection.{name} = {prompt.name!r} is {empty} tokens without an example, too many "
-                    f"beside reflection.max_tokens = {config.reflection.max_tokens}: model or engine take {limit}"
-                )
+    if config.run.method == "p2o":
+        check_prompts_fit(config, parts.encoder, parts.collector.sampler.max_model_len)
     return parts
 
 
@@ -138,19 +125,8 @@ def check_surroundings(config: Config) -> None:
     look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
     if config.run.method != "p2o":
         return
-    find_proposer(config.evolve.proposer)
-    if config.reflection.kind != "none":
-        reflection_prompts(config)
-    if config.reflection.kind == "openai":
-        make_teacher(config)
-
-
-def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
-    """The prompt files that the prompt step will use, by setting."""
-    prompts = {"prompt": load_prompt(config.reflection.prompt)}
-    if config.evolve.crossover > 0:
-        prompts["crossover_prompt"] = load_prompt(config.reflection.crossover_prompt)
-    return prompts
+    check_source_of_templates(config.evolve, config.reflection)
+    check_reflection(config)
 
 
 def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
@@ -242,7 +218,10 @@ def prepare(
     probe()
     prompt_step = None
     if config.run.method == "p2o":
-        reflect = make_reflection(config, start_weights, policy, tokenizer, parts, processes)
+        reflect = make_reflection(
+            config,
+            Surroundings(collector.sampler, parts.encoder, policy, start_weights, tokenizer, processes),
+        )
         params = SamplingParams.of(config.rollout)
         prompt_step = PromptStep(
             config, problems, collector, params, reflect, directory, console, parts.templates
@@ -377,33 +356,6 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer
-
-
-def make_teacher(config: Config) -> Reflect:
-    """The reflection model behind the API of `config.reflection`; nothing is sent yet."""
-    from p2o.evolution.endpoint import OpenAIReflector
-
-    return OpenAIReflector(config.reflection)
-
-
-def make_reflection(
-    config: Config, start_weights: Any, policy: Policy, tokenizer: Any, parts: Parts, processes: Processes
-) -> Reflect:
-    """The reflection model of `config.reflection`; in kind `self` the frozen start weights or the current ones."""
-    if config.reflection.kind == "none":
-        return nobody
-    if config.reflection.kind == "openai":
-        return make_teacher(config)
-    params = SamplingParams(
-        max_tokens=config.reflection.max_tokens, temperature=config.reflection.temperature
-    )
-    sampler = parts.collector.sampler
-    if config.reflection.weights == "reference":
-        if sampler.shares_weights:
-            sampler = sampler.make(config, start_weights, tokenizer, processes)
-        else:
-            sampler = LentSampler(sampler, FrozenWeights(start_weights), policy)
-    return SelfReflection(sampler, parts.encoder, params, processes)
 
 
 def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:

@@ -28,7 +28,6 @@ from p2o.errors import ConfigError
 from p2o.evolution.config import (
     EvolveConfig,
     ReflectionConfig,
-    check_source_of_templates,
     is_greedy,
     races,
 )
@@ -199,15 +198,13 @@ class Config(Settings):
                 "trainer gives what is cut off its share, and every sequence would be left out; set rollout.top_p = 1 "
                 'and rollout.top_k = 0, or correction.mode = "token"'
             )
-        if self.run.method == "p2o":
-            check_source_of_templates(self.evolve, self.reflection)
         return self
 
     @property
     def needs_start_weights(self) -> bool:
         """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
         reflects = self.run.method == "p2o" and self.reflection.kind == "self"
-        return (reflects and self.reflection.weights == "reference") or self.loss.kl_coef > 0
+        return reflects or self.loss.kl_coef > 0
 
 
 def recipe_names() -> list[str]:

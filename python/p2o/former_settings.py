@@ -37,7 +37,6 @@ RENAMED: dict[str, str] = {
     "evolve.race_stages": "evolve.race.stages",
     "evolve.race_thresholds": "evolve.race.stages",
     "evolve.replicates": "evolve.race.replicates",
-    "reflection.policy": "reflection.weights",
     "reflection.price_per_million_input": "reflection.prices[0]",
     "reflection.price_per_million_output": "reflection.prices[1]",
 }
@@ -81,6 +80,7 @@ GONE: dict[str, Gone] = {
     "loss.dual_clip": Gone(None, 'give a loss of your own as loss.name = "module:function"'),
     "loss.refill_limit": Gone(4.0, "a step rolls out at most 4 times run.batch_problems; leave it out"),
     "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
+    "mining.recheck": Gone(False, "hard samples are those of the epoch's rollouts; leave it out"),
     "mining.hardness": Gone("group", "samples are judged by all rollouts of their group"),
     "assign.graduate": Gone(None, "it changed nothing (docs/study.md); leave it out"),
     "assign.discount": Gone(0.5, "it is a constant, p2o.outcomes.assign.DISCOUNT; leave it out"),
@@ -96,6 +96,13 @@ GONE: dict[str, Gone] = {
     "evolve.stop_file": Gone(None, "interrupt the step (Ctrl-C): it ends with the best so far"),
     "evolve.max_rollout_tokens": Gone(None, "limit the step with evolve.budget"),
     "evolve.tokens_per_rollout": Gone(None, "limit the step with evolve.budget"),
+    "reflection.policy": Gone(
+        "reference", 'for the policy as trained so far write reflection.kind = "current"'
+    ),
+    "reflection.weights": Gone(None, 'for the policy as trained so far write reflection.kind = "current"'),
+    "reflection.crossover_prompt": Gone(
+        "crossover", "a proposer of your own (evolve.proposer) asks as it likes"
+    ),
     "reflection.max_copied_words": Gone(12, "it is 12; leave it out"),
     "reflection.retries": Gone(4, "it is 4; leave it out"),
     "reflection.backoff_s": Gone(1.0, "a server's retry-after, or 1 s and more; leave it out"),
@@ -119,6 +126,7 @@ REWORDED: tuple[Reworded, ...] = (
     Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
     Reworded({"context.mode": "no-distill"}, {"context.prompt": "sampled"}),
     Reworded({"loss.name": "bnpo"}, {"loss.name": "dapo"}),
+    Reworded({"reflection.kind": "self", "reflection.policy": "current"}, {"reflection.kind": "current"}),
 )
 """What was said by other values. Where one setting had two values for the same, the present one is the one hashed."""
 

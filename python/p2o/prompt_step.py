@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2o.config import Config
-from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import TooFewProblemsError
 from p2o.evolution import Evolution, evolve
-from p2o.evolution.config import nobody_proposes
+from p2o.evolution.propose import nobody_proposes
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
 from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
@@ -18,62 +17,15 @@ from p2o.evolution.types import (
     EvaluationRequest,
     EvaluationResult,
     Reflect,
-    ReflectionReply,
-    ReflectionRequest,
 )
 from p2o.outcomes.outcomes import Outcomes
+from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
-from p2o.rollout.encode import PromptEncoder
-from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.types import Message, Problem, Rollout, Template
-
-
-class SelfReflection:
-    """Reflection by a language model of our own, through a sampler.
-
-    Every rank of `processes` calls it with the same requests; each answers a share.
-    """
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        encoder: PromptEncoder,
-        params: SamplingParams,
-        processes: Processes = ONE_PROCESS,
-    ) -> None:
-        self.processes = processes
-        self.sampler = sampler
-        self.encoder = encoder
-        self.params = params
-
-    def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
-        """One reply per request, in order."""
-        return self.processes.map(self._replies, requests, self.sampler.ranks_per_engine)
-
-    def fits(self, messages: Sequence[Message]) -> bool:
-        """Whether the model takes the prompt and the longest reply."""
-        limit = self.sampler.max_model_len
-        return limit is None or len(self.encoder.encode(messages)) + self.params.max_tokens <= limit
-
-    def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
-        fits = [self.fits(request.messages) for request in requests]
-        drawn = [
-            SampleRequest(self.encoder.encode(request.messages), request.seed)
-            for request, fitting in zip(requests, fits, strict=True)
-            if fitting
-        ]
-        replies = (
-            ReflectionReply(
-                text=self.encoder.decode(sample.response_ids),
-                finish_reason=sample.finish_reason,
-                tokens=len(sample.response_ids),
-            )
-            for sample in self.sampler.sample(drawn, self.params)
-        )
-        return [next(replies) if fitting else ReflectionReply("", "prompt_too_long") for fitting in fits]
+from p2o.types import Problem, Rollout, Template
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,12 @@ from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import RewardError
 from p2o.evaluate import evaluate
-from p2o.outcomes import HardKind, hard_problems
+from p2o.outcomes import hard_problems
 from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare
 from p2o.prompt_step import PromptStep
-from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens, in_groups
+from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens, in_groups
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
@@ -192,7 +192,6 @@ def end_epoch(run: Run) -> None:
     if not state.finished and run.prompt_step is not None:
         # Whether or not a prompt step takes place, the policy is another one than that of the epoch's rollouts.
         state.outcomes.begin(str(state.epoch))
-        hard = recheck(run, hard)
         outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
         state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
@@ -208,24 +207,6 @@ def end_epoch(run: Run) -> None:
         )
         state.finished = out_of_tokens(run)
     state.seconds += time.monotonic() - started
-
-
-def recheck(run: Run, hard: dict[str, HardKind]) -> dict[str, HardKind]:
-    """The hard samples that one more plain rollout, by the policy as it is now, does not solve (`mining.recheck`)."""
-    state, config = run.state, run.config
-    if not config.mining.recheck:
-        return hard
-    requests = [
-        RolloutRequest(problem, PLAIN, 0, derive_seed(config.run.seed, "recheck", state.epoch, problem.id))
-        for problem in run.problems
-        if problem.id in hard
-    ]
-    with run.console.phase("hard samples (plain prompts)", len(requests)) as progress:
-        rollouts = all_known(run.collector.collect(requests, SamplingParams.of(config.rollout), progress))
-    state.prompt_step_tokens += generated_tokens(rollouts)
-    solved = {rollout.problem_id for rollout in rollouts if state.outcomes.is_success(rollout.reward)}
-    state.history[-1]["still_hard"] = len(hard) - len(solved)
-    return {problem: kind for problem, kind in hard.items() if problem not in solved}
 
 
 def measure(run: Run, hard: Mapping[str, str] | None) -> None:

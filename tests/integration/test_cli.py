@@ -54,10 +54,6 @@ MISTAKES = {
         ["--set=reflection.prompt=./no.txt"],
         "prompt ./no.txt cannot",
     ),
-    "a crossover prompt that is not shipped": (
-        ["--set=evolve.crossover=0.5", "--set=reflection.crossover_prompt=crosover"],
-        "'crosover' is not shipped",
-    ),
     "an API key that is not set": (
         [
             "--set=reflection.kind=openai",
@@ -72,7 +68,7 @@ MISTAKES = {
     ),
     "reflection that leaves its prompt no room": (
         ["--set=reflection.max_tokens=1023"],
-        "reflection.prompt = 'tiny' is ",
+        "reflection.prompt, 'tiny', is ",
     ),
     "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
     "wandb that is not installed": (["--set=track.wandb=project"], "pip install wandb"),

@@ -268,14 +268,13 @@ def test_a_resumed_run_is_the_unbroken_run(
 def test_settings_that_keep_more_state_resume_exactly_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mini-batches, adapters, a reference, rechecks, races with replicas: killed in epoch 2."""
+    """Mini-batches, adapters, a reference, races with replicas: killed in epoch 2."""
     options = [
         "run.epochs=2",
         "run.mini_batch_problems=8",
         "loss.kl_coef=0.05",
         "optimizer.lora={rank=4}",
         "optimizer.schedule=cosine",
-        "mining.recheck=true",
         "evolve.acceptance=posterior",
         "evolve.rollouts_per_evaluation=2",
         "evolve.crossover=0.4",

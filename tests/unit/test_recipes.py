@@ -52,7 +52,6 @@ PAPER = {
     "context.prompt": "plain",
     "mining.near_hard": True,
     "mining.min_count": 100,
-    "mining.recheck": False,
     "assign.rule": "paper",
     "assign.plain_rollouts": 0,
     "evolve.search": "evolve",
@@ -66,7 +65,6 @@ PAPER = {
     "evolve.cover": "greedy",
     "evolve.carry_over": False,
     "reflection.kind": "self",
-    "reflection.weights": "reference",
     "reflection.show_gold": True,
     "evaluation.every": 30,
 }

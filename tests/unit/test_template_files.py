@@ -9,7 +9,7 @@ import pytest
 from evolve_world import World, make_problems
 from test_prompt_step import PROBLEMS, evolved, step_of
 
-from p2o.assembly import assemble, open_directory
+from p2o.assembly import assemble, check_surroundings, open_directory
 from p2o.cli.main import main
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS
@@ -112,9 +112,9 @@ def test_a_changed_file_is_refused_on_resume(tmp_path: Path) -> None:
 )
 def test_contradictions(overrides: list[str], part: str) -> None:
     with pytest.raises(ConfigError, match=part):
-        load_config("quickstart", overrides)
+        check_surroundings(load_config("quickstart", overrides))
     if overrides == ["reflection.kind=none"]:
-        load_config("quickstart", [*overrides, "run.method=grpo"])
+        check_surroundings(load_config("quickstart", [*overrides, "run.method=grpo"]))
 
 
 GOOD, IDLE = make_template("Think of circles and graphs."), make_template("Think of nothing.")

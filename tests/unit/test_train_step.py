@@ -24,7 +24,7 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import Run, collect_batch, end_epoch, next_problems, recheck, roll_out, train, update
+from p2o.train import Run, collect_batch, end_epoch, next_problems, roll_out, train, update
 from p2o.types import Group, Problem, Rollout
 
 PROMPT = (1, 2, 3)
@@ -390,19 +390,6 @@ def test_the_token_limit_may_be_reached_by_the_prompt_step(
         )
         end_epoch(run)
         assert run.state.finished is finished
-
-
-def test_rechecks_are_drawn_anew_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, engine = epochs_of(tmp_path, monkeypatch, Steps(), mining={"recheck": True})
-    run.state.history.append({})
-    seeds = []
-    for epoch in (1, 2):
-        run.state.epoch = epoch
-        engine.requests.clear()
-        assert recheck(run, {"a": "very_hard", "b": "very_hard"}) == {}  # this engine's rollouts succeed
-        seeds += [request.seed for request in engine.requests]
-    assert len(set(seeds)) == 4
-    assert run.state.prompt_step_tokens == 4 * 2
 
 
 def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(

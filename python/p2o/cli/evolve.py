@@ -12,9 +12,9 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from p2o.cli.common import json_text
 from p2o.cli.train import require_training_packages
@@ -23,10 +23,11 @@ from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.budget import rollouts_of
-from p2o.evolution.config import EvaluatedModelConfig, check_source_of_templates
+from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
+from p2o.evolution.propose import check_source_of_templates
 from p2o.evolution.types import nobody
 from p2o.files import write_jsonl, write_text
 from p2o.masking import secrets_in
@@ -62,11 +63,6 @@ class EvolveFile(Settings):
 
     seed: int = 0
     """Seed of the split, the minibatches and the requests."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        check_source_of_templates(self.evolve, self.reflection)
-        return self
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +173,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     if args.overrides:
         raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
     settings = read_settings(args)
+    check_source_of_templates(settings.evolve, settings.reflection)
     try:
         data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:

@@ -195,22 +195,16 @@ TRANSPORT = {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed",
 class ReflectionConfig(Settings):
     """The reflection model and what it is asked."""
 
-    kind: Literal["self", "openai", "none"] = "self"
-    """`self`: the policy, by default as it was at the start. `openai`: a model behind an OpenAI-compatible API. `none`:
-    nobody; a prompt step only judges `evolve.templates` and those carried over, and no evolution takes place."""
-
-    weights: Literal["reference", "current"] = "reference"
-    """Whose weights reflect in kind `self`: those of the start, or those trained so far (whose templates lose
-    diversity as the policy sharpens)."""
+    kind: Literal["self", "current", "openai", "none"] = "self"
+    """`self`: the policy as it was at the start. `current`: the policy as trained so far, whose templates lose
+    diversity as it sharpens. `openai`: a model behind an OpenAI-compatible API. `none`: nobody; a prompt step only
+    judges `evolve.templates` and those carried over, and no evolution takes place."""
 
     endpoint: EndpointConfig | None = None
     """Where the model of kind `openai` is."""
 
     prompt: str = "default"
     """Prompt file: the name of a shipped one (`default`, `tiny`) or a path."""
-
-    crossover_prompt: str = "crossover"
-    """Prompt file of crossover proposals, with `{other}` for the second template."""
 
     show_gold: bool = True
     """Whether the reflection model sees the gold answers of its examples."""
@@ -242,6 +236,11 @@ class ReflectionConfig(Settings):
             raise ValueError("prices must not be negative")
         return self
 
+    @property
+    def by_policy(self) -> bool:
+        """Whether the policy reflects, at the start or now."""
+        return self.kind in ("self", "current")
+
 
 GREEDY = 0.01
 """A temperature or a top-p below which a model's draws are as good as greedy."""
@@ -255,25 +254,6 @@ def is_greedy(*, temperature: float, top_p: float = 1.0, top_k: float = 0) -> bo
 def races(evolve: EvolveConfig) -> bool:
     """Whether repeated rollouts decide about a template."""
     return evolve.search == "evolve" and evolve.acceptance == "posterior"
-
-
-def nobody_proposes(evolve: EvolveConfig, reflection: ReflectionConfig) -> bool:
-    """Whether the templates given are all there are."""
-    return evolve.proposer == "reflection" and reflection.kind == "none"
-
-
-def check_source_of_templates(evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
-    """Raises `ValueError` where nobody reflects and no template is given, or where given ones would never be tried."""
-    alone = nobody_proposes(evolve, reflection)
-    if evolve.search == "random" and evolve.templates is not None and not alone:
-        raise ValueError(
-            'evolve.search = "random" takes all of evolve.templates (reflection.kind = "none") or what the reflection '
-            "model proposes, not both: leave evolve.templates out"
-        )
-    if alone and evolve.templates is None:
-        raise ValueError(
-            'reflection.kind is "none", which leaves the prompt step nothing to judge: set evolve.templates'
-        )
 
 
 class EvaluatedModelConfig(EndpointConfig):

@@ -22,7 +22,7 @@ from p2o.evolution.events import Callback
 from p2o.evolution.identity import digest
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
-from p2o.evolution.propose.prompt import load_prompt
+from p2o.evolution.propose.prompt import CROSSOVER_PROMPT, load_prompt
 from p2o.evolution.result import Evolution
 from p2o.evolution.search.race import least_dev_problems
 from p2o.evolution.search.random_search import RandomSearch
@@ -249,7 +249,7 @@ def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, obje
         for name, value in getattr(callable_, "answers_for", {}).items()
     }
     reflection = inputs.reflection
-    files = (reflection.prompt, reflection.crossover_prompt)
+    files = (reflection.prompt, CROSSOVER_PROMPT)
     prompts = repr([*map(load_prompt, files), inputs.plain_text])
     return {
         **answers,

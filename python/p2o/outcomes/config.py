@@ -21,11 +21,6 @@ class MiningConfig(Settings):
     min_count: int = Field(default=100, ge=2)
     """With fewer hard samples the prompt step is skipped and the next epoch is plain GRPO."""
 
-    recheck: bool = False
-    """Roll each hard sample out once more when the epoch ends, plain, and leave out those that succeed: the epoch's
-    first groups were judged by an older policy, and problems that the plain prompt solves by now decide which templates
-    are found. The rollouts are the prompt step's."""
-
 
 class AssignConfig(Settings):
     """Which templates the rollouts of a hard sample get."""

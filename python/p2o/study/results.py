@@ -108,7 +108,6 @@ def epochs_of(
                 **means,
                 **({"context_ratio_min": rounded(min(lowest))} if lowest else {}),
                 "hard": end.get("hard"),
-                **({"still_hard": end["still_hard"]} if "still_hard" in end else {}),
                 "prompt_step": None
                 if prompt_step is None
                 else {

@@ -216,14 +216,12 @@ def test_equal_questions_with_different_golds_are_two_problems() -> None:
 def test_a_step_is_another_one_if_anything_it_depends_on_is(tmp_path: Path) -> None:
     """Each of these changes what the records mean, though the ids of the problems stay."""
     prompt = tmp_path / "prompt.txt"
-    crossover = tmp_path / "crossover.txt"
     text = "%% user\n{template}{examples}\n%% example\n{verdict}\n%% correct\ny\n%% wrong\nn\n"
     text += "%% wrong without gold\nn\n"
-    reflection = ReflectionConfig(prompt=str(prompt), crossover_prompt=str(crossover))
+    reflection = ReflectionConfig(prompt=str(prompt))
 
-    def go(first: str = text, second: str = text, **options: Any) -> Evolution:
-        prompt.write_text(first)
-        crossover.write_text(second)
+    def go(text: str = text, **options: Any) -> Evolution:
+        prompt.write_text(text)
         return run(journal=tmp_path / "journal.jsonl", **{"reflection": reflection, **options})
 
     straight = go()
@@ -238,8 +236,7 @@ def test_a_step_is_another_one_if_anything_it_depends_on_is(tmp_path: Path) -> N
         ("problems", {"problems": regolded}),
         ("problems", {"problems": reworded}),
         ("problems", {"problems": problems[:-1]}),
-        ("prompt", {"first": text + "%% no template\n-\n"}),
-        ("prompt", {"second": text + "%% no template\n-\n"}),
+        ("prompt", {"text": text + "%% no template\n-\n"}),
         ("prompt", {"plain_text": "Think."}),
         ("policy_version", {"policy_version": "1"}),
         ("templates", {"templates": ["Think."]}),

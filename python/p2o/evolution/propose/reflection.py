@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose.ask import ask
 from p2o.evolution.propose.extract import extract_template
-from p2o.evolution.propose.prompt import load_prompt, render_template
+from p2o.evolution.propose.prompt import CROSSOVER_PROMPT, load_prompt, render_template
 from p2o.evolution.propose.proposer import Proposal, Proposer, Task
 from p2o.evolution.propose.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG, REFUSED, refuse
 from p2o.evolution.propose.shorten import ever_shorter
@@ -23,7 +23,7 @@ class Reflection(Proposer):
     def __init__(self, inputs: StepInputs) -> None:
         super().__init__(inputs)
         self._prompt = load_prompt(inputs.reflection.prompt)
-        self._crossover_prompt = load_prompt(inputs.reflection.crossover_prompt)
+        self._crossover_prompt = load_prompt(CROSSOVER_PROMPT)
 
     def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
         """One proposal per task."""

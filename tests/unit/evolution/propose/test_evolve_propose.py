@@ -10,7 +10,6 @@ from evolve_world import step_inputs
 
 from p2o.errors import ReflectionError
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import ReflectionConfig
 from p2o.evolution.propose import Proposal, Task
 from p2o.evolution.propose.reflection import Reflection
 from p2o.evolution.result import Candidate
@@ -93,7 +92,9 @@ def test_the_template_stands_before_the_last_user_message() -> None:
     assert applied == ["s", "first", "a", "z\n\nlast", "prefix"]
 
 
-def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(tmp_path: Path) -> None:
+def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its file takes a whole reply for the template; the file of mutations wants a fence."""
     body = (
         "%% user\n{template}+{other}\n%% example\n-\n%% correct\ny\n%% wrong\nn\n%% wrong without gold\nn\n"
@@ -106,8 +107,8 @@ def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(tmp_path: Path) ->
         asked.extend(request.messages[-1]["content"] for request in requests)
         return [ReflectionReply("no fence")] * len(requests)
 
-    config = ReflectionConfig(crossover_prompt=str(crossover))
-    proposer = Reflection(step_inputs(reflect=reflect, reflection=config))
+    monkeypatch.setattr("p2o.evolution.propose.reflection.CROSSOVER_PROMPT", str(crossover))
+    proposer = Reflection(step_inputs(reflect=reflect))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     parent, partner = candidate(1), candidate(2)
     tasks = [Task(parent, partner, [], [shown]), Task(parent, None, [], [shown])]

@@ -100,3 +100,12 @@ def test_one_that_cannot_be_found_is_told_before_a_run_begins() -> None:
         check_surroundings(config)
     with pytest.raises(ConfigError, match=r"setting evolve\.proposer = 'reflektion': "):
         load_config("quickstart", ["evolve.proposer=reflektion"])
+
+
+def test_who_needs_templates_is_told_before_a_run_begins() -> None:
+    """A proposer that asks nobody can begin without; one that would ask a model that is not there cannot."""
+    alone = ["reflection.kind=none"]
+    check_surroundings(load_config("quickstart", [*alone, f"evolve.proposer={HERE}:WorkedExamples"]))
+    for proposer in ("reflection", f"{HERE}:Reflecting"):
+        with pytest.raises(ConfigError, match="nothing to judge: set evolve.templates"):
+            check_surroundings(load_config("quickstart", [*alone, f"evolve.proposer={proposer}"]))

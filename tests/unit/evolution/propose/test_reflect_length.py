@@ -19,7 +19,7 @@ from p2o.evolution.propose.shorten import ever_shorter
 from p2o.evolution.result import Candidate
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.model.load import longest_sequence
-from p2o.prompt_step import SelfReflection
+from p2o.reflection import SelfReflection
 from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams
 from p2o.templates import PLAIN
 from p2o.types import Message

@@ -171,7 +171,7 @@ def test_random_search_is_another_step_than_evolution(tmp_path: Path) -> None:
         run(World(), search="evolve", parents=2, budget=50, journal=journal)
 
 
-@pytest.mark.parametrize("policy", ["reference", "current"])
+@pytest.mark.parametrize("policy", ["self", "current"])
 def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     """A change of the policy's weights is seen by the reflecting model in `current`, and only there."""
     import torch
@@ -179,14 +179,14 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     from p2o.assembly import prepare
     from p2o.config import load_config
     from p2o.policy.torch_backend import TorchPolicy
-    from p2o.prompt_step import SelfReflection
+    from p2o.reflection import SelfReflection
     from p2o.rollout.hf import HfSampler
     from p2o.rollout.sampler import SamplingParams
 
     sizes = ["data.train_size=6", "data.evaluation_size=3"]
     drawn = ["reflection.max_tokens=40", "reflection.temperature=0.7", "rollout.temperature=0.9"]
-    config = load_config("quickstart", [*sizes, *drawn, f"reflection.weights={policy}"])
-    assert config.needs_start_weights == (policy == "reference")
+    config = load_config("quickstart", [*sizes, *drawn, f"reflection.kind={policy}"])
+    assert config.needs_start_weights == (policy == "self")
     run = prepare(config, tmp_path / "run")
     assert run.prompt_step is not None
     reflect = run.prompt_step.reflect
