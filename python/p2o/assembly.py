@@ -21,7 +21,7 @@ from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import find_proposer
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_reflection
 from p2o.evolution.types import Reflect, nobody
-from p2o.launch import model_facts
+from p2o.launch import model_facts, start_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
@@ -41,6 +41,7 @@ from p2o.rollout.lent import LentSampler
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
+from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.templates import PLAIN
@@ -229,8 +230,9 @@ def prepare(
     if (left_out := parts.rehearse(config, processes)) is not None:
         console.note(f"saving and loading were not tried out: {left_out}")
     start_weights = frozen_start_weights(config, model, processes) if config.needs_start_weights else None
+    start = start_facts(model, tokenizer)
     policy = parts.make_policy(config, processes)
-    directory = open_directory(config, path, parts, resume=resume, processes=processes)
+    directory = open_directory(config, path, parts, start, resume=resume, processes=processes)
     state = LoopState(Outcomes(config.mining.success))
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
@@ -307,16 +309,18 @@ def make_probe(
 
 
 def open_directory(
-    config: Config, path: Path, parts: Parts, *, resume: bool, processes: Processes
+    config: Config, path: Path, parts: Parts, start: dict[str, str], *, resume: bool, processes: Processes
 ) -> RunDirectory:
-    """The run directory, created or taken up by rank 0."""
-    facts: dict[str, Any] = {"data": fingerprint([*parts.problems, *parts.evaluation_problems])}
+    """The run directory, created or taken up by rank 0. `start` are the facts of the model as it was loaded."""
+    facts: dict[str, Any] = {**start, "data": fingerprint([*parts.problems, *parts.evaluation_problems])}
     if parts.templates:
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
         facts["chat template"] = read_chat_template(config.model.chat_template)
     if parts.collector.reward.code is not None:
         facts["the code of reward.function"] = parts.collector.reward.code
+    for setting, part in config.own_parts().items():
+        facts[f"the code of {setting}"] = code_of(part.partition(":")[0])
     processes.require_same(facts)
     if not resume:
         processes.require_shared(path.parent)

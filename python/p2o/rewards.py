@@ -7,23 +7,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import logging
 import math
-import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError, RewardError
 from p2o.plugins import load
-from p2o.time_limit import time_limit
+from p2o.source_code import code_of
+from p2o.time_limit import no_way_out, time_limit
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
@@ -199,8 +197,12 @@ class CountingReward:
             RewardError: if the reward is outside [0, 1] or not a number.
         """
         try:
-            with nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"):
-                value: Any = self.function(problem, completion)
+            with (
+                no_way_out(),
+                nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"),
+            ):
+                # A copy: what the function writes into a problem must not be in the next prompt.
+                value: Any = self.function(deepcopy(problem), completion)
         except KeyboardInterrupt:  # Ctrl-C means the run
             raise
         except BaseException as error:
@@ -270,17 +272,12 @@ def load_reward(path: str, *, timeout_s: float | None = None) -> CountingReward:
         pass  # built-in callables have no signature to check
     if inspect.iscoroutinefunction(target) or inspect.isgeneratorfunction(target):
         raise ConfigError(f"reward.function = {path!r} must return a number: it is async or yields")
-    return CountingReward(target, path, timeout_s=timeout_s, code=_hash_of_code(target, source))
-
-
-def _hash_of_code(target: Any, module: str) -> str | None:
-    """A hash of the files of `module` and of the one where the function is defined; None for p2o's own."""
-    digest = hashlib.sha256()
-    for name in sorted({module, getattr(target, "__module__", None) or module}):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if name.partition(".")[0] != "p2o" and file is not None and os.path.exists(file):
-            digest.update(Path(file).read_bytes())
-    return None if digest.digest() == hashlib.sha256().digest() else digest.hexdigest()[:16]
+    return CountingReward(
+        target,
+        path,
+        timeout_s=timeout_s,
+        code=code_of(source, getattr(target, "__module__", None) or source),
+    )
 
 
 COMPOSITE = "composite"
