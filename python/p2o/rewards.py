@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -141,6 +142,18 @@ def compute_score(
     return float(verify(solution_str, str(ground_truth), **options).correct)
 
 
+_END_OF_THOUGHT = re.compile(
+    r"\[/THINK\]|◁/think▷|</seed:think>|</thought>|<\|end_of_thought\|>|<\|END_THINKING\|>|<\|inner_suffix\|>|<channel\|>"
+    r"|<\|channel\|>final(?:<\|constrain\|>\w+|\s)*<\|message\|>"
+)
+"""How models end their thoughts: Magistral, Kimi, Seed, EXAONE, Command A, Apertus, Gemma 4, gpt-oss, ..."""
+
+
+def with_usual_end_of_thought(completion: str) -> str:
+    """The completion with `</think>`, which the verifier knows, where its model ends its thoughts by another mark."""
+    return _END_OF_THOUGHT.sub("</think>", completion)
+
+
 class Reward(Protocol):
     """What `load_reward` takes: the problem and one completion in, a number out."""
 
@@ -151,6 +164,13 @@ class Reward(Protocol):
 
 ROUNDING = 1e-6
 """Rewards that are sums of weights may miss 0 and 1 by as much."""
+
+
+def without_rounding(reward: float) -> float:
+    """A reward that misses 0 or 1 by a rounding is 0 or 1. One that is above 0 is as small as it says."""
+    if -ROUNDING <= reward < 0:
+        return 0.0
+    return 1.0 if abs(reward - 1) <= ROUNDING else reward
 
 
 class UnreadableAnswer(Exception):
@@ -211,10 +231,7 @@ class CountingReward:
             reward = math.nan if isinstance(value, str | bytes) else float(value)
         except Exception:  # of a type of others
             reward = math.nan
-        if -ROUNDING <= reward < 0:
-            reward = 0.0
-        if abs(reward - 1) <= ROUNDING:
-            reward = 1.0
+        reward = without_rounding(reward)
         if not 0 <= reward <= 1:
             raise RewardError(
                 f"reward.function = {self.name!r} gave the reward {_shown(value)} on {problem.name}: "
@@ -328,7 +345,7 @@ def _reasoning_gym(task: str) -> Reward:
 
 def _tagged_answer(completion: str) -> str:
     """What is in the last `<answer>` tags, else in the last box, else the text; thoughts aside."""
-    text = completion.rpartition("</think>")[2]
+    text = with_usual_end_of_thought(completion).rpartition("</think>")[2]
     opened, _, _ = text.rpartition("</answer>")
     if "<answer>" in opened:
         return opened.rpartition("<answer>")[2].strip()

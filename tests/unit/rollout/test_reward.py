@@ -45,7 +45,19 @@ def test_the_verifier_rewards_and_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["</think>", "[/THINK]", "◁/think▷", "<|end_of_thought|>", "<|channel|>final<|message|>"]
+    "end",
+    [
+        *(
+            "</think>",
+            "[/THINK]",
+            "◁/think▷",
+            "</thought>",
+            "<|end_of_thought|>",
+            "<|END_THINKING|>",
+            "<|inner_suffix|>",
+        ),
+        *("<channel|>", "<|channel|>final<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
+    ],
 )
 def test_what_follows_the_thought_is_verified(end: str) -> None:
     text = rf"Is it \boxed{{3}}? No.{end}It is 4."
