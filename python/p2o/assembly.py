@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Parts:
     collector: Collector
     templates: tuple[Template, ...] = ()
     """Those of `evolve.templates`."""
+    start: dict[str, str] = field(default_factory=dict)
+    """Facts of the model before it is trained."""
 
     def make_policy(self, config: Config, processes: Processes) -> Policy:
         """The policy over `model`: what cannot be trained is refused here."""
@@ -100,7 +102,8 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     processes.on_main(lambda: check_logs(config))
     check_surroundings(config)
     templates = given_templates(config)
-    parts = replace(load_parts(config, processes), templates=templates)
+    parts = load_parts(config, processes)
+    parts = replace(parts, templates=templates, start=start_facts(parts.model, parts.tokenizer))
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
@@ -230,9 +233,8 @@ def prepare(
     if (left_out := parts.rehearse(config, processes)) is not None:
         console.note(f"saving and loading were not tried out: {left_out}")
     start_weights = frozen_start_weights(config, model, processes) if config.needs_start_weights else None
-    start = start_facts(model, tokenizer)
     policy = parts.make_policy(config, processes)
-    directory = open_directory(config, path, parts, start, resume=resume, processes=processes)
+    directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(Outcomes(config.mining.success))
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
@@ -309,10 +311,10 @@ def make_probe(
 
 
 def open_directory(
-    config: Config, path: Path, parts: Parts, start: dict[str, str], *, resume: bool, processes: Processes
+    config: Config, path: Path, parts: Parts, *, resume: bool, processes: Processes
 ) -> RunDirectory:
-    """The run directory, created or taken up by rank 0. `start` are the facts of the model as it was loaded."""
-    facts: dict[str, Any] = {**start, "data": fingerprint([*parts.problems, *parts.evaluation_problems])}
+    """The run directory, created or taken up by rank 0."""
+    facts: dict[str, Any] = {"data": fingerprint([*parts.problems, *parts.evaluation_problems])}
     if parts.templates:
         facts["evolve.templates"] = [template.text for template in parts.templates]
     if config.model.chat_template is not None:
@@ -321,6 +323,7 @@ def open_directory(
         facts["the code of reward.function"] = parts.collector.reward.code
     for setting, part in config.own_parts().items():
         facts[f"the code of {setting}"] = code_of(part.partition(":")[0])
+    facts |= parts.start
     processes.require_same(facts)
     if not resume:
         processes.require_shared(path.parent)
