@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import check_source_of_templates
-from p2o.launch import model_facts
+from p2o.launch import model_facts, start_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
 from p2o.model.load import load_model, longest_sequence
@@ -39,6 +39,7 @@ from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_templat
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
+from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
@@ -60,6 +61,8 @@ class Parts:
     collector: Collector
     templates: tuple[Template, ...] = ()
     """Those of `evolve.templates`."""
+    start: dict[str, str] = field(default_factory=dict)
+    """Facts of the model before it is trained."""
 
     def make_policy(self, config: Config, processes: Processes) -> Policy:
         """The policy over `model`: what cannot be trained is refused here."""
@@ -96,7 +99,8 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     processes.on_main(lambda: check_logs(config))
     check_surroundings(config)
     templates = given_templates(config)
-    parts = replace(load_parts(config, processes), templates=templates)
+    parts = load_parts(config, processes)
+    parts = replace(parts, templates=templates, start=start_facts(parts.model, parts.tokenizer))
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, parts.problems, "evolve.templates")
@@ -296,6 +300,9 @@ def open_directory(
         facts["chat template"] = read_chat_template(config.model.chat_template)
     if parts.collector.reward.code is not None:
         facts["the code of reward.function"] = parts.collector.reward.code
+    for setting, part in config.own_parts().items():
+        facts[f"the code of {setting}"] = code_of(part.partition(":")[0])
+    facts |= parts.start
     processes.require_same(facts)
     if not resume:
         processes.require_shared(path.parent)

@@ -200,6 +200,16 @@ class Config(Settings):
             )
         return self
 
+    def own_parts(self) -> dict[str, str]:
+        """Import paths of the run's own parts, by setting; the reward function looks after its own."""
+        paths = {
+            "rollout.sampler": self.rollout.sampler,
+            "loss.name": self.loss.name,
+            "context.mode": self.context.mode,
+            "evolve.proposer": self.evolve.proposer,
+        }
+        return {setting: path for setting, path in paths.items() if ":" in path}
+
     @property
     def needs_start_weights(self) -> bool:
         """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""

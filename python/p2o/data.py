@@ -347,7 +347,10 @@ def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]
             raise DataError(
                 f"{where}: {message['role'][:40]!r} is no role of a chat message: a word is expected"
             )
-    if sum(message["role"] in ("system", "developer") for message in messages) + bool(config.system) > 1:
+    if (
+        sum(message["role"].lower() in ("system", "developer") for message in messages) + bool(config.system)
+        > 1
+    ):
         more = (
             "and data.system another: unset it, or take one out"
             if config.system

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_plus, urlsplit
 
 MASK = "***"
 
 _USER = re.compile(r"(?<=://)[^?#]*@")
-_QUERY = re.compile(r"([?&]([^=&#]*)=)[^&#]*")
+_QUERY = re.compile(r"([?&]([^=&#]*)=)([^&#]*)")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SECRET_WORDS = frozenset(
     {
@@ -74,6 +75,14 @@ def secrets_in(value: Any, name: str = "") -> list[str]:
             for text in secrets_in(item, f"{name} {key}" if is_secret_name(name) else str(key))
         ]
     return [value] if isinstance(value, str) and value and mask_fields(value, name) == MASK else []
+
+
+def secrets_in_url(url: str) -> list[str]:
+    """The texts that `mask_url` masks: as they are written there, and as they are meant."""
+    parts = urlsplit(url)
+    found = [parts.password or parts.username or ""]
+    found += [match[3] for match in _QUERY.finditer(url) if is_secret_name(match[2])]
+    return [text for secret in found if secret for text in (secret, unquote_plus(secret))]
 
 
 def scrub(text: str, secrets: list[str]) -> str:

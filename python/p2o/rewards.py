@@ -7,23 +7,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import logging
 import math
-import os
-import sys
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 from p2o.errors import ConfigError, InputError, MissingDependencyError, RewardError
 from p2o.plugins import load
-from p2o.time_limit import time_limit
+from p2o.source_code import code_of
+from p2o.time_limit import no_way_out, time_limit
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
@@ -143,6 +142,18 @@ def compute_score(
     return float(verify(solution_str, str(ground_truth), **options).correct)
 
 
+_END_OF_THOUGHT = re.compile(
+    r"\[/THINK\]|◁/think▷|</seed:think>|</thought>|<\|end_of_thought\|>|<\|END_THINKING\|>|<\|inner_suffix\|>|<channel\|>"
+    r"|<\|channel\|>final(?:<\|constrain\|>\w+|\s)*<\|message\|>"
+)
+"""How models end their thoughts: Magistral, Kimi, Seed, EXAONE, Command A, Apertus, Gemma 4, gpt-oss, ..."""
+
+
+def with_usual_end_of_thought(completion: str) -> str:
+    """The completion with `</think>`, which the verifier knows, where its model ends its thoughts by another mark."""
+    return _END_OF_THOUGHT.sub("</think>", completion)
+
+
 class Reward(Protocol):
     """What `load_reward` takes: the problem and one completion in, a number out."""
 
@@ -153,6 +164,13 @@ class Reward(Protocol):
 
 ROUNDING = 1e-6
 """Rewards that are sums of weights may miss 0 and 1 by as much."""
+
+
+def without_rounding(reward: float) -> float:
+    """A reward that misses 0 or 1 by a rounding is 0 or 1. One that is above 0 is as small as it says."""
+    if -ROUNDING <= reward < 0:
+        return 0.0
+    return 1.0 if abs(reward - 1) <= ROUNDING else reward
 
 
 class UnreadableAnswer(Exception):
@@ -199,8 +217,12 @@ class CountingReward:
             RewardError: if the reward is outside [0, 1] or not a number.
         """
         try:
-            with nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"):
-                value: Any = self.function(problem, completion)
+            with (
+                no_way_out(),
+                nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"),
+            ):
+                # A copy: what the function writes into a problem must not be in the next prompt.
+                value: Any = self.function(deepcopy(problem), completion)
         except KeyboardInterrupt:  # Ctrl-C means the run
             raise
         except BaseException as error:
@@ -209,10 +231,7 @@ class CountingReward:
             reward = math.nan if isinstance(value, str | bytes) else float(value)
         except Exception:  # of a type of others
             reward = math.nan
-        if -ROUNDING <= reward < 0:
-            reward = 0.0
-        if abs(reward - 1) <= ROUNDING:
-            reward = 1.0
+        reward = without_rounding(reward)
         if not 0 <= reward <= 1:
             raise RewardError(
                 f"reward.function = {self.name!r} gave the reward {_shown(value)} on {problem.name}: "
@@ -270,17 +289,12 @@ def load_reward(path: str, *, timeout_s: float | None = None) -> CountingReward:
         pass  # built-in callables have no signature to check
     if inspect.iscoroutinefunction(target) or inspect.isgeneratorfunction(target):
         raise ConfigError(f"reward.function = {path!r} must return a number: it is async or yields")
-    return CountingReward(target, path, timeout_s=timeout_s, code=_hash_of_code(target, source))
-
-
-def _hash_of_code(target: Any, module: str) -> str | None:
-    """A hash of the files of `module` and of the one where the function is defined; None for p2o's own."""
-    digest = hashlib.sha256()
-    for name in sorted({module, getattr(target, "__module__", None) or module}):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if name.partition(".")[0] != "p2o" and file is not None and os.path.exists(file):
-            digest.update(Path(file).read_bytes())
-    return None if digest.digest() == hashlib.sha256().digest() else digest.hexdigest()[:16]
+    return CountingReward(
+        target,
+        path,
+        timeout_s=timeout_s,
+        code=code_of(source, getattr(target, "__module__", None) or source),
+    )
 
 
 COMPOSITE = "composite"
@@ -331,7 +345,7 @@ def _reasoning_gym(task: str) -> Reward:
 
 def _tagged_answer(completion: str) -> str:
     """What is in the last `<answer>` tags, else in the last box, else the text; thoughts aside."""
-    text = completion.rpartition("</think>")[2]
+    text = with_usual_end_of_thought(completion).rpartition("</think>")[2]
     opened, _, _ = text.rpartition("</answer>")
     if "<answer>" in opened:
         return opened.rpartition("<answer>")[2].strip()

@@ -1,13 +1,14 @@
-"""A limit on how long code of others may take."""
+"""What code of others may not do: take for ever, end the process, or leave it in another folder."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import chdir, contextmanager
+from typing import Any, NoReturn
 
 
 class OutOfTime(BaseException):
@@ -49,3 +50,25 @@ def time_limit(seconds: float, setting: str) -> Iterator[None]:
     finally:  # also where it rang in the line above
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler)
+
+
+@contextmanager
+def no_way_out() -> Iterator[None]:
+    """Makes `os._exit` an error like `exit()`, and goes back to the folder that the process was in.
+
+    With `os._exit(0)` a run would look done, and paths of settings are relative to that folder. Processes that the code
+    forks may end as they like.
+    """
+    process, leave = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:
+            leave(status)
+        raise SystemExit(status)
+
+    with chdir("."):
+        os._exit = refuse
+        try:
+            yield
+        finally:
+            os._exit = leave

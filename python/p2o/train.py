@@ -78,9 +78,11 @@ def train(run: Run) -> LoopState:
         measure(run, hard=None)
     while not state.finished:
         while not epoch_is_done(run) and not out_of_tokens(run):
-            started = time.monotonic()
             before = (state.epoch_problems, state.training_tokens)
             try:
+                if is_measured_within(config, state):
+                    measure(run, hard=None)
+                started = time.monotonic()
                 groups, trained = collect_batch(run)
             except RewardError:  # no step is lost, and the run goes on from here when the reward works again
                 state.epoch_problems, state.training_tokens = before
@@ -93,16 +95,18 @@ def train(run: Run) -> LoopState:
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
             log_step(run, groups, metrics)
-            every = config.evaluation.every
-            goes_on = not epoch_is_done(run) and not out_of_tokens(run)  # an epoch's end is measured anyway
-            if every is not None and state.step % every == 0 and goes_on:
-                measure(run, hard=None)
             if state.step % config.checkpoint.every == 0:
                 checkpoint(run)
         checkpoint(run)  # a prompt step that is killed must not cost the epoch
         end_epoch(run)
         checkpoint(run)
     return state
+
+
+def is_measured_within(config: Config, state: LoopState) -> bool:
+    """Whether the step before is to be evaluated within an epoch, and has not been."""
+    every = config.evaluation.every
+    return every is not None and state.step % every == 0 and state.history[-1]["step"] != state.step
 
 
 def collect_batch(run: Run) -> tuple[list[Group], list[Group]]:

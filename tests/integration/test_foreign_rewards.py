@@ -129,6 +129,21 @@ def test_an_evaluation_leaves_nothing_out(judge: Any, tmp_path: Path) -> None:
     assert run(config, path, resume=True) == run(load_config("quickstart", settings(other)), other)
 
 
+def test_no_step_is_lost_to_a_judge_that_is_down_at_an_evaluation(judge: Any, tmp_path: Path) -> None:
+    path, other = tmp_path / "run", tmp_path / "unbroken"
+    config = load_config("quickstart", settings(path, "evaluation.every=1"))
+    judge.asked, judge.down = 0, from_call(4 + BATCH + 2)  # after the first step
+    with pytest.raises(RewardError):
+        run(config, path)
+    newest = latest_checkpoint(path / "checkpoints")
+    assert newest is not None
+    assert newest.name == "epoch-000000-step-00000001"
+    judge.down = None
+    unbroken = run(load_config("quickstart", settings(other, "evaluation.every=1")), other)
+    assert sum("evaluation/accuracy" in line for line in unbroken) == 7, "at the start and after six steps"
+    assert run(config, path, resume=True) == unbroken
+
+
 def test_another_function_is_noticed(judge: Any, tmp_path: Path) -> None:
     path = tmp_path / "run"
     config = load_config("quickstart", settings(path))

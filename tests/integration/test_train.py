@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from p2o.checkpoint import latest_checkpoint
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl
+from p2o.model.load import load_model, save_model
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.templates import PLAIN, make_template
+from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.train import Run, train
 
@@ -331,6 +334,33 @@ def test_an_existing_run_is_not_overwritten(unbroken: Path) -> None:
 def test_resuming_with_other_settings_is_refused(unbroken: Path) -> None:
     with pytest.raises(RunDirectoryError, match=r"loss\.clip"):
         small_run(unbroken, "loss.clip=[0.2, 0.3]", resume=True)
+
+
+@pytest.mark.parametrize("changed", ["tokenizer", "end tokens", "weights"])
+def test_resuming_with_another_model_in_the_same_folder_is_refused(changed: str, tmp_path: Path) -> None:
+    source = tmp_path / "start"
+    shutil.copytree(MODEL_PATH, source)
+    settings = (
+        f"model.source={source}",
+        f"run.output={tmp_path / 'run'}",
+        "run.method=grpo",
+        "data.train_size=4",
+    )
+    config = load_config("quickstart", [*settings, "data.evaluation_size=2"])
+    prepare(config, tmp_path / "run", console=Console.silent())
+    prepare(config, tmp_path / "run", resume=True, console=Console.silent())
+    model, tokenizer = load_model(source)
+    if changed == "tokenizer":
+        tokenizer.chat_template += " "
+    elif changed == "end tokens":
+        model.generation_config.eos_token_id = [1, 2, 3]
+    else:
+        model.get_output_embeddings().weight.data += 0.01
+    save_model(model, tokenizer, source)
+    with pytest.raises(
+        RunDirectoryError, match=rf"model\.source \({changed}\) has changed since the run began"
+    ):
+        prepare(config, tmp_path / "run", resume=True, console=Console.silent())
 
 
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_one_system_message(tmp_path: Path) -> None:
 
     own = write(tmp_path / "own.jsonl", GOOD, line("system"))
     assert len(read(own)) == 2
-    for role in ("system", "developer"):
+    for role in ("system", "developer", "System"):
         with pytest.raises(
             DataError, match=r"line 2: field 'problem' holds a system message, and data\.system another"
         ):

@@ -115,6 +115,8 @@ def test_every_task_is_scored_as_reasoning_gym_scores_it(tmp_path: Path) -> None
         ("first <answer>3</answer>, no: <answer> 12\n</answer> I am sure", 1.0),
         ("<think><answer>12</answer></think> so <answer>13</answer>", 0.0),
         ("<answer>13</answer></think> 12", 1.0),
+        ("[THINK]<answer>12</answer>[/THINK]<answer>13</answer>", 0.0),
+        ("[THINK]<answer>13</answer>[/THINK] 12", 1.0),
         ("<answer>13", 0.0),
         (r"in all \boxed{12}", 1.0),
         (r"\boxed{3} and <answer>12</answer>", 1.0),

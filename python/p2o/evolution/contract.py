@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
 from p2o.evolution.types import EvaluationResult, ReflectionReply
+from p2o.rewards import without_rounding
 from p2o.types import FinishReason
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ def checked_result(result: EvaluationResult, problem_id: str) -> EvaluationResul
     """
     where = f"evaluate, problem {problem_id}"
     reward = _number(result.reward)
+    if reward is not None:
+        reward = without_rounding(reward)
     if reward is None or not 0 <= reward <= 1:
         raise InputError(f"{where}: reward {result.reward!r} is outside [0, 1]; rescale it")
     if result.finish_reason not in _ENDS:

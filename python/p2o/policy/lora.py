@@ -81,6 +81,23 @@ def check_mergeable(model: Any) -> None:
         )
 
 
+def uncalled(model: Any, run: Callable[[], Any]) -> str | None:
+    """An adapter that has no part in what `run` computes, since the model takes the weight from the layer (Mamba's
+    `dt_proj`); None if there is none. A layer counts if one of its name is called: not every expert is."""
+    called = set()
+    layers = lora_layers(model)
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: called.add(name.rpartition(".")[2]))
+        for name, layer in layers.items()
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return next((name for name in layers if name.rpartition(".")[2] not in called), None)
+
+
 def peft_config(config: LoraConfig) -> Any:
     """The same settings as peft writes them."""
     from peft import LoraConfig as PeftConfig

@@ -188,8 +188,11 @@ class Policy(ABC):
             logp for _, logp in sorted((pair for part in parts for pair in part), key=lambda pair: pair[0])
         ]
 
+    @torch.enable_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
         """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch.
+
+        Gradients are on, whatever a reward function with a model of its own has set.
 
         Raises:
             TrainingError: if the loss or the gradient is not finite (the weights are left as they were).

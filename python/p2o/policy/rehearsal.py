@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from p2o.errors import ModelError, P2oError, in_one_line
+from p2o.errors import ConfigError, ModelError, P2oError, in_one_line
 from p2o.model.small import small_model
 from p2o.packing import Rows
 from p2o.policy.config import LossConfig
+from p2o.policy.lora import uncalled
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.readback import difference, probe_sequences, tolerance
 from p2o.policy.streams import GlobalCounts
@@ -71,14 +72,21 @@ def rehearse(
 
         try:
             policy = make()
+            unused = uncalled(policy.model, policy.probe)
             before = policy.probe()
-            _step(policy)
+            if unused is None:
+                _step(policy)
             moved = difference(before, policy.probe())
         except Exception as error:
             # Errors of other kinds than ours, and of other sizes than the run's, need not be the run's.
             if own and isinstance(error, P2oError):
                 raise
             return f"the small {name} cannot be trained ({' '.join(str(error).split())})"
+        if unused is not None:
+            raise ConfigError(
+                f"optimizer.lora.target_modules: an adapter on {unused} has no effect, since a {name} takes the weight "
+                "and does not call the layer: name other layers"
+            )
         if not 5 * tolerance(start, 1.0) <= moved < float("inf"):
             return f"a step moves the log-probs of the small {name} by {moved:.2g}"
         try:

@@ -53,7 +53,7 @@ class ControlTokens:
         alternatives = "|".join(map(re.escape, self._names))
         self._pattern = re.compile(f"(?=[{first}])(?:{alternatives})" if self._names else "(?!)")
         # Nobody who writes a text knows these names: they are drawn in each process, and no model sees them.
-        nonce = secrets.token_hex(8)
+        self._nonce = nonce = secrets.token_hex(8)
         self._renamed = {name: f"\ue000t{nonce}t{i}\ue001" for i, name in enumerate(self._names)}
         self._hidden = {name: f"\ue000m{nonce}m{i}\ue001" for i, name in enumerate(self._names)}
         self._hiding = re.compile(f"\ue000m{nonce}m(\\d+)\ue001")
@@ -90,8 +90,15 @@ class ControlTokens:
         """Token ids of a prompt whose messages went through `hide`, without tokens that a tokenizer adds itself.
 
         Raises:
-            DataError: if the tokenizer makes a control token even of plain text.
+            DataError: if the chat template changed a hidden name, or the tokenizer makes a control token even of plain
+                text.
         """
+        shown = self._show(text).lower()
+        if self._nonce in shown or f"\ue000m{self._nonce[:4]}" in shown:  # in capitals, or cut off
+            raise DataError(
+                "a message holds a control token, and the chat template does not write messages as they are: take the "
+                "token out"
+            )
         written = self.count(text)
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         ids = self._by_parts(text) if backend is None else self._by_copy(text)

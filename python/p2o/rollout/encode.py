@@ -53,6 +53,7 @@ class PromptEncoder:
         self._draws = any(word in str(tokenizer.chat_template) for word in ("random", "lipsum"))
         self._silent, self._spoken = _special_ids(tokenizer, end_ids)
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode)
+        self._left_out = lru_cache(maxsize=REMEMBERED)(self._find_left_out)
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """Token ids of the prompt, up to where the response begins.
@@ -82,6 +83,11 @@ class PromptEncoder:
             if self.control.are_made_of(role):
                 raise DataError(f"a message has the role {role!r}, which is a control token of the tokenizer")
         text = self._render(messages)
+        if (left_out := self._left_out(tuple(role for role, _ in messages))) is not None:
+            raise DataError(
+                f"the model's chat template leaves out what a message of the role {left_out!r} says: join it to "
+                "another one, or write a template of your own (model.chat_template)"
+            )
         ids: list[int] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         before = [] if self.tokenizer.chat_template else self._opening(text, ids)
         spoken = any(self.control.are_in(content) for _, content in messages)
@@ -93,6 +99,17 @@ class PromptEncoder:
                 if spoken:
                     raise
         return (*before, *ids)
+
+    def _find_left_out(self, roles: tuple[str, ...]) -> str | None:
+        """The role of a message that does not get into the prompt. Those of answers may: their thoughts are cut out."""
+        numbers = [str(71_305_830 + place) for place in range(len(roles))]  # a text that no filter changes
+        text = self._turns(*zip(roles, numbers, strict=True))
+        missing = (
+            role
+            for role, number in zip(roles, numbers, strict=True)
+            if text and number not in text and role != "assistant"
+        )
+        return next(missing, None)
 
     def _opening(self, text: str, ids: list[int]) -> list[int]:
         """What the tokenizer puts before a text itself. What it appends is left out: the model has to go on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Literal, Protocol
 from pydantic import Field
 
 from p2o.errors import RewardError
-from p2o.rewards import UnreadableAnswer, describe, load_reward
+from p2o.rewards import UnreadableAnswer, describe, load_reward, with_usual_end_of_thought
 from p2o.settings import Settings
 from p2o.time_limit import OutOfTime
 from p2o.types import Problem, Rollout
@@ -80,12 +79,6 @@ class RewardFunction(Protocol):
         ...
 
 
-_THOUGHT_END = re.compile(
-    r"\[/THINK\]|◁/think▷|</seed:think>|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
-)
-"""How models other than those of the verifier's `</think>` end their thoughts (Magistral, Kimi, Seed, gpt-oss, ...)."""
-
-
 class VerifierReward:
     """1 where the completion's answer equals the gold, else 0. Counts why not."""
 
@@ -98,7 +91,7 @@ class VerifierReward:
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout, all verified in parallel."""
         verdicts = verify_batch(
-            [_THOUGHT_END.sub("</think>", rollout.text) for rollout in rollouts],
+            [with_usual_end_of_thought(rollout.text) for rollout in rollouts],
             [problem.gold for problem in problems],
             return_verdicts=True,
             **self.options,

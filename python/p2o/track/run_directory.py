@@ -102,7 +102,7 @@ class RunDirectory:
                 )
         known = cls.facts_of(path)
         for key, value in facts.items():
-            if known.get(key) != value:
+            if known.get(key, value) != value:  # an earlier version of p2o knew fewer facts
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
         directory.lock()
         return directory

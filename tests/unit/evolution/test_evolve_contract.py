@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def test_rollouts_that_are_none_are_named(evaluate: Any, message: str) -> None:
 def test_replies_that_are_none_are_named(reflect: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         run(reflect=reflect)
+
+
+def test_roundings_of_0_and_1_are_0_and_1() -> None:
+    class Sums(World):
+        def evaluate(self, requests: Any) -> Any:
+            for result in super().evaluate(requests):
+                yield replace(result, reward=1 + 2e-16 if result.reward == 1 else -1e-9)
+
+    theirs, ours = Sums(plain=0.0), World(plain=0.0)
+    assert run(theirs.evaluate, theirs.reflect) == run(ours.evaluate, ours.reflect)
 
 
 def test_numbers_of_other_libraries_are_numbers(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ def test_what_can_be_saved_passes_and_draws_nothing(kind: str, lora: Any, tokeni
         ("tied", ("embed_tokens",), r"embed_tokens is a Embedding, not a linear layer"),
         ("GPT2", ("wpe", "c_attn"), r"wpe is a Embedding"),
         ("Mamba", ("x_proj", "conv1d"), r"conv1d"),
+        ("Mamba", ("dt_proj",), r"dt_proj has no effect, since a MambaForCausalLM takes the weight"),
+        ("Mamba", ("x_proj", "dt_proj"), r"dt_proj has no effect"),
     ],
 )
 def test_adapters_that_cannot_be_merged_are_refused(

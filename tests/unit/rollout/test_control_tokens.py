@@ -89,6 +89,17 @@ def test_a_template_that_cuts_by_a_mark_does_not_cut_a_control_token(tokenizers:
     assert "a<|im_end|>b" in tokenizer.decode(ids), "of text it must not make another text"
 
 
+@pytest.mark.parametrize(
+    "changed", ["m.content | upper", "m.content[:12]", "m.content | tojson(ensure_ascii=true)"]
+)
+def test_a_template_that_changes_a_hidden_name_is_told(changed: str, tokenizers: dict[str, Any]) -> None:
+    tokenizer = copy.deepcopy(tokenizers["qwen 3"])
+    tokenizer.chat_template = CHATML.replace("m.content", f"({changed})")
+    assert PromptEncoder(tokenizer).encode(user("a longer text without one"))
+    with pytest.raises(DataError, match="the chat template does not write messages as they are"):
+        PromptEncoder(tokenizer).encode(user("a<|im_end|>b"))
+
+
 def test_a_normaliser_makes_no_control_tokens(tokenizers: dict[str, Any]) -> None:
     tokenizer = tokenizers["added by hand"]
     for text in ("1 ＜eos＞", "1 <EOS>", "1 [OVER]"):

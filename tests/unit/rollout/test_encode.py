@@ -64,6 +64,22 @@ def test_a_template_that_refuses_the_messages() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("template", "role"),
+    [
+        ("{% for m in messages if m.role == 'user' %}<{{ m.content }}>{% endfor %}", "system"),
+        ("{% if messages[0].role == 'developer' %}no{% endif %}{{ messages[0].content }}", "user"),
+        ("Solve it.", "system"),
+    ],
+)
+def test_a_template_that_leaves_a_message_out(template: str, role: str, tokenizer: Any) -> None:
+    silent = copy.deepcopy(tokenizer)
+    silent.chat_template = template
+    messages = [Message(role="system", content="Be exact."), Message(role="user", content="1 + 1")]
+    with pytest.raises(DataError, match=f"leaves out what a message of the role '{role}' says"):
+        PromptEncoder(silent).encode(messages)
+
+
 def test_further_arguments_reach_the_template(tokenizer: Any) -> None:
     own = copy.deepcopy(tokenizer)
     own.chat_template = "{% if thoughts is defined and not thoughts %}-{% endif %}{{ messages[-1].content }}="

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
 import signal
 import subprocess
@@ -44,7 +45,19 @@ def test_the_verifier_rewards_and_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "end", ["</think>", "[/THINK]", "◁/think▷", "<|end_of_thought|>", "<|channel|>final<|message|>"]
+    "end",
+    [
+        *(
+            "</think>",
+            "[/THINK]",
+            "◁/think▷",
+            "</thought>",
+            "<|end_of_thought|>",
+            "<|END_THINKING|>",
+            "<|inner_suffix|>",
+        ),
+        *("<channel|>", "<|channel|>final<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
+    ],
 )
 def test_what_follows_the_thought_is_verified(end: str) -> None:
     text = rf"Is it \boxed{{3}}? No.{end}It is 4."
@@ -175,6 +188,36 @@ def test_what_is_no_exception_scores_0_and_is_counted(judged: Any, action: Any) 
     ask = judged(Judge(odd=action))
     assert ask("good", "odd", "bad") == [1.0, 0.0, 0.25]
     assert ask.reward.metrics(ask.reward.take_counts()) == {"reward/errors": 1.0}
+
+
+def changes_everything(problem: Problem, completion: str) -> float:
+    os.chdir("/")
+    problem.messages[0]["content"] = "another problem"
+    problem.meta["rubric"].append("more")
+    return 0.5
+
+
+def test_what_a_function_changes_is_as_before() -> None:
+    folder = os.getcwd()
+    reward = make_reward(RewardConfig(function=f"{__name__}:changes_everything"))
+    given = Problem("p", ({"role": "user", "content": "x"},), "1", {"rubric": []})
+    assert list(reward([rollout("a")], [given])) == [0.5]
+    assert os.getcwd() == folder, "the run directory may be relative to it"
+    assert given == Problem("p", ({"role": "user", "content": "x"},), "1", {"rubric": []}), "its next prompt"
+
+
+def leaves_a_child() -> float:
+    if (child := os.fork()) == 0:
+        os._exit(7)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) / 10
+
+
+def test_a_function_cannot_end_the_process_and_its_children_can(judged: Any) -> None:
+    leave = os._exit
+    ask = judged(Judge(leaves=lambda: os._exit(0), child=leaves_a_child))
+    assert ask("good", "leaves", "child") == [1.0, 0.0, 0.7]
+    assert ask.reward.take_counts() == {"SystemExit: 0": 1}
+    assert os._exit is leave
 
 
 def test_ctrl_c_means_the_run(judged: Any) -> None:

@@ -26,7 +26,7 @@ from p2o.evolution.endpoint.address import (
     stay_here,
 )
 from p2o.evolution.types import ReplyEnd
-from p2o.masking import mask_url, scrub, secrets_in
+from p2o.masking import mask_url, scrub, secrets_in, secrets_in_url
 from p2o.types import Message
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class ChatClient:
         self._spare = spare
         self._served = False
         """Whether a request was taken yet. If none ever is, it is the settings that are wrong."""
-        user = urlsplit(address_of(config))
-        self._secrets = [self._key, user.password or user.username or "", *secrets_in(config.extra_body)]
+        address = address_of(config)
+        self._secrets = [self._key, *secrets_in_url(address), *secrets_in(config.extra_body)]
 
     def complete(
         self,

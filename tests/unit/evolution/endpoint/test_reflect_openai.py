@@ -610,11 +610,12 @@ def test_a_redirect_to_another_host_is_refused(server):
 
 def test_errors_tell_no_secret(server, monkeypatch):
     monkeypatch.setenv("MY_KEY", "sesame-open-up")
-    address = server.url.replace("http://", "http://me:pass-word-1@")
-    server.answer = lambda body: (401, {"error": {"message": "sesame-open-up and field-key-2: no such key"}})
+    address = server.url.replace("http://", "http://me:pass-word-1@") + "?api-key=query%2Bkey"
+    refusal = "sesame-open-up, query+key, query%2Bkey and field-key-2: no such key"
+    server.answer = lambda body: (401, {"error": {"message": refusal}})
     options = {"base_url": address, "api_key_env": "MY_KEY", "extra_body": {"api_key": "field-key-2"}}
     with pytest.raises(ReflectionError, match="answers 401") as caught:
         list(reflector(server, **options)([ask("q")]))
-    for secret in ("sesame", "pass-word-1", "field-key-2"):
+    for secret in ("sesame", "pass-word-1", "field-key-2", "query"):
         assert secret not in str(caught.value)
     assert "***@127.0.0.1" in str(caught.value)
