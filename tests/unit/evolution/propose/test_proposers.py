@@ -107,5 +107,5 @@ def test_who_needs_templates_is_told_before_a_run_begins() -> None:
     alone = ["reflection.kind=none"]
     check_surroundings(load_config("quickstart", [*alone, f"evolve.proposer={HERE}:WorkedExamples"]))
     for proposer in ("reflection", f"{HERE}:Reflecting"):
-        with pytest.raises(ConfigError, match="nothing to judge: set evolve.templates"):
+        with pytest.raises(ConfigError, match=r"nothing to judge: set evolve\.templates"):
             check_surroundings(load_config("quickstart", [*alone, f"evolve.proposer={proposer}"]))
