@@ -109,7 +109,9 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     parts = replace(load_parts(config, processes), templates=templates)
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
-    parts.collector.check_templates(templates, parts.problems, "evolve.templates")
+    parts.collector.check_templates(
+        templates, parts.problems, f"evolve.templates = {config.evolve.templates!r}"
+    )
     if config.run.method == "p2o" and config.reflection.kind == "self":
         for name, prompt in reflection_prompts(config).items():
             try:

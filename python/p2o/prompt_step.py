@@ -8,7 +8,7 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import TooFewProblemsError
+from p2o.errors import DataError, TooFewProblemsError
 from p2o.evolution import Evolution, evolve
 from p2o.evolution.config import nobody_proposes
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
@@ -54,9 +54,13 @@ class SelfReflection:
         return self.processes.map(self._replies, requests, self.sampler.ranks_per_engine)
 
     def fits(self, messages: Sequence[Message]) -> bool:
-        """Whether the model takes the prompt and the longest reply."""
+        """Whether the model takes the prompt and the longest reply: not where its tokenizer cannot read the prompt."""
+        try:
+            length = len(self.encoder.encode(messages))
+        except DataError:
+            return False
         limit = self.sampler.max_model_len
-        return limit is None or len(self.encoder.encode(messages)) + self.params.max_tokens <= limit
+        return limit is None or length + self.params.max_tokens <= limit
 
     def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         fits = [self.fits(request.messages) for request in requests]
@@ -147,6 +151,7 @@ class PromptStep:
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
+        some_problem = self.problems[min(hard or self.problems)]
         fits = None
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self.reflect
@@ -166,6 +171,7 @@ class PromptStep:
                     journal=self.directory.journals / _journal_name(epoch),
                     templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                     reflection_fits=fits,
+                    policy_reads=lambda template: self.collector.reads(some_problem, template),
                     **self.limits,
                 ),
             )
