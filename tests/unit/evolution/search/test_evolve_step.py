@@ -578,7 +578,10 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         budget=300,
         policy_version="7",
     )
-    (_, plain_trials), (successes, trials) = inserted
+    # Each candidate joins two fronts, of rewards and of successes, which are one here.
+    plain, plain_too, given, given_too = inserted
+    assert (plain, given) == (plain_too, given_too)
+    (_, plain_trials), (successes, trials) = plain, given
     assert set(plain_trials) == {1}
     assert set(trials) == {5, 7}  # one or three of its own, and four
     assert all(2.0 <= won <= tried - 2 for won, tried in zip(successes, trials, strict=True))
