@@ -35,7 +35,14 @@ from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep
 from p2o.reflection import Surroundings, check_prompts_fit, check_reflection, make_reflection
 from p2o.rollout.collect import Collector, without_long
-from p2o.rollout.encode import PromptEncoder, end_ids, pad_id, read_chat_template, say_how_turns_end
+from p2o.rollout.encode import (
+    PromptEncoder,
+    end_ids,
+    list_ends,
+    pad_id,
+    read_chat_template,
+    say_how_turns_end,
+)
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
@@ -103,7 +110,9 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     parts = replace(parts, templates=templates, start=start_facts(parts.model, parts.tokenizer))
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
-    parts.collector.check_templates(templates, parts.problems, "evolve.templates")
+    parts.collector.check_templates(
+        templates, parts.problems, f"evolve.templates = {config.evolve.templates!r}"
+    )
     if config.run.method == "p2o":
         check_prompts_fit(config, parts.encoder, parts.collector.sampler.max_model_len)
     return parts
@@ -153,9 +162,10 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         processes.require_same(model_facts(model, tokenizer))
     check_length(config, model)
     encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, end_ids(model, tokenizer))
+    added_end = list_ends(model, encoder)
     sampled = model
     if sampler.shares_weights and backend.partitions(config.optimizer):
-        sampled, _ = load_policy_model(config)
+        sampled = load_again(config, model)
     collector = Collector(
         sampler.make(config, sampled, tokenizer, processes),
         encoder,
@@ -167,7 +177,8 @@ def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
         problems = without_long(problems, collector, "training")
         evaluation_problems = without_long(evaluation_problems, collector, "evaluation")
     if processes.is_main:
-        say_how_turns_end(model, tokenizer, encoder.encode(evaluation_problems[0].messages))
+        prompt = encoder.encode(evaluation_problems[0].messages)
+        say_how_turns_end(encoder, prompt, end_ids(model, tokenizer), added_end)
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
@@ -259,7 +270,7 @@ def prepare(
 def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:
     """A copy of the start weights, whole on every rank; in the host's memory where only an engine is to have them."""
     if backend_class(config.optimizer, processes.size).partitions(config.optimizer):
-        whole, _ = load_policy_model(config)
+        whole = load_again(config, model)
     else:
         whole = copy.deepcopy(model)
     runs_here = sampler_class(config.rollout.sampler).shares_weights or config.loss.kl_coef > 0
@@ -363,6 +374,13 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer
+
+
+def load_again(config: Config, model: Any) -> Any:
+    """The policy's model whole, beside `model`, whose weights are partitioned; with the same end tokens."""
+    whole, _ = load_policy_model(config)
+    whole.generation_config = copy.deepcopy(model.generation_config)
+    return whole
 
 
 def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:

@@ -99,6 +99,7 @@ class PromptStep:
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", epoch)
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
+        some_problem = self.problems[min(hard or self.problems)]
         fits = None
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self.reflect
@@ -118,6 +119,7 @@ class PromptStep:
                     journal=self.directory.journals / _journal_name(epoch),
                     templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                     reflection_fits=fits,
+                    policy_reads=lambda template: self.collector.reads(some_problem, template),
                     **self.limits,
                 ),
             )

@@ -43,9 +43,13 @@ class SelfReflection:
         return self.processes.map(self._replies, requests, self.sampler.ranks_per_engine)
 
     def fits(self, messages: Sequence[Message]) -> bool:
-        """Whether the model takes the prompt and the longest reply."""
+        """Whether the model takes the prompt and the longest reply: not where its tokenizer cannot read the prompt."""
+        try:
+            length = len(self.encoder.encode(messages))
+        except DataError:
+            return False
         limit = self.sampler.max_model_len
-        return limit is None or len(self.encoder.encode(messages)) + self.params.max_tokens <= limit
+        return limit is None or length + self.params.max_tokens <= limit
 
     def _replies(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         fits = [self.fits(request.messages) for request in requests]

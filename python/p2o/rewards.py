@@ -166,11 +166,20 @@ ROUNDING = 1e-6
 """Rewards that are sums of weights may miss 0 and 1 by as much."""
 
 
-def without_rounding(reward: float) -> float:
-    """A reward that misses 0 or 1 by a rounding is 0 or 1. One that is above 0 is as small as it says."""
+def as_reward(value: Any) -> float | None:
+    """A reward as a plain number; None if it is none from 0 to 1.
+
+    One that misses 1 by a rounding is 1, and one that is below 0 by as much is 0.
+    """
+    try:
+        reward = math.nan if isinstance(value, str | bytes) else float(value)
+    except Exception:  # of a type of others
+        return None
     if -ROUNDING <= reward < 0:
         return 0.0
-    return 1.0 if abs(reward - 1) <= ROUNDING else reward
+    if abs(reward - 1) <= ROUNDING:
+        return 1.0
+    return reward if 0 <= reward <= 1 else None
 
 
 class UnreadableAnswer(Exception):
@@ -211,8 +220,6 @@ class CountingReward:
     def ask(self, problem: Problem, completion: str) -> float | BaseException:
         """The reward, or what the function raised instead: `exit()` of a completion that it ran is no end of the run.
 
-        A reward that misses 1 by a rounding is 1, and one that is below 0 by as much is 0.
-
         Raises:
             RewardError: if the reward is outside [0, 1] or not a number.
         """
@@ -227,14 +234,10 @@ class CountingReward:
             raise
         except BaseException as error:
             return error
-        try:
-            reward = math.nan if isinstance(value, str | bytes) else float(value)
-        except Exception:  # of a type of others
-            reward = math.nan
-        reward = without_rounding(reward)
-        if not 0 <= reward <= 1:
+        reward = as_reward(value)
+        if reward is None:
             raise RewardError(
-                f"reward.function = {self.name!r} gave the reward {_shown(value)} on {problem.name}: "
+                f"reward.function = {self.name!r} gave the reward {shown(value)} on {problem.name}: "
                 "rewards must be numbers from 0 to 1"
             )
         return reward
@@ -260,7 +263,8 @@ def describe(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value in one line, cut off where it is long."""
     try:
         return " ".join(repr(value).split())[:80]
     except Exception:  # a type of others that cannot be shown

@@ -14,22 +14,12 @@ from typing import Any
 
 import harness
 import pytest
-import torch
 from chat_server import Answer, Server, completion
 from harness import SECONDS, End
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("one_thread")]
 
 TWO_PROCESSES = ("optimizer.backend=deepspeed", "optimizer.zero_stage=2")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A forked child has one thread, and sums in another order round differently."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-import torch
 from test_train import small_run, what_happened
 
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.hf import HfSampler
 from p2o.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 FILE_EVENTS = frozenset({"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree"})
 
@@ -87,15 +87,6 @@ def _run_child(path: Path, last: int | None, writer: int) -> NoReturn:
         os.write(writer, traceback.format_exc().encode())
     finally:
         os._exit(0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in another order round differently; and a forked child has one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
 from p2o.train import Run, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = [
     "data.train_size=48",
     "data.evaluation_size=18",
@@ -42,15 +44,6 @@ SMALL = [
     "checkpoint.every=2",
     "evolve.acceptance=strict",
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Sums in another order round differently: these tests compare bit for bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def quiet() -> Console:

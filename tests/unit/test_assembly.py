@@ -9,12 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 
-from p2o.assembly import load_parts, planned_optimizer_steps, prepare
+from p2o.assembly import load_parts, load_policy_model, planned_optimizer_steps, prepare
 from p2o.config import load_config
+from p2o.distributed import ONE_PROCESS
 from p2o.errors import DataError
+from p2o.policy.config import LossConfig
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout.encode import PromptEncoder, list_ends
 from p2o.templates import PLAIN
 from p2o.track.console import Console
+from small_models import make_model
 
 SIZES = ["data.train_size=6", "data.evaluation_size=3"]
 
@@ -115,8 +122,42 @@ def test_an_end_of_turn_that_no_configuration_has_is_said(
     one = parts.tokenizer.convert_tokens_to_ids("1")
     assert parts.encoder.decode([one, user]) == "1"
     caplog.clear()
+    # What is saved says it itself: loaded again there is nothing to say about the end of a turn.
+    saved = tmp_path / "saved"
+    config = load_config("quickstart", [*SIZES, f"model.source={saved}"])
+    parts.make_policy(config, ONE_PROCESS).export(saved, parts.tokenizer)
+    (message,) = [load_parts(config), *(record.getMessage() for record in caplog.records)][1:]
+    assert message.startswith("prompts end with '<|user|>'")
+    caplog.clear()
     load_parts(load_config("quickstart", SIZES))
     assert not caplog.records
+
+
+def test_an_exported_model_stops_where_its_turn_ends(tmp_path: Path) -> None:
+    """In the hands of whoever loads it: of a model that ends its turn at once."""
+    _, tokenizer = load_policy_model(load_config("quickstart", []))
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}<|user|>{% endfor %}"
+    model, encoder = make_model("Llama", tokenizer), PromptEncoder(tokenizer)
+    prompt, end = (
+        torch.tensor([encoder.encode([{"role": "user", "content": "1+1="}])]),
+        encoder.control.ids["<|user|>"],
+    )
+    with torch.no_grad():
+        state = model.model(prompt).last_hidden_state[0, -1]
+        model.lm_head.weight[end] = 100 * state
+    drawn: dict[str, int] = {}
+    for name in ("before", "after"):
+        TorchPolicy(
+            model, OptimizerConfig(), LossConfig(), pad_id=0, temperature=1.0, planned_steps=1
+        ).export(tmp_path / name, tokenizer)
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / name)
+        reply = loaded.generate(
+            prompt, do_sample=False, max_new_tokens=4, attention_mask=torch.ones_like(prompt)
+        )
+        assert reply[0, prompt.shape[1]] == end
+        drawn[name] = reply.shape[1] - prompt.shape[1]
+        assert list_ends(model, encoder) == ("<|user|>" if name == "before" else None)
+    assert drawn["before"] > drawn["after"] == 1
 
 
 def test_no_problem_speaks_as_somebody_else(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from p2o.rollout.sampler import Sample, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.types import Rollout
+from p2o.types import Problem, Rollout, Template
 
 PROBLEMS = make_problems(60)
 HARD = {problem.id: "very_hard" for problem in PROBLEMS}
@@ -38,6 +38,10 @@ class Collector:
         self.policy = world
         self.longest = longest
         self.requests: list[RolloutRequest] = []
+        self.unreadable: str | None = None
+
+    def reads(self, problem: Problem, template: Template) -> bool:
+        return self.unreadable is None or self.unreadable not in template.text
 
     def collect(self, requests: Sequence[RolloutRequest], params: Any, progress: Any) -> list[Rollout]:
         self.requests += requests
@@ -140,6 +144,17 @@ def test_no_two_rollouts_share_a_stream(tmp_path: Path) -> None:
     seeds = Counter(request.seed for request in collector.requests)
     assert max(seeds.values()) == 1
     assert {request.index for request in collector.requests} >= {0, 1}
+
+
+def test_a_proposal_that_the_tokenizer_cannot_read_costs_no_more_than_itself(tmp_path: Path) -> None:
+    step, collector = step_of(tmp_path, World(useful=1.0))
+    collector.unreadable = "primes"
+    evolution = step.evolve(HARD, Outcomes(), epoch=1, previous=None).evolution
+    assert evolution is not None
+    assert evolution.refusals["the policy's tokenizer cannot read it"] > 0
+    assert not any("primes" in request.template.text for request in collector.requests)
+    assert evolution.chosen
+    assert evolution.stop_reason == "budget"
 
 
 def test_a_template_that_does_not_fit_earns_nothing_and_says_why(tmp_path: Path) -> None:

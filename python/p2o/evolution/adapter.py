@@ -135,7 +135,7 @@ class _AdapterRole:
                 raise InputError(f"the adapter returned {len(batch.scores)} scores for {len(data)} instances")
             for at, place in enumerate(places):
                 feedback = self._feedback(candidate, batch, at) if traced else ""
-                results[place] = EvaluationResult(float(batch.scores[at]), feedback=feedback)
+                results[place] = EvaluationResult(batch.scores[at], feedback=feedback)
         return [results[place] for place in range(len(requests))]
 
     def _feedback(self, candidate: dict[str, str], batch: Any, at: int) -> str:

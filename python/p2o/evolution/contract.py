@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
 from p2o.evolution.types import EvaluationResult, ReflectionReply
-from p2o.rewards import without_rounding
+from p2o.rewards import as_reward, shown
 from p2o.types import FinishReason
 
 T = TypeVar("T")
@@ -42,17 +42,15 @@ def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Itera
 
 
 def checked_result(result: EvaluationResult, problem_id: str) -> EvaluationResult:
-    """The result with plain numbers, as a journal can hold them.
+    """The result with plain numbers, as a journal can hold them; its reward as training takes it (`as_reward`).
 
     Raises:
         InputError: if the reward is outside [0, 1], or a number or a text is none.
     """
     where = f"evaluate, problem {problem_id}"
-    reward = _number(result.reward)
-    if reward is not None:
-        reward = without_rounding(reward)
-    if reward is None or not 0 <= reward <= 1:
-        raise InputError(f"{where}: reward {result.reward!r} is outside [0, 1]; rescale it")
+    reward = as_reward(result.reward)
+    if reward is None:
+        raise InputError(f"{where}: reward {shown(result.reward)} is outside [0, 1]; rescale it")
     if result.finish_reason not in _ENDS:
         raise InputError(f"{where}: finish_reason {result.finish_reason!r} is none of {', '.join(_ENDS)}")
     tokens = _tokens(result.tokens, where)

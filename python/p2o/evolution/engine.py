@@ -27,7 +27,7 @@ from p2o.evolution.result import Evolution
 from p2o.evolution.search.race import least_dev_problems
 from p2o.evolution.search.random_search import RandomSearch
 from p2o.evolution.search.step import Step
-from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
 from p2o.templates import make_template
@@ -55,6 +55,7 @@ def evolve(
     dev_problems: Sequence[Problem] | None = None,
     plain_text: str = "",
     reflection_fits: Fits | None = None,
+    policy_reads: Reads | None = None,
     max_rounds: int | None = None,
     time_limit_s: float | None = None,
 ) -> Evolution:
@@ -82,6 +83,7 @@ def evolve(
             its own that the templates replace.
         reflection_fits: whether the reflection model takes a prompt. One that does not fit is shortened, or counted
             as `reflection prompt too long` if even its shortest form does not.
+        policy_reads: whether the policy can read a template. A proposal that it cannot is refused.
         max_rounds: the step ends after so many rounds.
         time_limit_s: no round begins once so many seconds have passed.
 
@@ -144,6 +146,7 @@ def evolve(
         callbacks=callbacks,
         plain_text=plain_text,
         reflection_fits=reflection_fits,
+        policy_reads=policy_reads,
         max_rounds=max_rounds,
         time_limit_s=time_limit_s,
     )

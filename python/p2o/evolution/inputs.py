@@ -9,7 +9,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
 from p2o.evolution.journal import Journal
-from p2o.evolution.types import Evaluate, Fits, Reflect
+from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.types import Problem
 
@@ -34,6 +34,7 @@ class StepInputs:
     """What the reflection model is shown as the plain prompt's text."""
 
     reflection_fits: Fits | None = None
+    policy_reads: Reads | None = None
     max_rounds: int | None = None
     time_limit_s: float | None = None
     identity: str = ""

@@ -57,9 +57,9 @@ class Evolution:
     """The result of a prompt step.
 
     `chosen` are the training templates in the order of the cover, never the plain one. `refusals` counts
-    the proposals by why they were refused, those without a template included. `solved` counts the dev
-    problems on which an accepted template has a success rate of at least `cover_threshold`. `merged` leads
-    from the id of a duplicate problem to the one that was kept.
+    the proposals by why they were refused, those without a template included. `solvers` are the accepted
+    templates, by their ids, that have a success rate of at least `COVER_THRESHOLD` on a dev problem; `solved`
+    counts such problems. `merged` leads from the id of a duplicate problem to the one that was kept.
     """
 
     policy_version: str
@@ -71,7 +71,7 @@ class Evolution:
     stop_reason: str
     rounds: int = 0
     solved: int = 0
-    cover_threshold: float = COVER_THRESHOLD
+    solvers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
 

@@ -83,6 +83,9 @@ Reflect = Callable[[list[ReflectionRequest]], Iterable[ReflectionReply]]
 Fits = Callable[[Sequence[Message]], bool]
 """Whether the reflection model takes a prompt and has room for its reply."""
 
+Reads = Callable[[Template], bool]
+"""Whether the policy can read a template: a tokenizer may take what stands in it for a control token."""
+
 
 def nobody(requests: list[ReflectionRequest]) -> list[ReflectionReply]:
     """The reflection model of `reflection.kind = "none"`, which no prompt step asks."""

@@ -65,13 +65,8 @@ def _paper(
     random: Random,
 ) -> list[Template]:
     """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
-    kept_id = evolution.merged.get(problem_id, problem_id)
-    eligible: list[Candidate] = []
-    for candidate in chosen:
-        won, tried = candidate.scores.get(kept_id, (0.0, 0))
-        if tried and won / tried >= evolution.cover_threshold:
-            eligible.append(candidate)
-    eligible = eligible or list(chosen)
+    solvers = evolution.solvers.get(evolution.merged.get(problem_id, problem_id), ())
+    eligible = [candidate for candidate in chosen if candidate.template.id in solvers] or list(chosen)
     weights = [max(candidate.mean, _SMALLEST_WEIGHT) for candidate in eligible]
     return [candidate.template for candidate in random.choices(eligible, weights=weights, k=count)]
 

@@ -296,8 +296,6 @@ class Policy(ABC):
         Raises:
             CheckpointError: if they are not those.
         """
-        if self._recorded is None:  # a checkpoint of an earlier version
-            return
         apart, limit = difference(self.probe(), self._recorded), tolerance(self.model, self.temperature)
         if not apart <= limit:
             raise CheckpointError(
@@ -322,7 +320,7 @@ class Policy(ABC):
         try:
             values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
             steps = values.pop("steps")
-            self._recorded = values.pop("probe", None)
+            self._recorded = values.pop("probe")
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "

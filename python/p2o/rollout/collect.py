@@ -95,23 +95,36 @@ class Collector:
         """Tokens of the plain prompt; see `prompt_ids`."""
         return self.prompt_ids(problem, PLAIN)
 
+    def reads(self, problem: Problem, template: Template) -> bool:
+        """Whether the tokenizer can read T(x, z): some make control tokens even of plain text."""
+        try:
+            self._encode(problem, template)
+        except DataError:
+            return False
+        return True
+
     def check_templates(
         self, templates: Sequence[Template], problems: Sequence[Problem], setting: str
     ) -> None:
-        """Refuses a template that is too long beside even the shortest problem: it would never be tried.
+        """Refuses a template that the tokenizer cannot read, or that is too long beside even the shortest problem: it
+        would never be tried.
 
         Raises:
-            ConfigError: naming `setting` and quoting the template's beginning.
+            ConfigError: naming `setting` and quoting the template's beginning and its number, equal ones counted once.
         """
         if not templates:
             return
         shortest = min(problems, key=lambda problem: len(self.plain_ids(problem)))
-        for template in templates:
-            length = len(self.prompt_ids(shortest, template))
+        for number, template in enumerate(templates, start=1):
+            begins = f"{setting}: the template that begins {template.text[:40]!r} (number {number})"
+            try:
+                length = len(self.encoder.encode(apply_template(template, shortest.messages)))
+            except DataError as error:
+                raise ConfigError(f"{begins} cannot be used: {error}") from None
             if length > self.max_prompt_tokens:
                 raise ConfigError(
-                    f"{setting}: the template that begins {template.text[:40]!r} makes {length} tokens of the shortest "
-                    f"problem: raise rollout.max_prompt_tokens = {self.max_prompt_tokens} or leave it out"
+                    f"{begins} makes {length} tokens of the shortest problem: raise "
+                    f"rollout.max_prompt_tokens = {self.max_prompt_tokens} or leave it out"
                 )
 
     def collect(

@@ -42,7 +42,7 @@ class PromptEncoder:
         self, tokenizer: Any, template_kwargs: Mapping[str, Any] | None = None, end_ids: Sequence[int] = ()
     ) -> None:
         """`template_kwargs` are further arguments of the chat template (`model.chat_template_kwargs`), `end_ids` the
-        tokens that end a response.
+        tokens that end a response beside the chat template's own end of a turn.
 
         Raises:
             ConfigError: if the chat template reads the clock in a way that cannot be held still.
@@ -51,7 +51,7 @@ class PromptEncoder:
         self.template_kwargs = dict(template_kwargs or {})
         self._options = still_template(tokenizer)
         self._draws = any(word in str(tokenizer.chat_template) for word in ("random", "lipsum"))
-        self._silent, self._spoken = _special_ids(tokenizer, end_ids)
+        self._end_ids = frozenset(end_ids)
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._encode)
         self._left_out = lru_cache(maxsize=REMEMBERED)(self._find_left_out)
 
@@ -162,25 +162,27 @@ class PromptEncoder:
         """Text of a response, without the tokens that end, begin or fill up. Other special tokens are part of what was
         said: a verifier looks for the answer behind `</think>`.
         """
-        if self._spoken.isdisjoint(response_ids):
+        silent, spoken = self._special_ids
+        if spoken.isdisjoint(response_ids):
             text: str = self.tokenizer.decode(response_ids, skip_special_tokens=True)
             return text
-        said = [token for token in response_ids if token not in self._silent]
+        said = [token for token in response_ids if token not in silent]
         text = self.tokenizer.decode(said, skip_special_tokens=False)
         return text
 
-
-def _special_ids(tokenizer: Any, end_ids: Sequence[int]) -> tuple[frozenset[int], frozenset[int]]:
-    """The special tokens that a response's text leaves out, and the others."""
-    named = [
-        getattr(tokenizer, f"{name}_token_id", None)
-        for name in ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
-    ]
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    special = {number for number, token in added.items() if token.special}
-    special.update(getattr(tokenizer, "all_special_ids", ()))
-    silent = special & {*end_ids, *named}
-    return frozenset(silent), frozenset(special - silent)
+    @cached_property
+    def _special_ids(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The special tokens that a response's text leaves out, and the others."""
+        named = {
+            getattr(self.tokenizer, f"{name}_token_id", None)
+            for name in ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+        }
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        special = {number for number, token in added.items() if token.special}
+        special.update(getattr(self.tokenizer, "all_special_ids", ()))
+        turn = set() if self.end_of_turn is None else {self.control.ids[self.end_of_turn]}
+        silent = special & (self._end_ids | named | turn)
+        return frozenset(silent), frozenset(special - silent)
 
 
 def still_template(tokenizer: Any) -> dict[str, str]:
@@ -217,39 +219,49 @@ def read_chat_template(path: Path) -> str:
         ) from None
 
 
-def configured_end_ids(model: Any, tokenizer: Any) -> set[int]:
-    """End tokens of the model's generation settings and the tokenizer's own."""
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return {token for token in [*listed, tokenizer.eos_token_id] if token is not None}
-
-
 def end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Tokens that end a response: those configured, and the chat template's end of the model's turn."""
-    encoder = PromptEncoder(tokenizer)
-    turn = encoder.end_of_turn
-    return sorted(configured_end_ids(model, tokenizer) | ({encoder.control.ids[turn]} if turn else set()))
+    """Tokens that end a response: those of the model's generation settings, and the tokenizer's own."""
+    return sorted({*_listed_ends(model), *_known([tokenizer.eos_token_id])})
 
 
-def unlisted_end(model: Any, tokenizer: Any) -> str | None:
-    """The chat template's end of the model's turn, where no configuration has it among the end tokens."""
-    encoder = PromptEncoder(tokenizer)
-    turn = encoder.end_of_turn
-    return turn if turn and encoder.control.ids[turn] not in configured_end_ids(model, tokenizer) else None
+def list_ends(model: Any, encoder: PromptEncoder) -> str | None:
+    """Enters every token that ends a response into the model's generation settings, which are saved with it: whoever
+    serves the model stops where we do.
+
+    Returns:
+        The chat template's end of the model's turn, where neither the settings nor the tokenizer had it.
+    """
+    listed, known, turn = _listed_ends(model), end_ids(model, encoder.tokenizer), encoder.end_of_turn
+    added = [] if turn is None else [encoder.control.ids[turn]]
+    ends = list(dict.fromkeys([*listed, *known, *added]))
+    if ends != listed:
+        model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    return turn if added and added[0] not in known else None
 
 
-def say_how_turns_end(model: Any, tokenizer: Any, prompt: Sequence[int]) -> None:
-    """Warns where configuration and chat template disagree about the end of a turn."""
-    if (end := unlisted_end(model, tokenizer)) is not None:
+def _listed_ends(model: Any) -> list[int]:
+    configured = model.generation_config.eos_token_id
+    return _known(configured if isinstance(configured, list) else [configured])
+
+
+def _known(ids: Sequence[int | None]) -> list[int]:
+    return [token for token in ids if token is not None]
+
+
+def say_how_turns_end(
+    encoder: PromptEncoder, prompt: Sequence[int], ends: Sequence[int], added: str | None
+) -> None:
+    """Warns where configuration and chat template disagree about the end of a turn (`added`, of `list_ends`)."""
+    if added is not None:
         LOGGER.warning(
             "responses end at %r as well, the chat template's end of a turn: the end tokens of the model's "
-            "configuration lack it, so whoever serves the model has to name it",
-            end,
+            "configuration lack it, and the generation_config.json of what is saved will name it",
+            added,
         )
-    if prompt and prompt[-1] in end_ids(model, tokenizer):
+    if prompt and prompt[-1] in ends:
         LOGGER.warning(
             "prompts end with %r, which ends a response: the chat template writes it, and no begin of an answer",
-            tokenizer.convert_ids_to_tokens(prompt[-1]),
+            encoder.tokenizer.convert_ids_to_tokens(prompt[-1]),
         )
 
 

@@ -72,6 +72,31 @@ def test_other_components_stay_and_the_evolving_one_must_be_clear():
     }
 
 
+@pytest.mark.parametrize(
+    ("score", "mean"),
+    [(1.0000000000000002, 1.0), (-1e-17, 0.0), (float("nan"), None), (1.1, None), (None, None)],
+)
+def test_scores_are_taken_as_training_takes_rewards(score, mean):
+    class Adapter(DefaultAdapter):
+        def evaluate(self, batch, candidate, capture_traces=False):
+            found = super().evaluate(batch, candidate, capture_traces)
+            found.scores = [score] * len(found.scores)
+            return found
+
+    def run():
+        config = EvolveConfig(budget=60, parents=1)
+        data = instances(6), instances(6, 50)
+        return evolve_adapter(Adapter(Model()), SEED, *data, lambda prompt: "no", config, max_rounds=1)
+
+    if mean is not None:
+        assert run().candidates[0].mean == mean
+        return
+    with pytest.raises(
+        InputError, match=r"^evaluate, problem val-.*: reward .* is outside \[0, 1\]; rescale it$"
+    ):
+        run()
+
+
 def test_an_adapter_with_missing_scores_is_named():
     class Adapter(DefaultAdapter):
         def evaluate(self, batch, candidate, capture_traces=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from p2o.evolution import (
     ReflectionReply,
     evolve,
 )
+from p2o.evolution.contract import checked_result
 from p2o.evolution.journal import Journal
 from p2o.outcomes import Outcomes
 
@@ -86,14 +86,24 @@ def test_replies_that_are_none_are_named(reflect: Any, message: str) -> None:
         run(reflect=reflect)
 
 
-def test_roundings_of_0_and_1_are_0_and_1() -> None:
-    class Sums(World):
-        def evaluate(self, requests: Any) -> Any:
-            for result in super().evaluate(requests):
-                yield replace(result, reward=1 + 2e-16 if result.reward == 1 else -1e-9)
+@pytest.mark.parametrize(
+    ("given", "taken"), [(1.0000000000000002, 1.0), (0.9999999999999999, 1.0), (-1e-17, 0.0)]
+)
+def test_a_reward_that_is_off_by_a_rounding_is_taken_as_training_takes_it(given: float, taken: float) -> None:
+    assert checked_result(EvaluationResult(given), "p").reward == taken
+    outcomes = Outcomes()
+    evolution = run(every(EvaluationResult(given)), outcomes=outcomes)
+    assert evolution.candidates[0].mean == taken
+    assert {outcomes.of("plain", problem, "0").rewards for problem in evolution.dev_ids} == {taken}
 
-    theirs, ours = Sums(plain=0.0), World(plain=0.0)
-    assert run(theirs.evaluate, theirs.reflect) == run(ours.evaluate, ours.reflect)
+
+@pytest.mark.parametrize("reward", [1.1, -0.1, float("nan"), np.array([0.5, 1.0]), np.zeros((40, 40))])
+def test_a_reward_that_is_none_is_one_line(reward: Any) -> None:
+    with pytest.raises(
+        InputError, match=r"evaluate, problem .*: reward .* is outside \[0, 1\]; rescale it"
+    ) as raised:
+        run(every(EvaluationResult(reward)))
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_numbers_of_other_libraries_are_numbers(tmp_path: Path) -> None:

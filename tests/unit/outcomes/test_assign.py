@@ -1,14 +1,16 @@
+import json
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 from p2o.errors import ConfigError
-from p2o.evolution import Candidate, Evolution
+from p2o.evolution import Candidate, EvaluationResult, Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.budget import Ledger
 from p2o.outcomes import AssignConfig, Outcomes
 from p2o.outcomes.assign import DISCOUNT, assign
 from p2o.templates import PLAIN, make_template
+from p2o.types import Problem
 
 PAPER = AssignConfig(rule="paper", plain_rollouts=0)
 
@@ -35,6 +37,7 @@ def evolution(chosen=(A, B, C)) -> Evolution:
         ("f1",),
         Ledger(100),
         "budget",
+        solvers={"d1": (A.id, B.id), "d2": (A.id,), "d4": (A.id,)},
         merged={"twin": "d2"},
     )
 
@@ -69,6 +72,37 @@ def test_paper_draws_other_problems_from_all_by_mean_score(problem_id):
     assert found[B.id] == pytest.approx(0.25, abs=0.035)
     # C never succeeded on dev: its weight is a millionth.
     assert found.get(C.id, 0) < 0.002
+
+
+def test_paper_takes_no_partial_reward_for_a_solution():
+    """A template that always earns most of the reward solves nothing; one that misses it by a rounding does."""
+    partial, right = make_template("partial"), make_template("right")
+    problems = [Problem(f"p{i:02d}", ({"role": "user", "content": f"number {i}"},), "1") for i in range(20)]
+    rewards = {PLAIN.id: 0.0, partial.id: 0.9}
+
+    def evaluate(requests):
+        odd = 1 - 1e-7  # a sum of weights
+        return [
+            EvaluationResult(rewards.get(r.template.id, odd if r.problem.id < "p16" else 0.9))
+            for r in requests
+        ]
+
+    found = evolve(
+        problems,
+        evaluate,
+        lambda requests: [],
+        EvolveConfig(budget=200, acceptance="strict", cover="best", templates=None),
+        reflection=ReflectionConfig(kind="none"),
+        templates=[partial, right],
+    )
+    found = replace(found, chosen=(partial, right))
+    solved = [p for p in found.dev_ids if p < "p16"]
+    assert found.solvers == dict.fromkeys(solved, (right.id,))
+    assert found.solved == len(solved)
+    assert Evolution.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    drawn = assign(found, found.dev_ids, 50, PAPER, Outcomes(), seed=1)
+    for problem_id in found.dev_ids:
+        assert {*drawn[problem_id]} == ({right} if problem_id in solved else {partial, right})
 
 
 def test_a_merged_duplicate_is_treated_as_the_problem_kept():
@@ -122,14 +156,6 @@ def test_templates_without_a_success_are_drawn_alike():
     drawn = assign(blank, ["f1"], 4000, PAPER, Outcomes(), seed=1)["f1"]
     # Each draw is B or C with a half: the standard deviation of the share is below 0.008.
     assert sum(template == B for template in drawn) / 4000 == pytest.approx(0.5, abs=0.04)
-
-
-def test_the_threshold_of_the_cover_itself_is_enough():
-    half = evolution()
-    for candidate in half.candidates[1:]:
-        candidate.scores["d3"] = (1.0, 2) if candidate.template == B else (0.0, 1)
-    assert half.cover_threshold == 0.5
-    assert assign(half, ["d3"], 3, PAPER, Outcomes(), 0) == {"d3": [B] * 3}
 
 
 def test_old_rollouts_weigh_less(monkeypatch):

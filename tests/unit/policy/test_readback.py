@@ -163,16 +163,14 @@ def test_a_checkpoint_that_leads_to_another_model_is_refused(
         make_policy(make_model("Llama", tokenizer), lora).load(tmp_path)
 
 
-def test_a_checkpoint_without_log_probs_is_taken_up(
-    random_model: Any, tokenizer: Any, tmp_path: Path
-) -> None:
-    """One of an earlier version."""
+def test_a_checkpoint_without_log_probs_is_damaged(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
     policy = make_policy(random_model)
     policy.save(tmp_path, tokenizer)
     identity = json.loads((tmp_path / "policy.json").read_text())
     del identity["probe"]
     (tmp_path / "policy.json").write_text(json.dumps(identity))
-    policy.load(tmp_path)
+    with pytest.raises(CheckpointError, match=r"policy\.json cannot be read: the checkpoint is damaged"):
+        policy.load(tmp_path)
 
 
 def test_code_that_comes_with_the_model_is_found_again(tokenizer: Any, tmp_path: Path) -> None:

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tokenizer_families import FAMILIES, make
 
-from p2o.errors import DataError
+from p2o.errors import ConfigError, DataError
+from p2o.evolution.types import ReflectionRequest
+from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Rollout
@@ -82,6 +86,26 @@ def test_a_template_that_does_not_fit_has_failed_without_a_response() -> None:
     )
     assert generated_tokens([short, long, plain]) == 2
     assert sum(done) == 3, "it is done with as well"
+
+
+def test_a_template_that_the_tokenizer_cannot_read_is_refused() -> None:
+    """One whose vocabulary has the control token itself, so that no way of splitting the text avoids it."""
+    encoder = PromptEncoder(make(FAMILIES["base, unigram"]))
+    collector = Collector(Engine(), encoder, Reward(), max_prompt_tokens=99)  # type: ignore[arg-type]
+    good, bad = make_template("Think, then answer."), make_template("End with </s> and no more.")
+    assert collector.reads(PROBLEM, good)
+    assert not collector.reads(PROBLEM, bad)
+    collector.check_templates([good], [PROBLEM], "evolve.templates = 'own.txt'")
+    with pytest.raises(
+        ConfigError,
+        match=r"^evolve\.templates = 'own\.txt': the template that begins 'End with </s> and no more\.' \(number 2\) "
+        r"cannot be used: the tokenizer takes '</s>' in a message for a control token",
+    ):
+        collector.check_templates([good, bad], [PROBLEM], "evolve.templates = 'own.txt'")
+    # Nor can it be shown an example that holds it: the proposal is left out, and the run goes on.
+    reflect = SelfReflection(Engine(), encoder, SamplingParams(4))  # type: ignore[arg-type]
+    asked = [ReflectionRequest(({"role": "user", "content": text},), 0) for text in ("fine", "</s>")]
+    assert [reply.finish_reason for reply in reflect(asked)] == ["stop", "prompt_too_long"]
 
 
 def test_a_problem_that_is_too_long_is_refused() -> None:

@@ -11,7 +11,7 @@ from tokenizer_families import CHATML, FAMILIES, make
 
 from p2o.errors import ConfigError, DataError
 from p2o.rollout import encode
-from p2o.rollout.encode import PromptEncoder, end_ids, unlisted_end
+from p2o.rollout.encode import PromptEncoder, end_ids, list_ends
 from p2o.types import Message
 
 HARMLESS = "Compute 12 + 345.\n\nThen  think <b>."
@@ -157,10 +157,28 @@ def test_the_end_of_a_turn_ends_a_response(family: str, tokenizers: dict[str, An
     eos = tokenizer.eos_token_id
     model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=eos))
     wanted = {eos, eos if expected is None else tokenizer.convert_tokens_to_ids(expected)}
+    encoder = PromptEncoder(tokenizer)
+    assert list_ends(model, encoder) == (expected if len(wanted) == 2 else None)
     assert end_ids(model, tokenizer) == sorted(wanted)
-    assert unlisted_end(model, tokenizer) == (expected if len(wanted) == 2 else None)
-    model.generation_config.eos_token_id = sorted(wanted)
-    assert unlisted_end(model, tokenizer) is None
+    listed = model.generation_config.eos_token_id
+    assert listed == eos if len(wanted) == 1 else (listed[0] == eos and {*listed} == wanted)
+    assert list_ends(model, encoder) is None
+    assert model.generation_config.eos_token_id is listed
+
+
+def test_ends_are_listed_where_whoever_serves_the_model_looks(tokenizers: dict[str, Any]) -> None:
+    """The tokenizer's own too: generation settings without it are completed, and keep their order."""
+    tokenizer = tokenizers["qwen 3"]
+    turn, eos = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    for before, after in (
+        (None, [eos, turn]),
+        (turn, [turn, eos]),
+        ([turn, eos], [turn, eos]),
+        (9, [9, eos, turn]),
+    ):
+        model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=before))
+        list_ends(model, PromptEncoder(tokenizer))
+        assert model.generation_config.eos_token_id == after
 
 
 def test_a_template_that_takes_no_answers_names_no_end(tokenizers: dict[str, Any]) -> None:

@@ -9,20 +9,8 @@ from p2o.evolution.config import EvolveConfig
 from p2o.evolution.result import COVER_THRESHOLD, Candidate
 
 Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig], list[int]]
-"""The front of successes, the candidate of each of its entries, the settings -> entries chosen. Never the plain
-prompt."""
-
-
-Counts = tuple[list[float], list[int] | None]
-"""Successes and trials of a candidate on the dev problems; without trials, success rates."""
-
-
-def front_of(successes: Sequence[Counts], dev_size: int) -> ParetoFront:
-    """A front of successes, which is what a cover goes by: the front that parents are drawn from may count more."""
-    front = ParetoFront(dev_size)
-    for counts, trials in successes:
-        front.insert(counts, trials)
-    return front
+"""The front of successes (the front that parents are drawn from may count more), the candidate of each of its entries,
+the settings -> entries chosen. Never the plain prompt."""
 
 
 def greedy(front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig) -> list[int]:

@@ -18,7 +18,7 @@ from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, make_proposer
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
 from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
-from p2o.evolution.search.cover import COVERS, Counts, front_of
+from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, complementary, make_example
@@ -30,6 +30,7 @@ UNCHANGED = "unchanged"
 DUPLICATE = "duplicate"
 NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
+UNREADABLE = "the policy's tokenizer cannot read it"
 
 COMPLETE = "complete"
 """The stop reason when there is nothing left to look for."""
@@ -55,12 +56,12 @@ class Step:
         self.proposer = make_proposer(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
-        self.successes: list[Counts] = []  # of each entry on the dev problems: what the cover goes by
+        self.front_of_successes = ParetoFront(len(self.dev))  # the same entries: what the cover goes by
         self.entries: list[int] = []  # candidate id of each front id
         self.candidates: list[Candidate] = []
         self.refusals: Counter[str] = Counter()
         self.decided: set[str] = set()  # template ids that need no second trial
-        self.solved: set[str] = set()  # dev problems solved by a template
+        self.solvers: dict[str, tuple[str, ...]] = {}  # ids of the templates that solve a dev problem
         self.round = 0
         self.quiet_rounds = 0
         self.stalled_rounds = 0
@@ -164,6 +165,10 @@ class Step:
             reason = UNCHANGED
         elif template.id in self.decided:
             reason = DUPLICATE
+        elif (
+            reason is None and self.inputs.policy_reads is not None and not self.inputs.policy_reads(template)
+        ):
+            reason = UNREADABLE
         candidate = self.add(template, proposal.parents, proposal.made_by, proposal.cost)
         if reason is not None:
             self.decide(replace(candidate, reason=reason))
@@ -217,20 +222,18 @@ class Step:
         successes = [self.rollouts.successes(template, problem) for problem in self.dev]
         if self.config.acceptance == "strict":
             self.front.insert([won / tried for won, tried in rewards])
-            self.successes.append(([won / tried for won, tried in successes], None))
+            self.front_of_successes.insert([won / tried for won, tried in successes])
         else:
             earlier = [self.earlier(template, problem) for problem in self.dev]
             pairs = list(zip(rewards, successes, earlier, strict=True))
             trials = [int(tried + more.trials) for (_, tried), _, more in pairs]
             self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
-            self.successes.append(([won + more.successes for _, (won, _), more in pairs], trials))
+            self.front_of_successes.insert([won + more.successes for _, (won, _), more in pairs], trials)
         self.entries.append(id)
         if candidate.made_by != "plain":
-            self.solved.update(
-                problem.id
-                for problem, (won, tried) in zip(self.dev, successes, strict=True)
-                if won / tried >= COVER_THRESHOLD
-            )
+            for problem, (won, tried) in zip(self.dev, successes, strict=True):
+                if won / tried >= COVER_THRESHOLD:
+                    self.solvers[problem.id] = (*self.solvers.get(problem.id, ()), template.id)
         self.decide(replace(candidate, accepted=True))
 
     def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
@@ -322,8 +325,7 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        front = front_of(self.successes, len(self.dev))
-        cover = COVERS[self.config.cover](front, entries, self.config)
+        cover = COVERS[self.config.cover](self.front_of_successes, entries, self.config)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
@@ -342,7 +344,8 @@ class Step:
             ledger=replace(self.ledger),
             stop_reason=reason,
             rounds=self.round,
-            solved=len(self.solved),
+            solved=len(self.solvers),
+            solvers=dict(self.solvers),
             refusals=dict(
                 sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
             ),

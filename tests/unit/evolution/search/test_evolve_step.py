@@ -516,6 +516,22 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
         assert trials in ((21, 23) if problem.id in with_doubt.dev_ids else (20, 21))
 
 
+@pytest.mark.parametrize("acceptance", ["strict", "posterior"])
+def test_looking_at_a_step_after_every_round_changes_nothing(acceptance):
+    """The cover of each round is that of a step which ends there."""
+    seen = {}
+
+    def look(event):
+        if isinstance(event, RoundEnded):
+            seen[event.round] = event.metrics
+
+    options = {"budget": 1500, "parents": 4, "acceptance": acceptance}
+    watched = run(World(), make_problems(120), callbacks=[look], **options)
+    assert watched == run(World(), make_problems(120), **options)
+    for rounds, metrics in list(seen.items())[::3]:
+        assert run(World(), make_problems(120), max_rounds=rounds, **options).metrics() == metrics
+
+
 def test_what_the_plain_prompt_solves_is_not_solved_by_a_template():
     evolution = run(World(plain=0.5, useful=0.0), make_problems(120), budget=1000)
     assert evolution.metrics()["evolve/dev_plain"] > 0.3
@@ -562,7 +578,10 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         budget=300,
         policy_version="7",
     )
-    (_, plain_trials), (successes, trials) = inserted
+    # Each candidate joins two fronts, of rewards and of successes, which are one here.
+    plain, plain_too, given, given_too = inserted
+    assert (plain, given) == (plain_too, given_too)
+    (_, plain_trials), (successes, trials) = plain, given
     assert set(plain_trials) == {1}
     assert set(trials) == {5, 7}  # one or three of its own, and four
     assert all(2.0 <= won <= tried - 2 for won, tried in zip(successes, trials, strict=True))
