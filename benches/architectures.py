@@ -1,10 +1,12 @@
 """Which architectures p2o trains: every causal class of transformers, built small, goes through a run of its own.
 
     make models        # or: python benches/architectures.py [--only llama mamba ...] --write docs/models.md
+    .venv-engines/bin/python benches/architectures.py --engine --only llama qwen3 ...
 
 A run is `p2o train` on two steps of GRPO with the sampler `hf`: the gap probe compares cached decoding with one full
 pass, the model is scored, trained, checkpointed and exported, and the export is loaded afresh and compared. `--check`
 then does the same with LoRA. Each is a forked process, and a line of results: a stopped call goes on where it was.
+With `--engine` what works is pushed to vLLM, where it has the class: p2o's gap probe compares log-probs after each push.
 """
 
 from __future__ import annotations
@@ -37,11 +39,21 @@ SETTINGS = (
 VOCABULARY = 512
 """Tokens of a small model: more than the tokenizer has."""
 
+INDEXED = {
+    **{"head_dim": 16, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16},
+    **{"indexer_budget": 64, "indexer_compress_ratio": 4, "hc_lowrank": 16},
+}
+
 VALUES: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2, "num_hidden_layers": 4},
     "deepseek_v2": {"num_experts_per_tok": 2},
-    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "first_k_dense_replace": 1},
+    "dots1": {
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "n_shared_experts": 1,
+        "first_k_dense_replace": 1,
+    },
     "hunyuan_v1_dense": {"head_dim": 32},
     "hunyuan_v1_moe": {"head_dim": 32},
     "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "full_attention"] * 2},
@@ -60,19 +72,15 @@ VALUES: dict[str, dict[str, Any]] = {
         "attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8.0},
         "ffn_config": {"hidden_size": 64, "ffn_hidden_size": 64},
     },
-    **dict.fromkeys(
-        ("qwen4_exp", "qwen4_exp_text"),
-        {
-            **{"head_dim": 16, "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16},
-            **{"indexer_budget": 64, "indexer_compress_ratio": 4, "hc_lowrank": 16},
-        },
-    ),
+    "qwen4_exp": INDEXED,
+    "qwen4_exp_text": INDEXED,
     "reformer": {"is_decoder": True, "axial_pos_embds": False},
 }
 """What the default configurations lack, or what cannot be made small layer by layer."""
 
 NO_MODELS = dict.fromkeys(
-    ("gemma4_assistant", "gemma4_unified_assistant"), "it drafts for another model and reads its hidden states"
+    ("gemma4_assistant", "gemma4_unified_assistant"),
+    "it drafts for another model and reads its hidden states",
 ) | dict.fromkeys(("musicgen", "musicgen_melody"), "its tokens are of sound, four at each position")
 """Classes that give nothing for tokens of a text alone."""
 
@@ -250,7 +258,8 @@ def table(records: list[dict[str, Any]], engine: dict[str, dict[str, Any]]) -> s
         works = record["status"] == "works"
         pushed = engine.get(record["kind"])
         cells = [_cell(runs["run"]), _cell(runs["LoRA"]) if works else ""]
-        cells.append(_cell(pushed.get("runs", {"vLLM": pushed})["vLLM"]) if works and pushed else "not run" if works else "")
+        in_vllm = _cell(pushed.get("runs", {"vLLM": pushed})["vLLM"]) if pushed else "not run"
+        cells.append(in_vllm if works else "")
         lines.append(f"| {record['kind']} | {record['class']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -17,8 +17,11 @@ MOST_PARAMETERS = 50_000_000
 """A smaller one of more weights than this is not worth its name."""
 
 SIZES: dict[str, int] = {
-    **dict.fromkeys(("hidden_size", "intermediate_size", "d_model", "decoder_ffn_dim", "encoder_ffn_dim"), 64),
-    **dict.fromkeys(("attention_hidden_size", "lru_width", "out_hidden_size", "q_lora_rank", "mlp_dim", "embedding_dim"), 64),
+    **dict.fromkeys(
+        ("hidden_size", "intermediate_size", "d_model", "decoder_ffn_dim", "encoder_ffn_dim"), 64
+    ),
+    **dict.fromkeys(("attention_hidden_size", "lru_width", "out_hidden_size", "q_lora_rank", "mlp_dim"), 64),
+    "embedding_dim": 64,
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
     **dict.fromkeys(("num_attention_heads", "num_key_value_heads", "num_heads", "index_n_heads"), 4),
     **dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads"), 4),
@@ -117,7 +120,7 @@ def _shrink(part: Any, sizes: Mapping[str, int]) -> None:
     if heads and shared:
         part.num_key_value_heads = max(1, part.num_attention_heads * shared // heads)
     if latent := getattr(part, "qk_rope_head_dim", None):  # multi-head latent attention has sizes of its own
-        part.head_dim = head if head and "partial_rotary_factor" in repr(vars(part)) else latent
+        part.head_dim = head if head and "partial_rotary_factor" in str(part.rope_parameters) else latent
     if hidden and heads and attention:  # of the widths of two layers in Zamba
         part.attention_hidden_size = part.hidden_size * attention // hidden
         part.head_dim = part.attention_hidden_size // part.num_attention_heads
@@ -166,7 +169,7 @@ def _by_layer(part: Any) -> dict[str, list[Any]]:
     """What is said layer by layer, in lists that are written or computed."""
     computed = [name for name, _ in inspect.getmembers_static(type(part), lambda m: isinstance(m, property))]
     lists = {}
-    for name in [*vars(part), *computed]:
+    for name in [*vars(part), *(name for name in computed if name.startswith("layer"))]:
         with suppress(Exception):  # what a property of others raises is of any type
             value = getattr(part, name)
             if isinstance(value, list | tuple) and len(value) == _layers(part):
@@ -176,7 +179,9 @@ def _by_layer(part: Any) -> dict[str, list[Any]]:
 
 def _needed(kinds: Mapping[str, list[Any]]) -> int:
     """How many layers have one of each kind, two at least."""
-    firsts = [values.index(value) for said in kinds.values() if (values := [*map(repr, said)]) for value in values]
+    firsts = [
+        values.index(value) for said in kinds.values() if (values := [*map(repr, said)]) for value in values
+    ]
     return max(2, 1 + max(firsts, default=0))
 
 
