@@ -6,7 +6,7 @@
 A run is `p2o train` on two steps of GRPO with the sampler `hf`: the gap probe compares cached decoding with one full
 pass, the model is scored, trained, checkpointed and exported, and the export is loaded afresh and compared. `--check`
 then does the same with LoRA. Each is a forked process, and a line of results: a stopped call goes on where it was.
-With `--engine` what works is pushed to vLLM, where it has the class: p2o's gap probe compares log-probs after each push.
+With `--engine` what works is pushed to vLLM, where it has the class: the gap probe compares log-probs.
 """
 
 from __future__ import annotations
