@@ -143,11 +143,12 @@ def test_golds_of_other_judges_are_compared_as_text(tmp_path: Path) -> None:
 
 
 def test_golds_are_checked_by_the_rules_that_judge(tmp_path: Path) -> None:
-    """Math-Verify finds nothing in a half-open formula, our own rules read the 1."""
-    path = write(tmp_path / "d.jsonl", {"problem": "x", "answer": "(1$"}, GOOD)
-    assert len(load_data(JsonlData(train=path, evaluation_size=1))[1]) == 1
-    with pytest.raises(DataError, match=r"'\(1\$' cannot be parsed"):
-        load_data(JsonlData(train=path, evaluation_size=1), verifier={"compat": "math-verify"})
+    """Math-Verify takes the last number of a gold that cannot be read, our own rules do not."""
+    path = write(tmp_path / "d.jsonl", {"problem": "x", "answer": "concave on $(2 n$ 1) $3)$"}, GOOD)
+    options = JsonlData(train=path, evaluation_size=1)
+    assert len(load_data(options, verifier={"compat": "math-verify"})[1]) == 1
+    with pytest.raises(DataError, match="'concave on .* cannot be parsed"):
+        load_data(options)
 
 
 def test_a_byte_order_mark_and_separators_inside_strings(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_profiles_differ_where_the_documentation_says() -> None:
     assert p2o.equivalent(r"5 \text{ cm}", r"5 \text{ m}", compat="math-verify")
     assert not p2o.equivalent(r"5 \text{ cm}", r"5 \text{ m}")
     assert p2o.equivalent("3.1416", r"\pi", float_rounding=4)
-    assert not p2o.equivalent("3.1416", r"\pi")
+    assert p2o.equivalent("3.1416", r"\pi")
+    assert not p2o.equivalent("3.1416", r"\pi", strict=True)
+    assert not p2o.equivalent("3.1416", "3.14159")
 
 
 def test_the_math_verify_profile_compares_relations_with_sets_on_request() -> None:

@@ -84,7 +84,6 @@ fn numbers_that_differ() {
         0.33 || \frac{1}{3}
         720 || 3!!
         10^{1/100} || \sqrt[100]{11}
-        3.14 || \pi
         1.2e-7 || 4.9e-7
         1e-7 || 4e-7
         \frac{1}{2004!} || \frac{1}{2006!}
@@ -912,4 +911,194 @@ fn deep_nesting_fits_the_stack_of_a_thread() {
             .unwrap();
         assert_ne!(verdict.status, Status::Correct);
     }
+}
+
+#[test]
+fn words_that_leave_a_value_as_it_is() {
+    check(
+        r"
+        5 || 5 \text{ apples}
+        12 || 12 \text{ red marbles}
+        5 || \text{John has } 5
+        5 || \text{a total of } 5
+        5 || \text{exactly } 5 \text{ ways}
+        5 || 5 \text{ times}
+        100 || 100 \text{ more than before}
+        -5 || \text{negative } 5
+        -5 || \text{negative five}
+        60 || 5 \text{ dozen}
+        5.5 || 5 \text{ and a half}
+        \text{two-thirds} || \frac23
+        7, 4 || 7 \text{ goats and } 4 \text{ ducks}
+        \frac12 || \frac12 \text{ (or } 0.5)
+        3 || 3页
+        \text{January 5, 2020} || \text{5th of Jan 2020}
+        ",
+        true,
+    );
+}
+
+#[test]
+fn words_that_make_another_value_or_none() {
+    check(
+        r"
+        5 || 5 \text{ at most}
+        5 || 5 \text{ or fewer}
+        5 || \text{more than } 5
+        5 || \text{up to } 5
+        5 || \text{almost } 5
+        5 || \text{log of } 5
+        5 || \text{the square of } 5
+        5 || \text{half of } 5
+        5 || 5 \text{ minus one}
+        5 || 5 \text{ point two}
+        5 || 5 \text{ dozen}
+        5 || 5 \text{ and a half}
+        5 || 5 \text{ is incorrect}
+        5 || 5 \text{ is not the answer}
+        5 || 5 \text{ if } x>0
+        5 || \text{maybe } 5
+        5 || 5 \text{ or } 6
+        \frac12 || \frac12 \text{ (or } 0.6)
+        yes || \text{yes or no}
+        no || \text{no, yes}
+        A || (A)(B)(C)(D)
+        A || \text{(A) or (B)}
+        A || \text{(A) 5 (B) 6 (C) 7}
+        25^\circ\text{C} || 25^\circ\text{F}
+        1 || 1/A
+        ",
+        false,
+    );
+}
+
+#[test]
+fn times_of_day() {
+    check(
+        r"
+        17:30 || 5:30 \text{ p.m.}
+        5:30 \text{ PM} || 17:30
+        3:15 || 3:15 \text{ pm}
+        5:00 \text{ PM} || 5 \text{ PM}
+        3:5 || 30:50
+        ",
+        true,
+    );
+    check(
+        r"
+        12:00 || 1:00
+        4:30 || 2:15
+        2:15 || \frac{2}{15}
+        12:30 || 0.4
+        3:15 \text{ pm} || 3:15 \text{ am}
+        1:2:3 || 0:0:0
+        ",
+        false,
+    );
+}
+
+#[test]
+fn what_is_empty_and_what_is_not() {
+    check(
+        r"
+        \text{No solution} || \text{The equation has no real solutions.}
+        x \ne \pm 5 || \mathbb{R} \setminus \{5, -5\}
+        ",
+        true,
+    );
+    check(
+        r"
+        (6,5) || \emptyset
+        \text{No solution} || (2,1)
+        (16,3),(-6,-8) || \text{no solution}
+        x \ne \pm 5 || \mathbb{R}
+        (1,2) || 1 \text{ or } 2
+        1 || 1=1
+        5 || 5+\ln 0-\ln 0
+        ",
+        false,
+    );
+}
+
+#[test]
+fn free_constants_and_names() {
+    check(
+        r"
+        x^2+C || x^2+c
+        \frac12 x^2+x+C || \frac12(x+1)^2+C
+        \sin^2x+C || -\frac12\cos 2x+C
+        y=Ce^{x} || y=Ae^x
+        y=c_1e^x+c_2e^{-x} || y=C_1e^{x}+C_2e^{-x}
+        P(x)=x^2+1 || P(t)=t^2+1
+        f(x)=2x || y=2x
+        f(x)=2x || f: x \mapsto 2x
+        xy=6 || y=\frac{6}{x}
+        |AB|=1 || 1
+        AB:CD=1:2 || 1:2
+        5\sqrt2\approx7.07 || 7.07
+        5\sqrt2\approx7.07 || 5\sqrt2
+        ABD || B, A, D
+        ",
+        true,
+    );
+    check(
+        r"
+        x^2+C || x^2+5
+        x^2+C || x^3+C
+        y=Ce^x || y=2e^x
+        A+C || A+B
+        x^2+y^2=1 || 1
+        ABD || A, B, C
+        ",
+        false,
+    );
+}
+
+#[test]
+fn a_decimal_gold_is_met_by_what_rounds_to_it() {
+    check(
+        r"
+        16.7 || \frac{50}{3}
+        30.52 || \frac{1587}{52}
+        6.67\% || \frac{1}{15}
+        3.14 || \pi
+        ",
+        true,
+    );
+    check(
+        r"
+        0.33 || \frac13
+        16.7 || 16.67
+        3.14 || 3.1416
+        12.50 || \frac{1254}{100}
+        ",
+        false,
+    );
+}
+
+#[test]
+fn other_layouts() {
+    check(
+        r"
+        (1,2) || \begin{aligned}x&=1\\y&=2\end{aligned}
+        5 || \begin{aligned} x &= 2+3 \\ &= 5 \end{aligned}
+        (1,2) || \left\{\begin{array}{l}x=1\\y=2\end{array}\right.
+        5 || \begin{array}{c}5\end{array}
+        5 || 5 \tag{1}
+        5 || 5\checkmark
+        \tfrac23 || \\dfrac{2}{3}
+        (-3,3) || |x|<3
+        (-\infty,-3)\cup(3,\infty) || |x|>3
+        (0,\infty) || \mathbb{R}^+
+        [0,\infty) || \text{all nonnegative real numbers}
+        (1,2,3) || \mathbf{i}+2\mathbf{j}+3\mathbf{k}
+        \begin{pmatrix}1\\2\end{pmatrix} || \begin{pmatrix}1&2\end{pmatrix}^T
+        30.25^\circ || 30^\circ 15'
+        3:4 || 3 \text{ to } 4
+        10 \Omega || 10 \text{ ohms}
+        9.8 \text{ m/s}^2 || 9.8 \text{ m} \cdot \text{s}^{-2}
+        0.\dot{1}\dot{8} || \frac{2}{11}
+        ",
+        true,
+    );
 }

@@ -311,3 +311,79 @@ fn math_verify_priorities() {
         assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");
     }
 }
+
+#[test]
+fn turns_end() {
+    check(&[
+        ("#### 42</s>", "42"),
+        ("The answer is 42<|im_end|>\n<|im_start|>user\nAnd 7?", "42"),
+        ("<|im_start|>assistant\nThe answer is 42.<|eot_id|> 9", "42"),
+        (
+            "<|channel|>analysis<|message|>5<|end|><|start|>assistant<|channel|>final<|message|>The answer is 6.",
+            "6",
+        ),
+        ("The answer is 42.<｜end▁of▁sentence｜>", "42"),
+    ]);
+}
+
+#[test]
+fn several_boxes() {
+    check(&[
+        ("$\\boxed{(98, 2)} \\quad \\text{and} \\quad \\boxed{(99, 503)}$", "(98, 2), (99, 503)"),
+        ("$x = \\boxed{1}$ and $y = \\boxed{2}$", "1, 2"),
+        ("\\(\\boxed{1}\\) or \\(\\boxed{2}\\)", "1, 2"),
+        ("\\boxed{5} \\quad \\boxed{5}", "5"),
+        ("\\boxed{12}\n\nThe final answer is the sum of 5 and 7.", "12"),
+        ("We find $\\boxed{\\Delta E}$.\n\n**Answer: D**", "D"),
+    ]);
+}
+
+#[test]
+fn sentences_say_what_they_are_about() {
+    check(&[
+        ("The value of $x+y$ is 42.", "42"),
+        ("Final Answer: The largest $n$ is 34.", "34"),
+        ("We know $n=5$. Hence there are 12 of them.", "12"),
+        ("So x > 2.", "(2,\\infty)"),
+        ("Ans. 42", "42"),
+        ("So the probability is \\frac{3}{4}.", "3/4"),
+        ("It is C rather than A.", "C"),
+        ("The answer: D, it doesn't make sense for it to be A or B", "D"),
+        ("故选C", "C"),
+    ]);
+}
+
+#[test]
+fn what_is_denied_or_offered_is_no_answer() {
+    for (completion, gold) in [
+        ("5 is not the answer", "5"),
+        ("The answer is less than 5.", "5"),
+        ("The answer is 5 (or 6)", "5"),
+        ("The answer is 5, or maybe 6.", "6"),
+        ("I would guess 1, 2, 3, 4 or 5", "5"),
+        ("\\boxed{6} or \\boxed{5}", "5"),
+        ("The answer is C or D.", "C"),
+        ("The answer is C or D.", "D"),
+    ] {
+        let verdict = verify(completion, gold, &Options::default());
+        assert_ne!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn golds_in_sentences_are_their_first_formula() {
+    for (gold, answer, equal) in [
+        ("$a=3$, where $b=2$", "3", true),
+        ("$a=3$, where $b=2$", "2", false),
+        ("local min. $(0,0)$", "(0,0)", true),
+        ("local min. $(0,0)$", "0", false),
+        ("$\\min$ at $x=-1, \\max$ at $x=1$", "1", false),
+        ("all $n$ such that $n=2^k$ for $k\\ge 1$", "n=2^k", true),
+        ("$-1<x \\leqslant 1:(-1,1]$", "(-1,1]", true),
+        ("#### -3", "-3", true),
+        ("Each $A$ room is $240$ yuan", "A", false),
+    ] {
+        let verdict = verify(&format!("\\boxed{{{answer}}}"), gold, &Options::default());
+        assert_eq!(verdict.status == Status::Correct, equal, "{answer:?} against {gold:?}: {verdict:?}");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::compare::Comparer;
 use super::english;
 use super::expr::Expr;
-use super::extract::{Candidate, Mark, candidates, plain_characters};
+use super::extract::{Candidate, Mark, candidates, formula_of_gold, plain_characters};
 use super::fuel::Fuel;
 use super::reading::Reading;
 use super::scalar::Outcome;
@@ -57,18 +57,25 @@ impl Gold {
             let reading = Reading::new(gold, &mut fuel);
             let in_prose =
                 options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
-            let wrapped = in_prose || gold.contains(['$', '\n']) || gold.contains("**");
-            if reading.is_readable() || !wrapped {
+            let wrapped =
+                in_prose || gold.contains(['$', '\n']) || gold.contains("**") || gold.contains("####");
+            let states = reading.expr.is_none() && gold.contains("nswer");
+            if !states && (reading.is_readable() || !wrapped) {
                 return Self { reading };
             }
         }
         // A gold with its sentence around it.
         let unboxed = Options { require_boxed: false, ..options.clone() };
-        let found = candidates(gold, &unboxed);
+        // A letter that stands alone in a gold's sentence is a name in it, and what nothing marks is no answer.
+        let marks = |candidate: &Candidate| match candidate.mark {
+            Mark::Boxed | Mark::Formula | Mark::Stated => true,
+            Mark::Letter => false,
+            Mark::Loose | Mark::Prose | Mark::Several => options.profile == Profile::MathVerify,
+        };
+        let found = candidates(gold, &unboxed).filter(marks).map(|candidate| candidate.text);
         let mut first = None;
-        // A letter that stands alone in a gold's sentence is a name in it.
-        for candidate in found.filter(|candidate| candidate.mark != Mark::Letter) {
-            let reading = Reading::new(&candidate.text, &mut fuel);
+        for text in found.chain(formula_of_gold(gold)) {
+            let reading = Reading::new(&text, &mut fuel);
             if reading.is_readable() {
                 // The same sentence is an answer too.
                 return Self { reading: Reading { skeleton: text::skeleton(gold), ..reading } };
@@ -165,7 +172,8 @@ impl Gold {
         {
             return Outcome::Different(Tier::Text);
         }
-        if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton {
+        let same = !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton;
+        if same || gold.written == answer.written && !gold.written.is_empty() {
             return Outcome::Equal(Tier::Text);
         }
         if let Some((gold, answer)) = self.spelled(answer, options) {
@@ -227,11 +235,13 @@ fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcom
     }
     match (&gold.words, &answer.words) {
         (Some(left), Some(right)) => {
-            let same = english::without_article(left) == english::without_article(right);
+            let same = english::same_words(left, right);
             decided(left == right || profile == Profile::Default && (same || english::says(right, left)))
         }
         (Some(_), None) | (None, Some(_)) => {
-            decided(gold.letters.is_some() && gold.letters == answer.letters)
+            let plain = |reading: &Reading| text::normalized_words(&reading.written);
+            let same = gold.letters.is_some() && gold.letters == answer.letters;
+            decided(same || profile == Profile::Default && english::same_date(&plain(gold), &plain(answer)))
         }
         (None, None) => None,
     }

@@ -1,5 +1,7 @@
 //! What English words around a value say about it.
 
+use super::lexicon::{self, Role};
+use super::numerals;
 use super::units;
 use super::words::{self, Word};
 
@@ -41,65 +43,25 @@ pub(crate) fn says_integer(words: &str) -> bool {
 
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
-    words.split(|character: char| !character.is_alphabetic()).any(|word| {
-        matches!(
-            word.to_ascii_lowercase().as_str(),
-            "no" | "none"
-                | "not"
-                | "never"
-                | "neither"
-                | "least"
-                | "most"
-                | "more"
-                | "less"
-                | "than"
-                | "fewer"
-                | "above"
-                | "below"
-                | "over"
-                | "under"
-                | "between"
-                | "half"
-                | "twice"
-                | "double"
-                | "triple"
-                | "minus"
-                | "negative"
-                | "plus"
-                | "times"
-                | "squared"
-                | "cubed"
-                | "factorial"
-                | "except"
-        )
-    })
+    words
+        .split(|character: char| !character.is_alphabetic())
+        .any(|word| lexicon::is_any(word, &[Role::Denial, Role::Bound, Role::Operation]))
 }
 
-/// Whether words behind a value make another value of it: "or more", "and above", "squared". Of "5 times", "5 more apples"
-/// and "5 years less" the value is 5.
+/// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
+/// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    let mut previous = String::new();
-    words.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).any(|word| {
-        let word = word.to_ascii_lowercase();
-        let bound = matches!(
-            word.as_str(),
-            "more"
-                | "less"
-                | "fewer"
-                | "greater"
-                | "above"
-                | "below"
-                | "over"
-                | "under"
-                | "up"
-                | "higher"
-                | "lower"
-        );
-        let changes = bound && matches!(previous.as_str(), "or" | "and")
-            || matches!(word.as_str(), "not" | "never" | "squared" | "cubed" | "factorial");
+    let mut previous = "";
+    let clause = lexicon::words(words).any(|word| {
+        let joins = matches!(previous, "or" | "and" | "at");
         previous = word;
-        changes
-    })
+        lexicon::is(word, Role::Bound) && joins
+            || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
+            || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
+            || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
+            || numerals::is_number_word(word)
+    });
+    clause || lexicon::is(previous, Role::Judgement) || numerals::is_fraction_word(previous)
 }
 
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
@@ -122,6 +84,7 @@ pub(crate) fn without_scale(text: &str) -> Option<String> {
 pub(crate) fn scale(word: &str) -> Option<i64> {
     Some(match word {
         "hundred" | "hundreds" => 100,
+        "dozen" | "dozens" => 12,
         "thousand" | "thousands" => 1_000,
         "million" | "millions" => 1_000_000,
         "billion" | "billions" => 1_000_000_000,
@@ -204,33 +167,61 @@ pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
 
 /// Whether upright words say that the value follows.
 pub(crate) fn announces(words: &str) -> bool {
-    matches!(
-        words.rsplit(' ').next(),
-        Some("is" | "are" | "equals" | "Answer" | "answer" | "approximately" | "about")
-    )
+    lexicon::words(words)
+        .next_back()
+        .is_some_and(|last| lexicon::is_any(last, &[Role::Verb, Role::Answer, Role::Approximation]))
 }
 
-/// Whether upright words before a value are prose and not the name of a factor.
+/// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
-    // "simply", "exactly"
-    let adverb =
-        words.len() >= 5 && words.ends_with("ly") && words.bytes().all(|byte| byte.is_ascii_lowercase());
-    adverb
-        || (words.contains(char::is_whitespace) && !changes_value(words))
-        || matches!(
-            words.to_ascii_lowercase().as_str(),
-            "either" | "both" | "only" | "just" | "about" | "around" | "answer"
-        )
+    const NEUTRAL: [Role; 6] =
+        [Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer];
+    let all: Vec<&str> = lexicon::words(words).collect();
+    let Some((last, before)) = all.split_last() else { return false };
+    if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
+        return false;
+    }
+    if lexicon::is(last, Role::Verb) {
+        return !before.iter().any(|word| lexicon::is(word, Role::Operation));
+    }
+    let mut says = false;
+    all.iter().all(|word| {
+        // "simply", "exactly"
+        let adverb =
+            word.len() >= 5 && word.ends_with("ly") && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let neutral = adverb || lexicon::is_any(word, &NEUTRAL);
+        says |= neutral;
+        neutral || says && matches!(*word, "of" | "to" | "in")
+    })
 }
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ']);
-    let mut words = before.rsplit(' ');
+    let mut words = before.rsplit([' ', '\n']);
     let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
     match words.next() {
         Some("be" | "equal") => words.next().is_some_and(denies),
-        last => last.is_some_and(denies),
+        Some("to") => words.next() == Some("up"),
+        last => last.is_some_and(|last| denies(last) || is_one_side(last)),
+    }
+}
+
+/// Whether a value behind a word is only a bound: "than", "least".
+fn is_one_side(word: &str) -> bool {
+    lexicon::is(word, Role::Bound) && !matches!(word, "more" | "less" | "up" | "within")
+}
+
+/// Whether a text begins by saying that what stands before it is not so: "is not the answer", "is wrong".
+pub(crate) fn denies_previous(after: &str) -> bool {
+    let clause = after.split(['.', ',', ';', '\n']).next().unwrap_or(after);
+    let mut words = lexicon::words(clause);
+    let denies = |word: &str| lexicon::is_any(word, &[Role::Denial, Role::Judgement]);
+    match words.next() {
+        Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
+            denies(verb) || words.next().is_some_and(denies)
+        }
+        _ => false,
     }
 }
 
@@ -239,11 +230,72 @@ pub(crate) fn without_article(words: &str) -> &str {
     ["a ", "an ", "the "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
 }
 
+/// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
+/// circle", "infinitely many" and "infinitely many solutions".
+pub(crate) fn same_words(left: &str, right: &str) -> bool {
+    let bare = |words: &str| -> Vec<String> {
+        let plain = without_article(words);
+        let plain =
+            [" solutions", " solution"].iter().find_map(|noun| plain.strip_suffix(noun)).unwrap_or(plain);
+        plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
+    };
+    bare(left) == bare(right) || same_date(left, right)
+}
+
+/// Whether two texts are one date: "january 5" and "5th of jan".
+pub(crate) fn same_date(left: &str, right: &str) -> bool {
+    date(left).is_some_and(|left| Some(left) == date(right))
+}
+
+/// The parts of a date in words, sorted: "january 5 2020", "5th jan 2020".
+fn date(words: &str) -> Option<Vec<String>> {
+    const MONTHS: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let month = |word: &str| {
+        MONTHS.iter().find(|month| **month == word || word.len() == 3 && month.starts_with(word))
+    };
+    let mut parts: Vec<String> = words
+        .split(' ')
+        .filter(|word| !matches!(*word, "of" | "the"))
+        .map(|word| {
+            if let Some(month) = month(word) {
+                return Some((*month).to_string());
+            }
+            let digits = word.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let ordinal = matches!(&word[digits.len()..], "" | "st" | "nd" | "rd" | "th");
+            (plain && ordinal).then(|| digits.to_string())
+        })
+        .collect::<Option<_>>()?;
+    parts.sort_unstable();
+    let months = words.split(' ').filter(|word| month(word).is_some()).count();
+    (months == 1 && parts.len() > 1).then_some(parts)
+}
+
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
 /// diverges" says that it diverges, "it is not true" does not say true.
 pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     if matches!(expected, "yes" | "no") {
-        return sentence.split(' ').next() == Some(expected);
+        let opposite = if expected == "yes" { "no" } else { "yes" };
+        let words: Vec<&str> = sentence.split(' ').collect();
+        // "Yes, no two are equal" says yes, "yes or no" nothing.
+        let denied = |at: usize| {
+            words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
+        };
+        let hedges = words.iter().any(|word| lexicon::is(word, Role::Hedge));
+        return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }
     // "Right triangle" is no sentence about a triangle.
     let begins = |before: &str| {

@@ -4,13 +4,21 @@
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-/// A number as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A number as it was written. Two with one value are equal, however many zeros one of them ends in.
+#[derive(Clone, Debug, Eq)]
 pub(crate) struct Number {
     /// The exact value of the literal: `0.35` is 7/20.
     pub(crate) value: RBig,
     /// Written with a decimal point or an exponent, so a rounded value may be meant.
     pub(crate) decimal: bool,
+    /// Digits behind the point.
+    pub(crate) places: usize,
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value && self.decimal == other.decimal
+    }
 }
 
 /// Named constants.
@@ -101,6 +109,24 @@ pub(crate) enum Joint {
     Or,
 }
 
+/// Half of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Half {
+    Am,
+    Pm,
+}
+
+impl Half {
+    /// The half that a unit in its normal spelling names.
+    pub(crate) fn named(unit: &str) -> Option<Self> {
+        match unit {
+            "am" => Some(Self::Am),
+            "pm" => Some(Self::Pm),
+            _ => None,
+        }
+    }
+}
+
 /// Operations on sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SetOperation {
@@ -139,6 +165,12 @@ pub(crate) enum Expr {
     Quantity(Box<Self>, Box<str>),
     /// `a:b`.
     Ratio(Vec<Self>),
+    /// `5:30`, `5:30 p.m.`: a time of day, which is no ratio.
+    Clock {
+        hour: u8,
+        minute: u8,
+        half: Option<Half>,
+    },
     Series {
         kind: Series,
         variable: Box<str>,
@@ -178,7 +210,7 @@ impl Expr {
 
     /// An exact literal.
     pub(crate) fn rational(value: RBig) -> Self {
-        Self::Number(Number { value, decimal: false })
+        Self::Number(Number { value, decimal: false, places: 0 })
     }
 
     /// The value of an integer literal with its sign, none of anything else.
@@ -210,6 +242,7 @@ impl Expr {
             | Self::Symbol(_)
             | Self::Constant(_)
             | Self::Based { .. }
+            | Self::Clock { .. }
             | Self::Reals
             | Self::EmptySet => {}
             Self::Add(items)
@@ -256,6 +289,7 @@ impl Expr {
             | Self::Symbol(_)
             | Self::Constant(_)
             | Self::Based { .. }
+            | Self::Clock { .. }
             | Self::Reals
             | Self::EmptySet => self.clone(),
             Self::Add(items) => Self::Add(all(items, change)),
@@ -344,6 +378,7 @@ impl Expr {
         matches!(
             self,
             Self::Chain { .. }
+                | Self::Clock { .. }
                 | Self::Member(_)
                 | Self::Tuple { .. }
                 | Self::Vector(_)

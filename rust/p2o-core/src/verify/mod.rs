@@ -16,6 +16,7 @@ mod expr;
 mod extract;
 mod fuel;
 mod lex;
+mod lexicon;
 mod modular;
 mod number;
 mod numerals;

@@ -1,5 +1,7 @@
 //! Number literals: digits, thousands separators, decimal points, exponents, repeating decimals.
 
+use std::borrow::Cow;
+
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
@@ -73,7 +75,7 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
             point = true;
             at += 1 + count;
             if let Some((repeated, length)) = repeating_digits(after) {
-                repeating.push_str(repeated);
+                repeating.push_str(&repeated);
                 at += length;
             } else if let Some((block, length)) = repeats(&tail[..count], after) {
                 repeating.push_str(&tail[count - block..count]);
@@ -97,16 +99,24 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     let shift = exponent.filter(|value| value.abs() <= LARGEST_EXPONENT).unwrap_or(0);
     let value = assemble(&whole, &fraction, &repeating, shift)?;
     let exponent = exponent.filter(|value| value.abs() > LARGEST_EXPONENT).unwrap_or(0);
-    Some(Literal { number: Number { value, decimal }, exponent, length: at, grouped_by_comma })
+    Some(Literal {
+        number: Number { value, decimal, places: fraction.len() },
+        exponent,
+        length: at,
+        grouped_by_comma,
+    })
 }
 
 /// The repeating part of `0.1\overline{6}` or `0.(3)`, with the bytes it takes.
-fn repeating_digits(text: &str) -> Option<(&str, usize)> {
+fn repeating_digits(text: &str) -> Option<(Cow<'_, str>, usize)> {
+    if let Some(found) = dotted_digits(text) {
+        return Some(found);
+    }
     for (open, close) in [("\\overline{", "}"), ("\\bar{", "}"), ("\\dot{", "}"), ("(", ")")] {
         if let Some(rest) = text.strip_prefix(open) {
             let count = digits(rest);
             if count > 0 && rest[count..].starts_with(close) {
-                return Some((&rest[..count], open.len() + count + close.len()));
+                return Some((Cow::Borrowed(&rest[..count]), open.len() + count + close.len()));
             }
         }
     }
@@ -114,7 +124,30 @@ fn repeating_digits(text: &str) -> Option<(&str, usize)> {
     ["\\overline", "\\bar", "\\dot"].into_iter().find_map(|macro_name| {
         let rest = text.strip_prefix(macro_name)?;
         let digit = rest.trim_start();
-        (digits(digit) > 0).then(|| (&digit[..1], text.len() - digit.len() + 1))
+        (digits(digit) > 0).then(|| (Cow::Borrowed(&digit[..1]), text.len() - digit.len() + 1))
+    })
+}
+
+/// The `185` of `\dot{1}8\dot{5}`: dots over the first and the last digit that repeat.
+fn dotted_digits(text: &str) -> Option<(Cow<'_, str>, usize)> {
+    const DOT: &str = "\\dot{";
+    let dotted = |text: &str| {
+        text.strip_prefix(DOT).is_some_and(|rest| digits(rest) == 1 && rest[1..].starts_with('}'))
+    };
+    if !dotted(text) {
+        return None;
+    }
+    let width = DOT.len() + 2;
+    let between = digits(&text[width..]);
+    let last = width + between;
+    dotted(&text[last..]).then(|| {
+        let block = format!(
+            "{}{}{}",
+            &text[DOT.len()..=DOT.len()],
+            &text[width..last],
+            &text[last + DOT.len()..=last + DOT.len()]
+        );
+        (Cow::Owned(block), last + width)
     })
 }
 

@@ -1,6 +1,9 @@
 //! Numbers spelled in English.
 
+use dashu_ratio::RBig;
+
 use super::english::scale;
+use super::expr::Expr;
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
 pub(crate) fn spelled_number(words: &str) -> Option<i64> {
@@ -40,6 +43,68 @@ pub(crate) fn spelled_number(words: &str) -> Option<i64> {
         previous = word;
     }
     (previous != "and").then_some(total + group)
+}
+
+/// The value that English words spell, in lower case: "twenty five", "two thirds", "negative five".
+pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
+    let (negative, words) = match words.strip_prefix("negative ").or_else(|| words.strip_prefix("minus ")) {
+        Some(rest) => (true, rest),
+        None => (false, words),
+    };
+    let value = match spelled_number(words) {
+        Some(number) => Expr::integer(number),
+        None => Expr::rational(spelled_fraction(words)?),
+    };
+    Some(if negative { Expr::Neg(Box::new(value)) } else { value })
+}
+
+/// Whether a word is a number or a part of one: "two", "hundred".
+pub(crate) fn is_number_word(word: &str) -> bool {
+    let word = word.to_ascii_lowercase();
+    small_number(&word).is_some() || scale(&word).is_some()
+}
+
+/// Whether a word is a part of a whole: "half", "thirds". Quarters are coins as well.
+pub(crate) fn is_fraction_word(word: &str) -> bool {
+    denominator(&word.to_ascii_lowercase()).is_some_and(|parts| parts != 4)
+}
+
+/// The fraction that English words spell, in lower case: "two thirds", "a half", "three-quarters".
+pub(crate) fn spelled_fraction(words: &str) -> Option<RBig> {
+    let (count, part) = words.rsplit_once([' ', '-'])?;
+    let count = match count {
+        "a" | "one" => 1,
+        other => small_number(other).filter(|count| *count > 1 && part.ends_with('s'))?,
+    };
+    Some(RBig::from(count) / RBig::from(denominator(part)?))
+}
+
+/// What words behind a number add to it: the half of "5 and a half".
+pub(crate) fn added_fraction(words: &str) -> Option<RBig> {
+    spelled_fraction(&words.strip_prefix("and ")?.to_ascii_lowercase())
+}
+
+/// What the parts named by a word are parts of: 3 of "thirds".
+fn denominator(word: &str) -> Option<i64> {
+    Some(match word {
+        "half" | "halves" => 2,
+        "quarter" | "quarters" => 4,
+        _ => match word.strip_suffix('s').unwrap_or(word) {
+            "third" => 3,
+            "fourth" => 4,
+            "fifth" => 5,
+            "sixth" => 6,
+            "seventh" => 7,
+            "eighth" => 8,
+            "ninth" => 9,
+            "tenth" => 10,
+            "twelfth" => 12,
+            "twentieth" => 20,
+            "hundredth" => 100,
+            "thousandth" => 1_000,
+            _ => return None,
+        },
+    })
 }
 
 fn small_number(word: &str) -> Option<i64> {

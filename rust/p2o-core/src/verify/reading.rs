@@ -29,12 +29,17 @@ pub(crate) struct Reading {
     pub(crate) behind_choice: Option<Expr>,
     pub(crate) letters: Option<String>,
     pub(crate) skeleton: String,
+    /// As it was written: an identical text is always equal.
+    pub(crate) written: String,
 }
 
 impl Reading {
     pub(crate) fn new(text: &str, fuel: &mut Fuel) -> Self {
         let text = text.trim();
         let text = if text.len() > LONGEST { "" } else { text };
+        let once = text::with_single_escapes(text);
+        let text = text::without_emphasis(once.trim());
+        let text = text::interval_behind(text).unwrap_or(text);
         let (label, text) = english::label(text).map_or((None, text), |(label, rest)| (Some(label), rest));
         let prose = text::is_prose(text);
         let (mut expr, mut as_list) = (None, None);
@@ -50,11 +55,13 @@ impl Reading {
         } else if let Some(value) = text::value_of_operation(text) {
             expr = parse(value, true, fuel).ok().map(|parsed| parsed.expr);
         }
-        let mut words = prose.then(|| text::normalized_words(text));
+        // Where numbers stand among words there is a name or a sentence, and no value.
+        let mut words = (prose || expr.is_none() && text::is_prose_with_numbers(text))
+            .then(|| text::normalized_words(text));
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
             (expr, words) = (Some(set), None);
         }
-        let spelled = words.as_deref().and_then(numerals::spelled_number).map(Expr::integer);
+        let spelled = words.as_deref().and_then(numerals::spelled_value);
         let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
         let (choice, behind) = text::choice(text).unzip();
         let behind_choice = behind
@@ -74,6 +81,7 @@ impl Reading {
             behind_choice,
             letters: text::letters_only(text),
             skeleton,
+            written: text.to_string(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::expr::Expr;
+use super::expr::{Constant, Expr};
 use super::words;
 
 /// Font commands around words; their argument is the text.
@@ -67,8 +67,9 @@ pub(crate) fn unwrapped(text: &str) -> String {
 /// The text with the full-width forms of East Asian typesetting as plain characters. Their commas separate, and group no
 /// digits.
 pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
-    // All of them begin with one of two bytes.
-    if !text.bytes().any(|byte| byte == 0xEF || byte == 0xE3) {
+    // All of them begin with one of two bytes, and circled digits with two of their own.
+    let circled = || text.as_bytes().windows(2).any(|pair| pair == [0xE2, 0x91]);
+    if !text.bytes().any(|byte| byte == 0xEF || byte == 0xE3) && !circled() {
         return Cow::Borrowed(text);
     }
     let mut plain = String::with_capacity(text.len());
@@ -76,6 +77,11 @@ pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
         match character {
             '，' | '、' => plain.push_str(", "),
             '！'..='～' => plain.extend(char::from_u32(u32::from(character) - 0xFEE0)),
+            // "①②④" lists the numbers of statements.
+            '①'..='⑳' => {
+                plain.push_str(&(u32::from(character) - 0x245F).to_string());
+                plain.push_str(", ");
+            }
             '\u{3000}' => plain.push(' '),
             '。' => plain.push_str(". "),
             other => plain.push(other),
@@ -111,6 +117,9 @@ pub(crate) fn normalized_words(text: &str) -> String {
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
+    for font in WRAPPERS {
+        plain = plain.replace(&format!("{font}{{"), "{");
+    }
     for (from, to) in [
         ("\\left", ""),
         ("\\right", ""),
@@ -127,6 +136,24 @@ pub(crate) fn skeleton(text: &str) -> String {
         .chars()
         .filter(|character| !character.is_whitespace() && !matches!(character, '$' | '{' | '}'))
         .collect()
+}
+
+/// The text without the asterisks that set all of it in bold.
+pub(crate) fn without_emphasis(text: &str) -> &str {
+    match text.strip_prefix("**").and_then(|inside| inside.strip_suffix("**")) {
+        Some(inside) if !inside.contains("**") => inside.trim(),
+        _ => text,
+    }
+}
+
+/// The interval behind an inequality that says the same: `-1 < x \\le 1 : (-1, 1]`.
+pub(crate) fn interval_behind(text: &str) -> Option<&str> {
+    let (inequality, interval) = text.split_once(':')?;
+    let interval = interval.trim_start();
+    let relates =
+        ["<", ">", "\\le", "\\ge", "\\lt", "\\gt", "≤", "≥"].iter().any(|sign| inequality.contains(sign));
+    let opens = interval.starts_with(['(', '[']) || interval.starts_with("\\left");
+    (relates && opens && !inequality.contains(['{', '('])).then_some(interval)
 }
 
 /// Whether the text is words and nothing else.
@@ -149,7 +176,25 @@ pub(crate) fn is_prose(text: &str) -> bool {
     })
 }
 
-/// The letter of a multiple-choice answer, `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`, and what stands behind it.
+/// Whether the text is words with numbers between them: "January 5", "Plan 2".
+pub(crate) fn is_prose_with_numbers(text: &str) -> bool {
+    let bare: String =
+        text.chars().map(|character| if character.is_ascii_digit() { ' ' } else { character }).collect();
+    text.bytes().any(|byte| byte.is_ascii_digit()) && !text.contains('$') && is_prose(&bare)
+}
+
+/// A text whose backslashes were escaped once more than needed: `\\\\frac` for `\\frac`. Two backslashes in front of a name
+/// break a line in environments alone.
+pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
+    let doubled = |at: usize| text[at + 2..].starts_with(|next: char| next.is_ascii_alphabetic());
+    if text.contains("\\begin") || !text.match_indices("\\\\").any(|(at, _)| doubled(at)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace("\\\\", "\\"))
+}
+
+/// The letter of a multiple-choice answer, `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`, and what stands behind it. Who names a
+/// second letter has not chosen.
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
@@ -165,14 +210,29 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let letter = inner.chars().next().filter(|letter| ('A'..='J').contains(letter))?;
     let rest = &inner[1..];
     if parenthesised {
-        let behind = rest.trim_start().strip_prefix(')')?;
-        return Some((letter, behind.trim().to_string()));
+        let behind = rest.trim_start().strip_prefix(')')?.trim();
+        return (!names_choice(behind, letter)).then(|| (letter, behind.to_string()));
     }
     if rest.is_empty() {
         return Some((letter, String::new()));
     }
-    let behind = rest.strip_prefix([')', '.', ':'])?;
-    Some((letter, behind.trim().to_string()))
+    let behind = rest.strip_prefix([')', '.', ':'])?.trim();
+    (!names_choice(behind, letter)).then(|| (letter, behind.to_string()))
+}
+
+/// Whether the text behind a letter names another one: "(B)", "B)", "or B".
+fn names_choice(text: &str, chosen: char) -> bool {
+    text.char_indices().any(|(at, letter)| {
+        let (before, after) = (&text[..at], &text[at + letter.len_utf8()..]);
+        let alone = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        if !('A'..='J').contains(&letter) || letter == chosen || !alone {
+            return false;
+        }
+        let closed = after.starts_with(')');
+        let bracketed = before.strip_suffix('(').is_some_and(|name| !name.ends_with(char::is_alphanumeric));
+        let joined = matches!(before.trim(), "or" | "and" | "," | ", or" | "/" | ";" | "&");
+        closed && (bracketed || before.ends_with(char::is_whitespace)) || joined
+    })
 }
 
 /// The letters of a text that has nothing else, in lower case: `Yes`, `\text{Yes}` and the product `yes` agree.
@@ -197,22 +257,52 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
     ) {
         return Some(Expr::Reals);
     }
-    let none = matches!(
-        normalized,
-        "no solution"
-            | "no solutions"
-            | "no real solution"
-            | "no real solutions"
-            | "empty set"
-            | "the empty set"
-            | "no such values"
-            | "no such value"
-            | "there is no solution"
-            | "there are no solutions"
-            | "there is no real solution"
-            | "there are no real solutions"
-    );
+    let half = |negative: bool, closed: bool| {
+        let infinity = Expr::Constant(Constant::Infinity);
+        let items = if negative {
+            vec![Expr::Neg(Box::new(infinity)), Expr::integer(0)]
+        } else {
+            vec![Expr::integer(0), infinity]
+        };
+        Expr::Tuple { items, left_closed: closed && !negative, right_closed: closed && negative }
+    };
+    match normalized {
+        "all positive real numbers" | "all positive reals" => return Some(half(false, false)),
+        "all nonnegative real numbers" | "all non negative real numbers" | "all nonnegative reals" => {
+            return Some(half(false, true));
+        }
+        "all negative real numbers" | "all negative reals" => return Some(half(true, false)),
+        _ => {}
+    }
+    let none = says_no_solution(normalized)
+        || matches!(
+            normalized,
+            "no solution"
+                | "no solutions"
+                | "no real solution"
+                | "no real solutions"
+                | "empty set"
+                | "the empty set"
+                | "no such values"
+                | "no such value"
+                | "there is no solution"
+                | "there are no solutions"
+                | "there is no real solution"
+                | "there are no real solutions"
+        );
     none.then_some(Expr::EmptySet)
+}
+
+/// "The equation has no real solutions", "there is no such value".
+fn says_no_solution(normalized: &str) -> bool {
+    let said = ["no solution", "no solutions", "no real solution", "no real solutions"];
+    let before = said.iter().find_map(|end| normalized.strip_suffix(end));
+    before.is_some_and(|before| {
+        before.ends_with("has ")
+            || before.ends_with("have ")
+            || before.ends_with("is ")
+            || before.ends_with("are ")
+    })
 }
 
 /// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`.

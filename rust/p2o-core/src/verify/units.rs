@@ -64,6 +64,26 @@ pub(crate) fn spelled(words: &str) -> Option<String> {
     }
 }
 
+/// The units of a normal spelling with their exponents, all of the opposite sign where `sign` is -1.
+pub(crate) fn parts(unit: &str, sign: i64) -> impl Iterator<Item = (String, i64)> + '_ {
+    unit.split('/').enumerate().map(move |(place, part)| {
+        let (name, exponent) = part.split_once('^').unwrap_or((part, "1"));
+        let exponent: i64 = exponent.parse().unwrap_or(1);
+        (name.to_string(), sign * if place == 0 { exponent } else { -exponent })
+    })
+}
+
+/// The normal spelling of a product of units: `m/s^2`, `kJ/mol`, `N·m`.
+pub(crate) fn product(parts: &[(String, i64)]) -> String {
+    let spelled = |(name, exponent): &(String, i64)| match exponent.abs() {
+        1 => name.clone(),
+        power => format!("{name}^{power}"),
+    };
+    let above: Vec<String> = parts.iter().filter(|(_, exponent)| *exponent > 0).map(spelled).collect();
+    let below = parts.iter().filter(|(_, exponent)| *exponent < 0).map(|part| format!("/{}", spelled(part)));
+    above.join("·") + &below.collect::<String>()
+}
+
 fn power(words: &str) -> Option<String> {
     let prefixes = [("square ", 2), ("sq ", 2), ("sq. ", 2), ("cubic ", 3)];
     let suffixes = [(" squared", 2), (" cubed", 3)];

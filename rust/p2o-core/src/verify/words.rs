@@ -229,6 +229,7 @@ pub(crate) fn is_invisible(name: &str) -> bool {
             | "pounds"
             | "euro"
             | "negthinspace"
+            | "checkmark"
             | "mathstrut"
             | "strut"
             | "ensuremath"
@@ -295,7 +296,7 @@ pub(crate) fn letter_name(character: char) -> Option<&'static str> {
         'θ' => "theta",
         'κ' => "kappa",
         'λ' => "lambda",
-        'μ' => "mu",
+        'μ' | 'µ' => "mu",
         'ν' => "nu",
         'ξ' => "xi",
         'ρ' => "rho",
@@ -306,7 +307,7 @@ pub(crate) fn letter_name(character: char) -> Option<&'static str> {
         'ψ' => "psi",
         'ω' => "omega",
         'Γ' => "Gamma",
-        'Δ' => "Delta",
+        'Δ' | '∆' => "Delta",
         'Θ' => "Theta",
         'Λ' => "Lambda",
         'Σ' => "Sigma",

@@ -28,7 +28,8 @@ impl Comparer<'_> {
         match (gold, answer) {
             (Expr::List(left, _) | Expr::Set(left), Expr::List(right, _) | Expr::Set(right)) => {
                 let outcome = self.without_order(left, right);
-                let is_set = matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
+                // Math-Verify's lists of finite values are sets.
+                let is_set = self.compat() || matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
                 if !outcome.is_equal() && is_set && left.len() != right.len() {
                     let (left, right) = (self.distinct(left), self.distinct(right));
                     return self.without_order(&left, &right);
@@ -43,7 +44,7 @@ impl Comparer<'_> {
             // A list written for a tuple: the order is the gold's.
             (
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
-                Expr::List(right, _) | Expr::Set(right),
+                Expr::List(right, Joint::Comma | Joint::And) | Expr::Set(right),
             ) => self.in_order(left, right),
             (Expr::List(left, _) | Expr::Set(left), single)
                 if left.len() == 1 && left[0] != Expr::EmptySet =>
@@ -144,6 +145,12 @@ impl Comparer<'_> {
 
     /// Tuples, vectors and matrices of one column or row.
     pub(super) fn arrays(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if !self.compat()
+            && let Some(items) = entries(gold)
+            && let Some(components) = self.components(answer, items.len())
+        {
+            return self.in_order(&items, &components);
+        }
         if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
             if left.len() != right.len() || left[0].len() != right[0].len() {
                 return DIFFERENT;
@@ -156,6 +163,40 @@ impl Comparer<'_> {
             (Some(left), Some(right)) => self.in_order(&left, &right),
             _ => DIFFERENT,
         }
+    }
+}
+
+impl Comparer<'_> {
+    /// The entries of `2i + 3j - k`, a combination of the unit vectors.
+    fn components(&mut self, expr: &Expr, count: usize) -> Option<Vec<Expr>> {
+        const UNITS: [&str; 3] = ["i", "j", "k"];
+        if expr.is_structure() || !(2..=3).contains(&count) {
+            return None;
+        }
+        let plain = expr.map(&mut |node| match node {
+            Expr::Constant(super::super::expr::Constant::I) => Expr::Symbol("i".into()),
+            Expr::Symbol(name) => {
+                let letter = ["hat(", "vec(", "widehat("].iter().find_map(|accent| name.strip_prefix(accent));
+                Expr::Symbol(letter.map_or(&*name, |letter| letter.trim_end_matches(')')).into())
+            }
+            other => other,
+        });
+        let units = &UNITS[..count];
+        if plain.symbols().is_empty() || !plain.symbols().iter().all(|name| units.contains(name)) {
+            return None;
+        }
+        let at = |values: &[i64]| {
+            let place = units.iter().zip(values);
+            place.fold(plain.clone(), |expr, (unit, value)| expr.substitute(unit, &Expr::integer(*value)))
+        };
+        let one = |place: usize| (0..count).map(|other| i64::from(other == place)).collect::<Vec<_>>();
+        let found: Vec<Expr> = (0..count).map(|place| at(&one(place))).collect();
+        // It is one if it is linear: 2i + 3j and not i^2.
+        let values = [3, 5, 7];
+        let sum = found.iter().zip(values);
+        let sum =
+            Expr::Add(sum.map(|(item, value)| Expr::Mul(vec![Expr::integer(value), item.clone()])).collect());
+        super::super::scalar::equal(&at(&values[..count]), &sum, self.fuel).is_equal().then_some(found)
     }
 }
 

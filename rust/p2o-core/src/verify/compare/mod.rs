@@ -2,7 +2,9 @@
 //!
 //! The gold decides the reading. A pair of kinds that is listed here is compared by its rule, any other pair differs.
 
+mod clock;
 mod collection;
+mod constants;
 mod family;
 mod policy;
 mod real_set;
@@ -60,6 +62,12 @@ impl<'a> Comparer<'a> {
         if let Some((gold, answer)) = family::with_one_index(gold, answer) {
             return self.equal(&gold, &answer);
         }
+        if let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
+            && !self.compat()
+            && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
+        {
+            return if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
+        }
         match (gold, answer) {
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {
                 self.relations(gold, answer)
@@ -74,9 +82,32 @@ impl<'a> Comparer<'a> {
             _ if real_set::is_set(gold) || real_set::is_set(answer) => self.real_sets(gold, answer),
             (Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_), _)
             | (_, Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_)) => self.arrays(gold, answer),
+            (Expr::Clock { .. }, _) | (_, Expr::Clock { .. }) => self.times(gold, answer),
             (Expr::Ratio(left), Expr::Ratio(right)) => self.ratios(left, right),
             _ if gold.is_structure() || answer.is_structure() => DIFFERENT,
             _ => self.scalars(gold, answer),
+        }
+    }
+
+    /// Times of day. Beside a ratio that is none, `10:30` is a ratio too.
+    fn times(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let ratio = |expr: &Expr| match expr {
+            Expr::Ratio(parts) => Some(parts.clone()),
+            Expr::Clock { hour, minute, half: None } => {
+                Some(vec![Expr::integer(i64::from(*hour)), Expr::integer(i64::from(*minute))])
+            }
+            _ => None,
+        };
+        match (clock::same_time(gold, answer), ratio(gold), ratio(answer)) {
+            (Some(same), ..) => {
+                if same {
+                    Outcome::Equal(Tier::Exact)
+                } else {
+                    DIFFERENT
+                }
+            }
+            (None, Some(gold), Some(answer)) => self.ratios(&gold, &answer),
+            _ => DIFFERENT,
         }
     }
 
@@ -86,7 +117,11 @@ impl<'a> Comparer<'a> {
             return DIFFERENT;
         }
         let mut tier = Tier::Exact;
-        if gold.iter().zip(answer).any(|(left, right)| self.in_other_units(left, right)) {
+        // Of nothing to nothing there is no ratio.
+        let zero = Expr::integer(0);
+        if [gold, answer].iter().any(|parts| parts.iter().all(|part| *part == zero))
+            || gold.iter().zip(answer).any(|(left, right)| self.in_other_units(left, right))
+        {
             return DIFFERENT;
         }
         for (left, right) in gold[1..].iter().zip(&answer[1..]) {
@@ -127,6 +162,10 @@ fn expanded(expr: &Expr) -> Expr {
             Expr::Set(items.iter().flat_map(both_signs).collect())
         }
         Expr::List(..) | Expr::Set(_) => expr.clone(),
+        // `x ≠ ±5` is neither of the two.
+        Expr::Chain { relations, .. } if relations.contains(&Relation::NotEqual) && expr.any(&ambiguous) => {
+            Expr::List(both_signs(expr), Joint::And)
+        }
         other if other.any(&ambiguous) => Expr::List(both_signs(other), Joint::Or),
         other => other.clone(),
     }
@@ -146,6 +185,12 @@ fn distributed(expr: Expr) -> Expr {
             Expr::Matrix(rows) => cells(rows, &|cell| Expr::Div(Box::new((cell.clone(), pair.1.clone())))),
             _ => expr,
         },
+        Expr::Add(terms) => sum_of_matrices(terms).unwrap_or(expr),
+        Expr::Mul(factors)
+            if factors.iter().filter(|factor| matches!(factor, Expr::Matrix(_))).count() == 2 =>
+        {
+            product_of_matrices(factors).unwrap_or(expr)
+        }
         Expr::Mul(factors) => {
             let matrix = factors.iter().position(|factor| matches!(factor, Expr::Matrix(_)));
             match matrix.map(|index| (index, &factors[index])) {
@@ -159,6 +204,59 @@ fn distributed(expr: Expr) -> Expr {
         }
         _ => expr,
     }
+}
+
+/// The sum of matrices of one shape, each perhaps with a sign.
+fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
+    let rows = |term: &Expr| match distributed(term.clone()) {
+        Expr::Matrix(rows) => Some(rows),
+        _ => None,
+    };
+    let mut all = terms.iter().map(rows);
+    let mut sum = all.next()??;
+    for next in all {
+        let next = next?;
+        if next.len() != sum.len() || next[0].len() != sum[0].len() {
+            return None;
+        }
+        for (left, right) in sum.iter_mut().flatten().zip(next.into_iter().flatten()) {
+            *left = Expr::Add(vec![left.clone(), right]);
+        }
+    }
+    Some(Expr::Matrix(sum))
+}
+
+/// The product of two matrices, and of scalars beside them.
+fn product_of_matrices(factors: &[Expr]) -> Option<Expr> {
+    let (matrices, scalars): (Vec<&Expr>, Vec<&Expr>) =
+        factors.iter().partition(|factor| matches!(factor, Expr::Matrix(_)));
+    let [Expr::Matrix(left), Expr::Matrix(right)] = matrices[..] else { return None };
+    if left[0].len() != right.len() || left.len() * right.len() * right[0].len() > 4_096 {
+        return None;
+    }
+    let cell = |row: &[Expr], column: usize| {
+        let terms =
+            row.iter().zip(right).map(|(item, other)| Expr::Mul(vec![item.clone(), other[column].clone()]));
+        let sum = Expr::Add(terms.collect());
+        Expr::Mul(scalars.iter().copied().cloned().chain([sum]).collect())
+    };
+    let rows = left.iter().map(|row| (0..right[0].len()).map(|column| cell(row, column)).collect()).collect();
+    Some(Expr::Matrix(rows))
+}
+
+/// The letters of several choices, sorted: `ABD` and `B, A, D`.
+fn chosen_letters(expr: &Expr) -> Option<Vec<&str>> {
+    let (Expr::Mul(items) | Expr::List(items, _) | Expr::Set(items)) = expr else { return None };
+    let mut letters: Vec<&str> = items
+        .iter()
+        .map(|item| match item {
+            Expr::Symbol(letter) if letter.len() == 1 && ("A"..="J").contains(&&**letter) => Some(&**letter),
+            _ => None,
+        })
+        .collect::<Option<_>>()?;
+    letters.sort_unstable();
+    let distinct = letters.windows(2).all(|pair| pair[0] != pair[1]);
+    distinct.then_some(letters)
 }
 
 /// `P(3, -2)`: a point with its name.

@@ -5,16 +5,19 @@ use dashu_ratio::RBig;
 
 use super::super::Tier;
 use super::super::exact::rational;
-use super::super::expr::{Constant, Expr};
+use super::super::expr::{Constant, Expr, Function};
 use super::super::scalar::{self, Outcome, is_trigonometric};
 use super::super::units;
-use super::Comparer;
+use super::{Comparer, constants};
 
 impl Comparer<'_> {
     /// Compares two scalars.
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, gold_unit) = without_unit(gold);
         let (answer, answer_unit) = without_unit(answer);
+        if self.has_no_value(answer) {
+            return Outcome::Different(Tier::Exact);
+        }
         if self.units_differ(gold_unit, answer_unit) {
             return Outcome::Different(Tier::Exact);
         }
@@ -28,6 +31,12 @@ impl Comparer<'_> {
         if result.is_equal() {
             return result;
         }
+        if let Some((gold, answer)) = constants::without_constant(gold, answer, self.fuel) {
+            return self.values(&gold, &answer);
+        }
+        if let Some(renamed) = constants::renamed(gold, answer) {
+            return self.values(gold, &renamed);
+        }
         for (gold, answer) in Self::other_readings(gold, answer) {
             let outcome = self.values(&gold, &answer);
             if outcome.is_equal() {
@@ -36,6 +45,13 @@ impl Comparer<'_> {
             result = Outcome::Different(result.tier().max(outcome.tier()));
         }
         result
+    }
+
+    /// Whether a part of an expression is the logarithm of 0, which nothing takes away again.
+    fn has_no_value(&mut self, expr: &Expr) -> bool {
+        let mut arguments = Vec::new();
+        logarithms(expr, &mut arguments);
+        arguments.into_iter().any(|argument| rational(argument, self.fuel) == Some(RBig::ZERO))
     }
 
     /// Whether two quantities are in different units.
@@ -79,7 +95,11 @@ impl Comparer<'_> {
         if exact.is_equal() || !(has_decimal(gold) || has_decimal(answer)) {
             return exact;
         }
-        if self.rounded(gold, answer) { Outcome::Equal(Tier::Numeric) } else { exact }
+        if self.rounded(gold, answer) || self.rounds_to(gold, answer) {
+            Outcome::Equal(Tier::Numeric)
+        } else {
+            exact
+        }
     }
 
     /// The rounding rule: where a decimal is written, both values rounded to `float_rounding` places must agree, and
@@ -104,6 +124,31 @@ impl Comparer<'_> {
         let difference = if difference < RBig::ZERO { -difference } else { difference };
         let scale = if gold < RBig::ZERO { -gold } else { gold };
         difference * RBig::from(20_000) <= scale
+    }
+
+    /// Whether a gold decimal of three significant digits or more is the rounding of an exact answer. Another decimal is
+    /// no exact value.
+    fn rounds_to(&mut self, gold: &Expr, answer: &Expr) -> bool {
+        const SIGNIFICANT: usize = 3;
+        if self.compat() || self.strict() || has_decimal(answer) {
+            return false;
+        }
+        let (literal, percent) = match gold {
+            Expr::Percent(inner) => (&**inner, true),
+            other => (other, false),
+        };
+        let (negative, literal) = match literal {
+            Expr::Neg(inner) => (true, &**inner),
+            other => (false, other),
+        };
+        let Expr::Number(number) = literal else { return false };
+        let written = round(&number.value, number.places);
+        if !number.decimal || number.places == 0 || written.to_string().len() < SIGNIFICANT {
+            return false;
+        }
+        let Some(value) = self.decimal_value(answer) else { return false };
+        let value = if percent { value * RBig::from(100) } else { value };
+        round(&value, number.places) == if negative { -written } else { written }
     }
 
     /// A rational number within 2^-100 of a real constant, enough to round it.
@@ -147,6 +192,14 @@ impl Comparer<'_> {
         }
         readings
     }
+}
+
+/// The arguments of all logarithms in an expression.
+fn logarithms<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
+    if let Expr::Call(Function::Ln | Function::Log, arguments) = expr {
+        found.extend(arguments.last());
+    }
+    expr.for_each_child(&mut |child| logarithms(child, found));
 }
 
 /// Whether two units agree; an exponent or a divisor that one of them leaves out is not held against it.
@@ -194,7 +247,7 @@ fn without_unit_letters(expr: &Expr) -> Option<Expr> {
                 Expr::Mul(factors) => factors.iter().all(is_unit),
                 other => is_unit(other),
             };
-            units_below.then(|| without_unit_letters(&pair.0).or_else(|| Some(pair.0.clone())))?
+            units_below.then(|| without_unit_letters(&pair.0))?
         }
         _ => None,
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::super::Tier;
-use super::super::expr::{Constant, Expr, Joint, Relation, SetOperation};
+use super::super::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
 use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT};
 
@@ -78,6 +78,9 @@ fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
 impl Comparer<'_> {
     /// Both sides read as sets of real numbers.
     pub(super) fn real_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if let Some(outcome) = empty(gold, answer) {
+            return outcome;
+        }
         let (names, given) = (bound_names(gold), bound_names(answer));
         let renamed = self.compat() && !self.options.compare_names;
         if !names.is_empty() && !given.is_empty() && names != given && !renamed {
@@ -132,6 +135,10 @@ impl Comparer<'_> {
             Expr::Reals => Some(everything()),
             Expr::EmptySet => Some(Vec::new()),
             Expr::Tuple { items, left_closed, right_closed } if items.len() == 2 => {
+                // From 6 to 5 there is no interval.
+                if scalar::order(&items[0], &items[1], self.fuel) == Some(Ordering::Greater) {
+                    return None;
+                }
                 Some(vec![piece(items[0].clone(), *left_closed, items[1].clone(), *right_closed)])
             }
             Expr::Set(items) => items.iter().map(scalar_point).collect(),
@@ -193,13 +200,19 @@ impl Comparer<'_> {
 
     /// A chain that is solved for one symbol: `x > 2`, `1 < x ≤ 2`, `x ≠ 3`.
     fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
-        let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_));
+        if let ([Expr::Call(Function::Abs, inside), bound], [relation]) = (operands, relations) {
+            return self.within(&inside[0], *relation, bound);
+        }
+        if let ([bound, Expr::Call(Function::Abs, inside)], [relation]) = (operands, relations) {
+            return self.within(&inside[0], relation.flipped(), bound);
+        }
+        let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
         let position = operands.iter().position(symbol)?;
         let others = operands.iter().enumerate().filter(|(index, _)| *index != position);
         if others.clone().any(|(_, other)| symbol(other) && operands.len() > 2) || operands.len() > 3 {
             return None;
         }
-        let Expr::Symbol(name) = &operands[position] else { return None };
+        let (Expr::Symbol(name) | Expr::Apply(name, _)) = &operands[position] else { return None };
         if others.clone().any(|(_, other)| other.symbols().contains(&&**name)) {
             return None;
         }
@@ -216,6 +229,25 @@ impl Comparer<'_> {
             result = self.intersection(&result, &half)?;
         }
         Some(result)
+    }
+
+    /// `|x| < 3`, `|x| ≥ 3`.
+    fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
+        let low = Expr::Neg(Box::new(bound.clone()));
+        let operand = |left: Relation, end: &Expr| (vec![inside.clone(), end.clone()], vec![left]);
+        match relation {
+            Relation::Less | Relation::LessEqual => {
+                self.solved(&[low, inside.clone(), bound.clone()], &[relation, relation])
+            }
+            Relation::Greater | Relation::GreaterEqual => {
+                let (above, relations) = operand(relation, bound);
+                let mut pieces = self.solved(&above, &relations)?;
+                let (below, relations) = operand(relation.flipped(), &low);
+                pieces.extend(self.solved(&below, &relations)?);
+                Some(pieces)
+            }
+            _ => None,
+        }
     }
 
     /// Sorted pieces with overlaps merged; left as they are where an order cannot be decided.
@@ -323,6 +355,19 @@ impl Comparer<'_> {
             }
         }
         kept
+    }
+}
+
+/// Nothing answers nothing: an interval from 6 to 5 is a mistake or a point, and not the empty set. None where neither side
+/// is called empty.
+fn empty(gold: &Expr, answer: &Expr) -> Option<Outcome> {
+    let named = |expr: &Expr| *expr == Expr::EmptySet;
+    let may_be = |expr: &Expr| matches!(expr, Expr::SetOperation(..) | Expr::SetBuilder(_));
+    match (named(gold), named(answer)) {
+        (false, false) => None,
+        (true, true) => Some(Outcome::Equal(Tier::Exact)),
+        (true, false) => (!may_be(answer)).then_some(DIFFERENT),
+        (false, true) => (!may_be(gold)).then_some(DIFFERENT),
     }
 }
 

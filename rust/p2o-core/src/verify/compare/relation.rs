@@ -1,7 +1,7 @@
 //! Equations, inequalities, membership.
 
 use super::super::Tier;
-use super::super::expr::{Expr, Relation};
+use super::super::expr::{Expr, Function, Relation};
 use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT, equation, real_set};
 
@@ -52,6 +52,14 @@ impl Comparer<'_> {
     /// The gold is `x = v`, the answer just `v`.
     fn against_gold_equation(&mut self, operands: &[Expr], relations: &[Relation], answer: &Expr) -> Outcome {
         let value = said(operands, relations);
+        // "1/3 ≈ 0.333" says the value twice.
+        if let ([.., Relation::Approx], Some(rounding)) = (relations, operands.last())
+            && rounding.symbols().is_empty()
+            && (operands.len() > 2 || operands[0].symbols().is_empty())
+        {
+            let outcome = self.equal(value, answer);
+            return if outcome.is_equal() { outcome } else { self.equal(rounding, answer) };
+        }
         if let Expr::List(items, _) | Expr::Set(items) = answer
             && items.iter().any(|item| equation(item).is_some())
         {
@@ -66,7 +74,10 @@ impl Comparer<'_> {
                 _ => DIFFERENT,
             };
         }
-        if names_a_value(&operands[0]) || self.compat() && only_letters(&operands[0]) {
+        if names_a_value(&operands[0])
+            || names_a_quantity(&operands[0]) && value.symbols().is_empty()
+            || self.compat() && only_letters(&operands[0])
+        {
             return self.equal(value, answer);
         }
         if names_a_value(value) { self.equal(&operands[0], answer) } else { DIFFERENT }
@@ -74,6 +85,10 @@ impl Comparer<'_> {
 
     /// The gold is `v`, the answer `x = v` or `a + b = v`.
     fn against_answer_equation(&mut self, gold: &Expr, operands: &[Expr], relations: &[Relation]) -> Outcome {
+        // "1 = 1" says nothing.
+        if operands.windows(2).all(|pair| pair[0] == pair[1]) {
+            return DIFFERENT;
+        }
         let outcome = self.equal(gold, said(operands, relations));
         if outcome.is_equal() && !self.compat() && self.contradicts_itself(operands) {
             return DIFFERENT;
@@ -144,6 +159,14 @@ impl Comparer<'_> {
         {
             return self.equal(&gold[1], &renamed);
         }
+        // `y = 2x` is the graph of `f(x) = 2x`.
+        let graph = |name: &Expr, other: &Expr| {
+            *name == Expr::Symbol("y".into())
+                && matches!(other, Expr::Apply(_, arguments) if *arguments == [Expr::Symbol("x".into())])
+        };
+        if !self.compat() && (graph(&gold[0], &answer[0]) || graph(&answer[0], &gold[0])) {
+            return self.equal(&gold[1], &answer[1]);
+        }
         let mut tier = Tier::Exact;
         for (left, right) in [(&answer[0], &answer[1]), (&answer[1], &answer[0])] {
             let first = self.equal(&gold[0], left);
@@ -170,6 +193,10 @@ impl Comparer<'_> {
         }
         let solved = self.solved_for_name(gold, &right);
         if solved.is_equal() {
+            return solved;
+        }
+        let solved = self.solved_for_name(answer, &left);
+        if solved.is_equal() && left.symbols() == right.symbols() {
             return solved;
         }
         Outcome::Different(tier.max(outcome.tier()))
@@ -297,10 +324,48 @@ impl Comparer<'_> {
 
 /// The value of `f(t)` in terms of the gold's argument: `f(t) = 2t` defines the same function as `f(x) = 2x`.
 fn with_argument_of(gold: &Expr, name: &Expr, value: &Expr) -> Option<Expr> {
-    let (Expr::Apply(function, left), Expr::Apply(given, right)) = (gold, name) else { return None };
-    let ([Expr::Symbol(argument)], [Expr::Symbol(other)]) = (&left[..], &right[..]) else { return None };
-    let renames = function == given && argument != other && !value.symbols().contains(&&**argument);
-    renames.then(|| value.substitute(other, &left[0]))
+    let (function, argument) = applied(gold)?;
+    let (given, other) = applied(name)?;
+    let renames = function == given && argument != other && !value.symbols().contains(&argument);
+    renames.then(|| value.substitute(other, &Expr::Symbol(argument.into())))
+}
+
+/// Name and argument of `f(x)`, or of a `P(x)` that was read as a product.
+fn applied(expr: &Expr) -> Option<(&str, &str)> {
+    match expr {
+        Expr::Apply(function, arguments) => match &arguments[..] {
+            [Expr::Symbol(argument)] => Some((function, argument)),
+            _ => None,
+        },
+        Expr::Mul(factors) => match &factors[..] {
+            [Expr::Symbol(function), Expr::Symbol(argument)]
+                if function.len() == 1
+                    && function.starts_with(char::is_uppercase)
+                    && argument.starts_with(char::is_lowercase) =>
+            {
+                Some((function, argument))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether an expression measures what it names: `|AB|`, `AB:CD`, `\cos A`, `\max f`.
+fn names_a_quantity(expr: &Expr) -> bool {
+    let capitals = |argument: &Expr| {
+        names_a_value(argument)
+            && argument.symbols().iter().all(|name| name.starts_with(|first: char| first.is_uppercase()))
+    };
+    match expr {
+        Expr::Ratio(parts) => parts.iter().all(names_a_value),
+        Expr::Call(Function::Abs, arguments) => arguments.iter().all(capitals),
+        Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
+        Expr::Call(Function::Sin | Function::Cos | Function::Tan, arguments) => {
+            arguments.iter().all(capitals)
+        }
+        _ => false,
+    }
 }
 
 /// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` and `1/3 ≈ 0.33` say 1/3, `x ≈ 0.33` says 0.33.

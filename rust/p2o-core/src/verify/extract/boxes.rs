@@ -3,10 +3,11 @@
 use super::super::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
-/// each other with nothing but punctuation or "and" between are one answer.
+/// each other with nothing between but what [`is_separator`] knows are one answer.
 pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     let mut end_of_search = text.len();
     let mut joined: Option<(Vec<&str>, usize, usize)> = None;
+    let mut alternatives = false;
     // Each step looks at one more box from the end; unclosed ones are skipped at a cost bounded by the tail.
     for _ in 0..256 {
         let Some((start, content, end)) = box_before(text, end_of_search) else { break };
@@ -19,15 +20,19 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
             None => joined = Some((vec![content], start, end)),
             Some((contents, first, _)) => {
                 // A box around a box overlaps and joins nothing.
-                if !text.get(end..*first).is_some_and(is_separator) {
-                    break;
+                let Some(gap) = text.get(end..*first).filter(|gap| is_separator(gap)) else { break };
+                // Said twice it is one answer.
+                if contents[0] == content && !gap.contains([',', ';']) {
+                    *first = start;
+                    continue;
                 }
+                alternatives |= gap.contains("or");
                 contents.insert(0, content);
                 *first = start;
             }
         }
     }
-    joined.map(|(contents, _, end)| (contents.join(", "), end))
+    joined.map(|(contents, _, end)| (contents.join(if alternatives { " or " } else { ", " }), end))
 }
 
 /// The last box that starts before `limit`: where it starts, its content, where it ends.
@@ -80,7 +85,7 @@ fn unclosed(rest: &str) -> Option<&str> {
 
 /// Whether a box opens in front of `scanned`, the tail of `text`, and is still open where that begins.
 pub(super) fn opens_before(text: &str, scanned: &str) -> bool {
-    let before = &text[..text.len() - scanned.len()];
+    let before = &text[..scanned.as_ptr() as usize - text.as_ptr() as usize];
     if before.is_empty() || scanned.is_empty() || before.ends_with("</think>") {
         return false;
     }
@@ -96,11 +101,33 @@ pub(super) fn ends_inside_box(text: &str) -> bool {
     balanced(rest).is_none() && unclosed(rest).is_none()
 }
 
-/// Whether the text between two boxes only separates them: a comma, a semicolon, "and".
+/// Whether the text between two boxes only separates them: punctuation, "and", "or", spacing that is written out, and the
+/// name of what follows.
 pub(super) fn is_separator(gap: &str) -> bool {
-    let ignored = |character: char| character.is_whitespace() || matches!(character, ',' | ';' | '$' | '\\');
-    let word = gap.trim_matches(ignored);
-    gap.len() < 24
-        && (word.is_empty() && gap.contains([',', ';'])
-            || matches!(word, "and" | "text{and}" | "text{ and }" | "quad\\text{and}\\quad"))
+    let longest = if gap.contains("\\text") || gap.contains("\\q") { 64 } else { 24 };
+    if gap.len() > longest || gap.contains("\n\n") {
+        return false;
+    }
+    let mut plain = gap.to_string();
+    for sign in
+        ["\\text", "\\mbox", "\\mathrm", "\\quad", "\\qquad", "\\hspace", "\\left", "\\right", "~", "\\ "]
+    {
+        plain = plain.replace(sign, " ");
+    }
+    let spaced = gap.contains("\\q") || gap.contains("\\ ");
+    let plain: String =
+        plain.chars().filter(|character| !matches!(character, '$' | '{' | '}' | '\\')).collect();
+    let plain = plain.trim_matches(|character: char| character.is_whitespace() || "()[]".contains(character));
+    // `\boxed{1}$ and $y = \boxed{2}`
+    let (joint, name) = match plain.strip_suffix('=') {
+        Some(named) => {
+            let named = named.trim_end();
+            let start = named.rfind(|character: char| !(character.is_alphanumeric() || character == '_'));
+            named.split_at(start.map_or(0, |start| start + 1))
+        }
+        None => (plain, ""),
+    };
+    let joint = joint.trim_matches(|character: char| character.is_whitespace() || ",;".contains(character));
+    let punctuated = gap.contains([',', ';']);
+    name.len() < 6 && (matches!(joint, "and" | "or" | "&") || joint.is_empty() && (punctuated || spaced))
 }

@@ -1,6 +1,8 @@
 //! Answers that nothing marks but their place at the end.
 
 use super::super::english;
+use super::super::lex::balanced;
+use super::super::lexicon::{self, Role};
 use super::super::numerals::spelled_number;
 use super::super::text::{normalized_words, reals_except};
 use super::environments::ENVIRONMENTS;
@@ -23,13 +25,18 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     if !last.is_empty() && last.len() <= LONGEST {
         let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
         found.push(Candidate::new(last, if prose { Mark::Prose } else { Mark::Loose }));
+        if let Some(concluded) = without_conclusion(last) {
+            found.push(Candidate::new(concluded, Mark::Loose));
+        }
         for behind in [" is ", " are ", "'s ", "’s ", ": ", "="] {
             if let Some(at) = last.rfind(behind) {
                 found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
             }
         }
     }
-    if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
+    if let Some(number) =
+        numbers(text).pop().filter(|number| !is_denied(text, number) && !is_alternative(text, number))
+    {
         found.push(Candidate::new(number, Mark::Loose));
     }
 }
@@ -38,19 +45,49 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     english::denies_next(&text[..start])
+        || english::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
 }
 
-/// Whether a part of the text is a name and the text goes on to say what it is: the `$x$` of "the value of $x$ is 3".
+/// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
 pub(super) fn is_subject(text: &str, part: &str) -> bool {
-    let name = part.trim_start_matches('\\').trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-    let named = name.is_empty() && part != "\\pi" || name.len() < part.len() && name.starts_with(['_', '(']);
-    if !named {
-        return false;
-    }
     let end = part.as_ptr() as usize - text.as_ptr() as usize + part.len();
     let rest = text[end..].lines().next().unwrap_or("").trim_start_matches(['$', ' ', '\\', ')', ']']);
     let value = ["is ", "equals ", "isn't ", "= "].into_iter().find_map(|verb| rest.strip_prefix(verb));
-    value.is_some_and(|value| value.bytes().any(|byte| byte.is_ascii_digit()))
+    let Some(value) = value else { return false };
+    let name = part.trim_start_matches('\\').trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
+    let named = name.is_empty() && part != "\\pi" || name.len() < part.len() && name.starts_with(['_', '(']);
+    named && value.bytes().any(|byte| byte.is_ascii_digit())
+        || !part.contains('=')
+            && value.trim_start_matches(['$', '-']).starts_with(|next: char| next.is_ascii_digit())
+}
+
+/// The one number of a conclusion behind the last formula: the 12 of "Hence there are 12 of them."
+pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
+    let end = formula.as_ptr() as usize - text.as_ptr() as usize + formula.len();
+    let behind = text[end..].trim_end().trim_end_matches('.');
+    let start = behind.rfind([':', '\n']).max(behind.rfind(". ")).map(|at| at + 1)?;
+    let sentence = &behind[start..];
+    let concludes = lexicon::words(sentence).next().is_some_and(|word| lexicon::is(word, Role::Conclusion));
+    match numbers(sentence)[..] {
+        [number] if concludes && !is_denied(text, number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Whether a number is the last of several that are offered: the 5 of "3, 4 or 5".
+fn is_alternative(text: &str, number: &str) -> bool {
+    let start = number.as_ptr() as usize - text.as_ptr() as usize;
+    let before = text[..start].trim_end_matches(['$', ' ', '*']);
+    before.ends_with(" or")
+        && before[..before.len() - 3]
+            .trim_end_matches(['$', ',', '*'])
+            .ends_with(|last: char| last.is_ascii_digit())
+}
+
+/// A line without the words that announce its conclusion: the "x > 2" of "So x > 2".
+fn without_conclusion(line: &str) -> Option<&str> {
+    let (first, rest) = line.split_once(' ')?;
+    lexicon::is(first.trim_end_matches(','), Role::Conclusion).then(|| rest.trim_start())
 }
 
 /// The length of the "3. " that numbers a line of a list.
@@ -76,8 +113,18 @@ fn last_line(text: &str) -> &str {
 /// The last of the letters A to J that stands alone in the last line, as in "so I choose B" or "(B) is right". "A" and "I" are
 /// words unless they end the line or stand in brackets.
 pub(super) fn letter(text: &str) -> Option<&str> {
-    let around = |character: char| !character.is_alphanumeric();
-    let words: Vec<&str> = last_line(text).split_whitespace().collect();
+    let line = last_line(text);
+    // "C rather than A" and "D, it can't be A" choose what they name first.
+    let denial = DENIALS.iter().filter_map(|denial| line.find(denial)).min();
+    denial.and_then(|end| last_letter(&line[..end])).or_else(|| last_letter(line))
+}
+
+const DENIALS: [&str; 8] =
+    [" rather than ", " instead of ", " not ", "n't ", "n’t ", " cannot ", " non ", "不是"];
+
+fn last_letter(line: &str) -> Option<&str> {
+    let around = |character: char| !character.is_ascii_alphanumeric();
+    let words: Vec<&str> = line.split_whitespace().collect();
     words.iter().enumerate().rev().find_map(|(place, word)| {
         let letter = word.trim_matches(around);
         let single = letter.len() == 1 && matches!(letter.as_bytes()[0], b'A'..=b'J');
@@ -105,8 +152,17 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
             index += length;
             continue;
         }
+        if let Some(length) = fraction_length(&text[index..]).filter(|_| bytes[index] == b'\\') {
+            let signed = text[..index].ends_with('-');
+            found.push(&text[index - usize::from(signed)..index + length]);
+            index += length;
+            continue;
+        }
         if !starts || inside_word {
             index += 1;
+            while !text.is_char_boundary(index) {
+                index += 1;
+            }
             continue;
         }
         let Some(length) = number_length(&text[index..]) else {
@@ -134,6 +190,19 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
         index = end;
     }
     found
+}
+
+/// The length of a `\frac{2}{5}` of two numbers at the start of `text`.
+fn fraction_length(text: &str) -> Option<usize> {
+    let command = ["\\frac", "\\dfrac", "\\tfrac"].into_iter().find(|command| text.starts_with(command))?;
+    let number = |group: &&str| {
+        let digits = group.strip_prefix('-').unwrap_or(group);
+        number_length(digits) == Some(digits.len())
+    };
+    let top = balanced(&text[command.len()..]).filter(number)?;
+    let middle = command.len() + top.len() + 2;
+    let bottom = balanced(&text[middle..]).filter(number)?;
+    Some(middle + bottom.len() + 2)
 }
 
 pub(super) fn number_length(text: &str) -> Option<usize> {

@@ -14,8 +14,8 @@ use super::english;
 use super::text::{choice, half_width};
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
-use environments::{environments, last};
-use loose::{is_denied, is_subject, letter, loose, numbers};
+use environments::{environments, environments_at, last};
+use loose::{concluded, is_denied, is_subject, letter, loose, numbers};
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -77,10 +77,65 @@ pub(crate) fn plain_characters(completion: &str) -> Cow<'_, str> {
 /// The part of a completion that may hold the answer.
 fn scanned(completion: &str) -> &str {
     let tail = tail(completion);
-    match tail.rfind("</think>") {
+    let said = match tail.rfind("</think>") {
         Some(end) => &tail[end + "</think>".len()..],
         None => tail,
+    };
+    turn(said)
+}
+
+/// Tokens that end a turn, as chat templates write them.
+const TURN_ENDS: [&str; 16] = [
+    "<|im_end|>",
+    "<|im_start|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|start_header_id|>",
+    "<|end|>",
+    "<|return|>",
+    "<|EOT|>",
+    "<|endofturn|>",
+    "<|user|>",
+    "<|end\u{2581}of\u{2581}sentence|>",
+    "<end_of_turn>",
+    "<eos>",
+    "</s>",
+    "[/INST]",
+];
+
+/// A text up to the first token that ends a turn in which something was said: what follows is another's.
+fn turn(text: &str) -> &str {
+    for (at, _) in text.match_indices(['<', '[']) {
+        let rest = &text[at..];
+        let Some(token) = TURN_ENDS.iter().find(|token| rest.starts_with(**token)) else { continue };
+        // The end of a thought, with the model's own answer behind it.
+        let goes_on = rest[token.len()..].starts_with("<|start|>assistant");
+        let said = text[..at].bytes().any(|byte| !byte.is_ascii_whitespace());
+        if said && !goes_on {
+            return &text[..at];
+        }
     }
+    text
+}
+
+/// The formula of a gold that is a sentence: its first, or what the first is said to be such that it holds. No later one is
+/// the answer: in "$a = 3$, where $b = 2$" that is a condition.
+pub(crate) fn formula_of_gold(gold: &str) -> Option<String> {
+    let all = environments_at(gold);
+    let (first, rest) = all.split_first()?;
+    if gold.trim().contains('\n') && !rest.is_empty() {
+        return None;
+    }
+    if let Some(joined) = last(gold).joined.filter(|joined| joined.starts_with(first.2)) {
+        return Some(joined);
+    }
+    // What only names something is not what is said of it.
+    if !first.2.trim_start_matches('\\').chars().all(char::is_alphabetic) {
+        return Some(first.2.to_string());
+    }
+    let (start, _, second) = rest.first()?;
+    (gold[first.1..*start].trim() == "such that").then(|| (*second).to_string())
 }
 
 /// Places to look, best first. Those that nothing marks are looked up only when they are asked for.
@@ -103,10 +158,17 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
     if let Some((_, content, _)) = phrase.take_if(|(kind, _, at)| *kind == Phrase::Final && *at >= boxed_end)
     {
         stated(content, &mut found);
-        // "The final answer is in the box above, with 3 steps" says no number.
+        // "The final answer is in the box above, with 3 steps" says no number: a box yields to a bare value alone.
         if boxed.is_some() {
-            found.retain(|candidate| !stands_far(line(content), &candidate.text));
+            found.retain(|candidate| stands_bare(line(content), &candidate.text));
         }
+    }
+    // "Answer: D" is the choice where the box holds another thing.
+    if let (Some((content, _)), Some((_, said, _))) = (&boxed, &phrase)
+        && choice(content).is_none()
+        && let Some((letter, _)) = choice(sentence(line(said)))
+    {
+        found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some((content, _)) = boxed {
         found.push(Candidate::new(content, Mark::Boxed));
@@ -145,6 +207,9 @@ fn unmarked(text: &str) -> Vec<Candidate> {
         found.push(Candidate::new(joined, Mark::Several));
     }
     let says = |last: &&str| !is_denied(text, last) && !is_subject(text, last);
+    if let Some(number) = mathematics.alone.and_then(|last| concluded(text, last)) {
+        found.push(Candidate::new(number, Mark::Loose));
+    }
     if let Some(last) = mathematics.alone.filter(says) {
         found.push(Candidate::new(last, Mark::Loose));
     }
@@ -185,7 +250,15 @@ fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             best = Some((kind, start, at));
         }
     }
-    best.map(|(kind, start, at)| (kind, &text[start..], at))
+    let (kind, start, at) = best.or_else(|| {
+        // "Ans. 42", "答案: 42"
+        ["ans. ", "ans: ", "答案"].into_iter().find_map(|word| {
+            let at = lower.rfind(word).filter(|at| !lower[..*at].ends_with(char::is_alphabetic))?;
+            let after = lower[at + word.len()..].trim_start_matches(['是', '为', ':', ' ']);
+            Some((Phrase::Plain, lower.len() - after.len(), at))
+        })
+    })?;
+    Some((kind, &text[start..], at))
 }
 
 /// The length of " is", ":", " is:" and the like behind "answer".
@@ -229,28 +302,43 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     if let Some(letter) = reasoned_choice(sentence) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
-    let mathematics = environments(if display { content } else { sentence });
-    if let Some(first) = mathematics.into_iter().next() {
+    let said = if display { content } else { sentence };
+    if let Some(first) = environments(said).into_iter().find(|first| !is_subject(said, first)) {
         // What stands between two prices is no formula.
         found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));
     }
-    if let Some(number) = numbers(sentence).into_iter().next() {
-        found.push(Candidate::new(number, Mark::Stated));
+    if let Some(number) = numbers(sentence).into_iter().find(|number| !is_denied(sentence, number)) {
+        // Of "5, or maybe 6" neither is the answer, and nothing else is.
+        let behind = &sentence[number.as_ptr() as usize - sentence.as_ptr() as usize + number.len()..];
+        let offers = behind.split_once(" or ").is_some_and(|(_, other)| !numbers(other).is_empty());
+        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (number, Mark::Stated) };
+        found.push(Candidate::new(text, mark));
     }
 }
 
-/// Whether more than a few words stand before a part of a sentence.
-fn stands_far(sentence: &str, part: &str) -> bool {
-    const FEW: usize = 3;
-    sentence.find(part).is_some_and(|at| sentence[..at].split_whitespace().count() > FEW)
+/// Whether nothing that matters stands before a part of a sentence.
+fn stands_bare(sentence: &str, part: &str) -> bool {
+    sentence.find(part).is_none_or(|at| {
+        let before =
+            sentence[..at].trim_matches(|sign: char| sign.is_whitespace() || "$*:\\([".contains(sign));
+        before.is_empty() || english::introduces(before)
+    })
 }
 
 /// The letter of "C, because D is too large".
 fn reasoned_choice(sentence: &str) -> Option<&str> {
-    let letter = sentence.get(..1).filter(|letter| matches!(letter.as_bytes()[0], b'A'..=b'J'))?;
+    let bare = sentence.strip_prefix('(').filter(|bare| bare[1.min(bare.len())..].starts_with(')'));
+    let letter =
+        bare.unwrap_or(sentence).get(..1).filter(|letter| matches!(letter.as_bytes()[0], b'A'..=b'J'))?;
+    let sentence = &sentence[if bare.is_some() { 2 } else { 0 }..];
     let reason = sentence[1..].trim_start_matches([',', ';', ' ']);
     let word = reason.split(|next: char| !next.is_alphabetic()).next()?;
-    matches!(word, "because" | "since" | "as" | "so" | "for" | "which" | "where").then_some(letter)
+    // "D, it cannot be A" chooses, "D, or A" and "D, A" do not.
+    let clause =
+        sentence[1..].starts_with([',', ';']) && word.len() > 1 && !matches!(word, "or" | "and" | "maybe");
+    (clause
+        || matches!(word, "because" | "since" | "as" | "so" | "for" | "which" | "where" | "not" | "rather"))
+    .then_some(letter)
 }
 
 fn line(text: &str) -> &str {

@@ -47,6 +47,11 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Word(word), length);
         } else {
             match name {
+                "tag" => {
+                    // The number of a line is no part of it.
+                    let number = balanced(&self.rest()[length..]).map_or(0, |number| number.len() + 2);
+                    self.skip(length + number);
+                }
                 "color" | "textcolor" => {
                     // The colour is no part of the answer.
                     let colour = balanced(&self.rest()[length..]).map_or(0, |colour| colour.len() + 2);
@@ -112,6 +117,14 @@ impl<'a> Lexer<'a, '_> {
                 Kind::Word(word)
             };
             self.push(kind, total);
+        } else if let Some(words) = content.strip_suffix(" and").or_else(|| content.strip_suffix(" or")) {
+            // "7 \text{ goats and } 4 \text{ ducks}"
+            let joint = if content.ends_with("or") { Word::Or } else { Word::And };
+            self.push(Kind::Text(words.trim_end()), 0);
+            self.push(Kind::Word(joint), total);
+        } else if content == "(or" {
+            self.bracket(Kind::Op('('), 0, true);
+            self.push(Kind::Word(Word::Or), total);
         } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
             || content.contains(" and ")
             || content.contains(" or ")

@@ -136,6 +136,12 @@ impl<'a> Lexer<'a, '_> {
             '’' | '′' => self.push(Kind::Op('\''), length),
             '⩽' => self.push(Kind::Op('≤'), length),
             '⩾' => self.push(Kind::Op('≥'), length),
+            '≡' => self.push(Kind::Op('='), length),
+            '″' => {
+                self.push(Kind::Op('\''), 0);
+                self.push(Kind::Op('\''), length);
+            }
+            '→' | '⇒' => self.push(Kind::Op('→'), length),
             '≃' => self.push(Kind::Op('≈'), length),
             '√' => self.push(Kind::Command("sqrt"), length),
             '∛' => self.push(Kind::Word(Word::CubeRoot), length),
@@ -240,7 +246,12 @@ impl<'a> Lexer<'a, '_> {
         let length: usize =
             self.rest().chars().take_while(|character| character.is_alphabetic()).map(char::len_utf8).sum();
         let word = &self.rest()[..length];
-        self.push(if word.chars().count() == 1 { Kind::Symbol(word) } else { Kind::Text(word) }, length);
+        // The measure word of "3页" stands behind its number.
+        let counted =
+            matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Op('}' | ')'), .. }))
+                && word.chars().all(|character| character >= '\u{2e80}');
+        let single = word.chars().count() == 1 && !counted;
+        self.push(if single { Kind::Symbol(word) } else { Kind::Text(word) }, length);
     }
 
     /// A run of plain letters: a known word, a unit after a number, a long word, or single letters side by side.

@@ -37,6 +37,16 @@ impl Parser<'_, '_> {
             Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
                 self.nested(Self::atom)
             }
+            // Beside any other word a number is a part of a name: "Sphere 3".
+            Kind::Text(words)
+                if words.chars().count() > 1
+                    && matches!(
+                        self.peek(),
+                        Some(Kind::Number(_) | Kind::Word(Word::Function(Function::Min | Function::Max)))
+                    ) =>
+            {
+                Err(Halt::Unsupported)
+            }
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
                 // Capitals are a product however they are set: `\text{MR} = \text{MC}`.

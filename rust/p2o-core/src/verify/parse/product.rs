@@ -3,9 +3,10 @@
 use dashu_ratio::RBig;
 
 use super::super::english;
-use super::super::expr::{Expr, Function};
+use super::super::expr::{Constant, Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
+use super::super::numerals;
 use super::super::units;
 use super::super::words::Word;
 use super::{Parser, signed};
@@ -16,8 +17,12 @@ const POSTFIXES: usize = 8;
 impl Parser<'_, '_> {
     /// Factors joined by `*`, `/` or nothing.
     pub(super) fn product(&mut self) -> Result<Expr, Halt> {
-        if let Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) = self.peek() {
-            let sign = *sign;
+        let sign = match self.peek() {
+            Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) => Some(*sign),
+            Some(Kind::Text("negative" | "minus" | "Negative" | "Minus")) => Some('-'),
+            _ => None,
+        };
+        if let Some(sign) = sign {
             self.at += 1;
             let operand = self.nested(Self::product)?;
             return Ok(signed(sign, operand));
@@ -32,10 +37,23 @@ impl Parser<'_, '_> {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
+            } else if self.to_ahead() {
+                break;
+            } else if let Some(unit) = self.ohms() {
+                let quantity = quotient(factors, std::mem::take(&mut divisors));
+                factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                has_unit = true;
+            } else if let Some(minutes) = self.minutes_behind(factors.last()) {
+                factors.pop();
+                factors.push(minutes);
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
-                if english::changes_preceding_value(words) && units::spelled(words).is_none() {
-                    return Err(Halt::Unsupported);
+                if let (Some(part), Some(Expr::Number(_))) = (numerals::added_fraction(words), factors.last())
+                {
+                    self.at += 1;
+                    let whole = collapse(factors);
+                    factors = vec![Expr::Add(vec![whole, Expr::rational(part)])];
+                    continue;
                 }
                 // "for all x" is about the relation that it ends, not about its last factor.
                 let about_symbol = matches!(self.peek_at(1), Some(Kind::Symbol(_)));
@@ -43,6 +61,10 @@ impl Parser<'_, '_> {
                     || matches!(factors[..], [Expr::Symbol(_)]) && english::says_integer(words)
                 {
                     break;
+                }
+                let unscaled = english::scaled(words).map_or(words, |(_, rest)| rest);
+                if english::changes_preceding_value(unscaled) && units::spelled(words).is_none() {
+                    return Err(Halt::Unsupported);
                 }
                 if let (Some((scale, rest)), Some(Expr::Number(_))) = (english::scaled(words), factors.last())
                 {
@@ -67,7 +89,11 @@ impl Parser<'_, '_> {
                     None if english::introduces(words) => return Err(Halt::Unsupported),
                     None => factors.push(self.power()?),
                 }
-            } else if self.starts_factor() && !self.modulus_ahead() && !self.membership_ahead() {
+            } else if self.starts_factor()
+                && !self.modulus_ahead()
+                && !self.membership_ahead()
+                && !self.alternative_ahead()
+            {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
@@ -77,6 +103,22 @@ impl Parser<'_, '_> {
             }
         }
         Ok(quotient(factors, divisors))
+    }
+
+    /// The `30° 15'` of an angle that is read so far as `30°`: sixtieths, and sixtieths of those.
+    fn minutes_behind(&mut self, angle: Option<&Expr>) -> Option<Expr> {
+        let Some(Expr::Degrees(degrees)) = angle else { return None };
+        let mut whole = degrees.literal_integer().map(RBig::from)?;
+        for (primes, parts) in [(1, 60), (2, 3600)] {
+            let Some(Kind::Number(literal)) = self.peek() else { break };
+            if !(1..=primes).all(|offset| self.peek_at(offset) == Some(&Kind::Op('\''))) {
+                break;
+            }
+            whole += literal.number.value.clone() / RBig::from(parts);
+            self.at += 1 + primes;
+        }
+        let minutes = self.tokens[self.at - 1].kind == Kind::Op('\'');
+        minutes.then(|| Expr::Degrees(Box::new(Expr::rational(whole))))
     }
 
     /// The first factor, or the mixed number that it begins.
@@ -206,7 +248,9 @@ impl Parser<'_, '_> {
             if count == POSTFIXES {
                 return Err(Halt::Unsupported);
             }
-            if let Some(primes) = self.degree_or_prime() {
+            if let Some(half) = self.half_of_reals(&base) {
+                base = half;
+            } else if let Some(primes) = self.degree_or_prime() {
                 base = match primes {
                     0 => Expr::Degrees(Box::new(base)),
                     count => primed(base, count)?,
@@ -216,12 +260,42 @@ impl Parser<'_, '_> {
                 let exponent = self.nested_by(4, Self::exponent)?;
                 base = match exponent {
                     exponent if matches!(base, Expr::Number(_)) && is_ordinal(&exponent) => base,
+                    Expr::Symbol(name) if matches!(&*name, "T" | "top") && is_array(&base) => {
+                        transposed(base)
+                    }
                     exponent => Expr::Pow(Box::new((base, exponent))),
                 };
             }
             base = self.postfix(base)?;
         }
         Ok(base)
+    }
+
+    /// The positive or the negative numbers of `\\mathbb{R}^+`, `\\mathbb{R}^{-}`.
+    fn half_of_reals(&mut self, base: &Expr) -> Option<Expr> {
+        let braced = usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
+        let sign = match self.peek_at(1 + braced) {
+            Some(Kind::Op(sign @ ('+' | '-'))) if *base == Expr::Reals => *sign,
+            _ => return None,
+        };
+        let after = self.peek_at(2 + braced);
+        if braced == 1 && after != Some(&Kind::Op('}'))
+            || braced == 0 && after.is_some_and(|_| self.starts_at(2))
+        {
+            return None;
+        }
+        self.at += 2 + 2 * braced;
+        let infinity = Expr::Constant(Constant::Infinity);
+        let items = match sign {
+            '+' => vec![Expr::integer(0), infinity],
+            _ => vec![Expr::Neg(Box::new(infinity)), Expr::integer(0)],
+        };
+        Some(Expr::Tuple { items, left_closed: false, right_closed: false })
+    }
+
+    /// Whether a number or a symbol stands at an offset.
+    fn starts_at(&self, offset: usize) -> bool {
+        matches!(self.peek_at(offset), Some(Kind::Number(_) | Kind::Symbol(_)))
     }
 
     /// `!`, `%`, `°`, primes.
@@ -240,8 +314,10 @@ impl Parser<'_, '_> {
                     other => return Ok(other),
                 },
                 // "20°C": the scale is a unit.
-                Some(Kind::Text("C" | "F") | Kind::Symbol("C" | "F")) if matches!(base, Expr::Degrees(_)) => {
-                    base
+                Some(Kind::Text(scale @ ("C" | "F")) | Kind::Symbol(scale @ ("C" | "F")))
+                    if matches!(base, Expr::Degrees(_)) =>
+                {
+                    Expr::Quantity(Box::new(base), format!("degree {scale}").into())
                 }
                 _ => return Ok(base),
             };
@@ -292,50 +368,56 @@ impl Parser<'_, '_> {
         Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
     }
 
-    /// A unit behind a quantity: `\text{ cm}^2`, `\mathrm{~m} / \mathrm{s}`, `hours`. Only at the end of a term.
+    /// A unit behind a quantity: `\text{ cm}^2`, `\mathrm{~m} / \mathrm{s}`, `\mathrm{kJ\,mol^{-1}}`, `hours`. Only at the end
+    /// of a term.
     fn unit(&mut self) -> Option<String> {
         let start = self.at;
-        let mut spelling = String::new();
-        let mut known = true;
+        let found = self.unit_parts();
+        if found.is_none() {
+            self.at = start;
+        }
+        found.map(|parts| parts.map_or(String::new(), |parts| units::product(&parts)))
+    }
+
+    /// The units of a product with their exponents; none inside if one of them is not known.
+    #[expect(clippy::option_option, reason = "no unit, and a unit that is not known, are two things")]
+    fn unit_parts(&mut self) -> Option<Option<Vec<(String, i64)>>> {
+        let mut parts: Vec<(String, i64)> = Vec::new();
+        let (mut known, mut any, mut sign) = (true, false, 1);
         loop {
             match self.peek() {
                 Some(Kind::Text(words)) => {
                     let name = words.trim_end_matches(['.', '²', '³']).trim();
-                    let single = name.chars().count() == 1;
-                    if single && units::normal(name).is_none() {
-                        self.at = start;
+                    if name.len() == 1 && units::normal(name).is_none() {
                         return None;
                     }
                     match units::spelled(name) {
-                        Some(unit) => spelling.push_str(&unit),
+                        Some(unit) => parts.extend(units::parts(&unit, sign)),
                         None => known = false,
                     }
+                    (any, sign) = (true, 1);
                     self.at += 1;
                 }
-                Some(Kind::Op('^')) if !spelling.is_empty() || !known => {
+                Some(Kind::Op('^')) if any => {
                     self.at += 1;
-                    let Ok(exponent) = self.exponent() else {
-                        self.at = start;
-                        return None;
-                    };
-                    if let Expr::Number(number) = &exponent
-                        && known
-                    {
-                        spelling.push('^');
-                        spelling.push_str(&number.value.to_string());
+                    let exponent = self.exponent().ok()?.literal_integer();
+                    match (exponent.and_then(|power| i64::try_from(power).ok()), parts.last_mut()) {
+                        (Some(power), Some((_, exponent))) => *exponent = exponent.saturating_mul(power),
+                        _ => known = false,
                     }
                 }
-                Some(Kind::Symbol(letter)) if spelling.ends_with('/') && units::normal(letter).is_some() => {
-                    spelling.push_str(letter);
+                Some(Kind::Symbol(letter)) if sign != 1 && units::normal(letter).is_some() => {
+                    parts.push((units::normal(letter)?.to_string(), sign));
+                    (any, sign) = (true, 1);
                     self.at += 1;
                 }
                 Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if units::normal(letter).is_some()) =>
                 {
-                    spelling.push('/');
+                    sign = -1;
                     self.at += 1;
                 }
-                Some(Kind::Op('/' | '*')) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
-                    spelling.push('/');
+                Some(Kind::Op(joint @ ('/' | '*'))) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
+                    sign = if *joint == '/' { -1 } else { 1 };
                     self.at += 1;
                 }
                 None
@@ -347,15 +429,38 @@ impl Parser<'_, '_> {
                     | Kind::SetClose
                     | Kind::Word(Word::And | Word::Or)
                     | Kind::NewRow,
-                ) => break,
-                _ => {
-                    self.at = start;
-                    return None;
-                }
+                ) => return Some(known.then_some(parts)),
+                _ => return None,
             }
         }
-        Some(if known { spelling } else { String::new() })
     }
+
+    /// The `\Omega`, `\mathrm{k}\Omega` behind a number at the end.
+    fn ohms(&mut self) -> Option<&'static str> {
+        let (prefix, width) = match self.peek() {
+            Some(Kind::Text("k") | Kind::Symbol("k")) => ("kohm", 1),
+            Some(Kind::Text("M") | Kind::Symbol("M")) => ("Mohm", 1),
+            _ => ("ohm", 0),
+        };
+        let ends =
+            matches!(self.peek_at(width), Some(Kind::Symbol("Omega"))) && self.peek_at(width + 1).is_none();
+        if !ends || !matches!(self.tokens[self.at - 1].kind, Kind::Number(_)) {
+            return None;
+        }
+        self.at += width + 1;
+        Some(prefix)
+    }
+}
+
+fn is_array(expr: &Expr) -> bool {
+    matches!(expr, Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_))
+}
+
+/// Rows as columns; a tuple stands for both.
+fn transposed(array: Expr) -> Expr {
+    let Expr::Matrix(rows) = array else { return array };
+    let width = rows[0].len();
+    Expr::Matrix((0..width).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect())
 }
 
 /// `7!! = 7 · 5 · 3 · 1`, of small numbers only.

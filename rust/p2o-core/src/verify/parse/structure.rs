@@ -1,6 +1,6 @@
 //! Brackets and environments: tuples, intervals, sets, matrices.
 
-use super::super::expr::{Expr, Function, Joint};
+use super::super::expr::{Expr, Function, Joint, Relation};
 use super::super::fuel::Halt;
 use super::super::lex::{Kind, Token};
 use super::Parser;
@@ -93,6 +93,15 @@ impl Parser<'_, '_> {
             self.at += 1;
             return Ok(Expr::EmptySet);
         }
+        // `\\left\\{ \\begin{array}..`: the brace of a system has no other.
+        if self.take_command("begin") {
+            let system = self.environment()?;
+            if self.at == self.tokens.len() {
+                return Ok(system);
+            }
+            self.close_set()?;
+            return Ok(Expr::Set(vec![system]));
+        }
         self.bars += 1;
         self.colons += 1;
         let inner = self.list();
@@ -144,12 +153,68 @@ impl Parser<'_, '_> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
             "cases" => return self.system(),
+            "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
             "array" => {
                 self.flattened();
+                let start = self.at;
+                if let Ok(matrix) = self.matrix() {
+                    return Ok(matrix);
+                }
+                self.at = start;
+                return self.aligned();
             }
             "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" => {}
             _ => return Err(Halt::Unsupported),
         }
+        self.matrix()
+    }
+
+    /// Relations one below the other; a row that begins with a sign of equality goes on with the one above.
+    fn aligned(&mut self) -> Result<Expr, Halt> {
+        // What is aligned is no part of what is said.
+        let mut depth = 0usize;
+        let mut kept = self.tokens.split_off(self.at);
+        kept.retain(|token| {
+            match token.kind {
+                Kind::Command("begin") => depth += 1,
+                Kind::Command("end") => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth > 0 || token.kind != Kind::Op('&')
+        });
+        self.tokens.append(&mut kept);
+        let mut rows: Vec<Expr> = Vec::new();
+        loop {
+            self.fuel.spend(4)?;
+            while matches!(self.peek(), Some(Kind::NewRow | Kind::Op(',' | ';' | '→'))) {
+                self.at += 1;
+            }
+            if self.take_command("end") {
+                self.flattened();
+                break;
+            }
+            let continues = self.is_op('=');
+            let row = self.relation()?;
+            match rows.last_mut() {
+                Some(Expr::Chain { operands, relations }) if continues => {
+                    operands.push(row);
+                    relations.push(Relation::Equal);
+                }
+                Some(first) if continues => {
+                    let operands = vec![first.clone(), row];
+                    *first = Expr::Chain { operands, relations: vec![Relation::Equal] };
+                }
+                _ => rows.push(row),
+            }
+        }
+        match rows.len() {
+            0 => Err(Halt::Unsupported),
+            1 => Ok(rows.swap_remove(0)),
+            _ => Ok(Expr::List(rows, Joint::Comma)),
+        }
+    }
+
+    fn matrix(&mut self) -> Result<Expr, Halt> {
         let mut rows = vec![Vec::new()];
         loop {
             self.fuel.spend(4)?;
@@ -177,6 +242,9 @@ impl Parser<'_, '_> {
         let width = rows.first().map_or(0, Vec::len);
         if width == 0 || rows.iter().any(|row| row.len() != width) {
             return Err(Halt::Unsupported);
+        }
+        if width == 1 && rows.len() == 1 {
+            return rows[0].pop().ok_or(Halt::Unsupported);
         }
         Ok(Expr::Matrix(rows))
     }

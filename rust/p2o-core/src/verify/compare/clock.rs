@@ -1,0 +1,46 @@
+//! Times of day.
+
+use super::super::expr::{Expr, Half};
+
+/// Whether two times of day are the same; none if one of the two is no time. Half a day that is left out is not missed,
+/// unless the hour can only be one of 24.
+pub(super) fn same_time(gold: &Expr, answer: &Expr) -> Option<bool> {
+    let (gold, answer) = (time(gold)?, time(answer)?);
+    let same = gold.hour == answer.hour && gold.minute == answer.minute;
+    Some(match (gold.half, answer.half) {
+        (None, None) => same,
+        (Some(half), Some(other)) => same && half == other || gold.of_day() == answer.of_day(),
+        _ => same || gold.of_day() == answer.of_day(),
+    })
+}
+
+struct Time {
+    hour: u8,
+    minute: u8,
+    half: Option<Half>,
+}
+
+impl Time {
+    /// Minutes since midnight.
+    fn of_day(&self) -> u16 {
+        let hour = match self.half {
+            None => self.hour,
+            Some(Half::Am) => self.hour % 12,
+            Some(Half::Pm) => self.hour % 12 + 12,
+        };
+        60 * u16::from(hour) + u16::from(self.minute)
+    }
+}
+
+/// `5:30`, or the `5` of "5 p.m.".
+fn time(expr: &Expr) -> Option<Time> {
+    match expr {
+        Expr::Clock { hour, minute, half } => Some(Time { hour: *hour, minute: *minute, half: *half }),
+        Expr::Quantity(hour, unit) => {
+            let half = Half::named(unit)?;
+            let hour = u8::try_from(hour.literal_integer()?).ok()?;
+            Some(Time { hour, minute: 0, half: Some(half) })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,178 @@
+//! The closed classes of English: what a word does to a value that it stands beside.
+//!
+//! A row names a class and all its words, in lower case. A word in no row is open: a noun, a name, an adjective. Behind a
+//! number such words are its unit ("5 apples"); in front of one they make it something else ("Sphere 3").
+
+/// What a word may be. A word may have several roles: "times" counts and multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// "a", "the".
+    Article,
+    /// "it", "which".
+    Pronoun,
+    /// "is", "gives", and the auxiliaries: what stands before them is what the value is of.
+    Verb,
+    /// "not", "never": the opposite is meant.
+    Denial,
+    /// "incorrect": what is said of a value that it is not.
+    Judgement,
+    /// "maybe": not meant as said.
+    Hedge,
+    /// "about": said as good as exactly.
+    Approximation,
+    /// "least", "over": one side of a value.
+    Bound,
+    /// "half", "plus", "squared": another value is computed.
+    Operation,
+    /// "square", "sum": the name of what is computed.
+    Computed,
+    /// "because", "or": a clause or an alternative follows.
+    Connective,
+    /// "so", "hence": the conclusion follows.
+    Conclusion,
+    /// "answer", "total": fits every value.
+    Answer,
+}
+
+const CLASSES: &[(Role, &[&str])] = &[
+    (Role::Article, &["a", "an", "the", "this", "that", "these", "those", "our", "your", "its"]),
+    (
+        Role::Pronoun,
+        &["i", "we", "you", "he", "she", "it", "they", "this", "that", "there", "which", "who", "one's"],
+    ),
+    (
+        Role::Verb,
+        &[
+            "is", "are", "was", "were", "be", "been", "being", "am", "equals", "equal", "gives", "give",
+            "gets", "get", "got", "becomes", "become", "yields", "has", "have", "had", "obtain", "find",
+            "do", "does", "did", "will", "would", "shall", "should", "can", "could", "may", "might", "must",
+            "seems", "looks",
+        ],
+    ),
+    (
+        Role::Denial,
+        &["no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody"],
+    ),
+    (Role::Judgement, &["incorrect", "wrong", "false", "untrue", "invalid", "impossible"]),
+    (Role::Hedge, &["maybe", "perhaps", "possibly", "probably", "likely", "guess", "unsure", "sometimes"]),
+    (
+        Role::Approximation,
+        &["about", "around", "approximately", "roughly", "exactly", "precisely", "only", "just", "simply"],
+    ),
+    (
+        Role::Bound,
+        &[
+            "least",
+            "most",
+            "more",
+            "less",
+            "than",
+            "fewer",
+            "above",
+            "below",
+            "over",
+            "under",
+            "between",
+            "greater",
+            "higher",
+            "lower",
+            "up",
+            "beyond",
+            "within",
+            "exceeding",
+            "almost",
+            "nearly",
+        ],
+    ),
+    (
+        Role::Operation,
+        &[
+            "half",
+            "twice",
+            "thrice",
+            "double",
+            "triple",
+            "minus",
+            "negative",
+            "plus",
+            "times",
+            "squared",
+            "cubed",
+            "factorial",
+            "except",
+            "point",
+        ],
+    ),
+    (
+        Role::Computed,
+        &[
+            "square",
+            "cube",
+            "root",
+            "log",
+            "logarithm",
+            "reciprocal",
+            "inverse",
+            "opposite",
+            "power",
+            "sum",
+            "difference",
+            "product",
+            "quotient",
+            "remainder",
+        ],
+    ),
+    (
+        Role::Connective,
+        &[
+            "or",
+            "and",
+            "but",
+            "because",
+            "since",
+            "if",
+            "unless",
+            "although",
+            "though",
+            "however",
+            "whereas",
+            "while",
+            "instead",
+            "rather",
+            "otherwise",
+            "else",
+            "yet",
+        ],
+    ),
+    (
+        Role::Conclusion,
+        &["so", "thus", "hence", "therefore", "then", "consequently", "finally", "altogether"],
+    ),
+    (
+        Role::Answer,
+        &[
+            "answer", "answers", "value", "result", "solution", "total", "final", "ans", "amount", "both",
+            "either",
+        ],
+    ),
+];
+
+/// Whether a word, in whatever case, has a role.
+pub(crate) fn is(word: &str, role: Role) -> bool {
+    CLASSES
+        .iter()
+        .any(|(class, words)| *class == role && words.iter().any(|known| word.eq_ignore_ascii_case(known)))
+        || role == Role::Denial && word.to_ascii_lowercase().ends_with("n't")
+}
+
+/// Whether a word has one of several roles.
+pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
+    roles.iter().any(|role| is(word, *role))
+}
+
+/// The words of a text between white space, without the punctuation around them.
+pub(crate) fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.split(char::is_whitespace)
+        .map(|word| word.trim_matches(|character: char| !character.is_alphanumeric()))
+        .filter(|word| !word.is_empty())
+}
