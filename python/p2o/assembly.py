@@ -289,8 +289,11 @@ def make_probe(
     # The longest prompts: they fill blocks of the KV cache, where a stale prefix would show.
     ordered = sorted((collector.plain_ids(problem) for problem in problems), key=len)
     prompts = ordered[-PROBES:]
-    if sampler.shares_weights:  # a short one beside them is padded
-        prompts = [*ordered[:1], *ordered[1:][1 - PROBES :]]
+    if sampler.shares_weights:
+        # A short one beside them is padded: half a prompt, where all are of one length.
+        short, longest = ordered[0], len(ordered[-1])
+        half = short if 2 * len(short) <= longest else short[-max(1, longest // 2) :]
+        prompts = [half, *ordered[1 - PROBES :]]
     limit = config.correction.max_gap
     if limit is None:
         limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)

@@ -181,9 +181,14 @@ _at_end: list[Callable[[], Any]] = []
 
 
 def run(
-    path: Path, settings: Sequence[str] = (), fault: Callable[[], None] | None = None, *, ranks: int = 1
+    path: Path,
+    settings: Sequence[str] = (),
+    fault: Callable[[], None] | None = None,
+    *,
+    ranks: int = 1,
+    faulty_rank: int = -1,
 ) -> list[End]:
-    """Runs in forked processes, one for each rank, or resumes what is in `path`; `fault` is put into the last one."""
+    """Runs in forked processes, one for each rank, or resumes what is in `path`; `fault` is put into one, the last."""
     resume = ["--resume"] if (path / "config.toml").exists() else []
     arguments = ["train", "quickstart", *resume]
     arguments += [f"--set={setting}" for setting in (*SETTINGS, *settings, f"run.output={path}")]
@@ -196,7 +201,9 @@ def run(
                 place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
                 os.environ.update({name: str(value) for name, value in place.items()})
                 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-            _child(path.with_suffix(f".{rank}.err"), arguments, fault if rank == ranks - 1 else None)
+            _child(
+                path.with_suffix(f".{rank}.err"), arguments, fault if rank == faulty_rank % ranks else None
+            )
         children.append(child)
     return _ends(path, children)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +169,88 @@ def test_one_of_two_processes_is_killed(
     ends = harness.run(path, TWO_PROCESSES, ranks=2)
     assert [end.code for end in ends] == [0, 0], f"killed at {number} of {count}: {ends}"
     assert harness.what_happened(path) == expected
+
+
+def check_two_resume(path: Path, expected: dict[str, Any], settings: Sequence[str], story: str) -> None:
+    """The run of two processes goes on to the unbroken one."""
+    ends = harness.run(path, settings, ranks=2)
+    assert [end.code for end in ends] == [0, 0], f"{story}: then {ends}"
+    assert harness.what_happened(path) == expected, story
+
+
+def check_one_tells(ends: list[End], faulty_rank: int, story: str) -> None:
+    """The process with the fault says in one line what it was, and nobody ends in a traceback."""
+    told = ends[faulty_rank]
+    assert told.refused or told.code == 0, story
+    assert not any("Traceback" in end.said and "p2o" in end.said for end in ends), story
+
+
+@pytest.mark.parametrize("kind", [harness.FULL, harness.IO_ERROR], ids=["full", "input-output-error"])
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_disk_of_one_of_two_processes_fails(
+    tmp_path: Path, two_unbroken: tuple[dict[str, Any], int], kind: int, rank: int, seed: int
+) -> None:
+    expected, count = two_unbroken
+    path = tmp_path / "run"
+    number = random.Random(f"two disks {kind} {rank} {seed}").randint(1, count)
+    fault = harness.faulty_disk(path, kind, number)
+    ends = harness.run(path, TWO_PROCESSES, fault, ranks=2, faulty_rank=rank)
+    story = f"operation {number} of {count} failed in process {rank}: {ends}"
+    check_one_tells(ends, rank, story)
+    check_two_resume(path, expected, TWO_PROCESSES, story)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_not_a_number_in_one_of_two_processes(
+    tmp_path: Path, two_unbroken: tuple[dict[str, Any], int], rank: int, share: float
+) -> None:
+    path = tmp_path / "run"
+    fault = harness.not_a_number("sample", share)
+    ends = harness.run(path, TWO_PROCESSES, fault, ranks=2, faulty_rank=rank)
+    story = f"NaN in process {rank}, {share} of the calls: {ends}"
+    check_one_tells(ends, rank, story)
+    check_two_resume(path, two_unbroken[0], TWO_PROCESSES, story)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_file_of_two_processes(
+    tmp_path: Path, two_unbroken: tuple[dict[str, Any], int], seed: int
+) -> None:
+    """One that a process alone reads as well: its part of the optimizer's state."""
+    expected, count = two_unbroken
+    random_ = random.Random(f"two damages {seed}")
+    path = tmp_path / "run"
+    while not (path / "checkpoints" / "LATEST").exists():
+        number = random_.randint(count // 2, count)
+        harness.run(path, TWO_PROCESSES, harness.faulty_disk(path, harness.KILL, number), ranks=2)
+    file = random_.choice(harness.used_by_resume(path))
+    kind = random_.choice(["bit", "bit", "cut", "empty"])
+    harness.damage(file, kind, random_.random())
+    ends = harness.run(path, TWO_PROCESSES, ranks=2)
+    story = f"killed at {number} of {count}, then {kind} of {file.relative_to(path)}: {ends}"
+    if not any(end.refused for end in ends):
+        assert [end.code for end in ends] == [0, 0], story
+        assert harness.what_happened(path) == expected, story
+
+
+@pytest.mark.parametrize("fault", ["hangs", "closes", "busy", "breaks off"])
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for good"])
+def test_the_reflection_server_of_two_processes_fails(tmp_path: Path, fault: str, for_good: bool) -> None:
+    """Only the first process asks it, and both go on alike."""
+    faulty = FaultyServer()
+    settings = (*TWO_PROCESSES, *faulty.settings())
+    expected, _ = harness.unbroken(tmp_path / "unbroken", settings, ranks=2)
+    requests = faulty.requests
+    faulty.requests, faulty.fault, faulty.for_good = 0, fault, for_good
+    faulty.number = random.Random(f"two, server {fault} {for_good}").randint(1, requests)
+    path = tmp_path / "run"
+    ends = harness.run(path, settings, harness.no_waiting, ranks=2, faulty_rank=0)
+    faulty.fault = ""
+    faulty.over.set()
+    faulty.server.close()
+    assert [end.code for end in ends] == [0, 0], f"{fault} at {faulty.number} of {requests}: {ends}"
+    assert not any("Traceback" in end.said for end in ends)
+    if not for_good:
+        assert harness.what_happened(path) == expected

@@ -147,7 +147,7 @@ def test_golds_are_checked_by_the_rules_that_judge(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", {"problem": "x", "answer": "concave on $(2 n$ 1) $3)$"}, GOOD)
     options = JsonlData(train=path, evaluation_size=1)
     assert len(load_data(options, verifier={"compat": "math-verify"})[1]) == 1
-    with pytest.raises(DataError, match="'concave on .* cannot be parsed"):
+    with pytest.raises(DataError, match=r"'concave on .* cannot be parsed"):
         load_data(options)
 
 
