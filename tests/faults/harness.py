@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ SETTINGS = (
 
 KILL, FULL, IO_ERROR = 1, 2, 3
 """What happens at the chosen operation: the process is killed, the disk is full from then on, the operation fails."""
+
+GRACE = 5
+"""Seconds that the processes of a launch have when one of them has failed."""
 
 SECONDS = 60
 """After this a run hangs."""
@@ -230,17 +234,24 @@ def _child(errors: Path, arguments: list[str], fault: Callable[[], None] | None)
 
 
 def _ends(path: Path, children: list[int]) -> list[End]:
-    """Waits for all; when one has failed the others are killed, as a launcher does."""
+    """Waits for all; when one has failed the others are killed after a while, as a launcher does."""
     codes: dict[int, int | None] = {}
+    last = math.inf
     while len(codes) < len(children):
-        child, status = os.wait()
+        child, status = os.waitpid(-1, 0 if last == math.inf else os.WNOHANG)
+        if child == 0:
+            time.sleep(0.02)
+            if time.monotonic() > last:
+                for other in children:
+                    if other not in codes:
+                        os.kill(other, signal.SIGKILL)
+                last = math.inf
+            continue
         killed = os.WIFSIGNALED(status)
         assert not killed or os.WTERMSIG(status) == signal.SIGKILL, f"signal {os.WTERMSIG(status)}"
         codes[child] = None if killed else os.WEXITSTATUS(status)
         if codes[child] != 0:
-            for other in children:
-                if other not in codes:
-                    os.kill(other, signal.SIGKILL)
+            last = time.monotonic() + GRACE
     said = [path.with_suffix(f".{rank}.err").read_text(errors="replace") for rank in range(len(children))]
     return [End(codes[child], text) for child, text in zip(children, said, strict=True)]
 

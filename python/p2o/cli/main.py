@@ -9,7 +9,7 @@ from importlib import import_module
 
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
-from p2o.distributed import local_rank
+from p2o.distributed import launched_size, local_rank
 from p2o.errors import P2oError
 
 COMMANDS = {
@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         drop_output()
         return 2
     except (MemoryError, RuntimeError) as error:
+        if launched_size() > 1 and is_lost_process(error):
+            print(LOST_PROCESS, file=sys.stderr)
+            return 2
         if not is_out_of_memory(error):
             raise
         reason = (str(error).splitlines() or ["the system has none left"])[0]
@@ -81,6 +84,15 @@ def run_command(arguments: Sequence[str]) -> int:
             f"code from outside p2o (a part of your own, or of the model) called exit({error.code!r})"
         ) from error
     return code
+
+
+LOST_PROCESS = "error: another process of the run has ended; what it said, or its launcher, tells why"
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Whether communication broke off because another process has gone: the fault is there, not here."""
+    said = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return any(words in str(error) for words in said)
 
 
 LESS_MEMORY = (
