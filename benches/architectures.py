@@ -133,7 +133,7 @@ def make(kind: str, name: str, folder: Path, sizes: dict[str, int] | None = None
     try:
         config = shrunk(config, {**SIZES, **(sizes or {})})
         for part in (config, config.get_text_config(decoder=True)):
-            for vocabulary in ("vocab_size", "vocab_size_per_layer_input"):
+            for vocabulary in ("vocab_size", "vocab_size_per_layer_input", "unpadded_vocab_size"):
                 if getattr(part, vocabulary, 0) and vocabulary in vars(part):
                     setattr(part, vocabulary, VOCABULARY)
             part.eos_token_id, part.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id

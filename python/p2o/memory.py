@@ -9,7 +9,7 @@ from typing import Any
 from p2o.config import Config
 from p2o.errors import MissingDependencyError
 from p2o.policy.memory import adapter_parameters
-from p2o.sizes import GIB, ITEMSIZE, Item, Place
+from p2o.sizes import GIB, ITEMSIZE, Item, Place, attention_sizes, largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,11 @@ def activation_bytes(config: Config, model: Any) -> int | None:
 
     model = model.get_text_config(decoder=True)
     hidden, layers = getattr(model, "hidden_size", None), getattr(model, "num_hidden_layers", None)
-    inner, heads = getattr(model, "intermediate_size", None), getattr(model, "num_attention_heads", None)
+    inner, sizes = largest(getattr(model, "intermediate_size", None)), attention_sizes(model)
     experts = any(getattr(model, name, None) for name in ("num_experts", "num_local_experts"))
-    if not (hidden and layers and inner and heads) or experts:
+    if not (hidden and layers and inner and sizes) or experts:
         return None
-    head = getattr(model, "head_dim", None) or hidden // heads
-    keys = getattr(model, "num_key_value_heads", None) or heads
+    heads, keys, head = sizes
     layer = 8 * hidden + 4 * (heads + 2 * keys) * head + 4 * inner
     kept = layers * hidden + layer if config.optimizer.gradient_checkpointing else layers * layer
     longest = config.rollout.max_prompt_tokens + config.rollout.max_tokens

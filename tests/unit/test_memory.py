@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    Gemma3nTextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MixtralConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import activation_bytes, describe, run_memory
 from p2o.policy.policy import enable_checkpointing
-from p2o.sizes import GIB, Item
+from p2o.rollout.hf import cache_bytes_per_token
+from p2o.sizes import GIB, Item, attention_sizes, largest
 
 LAYER = 2 * 2560 * 4096 + 2 * 2560 * 1024 + 3 * 2560 * 9728 + 2 * 128 + 2 * 2560
 PARAMETERS = 151_936 * 2560 + 36 * LAYER + 2560
@@ -219,3 +228,14 @@ def test_activations_are_about_what_torch_keeps(
 
 def test_mixtures_of_experts_have_no_estimate_of_their_activations() -> None:
     assert activation_bytes(load_config("paper"), MixtralConfig()) is None
+
+
+def test_sizes_of_the_widest_layer() -> None:
+    """Gemma 3n's layers have widths of their own; a state-space model has no heads."""
+    llama = LlamaConfig(hidden_size=64, num_attention_heads=4, num_key_value_heads=2)
+    assert attention_sizes(llama) == (4, 2, 16)
+    assert attention_sizes(MambaConfig()) is None
+    assert cache_bytes_per_token(MambaConfig(), 4) == 1
+    config = Gemma3nTextConfig(num_hidden_layers=2, intermediate_size=[64, 96])
+    assert largest(config.intermediate_size) == 96
+    assert activation_bytes(load_config("quickstart"), config) is not None

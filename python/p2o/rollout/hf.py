@@ -22,7 +22,7 @@ from p2o.rollout.decoding import Decoder, GrowingDecoder, ReadPrompts, Recording
 from p2o.rollout.draw import draw
 from p2o.rollout.encode import end_ids, pad_id
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
-from p2o.sizes import ITEMSIZE, Item
+from p2o.sizes import ITEMSIZE, Item, attention_sizes
 
 if TYPE_CHECKING:
     from p2o.config import Config
@@ -62,12 +62,12 @@ def default_batch_size(cache_bytes: int, gpu_memory: int | None) -> int:
 
 
 def cache_bytes_per_token(config: Any, itemsize: int) -> int:
-    """Bytes of the keys and values of a token in all layers of a model with this configuration."""
-    config = config.get_text_config(decoder=True)
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    shared = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * shared * size * itemsize)
+    """Bytes of the keys and values of a token in all layers of a model of this configuration; 1 if it has none."""
+    sizes = attention_sizes(config)
+    if sizes is None:
+        return 1
+    _, keys, size = sizes
+    return int(2 * config.get_text_config(decoder=True).num_hidden_layers * keys * size * itemsize)
 
 
 class HfSampler(Sampler):

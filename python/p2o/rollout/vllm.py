@@ -22,6 +22,7 @@ from p2o.policy.weights import saved_weights
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.vllm_classes import kept_apart
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
 from p2o.sizes import GIB, ITEMSIZE, Item
 
@@ -177,7 +178,10 @@ class VllmSampler(Sampler):
             # none that vLLM can read.
             model.config.save_pretrained(folder)
             try:
-                return LLM(folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options)
+                with kept_apart(type(model.base_model)):
+                    return LLM(
+                        folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options
+                    )
             except (ValueError, RuntimeError, AssertionError, torch.OutOfMemoryError) as error:
                 reason = " ".join(str(error).split())[:300] or type(error).__name__
                 raise ConfigError(f"vLLM refuses the model or the settings rollout.vllm: {reason}") from error
