@@ -138,8 +138,13 @@ impl Gold {
             // A sentence is no choice where a letter is expected.
             let choice = self.reading.choice.is_none() || answer.choice.is_some() || answer.words.is_none();
             let textual = textual && choice;
+            // Math-Verify reads words in front of a number as names of factors: they are an answer, if a wrong one.
+            let named = options.profile == Profile::MathVerify
+                && answer.words.is_some()
+                && candidate.text.starts_with('\\');
             if matches!(candidate.mark, Mark::Boxed | Mark::Formula)
                 || mathematical
+                || named
                 || textual && answer.is_readable()
             {
                 return Some((candidate, answer));

@@ -197,13 +197,16 @@ pub(crate) fn introduces(words: &str) -> bool {
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
-    let before = before.trim_end_matches(['$', '\\', '(', '*', ' ']);
-    let mut words = before.rsplit([' ', '\n']);
+    let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
+    let mut words = before.rsplit([' ', '\n', '{']);
     let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
     match words.next() {
         Some("be" | "equal") => words.next().is_some_and(denies),
         Some("to") => words.next() == Some("up"),
-        last => last.is_some_and(|last| denies(last) || is_one_side(last)),
+        Some("of") => {
+            words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
+        }
+        last => last.is_some_and(|last| denies(last) || is_one_side(last) || lexicon::is(last, Role::Hedge)),
     }
 }
 
