@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
+use super::dates;
 use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates, formula_of_gold, plain_characters};
@@ -246,7 +247,7 @@ fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcom
         (Some(_), None) | (None, Some(_)) => {
             let plain = |reading: &Reading| text::normalized_words(&reading.written);
             let same = gold.letters.is_some() && gold.letters == answer.letters;
-            decided(same || profile == Profile::Default && english::same_date(&plain(gold), &plain(answer)))
+            decided(same || profile == Profile::Default && dates::same_date(&plain(gold), &plain(answer)))
         }
         (None, None) => None,
     }

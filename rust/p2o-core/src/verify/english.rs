@@ -1,5 +1,6 @@
 //! What English words around a value say about it.
 
+use super::dates;
 use super::lexicon::{self, Role};
 use super::numerals;
 use super::units;
@@ -242,49 +243,7 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
             [" solutions", " solution"].iter().find_map(|noun| plain.strip_suffix(noun)).unwrap_or(plain);
         plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
     };
-    bare(left) == bare(right) || same_date(left, right)
-}
-
-/// Whether two texts are one date: "january 5" and "5th of jan".
-pub(crate) fn same_date(left: &str, right: &str) -> bool {
-    date(left).is_some_and(|left| Some(left) == date(right))
-}
-
-/// The parts of a date in words, sorted: "january 5 2020", "5th jan 2020".
-fn date(words: &str) -> Option<Vec<String>> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
-    let month = |word: &str| {
-        MONTHS.iter().find(|month| **month == word || word.len() == 3 && month.starts_with(word))
-    };
-    let mut parts: Vec<String> = words
-        .split(' ')
-        .filter(|word| !matches!(*word, "of" | "the"))
-        .map(|word| {
-            if let Some(month) = month(word) {
-                return Some((*month).to_string());
-            }
-            let digits = word.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
-            let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            let ordinal = matches!(&word[digits.len()..], "" | "st" | "nd" | "rd" | "th");
-            (plain && ordinal).then(|| digits.to_string())
-        })
-        .collect::<Option<_>>()?;
-    parts.sort_unstable();
-    let months = words.split(' ').filter(|word| month(word).is_some()).count();
-    (months == 1 && parts.len() > 1).then_some(parts)
+    bare(left) == bare(right) || dates::same_date(left, right)
 }
 
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series

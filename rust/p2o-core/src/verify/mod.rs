@@ -10,6 +10,7 @@
 
 mod answer;
 mod compare;
+mod dates;
 mod english;
 mod exact;
 mod expr;

@@ -236,7 +236,7 @@ fn unassigned(items: &[Expr], key: impl Fn(&Expr) -> Expr) -> (Option<Expr>, Vec
         if let Some((operands, _)) = super::equation(item) {
             let given = key(&operands[0]);
             let same = name.as_ref().is_none_or(|name| *name == given);
-            if operands.len() != 2 || !super::relation::names_a_value(&operands[0]) || !same {
+            if operands.len() != 2 || !super::names::names_a_value(&operands[0]) || !same {
                 return (None, items.to_vec());
             }
             name = Some(given);

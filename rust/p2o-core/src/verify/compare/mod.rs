@@ -6,6 +6,7 @@ mod clock;
 mod collection;
 mod constants;
 mod family;
+mod names;
 mod policy;
 mod real_set;
 mod relation;

@@ -1,8 +1,9 @@
 //! Equations, inequalities, membership.
 
 use super::super::Tier;
-use super::super::expr::{Expr, Function, Relation};
+use super::super::expr::{Expr, Relation};
 use super::super::scalar::{self, Outcome};
+use super::names::{applied, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
 
 impl Comparer<'_> {
@@ -330,44 +331,6 @@ fn with_argument_of(gold: &Expr, name: &Expr, value: &Expr) -> Option<Expr> {
     renames.then(|| value.substitute(other, &Expr::Symbol(argument.into())))
 }
 
-/// Name and argument of `f(x)`, or of a `P(x)` that was read as a product.
-fn applied(expr: &Expr) -> Option<(&str, &str)> {
-    match expr {
-        Expr::Apply(function, arguments) => match &arguments[..] {
-            [Expr::Symbol(argument)] => Some((function, argument)),
-            _ => None,
-        },
-        Expr::Mul(factors) => match &factors[..] {
-            [Expr::Symbol(function), Expr::Symbol(argument)]
-                if function.len() == 1
-                    && function.starts_with(char::is_uppercase)
-                    && argument.starts_with(char::is_lowercase) =>
-            {
-                Some((function, argument))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether an expression measures what it names: `|AB|`, `AB:CD`, `\cos A`, `\max f`.
-fn names_a_quantity(expr: &Expr) -> bool {
-    let capitals = |argument: &Expr| {
-        names_a_value(argument)
-            && argument.symbols().iter().all(|name| name.starts_with(|first: char| first.is_uppercase()))
-    };
-    match expr {
-        Expr::Ratio(parts) => parts.iter().all(names_a_value),
-        Expr::Call(Function::Abs, arguments) => arguments.iter().all(capitals),
-        Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
-        Expr::Call(Function::Sin | Function::Cos | Function::Tan, arguments) => {
-            arguments.iter().all(capitals)
-        }
-        _ => false,
-    }
-}
-
 /// The last operand of a chain before an approximation: `x = 1/3 ≈ 0.33` and `1/3 ≈ 0.33` say 1/3, `x ≈ 0.33` says 0.33.
 fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
     if relations[0] == Relation::Approx && operands[0].symbols().is_empty() && !operands[0].is_structure() {
@@ -379,34 +342,6 @@ fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
 /// The index of that operand.
 fn exact_end(relations: &[Relation]) -> usize {
     relations.iter().take_while(|relation| **relation == Relation::Equal).count().max(1)
-}
-
-/// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
-pub(super) fn names_a_value(expr: &Expr) -> bool {
-    match expr {
-        Expr::Symbol(_) | Expr::Apply(..) => true,
-        Expr::Mul(factors) => factors.iter().enumerate().all(|(index, factor)| match factor {
-            Expr::Symbol(_) | Expr::Apply(..) => true,
-            Expr::Tuple { items, .. } => items.iter().all(names_a_value),
-            Expr::Pow(pair) => index == 0 && matches!(pair.0, Expr::Symbol(_)),
-            Expr::Number(_) => index == factors.len() - 1 && index > 0,
-            // P(X = 2), P(A ∪ B)
-            Expr::Chain { .. } | Expr::SetOperation(..) => index > 0,
-            _ => false,
-        }),
-        Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
-        // dy/dx
-        Expr::Div(pair) => {
-            let differential = |part: &Expr| match part {
-                Expr::Mul(factors) => {
-                    factors[0] == Expr::Symbol("d".into()) && factors[1..].iter().all(names_a_value)
-                }
-                _ => false,
-            };
-            differential(&pair.0) && differential(&pair.1)
-        }
-        _ => false,
-    }
 }
 
 /// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.

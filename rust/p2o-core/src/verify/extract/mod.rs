@@ -6,7 +6,9 @@
 mod boxes;
 mod compat;
 mod environments;
+mod gold;
 mod loose;
+mod turn;
 
 use std::borrow::Cow;
 
@@ -14,8 +16,11 @@ use super::english;
 use super::text::{choice, half_width};
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
-use environments::{environments, environments_at, last};
+use environments::{environments, last};
 use loose::{concluded, is_denied, is_subject, letter, loose, numbers};
+use turn::turn;
+
+pub(crate) use gold::formula_of_gold;
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
@@ -82,60 +87,6 @@ fn scanned(completion: &str) -> &str {
         None => tail,
     };
     turn(said)
-}
-
-/// Tokens that end a turn, as chat templates write them.
-const TURN_ENDS: [&str; 16] = [
-    "<|im_end|>",
-    "<|im_start|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|eot_id|>",
-    "<|start_header_id|>",
-    "<|end|>",
-    "<|return|>",
-    "<|EOT|>",
-    "<|endofturn|>",
-    "<|user|>",
-    "<|end\u{2581}of\u{2581}sentence|>",
-    "<end_of_turn>",
-    "<eos>",
-    "</s>",
-    "[/INST]",
-];
-
-/// A text up to the first token that ends a turn in which something was said: what follows is another's.
-fn turn(text: &str) -> &str {
-    for (at, _) in text.match_indices(['<', '[']) {
-        let rest = &text[at..];
-        let Some(token) = TURN_ENDS.iter().find(|token| rest.starts_with(**token)) else { continue };
-        // The end of a thought, with the model's own answer behind it.
-        let goes_on = rest[token.len()..].starts_with("<|start|>assistant");
-        let said = text[..at].bytes().any(|byte| !byte.is_ascii_whitespace());
-        if said && !goes_on {
-            return &text[..at];
-        }
-    }
-    text
-}
-
-/// The formula of a gold that is a sentence: its first, or what the first is said to be such that it holds. No later one is
-/// the answer: in "$a = 3$, where $b = 2$" that is a condition.
-pub(crate) fn formula_of_gold(gold: &str) -> Option<String> {
-    let all = environments_at(gold);
-    let (first, rest) = all.split_first()?;
-    if gold.trim().contains('\n') && !rest.is_empty() {
-        return None;
-    }
-    if let Some(joined) = last(gold).joined.filter(|joined| joined.starts_with(first.2)) {
-        return Some(joined);
-    }
-    // What only names something is not what is said of it.
-    if !first.2.trim_start_matches('\\').chars().all(char::is_alphabetic) {
-        return Some(first.2.to_string());
-    }
-    let (start, _, second) = rest.first()?;
-    (gold[first.1..*start].trim() == "such that").then(|| (*second).to_string())
 }
 
 /// Places to look, best first. Those that nothing marks are looked up only when they are asked for.

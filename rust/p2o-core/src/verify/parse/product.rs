@@ -3,7 +3,7 @@
 use dashu_ratio::RBig;
 
 use super::super::english;
-use super::super::expr::{Constant, Expr, Function};
+use super::super::expr::{Expr, Function};
 use super::super::fuel::Halt;
 use super::super::lex::Kind;
 use super::super::numerals;
@@ -103,22 +103,6 @@ impl Parser<'_, '_> {
             }
         }
         Ok(quotient(factors, divisors))
-    }
-
-    /// The `30° 15'` of an angle that is read so far as `30°`: sixtieths, and sixtieths of those.
-    fn minutes_behind(&mut self, angle: Option<&Expr>) -> Option<Expr> {
-        let Some(Expr::Degrees(degrees)) = angle else { return None };
-        let mut whole = degrees.literal_integer().map(RBig::from)?;
-        for (primes, parts) in [(1, 60), (2, 3600)] {
-            let Some(Kind::Number(literal)) = self.peek() else { break };
-            if !(1..=primes).all(|offset| self.peek_at(offset) == Some(&Kind::Op('\''))) {
-                break;
-            }
-            whole += literal.number.value.clone() / RBig::from(parts);
-            self.at += 1 + primes;
-        }
-        let minutes = self.tokens[self.at - 1].kind == Kind::Op('\'');
-        minutes.then(|| Expr::Degrees(Box::new(Expr::rational(whole))))
     }
 
     /// The first factor, or the mixed number that it begins.
@@ -271,33 +255,6 @@ impl Parser<'_, '_> {
         Ok(base)
     }
 
-    /// The positive or the negative numbers of `\\mathbb{R}^+`, `\\mathbb{R}^{-}`.
-    fn half_of_reals(&mut self, base: &Expr) -> Option<Expr> {
-        let braced = usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
-        let sign = match self.peek_at(1 + braced) {
-            Some(Kind::Op(sign @ ('+' | '-'))) if *base == Expr::Reals => *sign,
-            _ => return None,
-        };
-        let after = self.peek_at(2 + braced);
-        if braced == 1 && after != Some(&Kind::Op('}'))
-            || braced == 0 && after.is_some_and(|_| self.starts_at(2))
-        {
-            return None;
-        }
-        self.at += 2 + 2 * braced;
-        let infinity = Expr::Constant(Constant::Infinity);
-        let items = match sign {
-            '+' => vec![Expr::integer(0), infinity],
-            _ => vec![Expr::Neg(Box::new(infinity)), Expr::integer(0)],
-        };
-        Some(Expr::Tuple { items, left_closed: false, right_closed: false })
-    }
-
-    /// Whether a number or a symbol stands at an offset.
-    fn starts_at(&self, offset: usize) -> bool {
-        matches!(self.peek_at(offset), Some(Kind::Number(_) | Kind::Symbol(_)))
-    }
-
     /// `!`, `%`, `°`, primes.
     fn postfix(&mut self, mut base: Expr) -> Result<Expr, Halt> {
         for _ in 0..POSTFIXES {
@@ -352,7 +309,7 @@ impl Parser<'_, '_> {
     }
 
     /// What stands behind `^`: a group, or one atom with its own exponent (`2^3^4` is `2^(3^4)`).
-    fn exponent(&mut self) -> Result<Expr, Halt> {
+    pub(super) fn exponent(&mut self) -> Result<Expr, Halt> {
         if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
@@ -366,89 +323,6 @@ impl Parser<'_, '_> {
             return Ok(Expr::Pow(Box::new((base, exponent))));
         }
         Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
-    }
-
-    /// A unit behind a quantity: `\text{ cm}^2`, `\mathrm{~m} / \mathrm{s}`, `\mathrm{kJ\,mol^{-1}}`, `hours`. Only at the end
-    /// of a term.
-    fn unit(&mut self) -> Option<String> {
-        let start = self.at;
-        let found = self.unit_parts();
-        if found.is_none() {
-            self.at = start;
-        }
-        found.map(|parts| parts.map_or(String::new(), |parts| units::product(&parts)))
-    }
-
-    /// The units of a product with their exponents; none inside if one of them is not known.
-    #[expect(clippy::option_option, reason = "no unit, and a unit that is not known, are two things")]
-    fn unit_parts(&mut self) -> Option<Option<Vec<(String, i64)>>> {
-        let mut parts: Vec<(String, i64)> = Vec::new();
-        let (mut known, mut any, mut sign) = (true, false, 1);
-        loop {
-            match self.peek() {
-                Some(Kind::Text(words)) => {
-                    let name = words.trim_end_matches(['.', '²', '³']).trim();
-                    if name.len() == 1 && units::normal(name).is_none() {
-                        return None;
-                    }
-                    match units::spelled(name) {
-                        Some(unit) => parts.extend(units::parts(&unit, sign)),
-                        None => known = false,
-                    }
-                    (any, sign) = (true, 1);
-                    self.at += 1;
-                }
-                Some(Kind::Op('^')) if any => {
-                    self.at += 1;
-                    let exponent = self.exponent().ok()?.literal_integer();
-                    match (exponent.and_then(|power| i64::try_from(power).ok()), parts.last_mut()) {
-                        (Some(power), Some((_, exponent))) => *exponent = exponent.saturating_mul(power),
-                        _ => known = false,
-                    }
-                }
-                Some(Kind::Symbol(letter)) if sign != 1 && units::normal(letter).is_some() => {
-                    parts.push((units::normal(letter)?.to_string(), sign));
-                    (any, sign) = (true, 1);
-                    self.at += 1;
-                }
-                Some(Kind::Op('/')) if matches!(self.peek_at(1), Some(Kind::Symbol(letter)) if units::normal(letter).is_some()) =>
-                {
-                    sign = -1;
-                    self.at += 1;
-                }
-                Some(Kind::Op(joint @ ('/' | '*'))) if matches!(self.peek_at(1), Some(Kind::Text(_))) => {
-                    sign = if *joint == '/' { -1 } else { 1 };
-                    self.at += 1;
-                }
-                None
-                | Some(
-                    Kind::Op(
-                        ')' | ']' | '}' | ',' | ';' | '+' | '-' | '=' | '≈' | '≤' | '≥' | '<' | '>' | '*'
-                        | '/' | ':' | '…',
-                    )
-                    | Kind::SetClose
-                    | Kind::Word(Word::And | Word::Or)
-                    | Kind::NewRow,
-                ) => return Some(known.then_some(parts)),
-                _ => return None,
-            }
-        }
-    }
-
-    /// The `\Omega`, `\mathrm{k}\Omega` behind a number at the end.
-    fn ohms(&mut self) -> Option<&'static str> {
-        let (prefix, width) = match self.peek() {
-            Some(Kind::Text("k") | Kind::Symbol("k")) => ("kohm", 1),
-            Some(Kind::Text("M") | Kind::Symbol("M")) => ("Mohm", 1),
-            _ => ("ohm", 0),
-        };
-        let ends =
-            matches!(self.peek_at(width), Some(Kind::Symbol("Omega"))) && self.peek_at(width + 1).is_none();
-        if !ends || !matches!(self.tokens[self.at - 1].kind, Kind::Number(_)) {
-            return None;
-        }
-        self.at += width + 1;
-        Some(prefix)
     }
 }
 

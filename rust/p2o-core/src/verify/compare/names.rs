@@ -1,0 +1,69 @@
+//! Which expressions name a value, so that the other side of their equation says it.
+
+use super::super::expr::{Expr, Function};
+
+/// Name and argument of `f(x)`, or of a `P(x)` that was read as a product.
+pub(super) fn applied(expr: &Expr) -> Option<(&str, &str)> {
+    match expr {
+        Expr::Apply(function, arguments) => match &arguments[..] {
+            [Expr::Symbol(argument)] => Some((function, argument)),
+            _ => None,
+        },
+        Expr::Mul(factors) => match &factors[..] {
+            [Expr::Symbol(function), Expr::Symbol(argument)]
+                if function.len() == 1
+                    && function.starts_with(char::is_uppercase)
+                    && argument.starts_with(char::is_lowercase) =>
+            {
+                Some((function, argument))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether an expression measures what it names: `|AB|`, `AB:CD`, `\cos A`, `\max f`.
+pub(super) fn names_a_quantity(expr: &Expr) -> bool {
+    let capitals = |argument: &Expr| {
+        names_a_value(argument)
+            && argument.symbols().iter().all(|name| name.starts_with(|first: char| first.is_uppercase()))
+    };
+    match expr {
+        Expr::Ratio(parts) => parts.iter().all(names_a_value),
+        Expr::Call(Function::Abs, arguments) => arguments.iter().all(capitals),
+        Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
+        Expr::Call(Function::Sin | Function::Cos | Function::Tan, arguments) => {
+            arguments.iter().all(capitals)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
+pub(super) fn names_a_value(expr: &Expr) -> bool {
+    match expr {
+        Expr::Symbol(_) | Expr::Apply(..) => true,
+        Expr::Mul(factors) => factors.iter().enumerate().all(|(index, factor)| match factor {
+            Expr::Symbol(_) | Expr::Apply(..) => true,
+            Expr::Tuple { items, .. } => items.iter().all(names_a_value),
+            Expr::Pow(pair) => index == 0 && matches!(pair.0, Expr::Symbol(_)),
+            Expr::Number(_) => index == factors.len() - 1 && index > 0,
+            // P(X = 2), P(A ∪ B)
+            Expr::Chain { .. } | Expr::SetOperation(..) => index > 0,
+            _ => false,
+        }),
+        Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
+        // dy/dx
+        Expr::Div(pair) => {
+            let differential = |part: &Expr| match part {
+                Expr::Mul(factors) => {
+                    factors[0] == Expr::Symbol("d".into()) && factors[1..].iter().all(names_a_value)
+                }
+                _ => false,
+            };
+            differential(&pair.0) && differential(&pair.1)
+        }
+        _ => false,
+    }
+}
