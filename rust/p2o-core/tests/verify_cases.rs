@@ -1097,6 +1097,10 @@ fn other_layouts() {
         3:4 || 3 \text{ to } 4
         10 \Omega || 10 \text{ ohms}
         9.8 \text{ m/s}^2 || 9.8 \text{ m} \cdot \text{s}^{-2}
+        9.8 \mathrm{~m/s^2} || 9.8 \, \text{m}\cdot\text{s}^{-2}
+        9.8 \mathrm{m/s^2} || 9.8
+        -285.8 \text{ kJ/mol} || -285.8\ \mathrm{kJ\,mol^{-1}}
+        \mathrm{x^2} || x^2
         0.\dot{1}\dot{8} || \frac{2}{11}
         ",
         true,

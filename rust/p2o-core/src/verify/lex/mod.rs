@@ -291,7 +291,18 @@ impl<'a> Lexer<'a, '_> {
         // "5 cm", "5 square cm", and the cm of `\mathrm{cm^2}`.
         let after_number = self.at < self.upright_until
             || matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
-        if length >= 4 || run == "per" || (length >= 2 && after_number && units::is_plain_unit(run)) {
+        // The m and the s of `9.8\mathrm{m/s^2}`.
+        let upright_unit = self.at < self.upright_until
+            && units::normal(run).is_some()
+            && matches!(
+                self.list.iter().rev().map(|token| &token.kind).find(|kind| **kind != Kind::Op('{')),
+                Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*'))
+            );
+        if length >= 4
+            || run == "per"
+            || upright_unit
+            || (length >= 2 && after_number && units::is_plain_unit(run))
+        {
             self.push(Kind::Text(run), length);
             return;
         }

@@ -43,6 +43,10 @@ impl Parser<'_, '_> {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
                 factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
                 has_unit = true;
+            } else if let Some(unit) = self.braced_unit().filter(|_| !has_unit) {
+                let quantity = quotient(factors, std::mem::take(&mut divisors));
+                factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                has_unit = true;
             } else if let Some(minutes) = self.minutes_behind(factors.last()) {
                 factors.pop();
                 factors.push(minutes);

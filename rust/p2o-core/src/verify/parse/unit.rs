@@ -63,6 +63,21 @@ impl Parser<'_, '_> {
         found.map(|parts| parts.map_or(String::new(), |parts| units::product(&parts)))
     }
 
+    /// A unit in a group of its own: what `\mathrm{kJ\,mol^{-1}}` leaves of its font.
+    pub(super) fn braced_unit(&mut self) -> Option<String> {
+        let start = self.at;
+        if !self.is_op('{') || !matches!(self.peek_at(1), Some(Kind::Text(_))) {
+            return None;
+        }
+        self.at += 1;
+        let unit = self.unit().filter(|unit| !unit.is_empty());
+        if unit.is_none() || !self.take_op('}') {
+            self.at = start;
+            return None;
+        }
+        unit
+    }
+
     /// The units of a product with their exponents; none inside if one of them is not known.
     #[expect(clippy::option_option, reason = "no unit, and a unit that is not known, are two things")]
     fn unit_parts(&mut self) -> Option<Option<Vec<(String, i64)>>> {
