@@ -128,10 +128,11 @@ def make_reflection(config: Config, run: Surroundings) -> Reflect:
 
 
 def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
-    """The prompts that the prompt step will use, by setting."""
-    prompts = {"reflection.prompt": load_prompt(config.reflection.prompt)}
+    """The prompts that the prompt step will use, by what a user would call them."""
+    name = config.reflection.prompt
+    prompts = {f"reflection.prompt = {name!r}": load_prompt(name)}
     if config.evolve.crossover > 0:
-        prompts["evolve.crossover"] = load_prompt(CROSSOVER_PROMPT)
+        prompts["the prompt of evolve.crossover"] = load_prompt(CROSSOVER_PROMPT)
     return prompts
 
 
@@ -155,8 +156,7 @@ def check_prompts_fit(config: Config, encoder: PromptEncoder, limit: int | None)
     """
     if not config.reflection.by_policy:
         return
-    for setting, prompt in reflection_prompts(config).items():
-        about = f"{setting}, {prompt.name!r},"
+    for about, prompt in reflection_prompts(config).items():
         try:
             empty = len(encoder.encode(render_reflection(prompt, PLAIN, ())))
         except DataError as error:

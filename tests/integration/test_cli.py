@@ -68,7 +68,7 @@ MISTAKES = {
     ),
     "reflection that leaves its prompt no room": (
         ["--set=reflection.max_tokens=1023"],
-        "reflection.prompt, 'tiny', is ",
+        "reflection.prompt = 'tiny' is ",
     ),
     "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
     "wandb that is not installed": (["--set=track.wandb=project"], "pip install wandb"),

@@ -171,6 +171,12 @@ impl Gold {
     }
 
     fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
+        let outcome = self.compare_readings(answer, options, fuel);
+        let identical = self.reading.written == answer.written && self.reading.is_readable();
+        if identical && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome }
+    }
+
+    fn compare_readings(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
         let gold = &self.reading;
         let compat = options.profile == Profile::MathVerify;
         if let (Some(left), Some(right)) = (&gold.label, &answer.label)
@@ -178,8 +184,7 @@ impl Gold {
         {
             return Outcome::Different(Tier::Text);
         }
-        let same = !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton;
-        if same || gold.written == answer.written && !gold.written.is_empty() {
+        if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton {
             return Outcome::Equal(Tier::Text);
         }
         if let Some((gold, answer)) = self.spelled(answer, options) {
