@@ -24,7 +24,7 @@ from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_classes import kept_apart
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
-from p2o.sizes import GIB, ITEMSIZE, Item
+from p2o.sizes import GIB, ITEMSIZE, Item, attention_sizes
 
 if TYPE_CHECKING:
     from p2o.config import Config
@@ -345,9 +345,8 @@ def check_head_size(config: Any, model: str) -> None:
     Raises:
         ConfigError: naming the size.
     """
-    text = config.get_text_config()
-    heads = getattr(text, "num_attention_heads", None)
-    size = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else None)
+    sizes = attention_sizes(config)
+    size = None if sizes is None else sizes[2]
     if size is not None and size not in CPU_HEAD_SIZES and not torch.cuda.is_available():
         raise ConfigError(
             f"{model} has attention heads of size {size}, and vLLM on a CPU takes "

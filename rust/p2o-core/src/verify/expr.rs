@@ -213,6 +213,13 @@ impl Expr {
         Self::Number(Number { value, decimal: false, places: 0 })
     }
 
+    /// The numbers above a bound, or below it; `reached` if it is one of them.
+    pub(crate) fn half_line(bound: Self, above: bool, reached: bool) -> Self {
+        let infinity = Self::Constant(Constant::Infinity);
+        let items = if above { vec![bound, infinity] } else { vec![Self::Neg(Box::new(infinity)), bound] };
+        Self::Tuple { items, left_closed: reached && above, right_closed: reached && !above }
+    }
+
     /// The value of an integer literal with its sign, none of anything else.
     pub(crate) fn literal_integer(&self) -> Option<IBig> {
         match self {
@@ -369,6 +376,22 @@ impl Expr {
     pub(crate) fn substitute(&self, name: &str, value: &Self) -> Self {
         self.map(&mut |node| match &node {
             Self::Symbol(symbol) if **symbol == *name => value.clone(),
+            _ => node,
+        })
+    }
+
+    /// The tree with each of several symbols replaced by the value beside it.
+    pub(crate) fn at(&self, names: &[&str], values: impl IntoIterator<Item = Self>) -> Self {
+        names.iter().zip(values).fold(self.clone(), |expr, (name, value)| expr.substitute(name, &value))
+    }
+
+    /// The tree with symbols renamed: each of `names` to the one at its place in `others`.
+    pub(crate) fn renamed(&self, names: &[&str], others: &[&str]) -> Self {
+        self.map(&mut |node| match &node {
+            Self::Symbol(symbol) => match names.iter().position(|name| **name == **symbol) {
+                Some(place) => Self::Symbol(others[place].into()),
+                None => node,
+            },
             _ => node,
         })
     }

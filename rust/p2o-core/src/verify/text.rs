@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::expr::{Constant, Expr};
+use super::expr::Expr;
 use super::words;
 
 /// Font commands around words; their argument is the text.
@@ -257,21 +257,13 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
     ) {
         return Some(Expr::Reals);
     }
-    let half = |negative: bool, closed: bool| {
-        let infinity = Expr::Constant(Constant::Infinity);
-        let items = if negative {
-            vec![Expr::Neg(Box::new(infinity)), Expr::integer(0)]
-        } else {
-            vec![Expr::integer(0), infinity]
-        };
-        Expr::Tuple { items, left_closed: closed && !negative, right_closed: closed && negative }
-    };
+    let half = |above: bool, reached: bool| Some(Expr::half_line(Expr::integer(0), above, reached));
     match normalized {
-        "all positive real numbers" | "all positive reals" => return Some(half(false, false)),
+        "all positive real numbers" | "all positive reals" => return half(true, false),
         "all nonnegative real numbers" | "all non negative real numbers" | "all nonnegative reals" => {
-            return Some(half(false, true));
+            return half(true, true);
         }
-        "all negative real numbers" | "all negative reals" => return Some(half(true, false)),
+        "all negative real numbers" | "all negative reals" => return half(false, false),
         _ => {}
     }
     let none = says_no_solution(normalized)

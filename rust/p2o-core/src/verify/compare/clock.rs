@@ -6,12 +6,9 @@ use super::super::expr::{Expr, Half};
 /// unless the hour can only be one of 24.
 pub(super) fn same_time(gold: &Expr, answer: &Expr) -> Option<bool> {
     let (gold, answer) = (time(gold)?, time(answer)?);
-    let same = gold.hour == answer.hour && gold.minute == answer.minute;
-    Some(match (gold.half, answer.half) {
-        (None, None) => same,
-        (Some(half), Some(other)) => same && half == other || gold.of_day() == answer.of_day(),
-        _ => same || gold.of_day() == answer.of_day(),
-    })
+    let left_out = gold.half.is_some() != answer.half.is_some();
+    let written_alike = gold.hour == answer.hour && gold.minute == answer.minute;
+    Some(gold.of_day() == answer.of_day() || left_out && written_alike)
 }
 
 struct Time {

@@ -185,10 +185,7 @@ impl Comparer<'_> {
         if plain.symbols().is_empty() || !plain.symbols().iter().all(|name| units.contains(name)) {
             return None;
         }
-        let at = |values: &[i64]| {
-            let place = units.iter().zip(values);
-            place.fold(plain.clone(), |expr, (unit, value)| expr.substitute(unit, &Expr::integer(*value)))
-        };
+        let at = |values: &[i64]| plain.at(units, values.iter().copied().map(Expr::integer));
         let one = |place: usize| (0..count).map(|other| i64::from(other == place)).collect::<Vec<_>>();
         let found: Vec<Expr> = (0..count).map(|place| at(&one(place))).collect();
         // It is one if it is linear: 2i + 3j and not i^2.

@@ -33,10 +33,7 @@ pub(super) fn without_constant(gold: &Expr, answer: &Expr, fuel: &mut Fuel) -> O
     let difference = Expr::difference(&gold, &answer);
     // Two points, because a difference that has no value at one of them may have one at the other.
     [3, 2].into_iter().find_map(|point| {
-        let at = variables
-            .iter()
-            .zip(point..)
-            .fold(difference.clone(), |expr, (name, value)| expr.substitute(name, &Expr::integer(value)));
+        let at = difference.at(&variables, (point..).map(Expr::integer));
         scalar::magnitude(&at, fuel)?;
         Some((difference.clone(), at))
     })
@@ -55,20 +52,12 @@ pub(super) fn renamed(gold: &Expr, answer: &Expr) -> Option<Expr> {
     let (names, given) = (gold.symbols(), answer.symbols());
     let own: Vec<&str> = names.iter().filter(|name| !given.contains(name)).copied().collect();
     let other: Vec<&str> = given.iter().filter(|name| !names.contains(name)).copied().collect();
-    let shared = names.iter().filter(|name| given.contains(name));
+    let mut shared = names.iter().filter(|name| given.contains(name));
     let families = !own.is_empty()
         && own.len() == other.len()
         && own.iter().all(|name| is_constant(name))
         && other.iter().all(|name| may_be_constant(name))
         && names.len() > own.len()
-        && shared.clone().all(|name| is_variable(name));
-    families.then(|| {
-        answer.map(&mut |node| match &node {
-            Expr::Symbol(name) => match other.iter().position(|other| **other == **name) {
-                Some(place) => Expr::Symbol(own[place].into()),
-                None => node,
-            },
-            _ => node,
-        })
-    })
+        && shared.all(|name| is_variable(name));
+    families.then(|| answer.renamed(&other, &own))
 }

@@ -297,13 +297,7 @@ fn renamed(gold: &Expr, answer: &Expr) -> Expr {
     if names.len() != given.len() {
         return answer.clone();
     }
-    answer.map(&mut |node| match &node {
-        Expr::Symbol(name) => match given.iter().position(|symbol| **symbol == **name) {
-            Some(index) => Expr::Symbol(names[index].into()),
-            None => node,
-        },
-        _ => node,
-    })
+    answer.renamed(&given, &names)
 }
 
 fn has_decimal(expr: &Expr) -> bool {

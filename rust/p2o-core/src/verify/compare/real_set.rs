@@ -234,16 +234,13 @@ impl Comparer<'_> {
     /// `|x| < 3`, `|x| ≥ 3`.
     fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
         let low = Expr::Neg(Box::new(bound.clone()));
-        let operand = |left: Relation, end: &Expr| (vec![inside.clone(), end.clone()], vec![left]);
         match relation {
             Relation::Less | Relation::LessEqual => {
                 self.solved(&[low, inside.clone(), bound.clone()], &[relation, relation])
             }
             Relation::Greater | Relation::GreaterEqual => {
-                let (above, relations) = operand(relation, bound);
-                let mut pieces = self.solved(&above, &relations)?;
-                let (below, relations) = operand(relation.flipped(), &low);
-                pieces.extend(self.solved(&below, &relations)?);
+                let mut pieces = self.solved(&[inside.clone(), bound.clone()], &[relation])?;
+                pieces.extend(self.solved(&[inside.clone(), low], &[relation.flipped()])?);
                 Some(pieces)
             }
             _ => None,

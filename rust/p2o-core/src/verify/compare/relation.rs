@@ -242,15 +242,11 @@ impl Comparer<'_> {
     /// Both expressions with the symbols replaced by one rational point at which neither vanishes.
     fn reference_values(&mut self, left: &Expr, right: &Expr, names: &[&str]) -> Option<(Expr, Expr)> {
         for attempt in 1..=3u32 {
-            let at = |expr: &Expr| {
-                names.iter().zip(0u32..).fold(expr.clone(), |expr, (name, index)| {
-                    let value = dashu_ratio::RBig::from_parts(
-                        (7 * attempt + 5 * index + 6).into(),
-                        (3 + index % 4).into(),
-                    );
-                    expr.substitute(name, &Expr::rational(value))
-                })
+            let value = |index: u32| {
+                let (above, below) = (7 * attempt + 5 * index + 6, 3 + index % 4);
+                Expr::rational(dashu_ratio::RBig::from_parts(above.into(), below.into()))
             };
+            let at = |expr: &Expr| expr.at(names, (0..).map(value));
             let (left, right) = (at(left), at(right));
             let zero = Expr::integer(0);
             let vanishes =

@@ -12,11 +12,10 @@
 //! answer) if [`Sources::latex`], a plain number or expression if [`Sources::expressions`], one of the letters A to D
 //! if [`Sources::letters`].
 
-use super::super::lex::balanced;
 use super::super::options::Sources;
 use super::boxes::box_before;
 use super::environments::environments_at;
-use super::loose::number_length;
+use super::loose::{fraction_length, number_length};
 use super::{Candidate, Mark};
 
 /// Farthest a match may stand from its anchor.
@@ -141,16 +140,9 @@ fn with_fractions(text: &str) -> Vec<(usize, usize, &str)> {
         if found.get(inside).is_some_and(|(open, _, _)| *open <= start) {
             continue;
         }
-        let number = |group: &str| {
-            let digits = group.strip_prefix('-').unwrap_or(group);
-            number_length(digits) == Some(digits.len())
-        };
-        let after = start + "\\frac".len();
-        let Some(top) = balanced(&text[after..]).filter(|top| number(top)) else { continue };
-        let middle = after + top.len() + 2;
-        let Some(bottom) = balanced(&text[middle..]).filter(|bottom| number(bottom)) else { continue };
+        let Some(length) = fraction_length(&text[start..]) else { continue };
         let signed = start - usize::from(text[..start].ends_with('-'));
-        let end = middle + bottom.len() + 2;
+        let end = start + length;
         bare.push((signed, end, &text[signed..end]));
     }
     found.extend(bare);

@@ -193,7 +193,7 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
 }
 
 /// The length of a `\frac{2}{5}` of two numbers at the start of `text`.
-fn fraction_length(text: &str) -> Option<usize> {
+pub(super) fn fraction_length(text: &str) -> Option<usize> {
     let command = ["\\frac", "\\dfrac", "\\tfrac"].into_iter().find(|command| text.starts_with(command))?;
     let number = |group: &&str| {
         let digits = group.strip_prefix('-').unwrap_or(group);

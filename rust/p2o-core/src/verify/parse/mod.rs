@@ -17,7 +17,7 @@ use super::english;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::expr::{Constant, Expr, Joint, Relation, SetOperation};
+use super::expr::{Expr, Joint, Relation, SetOperation};
 use super::fuel::{Fuel, Halt};
 use super::lex::{Kind, Token, Tokens, lex};
 use super::words::Word;
@@ -283,16 +283,13 @@ impl<'a> Parser<'a, '_> {
         if self.relation_operator().is_some() {
             return Err(Halt::Unsupported);
         }
-        let infinity = Expr::Constant(Constant::Infinity);
-        let (items, closed) = match relation {
-            Relation::Greater | Relation::GreaterEqual => (vec![bound, infinity], (true, false)),
-            Relation::Less | Relation::LessEqual => {
-                (vec![Expr::Neg(Box::new(infinity)), bound], (false, true))
-            }
+        let above = match relation {
+            Relation::Greater | Relation::GreaterEqual => true,
+            Relation::Less | Relation::LessEqual => false,
             _ => return Err(Halt::Unsupported),
         };
         let reached = matches!(relation, Relation::GreaterEqual | Relation::LessEqual);
-        Ok(Expr::Tuple { items, left_closed: reached && closed.0, right_closed: reached && closed.1 })
+        Ok(Expr::half_line(bound, above, reached))
     }
 
     fn set_expression(&mut self) -> Result<Expr, Halt> {

@@ -2,7 +2,7 @@
 
 use dashu_ratio::RBig;
 
-use super::super::expr::{Constant, Expr};
+use super::super::expr::Expr;
 use super::super::lex::Kind;
 use super::super::units;
 use super::super::words::Word;
@@ -39,12 +39,7 @@ impl Parser<'_, '_> {
             return None;
         }
         self.at += 2 + 2 * braced;
-        let infinity = Expr::Constant(Constant::Infinity);
-        let items = match sign {
-            '+' => vec![Expr::integer(0), infinity],
-            _ => vec![Expr::Neg(Box::new(infinity)), Expr::integer(0)],
-        };
-        Some(Expr::Tuple { items, left_closed: false, right_closed: false })
+        Some(Expr::half_line(Expr::integer(0), sign == '+', false))
     }
 
     /// Whether a number or a symbol stands at an offset.
