@@ -93,7 +93,7 @@ CLASSES: list[tuple[str, str, str]] = [
     (
         "the way a value is set",
         "ours: color, underlining, upright letters, signs and words in text",
-        r"color|underline|Both|\\text\{-\}|nicefrac|∛|mathrm\{e\}|The answer is|MR=MC",
+        r"color|underline|Both|\\text\{-\}|nicefrac|∛|mathrm\{e\}|mathrm\{x\^2\}|The answer is|MR=MC",
     ),
     ("mixed percentages", "ours: 12½% is 12.5%", r"frac1[23]\\%"),
     ("maxima", "ours: evaluated", r"\\max"),
