@@ -12,11 +12,12 @@ from importlib.metadata import version as _version
 from p2o._core import ParetoFront
 from p2o.evolution import evolve
 from p2o.packing import Packing, balance, pack
-from p2o.verifier import Verdict, equivalent, gold_parses, verify, verify_batch
+from p2o.verifier import Licence, Verdict, equivalent, gold_parses, licences, verify, verify_batch
 
 __version__ = _version("p2o-rl")
 
 __all__ = [
+    "Licence",
     "Packing",
     "ParetoFront",
     "Verdict",
@@ -25,6 +26,7 @@ __all__ = [
     "equivalent",
     "evolve",
     "gold_parses",
+    "licences",
     "pack",
     "verify",
     "verify_batch",

@@ -13,6 +13,7 @@ __all__ = [
     "equivalent",
     "fill",
     "gold_parses",
+    "licences",
     "pack_rows",
     "verify",
     "verify_batch",
@@ -28,16 +29,18 @@ class VerifyOptions:
     def __new__(
         cls,
         profile: str,
+        allow: list[str],
+        deny: list[str],
         float_rounding: int,
-        allow_set_relation_comp: bool,
-        compare_names: bool,
         sources: list[str],
         require_boxed: bool,
         deadline_ms: float | None,
     ) -> VerifyOptions: ...
 
-def verify(completion: str, gold: str, options: VerifyOptions) -> tuple[str, str | None, str | None]:
-    """Status, extracted answer, tier."""
+def verify(
+    completion: str, gold: str, options: VerifyOptions
+) -> tuple[str, str | None, str | None, list[str]]:
+    """Status, extracted answer, tier, licences."""
 
 def equivalent(gold: str, answer: str, options: VerifyOptions) -> bool:
     """Whether two bare answers are equal."""
@@ -52,8 +55,11 @@ def verify_batch(
 
 def verify_batch_details(
     completions: list[str], golds: list[str], options: VerifyOptions, threads: int | None
-) -> list[tuple[str, str | None, str | None]]:
-    """Status, extracted answer, tier of each completion."""
+) -> list[tuple[str, str | None, str | None, list[str]]]:
+    """Status, extracted answer, tier, licences of each completion."""
+
+def licences() -> list[tuple[str, str, str, str, list[bool]]]:
+    """Name, meaning, gold and answer of its example, whether it is allowed in `default`, `strict`, `math-verify`."""
 
 # ---- pareto ----------------------------------------------------------------------------------------------
 

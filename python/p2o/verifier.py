@@ -28,6 +28,10 @@ class VerifyOptions(TypedDict, total=False):
     """Follow the rules of Math-Verify 0.9.0 instead of our own."""
     strict: bool
     """Only exact values as written count. With `compat`: Math-Verify's flag of that name (true)."""
+    allow: tuple[str, ...]
+    """Licences that count besides those of the rules chosen above (docs/verifier.md lists them)."""
+    deny: tuple[str, ...]
+    """Licences that do not count."""
     float_rounding: int
     """Decimal places to which values are rounded where a decimal is written (6)."""
     allow_set_relation_comp: bool
@@ -50,6 +54,8 @@ class Verdict:
     """The answer as it stands in the completion."""
     tier: Tier | None
     """The method that decided between correct and wrong."""
+    licences: tuple[str, ...] = ()
+    """The conventions by which the answer is correct, such as `unit-dropped`; none if it says what the gold says."""
 
     @property
     def correct(self) -> bool:
@@ -60,10 +66,35 @@ class Verdict:
         return self.correct
 
 
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A convention by which an answer counts that is not the gold as written."""
+
+    name: str
+    meaning: str
+    gold: str
+    """With `answer`: an example, equal by this convention alone."""
+    answer: str
+    default: bool
+    """Whether it is allowed unless denied; `strict` and `math_verify` say the same for those rules."""
+    strict: bool
+    math_verify: bool
+
+
+def licences() -> list[Licence]:
+    """All licences, in the order of docs/verifier.md."""
+    return [
+        Licence(name, meaning, gold, answer, *allowed)
+        for name, meaning, gold, answer, allowed in _core.licences()
+    ]
+
+
 @lru_cache(maxsize=64)
 def _options(
     compat: str | None = None,
     strict: bool | None = None,
+    allow: tuple[str, ...] = (),
+    deny: tuple[str, ...] = (),
     float_rounding: int = 6,
     allow_set_relation_comp: bool = False,
     extraction: tuple[str, ...] = ("latex", "expr"),
@@ -73,13 +104,16 @@ def _options(
     if compat not in (None, "math-verify"):
         raise InputError(f"unknown compat {compat!r}: the only one is 'math-verify'")
     profile = compat or ("strict" if strict else "default")
-    names = strict is not False
+    if compat and strict is False:
+        allow = (*allow, "symbols-renamed")
+    if compat and allow_set_relation_comp:
+        allow = (*allow, "inequality-for-interval")
     if not isinstance(float_rounding, int) or not 0 <= float_rounding <= 60:
         raise InputError(f"float_rounding is {float_rounding!r}: it must be an integer from 0 to 60")
     if deadline_ms is not None:
         deadline_ms = float(deadline_ms)
     return _core.VerifyOptions(
-        profile, float_rounding, allow_set_relation_comp, names, list(extraction), require_boxed, deadline_ms
+        profile, list(allow), list(deny), float_rounding, list(extraction), require_boxed, deadline_ms
     )
 
 
@@ -88,9 +122,17 @@ def _checked(options: VerifyOptions) -> _core.VerifyOptions:
     if unknown:
         known = ", ".join(VerifyOptions.__annotations__)
         raise InputError(f"unknown option {sorted(unknown)[0]!r}: the options are {known}")
-    if "extraction" in options:
-        options["extraction"] = tuple(options["extraction"])
+    for name in ("extraction", "allow", "deny"):
+        if isinstance(options.get(name), str):
+            raise InputError(f"{name} is a string: it must be a list of strings")
+        if name in options:
+            options[name] = tuple(options[name])
     return _options(**options)
+
+
+def _verdict(details: tuple[str, str | None, str | None, list[str]]) -> Verdict:
+    status, extracted, tier, used = details
+    return Verdict(status, extracted, tier, tuple(used))  # type: ignore[arg-type]
 
 
 def verify(completion: str, gold: str, **options: Unpack[VerifyOptions]) -> Verdict:
@@ -100,14 +142,14 @@ def verify(completion: str, gold: str, **options: Unpack[VerifyOptions]) -> Verd
 
     Options, here and in the other functions (`VerifyOptions`): `compat="math-verify"` follows the rules of Math-Verify
     0.9.0 (with `allow_set_relation_comp` and `extraction` of its own); `strict` counts only exact values as written;
+    `allow` and `deny` switch single licences on and off;
     `float_rounding` is the number of decimal places (6); `require_boxed` takes answers from a box alone; `deadline_ms`
     (50) bounds the time.
 
     Raises:
         InputError: if an option is unknown or has a value that cannot be used.
     """
-    status, extracted, tier = _core.verify(completion, gold, _checked(options))
-    return Verdict(status, extracted, tier)  # type: ignore[arg-type]
+    return _verdict(_core.verify(completion, gold, _checked(options)))
 
 
 @overload
@@ -157,7 +199,7 @@ def verify_batch(
     if not return_verdicts:
         return _core.verify_batch(list(completions), list(golds), checked, threads)
     details = _core.verify_batch_details(list(completions), list(golds), checked, threads)
-    return [Verdict(*parts) for parts in details]  # type: ignore[arg-type]
+    return [_verdict(parts) for parts in details]
 
 
 def equivalent(a: str, b: str, **options: Unpack[VerifyOptions]) -> bool:

@@ -84,6 +84,23 @@ def test_profiles_differ_where_the_documentation_says() -> None:
     assert not p2o.equivalent("3.1416", "3.14159")
 
 
+def test_a_verdict_names_the_conventions_it_rests_on() -> None:
+    assert p2o.verify(r"\boxed{x=28}", r"28\%").licences == ("percent-without-sign", "name-dropped")
+    assert p2o.verify(r"\boxed{0.28}", r"28\%").licences == ()
+    verdicts = p2o.verify_batch([r"\boxed{5}"] * 9, [r"5\text{ cm}"] * 9, return_verdicts=True)
+    assert {verdict.licences for verdict in verdicts} == {("unit-dropped",)}
+
+
+def test_conventions_are_switched_on_and_off() -> None:
+    assert not p2o.verify(r"\boxed{28}", r"28\%", deny=["percent-without-sign"])
+    assert p2o.verify(r"\boxed{28}", r"28\%", strict=True, allow=["percent-without-sign"])
+    assert not p2o.equivalent("x", "X")
+    assert p2o.equivalent("x", "X", allow=["case-ignored"])
+    assert not p2o.equivalent("x", "X", allow=["case-ignored"], deny=["case-ignored"]), (
+        "deny has the last word"
+    )
+
+
 def test_the_math_verify_profile_compares_relations_with_sets_on_request() -> None:
     gold, answer = r"$(1,2)$", r"$1<x<2$"
     assert not p2o.verify(answer, gold, compat="math-verify").correct
@@ -123,6 +140,8 @@ def test_golds_that_do_not(gold: str) -> None:
         ({"deadline_ms": float("nan")}, "deadline_ms"),
         ({"percision": 3}, "percision"),
         ({"extraction": ("regex",)}, "regex"),
+        ({"allow": ("unit-droped",)}, "unit-droped"),
+        ({"deny": "unit-dropped"}, "deny is a string"),
     ],
 )
 def test_bad_options_are_refused(options: VerifyOptions, message: str) -> None:

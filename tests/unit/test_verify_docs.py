@@ -42,3 +42,15 @@ def test_the_table_is_found() -> None:
 @pytest.mark.parametrize(("gold", "answer", "options", "correct"), RULES)
 def test_rule(gold: str, answer: str, options: VerifyOptions, correct: bool) -> None:
     assert p2o.verify(rf"\boxed{{{answer}}}", gold, **options).correct is correct
+
+
+def test_every_licence_stands_in_the_table_with_its_example() -> None:
+    marks = {True: "✓", False: "–"}
+    rows = [
+        f"| `{licence.name}` | {licence.meaning} | `{licence.gold}` | `{licence.answer}` | "
+        + " | ".join(marks[on] for on in (licence.default, licence.strict, licence.math_verify))
+        + " |"
+        for licence in p2o.licences()
+    ]
+    page = PAGE.read_text(encoding="utf-8")
+    assert "\n".join(rows) in page, "docs/verifier.md should have:\n" + "\n".join(rows)

@@ -26,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a summary")
     parser.add_argument("--compat", choices=["math-verify"], help="follow the rules of Math-Verify 0.9.0")
     parser.add_argument("--strict", action="store_true", help="only exact values as written count")
+    for name, help in (("allow", "a licence that counts as well"), ("deny", "a licence that does not count")):
+        parser.add_argument(
+            f"--{name}", action="append", default=[], metavar="LICENCE", help=f"{help}; repeatable"
+        )
     parser.add_argument("--require-boxed", action="store_true", help="only a \\boxed{} holds an answer")
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="default: P2O_NUM_THREADS, else one per core"
@@ -45,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
             completions, golds = _read(lines, name, args.completion_key, args.gold_key)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {name}: {why_unreadable(error)}") from error
-    options = VerifyOptions(compat=args.compat, require_boxed=args.require_boxed)
+    options = VerifyOptions(
+        compat=args.compat, require_boxed=args.require_boxed, allow=tuple(args.allow), deny=tuple(args.deny)
+    )
     if args.strict:
         options["strict"] = True
     verdicts = verify_batch(completions, golds, threads=args.threads, return_verdicts=True, **options)
@@ -56,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
                 "status": verdict.status,
                 "extracted": verdict.extracted,
                 "tier": verdict.tier,
+                "licences": verdict.licences,
             }
             print(json_text(line))
         return 0

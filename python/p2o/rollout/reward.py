@@ -7,9 +7,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from p2o.errors import RewardError
 from p2o.rewards import UnreadableAnswer, describe, load_reward, with_usual_end_of_thought
@@ -17,6 +18,7 @@ from p2o.settings import Settings
 from p2o.time_limit import OutOfTime
 from p2o.types import Problem, Rollout
 from p2o.verifier import VerifyOptions, verify_batch
+from p2o.verifier import licences as all_licences
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,8 +40,23 @@ class RewardConfig(Settings):
     profile: Literal["default", "strict", "math-verify"] = "default"
     """The verifier's rules: its own, exact forms only, or those of Math-Verify."""
 
+    licences: dict[str, bool] = Field(default_factory=dict)
+    """Conventions of the verifier that are switched on or off, beside those of `profile`: `"unit-dropped" = false`.
+    docs/verifier.md lists them."""
+
     require_boxed: bool = False
     """Only an answer in a box counts."""
+
+    @field_validator("licences")
+    @classmethod
+    def _known(cls, licences: dict[str, bool]) -> dict[str, bool]:
+        known = [licence.name for licence in all_licences()]
+        for name in licences:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else "docs/verifier.md lists them"
+                raise ValueError(f"there is no licence {name!r}: {hint}")
+        return licences
 
     @property
     def needs_gold(self) -> bool:
@@ -50,7 +67,11 @@ class RewardConfig(Settings):
         """The options of the verifier, or None where a function of one's own gives the reward."""
         if self.function != "verify":
             return None
-        options: VerifyOptions = {"require_boxed": self.require_boxed}
+        options: VerifyOptions = {
+            "require_boxed": self.require_boxed,
+            "allow": tuple(name for name, counts in self.licences.items() if counts),
+            "deny": tuple(name for name, counts in self.licences.items() if not counts),
+        }
         if self.profile == "strict":
             options["strict"] = True
         elif self.profile == "math-verify":

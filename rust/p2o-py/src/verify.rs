@@ -5,7 +5,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1};
-use p2o_core::verify::{self as core, Gold, Options, Profile, Sources, Verdict};
+use p2o_core::verify::{self as core, Gold, Licence, Licences, Options, Profile, Sources, Verdict};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -29,12 +29,12 @@ struct VerifyOptions {
 #[pymethods]
 impl VerifyOptions {
     #[new]
-    #[pyo3(signature = (profile, float_rounding, allow_set_relation_comp, compare_names, sources, require_boxed, deadline_ms))]
+    #[pyo3(signature = (profile, allow, deny, float_rounding, sources, require_boxed, deadline_ms))]
     fn new(
         profile: &str,
+        allow: &Bound<'_, PyList>,
+        deny: &Bound<'_, PyList>,
         float_rounding: u32,
-        allow_set_relation_comp: bool,
-        compare_names: bool,
         sources: &Bound<'_, PyList>,
         require_boxed: bool,
         deadline_ms: Option<f64>,
@@ -60,9 +60,9 @@ impl VerifyOptions {
         };
         let options = Options {
             profile,
+            allow: licences_from(&texts(allow, "allow")?)?,
+            deny: licences_from(&texts(deny, "deny")?)?,
             float_rounding,
-            allow_set_relation_comp,
-            compare_names,
             sources,
             require_boxed,
             deadline,
@@ -85,6 +85,15 @@ impl VerifyOptions {
     }
 }
 
+fn licences_from(names: &[PyBackedStr]) -> PyResult<Licences> {
+    let licence = |name: &PyBackedStr| name.parse::<Licence>();
+    names
+        .iter()
+        .map(licence)
+        .collect::<Result<_, _>>()
+        .map_err(|error| InputError::new_err(error.to_string()))
+}
+
 fn sources_from(names: &[PyBackedStr]) -> PyResult<Sources> {
     let mut sources = Sources { latex: false, expressions: false, letters: false };
     for name in names {
@@ -102,11 +111,26 @@ fn sources_from(names: &[PyBackedStr]) -> PyResult<Sources> {
     Ok(sources)
 }
 
-/// Status, extracted answer, tier.
-type Details = (&'static str, Option<String>, Option<&'static str>);
+/// Status, extracted answer, tier, licences.
+type Details = (&'static str, Option<String>, Option<&'static str>, Vec<&'static str>);
 
 fn details(verdict: Verdict) -> Details {
-    (verdict.status.name(), verdict.extracted, verdict.tier.map(core::Tier::name))
+    let licences = verdict.licences.iter().map(Licence::name).collect();
+    (verdict.status.name(), verdict.extracted, verdict.tier.map(core::Tier::name), licences)
+}
+
+/// Name, meaning, gold and answer of its example, and whether it is allowed in `default`, `strict` and `math-verify`.
+type Row = (&'static str, &'static str, &'static str, &'static str, [bool; 3]);
+
+#[pyfunction]
+fn licences() -> Vec<Row> {
+    let profiles = [Profile::Default, Profile::Strict, Profile::MathVerify];
+    let row = |rule: &core::Rule| {
+        let (gold, answer) = rule.example;
+        let allowed = profiles.map(|profile| Licences::of(profile).contains(rule.licence));
+        (rule.licence.name(), rule.meaning, gold, answer, allowed)
+    };
+    core::RULES.iter().map(row).collect()
 }
 
 /// Text as UTF-8, without a copy; lone surrogates, which Python allows, become replacement characters.
@@ -234,12 +258,13 @@ fn verify_batch_details(
     Ok(batch(py, completions, golds, options, threads)?.into_iter().map(details).collect())
 }
 
-/// Adds this room's functions and classes to the module.
+/// Adds this module's functions and classes to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<VerifyOptions>()?;
     module.add_function(wrap_pyfunction!(verify, module)?)?;
     module.add_function(wrap_pyfunction!(equivalent, module)?)?;
     module.add_function(wrap_pyfunction!(gold_parses, module)?)?;
+    module.add_function(wrap_pyfunction!(licences, module)?)?;
     module.add_function(wrap_pyfunction!(verify_batch, module)?)?;
     module.add_function(wrap_pyfunction!(verify_batch_details, module)?)?;
     Ok(())

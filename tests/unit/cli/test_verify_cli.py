@@ -37,7 +37,23 @@ def test_json_lines(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(pairs), "--completion-key", "text", "--gold-key", "gold", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["status"] for row in rows] == ["correct", "wrong", "no_answer", "gold_unparsable"]
-    assert rows[0] == {"correct": True, "status": "correct", "extracted": "4", "tier": "exact"}
+    assert rows[0] == {
+        "correct": True,
+        "status": "correct",
+        "extracted": "4",
+        "tier": "exact",
+        "licences": [],
+    }
+
+
+def test_licences(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs.write_text(json.dumps({"completion": "\\boxed{x = 5}", "answer": "5"}))
+    assert main(["verify", str(pairs), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["licences"] == ["name-dropped"]
+    assert main(["verify", str(pairs), "--deny", "name-dropped"]) == 0
+    assert capsys.readouterr().out.startswith("0 of 1 correct")
+    assert main(["verify", str(pairs), "--allow", "nothing"]) == 2
+    assert "unknown licence 'nothing'" in capsys.readouterr().err
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

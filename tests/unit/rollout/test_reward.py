@@ -20,10 +20,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from p2o.errors import ConfigError, RewardError
 from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.types import Problem, Rollout
+from p2o.verifier import VerifyOptions
 
 
 def rollout(text: str) -> Rollout:
@@ -32,6 +34,22 @@ def rollout(text: str) -> Rollout:
 
 def problem(gold: str) -> Problem:
     return Problem("p", ({"role": "user", "content": "x"},), gold)
+
+
+def test_licences_of_the_verifier_are_switched_on_and_off() -> None:
+    plain = RewardConfig()
+    switched = RewardConfig(licences={"unit-dropped": False, "unit-ignored": True})
+    rollouts, golds = [rollout(r"\boxed{5}"), rollout(r"\boxed{5\text{ m}}")], [problem(r"5\text{ cm}")] * 2
+    assert list(make_reward(plain)(rollouts, golds)) == [1.0, 0.0]
+    assert list(make_reward(switched)(rollouts, golds)) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("unit-droped", "did you mean 'unit-dropped'"), ("all", "docs/verifier.md")]
+)
+def test_a_licence_that_is_none_is_refused(name: str, hint: str) -> None:
+    with pytest.raises(ValidationError, match=f"there is no licence '{name}': {hint}"):
+        RewardConfig(licences={name: True})
 
 
 def test_the_verifier_rewards_and_counts() -> None:
@@ -88,15 +106,17 @@ def test_a_function_that_has_worked_does_not_end_the_run() -> None:
 
 
 def test_the_verifier_options_follow_the_profile() -> None:
+    unswitched: VerifyOptions = {"allow": (), "deny": ()}
     assert RewardConfig(profile="math-verify").verifier_options() == {
+        **unswitched,
         "require_boxed": False,
         "compat": "math-verify",
     }
     assert RewardConfig(profile="strict", require_boxed=True).verifier_options() == {
+        **unswitched,
         "require_boxed": True,
         "strict": True,
     }
-    assert RewardConfig(function="module:function").verifier_options() is None
 
 
 def length_reward(problem: Problem, completion: str) -> float:

@@ -10,6 +10,7 @@ use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates, formula_of_gold, plain_characters};
 use super::fuel::Fuel;
+use super::licence::{Licence, Licences};
 use super::reading::Reading;
 use super::scalar::Outcome;
 use super::text;
@@ -60,7 +61,7 @@ impl Gold {
                 options.profile == Profile::MathVerify && gold.contains(' ') && !gold.contains('\\');
             let wrapped =
                 in_prose || gold.contains(['$', '\n']) || gold.contains("**") || gold.contains("####");
-            let states = reading.expr.is_none() && gold.contains("nswer");
+            let states = reading.literal().is_none() && gold.contains("nswer");
             if !states && (reading.is_readable() || !wrapped) {
                 return Self { reading };
             }
@@ -89,7 +90,7 @@ impl Gold {
     /// Verifies a completion against this gold.
     pub fn verify(&self, completion: &str, options: &Options) -> Verdict {
         // One bad input must not end a batch or a run: a panic below is a fault of ours, reported as undecided.
-        let undecided = Verdict { status: Status::Timeout, extracted: None, tier: None };
+        let undecided = Verdict::without_answer(Status::Timeout);
         catch_unwind(AssertUnwindSafe(|| self.verdict(completion, options))).unwrap_or(undecided)
     }
 
@@ -99,16 +100,16 @@ impl Gold {
         let found = candidates(completion, options);
         let Some((candidate, answer)) = self.first_readable(found, options, &mut fuel) else {
             let status = if self.reading.is_readable() { Status::NoAnswer } else { Status::GoldUnparsable };
-            return Verdict { status, extracted: None, tier: None };
+            return Verdict::without_answer(status);
         };
-        let outcome = self.compare(&answer, options, &mut fuel);
+        let (outcome, licences) = self.compare(&answer, options, &mut fuel);
         let (status, tier) = match outcome {
             Outcome::Equal(tier) => (Status::Correct, Some(tier)),
             Outcome::Different(_) if !self.reading.is_readable() => (Status::GoldUnparsable, None),
             Outcome::Different(_) if fuel.exhausted() => (Status::Timeout, None),
             Outcome::Different(tier) => (Status::Wrong, Some(tier)),
         };
-        Verdict { status, extracted: Some(candidate.text), tier }
+        Verdict { status, extracted: Some(candidate.text), tier, licences }
     }
 
     /// The first place that holds something this gold can be compared with.
@@ -120,8 +121,9 @@ impl Gold {
     ) -> Option<(Candidate, Reading)> {
         let textual = self.reading.words.is_some()
             || self.reading.choice.is_some()
-            || self.reading.expr.as_ref().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));
-        let several = self.reading.expr.as_ref().is_some_and(Expr::is_several);
+            || self.reading.literal().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));
+        let several = self.reading.literal().is_some_and(Expr::is_several);
+        let licences = options.licences();
         let mut fallback = None;
         for candidate in found {
             let unexpected = match candidate.mark {
@@ -135,7 +137,7 @@ impl Gold {
             }
             let answer = Reading::new(&candidate.text, fuel);
             let mathematical =
-                answer.expr.is_some() && answer.words.is_none() || self.spelled(&answer, options).is_some();
+                answer.literal().is_some() && answer.words.is_none() || self.in_number(&answer, licences);
             // A sentence is no choice where a letter is expected.
             let choice = self.reading.choice.is_none() || answer.choice.is_some() || answer.words.is_none();
             let textual = textual && choice;
@@ -158,79 +160,58 @@ impl Gold {
         fallback
     }
 
-    /// The two values where at least one of them is spelled in words.
-    fn spelled<'a>(&'a self, answer: &'a Reading, options: &Options) -> Option<(&'a Expr, &'a Expr)> {
-        let gold = &self.reading;
-        if options.profile != Profile::Default || gold.spelled.is_none() && answer.spelled.is_none() {
-            return None;
-        }
-        Some((
-            gold.spelled.as_ref().or(gold.expr.as_ref())?,
-            answer.spelled.as_ref().or(answer.expr.as_ref())?,
-        ))
+    /// Whether both have a value and one of the two spells it in words.
+    fn in_number(&self, answer: &Reading, licences: Licences) -> bool {
+        let valued = |reading: &Reading| reading.spells_a_number() || reading.literal().is_some();
+        licences.contains(Licence::NumberInWords)
+            && (self.reading.spells_a_number() || answer.spells_a_number())
+            && valued(&self.reading)
+            && valued(answer)
     }
 
-    fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
-        let outcome = self.compare_readings(answer, options, fuel);
-        let (gold, written) = (&self.reading, &answer.written);
-        let identical = gold.written == *written && !written.is_empty() && gold.label == answer.label;
-        if identical && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome }
-    }
-
-    fn compare_readings(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {
+    /// Whether the answer equals the gold, and by which conventions.
+    fn compare(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> (Outcome, Licences) {
         let gold = &self.reading;
-        let compat = options.profile == Profile::MathVerify;
-        if let (Some(left), Some(right)) = (&gold.label, &answer.label)
-            && left != right
-        {
-            return Outcome::Different(Tier::Text);
-        }
-        if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton {
-            return Outcome::Equal(Tier::Text);
-        }
-        if let Some((gold, answer)) = self.spelled(answer, options) {
-            return Comparer::new(options, fuel).equal(gold, answer);
-        }
-        if let Some(outcome) = in_words(gold, answer, options.profile) {
-            return outcome;
-        }
         let mut comparer = Comparer::new(options, fuel);
-        let mut result = match (&gold.expr, &answer.expr) {
-            (Some(left), Some(right)) => comparer.equal(left, right),
-            _ => Outcome::Different(Tier::Text),
+        let outcome = if gold.label.is_some() && answer.label.is_some() && gold.label != answer.label {
+            Outcome::Different(Tier::Text)
+        } else if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton {
+            Outcome::Equal(Tier::Text)
+        } else {
+            let numbers = self.in_number(answer, options.licences());
+            let decided = if numbers { None } else { in_words(gold, answer, &mut comparer) };
+            decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
         };
-        if result.is_equal() || options.profile == Profile::Strict {
-            return result;
-        }
-        let other_readings = [
-            // "1,234" may have been meant as two numbers, on either side.
-            (&gold.as_list, &answer.expr),
-            (&gold.expr, &answer.as_list),
-            (&gold.as_list, &answer.as_list),
-            // "(C) 42" says C and 42.
-            (&gold.expr, &answer.behind_choice),
-            (&gold.behind_choice, &answer.expr),
-        ];
-        let unscaled = [
-            (&gold.expr, &answer.unscaled),
-            (&gold.unscaled, &answer.expr),
-            (&gold.unscaled, &answer.unscaled),
-        ];
-        for (left, right) in other_readings.into_iter().chain(unscaled.into_iter().filter(|_| compat)) {
-            if let (Some(left), Some(right)) = (left, right) {
-                let outcome = comparer.equal(left, right);
-                if outcome.is_equal() {
-                    result = outcome;
-                    break;
-                }
-            }
-        }
-        result
+        let identical =
+            gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
+        let outcome = if identical && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome };
+        (outcome, comparer.used())
     }
 }
 
+/// Compares each value that the gold may have with each that the answer may have.
+fn in_some_meaning(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Outcome {
+    let mut result = Outcome::Different(Tier::Text);
+    for (index, (left, right)) in gold
+        .meanings
+        .iter()
+        .flat_map(|left| answer.meanings.iter().map(move |right| (left, right)))
+        .enumerate()
+    {
+        let licences = left.licences.union(right.licences);
+        let outcome = comparer.by(licences, |comparer| comparer.equal(&left.expr, &right.expr));
+        if outcome.is_equal() {
+            return outcome;
+        }
+        if index == 0 {
+            result = outcome;
+        }
+    }
+    result
+}
+
 /// Decides golds and answers in words and letters; none if it takes mathematics.
-fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcome> {
+fn in_words(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Option<Outcome> {
     let decided =
         |equal| Some(if equal { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) });
     if let Some(letter) = gold.choice {
@@ -241,22 +222,26 @@ fn in_words(gold: &Reading, answer: &Reading, profile: Profile) -> Option<Outcom
             return decided(false);
         }
     }
-    // Math-Verify compares letters without case and without the font they are set in.
-    if profile == Profile::MathVerify && gold.letters.is_some() && gold.letters == answer.letters {
-        return decided(true);
+    let same_letters = gold.letters.is_some() && gold.letters == answer.letters;
+    if same_letters && gold.written != answer.written && comparer.may(Licence::CaseIgnored) {
+        return Some(comparer.by(Licence::CaseIgnored, |_| Outcome::Equal(Tier::Text)));
     }
-    match (&gold.words, &answer.words) {
-        (Some(left), Some(right)) => {
-            let same = english::same_words(left, right);
-            decided(left == right || profile == Profile::Default && (same || english::says(right, left)))
-        }
+    let licence = match (&gold.words, &answer.words) {
+        (None, None) => return None,
+        (Some(left), Some(right)) if left == right => return decided(true),
+        (Some(left), Some(right)) if english::same_words(left, right) => Licence::ArticleDropped,
+        (Some(left), Some(right)) if english::says(right, left) => Licence::WordsInSentence,
+        (Some(_), Some(_)) => return decided(false),
+        (Some(_), None) | (None, Some(_)) if same_letters => return decided(true),
         (Some(_), None) | (None, Some(_)) => {
             let plain = |reading: &Reading| text::normalized_words(&reading.written);
-            let same = gold.letters.is_some() && gold.letters == answer.letters;
-            decided(same || profile == Profile::Default && dates::same_date(&plain(gold), &plain(answer)))
+            if !dates::same_date(&plain(gold), &plain(answer)) {
+                return decided(false);
+            }
+            Licence::DateReordered
         }
-        (None, None) => None,
-    }
+    };
+    Some(comparer.by(licence, |_| Outcome::Equal(Tier::Text)))
 }
 
 /// Verifies one completion against one gold.
@@ -270,7 +255,7 @@ pub fn equivalent(gold: &str, answer: &str, options: &Options) -> bool {
     let compare = || {
         let mut fuel = Fuel::new(options.deadline);
         let answer = Reading::new(answer, &mut fuel);
-        gold.compare(&answer, options, &mut fuel).is_equal()
+        gold.compare(&answer, options, &mut fuel).0.is_equal()
     };
     catch_unwind(AssertUnwindSafe(compare)).unwrap_or(false)
 }

@@ -18,6 +18,7 @@ mod extract;
 mod fuel;
 mod lex;
 mod lexicon;
+mod licence;
 mod modular;
 mod number;
 mod numerals;
@@ -34,6 +35,7 @@ mod units;
 mod words;
 
 pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_batch_until, verify_each};
+pub use licence::{Licence, Licences, RULES, Rule, UnknownLicence};
 pub use options::{Options, Profile, Sources};
 
 /// What a verification found.
@@ -108,9 +110,16 @@ pub struct Verdict {
     pub extracted: Option<String>,
     /// The method that decided between correct and wrong; none for the other statuses.
     pub tier: Option<Tier>,
+    /// The conventions by which the answer is correct; none where it says what the gold says.
+    pub licences: Licences,
 }
 
 impl Verdict {
+    /// The verdict where nothing was compared.
+    fn without_answer(status: Status) -> Self {
+        Self { status, extracted: None, tier: None, licences: Licences::NONE }
+    }
+
     /// Whether the status is [`Status::Correct`].
     pub fn is_correct(&self) -> bool {
         self.status == Status::Correct

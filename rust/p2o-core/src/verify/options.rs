@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::licence::Licences;
+
 /// A set of rules for what counts as equal; docs/verifier.md lists each with an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
@@ -37,12 +39,12 @@ impl Default for Sources {
 pub struct Options {
     /// The rules for what counts as equal.
     pub profile: Profile,
+    /// Conventions that count besides those of the profile.
+    pub allow: Licences,
+    /// Conventions that do not count, whoever allows them.
+    pub deny: Licences,
     /// Decimal places to which values are rounded where a decimal is written.
     pub float_rounding: u32,
-    /// In [`Profile::MathVerify`]: accept an inequality for a gold interval.
-    pub allow_set_relation_comp: bool,
-    /// In [`Profile::MathVerify`]: compare variable names (`true`) or only their order (`false`).
-    pub compare_names: bool,
     /// In [`Profile::MathVerify`]: where answers are looked for.
     pub sources: Sources,
     /// Only a `\boxed` or `\fbox` holds an answer.
@@ -51,13 +53,20 @@ pub struct Options {
     pub deadline: Option<Duration>,
 }
 
+impl Options {
+    /// The conventions that count.
+    pub fn licences(&self) -> Licences {
+        Licences::of(self.profile).union(self.allow).without(self.deny)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             profile: Profile::Default,
             float_rounding: 6,
-            allow_set_relation_comp: false,
-            compare_names: true,
+            allow: Licences::NONE,
+            deny: Licences::NONE,
             sources: Sources::default(),
             require_boxed: false,
             deadline: Some(Duration::from_millis(50)),

@@ -3,6 +3,7 @@
 use super::english;
 use super::expr::Expr;
 use super::fuel::Fuel;
+use super::licence::{Licence, Licences};
 use super::numerals;
 use super::parse::{Parsed, parse};
 use super::text;
@@ -10,23 +11,23 @@ use super::text;
 /// Longest text that is parsed.
 const LONGEST: usize = 1 << 16;
 
+/// A value that a text may have, and the convention by which it has it.
+#[derive(Debug)]
+pub(crate) struct Meaning {
+    pub(crate) expr: Expr,
+    pub(crate) licences: Licences,
+}
+
 /// Everything a text may mean.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     /// The "area" of "Area: 5", in lower case; everything else here is about what stands behind it.
     pub(crate) label: Option<String>,
-    pub(crate) expr: Option<Expr>,
-    /// The same text with commas always separating, where that differs.
-    pub(crate) as_list: Option<Expr>,
+    /// The values it may have, the one it has as it is written first.
+    pub(crate) meanings: Vec<Meaning>,
     /// Lower-case words if the text is nothing else.
     pub(crate) words: Option<String>,
-    /// The 5 of "5 million".
-    pub(crate) unscaled: Option<Expr>,
-    /// The value of a number spelled in words.
-    pub(crate) spelled: Option<Expr>,
     pub(crate) choice: Option<char>,
-    /// What stands behind the letter: the 42 of "(C) 42".
-    pub(crate) behind_choice: Option<Expr>,
     pub(crate) letters: Option<String>,
     pub(crate) skeleton: String,
     /// As it was written: an identical text is always equal.
@@ -70,22 +71,41 @@ impl Reading {
         let unscaled = english::without_scale(text)
             .and_then(|text| parse(&text, true, fuel).ok().map(|parsed| parsed.expr));
         let label = label.map(text::normalized_words).filter(|label| !english::says_nothing(label));
+        let by = |licence: Licence, expr: Option<Expr>| {
+            expr.map(|expr| Meaning { expr, licences: licence.into() })
+        };
+        let meanings = [
+            expr.map(|expr| Meaning { expr, licences: Licences::NONE }),
+            by(Licence::NumberInWords, spelled),
+            by(Licence::CommaList, as_list),
+            by(Licence::ChoiceValue, behind_choice),
+            by(Licence::ScaleDropped, unscaled),
+        ];
         Self {
             label,
-            expr,
-            as_list,
+            meanings: meanings.into_iter().flatten().collect(),
             words,
-            unscaled,
-            spelled,
             choice,
-            behind_choice,
             letters: text::letters_only(text),
             skeleton,
             written: text.to_string(),
         }
     }
 
+    /// The value as it is written.
+    pub(crate) fn literal(&self) -> Option<&Expr> {
+        self.meanings
+            .first()
+            .filter(|meaning| meaning.licences == Licences::NONE)
+            .map(|meaning| &meaning.expr)
+    }
+
+    /// Whether the words of the text spell a number.
+    pub(crate) fn spells_a_number(&self) -> bool {
+        self.meanings.iter().any(|meaning| meaning.licences.contains(Licence::NumberInWords))
+    }
+
     pub(crate) fn is_readable(&self) -> bool {
-        self.expr.is_some() || self.words.is_some() || self.choice.is_some()
+        self.literal().is_some() || self.words.is_some() || self.choice.is_some()
     }
 }

@@ -1,17 +1,20 @@
 //! Times of day.
 
 use super::super::expr::{Expr, Half};
+use super::super::licence::{Licence, Licences};
 
-/// Whether two times of day are the same; none if one of the two is no time. Half a day that is left out is not missed,
+/// The licences by which two times of day are the same; none if they are not. Half a day that is left out is not missed,
 /// unless the hour can only be one of 24.
-pub(super) fn same_time(gold: &Expr, answer: &Expr) -> Option<bool> {
-    let (gold, answer) = (time(gold)?, time(answer)?);
+pub(super) fn same_time(gold: &Time, answer: &Time) -> Option<Licences> {
     let left_out = gold.half.is_some() != answer.half.is_some();
     let written_alike = gold.hour == answer.hour && gold.minute == answer.minute;
-    Some(gold.of_day() == answer.of_day() || left_out && written_alike)
+    if gold.of_day() == answer.of_day() {
+        return Some(Licences::NONE);
+    }
+    (left_out && written_alike).then(|| Licence::HalfOfDayDropped.into())
 }
 
-struct Time {
+pub(super) struct Time {
     hour: u8,
     minute: u8,
     half: Option<Half>,
@@ -30,7 +33,7 @@ impl Time {
 }
 
 /// `5:30`, or the `5` of "5 p.m.".
-fn time(expr: &Expr) -> Option<Time> {
+pub(super) fn time(expr: &Expr) -> Option<Time> {
     match expr {
         Expr::Clock { hour, minute, half } => Some(Time { hour: *hour, minute: *minute, half: *half }),
         Expr::Quantity(hour, unit) => {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::super::Tier;
 use super::super::expr::{Expr, Joint};
+use super::super::licence::{Licence, Licences};
 use super::super::modular::fingerprint;
 use super::super::scalar::Outcome;
 use super::{Comparer, DIFFERENT, real_set};
@@ -14,13 +15,13 @@ const LONGEST: usize = 512;
 impl Comparer<'_> {
     /// A bare list or a set on at least one side.
     pub(super) fn collections(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let refused =
-            self.compat() && !self.options.allow_set_relation_comp && !real_set::is_set_of_relations(gold);
-        if refused && real_set::is_set_of_relations(answer) {
+        let restated = real_set::is_set_of_relations(answer) && !real_set::is_set_of_relations(gold);
+        let needed = if restated { Licence::InequalityForInterval.into() } else { Licences::NONE };
+        if !needed.are_within(self.allowed) {
             return DIFFERENT;
         }
         if real_set::is_set(gold) || real_set::is_set(answer) {
-            let outcome = self.real_sets(gold, answer);
+            let outcome = self.by(needed, |comparer| comparer.real_sets(gold, answer));
             if outcome.is_equal() {
                 return outcome;
             }
@@ -28,24 +29,26 @@ impl Comparer<'_> {
         match (gold, answer) {
             (Expr::List(left, _) | Expr::Set(left), Expr::List(right, _) | Expr::Set(right)) => {
                 let outcome = self.without_order(left, right);
-                // Math-Verify's lists of finite values are sets.
-                let is_set = self.compat() || matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
-                if !outcome.is_equal() && is_set && left.len() != right.len() {
-                    let (left, right) = (self.distinct(left), self.distinct(right));
-                    return self.without_order(&left, &right);
+                if outcome.is_equal() || left.len() == right.len() {
+                    return outcome;
                 }
-                outcome
+                let is_set = matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
+                let needed = if is_set { Licences::NONE } else { Licence::DuplicatesIgnored.into() };
+                self.by(needed, |comparer| {
+                    let (left, right) = (comparer.distinct(left), comparer.distinct(right));
+                    comparer.without_order(&left, &right)
+                })
             }
             // A tuple written for a list of values: the list has no order to check.
             (
                 Expr::List(left, _) | Expr::Set(left),
                 Expr::Tuple { items: right, left_closed: false, right_closed: false } | Expr::Vector(right),
-            ) => self.without_order(left, right),
+            ) => self.by(Licence::TupleForList, |comparer| comparer.without_order(left, right)),
             // A list written for a tuple: the order is the gold's.
             (
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
                 Expr::List(right, Joint::Comma | Joint::And) | Expr::Set(right),
-            ) => self.in_order(left, right),
+            ) => self.by(Licence::ListForTuple, |comparer| comparer.in_order(left, right)),
             (Expr::List(left, _) | Expr::Set(left), single)
                 if left.len() == 1 && left[0] != Expr::EmptySet =>
             {
@@ -58,14 +61,8 @@ impl Comparer<'_> {
             }
             // "(1, 2) or (3, 4)" may name one point twice.
             (single, Expr::List(right, Joint::Or)) if !single.is_structure() => {
-                let mut outcome = DIFFERENT;
-                for item in right {
-                    outcome = self.equal(single, item);
-                    if !outcome.is_equal() {
-                        return outcome;
-                    }
-                }
-                outcome
+                let golds = vec![single.clone(); right.len()];
+                self.by(Licence::AgreeingAlternatives, |comparer| comparer.in_order(&golds, right))
             }
             _ => DIFFERENT,
         }
@@ -89,17 +86,23 @@ impl Comparer<'_> {
         }
         let (named, given) = (stems(gold), stems(answer));
         let bare = answer.iter().all(|item| super::equation(item).is_none());
-        if bare && !self.compat() && named.iter().all(Option::is_some) {
-            // "1, 2" for "x = 1, y = 2" leaves out what its places say.
-            if named.iter().any(|stem| *stem != named[0]) {
-                let values: Vec<Expr> = gold.iter().map(assigned).collect();
-                return self.in_order(&values, answer);
+        // "1, 2" for "x = 1, y = 2" leaves out what its places say.
+        if bare && named.iter().all(Option::is_some) && named.iter().any(|stem| *stem != named[0]) {
+            let values: Vec<Expr> = gold.iter().map(assigned).collect();
+            let outcome = self.by(Licence::NameDropped, |comparer| comparer.in_order(&values, answer));
+            if outcome.is_equal() {
+                return outcome;
             }
+            return self.by(Licence::AssignmentOrderIgnored, |comparer| comparer.pairs(&values, answer));
         }
         let other = given.iter().flatten().any(|stem| !named.contains(&Some(*stem)));
-        if other && named.iter().any(Option::is_some) && self.options.compare_names {
-            return DIFFERENT;
-        }
+        let renamed = other && named.iter().any(Option::is_some);
+        let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
+        self.by(needed, |comparer| comparer.assigned_values(gold, answer))
+    }
+
+    /// Whether items that may name their values can be paired off.
+    fn assigned_values(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
         let (mut gold_name, mut gold_values) = unassigned(gold, Clone::clone);
         let (mut answer_name, mut answer_values) = unassigned(answer, Clone::clone);
         // "x_1 = 1, x_2 = 2" are two values of x where the other side says so.
@@ -115,16 +118,24 @@ impl Comparer<'_> {
         // What the answer names differently is told apart by its names.
         let mixed = answer_name.is_none() && answer.iter().any(|item| super::equation(item).is_some());
         let gold = if mixed { gold.to_vec() } else { gold_values };
-        let mut pairing = Pairing::exact(&gold, &answer, self);
+        let dropped = gold_name.is_some() != answer_name.is_some();
+        let needed = if dropped { Licence::NameDropped.into() } else { Licences::NONE };
+        self.by(needed, |comparer| comparer.pairs(&gold, &answer))
+    }
+
+    /// Whether the items can be paired off as they are.
+    fn pairs(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
+        let mut pairing = Pairing::exact(gold, answer, self);
         for left in 0..gold.len() {
             if pairing.partner_of_gold[left].is_none() {
                 let mut tried = vec![false; answer.len()];
-                if !pairing.augment(left, &mut tried, &gold, &answer, self) {
+                if !pairing.augment(left, &mut tried, gold, answer, self) {
                     return Outcome::Different(pairing.tier);
                 }
             }
         }
-        Outcome::Equal(pairing.tier)
+        let licences = pairing.licences();
+        self.by(licences, |_| Outcome::Equal(pairing.tier))
     }
 
     pub(super) fn tuples(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
@@ -145,11 +156,11 @@ impl Comparer<'_> {
 
     /// Tuples, vectors and matrices of one column or row.
     pub(super) fn arrays(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        if !self.compat()
+        if self.may(Licence::UnitVectors)
             && let Some(items) = entries(gold)
             && let Some(components) = self.components(answer, items.len())
         {
-            return self.in_order(&items, &components);
+            return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&items, &components));
         }
         if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
             if left.len() != right.len() || left[0].len() != right[0].len() {
@@ -273,7 +284,8 @@ fn stems(items: &[Expr]) -> Vec<Option<&str>> {
 struct Pairing {
     partner_of_gold: Vec<Option<usize>>,
     partner_of_answer: Vec<Option<usize>>,
-    compared: HashMap<(usize, usize), bool>,
+    /// The licences by which two items are equal, none if they are not.
+    compared: HashMap<(usize, usize), Option<Licences>>,
     tier: Tier,
 }
 
@@ -301,6 +313,15 @@ impl Pairing {
             }
         }
         pairing
+    }
+
+    /// The licences by which the pairs are equal.
+    fn licences(&self) -> Licences {
+        let pairs = self.partner_of_gold.iter().enumerate();
+        pairs.fold(Licences::NONE, |all, (left, right)| {
+            let found = right.and_then(|right| *self.compared.get(&(left, right))?);
+            all.union(found.unwrap_or_default())
+        })
     }
 
     fn augment(
@@ -337,12 +358,12 @@ impl Pairing {
         answer: &[Expr],
         comparer: &mut Comparer<'_>,
     ) -> bool {
-        if let Some(&known) = self.compared.get(&(left, right)) {
-            return known;
+        if let Some(known) = self.compared.get(&(left, right)) {
+            return known.is_some();
         }
-        let outcome = comparer.equal(&gold[left], &answer[right]);
+        let (outcome, licences) = comparer.alone(&gold[left], &answer[right]);
         self.tier = self.tier.max(outcome.tier());
-        self.compared.insert((left, right), outcome.is_equal());
+        self.compared.insert((left, right), outcome.is_equal().then_some(licences));
         outcome.is_equal()
     }
 }

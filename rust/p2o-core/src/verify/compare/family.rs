@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 
 use super::super::expr::Expr;
+use super::super::licence::{Licence, Licences};
 
 /// The bodies of two families over the same set, the answer's index renamed to the gold's: its letter says nothing. A gold
 /// that leaves the index undeclared has one of the integers under the same name.
-pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<(Cow<'a, Expr>, Expr)> {
+pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<(Cow<'a, Expr>, Expr, Licences)> {
     let (body, index, set) = parts(answer)?;
     let Some((gold_body, gold_index, gold_set)) = parts(gold) else {
         let undeclared = set == "Z" && gold.symbols().contains(&index) && !declares(gold);
-        return undeclared.then(|| (Cow::Borrowed(gold), body.into_owned()));
+        let licence = Licence::IndexUndeclared.into();
+        return undeclared.then(|| (Cow::Borrowed(gold), body.into_owned(), licence));
     };
     let taken = index != gold_index && body.symbols().contains(&gold_index);
     if gold_set != set || taken {
@@ -20,7 +22,7 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<(Cow<'
         Expr::Symbol(name) if *name == *index => Expr::Symbol(gold_index.into()),
         other => other,
     });
-    Some((gold_body, renamed))
+    Some((gold_body, renamed, Licences::NONE))
 }
 
 fn declares(expr: &Expr) -> bool {

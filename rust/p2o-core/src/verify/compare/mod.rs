@@ -12,10 +12,10 @@ mod real_set;
 mod relation;
 
 use super::Options;
-use super::Profile;
 use super::Tier;
 use super::expr::{Expr, Joint, Relation};
 use super::fuel::Fuel;
+use super::licence::{Licence, Licences};
 use super::scalar::{self, Outcome};
 
 /// Deepest nesting of structures inside structures.
@@ -25,6 +25,9 @@ const DEPTH: usize = 24;
 pub(crate) struct Comparer<'a> {
     pub(crate) options: &'a Options,
     pub(crate) fuel: &'a mut Fuel,
+    allowed: Licences,
+    /// The licences by which what has been compared is equal.
+    used: Licences,
     depth: usize,
 }
 
@@ -32,15 +35,33 @@ const DIFFERENT: Outcome = Outcome::Different(Tier::Exact);
 
 impl<'a> Comparer<'a> {
     pub(crate) fn new(options: &'a Options, fuel: &'a mut Fuel) -> Self {
-        Self { options, fuel, depth: 0 }
+        Self { options, fuel, allowed: options.licences(), used: Licences::NONE, depth: 0 }
     }
 
-    fn compat(&self) -> bool {
-        self.options.profile == Profile::MathVerify
+    /// The licences by which the last pair is equal.
+    pub(crate) fn used(&self) -> Licences {
+        self.used
     }
 
-    fn strict(&self) -> bool {
-        self.options.profile == Profile::Strict
+    pub(crate) fn may(&self, licence: Licence) -> bool {
+        self.allowed.contains(licence)
+    }
+
+    /// What a rule finds that needs some licences: they are noted if it finds the two equal, and without them it finds
+    /// nothing.
+    pub(crate) fn by(
+        &mut self,
+        licences: impl Into<Licences>,
+        rule: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        let licences = licences.into();
+        if !licences.are_within(self.allowed) {
+            return DIFFERENT;
+        }
+        let before = self.used;
+        let outcome = rule(self);
+        self.used = if outcome.is_equal() { self.used.union(licences) } else { before };
+        outcome
     }
 
     /// Compares a gold with an answer.
@@ -53,21 +74,29 @@ impl<'a> Comparer<'a> {
             return DIFFERENT;
         }
         self.depth += 1;
-        let outcome = self.dispatch(gold, answer);
+        let outcome = self.by(Licences::NONE, |comparer| comparer.dispatch(gold, answer));
         self.depth -= 1;
         outcome
     }
 
+    /// Compares a pair whose licences count only if something else holds as well.
+    fn alone(&mut self, gold: &Expr, answer: &Expr) -> (Outcome, Licences) {
+        let before = std::mem::take(&mut self.used);
+        let outcome = self.equal(gold, answer);
+        (outcome, std::mem::replace(&mut self.used, before))
+    }
+
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
-        if let Some((gold, answer)) = family::with_one_index(gold, answer) {
-            return self.equal(&gold, &answer);
+        if let Some((gold, answer, licences)) = family::with_one_index(gold, answer) {
+            return self.by(licences, |comparer| comparer.equal(&gold, &answer));
         }
-        if let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
-            && !self.compat()
+        if self.may(Licence::GluedChoices)
             && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
+            && let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
         {
-            return if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
+            let same = if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
+            return self.by(Licence::GluedChoices, |_| same);
         }
         match (gold, answer) {
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {
@@ -77,8 +106,8 @@ impl<'a> Comparer<'a> {
                 self.collections(gold, answer)
             }
             (Expr::Tuple { .. }, Expr::Tuple { .. }) => self.tuples(gold, answer),
-            (Expr::Tuple { .. }, Expr::Mul(factors)) if !self.compat() && is_named_point(factors) => {
-                self.equal(gold, &factors[1])
+            (Expr::Tuple { .. }, Expr::Mul(factors)) if is_named_point(factors) => {
+                self.by(Licence::PointNameDropped, |comparer| comparer.equal(gold, &factors[1]))
             }
             _ if real_set::is_set(gold) || real_set::is_set(answer) => self.real_sets(gold, answer),
             (Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_), _)
@@ -99,9 +128,14 @@ impl<'a> Comparer<'a> {
             }
             _ => None,
         };
-        match (clock::same_time(gold, answer), ratio(gold), ratio(answer)) {
-            (Some(true), ..) => Outcome::Equal(Tier::Exact),
-            (None, Some(gold), Some(answer)) => self.ratios(&gold, &answer),
+        if let (Some(gold), Some(answer)) = (clock::time(gold), clock::time(answer)) {
+            return match clock::same_time(&gold, &answer) {
+                Some(licences) => self.by(licences, |_| Outcome::Equal(Tier::Exact)),
+                None => DIFFERENT,
+            };
+        }
+        match (ratio(gold), ratio(answer)) {
+            (Some(gold), Some(answer)) => self.ratios(&gold, &answer),
             _ => DIFFERENT,
         }
     }

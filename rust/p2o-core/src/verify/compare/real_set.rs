@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::super::Tier;
 use super::super::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
+use super::super::licence::{Licence, Licences};
 use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT};
 
@@ -82,10 +83,12 @@ impl Comparer<'_> {
             return outcome;
         }
         let (names, given) = (bound_names(gold), bound_names(answer));
-        let renamed = self.compat() && !self.options.compare_names;
-        if !names.is_empty() && !given.is_empty() && names != given && !renamed {
-            return DIFFERENT;
-        }
+        let renamed = !names.is_empty() && !given.is_empty() && names != given;
+        let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
+        self.by(needed, |comparer| comparer.same_pieces(gold, answer))
+    }
+
+    fn same_pieces(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (Some(left), Some(right)) = (self.pieces(gold), self.pieces(answer)) else {
             return self.symbolic_sets(gold, answer);
         };

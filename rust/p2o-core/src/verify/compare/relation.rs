@@ -2,6 +2,7 @@
 
 use super::super::Tier;
 use super::super::expr::{Expr, Relation};
+use super::super::licence::{Licence, Licences};
 use super::super::scalar::{self, Outcome};
 use super::names::{applied, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
@@ -32,22 +33,20 @@ impl Comparer<'_> {
             }
         }
         if let (Expr::Member(left), Expr::Member(right)) = (gold, answer) {
-            if !self.equal(&left.0, &right.0).is_equal() && (!self.compat() || self.options.compare_names) {
-                return DIFFERENT;
-            }
-            return self.equal(&left.1, &right.1);
+            let renamed = !self.equal(&left.0, &right.0).is_equal();
+            let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
+            return self.by(needed, |comparer| comparer.equal(&left.1, &right.1));
         }
         // "(x, y) ∈ {(1, 2), (3, 4)}" lists the pairs.
         if let Expr::Member(pair) = answer
             && matches!((&pair.0, &pair.1), (Expr::Tuple { .. }, Expr::Set(_)))
             && names_a_value(&pair.0)
         {
-            return self.equal(gold, &pair.1);
+            return self.by(Licence::NameDropped, |comparer| comparer.equal(gold, &pair.1));
         }
-        if self.compat() && !self.options.allow_set_relation_comp && compat_refuses(gold, answer) {
-            return DIFFERENT;
-        }
-        self.real_sets(gold, answer)
+        let needed =
+            if restates(gold, answer) { Licence::InequalityForInterval.into() } else { Licences::NONE };
+        self.by(needed, |comparer| comparer.real_sets(gold, answer))
     }
 
     /// The gold is `x = v`, the answer just `v`.
@@ -75,13 +74,16 @@ impl Comparer<'_> {
                 _ => DIFFERENT,
             };
         }
-        if names_a_value(&operands[0])
-            || names_a_quantity(&operands[0]) && value.symbols().is_empty()
-            || self.compat() && only_letters(&operands[0])
-        {
-            return self.equal(value, answer);
+        if names_a_value(&operands[0]) || names_a_quantity(&operands[0]) && value.symbols().is_empty() {
+            return self.by(Licence::NameDropped, |comparer| comparer.equal(value, answer));
         }
-        if names_a_value(value) { self.equal(&operands[0], answer) } else { DIFFERENT }
+        if self.may(Licence::LeftSideDropped) && only_letters(&operands[0]) {
+            return self.by(Licence::LeftSideDropped, |comparer| comparer.equal(value, answer));
+        }
+        if names_a_value(value) {
+            return self.by(Licence::NameDropped, |comparer| comparer.equal(&operands[0], answer));
+        }
+        DIFFERENT
     }
 
     /// The gold is `v`, the answer `x = v` or `a + b = v`.
@@ -90,25 +92,24 @@ impl Comparer<'_> {
         if operands.windows(2).all(|pair| pair[0] == pair[1]) {
             return DIFFERENT;
         }
-        let outcome = self.equal(gold, said(operands, relations));
-        if outcome.is_equal() && !self.compat() && self.contradicts_itself(operands) {
-            return DIFFERENT;
-        }
-        if outcome.is_equal() || self.compat() {
+        let contradiction = self.contradicts_itself(operands);
+        let needed = if contradiction { Licence::ContradictionIgnored } else { Licence::NameDropped };
+        let outcome = self.by(needed, |comparer| comparer.equal(gold, said(operands, relations)));
+        if outcome.is_equal() {
             return outcome;
         }
         // "7/9 ≈ 0.778" says its rounding too.
         if let [value, rounding] = operands
             && relations[0] == Relation::Approx
-            && !self.contradicts_itself(operands)
+            && !contradiction
             && value.symbols().is_empty()
         {
-            return self.equal(gold, rounding);
+            return self.by(Licence::RoundingSaid, |comparer| comparer.equal(gold, rounding));
         }
         // "4 = x"
         let last = &operands[operands.len() - 1];
         if operands.len() == 2 && names_a_value(last) && !names_a_value(&operands[0]) {
-            return self.equal(gold, &operands[0]);
+            return self.by(Licence::SidesSwapped, |comparer| comparer.equal(gold, &operands[0]));
         }
         outcome
     }
@@ -155,33 +156,39 @@ impl Comparer<'_> {
         if gold.len() != 2 || answer.len() != 2 {
             return self.equation_chains(gold, answer);
         }
-        if let Some(renamed) = with_argument_of(&gold[0], &answer[0], &answer[1])
-            && !self.compat()
+        if self.may(Licence::ArgumentRenamed)
+            && let Some(renamed) = with_argument_of(&gold[0], &answer[0], &answer[1])
         {
-            return self.equal(&gold[1], &renamed);
+            return self.by(Licence::ArgumentRenamed, |comparer| comparer.equal(&gold[1], &renamed));
         }
         // `y = 2x` is the graph of `f(x) = 2x`.
         let graph = |name: &Expr, other: &Expr| {
             *name == Expr::Symbol("y".into())
                 && matches!(other, Expr::Apply(_, arguments) if *arguments == [Expr::Symbol("x".into())])
         };
-        if !self.compat() && (graph(&gold[0], &answer[0]) || graph(&answer[0], &gold[0])) {
-            return self.equal(&gold[1], &answer[1]);
+        if self.may(Licence::GraphOfFunction) && (graph(&gold[0], &answer[0]) || graph(&answer[0], &gold[0]))
+        {
+            return self.by(Licence::GraphOfFunction, |comparer| comparer.equal(&gold[1], &answer[1]));
         }
         let mut tier = Tier::Exact;
         for (left, right) in [(&answer[0], &answer[1]), (&answer[1], &answer[0])] {
-            let first = self.equal(&gold[0], left);
-            if first.is_equal() {
-                let second = self.equal(&gold[1], right);
-                if second.is_equal() {
-                    return Outcome::Equal(first.tier().max(second.tier()));
+            let mut same_left = false;
+            let outcome = self.by(Licences::NONE, |comparer| {
+                let first = comparer.equal(&gold[0], left);
+                same_left = first.is_equal();
+                if !same_left {
+                    return first;
                 }
-                // The same name with another value.
-                if names_a_value(&gold[0]) {
-                    return second;
+                match comparer.equal(&gold[1], right) {
+                    Outcome::Equal(second) => Outcome::Equal(first.tier().max(second)),
+                    different @ Outcome::Different(_) => different,
                 }
+            });
+            // The same name with another value.
+            if outcome.is_equal() || same_left && names_a_value(&gold[0]) {
+                return outcome;
             }
-            tier = tier.max(first.tier());
+            tier = tier.max(outcome.tier());
         }
         if gold.iter().chain(answer).any(Expr::is_structure) {
             return DIFFERENT;
@@ -312,10 +319,13 @@ impl Comparer<'_> {
         } else {
             return DIFFERENT;
         };
-        if self.compat() {
-            return scalar::equal(&left, &right, self.fuel);
+        let outcome = scalar::equal(&left, &right, self.fuel);
+        if outcome.is_equal() {
+            return outcome;
         }
-        self.proportional(&left, &right, first[0] != Relation::NotEqual)
+        self.by(Licence::InequalityScaled, |comparer| {
+            comparer.proportional(&left, &right, first[0] != Relation::NotEqual)
+        })
     }
 }
 
@@ -345,8 +355,7 @@ fn only_letters(expr: &Expr) -> bool {
     !expr.any(&|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
 }
 
-/// Math-Verify takes an interval for a gold inequality but not an inequality for a gold interval, because a model may
-/// restate the question.
-fn compat_refuses(gold: &Expr, answer: &Expr) -> bool {
+/// Whether the answer is an inequality and the gold is not: a model may restate the question.
+fn restates(gold: &Expr, answer: &Expr) -> bool {
     !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. }) && real_set::is_set(answer)
 }
