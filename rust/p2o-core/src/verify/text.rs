@@ -83,6 +83,7 @@ pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
                 plain.push_str(", ");
             }
             '\u{3000}' => plain.push(' '),
+            '￥' => plain.push('¥'),
             '。' => plain.push_str(". "),
             other => plain.push(other),
         }
@@ -198,7 +199,7 @@ pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
-    let plain = ["Option ", "option ", "Choice ", "choice "]
+    let plain = ["Option ", "option ", "Choice ", "choice ", "answer ", "Answer ", "选"]
         .into_iter()
         .find_map(|name| plain.strip_prefix(name))
         .unwrap_or(plain)
@@ -216,7 +217,7 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     if rest.is_empty() {
         return Some((letter, String::new()));
     }
-    let behind = rest.strip_prefix([')', '.', ':'])?.trim();
+    let behind = rest.strip_prefix([')', '.', ':']).filter(|behind| !behind.starts_with('.'))?.trim();
     (!names_choice(behind, letter)).then(|| (letter, behind.to_string()))
 }
 

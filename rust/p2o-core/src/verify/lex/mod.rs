@@ -131,6 +131,7 @@ impl<'a> Lexer<'a, '_> {
             '$' | '~' | '`' | '"' => self.skip(1),
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
+            '∶' => self.push(Kind::Op(':'), length),
             '÷' | '⁄' | '∕' => self.push(Kind::Op('/'), length),
             '⁻' | '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' => self.superscript(),
             '’' | '′' => self.push(Kind::Op('\''), length),
