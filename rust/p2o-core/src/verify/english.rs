@@ -190,6 +190,9 @@ pub(crate) fn introduces(words: &str) -> bool {
         [Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer];
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
+    if lexicon::ends_with_any(last, &[Role::Verb]) {
+        return !lexicon::ends_with_any(last.trim_end_matches(['是', '为', '有']), &[Role::Denial, Role::Bound]);
+    }
     if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
         return false;
     }
@@ -209,6 +212,7 @@ pub(crate) fn introduces(words: &str) -> bool {
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
+    let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
     if lexicon::ends_with_any(
         before.trim_end_matches(['有', '是', '为', '要', '选']),

@@ -7,6 +7,7 @@ mod collection;
 mod constants;
 mod family;
 mod names;
+mod piecewise;
 mod policy;
 mod real_set;
 mod relation;
@@ -60,8 +61,10 @@ impl<'a> Comparer<'a> {
 
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
-        if let Some((gold, answer)) = family::with_one_index(gold, answer) {
-            return self.equal(&gold, &answer);
+        if let Some(family) = family::with_one_index(gold, answer) {
+            let outcome = self.equal(&family.gold, &family.answer);
+            let same = outcome.is_equal() || !family.runs_through_integers;
+            return if same { outcome } else { self.progressions(&family) };
         }
         if let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
             && !self.compat()
@@ -69,7 +72,15 @@ impl<'a> Comparer<'a> {
         {
             return if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
         }
+        // "A or C" chooses neither.
+        if matches!(answer, Expr::List(_, Joint::Or))
+            && !matches!(gold, Expr::List(_, Joint::Or))
+            && chosen_letters(gold).is_some()
+        {
+            return DIFFERENT;
+        }
         match (gold, answer) {
+            (Expr::Piecewise(left), Expr::Piecewise(right)) => self.piecewise(left, right),
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {
                 self.relations(gold, answer)
             }

@@ -263,7 +263,9 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
     if let Some(number) = numbers(sentence).into_iter().find(|number| !is_denied(sentence, number)) {
         // Of "5, or maybe 6" neither is the answer, and nothing else is.
         let behind = &sentence[number.as_ptr() as usize - sentence.as_ptr() as usize + number.len()..];
-        let offers = behind.split_once(" or ").is_some_and(|(_, other)| !numbers(other).is_empty());
+        let offers = [" or ", "或"]
+            .iter()
+            .any(|or| behind.split_once(or).is_some_and(|(_, other)| !numbers(other).is_empty()));
         let (text, mark) = if offers { (sentence, Mark::Formula) } else { (number, Mark::Stated) };
         found.push(Candidate::new(text, mark));
     }

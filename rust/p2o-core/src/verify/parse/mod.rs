@@ -8,6 +8,7 @@ mod atom;
 mod condition;
 mod function;
 mod modulo;
+mod piecewise;
 mod product;
 mod ratio;
 mod structure;

@@ -152,13 +152,24 @@ impl Parser<'_, '_> {
     pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
-            "cases" => return self.system(),
+            "cases" | "dcases" | "rcases" => {
+                let start = self.at;
+                if let Ok(pieces) = self.piecewise() {
+                    return Ok(pieces);
+                }
+                self.at = start;
+                return self.system();
+            }
             "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
             "array" => {
                 self.flattened();
                 let start = self.at;
                 if let Ok(matrix) = self.matrix() {
                     return Ok(matrix);
+                }
+                self.at = start;
+                if let Ok(pieces) = self.piecewise() {
+                    return Ok(pieces);
                 }
                 self.at = start;
                 return self.aligned();
