@@ -259,12 +259,12 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
         return Some(Expr::Reals);
     }
     let half = |above: bool, reached: bool| Some(Expr::half_line(Expr::integer(0), above, reached));
-    match normalized {
-        "all positive real numbers" | "all positive reals" => return half(true, false),
-        "all nonnegative real numbers" | "all non negative real numbers" | "all nonnegative reals" => {
+    match normalized.strip_prefix("all ").unwrap_or(normalized) {
+        "positive real numbers" | "positive reals" => return half(true, false),
+        "nonnegative real numbers" | "non negative real numbers" | "nonnegative reals" => {
             return half(true, true);
         }
-        "all negative real numbers" | "all negative reals" => return half(false, false),
+        "negative real numbers" | "negative reals" => return half(false, false),
         _ => {}
     }
     let none = says_no_solution(normalized)
@@ -278,6 +278,9 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
                 | "the empty set"
                 | "no such values"
                 | "no such value"
+                | "no solution exists"
+                | "no solutions exist"
+                | "no such solution exists"
                 | "there is no solution"
                 | "there are no solutions"
                 | "there is no real solution"

@@ -40,7 +40,7 @@ impl Comparer<'_> {
             (
                 Expr::List(left, _) | Expr::Set(left),
                 Expr::Tuple { items: right, left_closed: false, right_closed: false } | Expr::Vector(right),
-            ) => self.without_order(left, right),
+            ) if left.len() > 1 => self.without_order(left, right),
             // A list written for a tuple: the order is the gold's.
             (
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),

@@ -30,6 +30,19 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
     if gold_parts.is_none() && answer_parts.is_none() {
         return None;
     }
+    if gold_parts.is_none() || answer_parts.is_none() {
+        let (family, other) = if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
+        if let Some((body, index, "Z")) = family
+            && let Some(progression) = of_residues(other, index)
+        {
+            let (index, body) = (index.to_string(), body.clone());
+            return Some(if gold_parts.is_some() {
+                Family { gold: Cow::Owned(body.into_owned()), answer: progression, index, runs_through_integers: true }
+            } else {
+                Family { gold: Cow::Owned(progression), answer: body.into_owned(), index, runs_through_integers: true }
+            });
+        }
+    }
     let Some((body, index, set)) = answer_parts else {
         let (gold, index, set) = gold_parts?;
         let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(answer);
@@ -61,6 +74,22 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
         runs_through_integers: set == "Z",
         gold: gold_body,
     })
+}
+
+/// A residue class as a progression: `4k + 1` for `n \equiv 1 \pmod 4`.
+fn of_residues(expr: &Expr, index: &str) -> Option<Expr> {
+    match expr {
+        Expr::Quantity(residue, unit) => {
+            let modulus: i64 = unit.strip_prefix("mod ")?.parse().ok()?;
+            let steps = Expr::Mul(vec![Expr::integer(modulus), Expr::Symbol(index.into())]);
+            Some(Expr::Add(vec![steps, (**residue).clone()]))
+        }
+        Expr::Chain { operands, relations } if operands.len() == 2 => Some(Expr::Chain {
+            operands: vec![operands[0].clone(), of_residues(&operands[1], index)?],
+            relations: relations.clone(),
+        }),
+        _ => None,
+    }
 }
 
 fn declares(expr: &Expr) -> bool {
@@ -153,6 +182,9 @@ impl Comparer<'_> {
 
     /// By what number of few parts `unit` is multiplied to give `value`.
     fn multiple(&mut self, value: &Expr, unit: &Expr) -> Option<RBig> {
+        if scalar::equal(value, &Expr::integer(0), self.fuel).is_equal() {
+            return Some(RBig::ZERO);
+        }
         let quotient = Expr::Div(Box::new((value.clone(), unit.clone())));
         let approximate = scalar::approximate(&quotient, self.fuel)?;
         (1..=LONGEST).find_map(|parts| {

@@ -62,7 +62,14 @@ impl<'a> Parser<'a, '_> {
         let mut conditions = Vec::new();
         let mut joint = Joint::And;
         loop {
-            let condition = self.relation()?;
+            let condition = match (self.peek(), self.peek_at(1)) {
+                (Some(Kind::Symbol(name)), Some(Kind::Text(_) | Kind::Op('¶'))) => {
+                    let name = Expr::Symbol((*name).into());
+                    self.at += 1;
+                    name
+                }
+                _ => self.relation()?,
+            };
             let mut property = String::new();
             while let Some(words) = self.words_ahead() {
                 let words = words.strip_prefix("is ").unwrap_or(words);

@@ -174,6 +174,11 @@ impl Parser<'_, '_> {
                 self.at = start;
                 return self.aligned();
             }
+            "vmatrix" => {
+                let Expr::Matrix(rows) = self.matrix()? else { return Err(Halt::Unsupported) };
+                let rows: Vec<Vec<&Expr>> = rows.iter().map(|row| row.iter().collect()).collect();
+                return determinant(&rows).ok_or(Halt::Unsupported);
+            }
             "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" => {}
             _ => return Err(Halt::Unsupported),
         }
@@ -259,6 +264,26 @@ impl Parser<'_, '_> {
         }
         Ok(Expr::Matrix(rows))
     }
+}
+
+/// The determinant of a small square matrix, by its first row.
+fn determinant(rows: &[Vec<&Expr>]) -> Option<Expr> {
+    const LARGEST: usize = 4;
+    if rows.len() != rows[0].len() || rows.len() > LARGEST {
+        return None;
+    }
+    if rows.len() == 1 {
+        return Some(rows[0][0].clone());
+    }
+    let terms = (0..rows.len()).map(|column| {
+        let minor: Vec<Vec<&Expr>> = rows[1..]
+            .iter()
+            .map(|row| row.iter().enumerate().filter(|(place, _)| *place != column).map(|(_, cell)| *cell).collect())
+            .collect();
+        let product = Expr::Mul(vec![rows[0][column].clone(), determinant(&minor)?]);
+        Some(if column % 2 == 0 { product } else { Expr::Neg(Box::new(product)) })
+    });
+    terms.collect::<Option<_>>().map(Expr::Add)
 }
 
 /// Drops doubled brackets, `((x))` or `{{x}}`, so that nesting without meaning costs no recursion.
