@@ -52,6 +52,12 @@ pub(crate) fn changes_value(words: &str) -> bool {
 /// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
 /// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
+    // "the 7th prime", `8以上`
+    let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
+    if ordinal || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
+    {
+        return true;
+    }
     let mut previous = "";
     let clause = lexicon::words(words).any(|word| {
         let joins = matches!(previous, "or" | "and" | "at");
@@ -90,6 +96,10 @@ pub(crate) fn scale(word: &str) -> Option<i64> {
         "million" | "millions" => 1_000_000,
         "billion" | "billions" => 1_000_000_000,
         "trillion" | "trillions" => 1_000_000_000_000,
+        "百" => 100,
+        "千" => 1_000,
+        "万" => 10_000,
+        "亿" => 100_000_000,
         _ => return None,
     })
 }
@@ -162,7 +172,9 @@ pub(crate) fn is_english(run: &str) -> bool {
 /// "million dollars": what it multiplies by, and the unit behind it.
 pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
     let words = words.trim();
-    let (first, rest) = words.split_once(' ').unwrap_or((words, ""));
+    // "30万元"; a "千克" is a unit.
+    let unspaced = words.starts_with(['万', '亿']).then(|| words.split_at('万'.len_utf8()));
+    let (first, rest) = unspaced.or_else(|| words.split_once(' ')).unwrap_or((words, ""));
     Some((scale(first)?, rest.trim()))
 }
 
@@ -179,6 +191,12 @@ pub(crate) fn introduces(words: &str) -> bool {
         [Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer];
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
+    if lexicon::ends_with_any(last, &[Role::Verb]) {
+        return !lexicon::ends_with_any(
+            last.trim_end_matches(['是', '为', '有']),
+            &[Role::Denial, Role::Bound],
+        );
+    }
     if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
         return false;
     }
@@ -198,7 +216,14 @@ pub(crate) fn introduces(words: &str) -> bool {
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
+    let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
+    if lexicon::ends_with_any(
+        before.trim_end_matches(['有', '是', '为', '要', '选']),
+        &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
+    ) {
+        return true;
+    }
     let mut words = before.rsplit([' ', '\n', '{']);
     let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
     match words.next() {
@@ -207,7 +232,16 @@ pub(crate) fn denies_next(before: &str) -> bool {
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
         }
-        last => last.is_some_and(|last| denies(last) || is_one_side(last) || lexicon::is(last, Role::Hedge)),
+        Some("but") => words.next().is_some_and(|word| {
+            matches!(word, "all" | "All" | "anything" | "Anything" | "everything" | "Everything" | "nothing")
+        }),
+        // "The point" is no sign of a decimal.
+        last => last.is_some_and(|last| {
+            denies(last)
+                || is_one_side(last)
+                || lexicon::is(last, Role::Hedge)
+                || lexicon::is(last, Role::Operation) && last != "point"
+        }),
     }
 }
 
@@ -218,6 +252,9 @@ fn is_one_side(word: &str) -> bool {
 
 /// Whether a text begins by saying that what stands before it is not so: "is not the answer", "is wrong".
 pub(crate) fn denies_previous(after: &str) -> bool {
+    if lexicon::starts_with_any(after, &[Role::Denial, Role::Bound, Role::Operation]) {
+        return true;
+    }
     let clause = after.split(['.', ',', ';', '\n']).next().unwrap_or(after);
     let mut words = lexicon::words(clause);
     let denies = |word: &str| lexicon::is_any(word, &[Role::Denial, Role::Judgement]);
@@ -225,6 +262,7 @@ pub(crate) fn denies_previous(after: &str) -> bool {
         Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
             denies(verb) || words.next().is_some_and(denies)
         }
+        Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
         _ => false,
     }
 }
@@ -256,7 +294,11 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         let denied = |at: usize| {
             words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
         };
-        let hedges = words.iter().any(|word| lexicon::is(word, Role::Hedge));
+        // "No idea" says no noun.
+        const CLAUSE: [Role; 6] =
+            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
+        let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
+        let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }
     // "Right triangle" is no sentence about a triangle.
@@ -283,10 +325,13 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     // The "t" is that of "isn't".
     let denies =
         |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
-    sentence
-        .strip_suffix(expected)
-        .and_then(|before| before.strip_suffix(' '))
-        .is_some_and(|before| begins(before) && !before.split(' ').any(denies))
+    sentence.strip_suffix(expected).and_then(|before| before.strip_suffix(' ')).is_some_and(|before| {
+        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
+        let named = |word: &&str| !lexicon::is(word, Role::Article);
+        let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
+        let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
+        begins(before) && (says || !related) && !before.split(' ').any(denies)
+    })
 }
 
 /// Whether a label in lower case fits every answer.

@@ -199,6 +199,8 @@ pub(crate) enum Expr {
     Reals,
     EmptySet,
     List(Vec<Self>, Joint),
+    /// Values, each with the condition under which it holds: `\begin{cases} x & x > 0 \\ .. \end{cases}`.
+    Piecewise(Vec<(Self, Self)>),
     Matrix(Vec<Vec<Self>>),
 }
 
@@ -279,6 +281,12 @@ impl Expr {
                 visit(&bounds.1);
                 visit(body);
             }
+            Self::Piecewise(pieces) => {
+                for (value, condition) in pieces {
+                    visit(value);
+                    visit(condition);
+                }
+            }
             Self::Matrix(rows) => rows.iter().flatten().for_each(visit),
         }
     }
@@ -333,6 +341,10 @@ impl Expr {
             Self::SetBuilder(parts) => Self::SetBuilder(pair(parts, change)),
             Self::SetOperation(operation, operands) => Self::SetOperation(*operation, pair(operands, change)),
             Self::List(items, joint) => Self::List(all(items, change), *joint),
+            Self::Piecewise(pieces) => {
+                let mapped = |(value, condition): &(Self, Self)| (value.map(change), condition.map(change));
+                Self::Piecewise(pieces.iter().map(mapped).collect())
+            }
             Self::Matrix(rows) => Self::Matrix(rows.iter().map(|row| all(row, change)).collect()),
         };
         change(rebuilt)
@@ -411,6 +423,7 @@ impl Expr {
                 | Self::Reals
                 | Self::EmptySet
                 | Self::List(..)
+                | Self::Piecewise(_)
                 | Self::Matrix(_)
         )
     }

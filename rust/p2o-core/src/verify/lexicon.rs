@@ -30,6 +30,8 @@ pub(crate) enum Role {
     Connective,
     /// "so", "hence": the conclusion follows.
     Conclusion,
+    /// "after", "of": what follows is no subject of the sentence.
+    Preposition,
     /// "answer", "total": fits every value.
     Answer,
 }
@@ -46,15 +48,33 @@ const CLASSES: &[(Role, &[&str])] = &[
             "is", "are", "was", "were", "be", "been", "being", "am", "equals", "equal", "gives", "give",
             "gets", "get", "got", "becomes", "become", "yields", "has", "have", "had", "obtain", "find",
             "do", "does", "did", "will", "would", "shall", "should", "can", "could", "may", "might", "must",
-            "seems", "looks",
+            "seems", "looks", "是", "为", "等于", "有", "得", "需", "要", "剩", "共", "了",
         ],
     ),
     (
         Role::Denial,
-        &["no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody"],
+        &[
+            "no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody",
+            "不", "没", "非", "错", "除", "除了",
+        ],
     ),
     (Role::Judgement, &["incorrect", "wrong", "false", "untrue", "invalid", "impossible"]),
-    (Role::Hedge, &["maybe", "perhaps", "possibly", "probably", "likely", "guess", "unsure", "sometimes"]),
+    (
+        Role::Hedge,
+        &[
+            "maybe",
+            "perhaps",
+            "possibly",
+            "probably",
+            "likely",
+            "guess",
+            "unsure",
+            "sometimes",
+            "可能",
+            "也许",
+            "或",
+        ],
+    ),
     (
         Role::Approximation,
         &["about", "around", "approximately", "roughly", "exactly", "precisely", "only", "just", "simply"],
@@ -82,6 +102,23 @@ const CLASSES: &[(Role, &[&str])] = &[
             "exceeding",
             "almost",
             "nearly",
+            "至少",
+            "最少",
+            "至多",
+            "最多",
+            "超过",
+            "不到",
+            "不足",
+            "大于",
+            "小于",
+            "多于",
+            "少于",
+            "高于",
+            "低于",
+            "以上",
+            "以下",
+            "以内",
+            "之间",
         ],
     ),
     (
@@ -101,6 +138,17 @@ const CLASSES: &[(Role, &[&str])] = &[
             "factorial",
             "except",
             "point",
+            "doubled",
+            "tripled",
+            "halved",
+            "负",
+            "分之",
+            "的平方",
+            "的立方",
+            "的一半",
+            "的倒数",
+            "的相反数",
+            "的倍数",
         ],
     ),
     (
@@ -149,6 +197,10 @@ const CLASSES: &[(Role, &[&str])] = &[
         &["so", "thus", "hence", "therefore", "then", "consequently", "finally", "altogether"],
     ),
     (
+        Role::Preposition,
+        &["of", "in", "on", "at", "by", "from", "to", "with", "after", "before", "for", "until", "near"],
+    ),
+    (
         Role::Answer,
         &[
             "answer", "answers", "value", "result", "solution", "total", "final", "ans", "amount", "both",
@@ -168,6 +220,21 @@ pub(crate) fn is(word: &str, role: Role) -> bool {
 /// Whether a word has one of several roles.
 pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
     roles.iter().any(|role| is(word, *role))
+}
+
+/// Whether a text ends with a word that has one of several roles, in a language that sets no space between words.
+pub(crate) fn ends_with_any(text: &str, roles: &[Role]) -> bool {
+    !text.ends_with(|last: char| last.is_ascii()) && unspaced(roles).any(|word| text.ends_with(word))
+}
+
+/// Whether a text begins with such a word.
+pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
+    !text.starts_with(|first: char| first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
+}
+
+fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {
+    let rows = CLASSES.iter().filter(|(class, _)| roles.contains(class));
+    rows.flat_map(|(_, words)| words.iter().copied()).filter(|word| !word.is_ascii())
 }
 
 /// The words of a text between white space, without the punctuation around them.

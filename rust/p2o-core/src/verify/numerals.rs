@@ -51,9 +51,13 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         Some(rest) => (true, rest),
         None => (false, words),
     };
+    let mixed = || {
+        let (whole, part) = words.rsplit_once(" and ")?;
+        Some(RBig::from(spelled_number(whole)?) + spelled_fraction(part)?)
+    };
     let value = match spelled_number(words) {
         Some(number) => Expr::integer(number),
-        None => Expr::rational(spelled_fraction(words)?),
+        None => Expr::rational(spelled_fraction(words).or_else(mixed)?),
     };
     Some(if negative { Expr::Neg(Box::new(value)) } else { value })
 }

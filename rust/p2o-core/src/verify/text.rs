@@ -83,6 +83,7 @@ pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
                 plain.push_str(", ");
             }
             '\u{3000}' => plain.push(' '),
+            '￥' => plain.push('¥'),
             '。' => plain.push_str(". "),
             other => plain.push(other),
         }
@@ -198,7 +199,7 @@ pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let plain = unwrapped(text);
     let plain = plain.trim();
-    let plain = ["Option ", "option ", "Choice ", "choice "]
+    let plain = ["Option ", "option ", "Choice ", "choice ", "answer ", "Answer ", "选"]
         .into_iter()
         .find_map(|name| plain.strip_prefix(name))
         .unwrap_or(plain)
@@ -216,7 +217,7 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     if rest.is_empty() {
         return Some((letter, String::new()));
     }
-    let behind = rest.strip_prefix([')', '.', ':'])?.trim();
+    let behind = rest.strip_prefix([')', '.', ':']).filter(|behind| !behind.starts_with('.'))?.trim();
     (!names_choice(behind, letter)).then(|| (letter, behind.to_string()))
 }
 
@@ -258,12 +259,12 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
         return Some(Expr::Reals);
     }
     let half = |above: bool, reached: bool| Some(Expr::half_line(Expr::integer(0), above, reached));
-    match normalized {
-        "all positive real numbers" | "all positive reals" => return half(true, false),
-        "all nonnegative real numbers" | "all non negative real numbers" | "all nonnegative reals" => {
+    match normalized.strip_prefix("all ").unwrap_or(normalized) {
+        "positive real numbers" | "positive reals" => return half(true, false),
+        "nonnegative real numbers" | "non negative real numbers" | "nonnegative reals" => {
             return half(true, true);
         }
-        "all negative real numbers" | "all negative reals" => return half(false, false),
+        "negative real numbers" | "negative reals" => return half(false, false),
         _ => {}
     }
     let none = says_no_solution(normalized)
@@ -277,6 +278,9 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
                 | "the empty set"
                 | "no such values"
                 | "no such value"
+                | "no solution exists"
+                | "no solutions exist"
+                | "no such solution exists"
                 | "there is no solution"
                 | "there are no solutions"
                 | "there is no real solution"

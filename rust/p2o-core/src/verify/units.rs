@@ -22,6 +22,8 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
         "ms" | "millisecond" | "milliseconds" => "ms",
         "min" | "mins" | "minute" | "minutes" => "min",
         "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "degrees Fahrenheit" | "degree Fahrenheit" | "Fahrenheit" => "degree F",
+        "degrees Celsius" | "degree Celsius" | "Celsius" => "degree C",
         "AM" | "am" | "a.m" | "A.M" => "am",
         "PM" | "pm" | "p.m" | "P.M" => "pm",
         "day" | "days" => "day",

@@ -43,7 +43,9 @@ impl Comparer<'_> {
             (
                 Expr::List(left, _) | Expr::Set(left),
                 Expr::Tuple { items: right, left_closed: false, right_closed: false } | Expr::Vector(right),
-            ) => self.by(Licence::TupleForList, |comparer| comparer.without_order(left, right)),
+            ) if left.len() > 1 => {
+                self.by(Licence::TupleForList, |comparer| comparer.without_order(left, right))
+            }
             // A list written for a tuple: the order is the gold's.
             (
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
@@ -161,6 +163,12 @@ impl Comparer<'_> {
             && let Some(components) = self.components(answer, items.len())
         {
             return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&items, &components));
+        }
+        if self.may(Licence::UnitVectors)
+            && let Some(items) = entries(answer)
+            && let Some(components) = self.components(gold, items.len())
+        {
+            return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&components, &items));
         }
         if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
             if left.len() != right.len() || left[0].len() != right[0].len() {

@@ -1,35 +1,115 @@
 //! Families of values with an index that the answer declares: `\frac{\pi}{2} + k\pi, k \in \mathbb{Z}`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use dashu_int::{IBig, UBig};
+use dashu_ratio::RBig;
+
+use super::super::Tier;
 use super::super::expr::Expr;
 use super::super::licence::{Licence, Licences};
+use super::super::scalar::{self, Outcome};
+use super::{Comparer, DIFFERENT, equation};
 
-/// The bodies of two families over the same set, the answer's index renamed to the gold's: its letter says nothing. A gold
-/// that leaves the index undeclared has one of the integers under the same name.
-pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<(Cow<'a, Expr>, Expr, Licences)> {
-    let (body, index, set) = parts(answer)?;
-    let Some((gold_body, gold_index, gold_set)) = parts(gold) else {
-        let undeclared = set == "Z" && gold.symbols().contains(&index) && !declares(gold);
-        let licence = Licence::IndexUndeclared.into();
-        return undeclared.then(|| (Cow::Borrowed(gold), body.into_owned(), licence));
+/// Most members of a family in one period.
+const LONGEST: i64 = 64;
+
+/// Two families with one index.
+pub(super) struct Family<'a> {
+    pub(super) gold: Cow<'a, Expr>,
+    pub(super) answer: Expr,
+    index: String,
+    /// Both are over all integers, so that `\pi/4` and `5\pi/4` may stand for each other.
+    pub(super) runs_through_integers: bool,
+    /// The conventions that it takes to read both as families.
+    pub(super) licences: Licences,
+}
+
+/// The bodies of two families over the same set, the answer's index renamed to the gold's: its letter says nothing. Where
+/// one of them leaves its index undeclared it has one of the integers under the same name.
+pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family<'a>> {
+    let (gold_parts, answer_parts) = (parts(gold), parts(answer));
+    if gold_parts.is_none() && answer_parts.is_none() {
+        return None;
+    }
+    if gold_parts.is_none() || answer_parts.is_none() {
+        let (family, other) =
+            if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
+        if let Some((body, index, "Z")) = family
+            && let Some(progression) = of_residues(other, index)
+        {
+            let (index, body) = (index.to_string(), body.clone().into_owned());
+            let (gold, answer) = if gold_parts.is_some() { (body, progression) } else { (progression, body) };
+            let gold = Cow::Owned(gold);
+            return Some(Family {
+                gold,
+                answer,
+                index,
+                runs_through_integers: true,
+                licences: Licences::NONE,
+            });
+        }
+    }
+    let undeclared_index = Licence::IndexUndeclared.into();
+    let Some((body, index, set)) = answer_parts else {
+        let (gold, index, set) = gold_parts?;
+        let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(answer);
+        let (index, answer) = (index.to_string(), answer.clone());
+        let family = Family { gold, answer, index, runs_through_integers: true, licences: undeclared_index };
+        return undeclared.then_some(family);
+    };
+    let Some((gold_body, gold_index, gold_set)) = gold_parts else {
+        // The parameter of a point has no name of its own.
+        let free = match equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]) {
+            point @ Expr::Tuple { .. } if point.symbols().len() == 1 => point.symbols()[0],
+            _ => index,
+        };
+        if declares(gold)
+            || !gold.symbols().contains(&free)
+            || body.symbols().contains(&free) && free != index
+        {
+            return None;
+        }
+        let answer = body.renamed(&[index], &[free]);
+        let runs_through_integers = set == "Z";
+        let (index, gold) = (free.to_string(), Cow::Borrowed(gold));
+        return Some(Family { gold, answer, index, runs_through_integers, licences: undeclared_index });
     };
     let taken = index != gold_index && body.symbols().contains(&gold_index);
     if gold_set != set || taken {
         return None;
     }
-    let renamed = body.map(&mut |node| match node {
-        Expr::Symbol(name) if *name == *index => Expr::Symbol(gold_index.into()),
-        other => other,
-    });
-    Some((gold_body, renamed, Licences::NONE))
+    Some(Family {
+        answer: body.renamed(&[index], &[gold_index]),
+        index: gold_index.to_string(),
+        runs_through_integers: set == "Z",
+        gold: gold_body,
+        licences: Licences::NONE,
+    })
+}
+
+/// A residue class as a progression: `4k + 1` for `n \equiv 1 \pmod 4`.
+fn of_residues(expr: &Expr, index: &str) -> Option<Expr> {
+    match expr {
+        Expr::Quantity(residue, unit) => {
+            let modulus: i64 = unit.strip_prefix("mod ")?.parse().ok()?;
+            let steps = Expr::Mul(vec![Expr::integer(modulus), Expr::Symbol(index.into())]);
+            Some(Expr::Add(vec![steps, (**residue).clone()]))
+        }
+        Expr::Chain { operands, relations } if operands.len() == 2 => Some(Expr::Chain {
+            operands: vec![operands[0].clone(), of_residues(&operands[1], index)?],
+            relations: relations.clone(),
+        }),
+        _ => None,
+    }
 }
 
 fn declares(expr: &Expr) -> bool {
     expr.any(&|node| matches!(node, Expr::Member(_) | Expr::SetBuilder(_)))
 }
 
-/// Body, index and set of `body, k ∈ \mathbb{Z}` or of `\{body : k ∈ \mathbb{Z}\}`.
+/// Body, index and set of `body, k ∈ \mathbb{Z}`, of `\{body : k ∈ \mathbb{Z}\}` or of `\{x : x = body, k ∈ \mathbb{Z}\}`.
 fn parts(expr: &Expr) -> Option<(Cow<'_, Expr>, &str, &str)> {
     let (body, condition) = match expr {
         Expr::List(items, joint) => match &items[..] {
@@ -37,16 +117,135 @@ fn parts(expr: &Expr) -> Option<(Cow<'_, Expr>, &str, &str)> {
             [bodies @ .., condition] => (Cow::Owned(Expr::List(bodies.to_vec(), *joint)), condition),
             [] => return None,
         },
-        Expr::SetBuilder(pair) => (Cow::Borrowed(&pair.0), &pair.1),
+        Expr::SetBuilder(pair) => match &pair.1 {
+            Expr::List(items, _) if matches!(pair.0, Expr::Symbol(_)) => match &items[..] {
+                [says, condition] if equation(says).is_some_and(|(operands, _)| operands[0] == pair.0) => {
+                    (Cow::Borrowed(says), condition)
+                }
+                _ => return None,
+            },
+            condition => (Cow::Borrowed(&pair.0), condition),
+        },
         _ => return None,
     };
     let Expr::Member(member) = condition else { return None };
-    match &**member {
-        (Expr::Symbol(index), Expr::Symbol(set))
-            if matches!(&**set, "Z" | "N") && body.symbols().contains(&&**index) =>
-        {
-            Some((body, index, set))
-        }
+    let set = match &member.1 {
+        Expr::Symbol(set) if matches!(&**set, "Z" | "N") => &**set,
+        Expr::Reals => "R",
+        _ => return None,
+    };
+    match &member.0 {
+        Expr::Symbol(index) if body.symbols().contains(&&**index) => Some((body, index, set)),
         _ => None,
     }
+}
+
+impl Comparer<'_> {
+    /// Whether two unions of arithmetic progressions are the same numbers: `\pi/4 + k\pi` and `-3\pi/4 + k\pi`.
+    pub(super) fn progressions(&mut self, family: &Family<'_>) -> Outcome {
+        let (Some((name, gold)), Some((given, answer))) = (values(&family.gold), values(&family.answer))
+        else {
+            return DIFFERENT;
+        };
+        if name.is_some() && given.is_some() && name != given {
+            return DIFFERENT;
+        }
+        let found = self.residues(&gold, &answer, &family.index);
+        if found.is_some_and(|(gold, answer)| gold == answer) {
+            Outcome::Equal(Tier::Numeric)
+        } else {
+            DIFFERENT
+        }
+    }
+
+    /// The residues of both by one common period, in terms of the first step.
+    fn residues(&mut self, gold: &[&Expr], answer: &[&Expr], index: &str) -> Option<(Residues, Residues)> {
+        let (start, unit) = self.line(gold.first()?, index)?;
+        let mut lines = Vec::new();
+        for body in gold.iter().chain(answer) {
+            let (offset, step) = self.line(body, index)?;
+            let offset = self.multiple(&Expr::difference(&offset, &start), &unit)?;
+            lines.push((offset, self.multiple(&step, &unit)?));
+        }
+        let whole = |value: &RBig| value.denominator().clone();
+        let scale = lines.iter().fold(UBig::ONE, |scale, (_, step)| lcm(&scale, &whole(step)));
+        let scaled = |value: &RBig| value * RBig::from(scale.clone());
+        let period = lines.iter().try_fold(UBig::ONE, |period, (_, step)| {
+            let step = scaled(step).numerator().clone();
+            let step = UBig::try_from(if step < IBig::ZERO { -step } else { step }).ok()?;
+            (step != UBig::ZERO).then(|| lcm(&period, &step))
+        })?;
+        let period = RBig::from(period);
+        let members = |(offset, step): &(RBig, RBig)| {
+            let step = scaled(step);
+            let step = if step < RBig::ZERO { -step } else { step };
+            let count = i64::try_from((&period / &step).numerator().clone())
+                .ok()
+                .filter(|count| *count <= LONGEST)?;
+            let reduced = |value: RBig| &value - (&value / &period).floor() * &period;
+            Some(
+                (0..count).map(|time| reduced(scaled(offset) + RBig::from(time) * &step)).collect::<Vec<_>>(),
+            )
+        };
+        let all: Vec<Vec<RBig>> = lines.iter().map(members).collect::<Option<_>>()?;
+        let (left, right) = all.split_at(gold.len());
+        Some((left.iter().flatten().cloned().collect(), right.iter().flatten().cloned().collect()))
+    }
+
+    /// Where a body starts and by what it steps, if it is linear in the index.
+    fn line(&mut self, body: &Expr, index: &str) -> Option<(Expr, Expr)> {
+        let at = |place: i64| body.substitute(index, &Expr::integer(place));
+        let (start, step) = (at(0), Expr::difference(&at(1), &at(0)));
+        let next = Expr::difference(&at(2), &at(1));
+        scalar::equal(&step, &next, self.fuel).is_equal().then_some((start, step))
+    }
+
+    /// By what number of few parts `unit` is multiplied to give `value`.
+    fn multiple(&mut self, value: &Expr, unit: &Expr) -> Option<RBig> {
+        if scalar::equal(value, &Expr::integer(0), self.fuel).is_equal() {
+            return Some(RBig::ZERO);
+        }
+        let quotient = Expr::Div(Box::new((value.clone(), unit.clone())));
+        let approximate = scalar::approximate(&quotient, self.fuel)?;
+        (1..=LONGEST).find_map(|parts| {
+            let near = (&approximate * RBig::from(parts)).round();
+            let multiple = RBig::from(near) / RBig::from(parts);
+            let difference = &multiple - &approximate;
+            let close = difference.clone() * RBig::from(1i64 << 60) < RBig::ONE
+                && difference * RBig::from(1i64 << 60) > -RBig::ONE;
+            let product = Expr::Mul(vec![Expr::rational(multiple.clone()), unit.clone()]);
+            (close && scalar::equal(value, &product, self.fuel).is_equal()).then_some(multiple)
+        })
+    }
+}
+
+type Residues = BTreeSet<RBig>;
+
+fn lcm(left: &UBig, right: &UBig) -> UBig {
+    use dashu_int::ops::Gcd;
+    left * right / left.gcd(right)
+}
+
+/// The values of a body, and the name that they are given: one, or those of a list.
+fn values(body: &Expr) -> Option<(Option<&Expr>, Vec<&Expr>)> {
+    let items = match body {
+        Expr::List(items, _) => &items[..],
+        single => std::slice::from_ref(single),
+    };
+    let mut name = None;
+    let mut values = Vec::new();
+    for item in items {
+        match equation(item) {
+            Some(([given, value], _)) => {
+                if name.is_some_and(|name| name != given) {
+                    return None;
+                }
+                name = Some(given);
+                values.push(value);
+            }
+            Some(_) => return None,
+            None => values.push(item),
+        }
+    }
+    (!values.iter().any(|value| value.is_structure())).then_some((name, values))
 }

@@ -7,6 +7,7 @@ mod collection;
 mod constants;
 mod family;
 mod names;
+mod piecewise;
 mod policy;
 mod real_set;
 mod relation;
@@ -88,8 +89,12 @@ impl<'a> Comparer<'a> {
 
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
-        if let Some((gold, answer, licences)) = family::with_one_index(gold, answer) {
-            return self.by(licences, |comparer| comparer.equal(&gold, &answer));
+        if let Some(family) = family::with_one_index(gold, answer) {
+            return self.by(family.licences, |comparer| {
+                let outcome = comparer.equal(&family.gold, &family.answer);
+                let same = outcome.is_equal() || !family.runs_through_integers;
+                if same { outcome } else { comparer.progressions(&family) }
+            });
         }
         if self.may(Licence::GluedChoices)
             && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
@@ -98,7 +103,15 @@ impl<'a> Comparer<'a> {
             let same = if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
             return self.by(Licence::GluedChoices, |_| same);
         }
+        // "A or C" chooses neither.
+        if matches!(answer, Expr::List(_, Joint::Or))
+            && !matches!(gold, Expr::List(_, Joint::Or))
+            && chosen_letters(gold).is_some()
+        {
+            return DIFFERENT;
+        }
         match (gold, answer) {
+            (Expr::Piecewise(left), Expr::Piecewise(right)) => self.piecewise(left, right),
             (Expr::Chain { .. } | Expr::Member(_), _) | (_, Expr::Chain { .. } | Expr::Member(_)) => {
                 self.relations(gold, answer)
             }

@@ -13,7 +13,10 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
         let Some((start, content, end)) = box_before(text, end_of_search) else { break };
         end_of_search = start;
         let content = content.trim();
-        if content.is_empty() {
+        // "It is not \\boxed{7}" names no answer.
+        let words = text[..start].trim_end_matches([' ', '$', '\\', '(', ':', '*']);
+        let denied = words.ends_with(" not") || words.ends_with("n't") || words.ends_with("不是");
+        if content.is_empty() || denied {
             continue;
         }
         match &mut joined {

@@ -115,8 +115,53 @@ fn last_line(text: &str) -> &str {
 pub(super) fn letter(text: &str) -> Option<&str> {
     let line = last_line(text);
     // "C rather than A" and "D, it can't be A" choose what they name first.
-    let denial = DENIALS.iter().filter_map(|denial| line.find(denial)).min();
-    denial.and_then(|end| last_letter(&line[..end])).or_else(|| last_letter(line))
+    let denial = DENIALS.iter().filter_map(|denial| Some((line.find(denial)?, denial))).min();
+    let cut = denial.map_or(line, |(end, denial)| {
+        // "B is not right" does not choose B.
+        let names_other = last_letter(&line[end + denial.len()..]).is_some();
+        if names_other && last_letter(&line[..end]).is_some() { &line[..end] } else { line }
+    });
+    let letter = last_letter(cut)?;
+    (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
+}
+
+/// Whether a letter is the last of several: the B of "A or B".
+fn is_second(line: &str, letter: &str) -> bool {
+    let before = line[..letter.as_ptr() as usize - line.as_ptr() as usize].trim_end_matches(['(', ' ']);
+    let first = ["or", "and", "/", "&", ","].iter().find_map(|joint| before.strip_suffix(joint));
+    let first = first.map(|first| first.trim_end_matches([')', ' ', ',']));
+    first.is_some_and(|first| {
+        first.ends_with(|last: char| ('A'..='J').contains(&last))
+            && !first[..first.len() - 1].ends_with(char::is_alphanumeric)
+    })
+}
+
+/// The text without the afterthought that ends its last sentence: "7, attained at x = 3", "7 when x = 3", "7, not 8".
+pub(super) fn without_afterthought(text: &str) -> &str {
+    const BEGINS: [&str; 13] = [
+        " attained ",
+        ", achieved ",
+        " achieved ",
+        " when ",
+        ", where ",
+        " which occurs ",
+        "此时",
+        "当",
+        ", not ",
+        " rather than ",
+        " instead of ",
+        "而不是",
+        " for $",
+    ];
+    let end = text.trim_end();
+    let line = last_line(text);
+    let start = end.len() - line.len();
+    let Some(at) = BEGINS.iter().filter_map(|begin| line.rfind(begin)).min() else { return text };
+    let (said, thought) = (&line[..at], line[at..].trim_end_matches('.'));
+    let says = [" is ", " are ", "=", " equals ", "是", "为"].iter().any(|verb| said.contains(verb));
+    let goes_on = thought.contains(". ")
+        || lexicon::words(thought).any(|word| lexicon::is_any(word, &[Role::Verb, Role::Conclusion]));
+    if says && !goes_on { text[..start + at].trim_end_matches([',', ' ']) } else { text }
 }
 
 const DENIALS: [&str; 8] =

@@ -17,7 +17,7 @@ use super::text::{choice, half_width};
 use super::{Options, Profile};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::{environments, last};
-use loose::{concluded, is_denied, is_subject, letter, loose, numbers};
+use loose::{concluded, is_denied, is_subject, letter, loose, numbers, without_afterthought};
 use turn::turn;
 
 pub(crate) use gold::formula_of_gold;
@@ -149,6 +149,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
 /// Answers that only their place at the end makes answers.
 fn unmarked(text: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
+    let text = without_afterthought(text);
     let mathematics = last(text);
     let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());
     if let Some(letter) = letter(text).filter(|_| !is_choice) {
@@ -203,9 +204,9 @@ fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
     }
     let (kind, start, at) = best.or_else(|| {
         // "Ans. 42", "答案: 42"
-        ["ans. ", "ans: ", "答案"].into_iter().find_map(|word| {
+        ["ans. ", "ans: ", "答案", "故选", "应选"].into_iter().find_map(|word| {
             let at = lower.rfind(word).filter(|at| !lower[..*at].ends_with(char::is_alphabetic))?;
-            let after = lower[at + word.len()..].trim_start_matches(['是', '为', ':', ' ']);
+            let after = lower[at + word.len()..].trim_start_matches(['是', '为', '选', '】', ':', ' ']);
             Some((Phrase::Plain, lower.len() - after.len(), at))
         })
     })?;
@@ -254,14 +255,18 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     let said = if display { content } else { sentence };
-    if let Some(first) = environments(said).into_iter().find(|first| !is_subject(said, first)) {
+    if let Some(first) =
+        environments(said).into_iter().find(|first| !is_subject(said, first) && !is_denied(said, first))
+    {
         // What stands between two prices is no formula.
         found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));
     }
     if let Some(number) = numbers(sentence).into_iter().find(|number| !is_denied(sentence, number)) {
         // Of "5, or maybe 6" neither is the answer, and nothing else is.
         let behind = &sentence[number.as_ptr() as usize - sentence.as_ptr() as usize + number.len()..];
-        let offers = behind.split_once(" or ").is_some_and(|(_, other)| !numbers(other).is_empty());
+        let offers = [" or ", "或"]
+            .iter()
+            .any(|or| behind.split_once(or).is_some_and(|(_, other)| !numbers(other).is_empty()));
         let (text, mark) = if offers { (sentence, Mark::Formula) } else { (number, Mark::Stated) };
         found.push(Candidate::new(text, mark));
     }
@@ -347,6 +352,7 @@ fn without_remark(sentence: &str) -> &str {
         Some((open, _))
             if inside[..open].ends_with(' ')
                 && (english::is_remark(&inside[open + 1..])
+                    || inside[open + 1..].starts_with("not ")
                     || english::ends_with_noun(&inside[..open])
                         && !inside[open + 1..].contains(char::is_alphabetic)) =>
         {

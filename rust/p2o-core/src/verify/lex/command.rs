@@ -1,6 +1,7 @@
 //! LaTeX commands, and the upright text they set.
 
 use super::super::fuel::Halt;
+use super::super::units;
 use super::super::words::{self, Word};
 use super::{Kind, Lexer};
 
@@ -122,6 +123,12 @@ impl<'a> Lexer<'a, '_> {
             let joint = if content.ends_with("or") { Word::Or } else { Word::And };
             self.push(Kind::Text(words.trim_end()), 0);
             self.push(Kind::Word(joint), total);
+        } else if content.len() == 1
+            && content.as_bytes()[0].is_ascii_lowercase()
+            && units::normal(content).is_none()
+        {
+            // `\mathbf{i}`, `3 + 4\mathrm{i}`
+            self.push(Kind::Symbol(content), total);
         } else if content == "(or" {
             self.bracket(Kind::Op('('), 0, true);
             self.push(Kind::Word(Word::Or), total);

@@ -131,6 +131,7 @@ impl<'a> Lexer<'a, '_> {
             '$' | '~' | '`' | '"' => self.skip(1),
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
+            '∶' => self.push(Kind::Op(':'), length),
             '÷' | '⁄' | '∕' => self.push(Kind::Op('/'), length),
             '⁻' | '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' => self.superscript(),
             '’' | '′' => self.push(Kind::Op('\''), length),
@@ -250,7 +251,7 @@ impl<'a> Lexer<'a, '_> {
         let counted =
             matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Op('}' | ')'), .. }))
                 && word.chars().all(|character| character >= '\u{2e80}');
-        let single = word.chars().count() == 1 && !counted;
+        let single = word.chars().count() == 1 && !counted && !english::introduces(word);
         self.push(if single { Kind::Symbol(word) } else { Kind::Text(word) }, length);
     }
 

@@ -8,6 +8,7 @@ mod atom;
 mod condition;
 mod function;
 mod modulo;
+mod piecewise;
 mod product;
 mod ratio;
 mod structure;
@@ -232,6 +233,11 @@ impl<'a> Parser<'a, '_> {
             relations.push(relation);
             operands.push(self.set_expression()?);
         }
+        if let ([Expr::Symbol(name)], Some(Kind::Op('→'))) = (&operands[..], self.peek()) {
+            let name = format!("{name}→").into();
+            self.at += 1;
+            return Ok(Expr::Apply(name, vec![self.set_expression()?]));
+        }
         if matches!(self.peek(), Some(Kind::Op('∈') | Kind::Word(Word::In))) {
             self.at += 1;
             let set = self.set_expression()?;
@@ -336,7 +342,8 @@ impl<'a> Parser<'a, '_> {
 /// The items that `…` stands for in an arithmetic progression of integers, up to `last`: `1, 2, …, 5`, `1, 3, 5, …, 11`.
 fn progress(items: &mut Vec<Expr>, last: Expr) -> Option<()> {
     let given: Vec<IBig> = items.iter().map(Expr::literal_integer).collect::<Option<_>>()?;
-    let step = &given[1..].first()?.clone() - &given[0];
+    // "1, …, 10"
+    let step = given.get(1).map_or(IBig::ONE, |second| second - &given[0]);
     let end = last.literal_integer()?;
     let mut next = given.last()? + &step;
     if step.is_zero() || given.windows(2).any(|pair| &pair[1] - &pair[0] != step) {

@@ -69,6 +69,10 @@ impl Parser<'_, '_> {
             Some(Kind::Text(words)) => units::normal(words.trim_end_matches('.')).and_then(Half::named),
             _ => None,
         };
+        if half == Some(Half::Am) && hour > 12 {
+            self.at -= 3;
+            return None;
+        }
         self.at += usize::from(half.is_some());
         Some(Expr::Clock { hour, minute, half })
     }

@@ -152,7 +152,14 @@ impl Parser<'_, '_> {
     pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
-            "cases" => return self.system(),
+            "cases" | "dcases" | "rcases" => {
+                let start = self.at;
+                if let Ok(pieces) = self.piecewise() {
+                    return Ok(pieces);
+                }
+                self.at = start;
+                return self.system();
+            }
             "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
             "array" => {
                 self.flattened();
@@ -161,7 +168,16 @@ impl Parser<'_, '_> {
                     return Ok(matrix);
                 }
                 self.at = start;
+                if let Ok(pieces) = self.piecewise() {
+                    return Ok(pieces);
+                }
+                self.at = start;
                 return self.aligned();
+            }
+            "vmatrix" => {
+                let Expr::Matrix(rows) = self.matrix()? else { return Err(Halt::Unsupported) };
+                let rows: Vec<Vec<&Expr>> = rows.iter().map(|row| row.iter().collect()).collect();
+                return determinant(&rows).ok_or(Halt::Unsupported);
             }
             "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" => {}
             _ => return Err(Halt::Unsupported),
@@ -248,6 +264,28 @@ impl Parser<'_, '_> {
         }
         Ok(Expr::Matrix(rows))
     }
+}
+
+/// The determinant of a small square matrix, by its first row.
+fn determinant(rows: &[Vec<&Expr>]) -> Option<Expr> {
+    const LARGEST: usize = 4;
+    if rows.len() != rows[0].len() || rows.len() > LARGEST {
+        return None;
+    }
+    if rows.len() == 1 {
+        return Some(rows[0][0].clone());
+    }
+    let terms = (0..rows.len()).map(|column| {
+        let minor: Vec<Vec<&Expr>> = rows[1..]
+            .iter()
+            .map(|row| {
+                row.iter().enumerate().filter(|(place, _)| *place != column).map(|(_, cell)| *cell).collect()
+            })
+            .collect();
+        let product = Expr::Mul(vec![rows[0][column].clone(), determinant(&minor)?]);
+        Some(if column % 2 == 0 { product } else { Expr::Neg(Box::new(product)) })
+    });
+    terms.collect::<Option<_>>().map(Expr::Add)
 }
 
 /// Drops doubled brackets, `((x))` or `{{x}}`, so that nesting without meaning costs no recursion.
