@@ -68,14 +68,11 @@ pub(crate) fn exact(expr: &Expr, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
     fuel.spend(4)?;
     let value = match expr {
         Expr::Number(number) => Gaussian::real(number.value.clone()),
-        Expr::Based { value, .. } => Gaussian::real(value.clone()),
         Expr::Constant(Constant::I) => Gaussian { re: RBig::ZERO, im: RBig::ONE },
         Expr::Neg(inner) => {
             let inner = exact(inner, fuel)?;
             Gaussian { re: -inner.re, im: -inner.im }
         }
-        Expr::Quantity(inner, _) => exact(inner, fuel)?,
-        Expr::Percent(inner) => exact(inner, fuel)?.mul(&Gaussian::real(RBig::from(100)).inverse()?),
         Expr::Add(terms) => {
             let mut sum = exact(&terms[0], fuel)?;
             for term in &terms[1..] {
@@ -106,10 +103,6 @@ pub(crate) fn exact(expr: &Expr, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
             } else {
                 dividend.mul(&divisor.inverse()?)
             }
-        }
-        Expr::Ratio(parts) if parts.len() == 2 => {
-            let divisor = exact(&parts[1], fuel)?;
-            exact(&parts[0], fuel)?.mul(&divisor.inverse()?)
         }
         Expr::Pow(pair) => {
             let exponent = exact(&pair.1, fuel)?;

@@ -69,10 +69,8 @@ fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
     fuel.spend(2).ok()?;
     Some(match expr {
         Expr::Number(number) => of_rational(&number.value),
-        Expr::Based { value, .. } => of_rational(value),
         Expr::Constant(Constant::I) => root(Bound { upper: 0.0, lower: 0.0 }, 2.0, degree),
-        Expr::Neg(inner) | Expr::Quantity(inner, _) => bound(inner, degree, fuel)?,
-        Expr::Percent(inner) => product(bound(inner, degree, fuel)?, Bound { upper: 0.0, lower: 7.0 }),
+        Expr::Neg(inner) => bound(inner, degree, fuel)?,
         Expr::Add(terms) => {
             let mut total = bound(&terms[0], degree, fuel)?;
             for term in &terms[1..] {
@@ -116,12 +114,9 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
     };
     Some(match expr {
         Expr::Number(number) => digits(&number.value),
-        Expr::Based { value, .. } => digits(value),
         Expr::Symbol(_) | Expr::Constant(_) => 2.0,
-        Expr::Neg(inner) | Expr::Quantity(inner, _) => size_bits(inner, values, fuel)?,
-        Expr::Percent(inner) => size_bits(inner, values, fuel)? + 7.0,
-        Expr::Degrees(inner) => size_bits(inner, values, fuel)? + 10.0,
-        Expr::Add(items) | Expr::Mul(items) | Expr::Ratio(items) => all(items, fuel)?,
+        Expr::Neg(inner) => size_bits(inner, values, fuel)?,
+        Expr::Add(items) | Expr::Mul(items) => all(items, fuel)?,
         Expr::Div(pair) => size_bits(&pair.0, values, fuel)? + size_bits(&pair.1, values, fuel)?,
         Expr::Pow(pair) => {
             let (re, im) = parts(&pair.1, values, fuel)?;

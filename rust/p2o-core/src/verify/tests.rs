@@ -13,10 +13,11 @@ use super::numeric::evaluate::Evaluator;
 use super::numeric::float::FloatBall;
 use super::numeric::{Real, complex::Complex};
 use super::parse::parse;
+use super::scalar::lowered;
 use super::separation::{separation_bits, size_bits};
 
 fn parsed(text: &str) -> Expr {
-    parse(text, true, &mut Fuel::new(None)).unwrap_or_else(|_| panic!("{text}")).expr
+    lowered(&parse(text, true, &mut Fuel::new(None)).unwrap_or_else(|_| panic!("{text}")).expr).into_owned()
 }
 
 fn exactly(text: &str) -> Result<Gaussian, Halt> {

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::super::Tier;
 use super::super::expr::{Expr, Joint};
 use super::super::licence::{Licence, Licences};
-use super::super::modular::fingerprint;
-use super::super::scalar::Outcome;
+use super::super::scalar::{self, Outcome, fingerprint};
 use super::{Comparer, DIFFERENT, real_set};
 
 /// Longest collection that is compared.
@@ -212,7 +211,7 @@ impl Comparer<'_> {
         let sum = found.iter().zip(values);
         let sum =
             Expr::Add(sum.map(|(item, value)| Expr::Mul(vec![Expr::integer(value), item.clone()])).collect());
-        super::super::scalar::equal(&at(&values[..count]), &sum, self.fuel).is_equal().then_some(found)
+        scalar::equal(&at(&values[..count]), &sum, self.fuel).is_equal().then_some(found)
     }
 }
 

@@ -4,7 +4,6 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use super::super::Tier;
-use super::super::exact::rational;
 use super::super::expr::{Constant, Expr, Function};
 use super::super::licence::{Licence, Licences};
 use super::super::scalar::{self, Outcome, is_trigonometric};
@@ -87,7 +86,7 @@ impl Comparer<'_> {
     fn has_no_value(&mut self, expr: &Expr) -> bool {
         let mut arguments = Vec::new();
         logarithms(expr, &mut arguments);
-        arguments.into_iter().any(|argument| rational(argument, self.fuel) == Some(RBig::ZERO))
+        arguments.into_iter().any(|argument| scalar::rational(argument, self.fuel) == Some(RBig::ZERO))
     }
 
     /// Whether two quantities are in units that contradict each other.
@@ -163,7 +162,7 @@ impl Comparer<'_> {
 
     /// A rational number within 2^-100 of a real constant, enough to round it.
     fn decimal_value(&mut self, expr: &Expr) -> Option<RBig> {
-        if let Some(value) = rational(expr, self.fuel) {
+        if let Some(value) = scalar::rational(expr, self.fuel) {
             return Some(value);
         }
         scalar::approximate(expr, self.fuel)

@@ -67,7 +67,6 @@ impl Point<'_> {
         let field = self.field;
         match expr {
             Expr::Number(number) => field.rational(&number.value),
-            Expr::Based { value, .. } => field.rational(value),
             Expr::Symbol(name) => Ok(self.symbol(name) % field.prime()),
             Expr::Constant(Constant::I) => Ok(field.root),
             Expr::Constant(Constant::Infinity) => Err(Halt::Unsupported),
@@ -77,16 +76,6 @@ impl Point<'_> {
                 factors.iter().try_fold(1, |product, factor| Ok(field.mul(product, self.value(factor)?)))
             }
             Expr::Neg(inner) => Ok(field.negate(self.value(inner)?)),
-            Expr::Quantity(inner, _) => self.value(inner),
-            Expr::Percent(inner) => {
-                let inner = self.value(inner)?;
-                Ok(field.mul(inner, field.inverse(100)?))
-            }
-            Expr::Degrees(inner) => {
-                let inner = self.value(inner)?;
-                let pi = self.atom(&[1, Constant::Pi as u64]);
-                Ok(field.mul(field.mul(inner, pi), field.inverse(180)?))
-            }
             Expr::Div(pair) => {
                 let divisor = self.value(&pair.1)?;
                 let dividend = self.value(&pair.0)?;

@@ -85,11 +85,6 @@ fn collect(point: &mut Point<'_>, expr: &Expr, term: &mut Term) -> Result<(), Ha
     match expr {
         Expr::Number(number) => term.factor *= &number.value,
         Expr::Constant(Constant::Pi) if !term.pi => term.pi = true,
-        Expr::Degrees(inner) if !term.pi => {
-            term.pi = true;
-            term.factor /= RBig::from(180);
-            collect(point, inner, term)?;
-        }
         Expr::Neg(inner) => {
             term.factor *= RBig::from_parts(IBig::from_parts(Sign::Negative, UBig::ONE), UBig::ONE);
             collect(point, inner, term)?;

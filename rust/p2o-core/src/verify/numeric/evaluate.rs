@@ -30,7 +30,6 @@ impl Evaluator<'_, '_> {
         self.fuel.spend(R::cost(self.bits))?;
         match expr {
             Expr::Number(number) => self.rational(&number.value),
-            Expr::Based { value, .. } => self.rational(value),
             Expr::Symbol(name) => {
                 let (_, value) =
                     self.values.iter().find(|(symbol, _)| **symbol == **name).ok_or(Halt::Unsupported)?;
@@ -54,22 +53,9 @@ impl Evaluator<'_, '_> {
                 Ok(product)
             }
             Expr::Neg(inner) => Ok(self.value::<R>(inner)?.neg()),
-            Expr::Quantity(inner, _) => self.value(inner),
-            Expr::Percent(inner) => {
-                let hundredth = self.integer::<R>(100)?.recip()?;
-                self.value(inner)?.mul(&Complex::real(hundredth))
-            }
-            Expr::Degrees(inner) => {
-                let degree = R::pi(self.bits).mul(&self.integer::<R>(180)?.recip()?)?;
-                self.value(inner)?.mul(&Complex::real(degree))
-            }
             Expr::Div(pair) => {
                 let divisor = self.value::<R>(&pair.1)?.recip()?;
                 self.value(&pair.0)?.mul(&divisor)
-            }
-            Expr::Ratio(parts) if parts.len() == 2 => {
-                let divisor = self.value::<R>(&parts[1])?.recip()?;
-                self.value(&parts[0])?.mul(&divisor)
             }
             Expr::Pow(pair) => self.power(&pair.0, &pair.1),
             Expr::Call(function, arguments) => self.call(*function, arguments),

@@ -1,16 +1,17 @@
 //! Whether two scalar expressions are equal: a cascade of methods, cheapest and surest first.
 
 mod functions;
+mod lower;
 
 use std::cell::RefCell;
 
 use dashu_ratio::RBig;
 
 use super::Tier;
-use super::exact::{Gaussian, exact, rational};
+use super::exact::{self, Gaussian, exact};
 use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
-use super::modular::{Identity, fingerprint, identity};
+use super::modular::{self, Identity, identity};
 use super::numeric::Real;
 use super::numeric::ball::Ball;
 use super::numeric::complex::Complex;
@@ -18,6 +19,7 @@ use super::numeric::evaluate::{Evaluator, Values};
 use super::numeric::float::FloatBall;
 use super::separation::{separation_bits, size_bits};
 use functions::functions;
+pub(crate) use lower::lowered;
 
 /// Verdict on two scalars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +53,7 @@ pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     if left == right {
         return identical(left);
     }
+    let (left, right) = (&lowered(left), &lowered(right));
     let left = &without_applications(left, fuel);
     let right = &without_applications(right, fuel);
     if let Some(outcome) = infinities(left, right) {
@@ -98,7 +101,7 @@ fn without_applications<'a>(expr: &'a Expr, fuel: &mut Fuel) -> std::borrow::Cow
             let keys: Vec<String> = arguments
                 .iter()
                 .map(|argument| {
-                    fingerprint(argument, fuel)
+                    modular::fingerprint(argument, fuel)
                         .map_or_else(|| format!("{argument:?}"), |key| format!("{key:x}"))
                 })
                 .collect();
@@ -254,8 +257,19 @@ pub(crate) fn is_trigonometric(expr: &Expr) -> bool {
     expr.any(&|node| matches!(node, Expr::Call(F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc, _)))
 }
 
+/// The exact rational value, where there is one.
+pub(crate) fn rational(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
+    exact::rational(&lowered(expr), fuel)
+}
+
+/// A key that equal expressions share, up to relations between functions; none of what has no such key.
+pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
+    modular::fingerprint(&lowered(expr), fuel)
+}
+
 /// The order of two real constants, if it can be decided.
 pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::cmp::Ordering> {
+    let (left, right) = (&*lowered(left), &*lowered(right));
     if equal(left, right, fuel).is_equal() {
         return Some(std::cmp::Ordering::Equal);
     }
@@ -299,7 +313,7 @@ pub(crate) fn magnitude(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
 /// A rational number within 2^-100 (relative) of a real constant.
 pub(crate) fn approximate(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
     let mut evaluator = Evaluator { values: &[], bits: PRECISIONS[0], fuel };
-    let value = evaluator.value::<Ball>(expr).ok()?;
+    let value = evaluator.value::<Ball>(&lowered(expr)).ok()?;
     if value.is_real() && value.re.radius() < value.re.magnitude() - 100.0 {
         value.re.midpoint()
     } else {

@@ -1,0 +1,33 @@
+//! Notation, once: below here a scalar is made of numbers, symbols, constants, operations and functions.
+
+use std::borrow::Cow;
+
+use super::super::expr::{Constant, Expr};
+
+/// The scalar in which percent, degrees, digits in a base, quantities and ratios of two are the numbers that they mean.
+pub(crate) fn lowered(expr: &Expr) -> Cow<'_, Expr> {
+    if expr.any(&is_notation) { Cow::Owned(expr.map(&mut meant)) } else { Cow::Borrowed(expr) }
+}
+
+fn is_notation(node: &Expr) -> bool {
+    matches!(
+        node,
+        Expr::Percent(_) | Expr::Degrees(_) | Expr::Based { .. } | Expr::Quantity(..) | Expr::Ratio(_)
+    )
+}
+
+/// What a node means whose children are lowered.
+fn meant(node: Expr) -> Expr {
+    let over = |value: Expr, divisor: i64| Expr::Div(Box::new((value, Expr::integer(divisor))));
+    match node {
+        Expr::Percent(inner) => over(*inner, 100),
+        Expr::Degrees(inner) => over(Expr::Mul(vec![*inner, Expr::Constant(Constant::Pi)]), 180),
+        Expr::Based { value, .. } => Expr::rational(value),
+        Expr::Quantity(inner, _) => *inner,
+        Expr::Ratio(parts) => match <[Expr; 2]>::try_from(parts) {
+            Ok([left, right]) => Expr::Div(Box::new((left, right))),
+            Err(parts) => Expr::Ratio(parts),
+        },
+        other => other,
+    }
+}
