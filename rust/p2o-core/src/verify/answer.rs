@@ -5,16 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::compare::Comparer;
-use super::dates;
-use super::english;
 use super::expr::Expr;
 use super::extract::{Candidate, Mark, candidates, formula_of_gold, plain_characters};
 use super::fuel::Fuel;
 use super::licence::{Licence, Licences};
 use super::reading::Reading;
 use super::scalar::Outcome;
-use super::text;
 use super::{Options, Profile, Status, Tier, Verdict};
+use crate::verify::language::dates;
+use crate::verify::language::english;
+use crate::verify::language::text;
 
 /// A gold answer, parsed once for all the completions it is compared with.
 #[derive(Debug, Default)]

@@ -1,5 +1,9 @@
 //! Answer verification: extraction of the final answer and equivalence with the gold.
 //!
+//! `extract` finds the places of a text that may hold the answer, `parse` makes a tree of one (`expr`), `reading` holds all
+//! that it may mean, `compare` decides on structures and conventions ([`Licence`]), `scalar` on values; `language` is what
+//! words and commands say.
+//!
 //! ```
 //! use p2o_core::verify::{Options, Status, verify};
 //!
@@ -10,29 +14,15 @@
 
 mod answer;
 mod compare;
-mod dates;
-mod english;
-mod exact;
 mod expr;
 mod extract;
 mod fuel;
-mod lex;
-mod lexicon;
+mod language;
 mod licence;
-mod modular;
-mod number;
-mod numerals;
-mod numeric;
 mod options;
 mod parse;
 mod reading;
 mod scalar;
-mod separation;
-#[cfg(test)]
-mod tests;
-mod text;
-mod units;
-mod words;
 
 pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_batch_until, verify_each};
 pub use licence::{Licence, Licences, RULES, Rule, UnknownLicence};

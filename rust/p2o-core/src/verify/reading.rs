@@ -1,12 +1,12 @@
 //! What a text may mean: mathematics, words, a letter.
 
-use super::english;
 use super::expr::Expr;
 use super::fuel::Fuel;
 use super::licence::{Licence, Licences};
-use super::numerals;
 use super::parse::{Parsed, parse};
-use super::text;
+use crate::verify::language::english;
+use crate::verify::language::numerals;
+use crate::verify::language::text;
 
 /// Longest text that is parsed.
 const LONGEST: usize = 1 << 16;

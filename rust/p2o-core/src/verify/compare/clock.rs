@@ -1,7 +1,7 @@
 //! Times of day.
 
-use super::super::expr::{Expr, Half};
-use super::super::licence::{Licence, Licences};
+use crate::verify::expr::{Expr, Half};
+use crate::verify::licence::{Licence, Licences};
 
 /// The licences by which two times of day are the same; none if they are not. Half a day that is left out is not missed,
 /// unless the hour can only be one of 24.

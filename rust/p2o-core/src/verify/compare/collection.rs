@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::super::Tier;
-use super::super::expr::{Expr, Joint};
-use super::super::licence::{Licence, Licences};
-use super::super::scalar::{self, Outcome, fingerprint};
 use super::{Comparer, DIFFERENT, real_set};
+use crate::verify::Tier;
+use crate::verify::expr::{Expr, Joint};
+use crate::verify::licence::{Licence, Licences};
+use crate::verify::scalar::{self, Outcome, fingerprint};
 
 /// Longest collection that is compared.
 const LONGEST: usize = 512;
@@ -192,7 +192,7 @@ impl Comparer<'_> {
             return None;
         }
         let plain = expr.map(&mut |node| match node {
-            Expr::Constant(super::super::expr::Constant::I) => Expr::Symbol("i".into()),
+            Expr::Constant(crate::verify::expr::Constant::I) => Expr::Symbol("i".into()),
             Expr::Symbol(name) => {
                 let letter = ["hat(", "vec(", "widehat("].iter().find_map(|accent| name.strip_prefix(accent));
                 Expr::Symbol(letter.map_or(&*name, |letter| letter.trim_end_matches(')')).into())
@@ -220,7 +220,7 @@ fn infinite_end(gold: &Expr, answer: &Expr) -> bool {
     let parts = |expr: &Expr| match expr {
         Expr::Tuple { items, left_closed, right_closed } => {
             let infinite = |item: &Expr| {
-                item.any(&|node| *node == Expr::Constant(super::super::expr::Constant::Infinity))
+                item.any(&|node| *node == Expr::Constant(crate::verify::expr::Constant::Infinity))
             };
             Some([*left_closed && !infinite(&items[0]), *right_closed && !infinite(&items[items.len() - 1])])
         }

@@ -1,8 +1,8 @@
 //! Free constants: of integration, and of a family of solutions. Their names say nothing.
 
-use super::super::expr::Expr;
-use super::super::fuel::Fuel;
-use super::super::scalar;
+use crate::verify::expr::Expr;
+use crate::verify::fuel::Fuel;
+use crate::verify::scalar;
 
 /// Names by which a gold calls a free constant.
 fn is_constant(name: &str) -> bool {

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
-use super::super::Tier;
-use super::super::expr::Expr;
-use super::super::licence::{Licence, Licences};
-use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT, equation};
+use crate::verify::Tier;
+use crate::verify::expr::Expr;
+use crate::verify::licence::{Licence, Licences};
+use crate::verify::scalar::{self, Outcome};
 
 /// Most members of a family in one period.
 const LONGEST: i64 = 64;

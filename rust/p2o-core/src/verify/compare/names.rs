@@ -1,6 +1,6 @@
 //! Which expressions name a value, so that the other side of their equation says it.
 
-use super::super::expr::{Expr, Function};
+use crate::verify::expr::{Expr, Function};
 
 /// Name and argument of `f(x)`, or of a `P(x)` that was read as a product.
 pub(super) fn applied(expr: &Expr) -> Option<(&str, &str)> {

@@ -1,8 +1,8 @@
 //! Functions defined in pieces.
 
-use super::super::expr::Expr;
-use super::super::scalar::Outcome;
 use super::{Comparer, DIFFERENT};
+use crate::verify::expr::Expr;
+use crate::verify::scalar::Outcome;
 
 impl Comparer<'_> {
     /// The same values under the same conditions, in any order. "Otherwise" is what the other conditions leave.

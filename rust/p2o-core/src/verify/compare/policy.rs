@@ -3,12 +3,12 @@
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
-use super::super::Tier;
-use super::super::expr::{Constant, Expr, Function};
-use super::super::licence::{Licence, Licences};
-use super::super::scalar::{self, Outcome, is_trigonometric};
-use super::super::units;
 use super::{Comparer, constants};
+use crate::verify::Tier;
+use crate::verify::expr::{Constant, Expr, Function};
+use crate::verify::language::units;
+use crate::verify::licence::{Licence, Licences};
+use crate::verify::scalar::{self, Outcome, is_trigonometric};
 
 /// A reading of a pair by one convention more, none where the convention says nothing about the pair.
 type Step = fn(&Expr, &Expr) -> Option<(Expr, Expr)>;

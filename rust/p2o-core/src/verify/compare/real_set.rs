@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::super::Tier;
-use super::super::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
-use super::super::licence::{Licence, Licences};
-use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT};
+use crate::verify::Tier;
+use crate::verify::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
+use crate::verify::licence::{Licence, Licences};
+use crate::verify::scalar::{self, Outcome};
 
 /// Most pieces a set may have.
 const LONGEST: usize = 128;

@@ -1,11 +1,11 @@
 //! Equations, inequalities, membership.
 
-use super::super::Tier;
-use super::super::expr::{Expr, Relation};
-use super::super::licence::{Licence, Licences};
-use super::super::scalar::{self, Outcome};
 use super::names::{applied, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
+use crate::verify::Tier;
+use crate::verify::expr::{Expr, Relation};
+use crate::verify::licence::{Licence, Licences};
+use crate::verify::scalar::{self, Outcome};
 
 impl Comparer<'_> {
     /// A relation on at least one side.

@@ -1,6 +1,6 @@
 //! `\boxed{..}` and `\fbox{..}`.
 
-use super::super::lex::balanced;
+use crate::verify::parse::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
 /// each other with nothing between but what [`is_separator`] knows are one answer.

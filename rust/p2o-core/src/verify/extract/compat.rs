@@ -12,11 +12,11 @@
 //! answer) if [`Sources::latex`], a plain number or expression if [`Sources::expressions`], one of the letters A to D
 //! if [`Sources::letters`].
 
-use super::super::options::Sources;
 use super::boxes::box_before;
 use super::environments::environments_at;
 use super::loose::{fraction_length, number_length};
 use super::{Candidate, Mark};
+use crate::verify::options::Sources;
 
 /// Farthest a match may stand from its anchor.
 const NEAR: usize = 50;

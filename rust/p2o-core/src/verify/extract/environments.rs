@@ -1,7 +1,7 @@
 //! Mathematics between `$..$`, `$$..$$`, `\(..\)`, `\[..\]`.
 
-use super::super::words;
 use super::boxes::is_separator;
+use crate::verify::language::words;
 
 /// How many environments at the end of a text are kept apart.
 pub(super) const ENVIRONMENTS: usize = 64;

@@ -1,12 +1,12 @@
 //! Answers that nothing marks but their place at the end.
 
-use super::super::english;
-use super::super::lex::balanced;
-use super::super::lexicon::{self, Role};
-use super::super::numerals::spelled_number;
-use super::super::text::{normalized_words, reals_except};
 use super::environments::ENVIRONMENTS;
 use super::{Candidate, LONGEST, Mark};
+use crate::verify::language::english;
+use crate::verify::language::lexicon::{self, Role};
+use crate::verify::language::numerals::spelled_number;
+use crate::verify::language::text::{normalized_words, reals_except};
+use crate::verify::parse::lex::balanced;
 
 /// Plain answers: bold text, the last line, the last number.
 pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
@@ -254,5 +254,5 @@ pub(super) fn number_length(text: &str) -> Option<usize> {
     if !text.starts_with(|character: char| character.is_ascii_digit() || character == '.') {
         return None;
     }
-    super::super::number::literal(text, true).map(|literal| literal.length)
+    crate::verify::parse::lex::number::literal(text, true).map(|literal| literal.length)
 }

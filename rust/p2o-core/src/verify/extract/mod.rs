@@ -12,9 +12,9 @@ mod turn;
 
 use std::borrow::Cow;
 
-use super::english;
-use super::text::{choice, half_width};
 use super::{Options, Profile};
+use crate::verify::language::english;
+use crate::verify::language::text::{choice, half_width};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::{environments, last};
 use loose::{concluded, is_denied, is_subject, letter, loose, numbers, without_afterthought};

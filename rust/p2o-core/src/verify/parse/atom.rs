@@ -3,12 +3,12 @@
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::super::english;
-use super::super::expr::{Constant, Expr, Function, Series};
-use super::super::fuel::Halt;
-use super::super::lex::Kind;
-use super::super::words::Word;
 use super::Parser;
+use super::lex::Kind;
+use crate::verify::expr::{Constant, Expr, Function, Series};
+use crate::verify::fuel::Halt;
+use crate::verify::language::english;
+use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
     pub(super) fn atom(&mut self) -> Result<Expr, Halt> {

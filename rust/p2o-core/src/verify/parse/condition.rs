@@ -1,11 +1,11 @@
 //! Conditions behind a value: `k \in \mathbb{Z}`, "where k is an integer", "for all x".
 
-use super::super::english;
-use super::super::expr::Expr;
-use super::super::fuel::Halt;
-use super::super::lex::Kind;
-use super::super::words::Word;
 use super::Parser;
+use super::lex::Kind;
+use crate::verify::expr::Expr;
+use crate::verify::fuel::Halt;
+use crate::verify::language::english;
+use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
     /// `(k ∈ Z)` or "for any integer k" at the end of a list: the index of what stands before it.

@@ -1,10 +1,10 @@
 //! Functions and their arguments: `\sin^2 x`, `\log_2 8`, `\sqrt[3]{2}`, `f(x)`.
 
-use super::super::expr::{Constant, Expr, Function};
-use super::super::fuel::Halt;
-use super::super::lex::Kind;
-use super::super::words::Word;
 use super::Parser;
+use super::lex::Kind;
+use crate::verify::expr::{Constant, Expr, Function};
+use crate::verify::fuel::Halt;
+use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
     /// A function whose name has just been read.
@@ -147,7 +147,7 @@ impl Parser<'_, '_> {
         token.start += 1;
         token.spaced = false;
         let rest = &self.text[token.start..token.end];
-        let literal = super::super::number::literal(rest, false).ok_or(Halt::Unsupported)?;
+        let literal = crate::verify::parse::lex::number::literal(rest, false).ok_or(Halt::Unsupported)?;
         token.kind = Kind::Number(literal);
         Ok(Expr::integer(value))
     }

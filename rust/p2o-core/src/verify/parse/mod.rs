@@ -7,6 +7,7 @@
 mod atom;
 mod condition;
 mod function;
+pub(super) mod lex;
 mod modulo;
 mod piecewise;
 mod product;
@@ -14,14 +15,14 @@ mod ratio;
 mod structure;
 mod unit;
 
-use super::english;
+use crate::verify::language::english;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
 use super::expr::{Expr, Joint, Relation, SetOperation};
 use super::fuel::{Fuel, Halt};
-use super::lex::{Kind, Token, Tokens, lex};
-use super::words::Word;
+use crate::verify::language::words::Word;
+use lex::{Kind, Token, Tokens, lex};
 
 /// Deepest nesting. The parser and everything that walks the tree recurse, so this bounds their stack.
 const DEPTH: usize = 200;

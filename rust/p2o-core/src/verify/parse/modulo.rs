@@ -4,11 +4,11 @@ use dashu_int::IBig;
 use dashu_int::ops::RemEuclid;
 use dashu_ratio::RBig;
 
-use super::super::expr::Expr;
-use super::super::fuel::Halt;
-use super::super::lex::Kind;
-use super::super::words::Word;
 use super::Parser;
+use super::lex::Kind;
+use crate::verify::expr::Expr;
+use crate::verify::fuel::Halt;
+use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
     /// Whether `\pmod` or `(mod` is next.

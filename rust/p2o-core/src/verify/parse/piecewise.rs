@@ -1,10 +1,10 @@
 //! Functions defined in pieces: a value and its condition a row.
 
-use super::super::expr::{Expr, Joint};
-use super::super::fuel::Halt;
-use super::super::lex::{Kind, Token};
-use super::super::words::Word;
 use super::Parser;
+use super::lex::{Kind, Token};
+use crate::verify::expr::{Expr, Joint};
+use crate::verify::fuel::Halt;
+use crate::verify::language::words::Word;
 
 impl<'a> Parser<'a, '_> {
     /// After `\\begin{cases}`, if every row has a condition: `x & x > 0`, `1, & \\text{if } n \\text{ is even}`.

@@ -2,14 +2,14 @@
 
 use dashu_ratio::RBig;
 
-use super::super::english;
-use super::super::expr::{Expr, Function};
-use super::super::fuel::Halt;
-use super::super::lex::Kind;
-use super::super::numerals;
-use super::super::units;
-use super::super::words::Word;
+use super::lex::Kind;
 use super::{Parser, signed};
+use crate::verify::expr::{Expr, Function};
+use crate::verify::fuel::Halt;
+use crate::verify::language::english;
+use crate::verify::language::numerals;
+use crate::verify::language::units;
+use crate::verify::language::words::Word;
 
 /// Most signs behind one atom; each is a level of the tree.
 const POSTFIXES: usize = 8;

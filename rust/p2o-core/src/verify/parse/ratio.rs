@@ -1,10 +1,10 @@
 //! Ratios and times of day: both have a colon.
 
-use super::super::expr::{Expr, Half};
-use super::super::fuel::Halt;
-use super::super::lex::{Kind, Token};
-use super::super::units;
 use super::Parser;
+use super::lex::{Kind, Token};
+use crate::verify::expr::{Expr, Half};
+use crate::verify::fuel::Halt;
+use crate::verify::language::units;
 
 impl Parser<'_, '_> {
     /// `a:b`, "a to b", a time of day, or what stands alone.

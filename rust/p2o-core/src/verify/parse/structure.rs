@@ -1,9 +1,9 @@
 //! Brackets and environments: tuples, intervals, sets, matrices.
 
-use super::super::expr::{Expr, Function, Joint, Relation};
-use super::super::fuel::Halt;
-use super::super::lex::{Kind, Token};
 use super::Parser;
+use super::lex::{Kind, Token};
+use crate::verify::expr::{Expr, Function, Joint, Relation};
+use crate::verify::fuel::Halt;
 
 impl Parser<'_, '_> {
     /// After `(` or `[`: a grouping, a tuple or an interval.

@@ -2,11 +2,11 @@
 
 use dashu_ratio::RBig;
 
-use super::super::expr::Expr;
-use super::super::lex::Kind;
-use super::super::units;
-use super::super::words::Word;
 use super::Parser;
+use super::lex::Kind;
+use crate::verify::expr::Expr;
+use crate::verify::language::units;
+use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
     /// The `30° 15'` of an angle that is read so far as `30°`: sixtieths, and sixtieths of those.

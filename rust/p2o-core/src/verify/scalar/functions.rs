@@ -5,15 +5,15 @@ use std::cell::RefCell;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::super::Tier;
-use super::super::expr::{Constant, Expr, Function};
-use super::super::fuel::{Fuel, Halt};
-use super::super::modular::{Identity, identity};
-use super::super::numeric::Real;
-use super::super::numeric::ball::Ball;
-use super::super::numeric::evaluate::Evaluator;
-use super::super::numeric::float::FloatBall;
+use super::modular::{Identity, identity};
+use super::numeric::Real;
+use super::numeric::ball::Ball;
+use super::numeric::evaluate::Evaluator;
+use super::numeric::float::FloatBall;
 use super::{Gap, LARGEST_UNPROVEN, Outcome, PRECISIONS, agreement, gap, measure};
+use crate::verify::Tier;
+use crate::verify::expr::{Constant, Expr, Function};
+use crate::verify::fuel::{Fuel, Halt};
 
 /// Points at which functions of symbols are compared on machine floats, and how many must agree with all digits.
 const POINTS: usize = 8;

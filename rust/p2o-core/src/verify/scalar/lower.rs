@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::expr::{Constant, Expr};
+use crate::verify::expr::{Constant, Expr};
 
 /// The scalar in which percent, degrees, digits in a base, quantities and ratios of two are the numbers that they mean.
 pub(crate) fn lowered(expr: &Expr) -> Cow<'_, Expr> {

@@ -1,25 +1,31 @@
 //! Whether two scalar expressions are equal: a cascade of methods, cheapest and surest first.
 
+mod exact;
 mod functions;
 mod lower;
+mod modular;
+mod numeric;
+mod separation;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 
 use dashu_ratio::RBig;
 
 use super::Tier;
-use super::exact::{self, Gaussian, exact};
 use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
-use super::modular::{self, Identity, identity};
-use super::numeric::Real;
-use super::numeric::ball::Ball;
-use super::numeric::complex::Complex;
-use super::numeric::evaluate::{Evaluator, Values};
-use super::numeric::float::FloatBall;
-use super::separation::{separation_bits, size_bits};
+use exact::{Gaussian, exact};
 use functions::functions;
 pub(crate) use lower::lowered;
+use modular::{Identity, identity};
+use numeric::Real;
+use numeric::ball::Ball;
+use numeric::complex::Complex;
+use numeric::evaluate::{Evaluator, Values};
+use numeric::float::FloatBall;
+use separation::{separation_bits, size_bits};
 
 /// Verdict on two scalars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

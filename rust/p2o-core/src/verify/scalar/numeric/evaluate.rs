@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use dashu_ratio::RBig;
 
 use super::super::exact::{exact, small_integer};
-use super::super::expr::{Constant, Expr, Function, Series};
-use super::super::fuel::{Fuel, Halt};
 use super::Real;
 use super::complex::Complex;
+use crate::verify::expr::{Constant, Expr, Function, Series};
+use crate::verify::fuel::{Fuel, Halt};
 
 /// Exponents up to this are multiplied out; larger ones go through the logarithm.
 const LARGEST_POWER: i64 = 4_096;

@@ -1,9 +1,9 @@
 //! The point at which expressions are evaluated: what stands for a symbol, an atom and an exponent.
 
 use super::super::exact::small_integer;
-use super::super::expr::Expr;
-use super::super::fuel::{Fuel, Halt};
 use super::field::{Field, residue};
+use crate::verify::expr::Expr;
+use crate::verify::fuel::{Fuel, Halt};
 
 /// Scrambles a hash state with one more word.
 pub(super) fn mix(state: u64, word: u64) -> u64 {

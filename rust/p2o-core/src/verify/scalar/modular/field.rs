@@ -3,7 +3,7 @@
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
-use super::super::fuel::Halt;
+use crate::verify::fuel::Halt;
 
 /// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
 pub(super) const FIELDS: [Field; 2] =

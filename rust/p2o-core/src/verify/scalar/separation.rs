@@ -12,11 +12,11 @@ use dashu_base::BitTest;
 use dashu_ratio::RBig;
 
 use super::exact::{rational, small_integer};
-use super::expr::{Constant, Expr, Function, Series};
-use super::fuel::Fuel;
 use super::numeric::Real;
 use super::numeric::evaluate::{Evaluator, Values};
 use super::numeric::float::FloatBall;
+use crate::verify::expr::{Constant, Expr, Function, Series};
+use crate::verify::fuel::Fuel;
 
 /// log2 u and log2 l.
 #[derive(Clone, Copy, Debug)]

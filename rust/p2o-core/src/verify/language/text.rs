@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::expr::Expr;
 use super::words;
+use crate::verify::expr::Expr;
 
 /// Font commands around words; their argument is the text.
 const WRAPPERS: [&str; 14] = [

@@ -4,8 +4,8 @@ use dashu_base::BitTest;
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
-use super::expr::{Constant, Expr, Function, Series};
-use super::fuel::{Fuel, Halt};
+use crate::verify::expr::{Constant, Expr, Function, Series};
+use crate::verify::fuel::{Fuel, Halt};
 
 /// Numbers larger than this are left to the methods that need not write them out.
 const LARGEST_BITS: usize = 200_000;

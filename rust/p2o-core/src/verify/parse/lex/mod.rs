@@ -2,12 +2,13 @@
 //! knows a single dialect. Spacing and sizing commands vanish.
 
 mod command;
+pub(in crate::verify) mod number;
 
-use super::english;
-use super::fuel::{Fuel, Halt};
-use super::number::{Literal, literal};
-use super::units;
-use super::words::{self, Word};
+use crate::verify::fuel::{Fuel, Halt};
+use crate::verify::language::english;
+use crate::verify::language::units;
+use crate::verify::language::words::{self, Word};
+use crate::verify::parse::lex::number::{Literal, literal};
 
 pub(crate) use command::balanced;
 

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::super::fuel::Halt;
 use super::Real;
+use crate::verify::fuel::Halt;
 
 /// Relative error granted to one arithmetic operation or library function: eight times the machine epsilon, more than
 /// any of the functions used here is documented to lose.

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::super::fuel::Halt;
 use super::Real;
+use crate::verify::fuel::Halt;
 
 /// A rectangle of two balls.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! LaTeX commands, and the upright text they set.
 
-use super::super::fuel::Halt;
-use super::super::units;
-use super::super::words::{self, Word};
 use super::{Kind, Lexer};
+use crate::verify::fuel::Halt;
+use crate::verify::language::units;
+use crate::verify::language::words::{self, Word};
 
 impl<'a> Lexer<'a, '_> {
     pub(super) fn command(&mut self) -> Result<(), Halt> {

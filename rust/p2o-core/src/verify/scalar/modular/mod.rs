@@ -11,8 +11,8 @@ mod point;
 mod turns;
 
 use super::exact::{exact, small_integer};
-use super::expr::{Constant, Expr, Function};
-use super::fuel::{Fuel, Halt};
+use crate::verify::expr::{Constant, Expr, Function};
+use crate::verify::fuel::{Fuel, Halt};
 use field::FIELDS;
 use point::{Point, mix, mix_text};
 use turns::trigonometric;

@@ -9,10 +9,10 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use super::super::exact::rational;
-use super::super::expr::{Constant, Expr, Function};
-use super::super::fuel::Halt;
 use super::field::residue;
 use super::point::Point;
+use crate::verify::expr::{Constant, Expr, Function};
+use crate::verify::fuel::Halt;
 
 /// The exponent of e^{i}: divisible by all denominators up to 16, otherwise arbitrary.
 const RADIAN: u64 = 720_720 * 1_000_003 * 31_337;

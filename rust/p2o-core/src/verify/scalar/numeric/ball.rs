@@ -9,8 +9,8 @@ use dashu_float::{Context, FBig, FpError};
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::super::fuel::Halt;
 use super::Real;
+use crate::verify::fuel::Halt;
 
 type Float = FBig<HalfEven, 2>;
 

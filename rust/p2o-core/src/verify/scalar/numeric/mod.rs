@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::fuel::Halt;
+use crate::verify::fuel::Halt;
 
 /// A real number known up to a radius. Every operation returns a ball that contains every result for every choice of
 /// true operands.

@@ -5,16 +5,16 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_3, FRAC_PI_4, FRAC_PI_6, LN_2, PI};
 use dashu_ratio::RBig;
 
 use super::exact::{Gaussian, exact};
-use super::expr::Expr;
-use super::fuel::{Fuel, Halt};
 use super::modular::{Identity, fingerprint, identity};
 use super::numeric::ball::Ball;
 use super::numeric::evaluate::Evaluator;
 use super::numeric::float::FloatBall;
 use super::numeric::{Real, complex::Complex};
-use super::parse::parse;
-use super::scalar::lowered;
 use super::separation::{separation_bits, size_bits};
+use crate::verify::expr::Expr;
+use crate::verify::fuel::{Fuel, Halt};
+use crate::verify::parse::parse;
+use crate::verify::scalar::lowered;
 
 fn parsed(text: &str) -> Expr {
     lowered(&parse(text, true, &mut Fuel::new(None)).unwrap_or_else(|_| panic!("{text}")).expr).into_owned()

@@ -1,6 +1,6 @@
 //! The vocabulary: which names are functions, constants, operators, letters, units, or nothing at all.
 
-use super::expr::Function;
+use crate::verify::expr::Function;
 
 /// Names with a meaning of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
-use super::expr::Number;
+use crate::verify::expr::Number;
 
 /// Exponents beyond this are kept as powers of ten, so that `1e400000000` costs nothing.
 const LARGEST_EXPONENT: i64 = 4096;

@@ -3,7 +3,7 @@
 use dashu_ratio::RBig;
 
 use super::english::scale;
-use super::expr::Expr;
+use crate::verify::expr::Expr;
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
 pub(crate) fn spelled_number(words: &str) -> Option<i64> {

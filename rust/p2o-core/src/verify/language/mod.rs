@@ -1,0 +1,9 @@
+//! What words, commands and letters say: one row a word in [`lexicon`], and the phrases made of them.
+
+pub(crate) mod dates;
+pub(crate) mod english;
+pub(crate) mod lexicon;
+pub(crate) mod numerals;
+pub(crate) mod text;
+pub(crate) mod units;
+pub(crate) mod words;
