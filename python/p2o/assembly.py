@@ -18,7 +18,7 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.propose import check_source_of_templates
+from p2o.evolution.propose import check_proposer
 from p2o.launch import model_facts, start_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
@@ -33,7 +33,7 @@ from p2o.policy.rehearsal import rehearse
 from p2o.policy.rows import Score, Sequences
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep
-from p2o.reflection import Surroundings, check_prompts_fit, check_reflection, make_reflection
+from p2o.reflection import Surroundings, by_endpoint, check_prompts_fit, make_reflection
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import (
     PromptEncoder,
@@ -138,8 +138,9 @@ def check_surroundings(config: Config) -> None:
     look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
     if config.run.method != "p2o":
         return
-    check_source_of_templates(config.evolve, config.reflection)
-    check_reflection(config)
+    check_proposer(config.evolve, config.reflection)
+    if config.reflection.kind == "openai":
+        by_endpoint(config)  # refuses a key that is missing
 
 
 def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:

@@ -27,7 +27,7 @@ from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
-from p2o.evolution.propose import check_source_of_templates
+from p2o.evolution.propose import check_proposer
 from p2o.evolution.types import nobody
 from p2o.files import write_jsonl, write_text
 from p2o.masking import secrets_in
@@ -173,7 +173,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     if args.overrides:
         raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
     settings = read_settings(args)
-    check_source_of_templates(settings.evolve, settings.reflection)
+    check_proposer(settings.evolve, settings.reflection)
     try:
         data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:

@@ -30,9 +30,6 @@ from p2o.outcomes.outcomes import is_success
 from p2o.settings import Settings
 from p2o.types import FinishReason, Message, Template
 
-CROSSOVER_PROMPT = "crossover"
-"""The shipped prompt of proposals that join two templates; it has `{other}` for the second."""
-
 Section = Literal[
     "system",
     "user",
