@@ -202,7 +202,7 @@ ONE_PROCESS = Processes()
 """A run of one process."""
 
 
-def leave_world() -> None:
+def leave_processes() -> None:
     """Leaves the process group, if there is one: torch warns of one that is left open at the end."""
     if "torch" not in sys.modules:
         return
@@ -222,7 +222,7 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def start_world() -> Processes:
+def join_processes() -> Processes:
     """Joins the processes started by `torchrun` or `deepspeed`; one process where there was no launcher.
 
     The process group is set up here and nowhere else, before DeepSpeed or vLLM see it: an engine that comes first
