@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2o.cli.common import positive
+from p2o.cli.common import add_overrides, positive
 from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
 from p2o.distributed import Processes, join_processes, leave_processes, local_rank
@@ -26,14 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="quickstart",
         help=f"a TOML file or a shipped recipe ({', '.join(recipe_names())}); default: quickstart",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. --set run.seed=1; may be repeated",
-    )
+    add_overrides(parser, "override a setting, e.g. --set run.seed=1")
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # given by the `deepspeed` launcher
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(

@@ -29,7 +29,7 @@ from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
-from p2o.templates import PLAIN, make_template
+from p2o.templates import distinct_templates
 from p2o.types import Problem, Template
 
 T = TypeVar("T")
@@ -125,7 +125,10 @@ def evolve(
         )
     if config.templates is not None:
         templates = [*read_templates(config.templates, "evolve.templates"), *templates]
-    start = _start(templates)
+    texts = [template.text if isinstance(template, Template) else template for template in templates]
+    for text in texts:
+        check_text(text, "a template")
+    start = distinct_templates(texts)
     prompts = proposer_class(config, reflection).prompts(config, reflection).values()
     # What makes a step this step: a journal with another header belongs to another one.
     header: dict[str, object] = {
@@ -175,17 +178,6 @@ def _listed(values: Iterable[T], name: str) -> list[T]:
         return list(values)
     except TypeError:
         raise InputError(f"{name} is a {type(values).__name__}: give a list") from None
-
-
-def _start(templates: Iterable[Template | str]) -> list[Template]:
-    """The templates given, each once and without the plain prompt."""
-    found: dict[str, Template] = {}
-    for text in (template.text if isinstance(template, Template) else template for template in templates):
-        check_text(text, "a template")
-        template = make_template(text)
-        found.setdefault(template.id, template)
-    found.pop(PLAIN.id, None)
-    return list(found.values())
 
 
 def check_draws(config: EvolveConfig, evaluate: Evaluate) -> None:
