@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
@@ -30,7 +29,7 @@ from p2o.policy.context import CONTEXT_WEIGHTS
 from p2o.policy.layout import score_sequences
 from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
-from p2o.policy.rows import Score, Sequences
+from p2o.policy.rows import Score
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep
 from p2o.reflection import Surroundings, by_endpoint, check_prompts_fit, make_reflection
@@ -334,17 +333,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     problems, collector = parts.evaluation_problems, parts.collector
     publish_loaded(config, parts, problems)
 
-    def run(progress: Progress) -> Evaluation:
-        return evaluate(
-            problems,
-            collector,
-            config.evaluation,
-            max_tokens=config.rollout.max_tokens,
-            seed=config.run.seed,
-            progress=progress,
-        )
-
-    return run, len(problems) * config.evaluation.samples
+    return partial(evaluate, problems, collector, config), len(problems) * config.evaluation.samples
 
 
 def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:
@@ -390,16 +379,13 @@ def load_again(config: Config, model: Any) -> Any:
 def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:
     """Scores responses under the start weights (for the KL term), each rank a share."""
 
-    def score(sequences: Sequences) -> list[NDArray[np.float32]]:
-        scored: list[NDArray[np.float32]] = score_sequences(
-            start_weights,
-            sequences,
-            pad_id=pad_id(tokenizer),
-            temperature=config.rollout.temperature,
-            micro_batch_tokens=config.optimizer.micro_batch_tokens,
-        )
-        return scored
-
+    score = partial(
+        score_sequences,
+        start_weights,
+        pad_id=pad_id(tokenizer),
+        temperature=config.rollout.temperature,
+        micro_batch_tokens=config.optimizer.micro_batch_tokens,
+    )
     return lambda sequences: processes.map(score, sequences)
 
 

@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError
+from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError, brief
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,8 +130,8 @@ class Processes:
             for name in sorted(first.keys() | theirs.keys()):
                 if theirs.get(name) != first.get(name):
                     raise ConfigError(
-                        f"rank {rank} has another {name} than rank 0 ({_short(theirs.get(name))}, not "
-                        f"{_short(first.get(name))}): start all ranks with the same settings, files and packages"
+                        f"rank {rank} has another {name} than rank 0 ({brief(theirs.get(name))}, not "
+                        f"{brief(first.get(name))}): start all ranks with the same settings, files and packages"
                     )
 
     def require_shared(self, folder: Path) -> None:
@@ -178,11 +178,6 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.group)
         return box[0]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)

@@ -291,11 +291,9 @@ def unpack(batches: Sequence[MicroBatch], values: Sequence[ArrayLike]) -> list[N
     """
     found = [np.asarray(part, dtype=np.float32).ravel() for part in values]
     sequences = [batch.sequence_id[batch.labels != IGNORED_LABEL] for batch in batches]
-    if [part.size for part in found] != [labelled.size for labelled in sequences]:
-        raise InputError(
-            f"the micro-batches have {[labelled.size for labelled in sequences]} labels but got "
-            f"{[part.size for part in found]} values"
-        )
+    wanted, got = [labelled.size for labelled in sequences], [part.size for part in found]
+    if wanted != got:
+        raise InputError(f"the micro-batches have {wanted} labels but got {got} values")
     unpacked: dict[int, NDArray[np.float32]] = {}
     for batch, labelled, part in zip(batches, sequences, found, strict=True):
         ends = np.bincount(labelled, minlength=len(batch.rows)).cumsum()

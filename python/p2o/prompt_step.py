@@ -162,12 +162,7 @@ class PromptStep:
             ]
         )
         return [
-            EvaluationResult(
-                reward=rollout.reward,
-                text=rollout.text,
-                finish_reason=rollout.finish_reason,
-                tokens=len(rollout.response_ids),
-            )
+            EvaluationResult(rollout.reward, rollout.text, rollout.finish_reason, len(rollout.response_ids))
             if rollout.response_ids
             else TOO_LONG_WITH_TEMPLATE
             for rollout in rollouts

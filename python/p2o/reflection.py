@@ -105,16 +105,11 @@ def by_endpoint(config: Config, run: Surroundings | None = None) -> Reflect:
     return OpenAIReflector(config.reflection)
 
 
-def by_nobody(config: Config, run: Surroundings) -> Reflect:
-    """No reflection model."""
-    return nobody
-
-
 REFLECTORS: dict[str, Callable[[Config, Surroundings], Reflect]] = {
     "self": by_start_weights,
     "current": by_current_weights,
     "openai": by_endpoint,
-    "none": by_nobody,
+    "none": lambda config, run: nobody,
 }
 """By `reflection.kind`."""
 
