@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from p2o.errors import ConfigError
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose.prompt import ReflectionPrompt, load_prompt, render_template
@@ -25,7 +26,12 @@ class Crossover(Reflection):
 
     @classmethod
     def check(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
-        """Refuses nothing."""
+        """Refuses a search without templates to join."""
+        if evolve.search == "random":
+            raise ConfigError(
+                f"evolve.crossover = {evolve.crossover:g} joins templates that were accepted, and evolve.search = "
+                '"random" asks about the plain prompt alone: leave it out'
+            )
 
     @classmethod
     def prompts(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> dict[str, ReflectionPrompt]:

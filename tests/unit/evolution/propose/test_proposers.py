@@ -159,6 +159,10 @@ def test_what_it_cannot_work_with_is_for_the_proposer_to_refuse() -> None:
     ):
         check("WorkedExamples", "evolve.crossover=0.5")
     check_surroundings(load_config("quickstart", ["evolve.crossover=0.5"]))
+    with pytest.raises(
+        ConfigError, match=r'evolve\.crossover = 0\.5 .*evolve\.search = "random" .*: leave it out'
+    ):
+        check_surroundings(load_config("quickstart", ["evolve.crossover=0.5", "evolve.search=random"]))
 
 
 def test_one_that_reflects_is_silent_where_nobody_reflects() -> None:
