@@ -88,7 +88,7 @@ def evolve(
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
-        `stalled`, `complete` (random search has its templates, or nobody reflects), `interrupted` (Ctrl-C), or
+        `stalled`, `complete` (random search has its templates, or none are proposed in rounds), `interrupted` (Ctrl-C), or
         `reflection: ` with the error of the reflection model.
 
     Raises:
