@@ -88,8 +88,8 @@ def evolve(
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
-        `stalled`, `complete` (random search has its templates, or none are proposed in rounds), `interrupted` (Ctrl-C), or
-        `reflection: ` with the error of the reflection model.
+        `stalled`, `complete` (random search has its templates, or none are proposed in rounds), `interrupted` (Ctrl-C),
+        or `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are too few problems, one cannot be used, two have the same id, or a callable breaks its
