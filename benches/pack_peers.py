@@ -15,6 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -214,10 +215,11 @@ def bench_filling() -> tuple[Timings, list[str]]:
         flat = np.concatenate([np.array(values, np.float32) for values in old_logp])
         flat_rows = Rows.of(prompts, responses, advantages=advantages, streams={"old_logp": flat})
         packing = p2o.pack(flat_rows.lengths, BUDGET)
-        written = fill(packing, flat_rows).arrays
+        written = [asdict(batch) for batch in fill(packing, flat_rows)]
         size = sum(
             values.nbytes
-            for values in [*written.values(), *written["streams"].values()]
+            for batch in written
+            for values in [*batch.values(), *batch["streams"].values()]
             if hasattr(values, "nbytes")
         )
         heads.append(

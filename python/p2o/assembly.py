@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
@@ -18,7 +17,7 @@ from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
 from p2o.evaluate import Evaluation, evaluate
-from p2o.evolution.propose import check_source_of_templates
+from p2o.evolution.propose import check_proposer
 from p2o.launch import model_facts, start_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
@@ -30,10 +29,10 @@ from p2o.policy.context import CONTEXT_WEIGHTS
 from p2o.policy.layout import score_sequences
 from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
-from p2o.policy.rows import Score, Sequences
+from p2o.policy.rows import Score
 from p2o.policy.weights import FrozenWeights
 from p2o.prompt_step import PromptStep
-from p2o.reflection import Surroundings, check_prompts_fit, check_reflection, make_reflection
+from p2o.reflection import Surroundings, by_endpoint, check_prompts_fit, make_reflection
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import (
     PromptEncoder,
@@ -138,8 +137,9 @@ def check_surroundings(config: Config) -> None:
     look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
     if config.run.method != "p2o":
         return
-    check_source_of_templates(config.evolve, config.reflection)
-    check_reflection(config)
+    check_proposer(config.evolve, config.reflection)
+    if config.reflection.kind == "openai":
+        by_endpoint(config)  # refuses a key that is missing
 
 
 def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
@@ -333,17 +333,7 @@ def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation]
     problems, collector = parts.evaluation_problems, parts.collector
     publish_loaded(config, parts, problems)
 
-    def run(progress: Progress) -> Evaluation:
-        return evaluate(
-            problems,
-            collector,
-            config.evaluation,
-            max_tokens=config.rollout.max_tokens,
-            seed=config.run.seed,
-            progress=progress,
-        )
-
-    return run, len(problems) * config.evaluation.samples
+    return partial(evaluate, problems, collector, config), len(problems) * config.evaluation.samples
 
 
 def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:
@@ -389,16 +379,13 @@ def load_again(config: Config, model: Any) -> Any:
 def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:
     """Scores responses under the start weights (for the KL term), each rank a share."""
 
-    def score(sequences: Sequences) -> list[NDArray[np.float32]]:
-        scored: list[NDArray[np.float32]] = score_sequences(
-            start_weights,
-            sequences,
-            pad_id=pad_id(tokenizer),
-            temperature=config.rollout.temperature,
-            micro_batch_tokens=config.optimizer.micro_batch_tokens,
-        )
-        return scored
-
+    score = partial(
+        score_sequences,
+        start_weights,
+        pad_id=pad_id(tokenizer),
+        temperature=config.rollout.temperature,
+        micro_batch_tokens=config.optimizer.micro_batch_tokens,
+    )
     return lambda sequences: processes.map(score, sequences)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,7 +30,6 @@ from p2o.evolution.config import (
     is_greedy,
     races,
 )
-from p2o.files import why_unreadable
 from p2o.former_settings import advice, advice_on_value
 from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
@@ -42,6 +40,7 @@ from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.reward import RewardConfig
 from p2o.settings import Settings
+from p2o.shipped import load_toml, shipped
 
 
 class RunConfig(Settings):
@@ -219,8 +218,7 @@ class Config(Settings):
 
 def recipe_names() -> list[str]:
     """Names of the shipped recipes."""
-    shipped = files("p2o") / "recipes"
-    return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
+    return list(shipped("recipes"))
 
 
 def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
@@ -231,7 +229,7 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: one line naming the file or the setting.
     """
-    values = _read_recipe(recipe)
+    values = load_toml(recipe, "recipe", "recipes")
     for override in overrides:
         apply_override(values, override)
     return build_config(values)
@@ -247,27 +245,6 @@ def build_config(values: Mapping[str, Any]) -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
-
-
-def _read_recipe(recipe: str) -> dict[str, Any]:
-    path = Path(recipe)
-    if path.suffix != ".toml":
-        if recipe not in recipe_names():
-            raise ConfigError(
-                f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or the path of a .toml file"
-            )
-        text = (files("p2o") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise ConfigError(f"{recipe}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{recipe}: cannot be read ({why_unreadable(error)})") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{recipe}: not valid TOML ({error})") from None
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:

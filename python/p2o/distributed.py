@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError
+from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError, brief
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -130,8 +130,8 @@ class Processes:
             for name in sorted(first.keys() | theirs.keys()):
                 if theirs.get(name) != first.get(name):
                     raise ConfigError(
-                        f"rank {rank} has another {name} than rank 0 ({_short(theirs.get(name))}, not "
-                        f"{_short(first.get(name))}): start all ranks with the same settings, files and packages"
+                        f"rank {rank} has another {name} than rank 0 ({brief(theirs.get(name))}, not "
+                        f"{brief(first.get(name))}): start all ranks with the same settings, files and packages"
                     )
 
     def require_shared(self, folder: Path) -> None:
@@ -180,11 +180,6 @@ class Processes:
         return box[0]
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)
 """Seconds between looks for a file that another node has written: network file systems may show it late."""
 
@@ -202,7 +197,7 @@ ONE_PROCESS = Processes()
 """A run of one process."""
 
 
-def leave_world() -> None:
+def leave_processes() -> None:
     """Leaves the process group, if there is one: torch warns of one that is left open at the end."""
     if "torch" not in sys.modules:
         return
@@ -222,7 +217,7 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def start_world() -> Processes:
+def join_processes() -> Processes:
     """Joins the processes started by `torchrun` or `deepspeed`; one process where there was no launcher.
 
     The process group is set up here and nowhere else, before DeepSpeed or vLLM see it: an engine that comes first

@@ -53,6 +53,12 @@ class TrainingError(P2oError, RuntimeError):
     """Training cannot continue (non-finite loss, sampler and trainer disagree about the weights)."""
 
 
+def brief(value: object) -> str:
+    """A value as messages show it."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error that code of others raised."""
     return " ".join(f"{type(error).__name__}: {error}".split())

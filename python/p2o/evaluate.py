@@ -8,7 +8,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from p2o.config import EvaluationConfig
+from p2o.config import Config
 from p2o.intervals import Interval, share_interval
 from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens
 from p2o.rollout.sampler import Progress, SamplingParams
@@ -91,21 +91,18 @@ class Evaluation:
 def evaluate(
     problems: Sequence[Problem],
     collector: Collector,
-    config: EvaluationConfig,
-    *,
-    max_tokens: int,
-    seed: int,
+    config: Config,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Samples each problem `config.samples` times under the plain prompt, with the same draws at every call."""
+    """Samples each problem `evaluation.samples` times under the plain prompt, with the same draws at every call."""
+    k = config.evaluation.samples
     requests = [
-        RolloutRequest(problem, PLAIN, index, derive_seed(seed, "evaluation", problem.id, index))
+        RolloutRequest(problem, PLAIN, index, derive_seed(config.run.seed, "evaluation", problem.id, index))
         for problem in problems
-        for index in range(config.samples)
+        for index in range(k)
     ]
-    params = SamplingParams(max_tokens=max_tokens, temperature=config.temperature)
+    params = SamplingParams(config.rollout.max_tokens, config.evaluation.temperature)
     rollouts = all_known(collector.collect(requests, params, progress))
-    k = config.samples
     rewards = [rollout.reward for rollout in rollouts]
     families = [problem.meta.get("family") for problem in problems]
     return Evaluation(

@@ -212,7 +212,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MicroBatch:
-    """One bin as arrays of shape [T], views of the arrays of all bins.
+    """One bin as arrays of shape [T], views of arrays that hold all bins.
 
     Position t predicts the token at t + 1, so what belongs to a response token stands at the position
     *before* it: hidden states and `labels` line up without a shift.
@@ -239,65 +239,8 @@ class MicroBatch:
     """Tokens of the longest row."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PackedRows(Sequence[MicroBatch]):
-    """The micro-batches of a packing, in its order, over one set of arrays."""
-
-    packing: Packing
-    arrays: Mapping[str, Any]
-    """The arrays of all bins, one after the other, by name."""
-
-    def __len__(self) -> int:
-        return len(self.packing)
-
-    def __getitem__(self, bin: int) -> MicroBatch:  # type: ignore[override]  # slices would hide a copy
-        rows = self.packing[bin]
-        arrays = self.arrays
-        tokens = slice(*arrays["token_offsets"][bin : bin + 2].tolist())
-        return MicroBatch(
-            rows=rows,
-            input_ids=arrays["input_ids"][tokens],
-            position_ids=arrays["position_ids"][tokens],
-            labels=arrays["labels"][tokens],
-            loss_mask=arrays["loss_mask"][tokens],
-            advantage=arrays["advantages"][tokens],
-            sequence_id=arrays["sequence_ids"][tokens],
-            streams={name: values[tokens] for name, values in arrays["streams"].items()},
-            cu_seqlens=arrays["cu_seqlens"][slice(*arrays["cu_seqlens_offsets"][bin : bin + 2].tolist())],
-            max_seqlen=int(arrays["max_seqlens"][bin]),
-        )
-
-    def unpack(self, values: Sequence[ArrayLike]) -> NDArray[np.float32]:
-        """Brings per-label values of the micro-batches back to the flat response axis.
-
-        So scores of a packed pass (of templated prompts, say) land where those of any other pass of the same rows do.
-
-        Args:
-            values: for each micro-batch the values where `labels` is not -100, in order.
-
-        Returns:
-            Values of every response token in row order, shape [response tokens].
-
-        Raises:
-            InputError: if a micro-batch has another number of values than labels.
-        """
-        labelled = self.arrays["labels"] != IGNORED_LABEL
-        edges = self.arrays["token_offsets"]
-        expected = [int(labelled[start:end].sum()) for start, end in pairwise(edges)]
-        found = [np.asarray(part, dtype=np.float32).ravel() for part in values]
-        if [part.size for part in found] != expected:
-            raise InputError(
-                f"the micro-batches have {expected} labels but got {[part.size for part in found]} values"
-            )
-        packed = np.zeros(len(labelled), dtype=np.float32)
-        if found:
-            packed[labelled] = np.concatenate(found)
-        unpacked: NDArray[np.float32] = packed[self.arrays["response_positions"]]
-        return unpacked
-
-
-def fill(packing: Packing, rows: Rows) -> PackedRows:
-    """Writes the arrays of all micro-batches in one pass.
+def fill(packing: Packing, rows: Rows) -> list[MicroBatch]:
+    """The micro-batches of a packing, in its order; their arrays are written in one pass.
 
     Raises:
         InputError: if arrays contradict each other; the array or the row is named.
@@ -312,7 +255,50 @@ def fill(packing: Packing, rows: Rows) -> PackedRows:
         np.ascontiguousarray(rows.trained, dtype=np.bool_),
         [(name, np.ascontiguousarray(values, dtype=np.float32)) for name, values in rows.streams.items()],
     )
-    return PackedRows(packing, arrays)
+    tokens = [slice(*edges) for edges in pairwise(arrays["token_offsets"].tolist())]
+    bounds = [slice(*edges) for edges in pairwise(arrays["cu_seqlens_offsets"].tolist())]
+    return [
+        MicroBatch(
+            rows=packing[bin],
+            input_ids=arrays["input_ids"][own],
+            position_ids=arrays["position_ids"][own],
+            labels=arrays["labels"][own],
+            loss_mask=arrays["loss_mask"][own],
+            advantage=arrays["advantages"][own],
+            sequence_id=arrays["sequence_ids"][own],
+            streams={name: values[own] for name, values in arrays["streams"].items()},
+            cu_seqlens=arrays["cu_seqlens"][bounds[bin]],
+            max_seqlen=int(arrays["max_seqlens"][bin]),
+        )
+        for bin, own in enumerate(tokens)
+    ]
+
+
+def unpack(batches: Sequence[MicroBatch], values: Sequence[ArrayLike]) -> list[NDArray[np.float32]]:
+    """Brings per-label values of the micro-batches back to their rows.
+
+    So scores of a packed pass (of templated prompts, say) land where those of any other pass of the same rows do.
+
+    Args:
+        batches: all micro-batches of the rows.
+        values: for each the values where `labels` is not -100, in order.
+
+    Returns:
+        Values of each row's response tokens, by row.
+
+    Raises:
+        InputError: if a micro-batch has another number of values than labels.
+    """
+    found = [np.asarray(part, dtype=np.float32).ravel() for part in values]
+    sequences = [batch.sequence_id[batch.labels != IGNORED_LABEL] for batch in batches]
+    wanted, got = [labelled.size for labelled in sequences], [part.size for part in found]
+    if wanted != got:
+        raise InputError(f"the micro-batches have {wanted} labels but got {got} values")
+    unpacked: dict[int, NDArray[np.float32]] = {}
+    for batch, labelled, part in zip(batches, sequences, found, strict=True):
+        ends = np.bincount(labelled, minlength=len(batch.rows)).cumsum()
+        unpacked.update(zip(batch.rows.tolist(), np.split(part, ends[:-1]), strict=False))
+    return [unpacked[row] for row in sorted(unpacked)]
 
 
 def _lengths(lengths: ArrayLike) -> NDArray[np.uint32]:

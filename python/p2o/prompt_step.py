@@ -9,7 +9,7 @@ from typing import Any
 from p2o.config import Config
 from p2o.errors import TooFewProblemsError
 from p2o.evolution import Evolution, evolve
-from p2o.evolution.propose import nobody_proposes
+from p2o.evolution.propose import proposer_class
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
 from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
@@ -133,12 +133,10 @@ class PromptStep:
 
     def _given(self, epoch: int) -> Sequence[Template]:
         """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""
-        earlier = any(
-            journal.name < _journal_name(epoch) for journal in self.directory.journals.glob("epoch-*.jsonl")
-        )
-        return (
-            () if earlier and not nobody_proposes(self.config.evolve, self.config.reflection) else self.given
-        )
+        if not proposer_class(self.config.evolve, self.config.reflection).in_rounds:
+            return self.given
+        journals = self.directory.journals.glob("epoch-*.jsonl")
+        return () if any(journal.name < _journal_name(epoch) for journal in journals) else self.given
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -164,12 +162,7 @@ class PromptStep:
             ]
         )
         return [
-            EvaluationResult(
-                reward=rollout.reward,
-                text=rollout.text,
-                finish_reason=rollout.finish_reason,
-                tokens=len(rollout.response_ids),
-            )
+            EvaluationResult(rollout.reward, rollout.text, rollout.finish_reason, len(rollout.response_ids))
             if rollout.response_ids
             else TOO_LONG_WITH_TEMPLATE
             for rollout in rollouts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,12 @@ def jsonl_records(path: Path) -> Iterator[Record]:
     Raises:
         DataError: the file is missing, or a line is malformed (named by its number).
     """
-    for where, value in json_lines(path):
+    return objects(json_lines(path))
+
+
+def objects(lines: Iterable[tuple[str, Any]]) -> Iterator[Record]:
+    """The values of JSONL, which must be objects. Raises DataError for another one."""
+    for where, value in lines:
         if not isinstance(value, dict):
             raise DataError(f"{where}: a JSON object is expected, got {type(value).__name__}")
         yield where, value
@@ -42,9 +47,14 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    return parse_lines(content, str(path))
+
+
+def parse_lines(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
+    """As `json_lines`, of what was read already; `name` says from where."""
     # Only the newline ends a line: JSON strings may hold the other separators that str.splitlines knows.
     for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
-        where = f"{path}, line {number}"
+        where = f"{name}, line {number}"
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError as error:

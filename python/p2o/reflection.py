@@ -9,7 +9,8 @@ from typing import Any
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, DataError
-from p2o.evolution.propose.prompt import CROSSOVER_PROMPT, ReflectionPrompt, load_prompt, render_reflection
+from p2o.evolution.propose import proposer_class
+from p2o.evolution.propose.prompt import render_reflection
 from p2o.evolution.types import Reflect, ReflectionReply, ReflectionRequest, nobody
 from p2o.policy.policy import Policy
 from p2o.policy.weights import FrozenWeights
@@ -104,16 +105,11 @@ def by_endpoint(config: Config, run: Surroundings | None = None) -> Reflect:
     return OpenAIReflector(config.reflection)
 
 
-def by_nobody(config: Config, run: Surroundings) -> Reflect:
-    """No reflection model."""
-    return nobody
-
-
 REFLECTORS: dict[str, Callable[[Config, Surroundings], Reflect]] = {
     "self": by_start_weights,
     "current": by_current_weights,
     "openai": by_endpoint,
-    "none": by_nobody,
+    "none": lambda config, run: nobody,
 }
 """By `reflection.kind`."""
 
@@ -127,27 +123,6 @@ def make_reflection(config: Config, run: Surroundings) -> Reflect:
     return REFLECTORS[config.reflection.kind](config, run)
 
 
-def reflection_prompts(config: Config) -> dict[str, ReflectionPrompt]:
-    """The prompts that the prompt step will use, by what a user would call them."""
-    name = config.reflection.prompt
-    prompts = {f"reflection.prompt = {name!r}": load_prompt(name)}
-    if config.evolve.crossover > 0:
-        prompts["the prompt of evolve.crossover"] = load_prompt(CROSSOVER_PROMPT)
-    return prompts
-
-
-def check_reflection(config: Config) -> None:
-    """Checks what reflection needs beside data and model.
-
-    Raises:
-        ConfigError: if a reflection prompt or an API key is missing.
-    """
-    if config.reflection.kind != "none":
-        reflection_prompts(config)
-    if config.reflection.kind == "openai":
-        by_endpoint(config)
-
-
 def check_prompts_fit(config: Config, encoder: PromptEncoder, limit: int | None) -> None:
     """Refuses reflection prompts that the policy could not read, where it is the one that reflects.
 
@@ -156,7 +131,8 @@ def check_prompts_fit(config: Config, encoder: PromptEncoder, limit: int | None)
     """
     if not config.reflection.by_policy:
         return
-    for about, prompt in reflection_prompts(config).items():
+    proposer = proposer_class(config.evolve, config.reflection)
+    for about, prompt in proposer.prompts(config.evolve, config.reflection).items():
         try:
             empty = len(encoder.encode(render_reflection(prompt, PLAIN, ())))
         except DataError as error:

@@ -7,14 +7,14 @@ blank lines. A file named `.jsonl` holds one a line: `{"template": "..."}` or th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from importlib.resources import files
+from collections.abc import Iterator
 from pathlib import Path
 
 from p2o.errors import ConfigError, DataError
 from p2o.files import why_unreadable
 from p2o.records import json_lines
-from p2o.templates import PLAIN, make_template
+from p2o.shipped import shipped
+from p2o.templates import PLAIN, distinct_templates, make_template
 from p2o.types import Template
 
 GENERAL = "general"
@@ -25,8 +25,7 @@ _SEPARATOR = re.compile(r"-{3,}\s*")
 
 def shipped_sets() -> list[str]:
     """Names of the shipped sets."""
-    shipped = files("p2o") / "instructions"
-    return sorted(f.name.removesuffix(".txt") for f in shipped.iterdir() if f.name.endswith(".txt"))
+    return list(shipped("instructions", ".txt"))
 
 
 def read_templates(source: str, setting: str) -> tuple[Template, ...]:
@@ -40,10 +39,7 @@ def read_templates(source: str, setting: str) -> tuple[Template, ...]:
         ConfigError: one line naming the setting, the file and the line, if there is no such file, it cannot be read, or
             it holds no template.
     """
-    if source in shipped_sets():
-        text = (files("p2o") / "instructions" / f"{source}.txt").read_text(encoding="utf-8")
-        return _merged(_blocks(text))
-    path = Path(source)
+    path = shipped("instructions", ".txt").get(source, Path(source))
     try:
         if path.suffix == ".jsonl":
             found = list(_json_templates(path))
@@ -61,11 +57,7 @@ def read_templates(source: str, setting: str) -> tuple[Template, ...]:
         raise ConfigError(
             f"{setting} = {source!r} holds no template: write one a block, and a line --- between blocks"
         )
-    return _merged(found)
-
-
-def _merged(texts: Iterable[str]) -> tuple[Template, ...]:
-    return tuple({template.id: template for template in map(make_template, texts)}.values())
+    return tuple(distinct_templates(found))
 
 
 def _blocks(text: str) -> Iterator[str]:

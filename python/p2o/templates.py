@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from p2o.types import Message, Template
 
@@ -23,6 +23,13 @@ def make_template(text: str) -> Template:
     if not normalized:
         return PLAIN
     return Template(id=hashlib.sha256(normalized.encode()).hexdigest()[:12], text=text.strip())
+
+
+def distinct_templates(texts: Iterable[str]) -> list[Template]:
+    """The templates of texts, each once; not the plain prompt."""
+    found = {template.id: template for template in map(make_template, texts)}
+    found.pop(PLAIN.id, None)
+    return list(found.values())
 
 
 def apply_template(template: Template, messages: Sequence[Message]) -> list[Message]:

@@ -218,14 +218,7 @@ def measure(run: Run, hard: Mapping[str, str] | None) -> None:
     state, config = run.state, run.config
     total = len(run.evaluation_problems) * config.evaluation.samples
     with run.console.phase("evaluation (plain prompts)", total) as progress:
-        result = evaluate(
-            run.evaluation_problems,
-            run.collector,
-            config.evaluation,
-            max_tokens=config.rollout.max_tokens,
-            seed=config.run.seed,
-            progress=progress,
-        )
+        result = evaluate(run.evaluation_problems, run.collector, config, progress)
     record = {
         "epoch": state.epoch,
         "step": state.step,

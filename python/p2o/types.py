@@ -81,8 +81,3 @@ class Group:
     def drawn(self) -> list[Rollout]:
         """Those that there is a response of: a template that does not fit its problem has failed without one."""
         return [rollout for rollout in self.rollouts if rollout.response_ids]
-
-    @property
-    def rewards_G(self) -> list[float]:
-        """Rewards in rollout order."""
-        return [rollout.reward for rollout in self.rollouts]

@@ -7,7 +7,7 @@ import sys
 import pytest
 from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
 
-from p2o.distributed import start_world
+from p2o.distributed import join_processes
 from p2o.errors import TrainingError
 from p2o.rollout.probe import check_gap
 from p2o.rollout.sampler import Sample, SamplingParams
@@ -16,7 +16,7 @@ from p2o.rollout.vllm import VllmSampler
 
 def main(tensor_parallel_size: int) -> None:
     """Trains the same step on every rank; rank 0 checks what all of them sampled."""
-    processes = start_world()
+    processes = join_processes()
     policy = make_policy(tiny_llama())
     config = rollout_config(tensor_parallel_size=tensor_parallel_size)
     sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), processes=processes)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from p2o.distributed import Processes, start_world
+from p2o.distributed import Processes, join_processes
 from p2o.errors import P2oError
 from p2o.model.load import load_model
 from p2o.packing import Rows
@@ -173,7 +173,7 @@ def agreement(
     dtype: str, names: list[str], lora: dict[str, Any] | None, make: Callable[[str], Any] = make_model
 ) -> dict[str, Any]:
     """Each way of `SPLITS` in all processes beside the backend `torch` in this one."""
-    processes = start_world()
+    processes = join_processes()
     shared = {"lora": lora, "micro_batch_tokens": 40}
     one = {**shared, "backend": "torch", "micro_batch_tokens": 100_000}
     reference = policy_of(Processes(), one, dtype, make(dtype))
@@ -200,7 +200,7 @@ def agreement(
 
 def resume(folder: str) -> dict[str, Any]:
     """A run that is saved after a step and goes on, beside one that is taken up from what was saved."""
-    processes = start_world()
+    processes = join_processes()
     found: dict[str, Any] = {}
     for name, settings, dtype in (
         ("zero-0", {"zero_stage": 0}, "float32"),
@@ -242,7 +242,7 @@ def refused(action: Any) -> str:
 
 def not_finite(stage: int) -> dict[str, Any]:
     """Losses and gradients that are not finite, on one rank or on all; then the step that a good batch makes."""
-    processes = start_world()
+    processes = join_processes()
     policy, untouched = (
         policy_of(processes, {"zero_stage": stage, "micro_batch_tokens": 40}) for _ in range(2)
     )
@@ -271,7 +271,7 @@ def files(folder: str) -> dict[str, Any]:
     """Checkpoints of others, exports, and a model that is never whole on a rank."""
     from p2o.tiny.tokenizer import build_tokenizer
 
-    processes = start_world()
+    processes = join_processes()
     tokenizer = build_tokenizer()
     base_folder = Path(folder)
     found: dict[str, Any] = {}

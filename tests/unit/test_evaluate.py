@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from p2o.config import EvaluationConfig
+from p2o.config import load_config
 from p2o.evaluate import Evaluation, evaluate
 from p2o.templates import PLAIN
 from p2o.types import Problem, Rollout
@@ -46,8 +46,9 @@ def test_every_sample_is_a_draw_of_its_own_the_same_each_time() -> None:
     collector = Collector()
     seeds = []
     for seed in (0, 0, 1):
-        config = EvaluationConfig(samples=2, temperature=0.7)
-        found = evaluate(problems, collector, config, max_tokens=9, seed=seed)  # type: ignore[arg-type]
+        settings = ["evaluation.samples=2", "evaluation.temperature=0.7", "rollout.max_tokens=9"]
+        config = load_config("quickstart", [*settings, f"run.seed={seed}"])
+        found = evaluate(problems, collector, config)  # type: ignore[arg-type]
         assert found == Evaluation([[0.0, 1.0], [1.0, 1.0]], ["A", "B"], tokens=12)
         assert (collector.params.temperature, collector.params.max_tokens) == (0.7, 9)
         assert {request.template for request in collector.requests} == {PLAIN}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2o.templates import PLAIN, apply_template, make_template
+from p2o.templates import PLAIN, apply_template, distinct_templates, make_template
 from p2o.types import Message
 
 
@@ -43,3 +43,8 @@ def test_the_template_stands_before_the_last_user_message_and_changes_no_other()
     assert apply_template(PLAIN, messages) == messages
     with pytest.raises(ValueError, match="at least one user message"):
         apply_template(PLAIN, messages[:1])
+
+
+def test_distinct_templates_are_told_apart_by_their_words() -> None:
+    found = distinct_templates(["b", "", "a  c", " \n", "b", "a c"])
+    assert [template.id for template in found] == [make_template("b").id, make_template("a c").id]

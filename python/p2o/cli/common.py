@@ -21,6 +21,18 @@ def positive(text: str) -> int:
     return value
 
 
+def add_overrides(parser: argparse._ActionsContainer, what: str = "override a setting") -> None:
+    """The argument `--set`, which may be repeated."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"{what}; may be repeated",
+    )
+
+
 def json_text(value: Any) -> str:
     """JSON for standard output: text unescaped if the stream is UTF-8, else escaped."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from p2o.cli.common import json_text
+from p2o.cli.common import add_overrides, json_text
 from p2o.cli.train import require_training_packages
 from p2o.config import Config, load_config
 from p2o.errors import RunDirectoryError
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
     )
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from p2o.cli.common import json_text
+from p2o.cli.common import add_overrides, json_text
 from p2o.cli.train import require_training_packages
 from p2o.config import explain, load_config
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
@@ -27,12 +26,13 @@ from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
-from p2o.evolution.propose import check_source_of_templates
+from p2o.evolution.propose import check_proposer
 from p2o.evolution.types import nobody
 from p2o.files import write_jsonl, write_text
 from p2o.masking import secrets_in
 from p2o.outcomes import hard_problems
 from p2o.settings import Settings
+from p2o.shipped import read_toml
 from p2o.types import Problem
 
 _API_ARGUMENTS = (
@@ -79,9 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-rounds", type=int, metavar="N", help="end after so many rounds")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="begin no round after so long")
     recipe = parser.add_argument_group("with a recipe")
-    recipe.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="override a setting"
-    )
+    add_overrides(recipe)
     api = parser.add_argument_group("with a .jsonl file")
     api.add_argument("--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed")
     api.add_argument("--policy-model", metavar="NAME", help="policy.model")
@@ -173,7 +171,7 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     if args.overrides:
         raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
     settings = read_settings(args)
-    check_source_of_templates(settings.evolve, settings.reflection)
+    check_proposer(settings.evolve, settings.reflection)
     try:
         data = JsonlData.model_validate({**settings.data, "train": source})
     except ValidationError as error:
@@ -216,13 +214,7 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
     Raises:
         ConfigError: naming the file or the setting.
     """
-    values: dict[str, Any] = {}
-    if args.config is not None:
-        try:
-            values = tomllib.loads(args.config.read_text(encoding="utf-8-sig"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ConfigError(f"{args.config}: cannot be read as TOML ({reason})") from None
+    values = {} if args.config is None else read_toml(args.config)
     budget = int(args.budget) if (args.budget or "").isdigit() else args.budget
     policy = _lay_over(values, "policy", model=args.policy_model, base_url=args.policy_url)
     if not policy.get("model"):

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from p2o.cli.common import json_text, positive
+from p2o.cli.common import add_overrides, json_text, positive
 from p2o.cli.eval import with_model
 from p2o.cli.train import require_training_packages
 from p2o.config import load_config
@@ -21,7 +21,7 @@ PROBLEMS = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o probe`."""
     parser.add_argument("recipe", help="the recipe whose model, training problems and sampling are probed")
-    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    add_overrides(parser)
     parser.add_argument(
         "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
     )

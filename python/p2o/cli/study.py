@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2o.cli.common import positive
+from p2o.cli.common import add_overrides, positive
 from p2o.cli.train import require_training_packages
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.study.plan import Study, load_study, study_names
@@ -46,14 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="ARM", help="run this arm; may be repeated"
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of every arm, overriding the study's own; may be repeated",
-    )
+    add_overrides(parser, "a setting of every arm, overriding the study's own")
     parser.add_argument("--tokens", type=positive, metavar="N", help="a budget instead of the study's")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds instead of the study's")
     parser.add_argument(

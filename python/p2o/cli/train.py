@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2o.cli.common import positive
+from p2o.cli.common import add_overrides, positive
 from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
-from p2o.distributed import Processes, leave_world, local_rank, start_world
+from p2o.distributed import Processes, join_processes, leave_processes, local_rank
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 
 if TYPE_CHECKING:
@@ -26,14 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="quickstart",
         help=f"a TOML file or a shipped recipe ({', '.join(recipe_names())}); default: quickstart",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. --set run.seed=1; may be repeated",
-    )
+    add_overrides(parser, "override a setting, e.g. --set run.seed=1")
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # given by the `deepspeed` launcher
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
@@ -78,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.ranks is not None:
         return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
-    processes = start_world()
+    processes = join_processes()
     if processes.size > 1:
         flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
         processes.require_same({**launch_facts(config), **flags})
@@ -94,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         labelled = Console(console.rich, label=args.compare)
         other_state = train_at(other, other_path, labelled, processes, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
-    leave_world()
+    leave_processes()
     return 0
 
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 from p2o.cli.common import json_text, positive
 from p2o.errors import DataError
-from p2o.files import why_unreadable
+from p2o.records import jsonl_records, objects, parse_lines
 from p2o.verifier import VerifyOptions, verify_batch
 
 
@@ -43,12 +39,7 @@ def run(args: argparse.Namespace) -> int:
         DataError: if the file cannot be read or a line lacks a key.
         InputError: if an argument cannot be used.
     """
-    name = "standard input" if args.file == "-" else args.file
-    try:
-        with _open(args.file) as lines:
-            completions, golds = _read(lines, name, args.completion_key, args.gold_key)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {name}: {why_unreadable(error)}") from error
+    completions, golds = _read(args.file, args.completion_key, args.gold_key)
     options = VerifyOptions(
         compat=args.compat, require_boxed=args.require_boxed, allow=tuple(args.allow), deny=tuple(args.deny)
     )
@@ -76,55 +67,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(file: str) -> TextIO:
-    """The file, or standard input, as UTF-8 whatever the locale."""
+def _read(file: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
+    """Completions and golds of a file, or of standard input."""
     if file != "-":
-        return Path(file).open(encoding="utf-8", newline="\n")
-    if sys.stdin is None:
-        raise DataError("cannot read standard input: it is closed")
-    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", newline="\n")
-
-
-def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
+        records = jsonl_records(Path(file))
+    elif sys.stdin is None:
+        raise DataError("standard input: it is closed")
+    else:
+        records = objects(parse_lines(sys.stdin.buffer.read(), "standard input"))
     completions: list[str] = []
     golds: list[str] = []
-    for number, row in _rows(lines, name):
+    for where, row in records:
         for key, texts in ((completion_key, completions), (gold_key, golds)):
             if key not in row:
-                known = ", ".join(row) or "none"
-                raise DataError(f"{name}:{number}: no key {key!r}; the keys are: {known}")
+                raise DataError(f"{where}: no key {key!r}; the keys are: {', '.join(row) or 'none'}")
             value = row[key]
             if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-                raise DataError(f"{name}:{number}: {key!r} is not text or a number")
+                raise DataError(f"{where}: {key!r} is not text or a number")
             if isinstance(value, float) and not math.isfinite(value):
-                raise DataError(f"{name}:{number}: {key!r} is {value}, which cannot be compared")
-            texts.append(_text(value, f"{name}:{number}: {key!r}"))
+                raise DataError(f"{where}: {key!r} is {value}, which cannot be compared")
+            texts.append(str(value))
     return completions, golds
-
-
-def _text(value: str | int | float, where: str) -> str:
-    text = str(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where} holds half of a surrogate pair") from error
-    return text
-
-
-def _rows(lines: TextIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(lines, start=1):
-        if number == 1:
-            line = line.removeprefix("\ufeff")
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{name}:{number}: not valid JSON ({error.msg} at column {error.colno})"
-            ) from error
-        except (ValueError, RecursionError) as error:  # an integer that is too long, or too deep
-            raise DataError(f"{name}:{number}: not a JSON object that can be read") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{name}:{number}: not a JSON object")
-        yield number, row

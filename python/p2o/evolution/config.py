@@ -22,10 +22,14 @@ from p2o.settings import Settings
 Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
-ProposerName = Literal["reflection"]
+ProposerName = Literal["reflection", "given"]
 
-PROPOSERS: dict[ProposerName, str] = {"reflection": "p2o.evolution.propose.reflection:Reflection"}
-"""Where the classes are."""
+PROPOSERS: dict[str, str] = {
+    "reflection": "p2o.evolution.propose.reflection:Reflection",
+    "crossover": "p2o.evolution.propose.crossover:Crossover",
+    "given": "p2o.evolution.propose.given:Given",
+}
+"""Where the classes are. `reflection` is `crossover` where `evolve.crossover` asks for some."""
 
 
 class RaceConfig(Settings):
@@ -63,8 +67,8 @@ class EvolveConfig(Settings):
     evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
     proposer: ProposerName | ImportPath = "reflection"
-    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `module:name`: a
-    `p2o.evolution.propose.Proposer` of your own."""
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `given`: nobody beyond
+    `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a

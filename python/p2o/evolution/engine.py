@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -22,7 +21,7 @@ from p2o.evolution.events import Callback
 from p2o.evolution.identity import digest
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
-from p2o.evolution.propose.prompt import CROSSOVER_PROMPT, load_prompt
+from p2o.evolution.propose import proposer_class
 from p2o.evolution.result import Evolution
 from p2o.evolution.search.race import least_dev_problems
 from p2o.evolution.search.random_search import RandomSearch
@@ -30,7 +29,7 @@ from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.template_files import read_templates
-from p2o.templates import make_template
+from p2o.templates import distinct_templates
 from p2o.types import Problem, Template
 
 T = TypeVar("T")
@@ -89,8 +88,8 @@ def evolve(
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
-        `stalled`, `complete` (random search has its templates, or nobody reflects), `interrupted` (Ctrl-C), or
-        `reflection: ` with the error of the reflection model.
+        `stalled`, `complete` (random search has its templates, or none are proposed in rounds), `interrupted` (Ctrl-C),
+        or `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are too few problems, one cannot be used, two have the same id, or a callable breaks its
@@ -126,34 +125,52 @@ def evolve(
         )
     if config.templates is not None:
         templates = [*read_templates(config.templates, "evolve.templates"), *templates]
-    for text in (template.text if isinstance(template, Template) else template for template in templates):
+    texts = [template.text if isinstance(template, Template) else template for template in templates]
+    for text in texts:
         check_text(text, "a template")
-    start = [
-        template if isinstance(template, Template) else make_template(template) for template in templates
-    ]
-    inputs = StepInputs(
-        config=config,
-        reflection=reflection,
-        evaluate=evaluate,
-        reflect=reflect,
-        seed=seed,
-        policy_version=policy_version,
-        outcomes=outcomes or Outcomes(),
-        dev=dev,
-        feedback=feedback,
-        journal=Journal(None, {}),
-        ledger=Ledger(rollouts_of(config.budget, len(dev))),
-        callbacks=callbacks,
-        plain_text=plain_text,
-        reflection_fits=reflection_fits,
-        policy_reads=policy_reads,
-        max_rounds=max_rounds,
-        time_limit_s=time_limit_s,
-    )
-    header = _header(inputs, start)
+    start = distinct_templates(texts)
+    prompts = proposer_class(config, reflection).prompts(config, reflection).values()
+    # What makes a step this step: a journal with another header belongs to another one.
+    header: dict[str, object] = {
+        **{
+            name: digest(value)
+            for callable_ in (evaluate, reflect)
+            for name, value in getattr(callable_, "answers_for", {}).items()
+        },
+        "schema": 2,
+        "seed": seed,
+        "policy_version": policy_version,
+        "settings": config.model_dump(),
+        "limits": [max_rounds, time_limit_s],
+        "reflection": reflection.model_dump(exclude={"endpoint": TRANSPORT}),
+        "prompt": hashlib.sha256(repr([*prompts, plain_text]).encode()).hexdigest()[:16],
+        "problems": digest([[each.id, each.messages, each.gold, each.meta] for each in (*dev, *feedback)]),
+        "templates": [template.id for template in start],
+    }
     with Journal(None if journal is None else Path(journal), header) as records:
-        step = replace(inputs, journal=records, identity=digest(header))
-        return SEARCHES[config.search](step).run(start, merged)
+        inputs = StepInputs(
+            config=config,
+            reflection=reflection,
+            evaluate=evaluate,
+            reflect=reflect,
+            seed=seed,
+            policy_version=policy_version,
+            outcomes=outcomes or Outcomes(),
+            dev=dev,
+            feedback=feedback,
+            journal=records,
+            ledger=Ledger(rollouts_of(config.budget, len(dev))),
+            identity=digest(header),
+            templates=start,
+            merged=merged,
+            callbacks=callbacks,
+            plain_text=plain_text,
+            reflection_fits=reflection_fits,
+            policy_reads=policy_reads,
+            max_rounds=max_rounds,
+            time_limit_s=time_limit_s,
+        )
+        return SEARCHES[config.search](inputs).run()
 
 
 def _listed(values: Iterable[T], name: str) -> list[T]:
@@ -238,31 +255,3 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
     Random(f"{seed}/split").shuffle(shuffled)
     size = min(dev_size, len(shuffled) // 2)
     return shuffled[:size], shuffled[size:]
-
-
-def _header(inputs: StepInputs, templates: Sequence[Template]) -> dict[str, object]:
-    """What makes a step this step; a journal with another header belongs to another one."""
-    problems = [
-        [problem.id, problem.messages, problem.gold, problem.meta]
-        for problem in (*inputs.dev, *inputs.feedback)
-    ]
-    answers = {
-        name: digest(value)
-        for callable_ in (inputs.evaluate, inputs.reflect)
-        for name, value in getattr(callable_, "answers_for", {}).items()
-    }
-    reflection = inputs.reflection
-    files = (reflection.prompt, CROSSOVER_PROMPT)
-    prompts = repr([*map(load_prompt, files), inputs.plain_text])
-    return {
-        **answers,
-        "schema": 2,
-        "seed": inputs.seed,
-        "policy_version": inputs.policy_version,
-        "settings": inputs.config.model_dump(),
-        "limits": [inputs.max_rounds, inputs.time_limit_s],
-        "reflection": reflection.model_dump(exclude={"endpoint": TRANSPORT}),
-        "prompt": hashlib.sha256(prompts.encode()).hexdigest()[:16],
-        "problems": digest(problems),
-        "templates": [template.id for template in templates],
-    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
@@ -11,7 +11,7 @@ from p2o.evolution.events import Callback
 from p2o.evolution.journal import Journal
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
-from p2o.types import Problem
+from p2o.types import Problem, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,15 @@ class StepInputs:
     feedback: Sequence[Problem]
     journal: Journal
     ledger: Ledger
+    identity: str = ""
+    """A hash of what makes the step this step."""
+
+    templates: Sequence[Template] = ()
+    """Those given, without the plain one and without duplicates."""
+
+    merged: Mapping[str, str] = field(default_factory=dict)
+    """Ids of duplicate problems -> that of the one kept."""
+
     callbacks: Sequence[Callback] = ()
     plain_text: str = ""
     """What the reflection model is shown as the plain prompt's text."""
@@ -37,5 +46,3 @@ class StepInputs:
     policy_reads: Reads | None = None
     max_rounds: int | None = None
     time_limit_s: float | None = None
-    identity: str = ""
-    """A hash of what makes the step this step."""

@@ -18,12 +18,10 @@ from urllib.request import getproxies
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.files import new_directory
 from p2o.model.checks import drop_contradictions, refuse_part, refuse_quantised
+from p2o.sizes import ITEMSIZE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-DTYPES = ("float32", "bfloat16", "float16")
-"""Names `load_model` takes for `dtype`."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -51,8 +49,8 @@ def load_model(
         ConfigError: if `dtype` is unknown.
         MissingDependencyError: if torch, transformers or the reader of GGUF files is missing.
     """
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
+    if dtype not in ITEMSIZE:
+        raise ConfigError(f"dtype is {dtype!r}: choose one of {', '.join(ITEMSIZE)}")
     location, options = _locate(source)
     options |= {"trust_remote_code": trust_remote_code}
     torch, transformers = _libraries()

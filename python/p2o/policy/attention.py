@@ -18,6 +18,7 @@ from torch import Tensor
 
 from p2o.errors import ModelError
 from p2o.packing import MicroBatch
+from p2o.sizes import attention_sizes
 
 VARLEN_ATTENTION = "p2o_varlen"
 """The name of our attention function among transformers' (`AttentionInterface`)."""
@@ -51,10 +52,11 @@ def supports_varlen(model: Any) -> bool:
     config = model.config
     if model.device.type != "cuda" or model.dtype not in (torch.bfloat16, torch.float16):
         return False
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    sizes = attention_sizes(config)
     return (
-        head_dim <= MAX_HEAD_DIM
-        and getattr(config, "attn_logit_softcapping", None) is None
+        sizes is not None
+        and sizes[2] <= MAX_HEAD_DIM
+        and getattr(config.get_text_config(decoder=True), "attn_logit_softcapping", None) is None
         and config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
         and find_varlen_attention() is not None
     )

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack
+from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack, unpack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
 from p2o.policy.logprobs import CHUNK_TOKENS, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
@@ -232,8 +232,7 @@ def score_share(
         used = batch if len(batch.rows) else empty_micro_batch(pad_id)
         logp = forward(**layout.inputs(used, device), chunks=parts).cpu().numpy()
         scored.append(logp if used is batch else logp[:0])
-    flat = np.split(batches.unpack(scored), rows.response_offsets[1:-1])
-    return [(int(i), part.copy()) for i, part in zip(indices, flat, strict=False)]
+    return list(zip(indices.tolist(), unpack(batches, scored), strict=True))
 
 
 def score_sequences(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError
+from p2o.errors import RunDirectoryError, brief
 from p2o.journal import JournalFile
 
 _REMEDY = "go back to it, or give another --output"
@@ -58,15 +58,10 @@ class ProbeJournal(JournalFile):
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise RunDirectoryError(
-                    f"{self.folder}: the probe there has another {key} ({_shown(found.get(key))}, not "
-                    f"{_shown(value)}): {_REMEDY}"
+                    f"{self.folder}: the probe there has another {key} ({brief(found.get(key))}, not "
+                    f"{brief(value)}): {_REMEDY}"
                 )
         for key in found.keys() - wanted.keys():
             raise RunDirectoryError(
-                f"{self.folder}: the probe there has {key} = {_shown(found[key])}, now not set: {_REMEDY}"
+                f"{self.folder}: the probe there has {key} = {brief(found[key])}, now not set: {_REMEDY}"
             )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
@@ -17,9 +14,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
-from p2o.files import why_unreadable
 from p2o.former_settings import ERAS, in_former_terms
 from p2o.settings import Settings
+from p2o.shipped import load_toml, shipped
 from p2o.study.teacher import MODEL as TEACHER
 from p2o.study.teacher import useful_share
 from p2o.track.run_directory import config_values, flatten
@@ -215,8 +212,7 @@ class Job:
 
 def study_names() -> list[str]:
     """Names of the shipped studies."""
-    shipped = files("p2o") / "study"
-    return sorted(f.name.removesuffix(".toml") for f in shipped.iterdir() if f.name.endswith(".toml"))
+    return list(shipped("study"))
 
 
 def load_study(
@@ -232,25 +228,11 @@ def load_study(
     Raises:
         ConfigError: one line naming the file, and the arm or the setting.
     """
-    if name.endswith(".toml"):
-        try:
-            text = Path(name).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise ConfigError(f"{name}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}: cannot be read ({why_unreadable(error)})") from None
-    elif name in study_names():
-        text = (files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8")
-    else:
-        known = ", ".join(study_names())
-        raise ConfigError(f"no study {name!r}: give one of {known}, or the path of a .toml file")
+    values = load_toml(name, "study", "study")
     try:
-        values = tomllib.loads(text)
         for change in changes:
             apply_override(values.setdefault("set", {}), change)
         study = Study.model_validate({**values, **fields})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:
         raise ConfigError(f"study {name}: {explain(error, Study)}") from None
     try:

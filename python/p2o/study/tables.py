@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -52,6 +52,13 @@ def world_title(study: Study, world: str) -> str:
     return "shipped world, leak 0.0005" if world == SHIPPED_WORLD else f"leak {study.worlds[world].leak:g}"
 
 
+def _by_arm(study: Study, cells: Cells, world: str) -> Iterator[tuple[str, dict[int, Record]]]:
+    """The arms that have final runs in a world: label and records."""
+    for name, arm in study.arms.items():
+        if records := cells.get((world, name)):
+            yield arm.label, records
+
+
 def _about(study: Study, cells: Cells) -> str:
     versions = {
         f"torch {r['versions']['torch']}, transformers {r['versions']['transformers']}, "
@@ -70,13 +77,10 @@ def _about(study: Study, cells: Cells) -> str:
 def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
     families = _families(cells)
     rows = []
-    for arm in study.arms:
-        records = cells.get((world, arm))
-        if not records:
-            continue
+    for label, records in _by_arm(study, cells, world):
         rows.append(
             [
-                study.arms[arm].label,
+                label,
                 str(len(records)),
                 f"{_one(records)['learning_rate']:g}",
                 _interval(_mean(records, lambda r: final_accuracy(r, study.tokens))),

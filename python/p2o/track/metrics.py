@@ -17,7 +17,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
     return {
         "reward": mean([rollout.reward for rollout in rollouts]),
-        "frac_reward_zero_std": sum(len(set(group.rewards_G)) == 1 for group in groups) / len(groups),
+        "frac_reward_zero_std": sum(len({r.reward for r in g.rollouts}) == 1 for g in groups) / len(groups),
         "completions/mean_length": mean([len(rollout.response_ids) for rollout in rollouts]),
         "completions/clipped_ratio": mean([rollout.finish_reason == "length" for rollout in rollouts]),
         "templated/frac": mean([rollout.template_id != PLAIN.id for rollout in rollouts]),

@@ -84,12 +84,15 @@ def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     [
         ('{"completion": "4"}', "1: no key 'answer'; the keys are: completion"),
         ('{"completion": "4", "answer": "4"}\nnot json', "2: not valid JSON (Expecting value at column 1)"),
-        ("[1]", "1: not a JSON object"),
+        ("[1]", "1: a JSON object is expected, got list"),
         ('{"completion": null, "answer": "4"}', "1: 'completion' is not text or a number"),
         ('{"completion": "4", "answer": true}', "1: 'answer' is not text or a number"),
-        ('{"completion": "4", "answer": ' + "7" * 5000 + "}", "1: not a JSON object that can be read"),
+        (
+            '{"completion": "4", "answer": ' + "7" * 5000 + "}",
+            "1: an integer has over 4300 digits; write it as text",
+        ),
         ('{"completion": "4", "answer": NaN}', "1: 'answer' is nan, which cannot be compared"),
-        ('{"completion": "4\\ud83d", "answer": "4"}', "1: 'completion' holds half of a surrogate pair"),
+        ('{"completion": "4\\ud83d", "answer": "4"}', "1: a text holds half of a surrogate pair"),
     ],
 )
 def test_bad_lines_are_named(
@@ -113,8 +116,8 @@ def test_standard_input_that_cannot_be_read(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n")))
     assert main(["verify", "-"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: cannot read standard input: it is closed",
-        "error: cannot read standard input: it is not UTF-8 text",
+        "error: standard input: it is closed",
+        "error: standard input, line 1: cannot be read as UTF-8 text (invalid start byte)",
     ]
 
 
@@ -133,5 +136,5 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
     binary.write_bytes(b"\xff\xfe\x00")
     assert main(["verify", str(binary)]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert errors[0] == f"error: cannot read {missing}: No such file or directory"
-    assert errors[1] == f"error: cannot read {binary}: it is not UTF-8 text"
+    assert errors[0] == f"error: {missing}: no such file"
+    assert errors[1] == f"error: {binary}, line 1: cannot be read as UTF-8 text (invalid start byte)"

@@ -51,6 +51,6 @@ def test_the_proposer_of_the_page_proposes() -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     example = ReflectionExample("2 + 2 = ?", "5", 0.0, "4")
-    task = Task(Candidate(0, PLAIN), None, [], [example])
+    task = Task(Candidate(0, PLAIN), [], [example])
     (proposal,) = names["WorkedExample"](step_inputs()).propose([task])
     assert proposal == Proposal("2 + 2 = ? Answer: 4", "worked example")

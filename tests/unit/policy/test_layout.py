@@ -235,6 +235,9 @@ def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPat
     class Config:
         hidden_size, num_attention_heads, _attn_implementation = 512, 8, "sdpa"
 
+        def get_text_config(self, decoder: bool) -> Any:
+            return self
+
     class Model:
         config, device, dtype = Config(), torch.device("cuda"), torch.bfloat16
 
@@ -242,6 +245,9 @@ def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPat
     assert attention.supports_varlen(Model)
     for name, value in (
         ("num_attention_heads", 1),
+        ("num_attention_heads", None),
+        ("head_dim", 512),
+        ("head_dim", [64, 512]),
         ("_attn_implementation", "eager"),
         ("attn_logit_softcapping", 50),
     ):

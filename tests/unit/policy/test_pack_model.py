@@ -8,7 +8,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from p2o.errors import InputError
-from p2o.packing import IGNORED_LABEL, Rows, fill, pack
+from p2o.packing import IGNORED_LABEL, Rows, fill, pack, unpack
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import output_head, token_logprobs
 from p2o.policy.losses import LOSSES
@@ -92,7 +92,7 @@ def test_packed_log_probs_are_those_of_single_sequences(attention):
     assert len(batches) > 1
     assert max(len(batch.rows) for batch in batches) > 1
     with torch.no_grad():
-        packed = batches.unpack([packed_logprobs(model, batch).numpy() for batch in batches])
+        packed = np.concatenate(unpack(batches, [packed_logprobs(model, batch).numpy() for batch in batches]))
         expected = torch.cat([single_logprobs(model, *pair) for pair in pairs])
     np.testing.assert_allclose(packed, expected.numpy(), atol=1e-4)
 
@@ -109,10 +109,8 @@ def test_perturbing_one_sequence_never_changes_another(attention):
         rows = make_rows(version)
         batches = fill(pack(rows.lengths, 1000), rows)  # all in one bin
         with torch.no_grad():
-            results.append(batches.unpack([packed_logprobs(model, batch).numpy() for batch in batches]))
-    offsets = make_rows(pairs).response_offsets
-    for row in range(len(pairs)):
-        before, after = (result[offsets[row] : offsets[row + 1]] for result in results)
+            results.append(unpack(batches, [packed_logprobs(model, batch).numpy() for batch in batches]))
+    for row, (before, after) in enumerate(zip(*results, strict=True)):
         if row == changed_row:
             assert np.abs(before - after).max() > 1e-2
         else:

@@ -19,7 +19,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -28,10 +27,8 @@ from pydantic import ValidationError
 from p2o.errors import ConfigError
 from p2o.outcomes.outcomes import is_success
 from p2o.settings import Settings
+from p2o.shipped import shipped
 from p2o.types import FinishReason, Message, Template
-
-CROSSOVER_PROMPT = "crossover"
-"""The shipped prompt of proposals that join two templates; it has `{other}` for the second."""
 
 Section = Literal[
     "system",
@@ -192,13 +189,12 @@ def load_prompt(source: str | Path) -> ReflectionPrompt:
 @lru_cache
 def _shipped(name: str) -> ReflectionPrompt:
     """A shipped prompt is read once; a file of the user's each time, for it may have been edited."""
-    shipped = files("p2o.evolution.propose") / "prompts"
-    if not (shipped / f"{name}.txt").is_file():
-        known = ", ".join(sorted(entry.name.removesuffix(".txt") for entry in shipped.iterdir()))
+    known = shipped("evolution/propose/prompts", ".txt")
+    if name not in known:
         raise ConfigError(
-            f"reflection prompt {name!r} is not shipped; give one of {known}, or a path ending in .txt"
+            f"reflection prompt {name!r} is not shipped; give one of {', '.join(known)}, or a path ending in .txt"
         )
-    return parse_prompt((shipped / f"{name}.txt").read_text(encoding="utf-8"), name)
+    return parse_prompt(known[name].read_text(encoding="utf-8"), name)
 
 
 def parse_prompt(text: str, name: str = "prompt") -> ReflectionPrompt:

@@ -7,20 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from p2o.errors import ConfigError
+from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.inputs import StepInputs
-from p2o.evolution.propose.prompt import ReflectionExample
+from p2o.evolution.propose.prompt import ReflectionExample, ReflectionPrompt
 from p2o.evolution.result import Candidate
 from p2o.types import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A parent (and a partner to cross it with) on a minibatch, with the examples its rollouts give."""
+    """A parent on a minibatch, with the examples its rollouts give."""
 
     parent: Candidate
-    partner: Candidate | None
     minibatch: list[Problem]
     examples: list[ReflectionExample]
+    front: Sequence[Candidate] = ()
+    """The accepted candidates: what else a proposal could be made of."""
+
+    chance: float = 0.0
+    """The task's own draw from [0, 1): what a proposer does for a share of its tasks only, it decides by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +45,51 @@ class Proposal:
     cost: float = 0.0
     """What it cost; the ledger has it already."""
 
+    attempted: bool = True
+    """False where the proposer could not even try: rounds in which it never can lead nowhere, and end the step."""
+
 
 class Proposer(ABC):
     """Makes one proposal of each task of a round, which are then tried out on the task's minibatch.
 
     What may not become a template is for the proposer to say: a reflection model could tell the answers that it was
-    shown, a proposer that quotes worked examples means to.
+    shown, a proposer that quotes worked examples means to. So are the settings that it cannot work with.
     """
 
     reflects: ClassVar[bool] = False
-    """Whether it asks the reflection model. Under `reflection.kind = "none"` there are then no proposals."""
+    """Whether it asks the reflection model. Under `reflection.kind = "none"` the proposer `given` takes its place."""
+
+    in_rounds: ClassVar[bool] = True
+    """Whether it is given tasks. Without, the step ends once what it begins with is judged."""
 
     def __init__(self, inputs: StepInputs) -> None:
         self.inputs = inputs
+
+    @classmethod
+    def check(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
+        """Refuses what it would otherwise refuse only in the run: called before anything is loaded.
+
+        Raises:
+            ConfigError: naming the setting and the remedy.
+        """
+        if evolve.crossover > 0:
+            raise ConfigError(
+                f"evolve.crossover = {evolve.crossover:g} joins two templates, which the proposer {cls.__name__} does "
+                "not: leave it out"
+            )
+
+    @classmethod
+    def prompts(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> dict[str, ReflectionPrompt]:
+        """What it asks the reflection model by, under what a user would call it.
+
+        Raises:
+            ConfigError: if a prompt file cannot be used.
+        """
+        return {}
+
+    def begin(self) -> list[Proposal]:
+        """What is proposed before the first round, of no task: the templates given. It goes to the dev set at once."""
+        return [Proposal(template.text, "given") for template in self.inputs.templates]
 
     @abstractmethod
     def propose(self, tasks: Sequence[Task]) -> list[Proposal]:

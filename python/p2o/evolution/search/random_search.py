@@ -16,16 +16,15 @@ class RandomSearch(Step):
     """Asks for proposals on minibatches that the plain prompt failed, and takes every one that is not refused.
 
     Nothing is evaluated: the only rollouts are those that the reflection model is shown. Templates of an earlier
-    step play no part. Where nobody reflects, all templates given are taken.
+    step play no part. Where nobody proposes in rounds, all templates given are taken.
     """
 
-    def begin(self, templates: Sequence[Template]) -> str | None:
+    def begin(self) -> str | None:
         """Enters the plain prompt, the parent of all proposals."""
         self.add(PLAIN, (), "plain")
-        if self.proposer is None:
-            for template in dict.fromkeys(templates):
-                if template.id != PLAIN.id:
-                    self.take(self.add(template, (), "given"))
+        for proposal in () if self.proposer.in_rounds else self.proposer.begin():
+            if (candidate := self.consider(proposal, PLAIN)) is not None:
+                self.take(candidate)
         return self.stop_reason()
 
     def take(self, candidate: Candidate) -> None:

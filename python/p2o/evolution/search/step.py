@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from random import Random
@@ -15,13 +15,12 @@ from p2o.errors import ReflectionError
 from p2o.evolution.contract import in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
-from p2o.evolution.propose import Proposal, Task, make_proposer
-from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.propose import Proposal, Task, proposer_class
 from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
-from p2o.evolution.search.tasks import Minibatches, complementary, make_example
+from p2o.evolution.search.tasks import Minibatches, make_example
 from p2o.outcomes.outcomes import Tally
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
@@ -37,7 +36,7 @@ COMPLETE = "complete"
 
 _STALLED_ROUNDS = 5
 """Rounds in a row that lead nowhere before the step ends: no rollout is spent, since everything is cached and the
-budget would never run out, no parent leaves anything to learn, or every reflection prompt is too long."""
+budget would never run out, no parent leaves anything to learn, or the proposer could not even try."""
 
 
 class Step:
@@ -53,7 +52,7 @@ class Step:
         self.journal = inputs.journal
         self.ledger = inputs.ledger
         self.rollouts = Rollouts(inputs, self.on_batch)
-        self.proposer = make_proposer(inputs)
+        self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
         self.front_of_successes = ParetoFront(len(self.dev))  # the same entries: what the cover goes by
@@ -67,7 +66,7 @@ class Step:
         self.stalled_rounds = 0
         self.started = time.monotonic()
 
-    def run(self, templates: Sequence[Template], merged: Mapping[str, str]) -> Evolution:
+    def run(self) -> Evolution:
         """Rounds until something stops them."""
         source = f"prompt step {self.inputs.identity}"
         # The same step, run again on the same ledger (a notebook, after Ctrl-C), must not meet its own rollouts there.
@@ -76,11 +75,11 @@ class Step:
         feedback_ids = tuple(problem.id for problem in self.inputs.feedback)
         try:
             self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
-            reason = self.begin(templates)
+            reason = self.begin()
             while reason is None:
                 self.one_round()
                 if self.inputs.callbacks:
-                    self.emit(RoundEnded(self.round, self.result("", merged).metrics()))
+                    self.emit(RoundEnded(self.round, self.result("").metrics()))
                 reason = self.stop_reason()
                 if self.journal.stop_wanted and self.journal.read_through:
                     reason = "interrupted"
@@ -94,18 +93,18 @@ class Step:
         self.journal.sync()
         with suppress(KeyboardInterrupt):  # there is nothing left to stop
             self.emit(Stopped(reason))
-        return self.result(reason, merged)
+        return self.result(reason)
 
-    def begin(self, templates: Sequence[Template]) -> str | None:
-        """Evaluates the plain prompt and the templates given."""
+    def begin(self) -> str | None:
+        """Evaluates the plain prompt and what the proposer begins with."""
         requests = self.rollouts.requests(PLAIN, self.dev)
         if len(requests) > self.ledger.affordable_rollouts:
             return "budget"
         self.rollouts.run(requests, keep_text=False)
         plain = self.add(PLAIN, (), "plain")
         self.accept(plain.id, None)
-        given = [self.add(t, (), "given") for t in dict.fromkeys(templates) if t.id != PLAIN.id]
-        self.enter([Entrant(candidate.id, candidate.template) for candidate in given])
+        first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
+        self.enter([Entrant(each.id, each.template) for each in first if each is not None])
         return self.stop_reason()
 
     def one_round(self) -> None:
@@ -113,17 +112,17 @@ class Step:
         self.round += 1
         spent, accepted = self.ledger.rollouts, len(self.entries)
         tasks = self.draw_tasks()
-        proposed = [] if self.proposer is None else self.proposer.propose(tasks)
+        proposed = self.proposer.propose(tasks)
         proposals = list(in_order("evolve.proposer", Proposal, proposed, len(tasks)))
         children: list[tuple[Candidate, Task]] = []
         for task, proposal in zip(tasks, proposals, strict=True):
-            child = self.consider(proposal, task)
+            child = self.consider(proposal, task.parent.template)
             if child is not None:
                 children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        answered = any(proposal.refusal != PROMPT_TOO_LONG for proposal in proposals)
-        self.stalled_rounds = 0 if answered and self.ledger.rollouts > spent else self.stalled_rounds + 1
+        attempted = any(proposal.attempted for proposal in proposals)
+        self.stalled_rounds = 0 if attempted and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
     def draw_tasks(self) -> list[Task]:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
@@ -140,28 +139,27 @@ class Step:
         results = iter(self.rollouts.run(requests, keep_text=True))
         count = self.config.rollouts_per_evaluation
         tasks: list[Task] = []
-        coin = Random(f"{self.seed}/crossover/{self.round}")
+        chances, front = Random(f"{self.seed}/crossover/{self.round}"), self.on_front()
         for parent, batch in drawn:
             shown = [[next(results) for _ in range(count)] for _ in batch]
-            crossed = coin.random() < self.config.crossover and parent.made_by != "plain"
+            chance = chances.random()
             if all(self.outcomes.is_success(result.reward) for group in shown for result in group):
                 self.refusals["nothing to learn"] += 1
                 continue
-            partner = complementary(parent, self.on_front()) if crossed else None
             examples = [
                 make_example(problem, group, self.outcomes.success)
                 for problem, group in zip(batch, shown, strict=True)
             ]
-            tasks.append(Task(parent, partner, batch, examples))
+            tasks.append(Task(parent, batch, examples, front, chance))
         return tasks
 
-    def consider(self, proposal: Proposal, task: Task) -> Candidate | None:
+    def consider(self, proposal: Proposal, parent: Template) -> Candidate | None:
         """Enters a proposal as a candidate; None if it is refused before a rollout."""
         if proposal.text is None:
             self.refusals[proposal.refusal or "no text"] += 1
             return None
         template, reason = make_template(proposal.text), proposal.refusal
-        if template.id == task.parent.template.id:
+        if template.id == parent.id:
             reason = UNCHANGED
         elif template.id in self.decided:
             reason = DUPLICATE
@@ -264,7 +262,7 @@ class Step:
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
         inputs, journal, most = self.inputs, self.journal, self.inputs.reflection.max_cost
-        if self.proposer is None:
+        if not self.proposer.in_rounds:
             return COMPLETE
         if most is not None and self.ledger.reflection_cost >= most:
             return "reflection limit"
@@ -328,7 +326,7 @@ class Step:
         cover = COVERS[self.config.cover](self.front_of_successes, entries, self.config)
         return (entries[entry].template for entry in cover)
 
-    def result(self, reason: str, merged: Mapping[str, str]) -> Evolution:
+    def result(self, reason: str) -> Evolution:
         """The step so far."""
         # An interrupted round leaves candidates that were never decided; they say nothing.
         candidates = tuple(
@@ -349,5 +347,5 @@ class Step:
             refusals=dict(
                 sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
             ),
-            merged=dict(merged),
+            merged=dict(self.inputs.merged),
         )

@@ -1,12 +1,11 @@
-"""What the tasks of a round are made of: minibatches, examples, partners."""
+"""What the tasks of a round are made of: minibatches and examples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from p2o.evolution.propose.prompt import ReflectionExample
-from p2o.evolution.result import Candidate
 from p2o.evolution.types import EvaluationResult
 from p2o.types import Problem
 
@@ -53,18 +52,3 @@ def make_example(
         shown.feedback,
         success,
     )
-
-
-def complementary(parent: Candidate, others: Iterable[Candidate]) -> Candidate | None:
-    """The candidate that adds most to a parent: the sum of what its dev scores exceed the parent's by."""
-
-    def gain(other: Candidate) -> float:
-        total = 0.0
-        for problem, (won, tried) in other.scores.items():
-            mine, trials = parent.scores.get(problem, (0.0, 0))
-            total += max(0.0, won / max(tried, 1) - mine / max(trials, 1))
-        return total
-
-    partners = [other for other in others if other.id != parent.id and other.made_by != "plain"]
-    best = max(partners, key=gain, default=None)
-    return best if best is not None and gain(best) > 0 else None

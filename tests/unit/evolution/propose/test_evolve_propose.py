@@ -10,10 +10,12 @@ from evolve_world import step_inputs
 
 from p2o.errors import ReflectionError
 from p2o.evolution.budget import Ledger
+from p2o.evolution.config import EvolveConfig
 from p2o.evolution.propose import Proposal, Task
+from p2o.evolution.propose.crossover import Crossover, complementary
 from p2o.evolution.propose.reflection import Reflection
 from p2o.evolution.result import Candidate
-from p2o.evolution.search.tasks import Minibatches, complementary, make_example, problem_text
+from p2o.evolution.search.tasks import Minibatches, make_example, problem_text
 from p2o.evolution.types import EvaluationRequest, EvaluationResult, ReflectionReply
 from p2o.templates import PLAIN, apply_template, make_template
 from p2o.types import Message, Problem
@@ -72,7 +74,7 @@ def test_calls_that_brought_no_reply_are_given_back() -> None:
 
     proposer = Reflection(step_inputs(reflect=reflect, ledger=ledger))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
-    tasks = [Task(Candidate(0, PLAIN), None, [problem("a")], [shown])] * 3
+    tasks = [Task(Candidate(0, PLAIN), [problem("a")], [shown])] * 3
     with pytest.raises(ReflectionError):
         proposer.propose(tasks)
     assert (ledger.reflection_calls, ledger.reflection_tokens, ledger.reflection_cost) == (1, 5, 0.5)
@@ -95,7 +97,8 @@ def test_the_template_stands_before_the_last_user_message() -> None:
 def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file takes a whole reply for the template; the file of mutations wants a fence."""
+    """Its file takes a whole reply for the template; the file of mutations wants a fence. The tasks are asked in one
+    batch: one that draws a chance over the share, one without a partner and one of the plain prompt are mutations."""
     body = (
         "%% user\n{template}+{other}\n%% example\n-\n%% correct\ny\n%% wrong\nn\n%% wrong without gold\nn\n"
     )
@@ -107,17 +110,20 @@ def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(
         asked.extend(request.messages[-1]["content"] for request in requests)
         return [ReflectionReply("no fence")] * len(requests)
 
-    monkeypatch.setattr("p2o.evolution.propose.reflection.CROSSOVER_PROMPT", str(crossover))
-    proposer = Reflection(step_inputs(reflect=reflect))
+    monkeypatch.setattr("p2o.evolution.propose.crossover.CROSSOVER_PROMPT", str(crossover))
+    proposer = Crossover(step_inputs(reflect=reflect, config=EvolveConfig(crossover=0.5)))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
-    parent, partner = candidate(1), candidate(2)
-    tasks = [Task(parent, partner, [], [shown]), Task(parent, None, [], [shown])]
-    assert proposer.propose(tasks) == [
-        Proposal("no fence", "crossover", (1, 2)),
-        Proposal(None, refusal="no template in reply"),
+    parent, partner, plain = candidate(1), candidate(2, "a"), candidate(0, made_by="plain")
+    tasks = [
+        Task(parent, [], [shown], [plain, parent, partner], 0.49),
+        Task(parent, [], [shown], [plain, parent, partner], 0.5),
+        Task(parent, [], [shown], [plain, parent], 0.0),
+        Task(plain, [], [shown], [plain, parent, partner], 0.0),
     ]
+    mutation = Proposal(None, refusal="no template in reply")
+    assert proposer.propose(tasks) == [Proposal("no fence", "crossover", (1, 2)), *[mutation] * 3]
     assert asked[0] == "t1+t2"
-    assert "t2" not in asked[1]
+    assert not any("t2" in prompt for prompt in asked[1:])
 
 
 def test_no_two_requests_share_a_seed() -> None:
@@ -130,7 +136,7 @@ def test_no_two_requests_share_a_seed() -> None:
 
     proposer = Reflection(step_inputs(reflect=reflect))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
-    task = Task(Candidate(0, PLAIN), None, [problem("a")], [shown])
+    task = Task(Candidate(0, PLAIN), [problem("a")], [shown])
     for _ in range(2):
         proposer.propose([task, task])
     assert len(set(seeds)) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from p2o.config import load_config
 from p2o.errors import ConfigError, InputError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve
 from p2o.evolution.propose import Proposal, Proposer, Task
+from p2o.evolution.propose.reflection import Question, Reflection
 from p2o.evolution.types import nobody
 
 
@@ -70,6 +72,97 @@ def test_a_refusal_without_a_text_is_counted() -> None:
     evolution = step("Silent")
     assert evolution.refusals["out of ideas"] == 3 * 2
     assert [candidate.made_by for candidate in evolution.candidates] == ["plain"]
+
+
+class Hint(Reflection):
+    """Asks the reflection model a question of its own."""
+
+    def question(self, task: Task) -> Question:
+        own = replace(self.prompt, sections={**self.prompt.sections, "user": "A hint, please. {examples}"})
+        return Question(own, "hint", (task.parent.id,))
+
+
+def test_one_that_asks_the_reflection_model_writes_the_question_and_no_more() -> None:
+    world = World(plain=0.0, right=1.0, useful=1.0)
+    evolution = evolve(
+        make_problems(60),
+        world.evaluate,
+        world.reflect,
+        EvolveConfig(proposer=f"{HERE}:Hint", budget=400, parents=2),
+        max_rounds=3,
+    )
+    proposed = [candidate for candidate in evolution.candidates if candidate.proposed]
+    assert {(candidate.made_by, candidate.cost) for candidate in proposed} == {("hint", 0.5)}
+    assert evolution.ledger.reflection_calls == len(world.calls) == 3 * 2
+    assert all(call.messages[-1]["content"].startswith("A hint, please.") for call in world.calls)
+    assert evolution.chosen
+
+
+class Opening(Silent):
+    """Has one thing to say before the first round, and can do nothing in any."""
+
+    def begin(self) -> list[Proposal]:
+        return [*super().begin(), Proposal("Think of circles.", "opening", cost=1.0)]
+
+    def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
+        return [Proposal(None, refusal="no use", attempted=False)] * len(tasks)
+
+
+def test_what_it_begins_with_goes_to_the_dev_set_beside_the_templates_given() -> None:
+    evolution = evolve(
+        make_problems(60),
+        World(plain=0.0, right=1.0).evaluate,
+        nobody,
+        EvolveConfig(proposer=f"{HERE}:Opening", budget=1000, parents=2, acceptance="strict"),
+        templates=["Think of primes.", "", "Think  of primes."],
+    )
+    accepted = [(candidate.made_by, candidate.round, candidate.cost) for candidate in evolution.accepted()]
+    assert accepted == [("plain", 0, 0.0), ("given", 0, 0.0), ("opening", 0, 1.0)]
+    assert evolution.refusals == {"no use": 2 * 5}
+    assert evolution.stop_reason == "stalled", "rounds in which nothing could be attempted lead nowhere"
+
+
+def test_given_proposes_the_templates_given_and_asks_nobody() -> None:
+    world = World(plain=0.0, right=1.0)
+    config = EvolveConfig(proposer="given", budget=400)
+    evolution = evolve(
+        make_problems(60), world.evaluate, world.reflect, config, templates=["Think of primes."]
+    )
+    assert [candidate.made_by for candidate in evolution.candidates] == ["plain", "given"]
+    assert (evolution.stop_reason, evolution.rounds, world.calls) == ("complete", 0, [])
+    with pytest.raises(ConfigError, match=r'evolve\.proposer is "given", .*: set evolve\.templates'):
+        check_surroundings(load_config("quickstart", ["evolve.proposer=given"]))
+
+
+def test_a_proposal_of_ones_own_is_taken_unseen_by_random_search() -> None:
+    evolution = step("WorkedExamples", search="random")
+    assert evolution.stop_reason == "complete"
+    assert [c.made_by for c in evolution.accepted()] == ["worked example"] * 2
+
+
+class Picky(WorkedExamples):
+    @classmethod
+    def check(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
+        if evolve.minibatch > 1:
+            raise ConfigError("evolve.minibatch: Picky quotes one problem: set it to 1")
+
+
+def test_what_it_cannot_work_with_is_for_the_proposer_to_refuse() -> None:
+    def check(proposer: str, *overrides: str) -> None:
+        check_surroundings(load_config("quickstart", [f"evolve.proposer={HERE}:{proposer}", *overrides]))
+
+    with pytest.raises(ConfigError, match=r"evolve\.minibatch: Picky quotes one problem"):
+        check("Picky")
+    check("Picky", "evolve.minibatch=1")
+    with pytest.raises(
+        ConfigError, match=r"evolve\.crossover = 0\.5 .* WorkedExamples does not: leave it out"
+    ):
+        check("WorkedExamples", "evolve.crossover=0.5")
+    check_surroundings(load_config("quickstart", ["evolve.crossover=0.5"]))
+    with pytest.raises(
+        ConfigError, match=r'evolve\.crossover = 0\.5 .*evolve\.search = "random" .*: leave it out'
+    ):
+        check_surroundings(load_config("quickstart", ["evolve.crossover=0.5", "evolve.search=random"]))
 
 
 def test_one_that_reflects_is_silent_where_nobody_reflects() -> None:

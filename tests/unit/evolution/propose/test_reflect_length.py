@@ -68,7 +68,7 @@ def test_short_responses_are_not_cut() -> None:
 def task(*lengths: int) -> Task:
     problems = make_problems(len(lengths))
     examples = [ReflectionExample("question", "x" * length, 0.0, "gold") for length in lengths]
-    return Task(Candidate(0, PLAIN), None, problems, examples)
+    return Task(Candidate(0, PLAIN), problems, examples)
 
 
 def test_what_cannot_be_short_enough_costs_its_own_proposal_only() -> None:

@@ -1,0 +1,46 @@
+"""Files that p2o ships (recipes, studies, templates, prompts), and those of a user in their place."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from p2o.errors import ConfigError
+from p2o.files import why_unreadable
+
+
+def shipped(folder: str, suffix: str = ".toml") -> dict[str, Path]:
+    """The files with this suffix in a folder of the package, by their names without it."""
+    found = (Path(__file__).parent / folder).glob(f"*{suffix}")
+    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+
+
+def load_toml(source: str, kind: str, folder: str) -> dict[str, Any]:
+    """The values of a TOML file: a path that ends in `.toml`, or the name of a file that is shipped in `folder`.
+
+    Raises:
+        ConfigError: one line naming the file; `kind` is what it holds.
+    """
+    path, known = Path(source), shipped(folder)
+    if path.suffix != ".toml" and source not in known:
+        raise ConfigError(
+            f"no {kind} {source!r}: give one of {', '.join(known)}, or the path of a .toml file"
+        )
+    return read_toml(known.get(source, path))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file.
+
+    Raises:
+        ConfigError: one line naming the file.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({why_unreadable(error)})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from None
