@@ -31,7 +31,7 @@ from p2o.evolution.config import (
     is_greedy,
     races,
 )
-from p2o.files import why_unreadable
+from p2o.files import read_toml
 from p2o.former_settings import advice, advice_on_value
 from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
@@ -256,18 +256,8 @@ def _read_recipe(recipe: str) -> dict[str, Any]:
             raise ConfigError(
                 f"no recipe {recipe!r}: give one of {', '.join(recipe_names())}, or the path of a .toml file"
             )
-        text = (files("p2o") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
-    else:
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise ConfigError(f"{recipe}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{recipe}: cannot be read ({why_unreadable(error)})") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{recipe}: not valid TOML ({error})") from None
+        return tomllib.loads((files("p2o") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8"))
+    return read_toml(path, ConfigError, recipe)
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -282,7 +272,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: write section.name=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
     table = values
     for name in names[:-1]:

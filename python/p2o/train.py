@@ -199,6 +199,7 @@ def end_epoch(run: Run) -> None:
         outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
         state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
+        state.count_templates(outcome.records)
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
         state.assignment = assign(

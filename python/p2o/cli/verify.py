@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from p2o.cli.common import json_text, positive
 from p2o.errors import DataError
-from p2o.files import why_unreadable
+from p2o.files import not_utf8, why_unreadable
 from p2o.verifier import VerifyOptions, verify_batch
 
 
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _open(args.file) as lines:
             completions, golds = _read(lines, name, args.completion_key, args.gold_key)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(f"cannot read {name}: {why_unreadable(error)}") from error
     options = VerifyOptions(compat=args.compat, require_boxed=args.require_boxed)
     if args.strict:
@@ -69,16 +68,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(file: str) -> TextIO:
-    """The file, or standard input, as UTF-8 whatever the locale."""
+def _open(file: str) -> BinaryIO:
+    """The file, or standard input."""
     if file != "-":
-        return Path(file).open(encoding="utf-8", newline="\n")
+        return Path(file).open("rb")
     if sys.stdin is None:
         raise DataError("cannot read standard input: it is closed")
-    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", newline="\n")
+    return sys.stdin.buffer
 
 
-def _read(lines: TextIO, name: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
+def _read(lines: BinaryIO, name: str, completion_key: str, gold_key: str) -> tuple[list[str], list[str]]:
     completions: list[str] = []
     golds: list[str] = []
     for number, row in _rows(lines, name):
@@ -104,8 +103,12 @@ def _text(value: str | int | float, where: str) -> str:
     return text
 
 
-def _rows(lines: TextIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
-    for number, line in enumerate(lines, start=1):
+def _rows(lines: BinaryIO, name: str) -> Iterator[tuple[int, dict[str, object]]]:
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError:
+            raise DataError(f"cannot read {name}: {not_utf8(number)}") from None
         if number == 1:
             line = line.removeprefix("\ufeff")
         if not line.strip():

@@ -17,7 +17,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from p2o.config import Config, apply_override, explain, load_config
 from p2o.errors import ConfigError, InputError
-from p2o.files import why_unreadable
+from p2o.files import read_toml
 from p2o.former_settings import ERAS, in_former_terms
 from p2o.settings import Settings
 from p2o.study.teacher import MODEL as TEACHER
@@ -233,24 +233,16 @@ def load_study(
         ConfigError: one line naming the file, and the arm or the setting.
     """
     if name.endswith(".toml"):
-        try:
-            text = Path(name).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise ConfigError(f"{name}: no such file") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name}: cannot be read ({why_unreadable(error)})") from None
+        values = read_toml(Path(name), ConfigError, name)
     elif name in study_names():
-        text = (files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8")
+        values = tomllib.loads((files("p2o") / "study" / f"{name}.toml").read_text(encoding="utf-8"))
     else:
         known = ", ".join(study_names())
         raise ConfigError(f"no study {name!r}: give one of {known}, or the path of a .toml file")
     try:
-        values = tomllib.loads(text)
         for change in changes:
             apply_override(values.setdefault("set", {}), change)
         study = Study.model_validate({**values, **fields})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not valid TOML ({error})") from None
     except ValidationError as error:
         raise ConfigError(f"study {name}: {explain(error, Study)}") from None
     try:

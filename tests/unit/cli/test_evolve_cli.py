@@ -162,7 +162,7 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
             "setting evolve.max_rounds is gone: .*p2o evolve takes --max-rounds",
         ),
         (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
-        (["--policy-model", "p"], "[evolve\n", "cannot be read as TOML"),
+        (["--policy-model", "p"], "[evolve\n", "not valid TOML"),
         (["--policy-model", "p"], "[data]\nproblem_key = 'q'\n", "line 1: no field 'q'"),
     ],
 )
