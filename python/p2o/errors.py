@@ -53,6 +53,10 @@ class TrainingError(P2oError, RuntimeError):
     """Training cannot continue (non-finite loss, sampler and trainer disagree about the weights)."""
 
 
+class SamplerError(TrainingError):
+    """A server that samples gives no answer, or none that can be used. A run writes a checkpoint before it ends."""
+
+
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error that code of others raised."""
     return " ".join(f"{type(error).__name__}: {error}".split())

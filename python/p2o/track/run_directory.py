@@ -46,6 +46,9 @@ MAY_CHANGE = (
     "rollout.batch_size",
     "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",
+    "rollout.vllm.timeout_s",
+    "rollout.vllm.transfer",
+    "rollout.vllm.url",
 )
 """Settings that do not change what a run computes, or only by rounding: a resumed run may change them. Memory
 settings are among them: a run that ran out of memory could not continue otherwise."""
