@@ -65,7 +65,7 @@ test-slow: engines smollm2 ## Tests that take minutes
 	$(BIN)/pytest -q -m slow
 	$(ENGINES)/bin/pytest -q -m slow tests/engines
 
-test-faults: install ## Kills, full disks, NaN and damaged files at hundreds of moments of a run (minutes)
+test-faults: install ## Kills, full disks, NaN, damaged files and failing servers at hundreds of moments of a run (minutes)
 	cc -O1 -Wall -shared -fPIC -o .cache/faulty_disk.so tests/faults/disk.c -ldl
 	LD_PRELOAD=$(CURDIR)/.cache/faulty_disk.so OMP_NUM_THREADS=1 $(BIN)/pytest -q $(TWO:loadfile=load) -m faults tests/faults
 

@@ -114,7 +114,9 @@ def what_happened(folder: Path) -> dict[str, Any]:
     templates = folder / "templates.jsonl"
     lines = [json.loads(line) for line in templates.read_text().splitlines()] if templates.exists() else []
     return {
-        "metrics": [{k: v for k, v in line.items() if not k.startswith("time/")} for line in metrics],
+        "metrics": [
+            {k: v for k, v in line.items() if not k.startswith(("time/", "check"))} for line in metrics
+        ],
         "rollouts": {f.name: f.read_text() for f in sorted((folder / "rollouts").glob("*"))},
         "templates": [(line["template"]["text"], line["accepted"], line["reason"]) for line in lines],
         "weights": {

@@ -227,7 +227,7 @@ def prepare(
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy, processes))
-        processes.on_main(lambda: directory.rewind(state.logged, state.logged_check, step=state.step))
+        processes.on_main(lambda: directory.rewind(state))
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.publish(policy, state.step)
     probe()

@@ -11,7 +11,7 @@ from typing import Any
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ModelError
-from p2o.files import checksums, new_directory, write_text
+from p2o.files import checksums, naming, new_directory, read_json, write_text
 from p2o.policy.policy import Policy
 
 LATEST = "LATEST"
@@ -66,7 +66,8 @@ def _written(path: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        yield
+        with naming(path):
+            yield
     except (OSError, SafetensorError, ModelError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise CheckpointError(
@@ -113,12 +114,8 @@ def load_checkpoint(path: Path, policy: Policy, processes: Processes = ONE_PROCE
 def _check_files(path: Path) -> None:
     """Compares the files of a checkpoint with the checksums that were written with them."""
     remedy = f"remove {path} to go on from the checkpoint before it, or start a new run"
-    try:
-        expected = dict(json.loads((path / CHECKSUMS).read_text(encoding="utf-8")))
-        found = checksums(path)
-    except (OSError, ValueError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or "not what was written"
-        raise CheckpointError(f"{path / CHECKSUMS} cannot be used ({reason}): {remedy}") from error
+    expected = read_json(path / CHECKSUMS, CheckpointError, remedy)
+    found = checksums(path)
     for name in sorted(expected):
         if expected[name] != found.get(name):
             how = "damaged: its checksum is another" if name in found else "missing"

@@ -259,7 +259,7 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override!r}: write section.name=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
     table = values
     for name in names[:-1]:

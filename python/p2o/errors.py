@@ -53,6 +53,10 @@ class TrainingError(P2oError, RuntimeError):
     """Training cannot continue (non-finite loss, sampler and trainer disagree about the weights)."""
 
 
+class SamplerError(TrainingError):
+    """A server that samples gives no answer, or none that can be used. A run writes a checkpoint before it ends."""
+
+
 def brief(value: object) -> str:
     """A value as messages show it."""
     text = repr(value)

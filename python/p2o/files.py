@@ -5,13 +5,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
+import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from p2o.errors import P2oError, RunDirectoryError
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How libraries written in Rust (safetensors, tokenizers) tell of the system's errors: theirs are no `OSError`."""
+
+_CHECKED = re.compile(rb'(.*), "(?:check": "([^"]*)|[^"]*": "[0-9a-f]{8})"\}', re.DOTALL)
+"""A line and its checksum, the last field, of which one half may be damaged."""
 
 _CHUNK = 2**22
 """Bytes of a file that are read at once for its checksum."""
@@ -35,18 +45,62 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Puts the file into an `OSError` that knows none: the disk is full, say, while an open file is written."""
+    """Puts the file into an `OSError` that knows none: the disk is full, say, while an open file is written.
+
+    What a library in Rust raises then becomes an `OSError` as well.
+    """
     try:
         yield
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)
         raise
+    except P2oError:
+        raise
+    except Exception as error:
+        if (found := _SYSTEM_ERROR.search(str(error))) is None:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
-def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
-    """Why a text file could not be read, in a few words."""
-    return getattr(error, "strerror", None) or "it is not UTF-8 text"
+def why_unreadable(error: OSError | ValueError | RecursionError) -> str:
+    """Why a text file could not be read, or is not TOML or JSON, in a few words."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return not_utf8(error.object[: error.start].count(b"\n") + 1)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def not_utf8(line: int) -> str:
+    """That a line is no text."""
+    return f"line {line} is not UTF-8 text" if line > 1 else "it is not UTF-8 text"
+
+
+def read_toml(path: Path, error: type[P2oError]) -> dict[str, Any]:
+    """The tables of a TOML file that a user or a run owns; `error` is what is raised, in one line that names it."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as failed:
+        raise error(f"{path}: cannot be read ({why_unreadable(failed)})") from None
+    except (
+        ValueError,
+        RecursionError,
+    ) as failed:  # tomllib has other errors for long numbers and deep tables
+        raise error(f"{path}: not valid TOML ({why_unreadable(failed)})") from None
+
+
+def read_json(path: Path, error: type[P2oError], remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that a run owns; what is raised names the file and the remedy."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as failed:
+        raise error(f"{path} is missing or damaged: {why_unreadable(failed)}; {remedy}") from None
+    if not isinstance(found, dict):
+        raise error(f"{path} is missing or damaged: not a JSON object; {remedy}")
+    return found
 
 
 @contextmanager
@@ -104,31 +158,68 @@ def sync(path: Path) -> None:
 
 
 def json_line(record: Mapping[str, Any]) -> str:
-    """A record as a line of a JSONL file."""
+    """A record as a line of a JSONL file, without its checksum."""
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
+def with_check(line: str) -> str:
+    """A line of JSON, an object with a field, with a last one `check`: the CRC-32 of the line without it."""
+    text = line.rstrip("\n")
+    return f'{text[:-1]}, "check": "{zlib.crc32(text.encode()):08x}"}}\n'
+
+
+def without_check(line: bytes) -> bytes | None:
+    """A line as it was before `with_check`; None if it has no checksum.
+
+    Raises:
+        ValueError: if it does not follow its checksum.
+    """
+    found = _CHECKED.fullmatch(line)
+    if found is None:
+        return None
+    text = found[1] + b"}"
+    if found[2] != f"{zlib.crc32(text):08x}".encode():
+        raise ValueError("damaged, for it does not follow its checksum")
+    return text
+
+
 def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Appends records, one JSON object a line."""
+    """Appends records, one JSON object a line, each with its checksum."""
     with naming(path), path.open("a", encoding="utf-8") as file:
-        file.writelines(map(json_line, records))
+        file.writelines(with_check(json_line(record)) for record in records)
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Records of a file of ours; a last line cut off by a kill is left out."""
+def read_jsonl(path: Path, most: int | None = None) -> list[dict[str, Any]]:
+    """The first records of a file of ours, all of them or `most`; none if there is no such file.
+
+    A last line that a kill cut off is left out. Files of earlier versions of p2o have no checksums.
+
+    Raises:
+        RunDirectoryError: naming the line, if another one is damaged.
+    """
     records: list[dict[str, Any]] = []
     # Bytes are split at newlines only: a text may hold U+2028, and a cut line half a character.
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    checked = False
+    for number, line in enumerate(lines[:-1][:most], start=1):  # the last one is empty, or cut off
         try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
+            text = without_check(line)
+            checked = checked or text is not None
+            record = json.loads(line if text is None else text)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict) or (checked and text is None):
+            raise RunDirectoryError(
+                f"{path}, line {number}: damaged, for it is no record or does not follow its checksum; put the file "
+                "back as it was, or remove the line"
+            )
+        records.append(record)
     return records
 
 
 def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a whole file of records in one step."""
-    write_text(path, "".join(map(json_line, records)))
+    """Writes a whole file of records, each with its checksum, in one step."""
+    write_text(path, "".join(with_check(json_line(record)) for record in records))
 
 
 def checksum(path: Path) -> str:

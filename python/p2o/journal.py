@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +17,10 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
 from p2o.errors import RunDirectoryError
-from p2o.files import naming
+from p2o.files import naming, with_check, without_check
 
 _HEADER = b'{"kind": "header"'
 """How a journal begins. What begins otherwise is no file of ours, and no last line of it is cut off."""
-
-
-_CHECKED = re.compile(rb'(.*), "check": "([0-9a-f]{8})"\}', re.DOTALL)
-"""A line and its checksum, the last field."""
 
 
 class JournalFile(ABC):
@@ -85,11 +79,9 @@ class JournalFile(ABC):
     def append(self, record: Mapping[str, Any]) -> None:
         """Appends a record. A kill of the process loses at most the line being written."""
         if self._file is not None:
-            text = json.dumps(record)
-            line = f'{text[:-1]}, "check": "{zlib.crc32(text.encode()):08x}"}}\n'
             assert self.path is not None
             with naming(self.path):
-                self._file.write(line)
+                self._file.write(with_check(json.dumps(record)))
                 self._file.flush()
 
     def sync(self) -> None:
@@ -129,18 +121,17 @@ class JournalFile(ABC):
         for number, line in enumerate(lines, start=1):
             remedy = f"delete the journal to start the {self.work} again"
             try:
-                record = json.loads(line)
+                json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise RunDirectoryError(f"{path}, line {number}: not JSON; {remedy}") from error
-            checked = _CHECKED.fullmatch(line)
-            if checked is None:
+            try:
+                text = without_check(line)
+            except ValueError as error:
+                raise RunDirectoryError(f"{path}, line {number}: {error}; {remedy}") from error
+            if text is None:
                 raise RunDirectoryError(
                     f"{path}, line {number}: not a record of a {self.work}, or one of another version of p2o; {remedy}"
                 )
-            if zlib.crc32(checked[1] + b"}") != int(checked[2], 16):
-                raise RunDirectoryError(
-                    f"{path}, line {number}: damaged, for it does not follow its checksum; {remedy}"
-                )
-            del record["check"]
+            record = json.loads(text)
             records.append(record)
         return records, sum(len(line) + 1 for line in lines)

@@ -24,7 +24,7 @@ from p2o.rollout.collect import Collector, RolloutRequest, all_known
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
-from p2o.track.run_directory import RunDirectory
+from p2o.track.run_directory import RunDirectory, template_records
 from p2o.types import Problem, Rollout, Template
 
 
@@ -41,6 +41,8 @@ class PromptStepOutcome:
     reason: str
     refusals: dict[str, int] = field(default_factory=dict)
     """Proposals that came to nothing, by reason: nobody else tells of those that brought no text."""
+    records: Sequence[Mapping[str, Any]] = ()
+    """What was written of its candidates."""
 
     def summary(self) -> dict[str, Any]:
         """For the history and the final table."""
@@ -127,9 +129,10 @@ class PromptStep:
             return PromptStepOutcome(carried, 0, f"skipped: {error}")
         if evolution.stop_reason == "interrupted":
             raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
-        self.directory.log_templates(epoch, evolution)
+        records = template_records(epoch, evolution)
+        self.directory.log_templates(epoch, records)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals)
+        return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals, records)
 
     def _given(self, epoch: int) -> Sequence[Template]:
         """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""

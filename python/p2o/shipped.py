@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from p2o.errors import ConfigError
-from p2o.files import why_unreadable
+from p2o.files import read_toml
 
 
 def shipped(folder: str, suffix: str = ".toml") -> dict[str, Path]:
@@ -27,20 +26,4 @@ def load_toml(source: str, kind: str, folder: str) -> dict[str, Any]:
         raise ConfigError(
             f"no {kind} {source!r}: give one of {', '.join(known)}, or the path of a .toml file"
         )
-    return read_toml(known.get(source, path))
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file.
-
-    Raises:
-        ConfigError: one line naming the file.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({why_unreadable(error)})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML ({error})") from None
+    return read_toml(known.get(source, path), ConfigError)

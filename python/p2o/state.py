@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -42,6 +42,10 @@ class LoopState:
     """Lines of metrics written: a resumed run drops the later ones."""
     logged_check: int = 0
     """CRC-32 of those lines."""
+    templates_logged: int | None = 0
+    """Candidates of prompt steps written; None in checkpoints of earlier versions."""
+    templates_check: int = 0
+    """CRC-32 of their lines."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
     finished: bool = False
@@ -55,6 +59,12 @@ class LoopState:
         """Takes in that a line of metrics was written."""
         self.logged += 1
         self.logged_check = zlib.crc32(json_line(record).encode(), self.logged_check)
+
+    def count_templates(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Takes in that the candidates of a prompt step were written."""
+        if self.templates_logged is not None:
+            self.templates_logged += len(records)
+            self.templates_check = zlib.crc32("".join(map(json_line, records)).encode(), self.templates_check)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the checkpoint."""
@@ -84,6 +94,7 @@ class LoopState:
         evolution = values["evolution"]
         return cls(
             **{
+                "templates_logged": None,
                 **{name: value for name, value in values.items() if name != "schema"},
                 "evolution": None if evolution is None else Evolution.from_dict(evolution),
                 "outcomes": Outcomes.from_dict(values["outcomes"]),

@@ -16,7 +16,7 @@ from typing import Any
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import RewardError
+from p2o.errors import RewardError, SamplerError
 from p2o.evaluate import evaluate
 from p2o.outcomes import hard_problems
 from p2o.outcomes.assign import assign
@@ -84,7 +84,7 @@ def train(run: Run) -> LoopState:
                     measure(run, hard=None)
                 started = time.monotonic()
                 groups, trained = collect_batch(run)
-            except RewardError:  # no step is lost, and the run goes on from here when the reward works again
+            except (RewardError, SamplerError):  # no step is lost: the run goes on when the other works again
                 state.epoch_problems, state.training_tokens = before
                 checkpoint(run)
                 raise
@@ -199,6 +199,7 @@ def end_epoch(run: Run) -> None:
         outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
         state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
+        state.count_templates(outcome.records)
         state.prompt_step_tokens += outcome.tokens
         state.history[-1]["prompt_step"] = outcome.summary()
         state.assignment = assign(

@@ -27,10 +27,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from p2o.cli.main import main
+from p2o.cli.main import LOST_PROCESS, main
 from p2o.evolution.endpoint import chat
 from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout import server_client
 from p2o.rollout.hf import HfSampler
 
 SETTINGS = (
@@ -46,6 +47,8 @@ SETTINGS = (
     *('evolve.templates="tiny"', "reward.function=reward_by_coin:coin"),
 )
 """Six steps, two prompt steps, seven checkpoints."""
+
+TWO_PROCESSES = ("optimizer.backend=deepspeed", "optimizer.zero_stage=2")
 
 KILL, FULL, IO_ERROR = 1, 2, 3
 """What happens at the chosen operation: the process is killed, the disk is full from then on, the operation fails."""
@@ -177,8 +180,9 @@ def _count_calls(owner: type, name: str, calls: Counter[str]) -> None:
 
 
 def no_waiting() -> None:
-    """Requests are repeated at once."""
-    chat.BACKOFF_S = 0.0
+    """Requests are repeated at once, and once only."""
+    chat.BACKOFF_S = server_client.BACKOFF_S = 0.0
+    chat.RETRIES = server_client.RETRIES = 1
 
 
 _at_end: list[Callable[[], Any]] = []
@@ -190,9 +194,12 @@ def run(
     fault: Callable[[], None] | None = None,
     *,
     ranks: int = 1,
-    faulty_rank: int = -1,
+    faulty_rank: int | None = -1,
 ) -> list[End]:
-    """Runs in forked processes, one for each rank, or resumes what is in `path`; `fault` is put into one, the last."""
+    """Runs in forked processes, one for each rank, or resumes what is in `path`.
+
+    `fault` is put into one, the last; with a `faulty_rank` of None into all.
+    """
     resume = ["--resume"] if (path / "config.toml").exists() else []
     arguments = ["train", "quickstart", *resume]
     arguments += [f"--set={setting}" for setting in (*SETTINGS, *settings, f"run.output={path}")]
@@ -205,9 +212,8 @@ def run(
                 place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks}
                 os.environ.update({name: str(value) for name, value in place.items()})
                 os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-            _child(
-                path.with_suffix(f".{rank}.err"), arguments, fault if rank == faulty_rank % ranks else None
-            )
+            faulty = faulty_rank is None or rank == faulty_rank % ranks
+            _child(path.with_suffix(f".{rank}.err"), arguments, fault if faulty else None)
         children.append(child)
     return _ends(path, children)
 
@@ -298,3 +304,24 @@ def used_by_resume(path: Path) -> list[Path]:
 def short(values: Any) -> str:
     """For a failure's message."""
     return json.dumps(values, default=str)[:400]
+
+
+def check_resumes(path: Path, expected: dict[str, Any], story: str, settings: Sequence[str] = ()) -> None:
+    """The run goes on to the unbroken one."""
+    (end,) = run(path, settings)
+    assert end == End(0, ""), f"{story}: then {end}"
+    assert what_happened(path) == expected, story
+
+
+def check_two_resume(path: Path, expected: dict[str, Any], settings: Sequence[str], story: str) -> None:
+    """The run of two processes goes on to the unbroken one."""
+    ends = run(path, settings, ranks=2)
+    assert [end.code for end in ends] == [0, 0], f"{story}: then {ends}"
+    assert what_happened(path) == expected, story
+
+
+def check_one_tells(ends: list[End], story: str) -> None:
+    """One process says in one line what it was; the others say nothing, or that they have lost it."""
+    if any(end.code != 0 for end in ends):
+        assert all(end.code == 2 and (end.refused or not end.said) for end in ends), story
+        assert sum(end.refused and end.said.strip() != LOST_PROCESS for end in ends) == 1, story

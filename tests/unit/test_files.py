@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 import torch
 
 from p2o.checkpoint import LATEST, latest_checkpoint, load_checkpoint, make_newest, save_checkpoint
-from p2o.errors import ConfigError
-from p2o.files import append_jsonl, new_directory, read_jsonl, write_jsonl, write_text
+from p2o.errors import ConfigError, ModelError, RunDirectoryError
+from p2o.files import append_jsonl, naming, new_directory, read_jsonl, write_jsonl, write_text
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
@@ -181,3 +182,36 @@ def test_bfloat16_is_trained_on_float32_copies(random_model: Any, tokenizer: Any
 def test_float16_is_refused(random_model: Any) -> None:
     with pytest.raises(ConfigError, match="bfloat16"):
         make_policy(random_model.half())
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
+    """Whatever bit of a whole line is flipped; in files without checksums, what is no JSON."""
+    path = tmp_path / "r.jsonl"
+    records = [{"text": "é"}, {"step": 2}]
+    write_jsonl(path, records)
+    whole = path.read_bytes()
+    for place in range(len(whole) - 1):
+        for bit in range(8):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(RunDirectoryError, match=r"r\.jsonl, line \d: damaged, .* remove the line$"):
+                read_jsonl(path)
+    path.write_text('{"text": "é"}\n{"step": 2}\n')
+    assert read_jsonl(path) == records, "of an earlier version"
+    assert read_jsonl(path, 1) == records[:1]
+    for line in ('{"step\n', "3\n", "[" * 5000 + "\n", "\n"):
+        path.write_text('{"step": 1}\n' + line + '{"step": 2}\n')
+        with pytest.raises(RunDirectoryError, match="line 2: damaged"):
+            read_jsonl(path)
+        assert read_jsonl(path, 1) == [{"step": 1}]
+
+
+def test_a_disk_that_fails_in_a_library_of_rust_is_a_system_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as caught, naming(tmp_path / "f"):
+        raise Exception("No space left on device (os error 28)")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "f"))
+    with pytest.raises(ModelError), naming(tmp_path):
+        raise ModelError("cannot be written (os error 28)")
+    with pytest.raises(ValueError, match="another"), naming(tmp_path):
+        raise ValueError("another")

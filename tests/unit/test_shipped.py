@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from p2o.errors import ConfigError
-from p2o.shipped import load_toml, read_toml, shipped
+from p2o.files import read_toml
+from p2o.shipped import load_toml, shipped
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_a_name_is_a_shipped_file_and_a_path_a_users(tmp_path: Path) -> None:
     assert load_toml("quickstart", "recipe", "recipes")["data"]["kind"] == "tiny"
     own = tmp_path / "quickstart.toml"
     own.write_text("\ufeffseed = 1\n", encoding="utf-8")
-    assert load_toml(str(own), "recipe", "recipes") == read_toml(own) == {"seed": 1}
+    assert load_toml(str(own), "recipe", "recipes") == read_toml(own, ConfigError) == {"seed": 1}
     with pytest.raises(ConfigError, match=r"no recipe 'quickstrat': give one of .*quickstart.*\.toml file"):
         load_toml("quickstrat", "recipe", "recipes")
 
@@ -46,5 +47,5 @@ def test_a_file_that_cannot_be_read_is_named_in_one_line(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=rf"mine\.toml: .*{reason}") as refused:
-        read_toml(path)
+        read_toml(path, ConfigError)
     assert "\n" not in str(refused.value)

@@ -28,11 +28,10 @@ from p2o.evolution.engine import split
 from p2o.evolution.events import Event, RoundEnded
 from p2o.evolution.propose import check_proposer
 from p2o.evolution.types import nobody
-from p2o.files import write_jsonl, write_text
+from p2o.files import read_toml, write_jsonl, write_text
 from p2o.masking import secrets_in
 from p2o.outcomes import hard_problems
 from p2o.settings import Settings
-from p2o.shipped import read_toml
 from p2o.types import Problem
 
 _API_ARGUMENTS = (
@@ -99,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     source = Path(args.source)
     output = args.output or Path("runs") / f"evolve-{source.stem}"
     result = output / "evolution.json"
-    before = result.read_text(encoding="utf-8") if result.exists() and _has_journal(output) else None
+    before = result.read_bytes() if result.exists() and _has_journal(output) else None
     evolution = (
         evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
     )
@@ -121,13 +120,13 @@ def _has_journal(output: Path) -> bool:
     return (output / "journal.jsonl").exists() or (output / "evolve").exists()
 
 
-def is_cut_short(evolution: Evolution, before: str) -> bool:
+def is_cut_short(evolution: Evolution, before: bytes) -> bool:
     """Whether a step that was interrupted has come less far than the result that it left earlier."""
     if evolution.stop_reason != "interrupted":
         return False
     try:
         earlier = Evolution.from_dict(json.loads(before))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return False  # damaged, or of another version
     same = (earlier.policy_version, earlier.dev_ids, earlier.feedback_ids)
     return (
@@ -214,7 +213,7 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
     Raises:
         ConfigError: naming the file or the setting.
     """
-    values = {} if args.config is None else read_toml(args.config)
+    values = {} if args.config is None else read_toml(args.config, ConfigError)
     budget = int(args.budget) if (args.budget or "").isdigit() else args.budget
     policy = _lay_over(values, "policy", model=args.policy_model, base_url=args.policy_url)
     if not policy.get("model"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -50,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A folder that cannot be written, a full disk. The system's message fits one line.
         reason = str(error.strerror or error).splitlines()[0]
-        where = f"{error.filename}: " if error.filename is not None else ""
+        name = error.filename
+        where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name is not None else ""
         print(f"error: {where}{reason}", file=sys.stderr)
         drop_output()
         return 2

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
-from p2o.files import new_directory
+from p2o.files import naming, new_directory
 from p2o.model.checks import drop_contradictions, refuse_part, refuse_quantised
 from p2o.sizes import ITEMSIZE
 
@@ -155,7 +155,7 @@ def save_model(
     if folder.exists() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} exists and is not a model: choose another folder to save to")
     try:
-        with new_directory(folder, unique=True) as temporary, _no_progress_bars():
+        with naming(folder), new_directory(folder, unique=True) as temporary, _no_progress_bars():
             model.save_pretrained(temporary, state_dict=state)
             if state is not None:
                 state.clear()  # the check loads another copy
@@ -164,10 +164,7 @@ def save_model(
                 beside(temporary)
             if check is not None:
                 check(temporary)
-    except (
-        OSError,
-        SafetensorError,
-    ) as error:  # the writer of safetensors has an error of its own for a full disk
+    except (OSError, SafetensorError) as error:
         raise ModelError(
             f"cannot write the model to {folder}: {getattr(error, 'strerror', None) or error}"
         ) from error

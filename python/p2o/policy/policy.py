@@ -318,10 +318,10 @@ class Policy(ABC):
             CheckpointError: if the checkpoint is incomplete or not one of this backend, stage and number of ranks.
         """
         try:
-            values = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
+            values = json.loads((folder / IDENTITY).read_bytes())
             steps = values.pop("steps")
             self._recorded = values.pop("probe")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "
                 "without its folder --resume takes the one before"

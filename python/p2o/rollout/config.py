@@ -82,6 +82,10 @@ class VllmConfig(Settings):
     /dev/shm (`shared-memory:/FOLDER`: elsewhere), or `nccl:ADDRESS:PORT`, to GPUs of any node; the address is that of
     rank 0 as the server sees it."""
 
+    timeout_s: float = Field(600.0, gt=0)
+    """Seconds until a request to the server counts as failed (`vllm-server`). A failure that may pass is met with two
+    further attempts."""
+
     @field_serializer("url")
     def _mask_url(self, value: str) -> str:
         return mask_url(value)

@@ -328,11 +328,9 @@ def check_length(prompt: int, response: int, limit: int) -> None:
 
 def raise_on_all_ranks(processes: Processes, error: P2oError | None) -> None:
     """Raises where any rank failed, on every rank: the others would wait for it at the next collective."""
-    failures = [failure for failure in processes.gather(None if error is None else str(error)) if failure]
-    if error is not None:
-        raise error
+    failures = [failure for failure in processes.gather(error) if failure is not None]
     if failures:
-        raise TrainingError(failures[0])
+        raise failures[0] from error
 
 
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)

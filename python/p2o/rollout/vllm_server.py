@@ -6,40 +6,41 @@ Prompts and completions travel as token ids over `/v1/completions`, a request a 
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from concurrent.futures import Future, as_completed
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
+from p2o.errors import ConfigError, P2oError, SamplerError, TrainingError
 from p2o.masking import mask_url
 from p2o.policy.weights import saved_weights
+from p2o.rollout import server_client
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
-from p2o.rollout.server_access import LOCAL_HOSTS, TOKEN_VARIABLE, find_token
+from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
+from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
 from p2o.rollout.vllm import AT_ONCE, check_length, raise_on_all_ranks
 from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
+from p2o.sizes import ITEMSIZE
 
 if TYPE_CHECKING:
     from p2o.config import Config
     from p2o.policy.weights import Weights
 
+_ABOVE_ZERO = 1e-3
+"""Log-probs are at most 0, up to rounding."""
+
 COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
 """What a server's model must have in common with the policy's."""
-
-
-ANSWER_TIMEOUT = 600.0
-"""Seconds without an answer after which a server counts as dead."""
-
 
 RUN = uuid4().hex
 """This process to a server that works for one run: a run may have several samplers."""
@@ -77,21 +78,18 @@ class ServerSampler(Sampler):
         headers = {RUN_HEADER: processes.broadcast(RUN)}
         if (token := find_token(settings.url)) is not None:
             headers[TOKEN_HEADER] = token
-        # One more: the request that holds the server stays open.
-        self.client = open_client(
-            settings.url.rstrip("/"), ANSWER_TIMEOUT, connections=self.at_once + 1, headers=headers
+        self.client = ServerClient(
+            settings.url.rstrip("/"), settings.timeout_s, connections=self.at_once, headers=headers
         )
-        self.open = ExitStack()
-        self.control = HttpControl(self._get, self._post)
+        self.control = HttpControl(self.client)
         try:
-            self._hold()
-            description = self._describe(model)
-            self.max_model_len = int(description["max_model_len"])
-            self._check_length(config)
+            description = self._connect(model, config)
         except P2oError:
             self.close()
             raise
-        self.dtype = str(description["dtype"])
+        self.max_model_len = description["max_model_len"]
+        self.vocabulary = description["vocab_size"]
+        self.dtype = description["dtype"]
         dtype = getattr(torch, self.dtype)
         self.transfer: Transfer = (
             NcclTransfer(self.control, dtype, rank=processes.rank, way=self.way)
@@ -104,24 +102,31 @@ class ServerSampler(Sampler):
         """A client of the server at `rollout.vllm.url`, which must be running."""
         return cls(model, config.rollout, end_ids=end_ids(model, tokenizer), processes=processes)
 
-    def _hold(self) -> None:
-        """Takes the server for this run, until the connection ends.
+    def _connect(self, model: Any, config: RolloutConfig) -> dict[str, Any]:
+        """Takes the server for this run, until the connection ends, and returns what it says about its model.
 
         Raises:
-            ConfigError: if it is no server of p2o's, or belongs to another run.
+            ConfigError: on all ranks, if it is no server of p2o's, belongs to another run, or has another model or
+                other settings than are needed.
         """
+        description: dict[str, Any] = {}
         failed: P2oError | None = None
-        if self.processes.is_main:
-            try:
-                self._get("/health")
-                name = f"process {os.getpid()} on {socket.gethostname()}"
-                request = self.client.build_request("POST", HOLD, headers={NAME_HEADER: name})
-                self.open.callback(self._answer(request, stream=True).close)
-            except ServerError as error:
-                failed = self._not_ours(error)
-            except TrainingError as error:
-                failed = ConfigError(f"{error}: start it with `p2o serve MODEL`")
+        try:
+            if self.processes.is_main:
+                self.client.get("/health", lambda _: None)
+                self.client.hold(HOLD, {NAME_HEADER: f"process {os.getpid()} on {socket.gethostname()}"})
+            description = self.client.post(
+                "/collective_rpc", {"method": "p2o_describe"}, lambda answer: describe(answer["results"][0])
+            )
+            self._check(description, model, config)
+        except ServerError as error:
+            failed = self._not_ours(error)
+        except SamplerError as error:
+            failed = ConfigError(f"{error}: start it with `p2o serve MODEL`")
+        except ConfigError as error:
+            failed = error
         raise_on_all_ranks(self.processes, failed)
+        return description
 
     def _not_ours(self, error: ServerError) -> ConfigError:
         """Why the server cannot be used."""
@@ -138,14 +143,12 @@ class ServerSampler(Sampler):
                 )
         return ConfigError(f"{server} is not one of p2o's: start it with `p2o serve MODEL` ({error})")
 
-    def _describe(self, model: Any) -> dict[str, Any]:
-        """What the server serves, once it is known to be the policy's model, with the settings that are needed."""
-        try:
-            description: dict[str, Any] = self.control.call("p2o_describe")
-        except ServerError as error:
-            raise self._not_ours(error) from error
-        except TrainingError as error:
-            raise ConfigError(f"{error}: start it with `p2o serve MODEL`") from error
+    def _check(self, description: Mapping[str, Any], model: Any, config: RolloutConfig) -> None:
+        """Refuses another model than the policy's, another transfer, and what would refuse the longest prompts later.
+
+        Raises:
+            ConfigError: saying how to start the server.
+        """
         ours = model.config.get_text_config()
         different = [name for name in COMPARED if description[name] != getattr(ours, name)]
         if different:
@@ -159,25 +162,32 @@ class ServerSampler(Sampler):
                 f"the server at {self.url} takes its weights by {description['transfer']!r}: start it with "
                 f"`p2o serve --transfer {kind}`, or change rollout.vllm.transfer"
             )
-        return description
-
-    def _check_length(self, config: RolloutConfig) -> None:
-        """Refuses a server that would refuse the longest prompts, when a run meets them."""
         needed = config.max_prompt_tokens + config.max_tokens
-        if self.max_model_len < needed:
+        if description["max_model_len"] < needed:
             raise ConfigError(
-                f"the server at {self.url} takes {self.max_model_len} tokens, less than rollout.max_prompt_tokens = "
-                f"{config.max_prompt_tokens} and rollout.max_tokens = {config.max_tokens} together: start it with "
-                f"`p2o serve --max-model-len {needed}`, or lower one of them"
+                f"the server at {self.url} takes {description['max_model_len']} tokens, less than "
+                f"rollout.max_prompt_tokens = {config.max_prompt_tokens} and rollout.max_tokens = {config.max_tokens} "
+                f"together: start it with `p2o serve --max-model-len {needed}`, or lower one of them"
             )
 
     def sync(self, policy: Weights) -> None:
-        """Pushes the policy's weights from rank 0.
+        """Pushes the policy's weights from rank 0; again, where that may help.
 
         Raises:
             TrainingError: if the push fails; nothing is sampled before one succeeds.
             ConfigError: if the weights don't fit the folder of `rollout.vllm.transfer`.
         """
+        for attempt in range(server_client.RETRIES + 1):
+            try:
+                self._push(policy)
+                return
+            except SamplerError:
+                if attempt == server_client.RETRIES:
+                    raise
+            time.sleep(server_client.BACKOFF_S * 2**attempt)
+
+    def _push(self, policy: Weights) -> None:
+        """Pushes the weights once. What fails on one rank is raised on all."""
         self.version = None
         self.pushes += 1
         version = f"p2o-{self.pushes}"
@@ -187,7 +197,9 @@ class ServerSampler(Sampler):
                 self.transfer.push(lambda: saved_weights(policy), version)
             else:
                 drain(policy.weights())
-            if self.processes.is_main and not self._post("/reset_prefix_cache", {})["success"]:
+            if self.processes.is_main and not self.client.post(
+                "/reset_prefix_cache", {}, lambda answer: bool(answer["success"])
+            ):
                 raise TrainingError(
                     f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"
                 )
@@ -198,7 +210,6 @@ class ServerSampler(Sampler):
 
     def close(self) -> None:
         """Closes the connections; the server goes on, free for another run."""
-        self.open.close()
         self.client.close()
 
     def sample(
@@ -214,119 +225,83 @@ class ServerSampler(Sampler):
             raise TrainingError("the vLLM server has no current weights: sync before sampling")
         for request in requests:
             check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
+        self._check_version()
+        repeated = self.client.repeated
+        futures = [self._complete(request, params) for request in requests]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                if progress is not None:
+                    progress(1)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        if self.client.repeated > repeated:  # the server may have started again meanwhile
+            self._check_version()
+        return [future.result() for future in futures]
+
+    def _check_version(self) -> None:
+        """Raises TrainingError if the server does not hold the weights that were pushed last."""
         held = self.control.version()
         if held != self.version:
             raise TrainingError(
                 f"the vLLM server at {self.url} holds the weights {held!r}, not {self.version!r}: it was restarted, or "
                 "another run uses it; resume from the last checkpoint, with a server of its own"
             )
-        with ThreadPoolExecutor(max_workers=min(self.at_once, max(1, len(requests)))) as pool:
-            futures: list[Future[Sample]] = [
-                pool.submit(self._complete, request, params) for request in requests
-            ]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-                    if progress is not None:
-                        progress(1)
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
-        return [future.result() for future in futures]
 
-    def _complete(self, request: SampleRequest, params: SamplingParams) -> Sample:
-        answer = self._post(
+    def _complete(self, request: SampleRequest, params: SamplingParams) -> Future[Sample]:
+        """A completion to come. The same seed gives the same one, so that a request can be repeated."""
+        asked = {
+            "prompt": list(request.prompt_ids),
+            "max_tokens": params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "top_k": params.top_k,
+            "seed": request.seed,
+            "stop_token_ids": self.end_ids,
+            "ignore_eos": True,  # only end_ids end a response
+            "logprobs": 0,  # of the sampled token alone
+            "return_token_ids": True,
+        }
+        return self.client.submit(
+            "POST",
             "/v1/completions",
-            {
-                "prompt": list(request.prompt_ids),
-                "max_tokens": params.max_tokens,
-                "temperature": params.temperature,
-                "top_p": params.top_p,
-                "top_k": params.top_k,
-                "seed": request.seed,
-                "stop_token_ids": self.end_ids,
-                "ignore_eos": True,  # only end_ids end a response
-                "logprobs": 0,  # of the sampled token alone
-                "return_token_ids": True,
-            },
+            asked,
+            lambda answer: completion(answer, self.end_ids, params.max_tokens, self.vocabulary),
+            repeat=True,
         )
-        choice = answer["choices"][0]
-        if choice["finish_reason"] not in ("stop", "length"):
-            raise TrainingError(
-                f"the vLLM server at {self.url} ended a response with {choice['finish_reason']!r}"
-            )
-        return Sample(choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"])
-
-    def _get(self, path: str) -> Any:
-        return self._send("GET", path, None)
-
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
-        return self._send("POST", path, body)
-
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        """The decoded JSON of an answer; None where there is no body."""
-        answer = self._answer(self.client.build_request(method, path, json=body))
-        return answer.json() if answer.content else None
-
-    def _answer(self, request: Any, *, stream: bool = False) -> Any:
-        """The answer to a request; with `stream` one that goes on.
-
-        Raises:
-            ServerError: for any status but 200.
-            TrainingError: if there is no answer.
-        """
-        import httpx
-
-        try:
-            answer = self.client.send(request, stream=stream)
-            if answer.status_code != httpx.codes.OK:
-                answer.read()
-        except httpx.HTTPError as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise TrainingError(f"the vLLM server at {self.url} does not answer ({reason})") from error
-        if answer.status_code != httpx.codes.OK:
-            raise ServerError(
-                f"{request.url.path}: {answer.status_code} {reason_of(answer)}", status=answer.status_code
-            )
-        return answer
 
 
-class ServerError(TrainingError):
-    """The server answered, but not with what was asked for."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def open_client(url: str, timeout: float, *, connections: int, headers: Mapping[str, str]) -> Any:
-    """An HTTP client of the server. The environment's proxies are left out for this machine's own addresses.
+def describe(description: Any) -> dict[str, Any]:
+    """What a server says about its model, as far as it is used.
 
     Raises:
-        MissingDependencyError: if httpx is not installed.
+        ValueError, TypeError, LookupError: if it says something else.
     """
-    try:
-        import httpx
-    except ImportError:
-        raise MissingDependencyError(
-            "rollout.sampler = 'vllm-server' needs httpx: pip install httpx"
-        ) from None
-    local = urlsplit(url).hostname in LOCAL_HOSTS
-    return httpx.Client(
-        base_url=url,
-        headers=dict(headers),
-        timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        trust_env=not local,
-    )
+    if description["dtype"] not in ITEMSIZE:
+        raise ValueError(f"dtype is {description['dtype']!r}")
+    sizes = {name: int(description[name]) for name in (*COMPARED, "max_model_len")}
+    return {**sizes, "dtype": description["dtype"], "transfer": description["transfer"]}
 
 
-def reason_of(answer: Any) -> str:
-    """The message of an error answer, in one line."""
-    try:
-        body = answer.json()
-        message = body["error"]["message"] if isinstance(body["error"], dict) else body["error"]
-    except (ValueError, KeyError, TypeError):
-        message = answer.text
-    return " ".join(str(message).split())[:300]
+def completion(answer: Any, end_ids: Sequence[int], max_tokens: int, vocabulary: int) -> Sample:
+    """The one completion that was asked for. What is damaged would be trained on, or graded as 0.
+
+    Raises:
+        ValueError, TypeError, LookupError: if it is none.
+    """
+    (choice,) = answer["choices"]
+    ids, logprobs, reason = choice["token_ids"], choice["logprobs"]["token_logprobs"], choice["finish_reason"]
+    if reason not in ("stop", "length"):
+        raise ValueError(f"a response ended with {reason!r}")
+    if not all(type(token) is int and 0 <= token < vocabulary for token in ids):
+        raise ValueError(f"a token is none of the vocabulary of {vocabulary}")
+    if len(logprobs) != len(ids):
+        raise ValueError(f"{len(logprobs)} log-probs of {len(ids)} tokens")
+    if not all(isinstance(value, int | float) and -math.inf < value < _ABOVE_ZERO for value in logprobs):
+        raise ValueError("a log-prob is no number below 0")
+    whole = ids[-1] in end_ids and len(ids) <= max_tokens if reason == "stop" else len(ids) == max_tokens
+    if not whole:
+        raise ValueError(f"a response of {len(ids)} tokens ended with {reason!r}, of at most {max_tokens}")
+    return Sample(ids, logprobs, reason)

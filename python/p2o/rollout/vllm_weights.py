@@ -18,8 +18,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from p2o.errors import ConfigError, TrainingError
+from p2o.errors import ConfigError, SamplerError, TrainingError
 from p2o.rollout.config import Nccl
+from p2o.rollout.server_client import ServerClient, may_pass
 
 BACKEND = "p2o"
 """Name of p2o's weight-transfer backend in vLLM's registry."""
@@ -96,45 +97,46 @@ class InProcessControl:
 class HttpControl:
     """The [`p2o.rollout.vllm_weights.Control`][] of a server, through endpoints that `VLLM_SERVER_DEV_MODE=1` opens.
 
-    `get(path)` and `post(path, body)` return decoded JSON and raise for any status but 200.
+    No call of a push is repeated on its own: [`p2o.rollout.vllm_server.ServerSampler`][] repeats the whole push.
     """
 
-    def __init__(self, get: Callable[[str], Any], post: Callable[[str, dict[str, Any]], Any]) -> None:
-        self.get = get
-        self.post = post
+    def __init__(self, client: ServerClient) -> None:
+        self.client = client
+
+    def _do(self, path: str, body: dict[str, Any]) -> None:
+        self.client.post(path, body, lambda _: None)
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Lets the workers set up their end."""
-        self.post("/init_weight_transfer_engine", {"init_info": init_info})
+        self._do("/init_weight_transfer_engine", {"init_info": init_info})
 
     def start_weight_update(self) -> None:
         """Makes the layers ready to be loaded anew."""
-        self.post("/start_weight_update", {})
+        self._do("/start_weight_update", {})
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
         """Loads one group."""
-        self.post("/update_weights", {"update_info": update_info})
+        self._do("/update_weights", {"update_info": update_info})
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         """Puts the layers back into service, under a version."""
-        self.post("/finish_weight_update", {"weight_version": weight_version})
+        self._do("/finish_weight_update", {"weight_version": weight_version})
 
     def call(self, method: str) -> Any:
         """The answer of the first worker to a method of `WorkerExtension`."""
-        answer = self.post("/collective_rpc", {"method": method})
-        return answer["results"][0] if answer else None
+        return self.client.post("/collective_rpc", {"method": method}, lambda answer: answer["results"][0])
 
     def set_version(self, version: str) -> None:
         """Stamps the weights with a version."""
-        self.post("/update_weight_version", {"new_version": version})
+        self._do("/update_weight_version", {"new_version": version})
 
     def version(self) -> str:
         """The version that the weights are stamped with."""
-        return str(self.get("/weight_info")["weight_version"])
+        return self.client.get("/weight_info", lambda answer: str(answer["weight_version"]), repeat=True)
 
     def workers(self) -> int:
         """How many workers hold the model."""
-        return int(self.get("/get_world_size")["world_size"])
+        return self.client.get("/get_world_size", lambda answer: int(answer["world_size"]))
 
 
 class Transfer(Protocol):
@@ -239,7 +241,7 @@ class NcclTransfer:
                 self.control.set_version(version)
         except Exception as error:
             self.engine = None
-            raise TrainingError(failure(error)) from error
+            raise failed_push(error) from error
 
     def _connect(self, groups: Groups) -> Any:
         from vllm.distributed.weight_transfer.base import ParamMeta
@@ -296,14 +298,14 @@ def push_updates(
         for group in remaining:
             control.update_weights(update(group))
         control.finish_weight_update(version)
-        missing = control.call("p2o_missing_weights")
+        missing = [str(name) for name in control.call("p2o_missing_weights")]
     except Exception as error:
         with suppress(Exception):
             control.call("p2o_abandon_update")
         drain(remaining)
         if isinstance(error, ConfigError):
             raise
-        raise TrainingError(failure(error)) from error
+        raise failed_push(error) from error
     if missing:
         names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise TrainingError(
@@ -318,7 +320,10 @@ def drain(groups: Iterable[Group]) -> None:
         pass
 
 
-def failure(error: Exception) -> str:
-    """One line about a push that failed."""
+def failed_push(error: Exception) -> TrainingError:
+    """One line about a push that failed; a SamplerError if another attempt may end otherwise."""
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return f"pushing the weights to vLLM failed, and its engine must not be sampled from before the next push: {reason}"
+    kind = SamplerError if may_pass(error) else TrainingError
+    return kind(
+        f"pushing the weights to vLLM failed, and its engine must not be sampled from before the next push: {reason}"
+    )

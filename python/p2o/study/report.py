@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from p2o.errors import DataError
-from p2o.files import write_text
+from p2o.files import why_unreadable, write_text
 from p2o.study.plan import Study
 from p2o.study.plots import write_plots
 from p2o.study.results import Results
@@ -31,7 +31,10 @@ def write_report(
     plots = write_plots(study, cells, folder, name) if cells else []
     if docs is not None:
         pictures = "\n".join(f"![{plot.stem}]({os.path.relpath(plot, docs.parent)})" for plot in plots)
-        text = docs.read_text(encoding="utf-8")
+        try:
+            text = docs.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{docs}: cannot be read ({why_unreadable(error)})") from None
         write_text(docs, insert(text, name, f"{tables}\n{pictures}\n", str(docs)))
         written.append(docs)
     return [*written, *plots]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from p2o.errors import RunDirectoryError
-from p2o.files import write_text
+from p2o.files import read_json, write_text
 from p2o.study.console import Display, RunState
 from p2o.study.plan import Job, Study
 from p2o.study.results import Results, failure_of, header_of
@@ -177,7 +177,7 @@ class Runner:
         path = self._result(job)
         if not path.exists():
             return False
-        self.results.add(json.loads(path.read_text(encoding="utf-8")))
+        self.results.add(read_json(path, RunDirectoryError, "remove it to run it again"))
         path.unlink()
         return True
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from p2o.files import new_directory
+from p2o.errors import RunDirectoryError
+from p2o.files import new_directory, read_json
 from p2o.study.plan import SHIPPED_WORLD, Job, Study, WorldConfig
 
 WORLD = "world.json"
@@ -44,4 +45,8 @@ def _is_made(folder: Path, world: WorldConfig) -> bool:
     if not (folder / "config.json").is_file():
         return False
     made = folder / WORLD
-    return not made.exists() or json.loads(made.read_text(encoding="utf-8")) == world.model_dump()
+    return (
+        not made.exists()
+        or read_json(made, RunDirectoryError, "remove its folder to make the world again")
+        == world.model_dump()
+    )

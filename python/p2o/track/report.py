@@ -7,7 +7,7 @@ from html import escape as escape_markup
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError
+from p2o.errors import RunDirectoryError, in_one_line
 from p2o.files import read_jsonl, write_text
 
 STYLE = """
@@ -49,7 +49,14 @@ def write_report(run: Path) -> Path:
     if not metrics:
         raise RunDirectoryError(f"{run}: no metrics.jsonl with at least one line; is it a run directory?")
     path = run / "report.html"
-    write_text(path, render_report(run.name, metrics, read_jsonl(run / "templates.jsonl")))
+    templates = read_jsonl(run / "templates.jsonl")
+    try:
+        page = render_report(run.name, metrics, templates)
+    except (KeyError, TypeError, ValueError) as error:  # without checksums nothing else shows it
+        raise RunDirectoryError(
+            f"{run}: metrics.jsonl or templates.jsonl is damaged ({in_one_line(error)})"
+        ) from error
+    write_text(path, page)
     return path
 
 

@@ -5,19 +5,31 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evolution.result import Evolution
-from p2o.files import alone_in, append_jsonl, json_line, new_directory, read_jsonl, write_jsonl
+from p2o.files import (
+    alone_in,
+    append_jsonl,
+    json_line,
+    new_directory,
+    read_json,
+    read_jsonl,
+    read_toml,
+    write_jsonl,
+)
 from p2o.types import Rollout
+
+if TYPE_CHECKING:
+    from p2o.state import LoopState
 
 MAY_CHANGE = (
     "run.output",
@@ -34,6 +46,9 @@ MAY_CHANGE = (
     "rollout.batch_size",
     "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",
+    "rollout.vllm.timeout_s",
+    "rollout.vllm.transfer",
+    "rollout.vllm.url",
 )
 """Settings that do not change what a run computes, or only by rounding: a resumed run may change them. Memory
 settings are among them: a run that ran out of memory could not continue otherwise."""
@@ -132,9 +147,10 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if it cannot be read.
         """
+        values = read_toml(path / "config.toml", RunDirectoryError)
         try:
-            return build_config(tomllib.loads((path / "config.toml").read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError, ConfigError) as error:
+            return build_config(values)
+        except ConfigError as error:
             raise RunDirectoryError(f"{path}/config.toml cannot be used: {error}") from None
 
     @staticmethod
@@ -144,13 +160,8 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if it cannot be read.
         """
-        try:
-            facts: dict[str, Any] = dict(json.loads((path / "facts.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            raise RunDirectoryError(
-                f"{path}/facts.json is missing or damaged: the run cannot be resumed; start a new one"
-            ) from None
-        return facts
+        remedy = "the run cannot be resumed; start a new one"
+        return read_json(path / "facts.json", RunDirectoryError, remedy)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Appends one line of metrics; `step` says after which step."""
@@ -174,36 +185,22 @@ class RunDirectory:
         ]
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
-    def log_templates(self, epoch: int, evolution: Evolution) -> None:
-        """Writes every candidate of the prompt step before `epoch`, in place of what a killed run left of it."""
-        chosen = {template.id for template in evolution.chosen}
+    def log_templates(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the candidates of the prompt step before `epoch`, in place of what a killed run left of it."""
         kept = [record for record in read_jsonl(self.templates) if record["epoch"] < epoch]
-        added = [
-            {
-                "epoch": epoch,
-                "text": candidate.template.text,
-                "chosen": candidate.template.id in chosen,
-                **candidate.to_dict(),
-            }
-            for candidate in evolution.candidates
-        ]
-        write_jsonl(self.templates, [*kept, *added])
+        write_jsonl(self.templates, [*kept, *records])
 
-    def rewind(self, logged: int, check: int, *, step: int) -> None:
-        """Drops the metrics after the first `logged` lines and the rollouts after `step`: they are written again.
+    def rewind(self, state: LoopState) -> None:
+        """Drops what was written after the checkpoint of `state`: it is written again.
 
         Raises:
-            RunDirectoryError: if CRC-32 of those lines is not `check`.
+            RunDirectoryError: if what was written before it is damaged.
         """
-        kept = read_jsonl(self.metrics)[:logged]
-        if len(kept) < logged or zlib.crc32("".join(map(json_line, kept)).encode()) != check:
-            raise RunDirectoryError(
-                f"{self.metrics} is damaged: its first {logged} lines are not those of the checkpoint's time; put "
-                "them back, or start a new run"
-            )
-        write_jsonl(self.metrics, kept)
+        _keep_first(self.metrics, state.logged, state.logged_check)
+        if state.templates_logged is not None:
+            _keep_first(self.templates, state.templates_logged, state.templates_check)
         for file in self.rollouts.glob("step-*.jsonl"):
-            if int(file.stem.removeprefix("step-")) > step:
+            if int(file.stem.removeprefix("step-")) > state.step:
                 file.unlink()
 
 
@@ -216,8 +213,40 @@ class FollowedRunDirectory(RunDirectory):
     def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
         """Rank 0 writes them."""
 
-    def log_templates(self, epoch: int, evolution: Evolution) -> None:
+    def log_templates(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
+
+
+def template_records(epoch: int, evolution: Evolution) -> list[dict[str, Any]]:
+    """Every candidate of the prompt step before `epoch`, as `templates.jsonl` holds it."""
+    chosen = {template.id for template in evolution.chosen}
+    return [
+        {
+            "epoch": epoch,
+            "text": candidate.template.text,
+            "chosen": candidate.template.id in chosen,
+            **candidate.to_dict(),
+        }
+        for candidate in evolution.candidates
+    ]
+
+
+def _keep_first(file: Path, count: int, check: int) -> None:
+    """Cuts a file of records after the first `count`.
+
+    Raises:
+        RunDirectoryError: if CRC-32 of their lines is not `check`.
+    """
+    kept = []
+    with suppress(RunDirectoryError):  # of a damaged line, which cannot simply be removed here
+        kept = read_jsonl(file, count)
+    if len(kept) < count or zlib.crc32("".join(map(json_line, kept)).encode()) != check:
+        raise RunDirectoryError(
+            f"{file} is damaged: its first {count} lines are not those of the checkpoint's time; put them back, or "
+            "start a new run"
+        )
+    if kept or file.exists():
+        write_jsonl(file, kept)
 
 
 def config_values(config: Config) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class WandB:
             self.run = wandb.init(
                 project=project,
                 name=folder.name,
-                id=identity.read_text(encoding="utf-8"),
+                id=identity.read_text(encoding="utf-8", errors="replace"),  # a damaged one is refused
                 dir=folder,
                 config=dict(config),
                 resume="allow",

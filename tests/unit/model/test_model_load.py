@@ -190,13 +190,20 @@ def test_saving_replaces_an_earlier_model(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_save_that_fails_leaves_the_earlier_model_alone(tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        Exception("No space left on device (os error 28)"),  # as the library tokenizers has it
+    ],
+)
+def test_a_save_that_fails_leaves_the_earlier_model_alone(tmp_path, error):
     folder = tmp_path / "model"
     save_model(make_model(), make_tokenizer(), folder)
 
     class FullDisk:
         def save_pretrained(self, path):
-            raise OSError(28, "No space left on device")
+            raise error
 
     with pytest.raises(ModelError, match=r"cannot write the model to .*: No space left on device"):
         save_model(make_model(), FullDisk(), folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from p2o.assembly import load_parts, prepare
 from p2o.config import Config, load_config
 from p2o.distributed import Processes
 from p2o.errors import ConfigError
+from p2o.files import read_jsonl
 from p2o.memory import run_memory
 from p2o.model.load import load_outline
 from p2o.rollout.config import SAMPLERS, Nccl, SharedMemory, parse_transfer
@@ -78,7 +78,7 @@ SMALL = [
 def trained(path: Path, *overrides: str) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
     run = prepare(load_config("quickstart", [*SMALL, *overrides]), path, console=Console.silent())
     train(run)
-    metrics = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    metrics = read_jsonl(path / "metrics.jsonl")
     kept = [
         {name: value for name, value in line.items() if not name.startswith(("time/", "sync/"))}
         for line in metrics

@@ -48,6 +48,18 @@ def test_tensorboard_forgets_what_a_resumed_run_repeats(tmp_path: Path) -> None:
     assert scalars(tmp_path) == [(1, 1.0), (2, 20.0)]
 
 
+def test_tensorboard_on_a_full_disk_is_a_system_error(tmp_path: Path) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    log = TensorBoard(tmp_path)
+    log.writer.close()
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        log.writer = RecordWriter(full)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            log.log({"step": 1, "reward": 1.0})
+        assert caught.value.filename == str(log.path)
+
+
 def test_wandb_takes_the_numbers_and_a_resumed_run_goes_on_in_the_same_one(tmp_path: Path) -> None:
     folder = tmp_path / "smollm2-seed0"
     folder.mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +14,10 @@ from p2o.errors import RunDirectoryError
 from p2o.evolution import Candidate, Evolution
 from p2o.evolution.budget import Ledger
 from p2o.files import read_jsonl
+from p2o.outcomes.outcomes import Outcomes
+from p2o.state import LoopState
 from p2o.templates import make_template
-from p2o.track.run_directory import RunDirectory
+from p2o.track.run_directory import RunDirectory, template_records
 
 HOLD = """
 import sys
@@ -28,6 +29,22 @@ directory = RunDirectory.create(Path(sys.argv[1]), load_config("quickstart"), {}
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+def state(step: int = 0) -> LoopState:
+    """That of a checkpoint after so many lines of metrics and steps."""
+    known = LoopState(Outcomes(), step=step)
+    for number in range(1, step + 1):
+        known.count_line({"step": number})
+    return known
+
+
+def evolution(*texts: str) -> Evolution:
+    candidates = [
+        Candidate(i, make_template(text), accepted=True, scores={"a": (1.0, 1)})
+        for i, text in enumerate(texts)
+    ]
+    return Evolution("1", tuple(candidates), (), ("a",), ("b",), Ledger(1), "budget")
 
 
 def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path: Path) -> None:
@@ -73,8 +90,7 @@ def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         directory.log({"step": step})
         directory.log_rollouts(step, 0, [], 8)
-    check = zlib.crc32(b'{"step": 1}\n{"step": 2}\n')
-    directory.rewind(2, check, step=2)
+    directory.rewind(state(step=2))
     assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
     assert sorted(file.name for file in directory.rollouts.iterdir()) == [
         "step-000001.jsonl",
@@ -91,26 +107,70 @@ def test_damaged_metrics_are_told(tmp_path: Path, found: str) -> None:
     with pytest.raises(
         RunDirectoryError, match=r"metrics\.jsonl is damaged: its first 2 lines are not those of"
     ):
-        directory.rewind(2, zlib.crc32(b'{"step": 1}\n{"step": 2}\n'), step=2)
+        directory.rewind(state(step=2))
     assert directory.metrics.read_text() == found
 
 
 def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
     """A run that was killed between a prompt step and its checkpoint writes them again."""
 
-    def evolution(*texts: str) -> Evolution:
-        candidates = [
-            Candidate(i, make_template(text), accepted=True, scores={"a": (1.0, 1)})
-            for i, text in enumerate(texts)
-        ]
-        return Evolution("1", tuple(candidates), (), ("a",), ("b",), Ledger(1), "budget")
-
     directory = RunDirectory(tmp_path)
-    directory.log_templates(1, evolution("of one"))
-    directory.log_templates(2, evolution("cut", "short"))
-    directory.log_templates(2, evolution("of two"))
+    for epoch, texts in ((1, ["of one"]), (2, ["cut", "short"]), (2, ["of two"])):
+        directory.log_templates(epoch, template_records(epoch, evolution(*texts)))
     records = read_jsonl(directory.templates)
     assert [(record["epoch"], record["text"]) for record in records] == [(1, "of one"), (2, "of two")]
+
+
+def test_damaged_templates_are_told(tmp_path: Path) -> None:
+    """Also those that are whole lines: one is missing, say. What came after the checkpoint is written again."""
+    directory, known = RunDirectory(tmp_path), state()
+    directory.rollouts.mkdir()
+    directory.rewind(known)
+    for epoch, texts in ((1, ["a", "b"]), (2, ["c"])):
+        records = template_records(epoch, evolution(*texts))
+        directory.log_templates(epoch, records)
+        if epoch == 1:
+            known.count_templates(records)
+    whole = directory.templates.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    flipped = whole.replace(b'"text": "b"', b'"text": "`"')
+    for damaged in (flipped, lines[0], b"", lines[1] + lines[0], lines[0] + lines[1][:9]):
+        directory.templates.write_bytes(damaged)
+        with pytest.raises(
+            RunDirectoryError, match=r"templates\.jsonl is damaged: its first 2 lines are not"
+        ):
+            directory.rewind(known)
+        assert directory.templates.read_bytes() == damaged
+    directory.templates.write_bytes(whole.replace(b"c", b"d"))
+    with pytest.raises(RunDirectoryError, match=r"templates\.jsonl is damaged"):
+        directory.rewind(known)
+    directory.templates.write_bytes(lines[0] + lines[1] + lines[2].replace(b"c", b"d"))
+    directory.rewind(known)
+    assert directory.templates.read_bytes() == lines[0] + lines[1]
+    directory.templates.write_bytes(flipped)
+    directory.rewind(
+        LoopState.from_dict({**known.to_dict(), "templates_logged": None})
+    )  # of an earlier version
+
+
+def test_a_configuration_that_is_damaged_is_told(tmp_path: Path) -> None:
+    config = load_config("quickstart")
+    RunDirectory.create(tmp_path / "run", config, {})
+    file = tmp_path / "run" / "config.toml"
+    text = file.read_bytes()
+    for damaged, reason in (
+        (text.replace(b"\nseed", b"\nsee\xe4"), r"line \d+ is not UTF-8 text"),
+        (text.replace(b"seed = 0", b"seed = "), r"not valid TOML \(Invalid value \(at line \d+"),
+        (text.replace(b"seed = 0", b"seed = " + b"1" * 5000), "not valid TOML"),
+        (text.replace(b"seed = 0", b"seed = " + b"[" * 5000), "nested too deeply"),
+        (b"", "cannot be used: setting model is missing"),
+    ):
+        assert damaged != text
+        file.write_bytes(damaged)
+        with pytest.raises(RunDirectoryError, match=reason) as caught:
+            RunDirectory.resume(tmp_path / "run", config, {})
+        assert str(file) in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_of_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:

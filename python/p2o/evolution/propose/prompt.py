@@ -25,6 +25,7 @@ from typing import Literal, get_args
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError
+from p2o.files import why_unreadable
 from p2o.outcomes.outcomes import is_success
 from p2o.settings import Settings
 from p2o.shipped import shipped
@@ -183,7 +184,7 @@ def load_prompt(source: str | Path) -> ReflectionPrompt:
     try:
         return parse_prompt(Path(source).read_text(encoding="utf-8"), name)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"reflection prompt {name} cannot be read: {error}") from error
+        raise ConfigError(f"reflection prompt {name} cannot be read ({why_unreadable(error)})") from error
 
 
 @lru_cache
