@@ -120,9 +120,9 @@ def check_gap(
             f'this model cannot be sampled by transformers here ({reason}): set rollout.sampler = "vllm"'
         ) from error
     outcomes = processes.gather((drawn, failed))
-    for _, error in outcomes:
-        if error is not None:
-            raise error
+    for _, failure in outcomes:
+        if failure is not None:
+            raise failure
     by_rank = [samples for samples, _ in outcomes]
     scored = iter(
         policy.score(
