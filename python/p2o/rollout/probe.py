@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ModelError, P2oError, TrainingError, in_one_line
 from p2o.policy.rows import Sequences
-from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Sample, Sampler, SampleRequest, SamplingParams
 from p2o.seeds import derive_seed
 
 PROBE_TOKENS = 16
@@ -104,9 +104,13 @@ def check_gap(
         SampleRequest(tuple(prompt), derive_seed("probe", index))
         for index, prompt in enumerate([*prompts] * copies)
     ]
+    drawn: list[Sample] = []
+    failed: P2oError | None = None
     try:
         drawn = sampler.sample(requests, probe)
-    except (P2oError, MemoryError, torch.OutOfMemoryError):
+    except P2oError as error:
+        failed = error  # of one rank's requests to a server, say: the others are told below
+    except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a model that was not made for it can raise anything
         if not sampler.shares_weights:
@@ -115,7 +119,11 @@ def check_gap(
         raise ModelError(
             f'this model cannot be sampled by transformers here ({reason}): set rollout.sampler = "vllm"'
         ) from error
-    by_rank = processes.gather(drawn)
+    outcomes = processes.gather((drawn, failed))
+    for _, failure in outcomes:
+        if failure is not None:
+            raise failure
+    by_rank = [samples for samples, _ in outcomes]
     scored = iter(
         policy.score(
             [
