@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::chemistry;
 use super::compare::Comparer;
 use super::dates;
 use super::english;
@@ -174,7 +175,8 @@ impl Gold {
         let outcome = self.compare_readings(answer, options, fuel);
         let (gold, written) = (&self.reading, &answer.written);
         let identical = gold.written == *written && !written.is_empty() && gold.label == answer.label;
-        if identical && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome }
+        let same = identical || !outcome.is_equal() && chemistry::same(&gold.written, written);
+        if same && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome }
     }
 
     fn compare_readings(&self, answer: &Reading, options: &Options, fuel: &mut Fuel) -> Outcome {

@@ -265,16 +265,18 @@ pub(crate) fn denies_previous(after: &str) -> bool {
 
 /// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
 pub(crate) fn without_article(words: &str) -> &str {
-    ["a ", "an ", "the "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
+    ["a ", "an ", "the ", "on ", "due "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
 }
 
 /// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
 /// circle", "infinitely many" and "infinitely many solutions".
 pub(crate) fn same_words(left: &str, right: &str) -> bool {
     let bare = |words: &str| -> Vec<String> {
-        let plain = without_article(words);
-        let plain =
-            [" solutions", " solution"].iter().find_map(|noun| plain.strip_suffix(noun)).unwrap_or(plain);
+        let plain = without_article(lexicon::plain_phrase(words));
+        let plain = [" solutions", " solution", " function", " condition"]
+            .iter()
+            .find_map(|noun| plain.strip_suffix(noun))
+            .unwrap_or(plain);
         plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
     };
     bare(left) == bare(right) || dates::same_date(left, right)
@@ -283,6 +285,14 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
 /// diverges" says that it diverges, "it is not true" does not say true.
 pub(crate) fn says(sentence: &str, expected: &str) -> bool {
+    let expected = lexicon::plain_phrase(expected);
+    // `所以它是矩形`
+    if !expected.is_ascii() {
+        return sentence.strip_suffix(expected).is_some_and(|before| {
+            lexicon::ends_with_any(before, &[Role::Verb])
+                && !lexicon::ends_with_any(before.trim_end_matches(['是', '为', '有']), &[Role::Denial, Role::Bound])
+        });
+    }
     if matches!(expected, "yes" | "no") {
         let opposite = if expected == "yes" { "no" } else { "yes" };
         let words: Vec<&str> = sentence.split(' ').collect();

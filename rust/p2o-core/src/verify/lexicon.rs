@@ -194,6 +194,22 @@ const CLASSES: &[(Role, &[&str])] = &[
     ),
 ];
 
+/// Phrases, in lower case, and what they are said for.
+const PHRASES: &[(&str, &str)] = &[
+    ("dne", "does not exist"),
+    ("not defined", "undefined"),
+    ("infinite", "infinitely many"),
+    ("there are infinitely many", "infinitely many"),
+    ("convergent", "converges"),
+    ("divergent", "diverges"),
+    ("right angled triangle", "right triangle"),
+];
+
+/// The phrase that words are said for, or the words themselves.
+pub(crate) fn plain_phrase(words: &str) -> &str {
+    PHRASES.iter().find(|(said, _)| *said == words).map_or(words, |(_, plain)| plain)
+}
+
 /// Whether a word, in whatever case, has a role.
 pub(crate) fn is(word: &str, role: Role) -> bool {
     CLASSES

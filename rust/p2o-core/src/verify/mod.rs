@@ -9,6 +9,7 @@
 //! ```
 
 mod answer;
+mod chemistry;
 mod compare;
 mod dates;
 mod english;

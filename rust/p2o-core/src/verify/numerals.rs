@@ -3,7 +3,7 @@
 use dashu_ratio::RBig;
 
 use super::english::scale;
-use super::expr::Expr;
+use super::expr::{Constant, Expr};
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
 pub(crate) fn spelled_number(words: &str) -> Option<i64> {
@@ -56,6 +56,7 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         Some(RBig::from(spelled_number(whole)?) + spelled_fraction(part)?)
     };
     let value = match spelled_number(words) {
+        None if words == "infinity" => Expr::Constant(Constant::Infinity),
         Some(number) => Expr::integer(number),
         None => Expr::rational(spelled_fraction(words).or_else(mixed)?),
     };

@@ -1,5 +1,6 @@
 //! What a text may mean: mathematics, words, a letter.
 
+use super::chemistry;
 use super::english;
 use super::expr::Expr;
 use super::fuel::Fuel;
@@ -57,7 +58,8 @@ impl Reading {
         }
         // Where numbers stand among words there is a name or a sentence, and no value.
         let mut words = (prose || expr.is_none() && text::is_prose_with_numbers(text))
-            .then(|| text::normalized_words(text));
+            .then(|| text::normalized_words(text))
+            .or_else(|| chemistry::formula(text).filter(|_| expr.is_none()));
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
             (expr, words) = (Some(set), None);
         }

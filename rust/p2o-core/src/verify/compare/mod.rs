@@ -66,18 +66,18 @@ impl<'a> Comparer<'a> {
             let same = outcome.is_equal() || !family.runs_through_integers;
             return if same { outcome } else { self.progressions(&family) };
         }
-        if let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
-            && !self.compat()
-            && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
-        {
-            return if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
-        }
         // "A or C" chooses neither.
         if matches!(answer, Expr::List(_, Joint::Or))
             && !matches!(gold, Expr::List(_, Joint::Or))
             && chosen_letters(gold).is_some()
         {
             return DIFFERENT;
+        }
+        if let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
+            && !self.compat()
+            && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
+        {
+            return if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
         }
         match (gold, answer) {
             (Expr::Piecewise(left), Expr::Piecewise(right)) => self.piecewise(left, right),

@@ -206,6 +206,14 @@ impl Comparer<'_> {
         if let ([bound, Expr::Call(Function::Abs, inside)], [relation]) = (operands, relations) {
             return self.within(&inside[0], relation.flipped(), bound);
         }
+        // `x^2 < 9` is `|x| < 3`.
+        if let ([Expr::Pow(power), bound @ Expr::Number(_)], [relation]) = (operands, relations)
+            && matches!(power.0, Expr::Symbol(_))
+            && power.1 == Expr::integer(2)
+        {
+            let root = Expr::Call(Function::Root, vec![Expr::integer(2), bound.clone()]);
+            return self.within(&power.0, *relation, &root);
+        }
         let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
         let position = operands.iter().position(symbol)?;
         let others = operands.iter().enumerate().filter(|(index, _)| *index != position);
@@ -234,6 +242,14 @@ impl Comparer<'_> {
     /// `|x| < 3`, `|x| ≥ 3`.
     fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
         let low = Expr::Neg(Box::new(bound.clone()));
+        // `|x - 2| > 1`
+        let (inside, low, bound) = match inside {
+            Expr::Add(terms) if terms.len() == 2 && matches!(terms[0], Expr::Symbol(_)) => {
+                let shifted = |end: &Expr| Expr::difference(end, &terms[1]);
+                (&terms[0], shifted(&low), &shifted(bound))
+            }
+            _ => (inside, low, bound),
+        };
         match relation {
             Relation::Less | Relation::LessEqual => {
                 self.solved(&[low, inside.clone(), bound.clone()], &[relation, relation])

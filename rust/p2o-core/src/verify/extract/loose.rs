@@ -212,6 +212,14 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
         {
             end += 1 + more;
         }
+        // "3:45 PM"
+        if let Some(minutes) = text[end..].strip_prefix(':')
+            && minutes.bytes().take_while(u8::is_ascii_digit).count() == 2
+        {
+            end += 3;
+            let half = [" AM", " PM", " am", " pm", " a.m", " p.m"].iter().find(|half| text[end..].starts_with(**half));
+            end += half.map_or(0, |half| half.len());
+        }
         if text[end..].starts_with('%') || text[end..].starts_with('°') {
             end += text[end..].chars().next().map_or(0, char::len_utf8);
         } else if text[end..].starts_with("\\%") {

@@ -37,7 +37,10 @@ impl Parser<'_, '_> {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
-            } else if self.to_ahead() {
+            } else if self.to_ahead()
+                || has_unit && self.quantity_ahead()
+                || self.is_op('(') && matches!(factors[..], [Expr::Tuple { .. }])
+            {
                 break;
             } else if let Some(unit) = self.ohms() {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
