@@ -45,9 +45,9 @@ fn is_formula(flat: &str) -> bool {
     let mut rest = body;
     let mut elements = 0;
     while let Some(first) = rest.chars().next() {
-        let element = [2, 1].into_iter().find(|length| {
-            rest.get(..*length).is_some_and(|name| ELEMENTS.contains(&format!(" {name} ")))
-        });
+        let element = [2, 1]
+            .into_iter()
+            .find(|length| rest.get(..*length).is_some_and(|name| ELEMENTS.contains(&format!(" {name} "))));
         let length = match element {
             Some(length) if first.is_ascii_uppercase() => {
                 elements += 1;
@@ -71,7 +71,9 @@ mod tests {
             assert_eq!(formula(text).as_deref(), Some("H2O"), "{text}");
         }
         assert!(same("\\mathrm{SO_4^{2-}}", "\\ce{SO4^2-}"));
-        for (left, right) in [("Fe^{3+}", "Fe^{2+}"), ("CO", "Co"), ("H_2O", "H_2O_2"), ("x^2", "x^2"), ("5", "5")] {
+        for (left, right) in
+            [("Fe^{3+}", "Fe^{2+}"), ("CO", "Co"), ("H_2O", "H_2O_2"), ("x^2", "x^2"), ("5", "5")]
+        {
             assert!(!same(left, right), "{left} {right}");
         }
     }

@@ -54,7 +54,8 @@ pub(crate) fn changes_value(words: &str) -> bool {
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
     // "the 7th prime", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
-    if ordinal || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge]) {
+    if ordinal || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
+    {
         return true;
     }
     let mut previous = "";
@@ -98,6 +99,8 @@ pub(crate) fn scale(word: &str) -> Option<i64> {
         "百" => 100,
         "千" => 1_000,
         "万" => 10_000,
+        "百万" => 1_000_000,
+        "千万" => 10_000_000,
         "亿" => 100_000_000,
         _ => return None,
     })
@@ -172,7 +175,10 @@ pub(crate) fn is_english(run: &str) -> bool {
 pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
     let words = words.trim();
     // "30万元"; a "千克" is a unit.
-    let unspaced = words.starts_with(['万', '亿']).then(|| words.split_at('万'.len_utf8()));
+    let unspaced = ["百万", "千万", "万", "亿"]
+        .iter()
+        .find(|scale| words.starts_with(**scale))
+        .map(|scale| words.split_at(scale.len()));
     let (first, rest) = unspaced.or_else(|| words.split_once(' ')).unwrap_or((words, ""));
     Some((scale(first)?, rest.trim()))
 }
@@ -191,7 +197,7 @@ pub(crate) fn introduces(words: &str) -> bool {
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
     if lexicon::ends_with_any(last, &[Role::Verb]) {
-        return !lexicon::ends_with_any(last.trim_end_matches(['是', '为', '有']), &[Role::Denial, Role::Bound]);
+        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound]);
     }
     if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
         return false;
@@ -215,7 +221,7 @@ pub(crate) fn denies_next(before: &str) -> bool {
     let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
     if lexicon::ends_with_any(
-        before.trim_end_matches(['有', '是', '为', '要', '选']),
+        before.trim_end_matches(['有', '是', '为', '需', '要', '选']),
         &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
     ) {
         return true;
@@ -258,6 +264,12 @@ pub(crate) fn denies_previous(after: &str) -> bool {
         Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
             denies(verb) || words.next().is_some_and(denies)
         }
+        // "12 more than 5", "12 times 3"
+        Some("more" | "less" | "fewer" | "times") => {
+            let next = words.next();
+            let number = if next == Some("than") { words.next() } else { next };
+            number.is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+        }
         Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
         _ => false,
     }
@@ -265,7 +277,10 @@ pub(crate) fn denies_previous(after: &str) -> bool {
 
 /// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
 pub(crate) fn without_article(words: &str) -> &str {
-    ["a ", "an ", "the ", "on ", "due "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
+    ["a ", "an ", "the ", "on ", "due "]
+        .into_iter()
+        .find_map(|article| words.strip_prefix(article))
+        .unwrap_or(words)
 }
 
 /// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
@@ -290,7 +305,7 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     if !expected.is_ascii() {
         return sentence.strip_suffix(expected).is_some_and(|before| {
             lexicon::ends_with_any(before, &[Role::Verb])
-                && !lexicon::ends_with_any(before.trim_end_matches(['是', '为', '有']), &[Role::Denial, Role::Bound])
+                && !lexicon::contains_any(before, &[Role::Denial, Role::Bound])
         });
     }
     if matches!(expected, "yes" | "no") {
@@ -331,16 +346,13 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     // The "t" is that of "isn't".
     let denies =
         |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
-    sentence
-        .strip_suffix(expected)
-        .and_then(|before| before.strip_suffix(' '))
-        .is_some_and(|before| {
-            // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
-            let named = |word: &&str| !lexicon::is(word, Role::Article);
-            let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
-            let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
-            begins(before) && (says || !related) && !before.split(' ').any(denies)
-        })
+    sentence.strip_suffix(expected).and_then(|before| before.strip_suffix(' ')).is_some_and(|before| {
+        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
+        let named = |word: &&str| !lexicon::is(word, Role::Article);
+        let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
+        let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
+        begins(before) && (says || !related) && !before.split(' ').any(denies)
+    })
 }
 
 /// Whether a label in lower case fits every answer.

@@ -54,12 +54,27 @@ const CLASSES: &[(Role, &[&str])] = &[
     (
         Role::Denial,
         &[
-            "no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody", "不",
-            "没", "非", "错", "除", "除了",
+            "no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody",
+            "不", "没", "非", "错", "除", "除了",
         ],
     ),
     (Role::Judgement, &["incorrect", "wrong", "false", "untrue", "invalid", "impossible"]),
-    (Role::Hedge, &["maybe", "perhaps", "possibly", "probably", "likely", "guess", "unsure", "sometimes", "可能", "也许", "或"]),
+    (
+        Role::Hedge,
+        &[
+            "maybe",
+            "perhaps",
+            "possibly",
+            "probably",
+            "likely",
+            "guess",
+            "unsure",
+            "sometimes",
+            "可能",
+            "也许",
+            "或",
+        ],
+    ),
     (
         Role::Approximation,
         &["about", "around", "approximately", "roughly", "exactly", "precisely", "only", "just", "simply"],
@@ -231,6 +246,11 @@ pub(crate) fn ends_with_any(text: &str, roles: &[Role]) -> bool {
 /// Whether a text begins with such a word.
 pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
     !text.starts_with(|first: char| first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
+}
+
+/// Whether such a word stands anywhere in a text.
+pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
+    unspaced(roles).any(|word| text.contains(word))
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

@@ -272,6 +272,7 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
         || matches!(
             normalized,
             "no solution"
+                | "none"
                 | "no solutions"
                 | "no real solution"
                 | "no real solutions"

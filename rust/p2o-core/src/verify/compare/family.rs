@@ -31,23 +31,40 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
         return None;
     }
     if gold_parts.is_none() || answer_parts.is_none() {
-        let (family, other) = if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
+        let (family, other) =
+            if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
         if let Some((body, index, "Z")) = family
             && let Some(progression) = of_residues(other, index)
         {
             let (index, body) = (index.to_string(), body.clone());
             return Some(if gold_parts.is_some() {
-                Family { gold: Cow::Owned(body.into_owned()), answer: progression, index, runs_through_integers: true }
+                Family {
+                    gold: Cow::Owned(body.into_owned()),
+                    answer: progression,
+                    index,
+                    runs_through_integers: true,
+                }
             } else {
-                Family { gold: Cow::Owned(progression), answer: body.into_owned(), index, runs_through_integers: true }
+                Family {
+                    gold: Cow::Owned(progression),
+                    answer: body.into_owned(),
+                    index,
+                    runs_through_integers: true,
+                }
             });
         }
     }
     let Some((body, index, set)) = answer_parts else {
         let (gold, index, set) = gold_parts?;
-        let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(answer);
-        let index = index.to_string();
-        let answer = answer.clone();
+        // "x = n\\pi" leaves out what its n may be.
+        let known = gold.symbols();
+        let free: Vec<&str> = answer.symbols().into_iter().filter(|name| !known.contains(name)).collect();
+        let (answer, index) = match free[..] {
+            [] => (answer.clone(), index.to_string()),
+            [free @ ("k" | "n" | "m" | "t")] => (answer.renamed(&[free], &[index]), index.to_string()),
+            _ => return None,
+        };
+        let undeclared = set == "Z" && answer.symbols().contains(&&*index) && !declares(&answer);
         return undeclared.then_some(Family { gold, answer, index, runs_through_integers: true });
     };
     let Some((gold_body, gold_index, gold_set)) = gold_parts else {
@@ -56,7 +73,10 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
             point @ Expr::Tuple { .. } if point.symbols().len() == 1 => point.symbols()[0],
             _ => index,
         };
-        if declares(gold) || !gold.symbols().contains(&free) || body.symbols().contains(&free) && free != index {
+        if declares(gold)
+            || !gold.symbols().contains(&free)
+            || body.symbols().contains(&free) && free != index
+        {
             return None;
         }
         let answer = body.renamed(&[index], &[free]);
@@ -130,8 +150,7 @@ fn parts(expr: &Expr) -> Option<(Cow<'_, Expr>, &str, &str)> {
 impl Comparer<'_> {
     /// Whether two unions of arithmetic progressions are the same numbers: `\pi/4 + k\pi` and `-3\pi/4 + k\pi`.
     pub(super) fn progressions(&mut self, family: &Family<'_>) -> Outcome {
-        let (Some((name, gold)), Some((given, answer))) =
-            (values(&family.gold), values(&family.answer))
+        let (Some((name, gold)), Some((given, answer))) = (values(&family.gold), values(&family.answer))
         else {
             return DIFFERENT;
         };
@@ -139,7 +158,11 @@ impl Comparer<'_> {
             return DIFFERENT;
         }
         let found = self.residues(&gold, &answer, &family.index);
-        if found.is_some_and(|(gold, answer)| gold == answer) { Outcome::Equal(Tier::Numeric) } else { DIFFERENT }
+        if found.is_some_and(|(gold, answer)| gold == answer) {
+            Outcome::Equal(Tier::Numeric)
+        } else {
+            DIFFERENT
+        }
     }
 
     /// The residues of both by one common period, in terms of the first step.
@@ -163,9 +186,13 @@ impl Comparer<'_> {
         let members = |(offset, step): &(RBig, RBig)| {
             let step = scaled(step);
             let step = if step < RBig::ZERO { -step } else { step };
-            let count = i64::try_from((&period / &step).numerator().clone()).ok().filter(|count| *count <= LONGEST)?;
+            let count = i64::try_from((&period / &step).numerator().clone())
+                .ok()
+                .filter(|count| *count <= LONGEST)?;
             let reduced = |value: RBig| &value - (&value / &period).floor() * &period;
-            Some((0..count).map(|time| reduced(scaled(offset) + RBig::from(time) * &step)).collect::<Vec<_>>())
+            Some(
+                (0..count).map(|time| reduced(scaled(offset) + RBig::from(time) * &step)).collect::<Vec<_>>(),
+            )
         };
         let all: Vec<Vec<RBig>> = lines.iter().map(members).collect::<Option<_>>()?;
         let (left, right) = all.split_at(gold.len());

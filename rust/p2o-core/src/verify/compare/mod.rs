@@ -97,12 +97,22 @@ impl<'a> Comparer<'a> {
             (Expr::Clock { .. }, _) | (_, Expr::Clock { .. }) => self.times(gold, answer),
             (Expr::Ratio(left), Expr::Ratio(right)) => self.ratios(left, right),
             _ if gold.is_structure() || answer.is_structure() => DIFFERENT,
-            _ => self.scalars(gold, answer),
+            _ => {
+                let outcome = self.scalars(gold, answer);
+                let accented = |expr: &Expr| matches!(expr, Expr::Symbol(name) if name.ends_with(')'));
+                if outcome.is_equal() || self.compat() || gold.any(&accented) == answer.any(&accented) {
+                    return outcome;
+                }
+                // `3\hat{i} - 2\hat{j}` for `3i - 2j`
+                let (gold, answer) = (collection::without_accents(gold), collection::without_accents(answer));
+                self.scalars(&gold, &answer)
+            }
         }
     }
 
     /// Times of day. Beside a ratio that is none, `10:30` is a ratio too.
     fn times(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        let is_time = matches!(gold, Expr::Clock { .. }) && !self.compat();
         let ratio = |expr: &Expr| match expr {
             Expr::Ratio(parts) => Some(parts.clone()),
             Expr::Clock { hour, minute, half: None } => {
@@ -112,7 +122,7 @@ impl<'a> Comparer<'a> {
         };
         match (clock::same_time(gold, answer), ratio(gold), ratio(answer)) {
             (Some(true), ..) => Outcome::Equal(Tier::Exact),
-            (None, Some(gold), Some(answer)) => self.ratios(&gold, &answer),
+            (None, Some(gold), Some(answer)) if !is_time => self.ratios(&gold, &answer),
             _ => DIFFERENT,
         }
     }

@@ -34,8 +34,11 @@ impl Comparer<'_> {
         if let Some((gold, answer)) = constants::without_constant(gold, answer, self.fuel) {
             return self.values(&gold, &answer);
         }
-        if let Some(renamed) = constants::renamed(gold, answer) {
-            return self.values(gold, &renamed);
+        for renamed in constants::renamed(gold, answer) {
+            let outcome = self.values(gold, &renamed);
+            if outcome.is_equal() {
+                return outcome;
+            }
         }
         for (gold, answer) in Self::other_readings(gold, answer) {
             let outcome = self.values(&gold, &answer);

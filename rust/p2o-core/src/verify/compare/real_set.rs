@@ -243,6 +243,20 @@ impl Comparer<'_> {
     fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
         let low = Expr::Neg(Box::new(bound.clone()));
         // `|x - 2| > 1`
+        let turned = match inside {
+            Expr::Add(terms) if terms.len() == 2 => match &terms[1] {
+                Expr::Neg(name) => Some(Expr::difference(name, &terms[0])),
+                _ => None,
+            },
+            _ => None,
+        };
+        let inside = turned
+            .as_ref()
+            .filter(|turned| {
+                !matches!(inside, Expr::Add(terms) if matches!(terms[0], Expr::Symbol(_)))
+                    && matches!(turned, Expr::Add(_))
+            })
+            .unwrap_or(inside);
         let (inside, low, bound) = match inside {
             Expr::Add(terms) if terms.len() == 2 && matches!(terms[0], Expr::Symbol(_)) => {
                 let shifted = |end: &Expr| Expr::difference(end, &terms[1]);

@@ -65,7 +65,8 @@ pub(super) fn is_subject(text: &str, part: &str) -> bool {
 pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
     let end = formula.as_ptr() as usize - text.as_ptr() as usize + formula.len();
     let behind = text[end..].trim_end().trim_end_matches('.');
-    let start = behind.rfind([':', '\n']).max(behind.rfind(". ")).map(|at| at + 1)?;
+    let start =
+        behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so ")).map(|at| at + 1)?;
     let sentence = &behind[start..];
     let concludes = lexicon::words(sentence).next().is_some_and(|word| lexicon::is(word, Role::Conclusion));
     match numbers(sentence)[..] {
@@ -138,16 +139,30 @@ fn is_second(line: &str, letter: &str) -> bool {
 
 /// The text without the afterthought that ends its last sentence: "7, attained at x = 3", "7 when x = 3", "7, not 8".
 pub(super) fn without_afterthought(text: &str) -> &str {
-    const BEGINS: [&str; 13] = [
-        " attained ", ", achieved ", " achieved ", " when ", ", where ", " which occurs ", "此时", "当", ", not ",
-        " rather than ", " instead of ", "而不是", " for $",
+    const BEGINS: [&str; 15] = [
+        " attained ",
+        ", achieved ",
+        " achieved ",
+        " when ",
+        ", where ",
+        " which occurs ",
+        "此时",
+        "当",
+        ", not ",
+        " rather than ",
+        " instead of ",
+        "而不是",
+        " for $",
+        " as $",
+        " at $",
     ];
     let end = text.trim_end();
     let line = last_line(text);
     let start = end.len() - line.len();
     let Some(at) = BEGINS.iter().filter_map(|begin| line.rfind(begin)).min() else { return text };
     let (said, thought) = (&line[..at], line[at..].trim_end_matches('.'));
-    let says = [" is ", " are ", "=", " equals ", "是", "为"].iter().any(|verb| said.contains(verb));
+    let says =
+        [" is ", "'s ", "imum ", " are ", "=", " equals ", "是", "为"].iter().any(|verb| said.contains(verb));
     let goes_on = thought.contains(". ")
         || lexicon::words(thought).any(|word| lexicon::is_any(word, &[Role::Verb, Role::Conclusion]));
     if says && !goes_on { text[..start + at].trim_end_matches([',', ' ']) } else { text }
@@ -217,7 +232,9 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
             && minutes.bytes().take_while(u8::is_ascii_digit).count() == 2
         {
             end += 3;
-            let half = [" AM", " PM", " am", " pm", " a.m", " p.m"].iter().find(|half| text[end..].starts_with(**half));
+            let half = [" AM", " PM", " am", " pm", " a.m", " p.m"]
+                .iter()
+                .find(|half| text[end..].starts_with(**half));
             end += half.map_or(0, |half| half.len());
         }
         if text[end..].starts_with('%') || text[end..].starts_with('°') {

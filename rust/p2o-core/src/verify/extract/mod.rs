@@ -156,7 +156,9 @@ fn unmarked(text: &str) -> Vec<Candidate> {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some(joined) = mathematics.joined {
-        found.push(Candidate::new(joined, Mark::Several));
+        // Of "$11$ or $12$" neither is the answer.
+        found
+            .push(Candidate::new(joined, if mathematics.alternatives { Mark::Loose } else { Mark::Several }));
     }
     let says = |last: &&str| !is_denied(text, last) && !is_subject(text, last);
     if let Some(number) = mathematics.alone.and_then(|last| concluded(text, last)) {
@@ -255,7 +257,8 @@ fn stated(content: &str, found: &mut Vec<Candidate>) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     let said = if display { content } else { sentence };
-    if let Some(first) = environments(said).into_iter().find(|first| !is_subject(said, first) && !is_denied(said, first))
+    if let Some(first) =
+        environments(said).into_iter().find(|first| !is_subject(said, first) && !is_denied(said, first))
     {
         // What stands between two prices is no formula.
         found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));

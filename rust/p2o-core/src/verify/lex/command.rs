@@ -124,7 +124,10 @@ impl<'a> Lexer<'a, '_> {
             let joint = if content.ends_with("or") { Word::Or } else { Word::And };
             self.push(Kind::Text(words.trim_end()), 0);
             self.push(Kind::Word(joint), total);
-        } else if content.len() == 1 && content.as_bytes()[0].is_ascii_lowercase() && units::normal(content).is_none() {
+        } else if content.len() == 1
+            && content.as_bytes()[0].is_ascii_lowercase()
+            && units::normal(content).is_none()
+        {
             // `\mathbf{i}`, `3 + 4\mathrm{i}`
             self.push(Kind::Symbol(content), total);
         } else if content == "(or" {

@@ -200,7 +200,12 @@ impl Parser<'_, '_> {
             && self.at == 1
             && matches!(
                 [0, 1, 2, 3].map(|offset| self.peek_at(offset)),
-                [Some(Kind::Op('(')), Some(Kind::Symbol("x" | "t" | "n")), Some(Kind::Op(')')), Some(Kind::Op('='))]
+                [
+                    Some(Kind::Op('(')),
+                    Some(Kind::Symbol("x" | "t" | "n")),
+                    Some(Kind::Op(')')),
+                    Some(Kind::Op('='))
+                ]
             );
         if applies || at_zero || solution {
             self.at += 1;

@@ -7,15 +7,26 @@ use super::super::expr::{Expr, Series};
 /// The sum of the given terms, those that are left out, and the last one.
 pub(super) fn sum(given: &[Expr], last: &Expr) -> Option<Expr> {
     indexed(given, last).or_else(|| {
-        let Expr::Pow(end) = last else { return arithmetic(given, last, &|term| Some(term.clone()), &|term| term) };
+        let whole = || arithmetic(given, last, &|term| Some(term.clone()), &|term| term);
+        let Some(Expr::Pow(end)) =
+            [last, given.first()?].into_iter().find(|term| matches!(term, Expr::Pow(_)))
+        else {
+            return whole();
+        };
         let exponent_of = |term: &Expr| exponent(term, &end.0);
         let base_of = |term: &Expr| match term {
             Expr::Pow(pair) if pair.1 == end.1 => Some(pair.0.clone()),
             one => one.literal_integer().filter(|one| *one == IBig::ONE).map(|_| Expr::integer(1)),
         };
-        arithmetic(given, &end.1, &exponent_of, &|place| Expr::Pow(Box::new((end.0.clone(), place))))
-            .or_else(|| arithmetic(given, &end.0, &base_of, &|place| Expr::Pow(Box::new((place, end.1.clone())))))
-            .or_else(|| arithmetic(given, last, &|term| Some(term.clone()), &|term| term))
+        let by_exponent = || {
+            let last = exponent(last, &end.0)?;
+            arithmetic(given, &last, &exponent_of, &|place| Expr::Pow(Box::new((end.0.clone(), place))))
+        };
+        let by_base = || {
+            let last = base_of(last)?;
+            arithmetic(given, &last, &base_of, &|place| Expr::Pow(Box::new((place, end.1.clone()))))
+        };
+        by_exponent().or_else(by_base).or_else(whole)
     })
 }
 

@@ -55,7 +55,8 @@ impl<'a> Parser<'a, '_> {
 
     /// `x > 0`, "n is even", "otherwise".
     fn condition_of_piece(&mut self, introduced: bool) -> Result<Expr, Halt> {
-        if !introduced && self.take_word(&["otherwise", "else", "elsewhere", "Otherwise", "其他", "其它"]) {
+        if !introduced && self.take_word(&["otherwise", "else", "elsewhere", "Otherwise", "其他", "其它"])
+        {
             return Ok(Expr::Symbol("otherwise".into()));
         }
         self.take_word(&["if", "for", "when", "where"]);

@@ -50,6 +50,9 @@ impl Parser<'_, '_> {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
                 factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
                 has_unit = true;
+            } else if let ([.., Expr::Number(_)], true) = (&factors[..], self.bracketed_unit()) {
+                // `12 (个)`
+                has_unit = true;
             } else if let Some(minutes) = self.minutes_behind(factors.last()) {
                 factors.pop();
                 factors.push(minutes);

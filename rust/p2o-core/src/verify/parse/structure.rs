@@ -278,7 +278,9 @@ fn determinant(rows: &[Vec<&Expr>]) -> Option<Expr> {
     let terms = (0..rows.len()).map(|column| {
         let minor: Vec<Vec<&Expr>> = rows[1..]
             .iter()
-            .map(|row| row.iter().enumerate().filter(|(place, _)| *place != column).map(|(_, cell)| *cell).collect())
+            .map(|row| {
+                row.iter().enumerate().filter(|(place, _)| *place != column).map(|(_, cell)| *cell).collect()
+            })
             .collect();
         let product = Expr::Mul(vec![rows[0][column].clone(), determinant(&minor)?]);
         Some(if column % 2 == 0 { product } else { Expr::Neg(Box::new(product)) })

@@ -131,6 +131,18 @@ impl Parser<'_, '_> {
         }
     }
 
+    /// Passes over a measure word in brackets.
+    pub(super) fn bracketed_unit(&mut self) -> bool {
+        let [Some(Kind::Op('(')), Some(Kind::Text(word) | Kind::Symbol(word)), Some(Kind::Op(')'))] =
+            [0, 1, 2].map(|offset| self.peek_at(offset))
+        else {
+            return false;
+        };
+        let found = word.chars().all(|character| character >= '\u{2e80}');
+        self.at += if found { 3 } else { 0 };
+        found
+    }
+
     /// Whether a number and a known unit are next.
     pub(super) fn quantity_ahead(&self) -> bool {
         matches!((self.peek(), self.peek_at(1)), (Some(Kind::Number(_)), Some(Kind::Text(words)))
