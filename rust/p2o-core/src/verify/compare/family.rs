@@ -73,7 +73,8 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
             point @ Expr::Tuple { .. } if point.symbols().len() == 1 => point.symbols()[0],
             _ => index,
         };
-        if declares(gold)
+        if set == "N"
+            || declares(gold)
             || !gold.symbols().contains(&free)
             || body.symbols().contains(&free) && free != index
         {
