@@ -81,106 +81,26 @@ pub(crate) fn without_scale(text: &str) -> Option<String> {
         .split_inclusive(|letter| !is_letter(letter))
         .map(|piece| {
             let word = piece.trim_end_matches(|letter| !is_letter(letter));
-            if scale(word).is_some() { &piece[word.len()..] } else { piece }
+            if numerals::scale(word).is_some() { &piece[word.len()..] } else { piece }
         })
         .collect();
     (kept.len() < text.len()).then_some(kept)
 }
 
-/// What a word behind a number multiplies it by.
-pub(crate) fn scale(word: &str) -> Option<i64> {
-    Some(match word {
-        "hundred" | "hundreds" => 100,
-        "dozen" | "dozens" => 12,
-        "thousand" | "thousands" => 1_000,
-        "million" | "millions" => 1_000_000,
-        "billion" | "billions" => 1_000_000_000,
-        "trillion" | "trillions" => 1_000_000_000_000,
-        "百" => 100,
-        "千" => 1_000,
-        "万" => 10_000,
-        "百万" => 1_000_000,
-        "千万" => 10_000_000,
-        "亿" => 100_000_000,
-        _ => return None,
-    })
-}
-
-/// Short English words that would otherwise read as products of letters.
+/// Short English words that would otherwise read as products of letters. Capitals are names of points.
 pub(crate) fn is_english(run: &str) -> bool {
-    matches!(
-        run,
-        "is" | "the"
-            | "The"
-            | "of"
-            | "are"
-            | "we"
-            | "We"
-            | "so"
-            | "So"
-            | "to"
-            | "has"
-            | "was"
-            | "be"
-            | "it"
-            | "It"
-            | "by"
-            | "for"
-            | "as"
-            | "at"
-            | "an"
-            | "if"
-            | "If"
-            | "get"
-            | "not"
-            | "but"
-            | "can"
-            | "you"
-            | "all"
-            | "its"
-            | "no"
-            | "on"
-            | "our"
-            | "let"
-            | "Let"
-            | "one"
-            | "two"
-            | "then"
-            | "than"
-            | "because"
-            | "since"
-            | "therefore"
-            | "Therefore"
-            | "thus"
-            | "Thus"
-            | "hence"
-            | "Hence"
-            | "which"
-            | "where"
-            | "when"
-            | "with"
-            | "that"
-            | "this"
-            | "This"
-            | "there"
-            | "There"
-            | "have"
-            | "find"
-            | "gives"
-            | "equals"
-    )
-}
-
-/// "million dollars": what it multiplies by, and the unit behind it.
-pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
-    let words = words.trim();
-    // "30万元"; a "千克" is a unit.
-    let unspaced = ["百万", "千万", "万", "亿"]
-        .iter()
-        .find(|scale| words.starts_with(**scale))
-        .map(|scale| words.split_at(scale.len()));
-    let (first, rest) = unspaced.or_else(|| words.split_once(' ')).unwrap_or((words, ""));
-    Some((scale(first)?, rest.trim()))
+    const CLOSED: [Role; 7] = [
+        Role::Article,
+        Role::Pronoun,
+        Role::Verb,
+        Role::Preposition,
+        Role::Connective,
+        Role::Conclusion,
+        Role::Denial,
+    ];
+    let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
+    let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
+    other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
 }
 
 /// Whether upright words say that the value follows.
@@ -309,15 +229,15 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         });
     }
     if matches!(expected, "yes" | "no") {
+        // "No idea" says no noun.
+        const CLAUSE: [Role; 6] =
+            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
         let opposite = if expected == "yes" { "no" } else { "yes" };
         let words: Vec<&str> = sentence.split(' ').collect();
         // "Yes, no two are equal" says yes, "yes or no" nothing.
         let denied = |at: usize| {
             words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
         };
-        // "No idea" says no noun.
-        const CLAUSE: [Role; 6] =
-            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
         let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);

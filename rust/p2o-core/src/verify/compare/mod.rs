@@ -2,6 +2,7 @@
 //!
 //! The gold decides the reading. A pair of kinds that is listed here is compared by its rule, any other pair differs.
 
+mod absolute;
 mod clock;
 mod collection;
 mod constants;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::super::Tier;
-use super::super::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
+use super::super::expr::{Constant, Expr, Joint, Relation, SetOperation};
 use super::super::scalar::{self, Outcome};
 use super::{Comparer, DIFFERENT};
 
@@ -19,13 +19,13 @@ struct End {
 
 /// From `low` to `high`; a point has both ends closed at the same place.
 #[derive(Clone, Debug)]
-struct Piece {
+pub(super) struct Piece {
     low: End,
     high: End,
 }
 
 /// Pieces in no particular order.
-type Pieces = Vec<Piece>;
+pub(super) type Pieces = Vec<Piece>;
 
 /// Whether the node can only be a set of numbers, so that its partner must be read as one too.
 pub(super) fn is_set(expr: &Expr) -> bool {
@@ -199,20 +199,9 @@ impl Comparer<'_> {
     }
 
     /// A chain that is solved for one symbol: `x > 2`, `1 < x ≤ 2`, `x ≠ 3`.
-    fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
-        if let ([Expr::Call(Function::Abs, inside), bound], [relation]) = (operands, relations) {
-            return self.within(&inside[0], *relation, bound);
-        }
-        if let ([bound, Expr::Call(Function::Abs, inside)], [relation]) = (operands, relations) {
-            return self.within(&inside[0], relation.flipped(), bound);
-        }
-        // `x^2 < 9` is `|x| < 3`.
-        if let ([Expr::Pow(power), bound @ Expr::Number(_)], [relation]) = (operands, relations)
-            && matches!(power.0, Expr::Symbol(_))
-            && power.1 == Expr::integer(2)
-        {
-            let root = Expr::Call(Function::Root, vec![Expr::integer(2), bound.clone()]);
-            return self.within(&power.0, *relation, &root);
+    pub(super) fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
+        if let Some(pieces) = self.bounded(operands, relations) {
+            return pieces;
         }
         let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
         let position = operands.iter().position(symbol)?;
@@ -237,44 +226,6 @@ impl Comparer<'_> {
             result = self.intersection(&result, &half)?;
         }
         Some(result)
-    }
-
-    /// `|x| < 3`, `|x| ≥ 3`.
-    fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
-        let low = Expr::Neg(Box::new(bound.clone()));
-        // `|x - 2| > 1`
-        let turned = match inside {
-            Expr::Add(terms) if terms.len() == 2 => match &terms[1] {
-                Expr::Neg(name) => Some(Expr::difference(name, &terms[0])),
-                _ => None,
-            },
-            _ => None,
-        };
-        let inside = turned
-            .as_ref()
-            .filter(|turned| {
-                !matches!(inside, Expr::Add(terms) if matches!(terms[0], Expr::Symbol(_)))
-                    && matches!(turned, Expr::Add(_))
-            })
-            .unwrap_or(inside);
-        let (inside, low, bound) = match inside {
-            Expr::Add(terms) if terms.len() == 2 && matches!(terms[0], Expr::Symbol(_)) => {
-                let shifted = |end: &Expr| Expr::difference(end, &terms[1]);
-                (&terms[0], shifted(&low), &shifted(bound))
-            }
-            _ => (inside, low, bound),
-        };
-        match relation {
-            Relation::Less | Relation::LessEqual => {
-                self.solved(&[low, inside.clone(), bound.clone()], &[relation, relation])
-            }
-            Relation::Greater | Relation::GreaterEqual => {
-                let mut pieces = self.solved(&[inside.clone(), bound.clone()], &[relation])?;
-                pieces.extend(self.solved(&[inside.clone(), low], &[relation.flipped()])?);
-                Some(pieces)
-            }
-            _ => None,
-        }
     }
 
     /// Sorted pieces with overlaps merged; left as they are where an order cannot be decided.

@@ -62,7 +62,9 @@ fn exponent(term: &Expr, base: &Expr) -> Option<Expr> {
                 return Some(Expr::integer(0));
             }
             let base = base.literal_integer().filter(|base| *base > IBig::ONE)?;
-            (1..64).find(|power| base.pow(*power) == number).map(|power| Expr::integer(power as i64))
+            (1..64u8)
+                .find(|power| base.pow(usize::from(*power)) == number)
+                .map(|power| Expr::integer(i64::from(power)))
         }
     }
 }

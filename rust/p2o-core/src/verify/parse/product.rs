@@ -72,11 +72,12 @@ impl Parser<'_, '_> {
                 {
                     break;
                 }
-                let unscaled = english::scaled(words).map_or(words, |(_, rest)| rest);
+                let unscaled = numerals::scaled(words).map_or(words, |(_, rest)| rest);
                 if english::changes_preceding_value(unscaled) && units::spelled(words).is_none() {
                     return Err(Halt::Unsupported);
                 }
-                if let (Some((scale, rest)), Some(Expr::Number(_))) = (english::scaled(words), factors.last())
+                if let (Some((scale, rest)), Some(Expr::Number(_))) =
+                    (numerals::scaled(words), factors.last())
                 {
                     factors.push(Expr::integer(scale));
                     self.at += 1;
