@@ -68,12 +68,15 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
         return undeclared.then_some(Family { gold, answer, index, runs_through_integers: true });
     };
     let Some((gold_body, gold_index, gold_set)) = gold_parts else {
+        let value = equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]);
+        let is_point = matches!(value, Expr::Tuple { .. });
         // The parameter of a point has no name of its own.
-        let free = match equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]) {
-            point @ Expr::Tuple { .. } if point.symbols().len() == 1 => point.symbols()[0],
+        let free = match value.symbols()[..] {
+            [parameter] if is_point => parameter,
             _ => index,
         };
         if set == "N"
+            || set == "R" && !is_point
             || declares(gold)
             || !gold.symbols().contains(&free)
             || body.symbols().contains(&free) && free != index
@@ -81,9 +84,8 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
             return None;
         }
         let answer = body.renamed(&[index], &[free]);
-        let runs_through_integers = set == "Z";
         let index = free.to_string();
-        return Some(Family { gold: Cow::Borrowed(gold), answer, index, runs_through_integers });
+        return Some(Family { gold: Cow::Borrowed(gold), answer, index, runs_through_integers: false });
     };
     let taken = index != gold_index && body.symbols().contains(&gold_index);
     if gold_set != set || taken {

@@ -119,8 +119,12 @@ pub(super) fn letter(text: &str) -> Option<&str> {
     let denial = DENIALS.iter().filter_map(|denial| Some((line.find(denial)?, denial))).min();
     let cut = denial.map_or(line, |(end, denial)| {
         // "B is not right" does not choose B.
-        let names_other = last_letter(&line[end + denial.len()..]).is_some();
-        if names_other && last_letter(&line[..end]).is_some() { &line[..end] } else { line }
+        let (before, behind) = (&line[..end], &line[end + denial.len()..]);
+        let chosen = last_letter(before).is_some_and(|letter| {
+            let said = before[letter.as_ptr() as usize - before.as_ptr() as usize + 1..].trim();
+            !lexicon::is(said, Role::Verb)
+        });
+        if chosen && last_letter(behind).is_some() { before } else { line }
     });
     let letter = last_letter(cut)?;
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
