@@ -63,6 +63,25 @@ fn a_part_that_differs_leaves_no_licence() {
 }
 
 #[test]
+fn a_mark_is_left_out_and_not_replaced_by_another() {
+    for (gold, answer, expected) in [
+        ("45^\\circ", "45", true),
+        ("45^\\circ", "45\\%", false),
+        ("100^\\circ", "100\\text{ radians}", false),
+        ("180^\\circ", "\\pi\\text{ radians}", true),
+        ("100^\\circ", "100^\\circ\\text{C}", true),
+        ("12\\text{ cm}^2", "12\\text{ cm}", false),
+        ("5\\%", "5\\text{ cm}", false),
+    ] {
+        assert_eq!(
+            verify(&boxed(answer), gold, &Options::default()).is_correct(),
+            expected,
+            "{gold} || {answer}"
+        );
+    }
+}
+
+#[test]
 fn names_are_read_and_unknown_ones_refused() {
     for rule in RULES {
         assert_eq!(rule.licence.name().parse(), Ok(rule.licence));

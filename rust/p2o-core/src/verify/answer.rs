@@ -12,6 +12,7 @@ use super::licence::{Licence, Licences};
 use super::reading::Reading;
 use super::scalar::Outcome;
 use super::{Options, Profile, Status, Tier, Verdict};
+use crate::verify::language::chemistry;
 use crate::verify::language::dates;
 use crate::verify::language::english;
 use crate::verify::language::text;
@@ -184,7 +185,12 @@ impl Gold {
         };
         let identical =
             gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
-        let outcome = if identical && !outcome.is_equal() { Outcome::Equal(Tier::Text) } else { outcome };
+        let same = |gold: &str, answer: &str| identical || chemistry::same(gold, answer);
+        let outcome = if !outcome.is_equal() && same(&gold.written, &answer.written) {
+            Outcome::Equal(Tier::Text)
+        } else {
+            outcome
+        };
         (outcome, comparer.used())
     }
 }

@@ -76,8 +76,10 @@ licences! {
         "Digits in a base as the number they write.";
     UnitDropped, "unit-dropped", [1 1 1], r"5 \text{ cm}", "5",
         "A unit that one of the two leaves out.";
-    UnitExponentDropped, "unit-exponent-dropped", [1 1 1], r"5 \text{ cm}^2", r"5 \text{ cm}",
-        "An exponent or a divisor of a unit that one of the two leaves out.";
+    UnitDivisorDropped, "unit-divisor-dropped", [1 1 1], r"15 \text{ dollars per hour}", r"15 \text{ dollars}",
+        "A divisor of a unit that one of the two leaves out.";
+    UnitExponentDropped, "unit-exponent-dropped", [0 0 1], r"5 \text{ cm}^2", r"5 \text{ cm}",
+        "An exponent of a unit that one of the two leaves out.";
     UnitIgnored, "unit-ignored", [0 0 1], r"5 \text{ cm}", r"5 \text{ m}",
         "Another unit of measurement.";
     UnitLettersDropped, "unit-letters-dropped", [1 0 0], "9.8", "9.8 m/s",
@@ -142,6 +144,8 @@ licences! {
         "A date in another order.";
     HalfOfDayDropped, "half-of-day-dropped", [1 1 1], r"5:30 \text{ PM}", "5:30",
         "A time without its half of the day.";
+    TimeAsRatio, "time-as-ratio", [0 0 1], "10:45", "2:9",
+        "A gold time of day as a ratio.";
     RatioAsQuotient, "ratio-as-quotient", [1 1 1], "3:4", r"\frac34",
         "A ratio of two as their quotient.";
 }

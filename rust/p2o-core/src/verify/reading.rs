@@ -4,6 +4,7 @@ use super::expr::Expr;
 use super::fuel::Fuel;
 use super::licence::{Licence, Licences};
 use super::parse::{Parsed, parse};
+use crate::verify::language::chemistry;
 use crate::verify::language::english;
 use crate::verify::language::numerals;
 use crate::verify::language::text;
@@ -58,7 +59,8 @@ impl Reading {
         }
         // Where numbers stand among words there is a name or a sentence, and no value.
         let mut words = (prose || expr.is_none() && text::is_prose_with_numbers(text))
-            .then(|| text::normalized_words(text));
+            .then(|| text::normalized_words(text))
+            .or_else(|| chemistry::formula(text).filter(|_| expr.is_none()));
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
             (expr, words) = (Some(set), None);
         }

@@ -191,14 +191,7 @@ impl Comparer<'_> {
         if expr.is_structure() || !(2..=3).contains(&count) {
             return None;
         }
-        let plain = expr.map(&mut |node| match node {
-            Expr::Constant(crate::verify::expr::Constant::I) => Expr::Symbol("i".into()),
-            Expr::Symbol(name) => {
-                let letter = ["hat(", "vec(", "widehat("].iter().find_map(|accent| name.strip_prefix(accent));
-                Expr::Symbol(letter.map_or(&*name, |letter| letter.trim_end_matches(')')).into())
-            }
-            other => other,
-        });
+        let plain = without_accents(expr);
         let units = &UNITS[..count];
         if plain.symbols().is_empty() || !plain.symbols().iter().all(|name| units.contains(name)) {
             return None;
@@ -213,6 +206,19 @@ impl Comparer<'_> {
             Expr::Add(sum.map(|(item, value)| Expr::Mul(vec![Expr::integer(value), item.clone()])).collect());
         scalar::equal(&at(&values[..count]), &sum, self.fuel).is_equal().then_some(found)
     }
+}
+
+/// `\hat{i}` and the imaginary unit as `i`.
+pub(super) fn without_accents(expr: &Expr) -> Expr {
+    expr.map(&mut |node| match node {
+        Expr::Constant(crate::verify::expr::Constant::I) => Expr::Symbol("i".into()),
+        Expr::Symbol(name) => {
+            let letter = ["hat(", "vec(", "widehat("].iter().find_map(|accent| name.strip_prefix(accent));
+            let letter = letter.map_or(&*name, |letter| letter.trim_end_matches(')'));
+            Expr::Symbol(letter.strip_suffix("math").unwrap_or(letter).into())
+        }
+        other => other,
+    })
 }
 
 /// `[a, ∞]` for `[a, ∞)`: an infinite end has no bracket worth checking.

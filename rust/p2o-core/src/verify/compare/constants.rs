@@ -47,17 +47,27 @@ fn antiderivative(expr: &Expr) -> Option<Expr> {
     (is_constant(constant) && !body.symbols().contains(&&**constant)).then_some(body)
 }
 
-/// The answer with its free constants renamed to the gold's, in order.
-pub(super) fn renamed(gold: &Expr, answer: &Expr) -> Option<Expr> {
+/// The answer with its free constants renamed to the gold's, in order and, if there are two, in the other order.
+pub(super) fn renamed(gold: &Expr, answer: &Expr) -> Vec<Expr> {
     let (names, given) = (gold.symbols(), answer.symbols());
-    let own: Vec<&str> = names.iter().filter(|name| !given.contains(name)).copied().collect();
-    let other: Vec<&str> = given.iter().filter(|name| !names.contains(name)).copied().collect();
-    let mut shared = names.iter().filter(|name| given.contains(name));
+    let mut own: Vec<&str> = names.iter().filter(|name| !given.contains(name)).copied().collect();
+    let mut other: Vec<&str> = given.iter().filter(|name| !names.contains(name)).copied().collect();
+    if own.is_empty() && other.is_empty() {
+        own = names.iter().filter(|name| is_constant(name)).copied().collect();
+        other.clone_from(&own);
+    }
+    let mut shared = names.iter().filter(|name| given.contains(name) && !own.contains(name));
     let families = !own.is_empty()
         && own.len() == other.len()
         && own.iter().all(|name| is_constant(name))
         && other.iter().all(|name| may_be_constant(name))
         && names.len() > own.len()
         && shared.all(|name| is_variable(name));
-    families.then(|| answer.renamed(&other, &own))
+    match (families, &own[..]) {
+        (false, _) => Vec::new(),
+        (true, [first, second]) => {
+            vec![answer.renamed(&other, &own), answer.renamed(&other, &[*second, *first])]
+        }
+        (true, _) => vec![answer.renamed(&other, &own)],
+    }
 }

@@ -41,9 +41,8 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
         {
             let (index, body) = (index.to_string(), body.clone().into_owned());
             let (gold, answer) = if gold_parts.is_some() { (body, progression) } else { (progression, body) };
-            let gold = Cow::Owned(gold);
             return Some(Family {
-                gold,
+                gold: Cow::Owned(gold),
                 answer,
                 index,
                 runs_through_integers: true,
@@ -54,18 +53,28 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
     let undeclared_index = Licence::IndexUndeclared.into();
     let Some((body, index, set)) = answer_parts else {
         let (gold, index, set) = gold_parts?;
-        let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(answer);
-        let (index, answer) = (index.to_string(), answer.clone());
+        // "x = n\\pi" leaves out what its n may be.
+        let known = gold.symbols();
+        let free: Vec<&str> = answer.symbols().into_iter().filter(|name| !known.contains(name)).collect();
+        let (answer, index) = match free[..] {
+            [] => (answer.clone(), index.to_string()),
+            [free @ ("k" | "n" | "m" | "t")] => (answer.renamed(&[free], &[index]), index.to_string()),
+            _ => return None,
+        };
+        let undeclared = set == "Z" && answer.symbols().contains(&&*index) && !declares(&answer);
         let family = Family { gold, answer, index, runs_through_integers: true, licences: undeclared_index };
         return undeclared.then_some(family);
     };
     let Some((gold_body, gold_index, gold_set)) = gold_parts else {
+        let value = equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]);
+        let is_point = matches!(value, Expr::Tuple { .. });
         // The parameter of a point has no name of its own.
-        let free = match equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]) {
-            point @ Expr::Tuple { .. } if point.symbols().len() == 1 => point.symbols()[0],
+        let free = match value.symbols()[..] {
+            [parameter] if is_point => parameter,
             _ => index,
         };
         if set == "N"
+            || set == "R" && !is_point
             || declares(gold)
             || !gold.symbols().contains(&free)
             || body.symbols().contains(&free) && free != index
@@ -73,9 +82,14 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
             return None;
         }
         let answer = body.renamed(&[index], &[free]);
-        let runs_through_integers = set == "Z";
         let (index, gold) = (free.to_string(), Cow::Borrowed(gold));
-        return Some(Family { gold, answer, index, runs_through_integers, licences: undeclared_index });
+        return Some(Family {
+            gold,
+            answer,
+            index,
+            runs_through_integers: false,
+            licences: undeclared_index,
+        });
     };
     let taken = index != gold_index && body.symbols().contains(&gold_index);
     if gold_set != set || taken {

@@ -2,6 +2,7 @@
 //!
 //! The gold decides the reading. A pair of kinds that is listed here is compared by its rule, any other pair differs.
 
+mod absolute;
 mod clock;
 mod collection;
 mod constants;
@@ -96,19 +97,19 @@ impl<'a> Comparer<'a> {
                 if same { outcome } else { comparer.progressions(&family) }
             });
         }
-        if self.may(Licence::GluedChoices)
-            && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
-            && let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
-        {
-            let same = if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
-            return self.by(Licence::GluedChoices, |_| same);
-        }
         // "A or C" chooses neither.
         if matches!(answer, Expr::List(_, Joint::Or))
             && !matches!(gold, Expr::List(_, Joint::Or))
             && chosen_letters(gold).is_some()
         {
             return DIFFERENT;
+        }
+        if self.may(Licence::GluedChoices)
+            && matches!((gold, answer), (Expr::Mul(_), _) | (_, Expr::Mul(_)))
+            && let (Some(letters), Some(given)) = (chosen_letters(gold), chosen_letters(answer))
+        {
+            let same = if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
+            return self.by(Licence::GluedChoices, |_| same);
         }
         match (gold, answer) {
             (Expr::Piecewise(left), Expr::Piecewise(right)) => self.piecewise(left, right),
@@ -128,7 +129,16 @@ impl<'a> Comparer<'a> {
             (Expr::Clock { .. }, _) | (_, Expr::Clock { .. }) => self.times(gold, answer),
             (Expr::Ratio(left), Expr::Ratio(right)) => self.ratios(left, right),
             _ if gold.is_structure() || answer.is_structure() => DIFFERENT,
-            _ => self.scalars(gold, answer),
+            _ => {
+                let outcome = self.scalars(gold, answer);
+                let accented = |expr: &Expr| matches!(expr, Expr::Symbol(name) if name.ends_with(')'));
+                if outcome.is_equal() || gold.any(&accented) == answer.any(&accented) {
+                    return outcome;
+                }
+                // `3\hat{i} - 2\hat{j}` for `3i - 2j`
+                let (gold, answer) = (collection::without_accents(gold), collection::without_accents(answer));
+                self.by(Licence::UnitVectors, |comparer| comparer.scalars(&gold, &answer))
+            }
         }
     }
 
@@ -148,7 +158,11 @@ impl<'a> Comparer<'a> {
             };
         }
         match (ratio(gold), ratio(answer)) {
-            (Some(gold), Some(answer)) => self.ratios(&gold, &answer),
+            (Some(left), Some(right)) => {
+                let time = matches!(gold, Expr::Clock { .. });
+                let needed = if time { Licence::TimeAsRatio.into() } else { Licences::NONE };
+                self.by(needed, |comparer| comparer.ratios(&left, &right))
+            }
             _ => DIFFERENT,
         }
     }

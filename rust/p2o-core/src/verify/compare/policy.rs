@@ -39,12 +39,19 @@ impl Comparer<'_> {
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (gold, gold_unit) = without_unit(gold);
         let (answer, answer_unit) = without_unit(answer);
-        match between_units(gold_unit, answer_unit) {
-            Some(licences) if !self.has_no_value(answer) => {
-                self.by(licences, |comparer| comparer.in_some_reading(gold, answer))
-            }
-            _ => Outcome::Different(Tier::Exact),
+        let Some(licences) = between_units(gold_unit, answer_unit) else {
+            return Outcome::Different(Tier::Exact);
+        };
+        if self.has_no_value(answer) {
+            return Outcome::Different(Tier::Exact);
         }
+        let marks = (mark(gold, gold_unit), mark(answer, answer_unit));
+        let clash = marks.0.is_some() && marks.1.is_some() && marks.0 != marks.1;
+        if clash && !self.may(Licence::UnitIgnored) {
+            let licences = licences.union(as_written(gold, answer));
+            return self.by(licences, |comparer| comparer.values(gold, answer));
+        }
+        self.by(licences, |comparer| comparer.in_some_reading(gold, answer))
     }
 
     /// Compares two scalars without units as they are written, then by each convention.
@@ -58,10 +65,13 @@ impl Comparer<'_> {
         {
             return self.by(Licence::ConstantOfIntegration, |comparer| comparer.values(&gold, &answer));
         }
-        if self.may(Licence::ConstantRenamed)
-            && let Some(renamed) = constants::renamed(gold, answer)
-        {
-            return self.by(Licence::ConstantRenamed, |comparer| comparer.values(gold, &renamed));
+        if self.may(Licence::ConstantRenamed) {
+            for renamed in constants::renamed(gold, answer) {
+                let outcome = self.by(Licence::ConstantRenamed, |comparer| comparer.values(gold, &renamed));
+                if outcome.is_equal() {
+                    return outcome;
+                }
+            }
         }
         let (mut pair, mut needed) = (None, Licences::NONE);
         for (licence, step) in STEPS {
@@ -177,6 +187,17 @@ fn logarithms<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
     expr.for_each_child(&mut |child| logarithms(child, found));
 }
 
+/// What a number is marked as: percent, degrees, or a quantity with a unit that is no scale of degrees. Of two numbers that
+/// are marked differently neither leaves its mark out.
+fn mark(expr: &Expr, unit: &str) -> Option<char> {
+    match expr {
+        Expr::Percent(_) => Some('%'),
+        Expr::Degrees(_) => Some('°'),
+        _ if unit.is_empty() || unit.starts_with("degree") => None,
+        _ => Some('u'),
+    }
+}
+
 /// The conventions that two units need to agree; none if they contradict each other. A modulus and a half of the day are
 /// no units of measurement.
 fn between_units(gold: &str, answer: &str) -> Option<Licences> {
@@ -185,19 +206,21 @@ fn between_units(gold: &str, answer: &str) -> Option<Licences> {
         Some(Licences::NONE)
     } else if gold.is_empty() || answer.is_empty() {
         Some(Licence::UnitDropped.into())
-    } else if same_unit(gold, answer) {
+    } else if same_unit(gold, answer, false) {
+        Some(Licence::UnitDivisorDropped.into())
+    } else if same_unit(gold, answer, true) {
         Some(Licence::UnitExponentDropped.into())
     } else {
         (measures(gold) && measures(answer)).then(|| Licence::UnitIgnored.into())
     }
 }
 
-/// Whether two units agree but for an exponent or a divisor that one of them leaves out.
-fn same_unit(gold: &str, answer: &str) -> bool {
+/// Whether two units agree but for a divisor that one of them leaves out, and an exponent if `exponents` may be left out.
+fn same_unit(gold: &str, answer: &str, exponents: bool) -> bool {
     gold.split('/').zip(answer.split('/')).all(|(gold, answer)| {
         let (unit, exponent) = gold.split_once('^').unwrap_or((gold, ""));
         let (given, other) = answer.split_once('^').unwrap_or((answer, ""));
-        unit == given && (exponent == other || exponent.is_empty() || other.is_empty())
+        unit == given && (exponent == other || exponents && (exponent.is_empty() || other.is_empty()))
     })
 }
 

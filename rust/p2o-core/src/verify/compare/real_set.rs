@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Comparer, DIFFERENT};
 use crate::verify::Tier;
-use crate::verify::expr::{Constant, Expr, Function, Joint, Relation, SetOperation};
+use crate::verify::expr::{Constant, Expr, Joint, Relation, SetOperation};
 use crate::verify::licence::{Licence, Licences};
 use crate::verify::scalar::{self, Outcome};
 
@@ -20,13 +20,13 @@ struct End {
 
 /// From `low` to `high`; a point has both ends closed at the same place.
 #[derive(Clone, Debug)]
-struct Piece {
+pub(super) struct Piece {
     low: End,
     high: End,
 }
 
 /// Pieces in no particular order.
-type Pieces = Vec<Piece>;
+pub(super) type Pieces = Vec<Piece>;
 
 /// Whether the node can only be a set of numbers, so that its partner must be read as one too.
 pub(super) fn is_set(expr: &Expr) -> bool {
@@ -202,12 +202,9 @@ impl Comparer<'_> {
     }
 
     /// A chain that is solved for one symbol: `x > 2`, `1 < x ≤ 2`, `x ≠ 3`.
-    fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
-        if let ([Expr::Call(Function::Abs, inside), bound], [relation]) = (operands, relations) {
-            return self.within(&inside[0], *relation, bound);
-        }
-        if let ([bound, Expr::Call(Function::Abs, inside)], [relation]) = (operands, relations) {
-            return self.within(&inside[0], relation.flipped(), bound);
+    pub(super) fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
+        if let Some(pieces) = self.bounded(operands, relations) {
+            return pieces;
         }
         let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
         let position = operands.iter().position(symbol)?;
@@ -232,22 +229,6 @@ impl Comparer<'_> {
             result = self.intersection(&result, &half)?;
         }
         Some(result)
-    }
-
-    /// `|x| < 3`, `|x| ≥ 3`.
-    fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
-        let low = Expr::Neg(Box::new(bound.clone()));
-        match relation {
-            Relation::Less | Relation::LessEqual => {
-                self.solved(&[low, inside.clone(), bound.clone()], &[relation, relation])
-            }
-            Relation::Greater | Relation::GreaterEqual => {
-                let mut pieces = self.solved(&[inside.clone(), bound.clone()], &[relation])?;
-                pieces.extend(self.solved(&[inside.clone(), low], &[relation.flipped()])?);
-                Some(pieces)
-            }
-            _ => None,
-        }
     }
 
     /// Sorted pieces with overlaps merged; left as they are where an order cannot be decided.

@@ -165,6 +165,7 @@ impl Comparer<'_> {
         let graph = |name: &Expr, other: &Expr| {
             *name == Expr::Symbol("y".into())
                 && matches!(other, Expr::Apply(_, arguments) if *arguments == [Expr::Symbol("x".into())])
+                || matches!((name, other), (Expr::Symbol(name), Expr::Apply(function, _)) if name == function)
         };
         if self.may(Licence::GraphOfFunction) && (graph(&gold[0], &answer[0]) || graph(&answer[0], &gold[0]))
         {

@@ -13,6 +13,8 @@ pub(super) struct Last<'a> {
     pub(super) alone: Option<&'a str>,
     /// It and those before it, where only commas and "and" or "or" stand between: `$x=1$ or $x=2$`.
     pub(super) joined: Option<String>,
+    /// "or" stands between them.
+    pub(super) alternatives: bool,
 }
 
 /// The last environments that hold more than a sign for the end of a proof.
@@ -23,15 +25,18 @@ pub(super) fn last(text: &str) -> Last<'_> {
     }
     let Some((mut start, _, content)) = all.pop() else { return Last::default() };
     let mut joined = vec![content];
+    let mut alternatives = false;
     while let Some((before, end, content)) = all.pop() {
         let gap = &text[end..start];
         if !(is_separator(gap) || gap.trim() == "or") {
             break;
         }
+        alternatives |= gap.contains("or");
         joined.insert(0, content);
         start = before;
     }
-    Last { alone: Some(content), joined: (joined.len() > 1).then(|| joined.join(", ")) }
+    let joint = if alternatives { " or " } else { ", " };
+    Last { alone: Some(content), joined: (joined.len() > 1).then(|| joined.join(joint)), alternatives }
 }
 
 fn ends_proof(content: &str) -> bool {

@@ -65,7 +65,8 @@ pub(super) fn is_subject(text: &str, part: &str) -> bool {
 pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
     let end = formula.as_ptr() as usize - text.as_ptr() as usize + formula.len();
     let behind = text[end..].trim_end().trim_end_matches('.');
-    let start = behind.rfind([':', '\n']).max(behind.rfind(". ")).map(|at| at + 1)?;
+    let start =
+        behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so ")).map(|at| at + 1)?;
     let sentence = &behind[start..];
     let concludes = lexicon::words(sentence).next().is_some_and(|word| lexicon::is(word, Role::Conclusion));
     match numbers(sentence)[..] {
@@ -118,8 +119,12 @@ pub(super) fn letter(text: &str) -> Option<&str> {
     let denial = DENIALS.iter().filter_map(|denial| Some((line.find(denial)?, denial))).min();
     let cut = denial.map_or(line, |(end, denial)| {
         // "B is not right" does not choose B.
-        let names_other = last_letter(&line[end + denial.len()..]).is_some();
-        if names_other && last_letter(&line[..end]).is_some() { &line[..end] } else { line }
+        let (before, behind) = (&line[..end], &line[end + denial.len()..]);
+        let chosen = last_letter(before).is_some_and(|letter| {
+            let said = before[letter.as_ptr() as usize - before.as_ptr() as usize + 1..].trim();
+            !lexicon::is(said, Role::Verb)
+        });
+        if chosen && last_letter(behind).is_some() { before } else { line }
     });
     let letter = last_letter(cut)?;
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
@@ -138,7 +143,7 @@ fn is_second(line: &str, letter: &str) -> bool {
 
 /// The text without the afterthought that ends its last sentence: "7, attained at x = 3", "7 when x = 3", "7, not 8".
 pub(super) fn without_afterthought(text: &str) -> &str {
-    const BEGINS: [&str; 13] = [
+    const BEGINS: [&str; 15] = [
         " attained ",
         ", achieved ",
         " achieved ",
@@ -152,13 +157,16 @@ pub(super) fn without_afterthought(text: &str) -> &str {
         " instead of ",
         "而不是",
         " for $",
+        " as $",
+        " at $",
     ];
     let end = text.trim_end();
     let line = last_line(text);
     let start = end.len() - line.len();
     let Some(at) = BEGINS.iter().filter_map(|begin| line.rfind(begin)).min() else { return text };
     let (said, thought) = (&line[..at], line[at..].trim_end_matches('.'));
-    let says = [" is ", " are ", "=", " equals ", "是", "为"].iter().any(|verb| said.contains(verb));
+    let says =
+        [" is ", "'s ", "imum ", " are ", "=", " equals ", "是", "为"].iter().any(|verb| said.contains(verb));
     let goes_on = thought.contains(". ")
         || lexicon::words(thought).any(|word| lexicon::is_any(word, &[Role::Verb, Role::Conclusion]));
     if says && !goes_on { text[..start + at].trim_end_matches([',', ' ']) } else { text }
@@ -222,6 +230,16 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
             && let Some(more) = number_length(&text[end + 1..])
         {
             end += 1 + more;
+        }
+        // "3:45 PM"
+        if let Some(minutes) = text[end..].strip_prefix(':')
+            && minutes.bytes().take_while(u8::is_ascii_digit).count() == 2
+        {
+            end += 3;
+            let half = [" AM", " PM", " am", " pm", " a.m", " p.m"]
+                .iter()
+                .find(|half| text[end..].starts_with(**half));
+            end += half.map_or(0, |half| half.len());
         }
         if text[end..].starts_with('%') || text[end..].starts_with('°') {
             end += text[end..].chars().next().map_or(0, char::len_utf8);

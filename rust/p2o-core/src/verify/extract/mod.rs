@@ -156,7 +156,9 @@ fn unmarked(text: &str) -> Vec<Candidate> {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some(joined) = mathematics.joined {
-        found.push(Candidate::new(joined, Mark::Several));
+        // Of "$11$ or $12$" neither is the answer.
+        found
+            .push(Candidate::new(joined, if mathematics.alternatives { Mark::Loose } else { Mark::Several }));
     }
     let says = |last: &&str| !is_denied(text, last) && !is_subject(text, last);
     if let Some(number) = mathematics.alone.and_then(|last| concluded(text, last)) {

@@ -81,101 +81,26 @@ pub(crate) fn without_scale(text: &str) -> Option<String> {
         .split_inclusive(|letter| !is_letter(letter))
         .map(|piece| {
             let word = piece.trim_end_matches(|letter| !is_letter(letter));
-            if scale(word).is_some() { &piece[word.len()..] } else { piece }
+            if numerals::scale(word).is_some() { &piece[word.len()..] } else { piece }
         })
         .collect();
     (kept.len() < text.len()).then_some(kept)
 }
 
-/// What a word behind a number multiplies it by.
-pub(crate) fn scale(word: &str) -> Option<i64> {
-    Some(match word {
-        "hundred" | "hundreds" => 100,
-        "dozen" | "dozens" => 12,
-        "thousand" | "thousands" => 1_000,
-        "million" | "millions" => 1_000_000,
-        "billion" | "billions" => 1_000_000_000,
-        "trillion" | "trillions" => 1_000_000_000_000,
-        "百" => 100,
-        "千" => 1_000,
-        "万" => 10_000,
-        "亿" => 100_000_000,
-        _ => return None,
-    })
-}
-
-/// Short English words that would otherwise read as products of letters.
+/// Short English words that would otherwise read as products of letters. Capitals are names of points.
 pub(crate) fn is_english(run: &str) -> bool {
-    matches!(
-        run,
-        "is" | "the"
-            | "The"
-            | "of"
-            | "are"
-            | "we"
-            | "We"
-            | "so"
-            | "So"
-            | "to"
-            | "has"
-            | "was"
-            | "be"
-            | "it"
-            | "It"
-            | "by"
-            | "for"
-            | "as"
-            | "at"
-            | "an"
-            | "if"
-            | "If"
-            | "get"
-            | "not"
-            | "but"
-            | "can"
-            | "you"
-            | "all"
-            | "its"
-            | "no"
-            | "on"
-            | "our"
-            | "let"
-            | "Let"
-            | "one"
-            | "two"
-            | "then"
-            | "than"
-            | "because"
-            | "since"
-            | "therefore"
-            | "Therefore"
-            | "thus"
-            | "Thus"
-            | "hence"
-            | "Hence"
-            | "which"
-            | "where"
-            | "when"
-            | "with"
-            | "that"
-            | "this"
-            | "This"
-            | "there"
-            | "There"
-            | "have"
-            | "find"
-            | "gives"
-            | "equals"
-    )
-}
-
-/// "million dollars": what it multiplies by, and the unit behind it.
-pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
-    let words = words.trim();
-    // "30万元"; a "千克" is a unit.
-    let unspaced = words.starts_with(['万', '亿']).then(|| words.split_at('万'.len_utf8()));
-    let (first, rest) = unspaced.or_else(|| words.split_once(' ')).unwrap_or((words, ""));
-    Some((scale(first)?, rest.trim()))
+    const CLOSED: [Role; 7] = [
+        Role::Article,
+        Role::Pronoun,
+        Role::Verb,
+        Role::Preposition,
+        Role::Connective,
+        Role::Conclusion,
+        Role::Denial,
+    ];
+    let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
+    let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
+    other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
 }
 
 /// Whether upright words say that the value follows.
@@ -192,10 +117,7 @@ pub(crate) fn introduces(words: &str) -> bool {
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
     if lexicon::ends_with_any(last, &[Role::Verb]) {
-        return !lexicon::ends_with_any(
-            last.trim_end_matches(['是', '为', '有']),
-            &[Role::Denial, Role::Bound],
-        );
+        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound]);
     }
     if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
         return false;
@@ -219,7 +141,7 @@ pub(crate) fn denies_next(before: &str) -> bool {
     let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
     if lexicon::ends_with_any(
-        before.trim_end_matches(['有', '是', '为', '要', '选']),
+        before.trim_end_matches(['有', '是', '为', '需', '要', '选']),
         &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
     ) {
         return true;
@@ -262,6 +184,12 @@ pub(crate) fn denies_previous(after: &str) -> bool {
         Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
             denies(verb) || words.next().is_some_and(denies)
         }
+        // "12 more than 5", "12 times 3"
+        Some("more" | "less" | "fewer" | "times") => {
+            let next = words.next();
+            let number = if next == Some("than") { words.next() } else { next };
+            number.is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
+        }
         Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
         _ => false,
     }
@@ -269,16 +197,21 @@ pub(crate) fn denies_previous(after: &str) -> bool {
 
 /// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
 pub(crate) fn without_article(words: &str) -> &str {
-    ["a ", "an ", "the "].into_iter().find_map(|article| words.strip_prefix(article)).unwrap_or(words)
+    ["a ", "an ", "the ", "on ", "due "]
+        .into_iter()
+        .find_map(|article| words.strip_prefix(article))
+        .unwrap_or(words)
 }
 
 /// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
 /// circle", "infinitely many" and "infinitely many solutions".
 pub(crate) fn same_words(left: &str, right: &str) -> bool {
     let bare = |words: &str| -> Vec<String> {
-        let plain = without_article(words);
-        let plain =
-            [" solutions", " solution"].iter().find_map(|noun| plain.strip_suffix(noun)).unwrap_or(plain);
+        let plain = without_article(lexicon::plain_phrase(words));
+        let plain = [" solutions", " solution", " function", " condition"]
+            .iter()
+            .find_map(|noun| plain.strip_suffix(noun))
+            .unwrap_or(plain);
         plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
     };
     bare(left) == bare(right) || dates::same_date(left, right)
@@ -287,16 +220,24 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
 /// diverges" says that it diverges, "it is not true" does not say true.
 pub(crate) fn says(sentence: &str, expected: &str) -> bool {
+    let expected = lexicon::plain_phrase(expected);
+    // `所以它是矩形`
+    if !expected.is_ascii() {
+        return sentence.strip_suffix(expected).is_some_and(|before| {
+            lexicon::ends_with_any(before, &[Role::Verb])
+                && !lexicon::contains_any(before, &[Role::Denial, Role::Bound])
+        });
+    }
     if matches!(expected, "yes" | "no") {
+        // "No idea" says no noun.
+        const CLAUSE: [Role; 6] =
+            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
         let opposite = if expected == "yes" { "no" } else { "yes" };
         let words: Vec<&str> = sentence.split(' ').collect();
         // "Yes, no two are equal" says yes, "yes or no" nothing.
         let denied = |at: usize| {
             words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
         };
-        // "No idea" says no noun.
-        const CLAUSE: [Role; 6] =
-            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
         let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);

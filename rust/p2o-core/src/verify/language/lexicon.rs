@@ -209,6 +209,22 @@ const CLASSES: &[(Role, &[&str])] = &[
     ),
 ];
 
+/// Phrases, in lower case, and what they are said for.
+const PHRASES: &[(&str, &str)] = &[
+    ("dne", "does not exist"),
+    ("not defined", "undefined"),
+    ("infinite", "infinitely many"),
+    ("there are infinitely many", "infinitely many"),
+    ("convergent", "converges"),
+    ("divergent", "diverges"),
+    ("right angled triangle", "right triangle"),
+];
+
+/// The phrase that words are said for, or the words themselves.
+pub(crate) fn plain_phrase(words: &str) -> &str {
+    PHRASES.iter().find(|(said, _)| *said == words).map_or(words, |(_, plain)| plain)
+}
+
 /// Whether a word, in whatever case, has a role.
 pub(crate) fn is(word: &str, role: Role) -> bool {
     CLASSES
@@ -230,6 +246,11 @@ pub(crate) fn ends_with_any(text: &str, roles: &[Role]) -> bool {
 /// Whether a text begins with such a word.
 pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
     !text.starts_with(|first: char| first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
+}
+
+/// Whether such a word stands anywhere in a text.
+pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
+    unspaced(roles).any(|word| text.contains(word))
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

@@ -1,5 +1,6 @@
 //! What words, commands and letters say: one row a word in [`lexicon`], and the phrases made of them.
 
+pub(crate) mod chemistry;
 pub(crate) mod dates;
 pub(crate) mod english;
 pub(crate) mod lexicon;

@@ -2,8 +2,7 @@
 
 use dashu_ratio::RBig;
 
-use super::english::scale;
-use crate::verify::expr::Expr;
+use crate::verify::expr::{Constant, Expr};
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
 pub(crate) fn spelled_number(words: &str) -> Option<i64> {
@@ -56,6 +55,7 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         Some(RBig::from(spelled_number(whole)?) + spelled_fraction(part)?)
     };
     let value = match spelled_number(words) {
+        None if words == "infinity" => Expr::Constant(Constant::Infinity),
         Some(number) => Expr::integer(number),
         None => Expr::rational(spelled_fraction(words).or_else(mixed)?),
     };
@@ -86,6 +86,34 @@ pub(crate) fn spelled_fraction(words: &str) -> Option<RBig> {
 /// What words behind a number add to it: the half of "5 and a half".
 pub(crate) fn added_fraction(words: &str) -> Option<RBig> {
     spelled_fraction(&words.strip_prefix("and ")?.to_ascii_lowercase())
+}
+
+/// What a word behind a number multiplies it by.
+pub(crate) fn scale(word: &str) -> Option<i64> {
+    Some(match word {
+        "hundred" | "hundreds" | "百" => 100,
+        "dozen" | "dozens" => 12,
+        "thousand" | "thousands" | "千" => 1_000,
+        "million" | "millions" | "百万" => 1_000_000,
+        "billion" | "billions" => 1_000_000_000,
+        "trillion" | "trillions" => 1_000_000_000_000,
+        "万" => 10_000,
+        "千万" => 10_000_000,
+        "亿" => 100_000_000,
+        _ => return None,
+    })
+}
+
+/// "million dollars": what it multiplies by, and the unit behind it.
+pub(crate) fn scaled(words: &str) -> Option<(i64, &str)> {
+    let words = words.trim();
+    // "30万元"; a "千克" is a unit.
+    let unspaced = ["百万", "千万", "万", "亿"]
+        .iter()
+        .find(|scale| words.starts_with(**scale))
+        .map(|scale| words.split_at(scale.len()));
+    let (first, rest) = unspaced.or_else(|| words.split_once(' ')).unwrap_or((words, ""));
+    Some((scale(first)?, rest.trim()))
 }
 
 /// What the parts named by a word are parts of: 3 of "thirds".

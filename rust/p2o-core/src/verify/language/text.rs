@@ -173,7 +173,8 @@ pub(crate) fn is_prose(text: &str) -> bool {
         let length = word.chars().count();
         let lower = word.to_lowercase();
         let known = words::plain_word(&lower).is_some() || words::spelled_letter(&lower).is_some();
-        !known && (length >= 4 || SHORT.contains(&lower.as_str()) || length >= 2 && upright)
+        let unspaced = length >= 2 && word.chars().all(|letter| letter >= '\u{2e80}');
+        !known && (unspaced || length >= 4 || SHORT.contains(&lower.as_str()) || length >= 2 && upright)
     })
 }
 
@@ -271,6 +272,7 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
         || matches!(
             normalized,
             "no solution"
+                | "none"
                 | "no solutions"
                 | "no real solution"
                 | "no real solutions"

@@ -58,6 +58,17 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
     })
 }
 
+/// A unit that is none where it is not set upright: `5C` has a constant in it.
+fn upright(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "C" | "coulomb" | "coulombs" => "C",
+        "T" | "tesla" | "teslas" => "T",
+        "F" | "farad" | "farads" => "F",
+        "H" | "henry" | "henries" => "H",
+        _ => return None,
+    })
+}
+
 /// The normal spelling of a unit in words: "square feet" is ft^2, "miles per hour" and "mph" are mi/h.
 pub(crate) fn spelled(words: &str) -> Option<String> {
     match words.split_once(" per ").or_else(|| words.split_once('/')) {
@@ -93,7 +104,7 @@ fn power(words: &str) -> Option<String> {
     let behind = || suffixes.iter().find_map(|(word, power)| Some((words.strip_suffix(word)?, power)));
     match before.or_else(behind) {
         Some((unit, power)) => Some(format!("{}^{power}", normal(unit)?)),
-        None => normal(words).map(str::to_string),
+        None => normal(words).or_else(|| upright(words)).map(str::to_string),
     }
 }
 

@@ -195,7 +195,19 @@ impl Parser<'_, '_> {
         let at_zero = self.is_op('(')
             && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value.is_zero())
             && self.peek_at(2) == Some(&Kind::Op(')'));
-        if applies || at_zero {
+        // "y(t) = ..": an unknown function.
+        let solution = matches!(bare.as_str(), "y" | "x" | "u" | "v" | "s" | "r" | "N" | "P" | "T")
+            && self.at == 1
+            && matches!(
+                [0, 1, 2, 3].map(|offset| self.peek_at(offset)),
+                [
+                    Some(Kind::Op('(')),
+                    Some(Kind::Symbol("x" | "t" | "n")),
+                    Some(Kind::Op(')')),
+                    Some(Kind::Op('='))
+                ]
+            );
+        if applies || at_zero || solution {
             self.at += 1;
             return Ok(match self.bracket('(')? {
                 Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),

@@ -6,6 +6,7 @@
 
 mod atom;
 mod condition;
+mod ellipsis;
 mod function;
 pub(super) mod lex;
 mod modulo;
@@ -163,7 +164,13 @@ impl<'a> Parser<'a, '_> {
                 items.push(member?);
                 break;
             }
-            if !separated {
+            // "1 hour 30 minutes", `(1, 2) \quad (3, 4)`
+            let joined = match items.last() {
+                Some(Expr::Quantity(..)) => self.quantity_ahead(),
+                Some(Expr::Tuple { .. }) => self.is_op('('),
+                _ => false,
+            };
+            if !separated && !joined {
                 break;
             }
             if self.at_end_of_list() {
@@ -320,6 +327,12 @@ impl<'a> Parser<'a, '_> {
         while let Some(Kind::Op(sign @ ('+' | '-' | '±' | '∓'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
+            if sign == '+' && self.is_op('…') && self.peek_at(1) == Some(&Kind::Op('+')) {
+                self.at += 2;
+                let last = self.product()?;
+                terms = vec![ellipsis::sum(&terms, &last).ok_or(Halt::Unsupported)?];
+                continue;
+            }
             let term = self.product()?;
             terms.push(signed(sign, term));
         }

@@ -37,7 +37,10 @@ impl Parser<'_, '_> {
                 factors.push(self.signed_factor()?);
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
-            } else if self.to_ahead() {
+            } else if self.to_ahead()
+                || has_unit && self.quantity_ahead()
+                || self.is_op('(') && matches!(factors[..], [Expr::Tuple { .. }])
+            {
                 break;
             } else if let Some(unit) = self.ohms() {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
@@ -46,6 +49,9 @@ impl Parser<'_, '_> {
             } else if let Some(unit) = self.braced_unit().filter(|_| !has_unit) {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
                 factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
+                has_unit = true;
+            } else if let ([.., Expr::Number(_)], true) = (&factors[..], self.bracketed_unit()) {
+                // `12 (个)`
                 has_unit = true;
             } else if let Some(minutes) = self.minutes_behind(factors.last()) {
                 factors.pop();
@@ -66,11 +72,12 @@ impl Parser<'_, '_> {
                 {
                     break;
                 }
-                let unscaled = english::scaled(words).map_or(words, |(_, rest)| rest);
+                let unscaled = numerals::scaled(words).map_or(words, |(_, rest)| rest);
                 if english::changes_preceding_value(unscaled) && units::spelled(words).is_none() {
                     return Err(Halt::Unsupported);
                 }
-                if let (Some((scale, rest)), Some(Expr::Number(_))) = (english::scaled(words), factors.last())
+                if let (Some((scale, rest)), Some(Expr::Number(_))) =
+                    (numerals::scaled(words), factors.last())
                 {
                     factors.push(Expr::integer(scale));
                     self.at += 1;

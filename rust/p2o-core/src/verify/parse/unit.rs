@@ -82,7 +82,7 @@ impl Parser<'_, '_> {
             match self.peek() {
                 Some(Kind::Text(words)) => {
                     let name = words.trim_end_matches(['.', '²', '³']).trim();
-                    if name.len() == 1 && units::normal(name).is_none() {
+                    if name.len() == 1 && units::spelled(name).is_none() {
                         return None;
                     }
                     match units::spelled(name) {
@@ -114,6 +114,8 @@ impl Parser<'_, '_> {
                     sign = if *joint == '/' { -1 } else { 1 };
                     self.at += 1;
                 }
+                // "1 hour 30 minutes"
+                Some(Kind::Number(_)) if any && known && self.quantity_ahead() => return Some(Some(parts)),
                 None
                 | Some(
                     Kind::Op(
@@ -127,6 +129,24 @@ impl Parser<'_, '_> {
                 _ => return None,
             }
         }
+    }
+
+    /// Passes over a measure word in brackets.
+    pub(super) fn bracketed_unit(&mut self) -> bool {
+        let [Some(Kind::Op('(')), Some(Kind::Text(word) | Kind::Symbol(word)), Some(Kind::Op(')'))] =
+            [0, 1, 2].map(|offset| self.peek_at(offset))
+        else {
+            return false;
+        };
+        let found = word.chars().all(|character| character >= '\u{2e80}');
+        self.at += if found { 3 } else { 0 };
+        found
+    }
+
+    /// Whether a number and a known unit are next.
+    pub(super) fn quantity_ahead(&self) -> bool {
+        matches!((self.peek(), self.peek_at(1)), (Some(Kind::Number(_)), Some(Kind::Text(words)))
+            if units::spelled(words.trim_end_matches('.')).is_some())
     }
 
     /// The `\Omega`, `\mathrm{k}\Omega` behind a number at the end.

@@ -25,6 +25,7 @@ impl<'a> Lexer<'a, '_> {
                 '%' => self.push(Kind::Op('%'), 2),
                 '|' => self.push(Kind::Op('‖'), 2),
                 '&' => self.push(Kind::Word(Word::And), 2),
+                '!' => self.at += 2,
                 // Spacing, `\(`, `\)`, `\[`, `\]`, `\$`.
                 _ => self.skip(1 + character.len_utf8()),
             }

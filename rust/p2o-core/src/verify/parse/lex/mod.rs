@@ -116,6 +116,7 @@ impl<'a> Lexer<'a, '_> {
                 _ => self.dots(),
             },
             'a'..='z' | 'A'..='Z' => self.letters(),
+            '{' if rest.starts_with("{:}") => self.push(Kind::Op(':'), 3),
             '(' | '[' => {
                 self.depth += 1;
                 self.push(Kind::Op(character), 1);
@@ -317,8 +318,9 @@ impl<'a> Lexer<'a, '_> {
     fn half_of_day(&self) -> Option<&'a str> {
         let [earlier @ .., Token { kind: Kind::Number(_), .. }] = &self.list[..] else { return None };
         let of_time = matches!(earlier.last(), Some(Token { kind: Kind::Op(':'), .. }));
-        let plain = if of_time { &["AM", "PM", "am", "pm"][..] } else { &[] };
         let rest = self.rest();
+        let last = self.spaced && rest[2.min(rest.len())..].trim_matches(['.', '$', ' ', '}']).is_empty();
+        let plain = if of_time || last { &["AM", "PM", "am", "pm"][..] } else { &[] };
         let half = ["a.m", "p.m", "A.M", "P.M"].iter().chain(plain).find(|half| rest.starts_with(**half))?;
         let ends = !rest[half.len()..].starts_with(|next: char| next.is_alphanumeric());
         ends.then(|| &rest[..half.len()])

@@ -1,0 +1,54 @@
+//! Inequalities with an absolute value: `|x| < 3`, `|x - 2| > 1`, `x^2 < 9`.
+
+use super::Comparer;
+use super::real_set::Pieces;
+use crate::verify::expr::{Expr, Function, Relation};
+
+impl Comparer<'_> {
+    /// What an absolute value or a square between bounds leaves to its symbol; no inner value if that cannot be said.
+    #[expect(clippy::option_option, reason = "not of this form, and not solved, are two things")]
+    pub(super) fn bounded(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Option<Pieces>> {
+        let ([left, right], [relation]) = (operands, relations) else { return None };
+        match (left, right) {
+            (Expr::Call(Function::Abs, inside), bound) => Some(self.within(&inside[0], *relation, bound)),
+            (bound, Expr::Call(Function::Abs, inside)) => {
+                Some(self.within(&inside[0], relation.flipped(), bound))
+            }
+            (Expr::Pow(power), Expr::Number(_))
+                if matches!(power.0, Expr::Symbol(_)) && power.1 == Expr::integer(2) =>
+            {
+                let root = Expr::Call(Function::Root, vec![Expr::integer(2), right.clone()]);
+                Some(self.within(&power.0, *relation, &root))
+            }
+            _ => None,
+        }
+    }
+
+    fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
+        let low = Expr::Neg(Box::new(bound.clone()));
+        // `|x - 2|` and `|2 - x|`
+        let (inside, low, bound) = match inside {
+            Expr::Add(terms) if terms.len() == 2 => match (&terms[0], &terms[1]) {
+                (name @ Expr::Symbol(_), shift) => {
+                    (name, Expr::difference(&low, shift), Expr::difference(bound, shift))
+                }
+                (shift, Expr::Neg(name)) if matches!(**name, Expr::Symbol(_)) => {
+                    (&**name, Expr::difference(shift, bound), Expr::Add(vec![shift.clone(), bound.clone()]))
+                }
+                _ => return None,
+            },
+            _ => (inside, low, bound.clone()),
+        };
+        match relation {
+            Relation::Less | Relation::LessEqual => {
+                self.solved(&[low, inside.clone(), bound], &[relation, relation])
+            }
+            Relation::Greater | Relation::GreaterEqual => {
+                let mut pieces = self.solved(&[inside.clone(), bound], &[relation])?;
+                pieces.extend(self.solved(&[inside.clone(), low], &[relation.flipped()])?);
+                Some(pieces)
+            }
+            _ => None,
+        }
+    }
+}

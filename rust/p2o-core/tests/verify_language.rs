@@ -1,0 +1,114 @@
+//! What words, letters and notation around a value do to it. Each line is gold, completion, and whether it is right.
+
+use p2o_core::verify::{Options, verify};
+
+fn check(cases: &[(&str, &str, bool)]) {
+    for &(gold, completion, expected) in cases {
+        let verdict = verify(completion, gold, &Options::default());
+        assert_eq!(verdict.is_correct(), expected, "{gold} | {completion} | {verdict:?}");
+    }
+}
+
+#[test]
+fn prose() {
+    check(&[
+        (r"7", r"The answer is 7 (not 8).", true),
+        (r"7", r"It is 7, not 8.", true),
+        (r"7", r"The minimum is thus 7, attained at $x=3$.", true),
+        (r"7", r"We found that $a=3$, so the final result equals 7.", true),
+        (r"7", r"The answer is 7 squared.", false),
+        (r"7", r"The answer is twice 7.", false),
+        (r"7", r"The answer is 10 minus 7.", false),
+        (r"7", r"all but 7", false),
+        (r"7", r"The answer is not \boxed{7}.", false),
+        (r"12", r"The answer is 12 more than 5.", false),
+        (r"12", r"$11$ or $12$", false),
+        (r"3", r"The minimum is 5 when $x = 3$.", false),
+        (r"10:45", r"The train arrives at 10:45.", true),
+    ]);
+}
+
+#[test]
+fn letters() {
+    check(&[
+        (r"B", r"The answer can't be B.", false),
+        (r"B", r"I think it is A or B", false),
+        (r"B", r"B is incorrect.", false),
+        (r"B", r"All except B.", false),
+        (r"B", r"Both A and B are correct.", false),
+        (r"B", r"B is not right, C is.", false),
+        (r"B", r"Among A, B, C and D, only B works.", true),
+        (r"B", r"故选B．", true),
+        (r"ABD", r"故选：ABD．", true),
+        (r"A,C", r"\boxed{A or C}", false),
+    ]);
+}
+
+#[test]
+fn chinese() {
+    check(&[
+        (r"300000", r"\boxed{30万元}", true),
+        (r"25", r"\boxed{25万}", false),
+        (r"25", r"\boxed{25以上}", false),
+        (r"8", r"答案不是8", false),
+        (r"8", r"答案是8或9", false),
+        (r"8", r"不超过8", false),
+        (r"8", r"最小值为7，此时x=8。", false),
+        (r"2/5", r"答案：每份应该是 \frac{2}{5} 吨", true),
+        (r"矩形", r"所以它是矩形。", true),
+        (r"矩形", r"\boxed{不是矩形}", false),
+        (r"12", r"\boxed{12（个）}", true),
+    ]);
+}
+
+#[test]
+fn families() {
+    check(&[
+        (r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"\boxed{x=-\frac{3\pi}{4}+k\pi, k\in\mathbb{Z}}", true),
+        (r"x=\frac{\pi}{4}+k\pi, k\in\mathbb{Z}", r"\boxed{\frac{\pi}{4}+2k\pi, k\in\mathbb{Z}}", false),
+        (
+            r"2k\pi \pm \frac{\pi}{3}, k \in \mathbb{Z}",
+            r"\boxed{\frac{\pi}{3}+2k\pi, \frac{5\pi}{3}+2k\pi, k \in \mathbb{Z}}",
+            true,
+        ),
+        (r"n=4k+1, k\in\mathbb{Z}", r"\boxed{n \equiv 1 \pmod 4}", true),
+        (r"n=4k+1, k\in\mathbb{Z}", r"\boxed{n \equiv 1 \pmod 8}", false),
+    ]);
+}
+
+#[test]
+fn pieces_and_sums() {
+    check(&[
+        (
+            r"f(x)=\begin{cases} x^2 & x<1 \\ 2x-1 & x\ge 1\end{cases}",
+            r"\boxed{\begin{cases} 2x-1 & \text{if } x\ge 1 \\ x^2 & \text{otherwise}\end{cases}}",
+            true,
+        ),
+        (
+            r"f(x)=\begin{cases} x^2 & x<1 \\ 2x-1 & x\ge 1\end{cases}",
+            r"\boxed{f(x)=\begin{cases} x^2 & x\ge 1 \\ 2x-1 & x<1\end{cases}}",
+            false,
+        ),
+        (r"\frac{n(n+1)}{2}", r"\boxed{1+2+\cdots+n}", true),
+        (r"\frac{n(n+1)}{2}", r"\boxed{1+2+\cdots+(n-1)}", false),
+        (r"1+2+4+\cdots+2^n", r"\boxed{2^{n+1}-1}", true),
+        (r"(-\infty,-1)\cup(5,\infty)", r"\boxed{|2-x|>3}", true),
+        (r"(-3,3)", r"\boxed{x^2<9}", true),
+        (r"(-3,3)", r"\boxed{x^2\le 9}", false),
+    ]);
+}
+
+#[test]
+fn formulae_and_units() {
+    check(&[
+        (r"\mathrm{SO_4^{2-}}", r"\boxed{\ce{SO4^2-}}", true),
+        (r"\mathrm{SO_4^{2-}}", r"\boxed{\ce{SO3^2-}}", false),
+        (r"\mathrm{H_2O}", r"\boxed{H2O}", true),
+        (r"1 \text{ hour } 30 \text{ minutes}", r"\boxed{1\text{ h }30\text{ min}}", true),
+        (r"1 \text{ hour } 30 \text{ minutes}", r"\boxed{30\text{ h }1\text{ min}}", false),
+        (r"3\mathbf{i}-2\mathbf{j}", r"\boxed{(3,-2)}", true),
+        (r"3\mathbf{i}-2\mathbf{j}", r"\boxed{3\hat{i}+2\hat{j}}", false),
+        (r"\text{DNE}", r"\boxed{\text{The limit does not exist.}}", true),
+        (r"10:45", r"\boxed{2:9}", false),
+    ]);
+}
