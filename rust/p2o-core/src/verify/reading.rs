@@ -60,7 +60,7 @@ impl Reading {
         // Where numbers stand among words there is a name or a sentence, and no value.
         let mut words = (prose || expr.is_none() && text::is_prose_with_numbers(text))
             .then(|| text::normalized_words(text))
-            .or_else(|| chemistry::formula(text).filter(|_| expr.is_none()));
+            .or_else(|| if expr.is_none() { chemistry::formula(text) } else { None });
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
             (expr, words) = (Some(set), None);
         }

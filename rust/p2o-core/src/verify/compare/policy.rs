@@ -8,15 +8,24 @@ use crate::verify::Tier;
 use crate::verify::expr::{Constant, Expr, Function};
 use crate::verify::language::units;
 use crate::verify::licence::{Licence, Licences};
-use crate::verify::scalar::{self, Outcome, is_trigonometric};
+use crate::verify::scalar::{self, Outcome, has_notation, is_trigonometric};
 
 /// A reading of a pair by one convention more, none where the convention says nothing about the pair.
 type Step = fn(&Expr, &Expr) -> Option<(Expr, Expr)>;
 
-/// The conventions by which something is dropped from a scalar; each is read with those before it.
-const STEPS: [(Licence, Step); 8] = [
+/// The conventions by which something is dropped from a scalar, or renamed; each is read with those before it.
+const STEPS: [(Licence, Step); 4] = [
     (Licence::CaseIgnored, |gold, answer| both(gold, answer, in_lower_case)),
     (Licence::SymbolsRenamed, with_names_of),
+    (Licence::UnitLettersDropped, |gold, answer| {
+        let number = if gold.symbols().is_empty() { without_unit_letters(answer)? } else { return None };
+        Some((gold.clone(), number))
+    }),
+    (Licence::VariablesAsUnits, |gold, answer| both(gold, answer, without_last_unit)),
+];
+
+/// Those that drop notation.
+const NOTATION_STEPS: [(Licence, Step); 4] = [
     (Licence::BaseDropped, |gold, answer| {
         let left_out = is_based(gold) != is_based(answer);
         if left_out { both(gold, answer, without_base) } else { None }
@@ -25,11 +34,6 @@ const STEPS: [(Licence, Step); 8] = [
         let angle = is_trigonometric(gold) || is_trigonometric(answer);
         if angle { None } else { both(gold, answer, without_degrees) }
     }),
-    (Licence::UnitLettersDropped, |gold, answer| {
-        let number = if gold.symbols().is_empty() { without_unit_letters(answer)? } else { return None };
-        Some((gold.clone(), number))
-    }),
-    (Licence::VariablesAsUnits, |gold, answer| both(gold, answer, without_last_unit)),
     (Licence::PercentWithoutSign, |gold, answer| without_percent(gold, answer, true)),
     (Licence::DecimalPercentWithoutSign, |gold, answer| without_percent(gold, answer, false)),
 ];
@@ -56,7 +60,9 @@ impl Comparer<'_> {
 
     /// Compares two scalars without units as they are written, then by each convention.
     fn in_some_reading(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let mut result = self.by(as_written(gold, answer), |comparer| comparer.values(gold, answer));
+        let notation = has_notation(gold) || has_notation(answer);
+        let literal = if notation { as_written(gold, answer) } else { Licences::NONE };
+        let mut result = self.by(literal, |comparer| comparer.values(gold, answer));
         if result.is_equal() {
             return result;
         }
@@ -74,13 +80,13 @@ impl Comparer<'_> {
             }
         }
         let (mut pair, mut needed) = (None, Licences::NONE);
-        for (licence, step) in STEPS {
+        for (licence, step) in STEPS.iter().chain(NOTATION_STEPS.iter().filter(|_| notation)) {
             let (gold, answer) = pair.as_ref().map_or((gold, answer), |(gold, answer)| (gold, answer));
-            if !self.may(licence) {
+            if !self.may(*licence) {
                 continue;
             }
             let Some((gold, answer)) = step(gold, answer) else { continue };
-            needed = needed.union(licence.into());
+            needed = needed.union((*licence).into());
             let outcome =
                 self.by(needed.union(as_written(&gold, &answer)), |comparer| comparer.values(&gold, &answer));
             if outcome.is_equal() {
@@ -226,9 +232,6 @@ fn same_unit(gold: &str, answer: &str, exponents: bool) -> bool {
 
 /// The conventions that a pair needs as it is written.
 fn as_written(gold: &Expr, answer: &Expr) -> Licences {
-    if let (Expr::Number(_), Expr::Number(_)) = (gold, answer) {
-        return Licences::NONE;
-    }
     let one_has = |test: &dyn Fn(&Expr) -> bool| gold.any(test) != answer.any(test);
     let ratio = |expr: &Expr| matches!(expr, Expr::Ratio(_));
     let needed = [

@@ -67,6 +67,9 @@ pub(crate) fn unwrapped(text: &str) -> String {
 /// The text with the full-width forms of East Asian typesetting as plain characters. Their commas separate, and group no
 /// digits.
 pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
     // All of them begin with one of two bytes, and circled digits with two of their own.
     let circled = || text.as_bytes().windows(2).any(|pair| pair == [0xE2, 0x91]);
     if !text.bytes().any(|byte| byte == 0xEF || byte == 0xE3) && !circled() {
@@ -159,6 +162,9 @@ pub(crate) fn interval_behind(text: &str) -> Option<&str> {
 
 /// Whether the text is words and nothing else.
 pub(crate) fn is_prose(text: &str) -> bool {
+    if has_digits(text) {
+        return false;
+    }
     let plain = unwrapped(text);
     let allowed = |character: char| {
         character.is_alphabetic()
@@ -178,11 +184,16 @@ pub(crate) fn is_prose(text: &str) -> bool {
     })
 }
 
+/// Whether there is a digit: most answers have one, and need not be looked at as words.
+fn has_digits(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// Whether the text is words with numbers between them: "January 5", "Plan 2".
 pub(crate) fn is_prose_with_numbers(text: &str) -> bool {
     let bare: String =
         text.chars().map(|character| if character.is_ascii_digit() { ' ' } else { character }).collect();
-    text.bytes().any(|byte| byte.is_ascii_digit()) && !text.contains('$') && is_prose(&bare)
+    has_digits(text) && !text.contains('$') && is_prose(&bare)
 }
 
 /// A text whose backslashes were escaped once more than needed: `\\\\frac` for `\\frac`. Two backslashes in front of a name
@@ -198,6 +209,9 @@ pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
 /// The letter of a multiple-choice answer, `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`, and what stands behind it. Who names a
 /// second letter has not chosen.
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
+    if !text.bytes().any(|byte| (b'A'..=b'J').contains(&byte)) {
+        return None;
+    }
     let plain = unwrapped(text);
     let plain = plain.trim();
     let plain = ["Option ", "option ", "Choice ", "choice ", "answer ", "Answer ", "选"]
@@ -239,6 +253,9 @@ fn names_choice(text: &str, chosen: char) -> bool {
 
 /// The letters of a text that has nothing else, in lower case: `Yes`, `\text{Yes}` and the product `yes` agree.
 pub(crate) fn letters_only(text: &str) -> Option<String> {
+    if has_digits(text) {
+        return None;
+    }
     let plain = unwrapped(text);
     let mut letters = String::new();
     for character in plain.chars() {

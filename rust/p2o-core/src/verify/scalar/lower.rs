@@ -6,7 +6,12 @@ use crate::verify::expr::{Constant, Expr};
 
 /// The scalar in which percent, degrees, digits in a base, quantities and ratios of two are the numbers that they mean.
 pub(crate) fn lowered(expr: &Expr) -> Cow<'_, Expr> {
-    if expr.any(&is_notation) { Cow::Owned(expr.map(&mut meant)) } else { Cow::Borrowed(expr) }
+    if has_notation(expr) { Cow::Owned(expr.map(&mut meant)) } else { Cow::Borrowed(expr) }
+}
+
+/// Whether an expression has such a part.
+pub(crate) fn has_notation(expr: &Expr) -> bool {
+    expr.any(&is_notation)
 }
 
 fn is_notation(node: &Expr) -> bool {

@@ -18,7 +18,7 @@ use super::expr::{Constant, Expr, Function};
 use super::fuel::{Fuel, Halt};
 use exact::{Gaussian, exact};
 use functions::functions;
-pub(crate) use lower::lowered;
+pub(crate) use lower::{has_notation, lowered};
 use modular::{Identity, identity};
 use numeric::Real;
 use numeric::ball::Ball;
