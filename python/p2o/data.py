@@ -30,6 +30,12 @@ class BadGoldError(DataError):
     """A gold answer that is missing or of no use: `data.on_bad_gold` says what happens."""
 
 
+_ESCAPED = re.compile(
+    "[\a\b\v\f]|\t(?=ext|imes|heta|an\\b|frac|au\\b|riangle|ilde)|\r(?=ight|angle|ho\\b|floor|ceil)"
+    "|\n(?=eq\\b|abla|otin|ot\\b|mid\\b)"
+)
+"""What is left of a LaTeX command whose backslash was read as an escape: a form feed of `\\frac`, a tab of `\\text`."""
+
 OWN_RULES: VerifyOptions = {}
 """The verifier without options."""
 
@@ -264,8 +270,14 @@ def _problem(
     """The problem of a record. Raises BadGoldError for a gold that cannot be used, which may be skipped."""
     asked = _field(record, config.problem_key, where, "problem_key")
     gold = _gold(record, where, config, needed=needs_gold)
-    if verifier is not None and config.on_bad_gold != "accept" and not gold_parses(gold, **verifier):
-        raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
+    if verifier is not None and config.on_bad_gold != "accept":
+        if escape := _ESCAPED.search(gold):
+            raise BadGoldError(
+                f"{where}: the gold answer {gold[:80]!r} holds {escape[0]!r} where a LaTeX command began: its "
+                f"backslashes must be doubled in JSON; {_REMEDY}"
+            )
+        if not gold_parses(gold, **verifier):
+            raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
     messages = _messages(asked, where, config)
     given = record.get(config.id_key)
     identity = str(given) if given is not None else _hash(messages, gold)

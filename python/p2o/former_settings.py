@@ -39,6 +39,7 @@ RENAMED: dict[str, str] = {
     "evolve.replicates": "evolve.race.replicates",
     "reflection.price_per_million_input": "reflection.prices[0]",
     "reflection.price_per_million_output": "reflection.prices[1]",
+    "rollout.vllm.timeout": "rollout.vllm.timeout_s",
 }
 """Former name -> present name, in full (`section.name`). `name[i]` is entry i of a list that holds what were several
 settings."""
@@ -117,7 +118,6 @@ GONE: dict[str, Gone] = {
     "rollout.vllm.transfer_folder": Gone("/dev/shm", 'write rollout.vllm.transfer = "shared-memory:/FOLDER"'),
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
-    "rollout.vllm.timeout": Gone(600.0, "a server counts as dead after 600 seconds without an answer"),
     "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }
 """Former name -> what became of it."""

@@ -88,6 +88,12 @@ def test_further_fields_are_kept(tmp_path: Path) -> None:
             {"problem": " 1+1=?", "answer": "3"},
             "line 2: the same problem as line 1 with another answer, '3' instead",
         ),
+        (
+            '{"problem": "x", "answer": "\\frac{1}{2}"}',
+            r"line 2: the gold answer '\x0crac{1}{2}' holds '\x0c' where a LaTeX command began",
+        ),
+        ({"problem": "x", "answer": "5 \text{ cm}"}, r"holds '\t' where a LaTeX command began"),
+        ({"problem": "x", "answer": "\right)"}, r"holds '\r' where a LaTeX command began"),
         ({"problem": "x", "answer": "\\frac{1}{"}, "line 2: the gold answer '\\\\frac{1}{' cannot be parsed"),
     ],
 )
@@ -128,6 +134,14 @@ def test_duplicates_are_merged(tmp_path: Path) -> None:
         {"problem": "3+4=?", "answer": "\\boxed{7}"},
     )
     assert [(problem.id, problem.gold) for problem in read(path)] == [("1", "7")]
+
+
+def test_white_space_of_a_gold_is_no_damage(tmp_path: Path) -> None:
+    golds = ["1,\t2", "1, \n2", "even\r\n", "\ttan x"]
+    path = write(
+        tmp_path / "d.jsonl", *({"problem": f"x{i}", "answer": gold} for i, gold in enumerate(golds))
+    )
+    assert len(read(path)) == len(golds)
 
 
 def test_golds_of_other_judges_are_compared_as_text(tmp_path: Path) -> None:
