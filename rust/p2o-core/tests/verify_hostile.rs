@@ -232,3 +232,47 @@ fn an_imaginary_argument_makes_an_exponential_of_a_sine_and_of_a_power() {
         assert_eq!(status(same, value), Status::Correct, "{same} for {value}");
     }
 }
+
+/// A panic is reported as undecided, without the answer: whoever cuts a text between two bytes of a character is found here.
+#[test]
+fn characters_of_several_bytes_at_any_place() {
+    let texts = [
+        "(C) 42",
+        "C, because 5 is odd",
+        "5:30 p.m.",
+        "5 am",
+        "x=1, y=2",
+        "[0,1] U [2,3)",
+        "10\\text{ m/s}^2",
+        "25^\\circ\\text{C}",
+        "1\\frac{2}{3}",
+        "0.1\\overline{6}",
+        "\\text{at least } 5",
+        "January 5",
+        "答案是5",
+        "\\mathrm{H_2O}",
+        "k\\pi, k\\in\\mathbb{Z}",
+        "The answer is 5 (or 6).",
+        "Final answer: \\boxed{7} apples",
+        "#### 12 % of it",
+    ];
+    for text in texts {
+        for (at, _) in text.char_indices().chain([(text.len(), ' ')]) {
+            for inserted in ["é", "½", "中", "①", "−", "\u{1d400}"] {
+                let broken = format!("{}{inserted}{}", &text[..at], &text[at..]);
+                for (completion, gold) in [
+                    (broken.clone(), "5"),
+                    (format!("\\boxed{{{broken}}}"), "C"),
+                    (format!("The answer is {broken}"), "x=1"),
+                    ("\\boxed{5}".to_string(), broken.as_str()),
+                ] {
+                    for profile in [Profile::Default, Profile::MathVerify] {
+                        let verdict = verify(&completion, gold, &without_deadline(profile));
+                        let panicked = verdict.status == Status::Timeout && verdict.extracted.is_none();
+                        assert!(!panicked, "{completion} || {gold}");
+                    }
+                }
+            }
+        }
+    }
+}

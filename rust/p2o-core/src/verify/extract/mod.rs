@@ -285,7 +285,8 @@ fn stands_bare(sentence: &str, part: &str) -> bool {
 
 /// The letter of "C, because D is too large".
 fn reasoned_choice(sentence: &str) -> Option<&str> {
-    let bare = sentence.strip_prefix('(').filter(|bare| bare[1.min(bare.len())..].starts_with(')'));
+    let bare =
+        sentence.strip_prefix('(').filter(|bare| bare.get(1..).is_some_and(|behind| behind.starts_with(')')));
     let letter =
         bare.unwrap_or(sentence).get(..1).filter(|letter| matches!(letter.as_bytes()[0], b'A'..=b'J'))?;
     let sentence = &sentence[if bare.is_some() { 2 } else { 0 }..];
