@@ -166,7 +166,8 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                         "bookkeeping": total - sum(clock.seconds.values()),
                         "response_tokens": sum(len(rollout.response_ids) for rollout in rollouts),
                         "tokens": sum(len(r.response_ids) + len(r.prompt_ids) for r in rollouts),
-                        "mixed": sum(len({r.reward for r in group.rollouts}) > 1 for group in groups) / len(groups),
+                        "mixed": sum(len({r.reward for r in group.rollouts}) > 1 for group in groups)
+                        / len(groups),
                     }
                 )
 
