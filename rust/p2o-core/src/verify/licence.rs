@@ -57,7 +57,7 @@ licences! {
     RoundedTiny, "rounded-tiny", [0 0 1], "1.2e-7", "4.9e-7",
         "Values too small for that, which agree in fewer digits.";
     RoundedToWhole, "rounded-to-whole", [1 0 0], "2", "1.9999999",
-        "The same where one of the two is written as a whole number.";
+        "A decimal that rounds to a whole number, or the other way round.";
     RoundedToGold, "rounded-to-gold", [1 0 0], "16.7", r"\frac{50}{3}",
         "An exact value that rounds to a gold decimal of three digits or more.";
     RoundingSaid, "rounding-said", [1 1 0], "0.78", r"\frac79 \approx 0.78",
