@@ -396,6 +396,26 @@ fn equations() {
 }
 
 #[test]
+fn absolute_values_between_bounds() {
+    check(
+        r"
+        1\le|z|\le\frac32 || z\in[-\frac32,-1]\cup[1,\frac32]
+        1\le|z|\le\frac32 || [1,\frac32]\cup[-\frac32,-1]
+        1\le|z|\le\frac32 || \frac32\ge|z|\ge1
+        ",
+        true,
+    );
+    check(
+        r"
+        1\le|z|\le\frac32 || z\in[1,\frac32]
+        1\le|z|\le\frac32 || z\in[-\frac32,\frac32]
+        1\le|z|\le\frac32 || z\in(-\frac32,-1]\cup[1,\frac32]
+        ",
+        false,
+    );
+}
+
+#[test]
 fn inequalities_and_intervals() {
     check(
         r"

@@ -1,4 +1,4 @@
-//! Inequalities with an absolute value: `|x| < 3`, `|x - 2| > 1`, `x^2 < 9`.
+//! Inequalities with an absolute value: `|x| < 3`, `|x - 2| > 1`, `1 ≤ |x| ≤ 2`, `x^2 < 9`.
 
 use super::Comparer;
 use super::real_set::Pieces;
@@ -8,6 +8,12 @@ impl Comparer<'_> {
     /// What an absolute value or a square between bounds leaves to its symbol; no inner value if that cannot be said.
     #[expect(clippy::option_option, reason = "not of this form, and not solved, are two things")]
     pub(super) fn bounded(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Option<Pieces>> {
+        // `1 ≤ |x| ≤ 2` is both of its halves.
+        if let ([low, middle @ Expr::Call(Function::Abs, _), high], [first, second]) = (operands, relations) {
+            let above = self.solved(&[low.clone(), middle.clone()], &[*first]);
+            let below = self.solved(&[middle.clone(), high.clone()], &[*second]);
+            return Some(above.zip(below).and_then(|(above, below)| self.intersection(&above, &below)));
+        }
         let ([left, right], [relation]) = (operands, relations) else { return None };
         match (left, right) {
             (Expr::Call(Function::Abs, inside), bound) => Some(self.within(&inside[0], *relation, bound)),

@@ -287,7 +287,7 @@ impl Comparer<'_> {
         }
     }
 
-    fn intersection(&mut self, left: &[Piece], right: &[Piece]) -> Option<Pieces> {
+    pub(super) fn intersection(&mut self, left: &[Piece], right: &[Piece]) -> Option<Pieces> {
         if left.len() * right.len() > LONGEST {
             return None;
         }
