@@ -150,7 +150,7 @@ CLASSES: list[tuple[str, str, str]] = [
     ("a value and its rounding", "ours: either", r"approx"),
     ("exact values of a decimal gold", "ours: three digits and more (default profile)", r"^(16|30|6|3)\.\d"),
     ("layouts", "ours: aligned rows, arrays, tags", r"aligned|array|tag|checkmark|dfrac"),
-    ("absolute values and half-lines", "ours: solved", r"\|x\||R\}\^\+|nonnegative"),
+    ("absolute values and half-lines", "ours: solved", r"\|[xz]\||R\}\^\+|nonnegative"),
     ("unit vectors, angles, ratios in words", "ours", r"mathbf|30\^\\circ|\{ to \}|Omega|s\}\^\{-2|dot"),
     ("empty intervals", "ours: nothing answers nothing", r"\(6,5\)|No solution|no solution|\\pm 5"),
     ("alternatives", "ours: no answer unless all agree", r"or \}|yes or no|no, yes"),
