@@ -1,7 +1,9 @@
 //! Functions defined in pieces.
 
 use super::{Comparer, DIFFERENT};
+use crate::verify::Tier;
 use crate::verify::expr::Expr;
+use crate::verify::licence::Licences;
 use crate::verify::scalar::Outcome;
 
 impl Comparer<'_> {
@@ -12,16 +14,19 @@ impl Comparer<'_> {
         }
         let is_rest = |condition: &Expr| *condition == Expr::Symbol("otherwise".into());
         let mut left: Vec<&(Expr, Expr)> = answer.iter().collect();
-        let mut outcome = DIFFERENT;
+        let mut tier = Tier::Exact;
         let mut unmatched = Vec::new();
         for piece in gold {
             let found = left.iter().position(|other| {
-                let same = if is_rest(&piece.1) || is_rest(&other.1) {
-                    is_rest(&piece.1) && is_rest(&other.1)
-                } else {
-                    self.equal(&piece.1, &other.1).is_equal()
-                };
-                outcome = if same { self.equal(&piece.0, &other.0) } else { DIFFERENT };
+                if is_rest(&piece.1) != is_rest(&other.1) {
+                    return false;
+                }
+                // What two conditions need counts only if the values agree too.
+                let outcome = self.by(Licences::NONE, |comparer| {
+                    comparer
+                        .in_order(&[piece.1.clone(), piece.0.clone()], &[other.1.clone(), other.0.clone()])
+                });
+                tier = tier.max(if outcome.is_equal() { outcome.tier() } else { Tier::Exact });
                 outcome.is_equal()
             });
             match found {
@@ -30,9 +35,14 @@ impl Comparer<'_> {
             }
         }
         match (&unmatched[..], &left[..]) {
-            ([], []) => outcome,
+            ([], []) => Outcome::Equal(tier),
             // All other conditions agree, so what is left is the same.
-            ([piece], [other]) if is_rest(&piece.1) || is_rest(&other.1) => self.equal(&piece.0, &other.0),
+            ([piece], [other]) if is_rest(&piece.1) || is_rest(&other.1) => {
+                match self.equal(&piece.0, &other.0) {
+                    Outcome::Equal(last) => Outcome::Equal(tier.max(last)),
+                    different @ Outcome::Different(_) => different,
+                }
+            }
             _ => DIFFERENT,
         }
     }
