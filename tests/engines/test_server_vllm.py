@@ -251,7 +251,7 @@ def test_a_server_too_short_for_the_longest_rollout_is_refused_at_once(server: t
 
 
 def test_nothing_listens() -> None:
-    with pytest.raises(ConfigError, match=r"does not answer \(.*\): start it with `p2o serve MODEL`"):
+    with pytest.raises(ConfigError, match=r"does not answer \(.*refused\): start it with `p2o serve MODEL`"):
         connected(f"http://127.0.0.1:{free_port()}").__enter__()
 
 

@@ -7,6 +7,7 @@ answer, a broken one, an overloaded server) is met with further attempts where a
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -170,8 +171,9 @@ class ServerClient:
                 f"{self.timeout_s:g} seconds)"
             ) from None
         except httpx.HTTPError as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise SamplerError(f"the vLLM server at {self.url} does not answer ({reason})") from error
+            raise SamplerError(
+                f"the vLLM server at {self.url} does not answer ({_why_unanswered(error)})"
+            ) from error
         if answer.status_code != httpx.codes.OK:
             raise ServerError(
                 f"{request.url.path}: {answer.status_code} {reason_of(answer)}", status=answer.status_code
@@ -186,6 +188,16 @@ class ServerClient:
             raise ServerError(
                 f"the vLLM server at {self.url} answers {path} with something else than was asked for ({reason})"
             ) from error
+
+
+def _why_unanswered(error: BaseException) -> str:
+    """What the system says, if it said something ("Connection refused"); else the HTTP client's own words."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def reason_of(answer: Any) -> str:
