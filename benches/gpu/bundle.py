@@ -4,7 +4,7 @@
 
 A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive
 in pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived.
-What the packages require must be in a group or in `packages/machine.txt`: that is checked.
+What the packages require must be in a group, in `packages/machine.txt` or in `packages/unused.txt`: that is checked.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
+from slim import slim
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 GROUPS = ("core", "train", "smollm2", "gemma3")
-"""Always bundled; `vllm` is apart, for its size."""
+"""Always bundled; `vllm` is apart, for its size and since it brings a torch of its own."""
 
 PIECE_MIB = 27
 """Two pieces and the repository go into a transfer of 60 MiB."""
@@ -221,12 +222,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if group == "core":
             wheels.append(own_wheel(cache))
         everything += [] if group in MODELS else wheels
+        if group == "vllm":
+            wheels = [slim(wheel, cache / "slim") for wheel in wheels]
         pieces = write_pieces(group, wheels, folder, args.piece_mib * 2**20)
         size = sum(path.stat().st_size for path in pieces) / 2**20
         each = f"{len(pieces)} {'piece' if len(pieces) == 1 else 'pieces'} of {size / len(pieces):.1f} MiB"
         print(f"{group}: {len(wheels)} wheels, {size:.1f} MiB in {each}", flush=True)
     shutil.copy(HERE / "install.sh", folder / "install.sh")
-    lines = unmet(everything, pinned(HERE / "packages/machine.txt"))
+    lines = unmet(everything, pinned(HERE / "packages/machine.txt") | pinned(HERE / "packages/unused.txt"))
     print(*lines, sep="\n", end="\n" if lines else "")
     return 1 if lines else 0
 

@@ -11,6 +11,19 @@ failed=0
 mkdir -p "$site" "$wheels"
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 
+install_wheels() {
+	"$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --no-warn-script-location \
+		--root-user-action=ignore --disable-pip-version-check --upgrade --target "$2" "$wheels/$1"/*.whl
+}
+
+# The machine's CUDA libraries beside a torch that was carried: it looks for them there.
+link_libraries() {
+	machine=$(env -u PYTHONPATH "$python" -c "import nvidia; print(list(nvidia.__path__)[0])") || return 1
+	for library in "$machine"/*; do
+		[ -e "$1/nvidia/${library##*/}" ] || ln -s "$library" "$1/nvidia/" || return 1
+	done
+}
+
 install_group() {
 	group=$1
 	sums=$pieces/$group.sha256
@@ -32,9 +45,11 @@ install_group() {
 	mkdir -p "$wheels/$group"
 	cat "$pieces/$group".tar.[0-9][0-9] | tar -x -C "$wheels/$group" || return 1
 	case $group in
-	core | train | vllm)
-		"$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --no-warn-script-location \
-			--root-user-action=ignore --disable-pip-version-check --upgrade --target "$site" "$wheels/$group"/*.whl || return 1
+	vllm) # with a torch of its own, in a folder of its own
+		install_wheels "$group" "$site.vllm" && link_libraries "$site.vllm" || return 1
+		;;
+	core | train)
+		install_wheels "$group" "$site" || return 1
 		;;
 	*) # a model: converted by p2o's own code, which asks pip for the wheels
 		PIP_NO_INDEX=1 PIP_FIND_LINKS=$wheels/$group PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -87,4 +102,7 @@ for found in distributions(path=[sys.argv[1]]):
             print(f"another version: {needed.name} {number} ({found.name} requires {needed.specifier})")
 END
 echo "export PYTHONPATH=$site"
+if [ -d "$site.vllm" ]; then
+	echo "with vLLM and its torch: export PYTHONPATH=$site.vllm:$site"
+fi
 exit $failed

@@ -51,6 +51,12 @@ STEPS = (
         "lengths and numbers of rollouts, rewards by coin. Seconds by phase, means of the steps after a warm-up.",
     ),
     Step(
+        "update",
+        120,
+        "A scoring pass and an update of 2,048 rows by `torch`: SmolLM2-135M, bfloat16, the prompts of `sampling`, "
+        "responses of 64 to 128 random tokens, by `optimizer.micro_batch_tokens`. Means of two calls after a warm-up.",
+    ),
+    Step(
         "recipes",
         150,
         "The recipe `one_gpu` as it ships but for the model, the sampler and the numbers of problems.",

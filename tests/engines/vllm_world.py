@@ -81,6 +81,7 @@ VLLM_WARNINGS = [
     for warning in (
         "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning",  # torch's own, on importing vllm
         "ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning",  # vllm's triton dispatcher
+        "ignore:TensorFloat32 tensor cores:UserWarning",  # torch's compiler, on a GPU with float32 weights
     )
 ]
 

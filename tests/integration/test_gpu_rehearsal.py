@@ -37,6 +37,6 @@ def test_the_lane_is_rehearsed(tmp_path: Path) -> None:
     assert (done.returncode, wrong) == (0, []), done.stderr
     assert done.stderr == ""
     measured = {record["step"] for record in records if record["status"] == "ok"}
-    assert measured >= {"doctor", "sampling", "backends", "training", "recipes", "study"}
+    assert measured >= {"doctor", "sampling", "backends", "training", "recipes", "study", "update"}
     gaps = {r["case"]: r["values"]["relative"] for r in records if r["step"] == "backends" and "values" in r}
     assert max(gaps.values()) < 0.1, gaps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -69,8 +70,62 @@ def test_the_lists_are_exact_and_apart(bundle: Any) -> None:
     for group in (*bundle.GROUPS, "vllm"):
         listed = bundle.pinned(packages / f"{group}.txt")
         assert all(listed.values()), f"{group}: every package has its version"
-        assert not listed.keys() & seen.keys(), "a package comes from one place"
+        replaced = {name for name in listed.keys() & seen.keys() if seen[name] == "machine"}
+        assert not listed.keys() & seen.keys() - replaced, "a package comes from one place"
+        assert replaced == (
+            {"torch", "torchvision", "triton", "nvidia-nccl-cu13"} if group == "vllm" else set()
+        )
         seen |= dict.fromkeys(listed, group)
+    unused = bundle.pinned(packages / "unused.txt")
+    assert not any(unused.values())
+    assert {name for name in unused if seen.get(name, "machine") != "machine"} == set(), (
+        "bundled, so not unused"
+    )
+
+
+def fat_binary(*entries: tuple[int, int, bytes]) -> bytes:
+    """A fat binary of entries (kind, architecture, code), as nvcc lays it out."""
+    body = b""
+    for kind, architecture, code in entries:
+        body += struct.pack("<HHIQ12xI32x", kind, 0x101, 64, len(code), architecture) + code
+    return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
+
+
+def test_code_of_other_architectures_is_cleared(tmp_path: Path, bundle: Any) -> None:
+    magic = struct.pack("<I", 0xBA55ED50)
+    many = fat_binary((2, 80, b"A" * 40), (2, 90, b"B" * 24), (1, 120, b"C" * 8), (2, 90, b"D" * 16))
+    cleared = fat_binary((2, 80, bytes(40)), (2, 90, b"B" * 24), (1, 120, bytes(8)), (2, 90, b"D" * 16))
+    other = fat_binary((2, 80, b"E" * 40))  # nothing for Hopper: as it is
+    around = [
+        b"\x7fELF text",
+        magic + b"chance",
+        b"\0" * 5,
+        magic + struct.pack("<HHQ", 1, 16, 2**40),
+        b"end " + magic,
+    ]
+    library = around[0] + many + around[1] + other + around[2] + many + around[3] + many + around[4]
+    expected = around[0] + cleared + around[1] + other + around[2] + cleared + around[3] + cleared + around[4]
+
+    from slim import keep_architecture, slim
+
+    pruned = bytearray(library)
+    assert keep_architecture(pruned) == 3 * 48
+    assert bytes(pruned) == expected
+    assert keep_architecture(bytearray(b"")) == 0
+
+    wheel = tmp_path / "vllm-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("vllm/_C.abi3.so", library)
+        archive.writestr("vllm/vllm-rs", b"a server")
+        archive.writestr("vllm/code.py", b"answer = 42")
+        archive.writestr("vllm-1.0.dist-info/RECORD", "vllm/_C.abi3.so,,\nvllm/vllm-rs,,\nvllm/code.py,,\n")
+    with zipfile.ZipFile(slim(wheel, tmp_path / "slim")) as archive:
+        assert archive.read("vllm/_C.abi3.so") == expected
+        assert "vllm/vllm-rs" not in archive.namelist()
+        assert archive.read("vllm/code.py") == b"answer = 42"
+        assert archive.read("vllm-1.0.dist-info/RECORD") == b"vllm/_C.abi3.so,,\nvllm/code.py,,\n"
+    plain = make_wheel(tmp_path, "plain", "1.0")
+    assert slim(plain, tmp_path / "slim") == plain
 
 
 def install(pieces: Path, site: Path) -> tuple[int, list[str]]:
