@@ -98,8 +98,14 @@ def saved_weights(weights: Weights) -> Iterator[list[tuple[str, Tensor]]]:
     """
     from transformers.core_model_loading import revert_weight_conversion
 
-    for group in weights.weights():
-        yield list(revert_weight_conversion(weights.model, dict(group)).items())
+    groups = weights.weights()
+    try:
+        for group in groups:
+            yield list(revert_weight_conversion(weights.model, dict(group)).items())
+    except Exception:
+        for _ in groups:  # gathering is a collective: the other ranks would wait for this one
+            pass
+        raise
 
 
 def weight_groups(
