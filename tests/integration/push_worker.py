@@ -15,7 +15,7 @@ from p2o.errors import P2oError
 from p2o.rollout import server_client
 from p2o.rollout.server_client import ServerError
 from p2o.rollout.vllm_server import ServerSampler
-from p2o.rollout.vllm_weights import SharedMemoryTransfer
+from p2o.rollout.vllm_weights import SentTypes, SharedMemoryTransfer
 
 server_client.BACKOFF_S = 0.0
 
@@ -71,7 +71,9 @@ class Transfer:
         self.controls = map(Control, failures)
 
     def push(self, groups: Any, version: str) -> None:
-        SharedMemoryTransfer(next(self.controls), torch.float32, Path("/dev/shm")).push(groups, version)  # type: ignore[arg-type]
+        SharedMemoryTransfer(
+            next(self.controls), SentTypes(torch.float32, torch.float32), Path("/dev/shm")
+        ).push(groups, version)  # type: ignore[arg-type]
 
 
 def pushes(

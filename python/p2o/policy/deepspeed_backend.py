@@ -156,7 +156,10 @@ class DeepSpeedPolicy(Policy):
             return nullcontext()
         import deepspeed
 
-        context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(parameters)
+        partitioned = [
+            parameter for parameter in parameters if hasattr(parameter, "ds_id")
+        ]  # buffers are whole
+        context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(partitioned)
         return context
 
     def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
@@ -167,7 +170,7 @@ class DeepSpeedPolicy(Policy):
         """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
         main = self.processes.is_main
         check = self._reader()
-        state = host_state(self.model, self.weights(), keep=main)
+        state = host_state(self.weights(), keep=main)
         beside = None
         if self.config.lora is not None:
             with self._gather(list(self.trained.values())):

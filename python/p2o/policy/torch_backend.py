@@ -88,7 +88,7 @@ class TorchPolicy(Policy):
         if self.config.lora is None:
             save_model(self.model, tokenizer, folder, check=check)
             return
-        state = host_state(self.model, self.weights())
+        state = host_state(self.weights())
         adapters = {adapter_name(name): p.detach().cpu().contiguous() for name, p in self.trained.items()}
         beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
         save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)

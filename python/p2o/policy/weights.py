@@ -30,7 +30,8 @@ class Weights(Protocol):
     """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
 
     def weights(self) -> Iterator[list[tuple[str, Any]]]:
-        """The current weights under their Hugging Face names, whole, in groups of about `WEIGHT_GROUP_BYTES`.
+        """The current weights and saved buffers under their Hugging Face names, whole, in groups of about
+        `WEIGHT_GROUP_BYTES`.
 
         Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
         """
@@ -68,7 +69,10 @@ class FrozenWeights:
 
 
 def model_weights(model: Any) -> list[Weight]:
-    """Every weight once, tied ones too, under the names of the model without adapters."""
+    """Every weight once, tied ones too, and the buffers that are saved, under the names of the model without adapters.
+
+    Buffers are not trained, but an engine has them from here alone: the biases by which a router chooses experts, say.
+    """
     layers = lora_layers(model)
     weights = []
     for name, parameter in model.named_parameters():
@@ -83,7 +87,12 @@ def model_weights(model: Any) -> list[Weight]:
             )
         else:
             weights.append(Weight(plain_name(name), (parameter,), parameter.detach))
-    return weights
+    saved = model.state_dict().keys()
+    return weights + [
+        Weight(plain_name(name), (buffer,), buffer.detach)
+        for name, buffer in model.named_buffers()
+        if name in saved
+    ]
 
 
 def plain_name(name: str) -> str:
@@ -129,10 +138,8 @@ def weight_groups(
         yield from gathered()
 
 
-def host_state(
-    model: Any, groups: Iterable[list[tuple[str, Tensor]]], *, keep: bool = True
-) -> dict[str, Tensor]:
-    """The groups' tensors and the model's saved buffers on the CPU, as a state dictionary.
+def host_state(groups: Iterable[list[tuple[str, Tensor]]], *, keep: bool = True) -> dict[str, Tensor]:
+    """The groups' tensors on the CPU, as a state dictionary.
 
     Without `keep` it is empty: every rank of a partitioned model takes part in the gathering, one needs the result.
     """
@@ -142,8 +149,4 @@ def host_state(
             state.update(
                 {name: torch.empty_like(tensor, device="cpu").copy_(tensor) for name, tensor in group}
             )
-    if keep:
-        saved = model.state_dict().keys()
-        buffers = {plain_name(name): buffer for name, buffer in model.named_buffers() if name in saved}
-        state.update({name: buffer.detach().cpu() for name, buffer in buffers.items()})
     return state

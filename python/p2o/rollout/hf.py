@@ -132,7 +132,7 @@ class HfSampler(Sampler):
         if policy.shares_model:
             self.model = policy.model
             return
-        own = dict(self.model.named_parameters())
+        own = {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
         for group in policy.weights():
             for name, weight in group:
                 own[name].copy_(weight)

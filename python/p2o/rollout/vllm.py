@@ -23,7 +23,7 @@ from p2o.rollout.config import RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_classes import kept_apart
-from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer
+from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer, SentTypes
 from p2o.sizes import GIB, ITEMSIZE, Item, attention_sizes
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class VllmSampler(Sampler):
         self.cached_tokens = 0
         """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
         self.llm = self._start(model, config, trust_remote_code)
-        self.transfer = InProcessTransfer(InProcessControl(self.llm), getattr(torch, self.dtype))
+        types = SentTypes(model.dtype, getattr(torch, self.dtype))
+        self.transfer = InProcessTransfer(InProcessControl(self.llm), types)
 
     @classmethod
     def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
@@ -149,7 +150,6 @@ class VllmSampler(Sampler):
             "max_num_seqs": self.at_once,
             "gpu_memory_utilization": settings.gpu_memory_utilization,
             "enforce_eager": on_cpu,  # no compilation, no CUDA graphs
-            "enable_prefix_caching": True,
             "enable_sleep_mode": self.sleeps,
             "logprobs_mode": "processed_logprobs",
             "worker_extension_cls": WORKER_EXTENSION,
@@ -182,7 +182,7 @@ class VllmSampler(Sampler):
                     return LLM(
                         folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options
                     )
-            except (ValueError, RuntimeError, AssertionError, torch.OutOfMemoryError) as error:
+            except Exception as error:  # of any kind: a model's own code runs here
                 reason = " ".join(str(error).split())[:300] or type(error).__name__
                 raise ConfigError(f"vLLM refuses the model or the settings rollout.vllm: {reason}") from error
 

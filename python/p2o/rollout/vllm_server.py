@@ -29,7 +29,15 @@ from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
 from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
 from p2o.rollout.vllm import AT_ONCE, check_length, raise_on_all_ranks
-from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SharedMemoryTransfer, Transfer, drain
+from p2o.rollout.vllm_weights import (
+    BACKEND,
+    HttpControl,
+    NcclTransfer,
+    SentTypes,
+    SharedMemoryTransfer,
+    Transfer,
+    drain,
+)
 from p2o.sizes import ITEMSIZE
 
 if TYPE_CHECKING:
@@ -90,11 +98,11 @@ class ServerSampler(Sampler):
         self.max_model_len = description["max_model_len"]
         self.vocabulary = description["vocab_size"]
         self.dtype = description["dtype"]
-        dtype = getattr(torch, self.dtype)
+        types = SentTypes(model.dtype, getattr(torch, self.dtype))
         self.transfer: Transfer = (
-            NcclTransfer(self.control, dtype, rank=processes.rank, way=self.way)
+            NcclTransfer(self.control, types, rank=processes.rank, way=self.way)
             if isinstance(self.way, Nccl)
-            else SharedMemoryTransfer(self.control, dtype, self.way.folder)
+            else SharedMemoryTransfer(self.control, types, self.way.folder)
         )
 
     @classmethod

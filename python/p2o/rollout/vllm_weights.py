@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple, Protocol
@@ -151,27 +152,42 @@ class Transfer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SentTypes:
+    """The types in which tensors are sent: what is of the policy's type goes in the engine's.
+
+    What a model keeps in another type (float32 among bfloat16 weights, whole numbers) stays in it, as in its files.
+    """
+
+    policy: torch.dtype
+    engine: torch.dtype
+
+    def of(self, tensor: Tensor) -> torch.dtype:
+        """The type in which `tensor` is sent."""
+        return self.engine if tensor.dtype == self.policy else tensor.dtype
+
+
 class InProcessTransfer:
     """Hands the tensors to an engine of this process."""
 
-    def __init__(self, control: Control, dtype: torch.dtype) -> None:
+    def __init__(self, control: Control, types: SentTypes) -> None:
         self.control = control
-        self.dtype = dtype
+        self.types = types
 
     def push(self, groups: Groups, version: str) -> None:
         """See [`p2o.rollout.vllm_weights.Transfer`][]."""
         push_updates(self.control, groups, self._update, version)
 
     def _update(self, group: Group) -> dict[str, Any]:
-        return {"tensors": [(name, tensor.to(self.dtype)) for name, tensor in group]}
+        return {"tensors": [(name, tensor.to(self.types.of(tensor))) for name, tensor in group]}
 
 
 class SharedMemoryTransfer:
     """Writes each group into a file in `folder` that the server's workers map as well."""
 
-    def __init__(self, control: Control, dtype: torch.dtype, folder: Path) -> None:
+    def __init__(self, control: Control, types: SentTypes, folder: Path) -> None:
         self.control = control
-        self.dtype = dtype
+        self.types = types
         self.folder = folder
 
     def push(self, groups: Groups, version: str) -> None:
@@ -193,15 +209,14 @@ class SharedMemoryTransfer:
     def _update(self, group: Group, file: Any) -> dict[str, Any]:
         places, end = [], 0
         for name, tensor in group:
-            size = tensor.numel() * self.dtype.itemsize
-            places.append(
-                TensorPlace(name, str(self.dtype).removeprefix("torch."), list(tensor.shape), end, size)
-            )
+            dtype = self.types.of(tensor)
+            size = tensor.numel() * dtype.itemsize
+            places.append(TensorPlace(name, str(dtype).removeprefix("torch."), list(tensor.shape), end, size))
             end += -(-size // 64) * 64  # every tensor starts aligned
         self._reserve(file.fileno(), end)
         buffer = torch.from_file(file.name, shared=True, size=end, dtype=torch.uint8)
         for place, (_, tensor) in zip(places, group, strict=True):
-            target = buffer[place.offset : place.offset + place.size].view(self.dtype)
+            target = buffer[place.offset : place.offset + place.size].view(self.types.of(tensor))
             target.view(place.shape).copy_(tensor)
         return {"path": file.name, "places": places}
 
@@ -223,9 +238,9 @@ class NcclTransfer:
     gathering the weights.
     """
 
-    def __init__(self, control: HttpControl, dtype: torch.dtype, *, rank: int, way: Nccl) -> None:
+    def __init__(self, control: HttpControl, types: SentTypes, *, rank: int, way: Nccl) -> None:
         self.control = control
-        self.dtype = dtype
+        self.types = types
         self.rank = rank
         self.way = way
         self.engine: Any = None
@@ -250,7 +265,9 @@ class NcclTransfer:
 
         # Shapes are only known by gathering: once, they don't change.
         metadata = [
-            ParamMeta(name, self.dtype, tuple(tensor.shape)) for group in groups() for name, tensor in group
+            ParamMeta(name, self.types.of(tensor), tuple(tensor.shape))
+            for group in groups()
+            for name, tensor in group
         ]
         return WeightTransferTrainerFactory.trainer_init(
             NCCLTrainerInitInfo(
@@ -260,17 +277,17 @@ class NcclTransfer:
                 rank=self.rank,
             ),
             client=self.control,
-            source=PolicySource(metadata, groups, self.dtype),
+            source=PolicySource(metadata, groups, self.types),
         )
 
 
 class PolicySource:
     """The policy's weights as vLLM's `WeightSource`: what is sent, and the tensors, on this rank's GPU."""
 
-    def __init__(self, metadata: list[Any], groups: Groups, dtype: torch.dtype) -> None:
+    def __init__(self, metadata: list[Any], groups: Groups, types: SentTypes) -> None:
         self._metadata = metadata
         self.groups = groups
-        self.dtype = dtype
+        self.types = types
 
     def metadata(self) -> list[Any]:
         """Name, type and shape of every weight."""
@@ -280,7 +297,7 @@ class PolicySource:
         """Names and tensors, in the order of `metadata`."""
         for group in self.groups():
             for name, tensor in group:
-                yield name, tensor.to(device="cuda", dtype=self.dtype)
+                yield name, tensor.to(device="cuda", dtype=self.types.of(tensor))
 
 
 def push_updates(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from p2o.errors import ConfigError, TrainingError
-from p2o.rollout.vllm_weights import InProcessTransfer, SharedMemoryTransfer
+from p2o.rollout.vllm_weights import InProcessTransfer, SentTypes, SharedMemoryTransfer
 
 
 class Engine:
@@ -57,7 +57,7 @@ class Gathered:
 @pytest.mark.parametrize("fails", ["", "start", "update", "finish", "p2o_missing_weights"])
 def test_a_push_that_fails_gathers_to_the_end(fails: str) -> None:
     engine, groups = Engine(fails), Gathered()
-    transfer = InProcessTransfer(engine, torch.float32)
+    transfer = InProcessTransfer(engine, SentTypes(torch.float32, torch.float32))
     if fails:
         with pytest.raises(
             TrainingError, match=f"must not be sampled from before the next push: {fails} failed"
@@ -79,8 +79,44 @@ def test_a_folder_that_cannot_be_used_keeps_nobody_waiting(
 
     monkeypatch.setattr("os.posix_fallocate", full)
     groups = Gathered()
-    transfer = SharedMemoryTransfer(Engine(), torch.float32, tmp_path / folder)
+    transfer = SharedMemoryTransfer(Engine(), SentTypes(torch.float32, torch.float32), tmp_path / folder)
     with pytest.raises(ConfigError, match=r"cannot be written|has no room"):
         transfer.push(groups, "1")
     assert groups.count == 3
     assert list(tmp_path.iterdir()) == [], "no file is left"
+
+
+def test_what_is_of_another_type_than_the_policy_keeps_it(tmp_path: Path) -> None:
+    """A router's float32 biases and a table of whole numbers arrive as they are, in memory and through a file."""
+    group = [
+        ("weight", torch.tensor([1.0, 2.5], dtype=torch.float32)),
+        ("kept", torch.tensor([1 / 3], dtype=torch.float64)),
+        ("table", torch.tensor([[2**20 + 1]])),
+    ]
+    expected = {"weight": torch.bfloat16, "kept": torch.float64, "table": torch.int64}
+    types = SentTypes(torch.float32, torch.bfloat16)
+    sent: list[dict[str, Any]] = []
+
+    class Taking(Engine):
+        def update_weights(self, update: dict[str, Any]) -> None:
+            if "path" in update:
+                size = max(place.offset + place.size for place in update["places"])
+                buffer = torch.from_file(update["path"], shared=False, size=size, dtype=torch.uint8)
+                sent.append(
+                    {
+                        place.name: buffer[place.offset : place.offset + place.size]
+                        .view(getattr(torch, place.dtype))
+                        .view(place.shape)
+                        .clone()
+                        for place in update["places"]
+                    }
+                )
+            else:
+                sent.append(dict(update["tensors"]))
+
+    for transfer in (InProcessTransfer(Taking(), types), SharedMemoryTransfer(Taking(), types, tmp_path)):
+        transfer.push(lambda: iter([group]), "1")
+    for found in sent:
+        assert {name: tensor.dtype for name, tensor in found.items()} == expected
+        assert all(torch.equal(found[name].double(), tensor.double()) for name, tensor in group)
+    assert len(sent) == 2
