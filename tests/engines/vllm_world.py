@@ -61,19 +61,40 @@ def tiny_experts(name: str, seed: int = 7) -> Any:
         "head_dim": 32,
         "num_experts": 4,
         "num_local_experts": 4,
+        "n_routed_experts": 4,
+        "n_shared_experts": 1,
+        "first_k_dense_replace": 1,
         "num_experts_per_tok": 2,
         "max_position_embeddings": 512,
         "initializer_range": 0.1,
     }
     usual = found.config_class()
     config = found.config_class(
-        **{size: value for size, value in sizes.items() if hasattr(usual, size)},
+        **{size: value for size, value in sizes.items() if size == "head_dim" or hasattr(usual, size)},
         eos_token_id=None,
         bos_token_id=None,
         pad_token_id=None,
         architectures=[name],
     )
     return found(config).eval()
+
+
+def tiny_vision(seed: int = 7) -> Any:
+    """A random Gemma 3 with a vision part."""
+    import torch
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 128, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {**sizes, "vocab_size": 96, "num_key_value_heads": 2, "head_dim": 32, "initializer_range": 0.1}
+    config = Gemma3Config(
+        text_config={**text, "max_position_embeddings": 512, "sliding_window": 16},
+        vision_config={**sizes, "image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        architectures=["Gemma3ForConditionalGeneration"],
+        **dict.fromkeys(("image_token_index", "boi_token_index", "eoi_token_index"), 95),
+    )
+    return Gemma3ForConditionalGeneration(config).eval()
 
 
 VLLM_WARNINGS = [

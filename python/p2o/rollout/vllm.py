@@ -152,6 +152,8 @@ class VllmSampler(Sampler):
             "enforce_eager": on_cpu,  # no compilation, no CUDA graphs
             "enable_sleep_mode": self.sleeps,
             "logprobs_mode": "processed_logprobs",
+            # A checkpoint with a vision or audio part: prompts are text, and its processor would need files.
+            "language_model_only": model.config.get_text_config() is not model.config,
             "worker_extension_cls": WORKER_EXTENSION,
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
@@ -162,6 +164,8 @@ class VllmSampler(Sampler):
             options["block_size"] = CPU_BLOCK_SIZE
             # A prompt read in chunks rewinds its request's random stream, which torch's CPU generator cannot.
             options["enable_chunked_prefill"] = False
+            # What layers keep of a prompt instead of keys and values can only be cached where it is read in chunks.
+            options["enable_prefix_caching"] = not getattr(model, "_is_stateful", False)
             options["max_num_batched_tokens"] = max(self.max_model_len, CPU_BATCHED_TOKENS)
         if self.processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"

@@ -1,4 +1,7 @@
-"""Mixtures of experts: vLLM decides with the first engine of a process whether there are any, so each has its own."""
+"""Mixtures of experts and a model with a vision part, each in a process of its own.
+
+vLLM decides with the first engine of a process whether there are experts.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("vllm_experts.py")
+SCRIPT = Path(__file__).with_name("vllm_models.py")
 
 
-@pytest.mark.parametrize("name", ["MixtralForCausalLM", "Qwen3MoeForCausalLM"])
-def test_experts_are_pushed_as_the_models_files_hold_them(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["MixtralForCausalLM", "Qwen3MoeForCausalLM", "Glm4MoeForCausalLM", "vision"]
+)
+def test_models_are_pushed_as_their_files_hold_them(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(SCRIPT), name],
         capture_output=True,
