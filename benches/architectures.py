@@ -46,6 +46,7 @@ INDEXED = {
 
 VALUES: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1]},
+    "bloom": {"hidden_size": 128, "n_head": 4},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2, "num_hidden_layers": 4},
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {
@@ -85,7 +86,7 @@ NO_MODELS = dict.fromkeys(
 ) | dict.fromkeys(("musicgen", "musicgen_melody"), "its tokens are of sound, four at each position")
 """Classes that give nothing for tokens of a text alone."""
 
-ENGINE_SIZES = {"hidden_size": 128, "head_dim": 32, "n_head": 4}
+ENGINE_SIZES = {"hidden_size": 128, "head_dim": 32}
 """What vLLM's kernels for a CPU take."""
 
 BEGIN, END = "<!-- architectures:begin -->", "<!-- architectures:end -->"
