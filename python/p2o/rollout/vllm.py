@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
@@ -187,7 +188,10 @@ class VllmSampler(Sampler):
                         folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options
                     )
             except Exception as error:  # of any kind: a model's own code runs here
-                reason = " ".join(str(error).split())[:300] or type(error).__name__
+                said = str(error)
+                if isinstance(error, ValidationError):
+                    said = "; ".join(str(each["msg"]) for each in error.errors(include_url=False))
+                reason = " ".join(said.split())[:300] or type(error).__name__
                 raise ConfigError(f"vLLM refuses the model or the settings rollout.vllm: {reason}") from error
 
     def sync(self, policy: Weights) -> None:
