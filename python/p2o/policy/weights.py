@@ -112,9 +112,14 @@ def saved_weights(weights: Weights) -> Iterator[list[tuple[str, Tensor]]]:
         for group in groups:
             yield list(revert_weight_conversion(weights.model, dict(group)).items())
     except Exception:
-        for _ in groups:  # gathering is a collective: the other ranks would wait for this one
-            pass
+        drain(groups)
         raise
+
+
+def drain(groups: Iterable[Any]) -> None:
+    """Gathers what is not used: gathering is a collective, and the other ranks would wait for this one."""
+    for _ in groups:
+        pass
 
 
 def weight_groups(

@@ -20,7 +20,7 @@ import torch
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, P2oError, SamplerError, TrainingError
 from p2o.masking import mask_url
-from p2o.policy.weights import saved_weights
+from p2o.policy.weights import drain, saved_weights
 from p2o.rollout import server_client
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
@@ -36,7 +36,6 @@ from p2o.rollout.vllm_weights import (
     SentTypes,
     SharedMemoryTransfer,
     Transfer,
-    drain,
 )
 from p2o.sizes import ITEMSIZE
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from p2o.errors import ConfigError, SamplerError, TrainingError
+from p2o.policy.weights import drain
 from p2o.rollout.config import Nccl
 from p2o.rollout.server_client import ServerClient, may_pass
 
@@ -329,12 +330,6 @@ def push_updates(
             f"the weight push left out {len(missing)} weights of the engine's model ({names}): is it the policy's "
             "architecture?"
         )
-
-
-def drain(groups: Iterable[Group]) -> None:
-    """Gathers what is not sent: gathering is a collective, and the other ranks would wait for this one."""
-    for _ in groups:
-        pass
 
 
 def failed_push(error: Exception) -> TrainingError:
