@@ -19,6 +19,7 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 from p2o.rollout.vllm_weights import BACKEND, TensorPlace
 
@@ -89,6 +90,7 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
 
     def finish_weight_update(self) -> None:
         """Puts the layers back into service."""
+        self.loaded -= lost_weights(self.model)
         finalize_layerwise_reload(self.model, self.model_config)
         self.updating = False
         repack_shared_weights(self.model)
@@ -117,6 +119,20 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
 
     def shutdown(self) -> None:
         """Holds nothing."""
+
+
+def lost_weights(model: torch.nn.Module) -> set[str]:
+    """Parameters of layers that nothing has reached since the reload began.
+
+    During a reload only what goes through a parameter's loader is kept. GPT-OSS's model copies into the parameters
+    itself, and reports them as loaded.
+    """
+    return {
+        f"{prefix}.{name}".removeprefix(".")
+        for prefix, layer in model.named_modules()
+        if get_layerwise_info(layer).can_load() and not get_layerwise_info(layer).load_numel
+        for name in layer._parameters
+    }
 
 
 def repack_shared_weights(model: torch.nn.Module) -> None:
