@@ -156,9 +156,8 @@ class DeepSpeedPolicy(Policy):
             return nullcontext()
         import deepspeed
 
-        partitioned = [
-            parameter for parameter in parameters if hasattr(parameter, "ds_id")
-        ]  # buffers are whole
+        # Buffers are whole on every rank.
+        partitioned = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
         context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(partitioned)
         return context
 

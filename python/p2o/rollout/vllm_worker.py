@@ -130,7 +130,7 @@ def lost_weights(model: torch.nn.Module) -> set[str]:
     return {
         f"{prefix}.{name}".removeprefix(".")
         for prefix, layer in model.named_modules()
-        if get_layerwise_info(layer).can_load() and not get_layerwise_info(layer).load_numel
+        if (progress := get_layerwise_info(layer)).can_load() and progress.load_numel == 0
         for name in layer._parameters
     }
 
