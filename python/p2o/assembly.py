@@ -296,7 +296,9 @@ def make_probe(
         prompts = [half, *ordered[1 - PROBES :]]
     limit = config.correction.max_gap
     if limit is None:
-        limit = default_max_gap(config.model.dtype, sampler.dtype or config.model.dtype)
+        limit = default_max_gap(
+            config.model.dtype, sampler.computes_in or sampler.dtype or config.model.dtype
+        )
         if sampler.shares_weights and config.model.dtype != "float32":
             limit *= 2  # its weights cannot be stale: what is looked for is far above rounding
     params = SamplingParams.of(config.rollout)

@@ -369,6 +369,7 @@ def test_the_probe_takes_no_comfort_from_a_nan(synced: VllmSampler, policy: Torc
 def test_the_limit_is_that_of_the_coarser_type() -> None:
     assert default_max_gap("float32", "bfloat16") == 0.1
     assert default_max_gap("float32", "float32") == 1e-3
+    assert default_max_gap("float32", "tfloat32") == 0.02
     for finer, coarser in pairwise(("float32", "float16", "bfloat16")):
         assert MAX_GAP[finer] < MAX_GAP[coarser]
 

@@ -238,7 +238,7 @@ class ModelServer(FaultyServer):
     def p2o_describe(self) -> dict[str, Any]:
         config = self.model.config
         sizes = {name: getattr(config, name) for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
-        return {**sizes, "dtype": "float32", "max_model_len": 512, "transfer": BACKEND}
+        return {**sizes, "dtype": "float32", "device": "cuda", "max_model_len": 512, "transfer": BACKEND}
 
     def p2o_missing_weights(self) -> list[str]:
         return sorted({name for name, _ in self.model.named_parameters()} - self.loaded)

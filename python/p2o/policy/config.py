@@ -69,7 +69,8 @@ class CorrectionConfig(Settings):
     max_gap: float | None = Field(default=None, gt=0.0, allow_inf_nan=True)
     """Largest mean difference between the sampler's and the trainer's log-probs after a weight sync (with the sampler
     `hf` at the start of a run), in nats a token; above it the run stops. Unset, by the type of the weights: 0.001 in
-    float32, 0.02 in float16, 0.1 in bfloat16; of the last two twice as much with `hf`."""
+    float32, 0.02 in float16 and in float32 under vLLM on a GPU (its attention uses TF32), 0.1 in bfloat16; in
+    float16 and bfloat16 twice as much with `hf`."""
 
     @model_validator(mode="after")
     def _no_lower_bound_of_tokens(self) -> Self:

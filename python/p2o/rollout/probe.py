@@ -25,15 +25,21 @@ from p2o.seeds import derive_seed
 PROBE_TOKENS = 16
 """Longest completion of the probe."""
 
-MAX_GAP = {"float32": 1e-3, "float16": 0.02, "bfloat16": 0.1}
-"""Default of `correction.max_gap` by the type of the sampler's weights.
+MAX_GAP = {"float32": 1e-3, "tfloat32": 0.02, "float16": 0.02, "bfloat16": 0.1}
+"""Default of `correction.max_gap` by the type that the sampler computes in.
 
 Measured on SmolLM2-135M, 8 prompts: in float32 a right sync differs by 8e-6 on average, and after one update at a
 learning rate of 1e-5 a tied head left stale by 2e-3, a stale prefix cache by 0.015, stale weights by 0.04. In bfloat16
 a right sync differs by 0.03 to 0.04, and after an update at 1e-4 stale weights by 0.14: the limit finds wrong weights,
 not one small update left out. float16 has three more bits than bfloat16, an eighth of its rounding. The sampler `hf`
-differs from a full forward pass by 0.046 in bfloat16.
+differs from a full forward pass by 0.046 in bfloat16. vLLM's attention multiplies float32 on a GPU in TF32, which has
+float16's precision: a small random Llama differed by 0.003 on an H200.
 """
+
+
+def vllm_computes_in(dtype: str, *, gpu: bool) -> str:
+    """The key of `MAX_GAP` for vLLM with weights of this type."""
+    return "tfloat32" if gpu and dtype == "float32" else dtype
 
 
 def default_max_gap(*dtypes: str) -> float:

@@ -82,6 +82,9 @@ class Sampler(ABC):
     dtype: str | None = None
     """Type of the weights that it samples from, where it may be another than the trainer's."""
 
+    computes_in: str | None = None
+    """Type that its log-probs are as exact as, a key of `p2o.rollout.probe.MAX_GAP`; None for `dtype`."""
+
     at_once: int = 64
     """Completions that it draws at once, where it is given as many requests."""
 

@@ -22,6 +22,7 @@ from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingEr
 from p2o.policy.weights import saved_weights
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.encode import end_ids
+from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_classes import kept_apart
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer, SentTypes
@@ -79,6 +80,7 @@ class VllmSampler(Sampler):
         self.dtype = settings.dtype or str(model.dtype).removeprefix("torch.")
         self.at_once = config.batch_size or AT_ONCE
         self.sleeps = model.device.type == "cuda"
+        self.computes_in = vllm_computes_in(self.dtype, gpu=self.sleeps)
         self.asleep = False
         self.version: str | None = None
         """Version of the weights in the engine; None before the first push and after one that failed."""

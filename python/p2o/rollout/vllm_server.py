@@ -24,6 +24,7 @@ from p2o.policy.weights import drain, saved_weights
 from p2o.rollout import server_client
 from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
 from p2o.rollout.encode import end_ids
+from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
 from p2o.rollout.server_client import ServerClient, ServerError
@@ -97,6 +98,7 @@ class ServerSampler(Sampler):
         self.max_model_len = description["max_model_len"]
         self.vocabulary = description["vocab_size"]
         self.dtype = description["dtype"]
+        self.computes_in = vllm_computes_in(self.dtype, gpu=description["device"] == "cuda")
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
         self.transfer: Transfer = (
             NcclTransfer(self.control, types, rank=processes.rank, way=self.way)
@@ -289,7 +291,7 @@ def describe(description: Any) -> dict[str, Any]:
     if description["dtype"] not in ITEMSIZE:
         raise ValueError(f"dtype is {description['dtype']!r}")
     sizes = {name: int(description[name]) for name in (*COMPARED, "max_model_len")}
-    return {**sizes, "dtype": description["dtype"], "transfer": description["transfer"]}
+    return {**sizes, **{name: description[name] for name in ("dtype", "device", "transfer")}}
 
 
 def completion(answer: Any, end_ids: Sequence[int], max_tokens: int, vocabulary: int) -> Sample:

@@ -177,6 +177,7 @@ class WorkerExtension:
             "hidden_size": text.hidden_size,
             "num_hidden_layers": text.num_hidden_layers,
             "dtype": str(model.dtype).removeprefix("torch."),
+            "device": self.vllm_config.device_config.device_type,
             "max_model_len": model.max_model_len,
             "logprobs_mode": str(model.logprobs_mode),
             "transfer": self.vllm_config.weight_transfer_config.backend,

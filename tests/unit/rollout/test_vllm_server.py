@@ -76,6 +76,10 @@ def test_samples_from_the_weights_that_were_pushed(
     ]
 
 
+def test_knows_that_vllm_rounds_float32_on_a_gpu(sampler: ServerSampler) -> None:
+    assert (sampler.dtype, sampler.computes_in) == ("float32", "tfloat32")
+
+
 @pytest.mark.parametrize("fault", [*BROKEN, *DAMAGES])
 def test_a_completion_that_fails_is_asked_for_again(
     server: ModelServer, sampler: ServerSampler, fault: str
