@@ -31,6 +31,7 @@ from p2o.evolution.config import (
     races,
 )
 from p2o.former_settings import advice, advice_on_value
+from p2o.guidance import GuidanceConfig
 from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class
@@ -151,6 +152,7 @@ class Config(Settings):
     evolve: EvolveConfig = EvolveConfig()
     reflection: ReflectionConfig = ReflectionConfig()
     assign: AssignConfig = AssignConfig()
+    guidance: GuidanceConfig = GuidanceConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     track: TrackConfig = TrackConfig()

@@ -8,16 +8,19 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.errors import TooFewProblemsError
-from p2o.evolution import Evolution, evolve
+from p2o.evaluations import Evaluations, drawn_on_dev, template_of
+from p2o.evolution import Evolution, EvolveConfig, evolve
+from p2o.evolution.budget import rollouts_of
 from p2o.evolution.propose import proposer_class
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
-from p2o.evolution.search.step import COMPLETE
+from p2o.evolution.search.step import COMPLETE, PLAIN_ENOUGH
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
     EvaluationResult,
     Reflect,
 )
+from p2o.guidance import Allowance
 from p2o.outcomes.outcomes import Outcomes
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
@@ -25,7 +28,10 @@ from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory, template_records
-from p2o.types import Problem, Rollout, Template
+from p2o.types import Group, Problem, Rollout, Template
+
+WHOLE = Allowance()
+"""All of `evolve.budget`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class PromptStepOutcome:
     evolution: Evolution | None
     tokens: int
     reason: str
+    groups: Sequence[Group] = ()
+    """Its rollouts of dev problems, plain and under the templates it chose: those that may be trained on."""
     refusals: dict[str, int] = field(default_factory=dict)
     """Proposals that came to nothing, by reason: nobody else tells of those that brought no text."""
     records: Sequence[Mapping[str, Any]] = ()
@@ -86,20 +94,31 @@ class PromptStep:
         self.limits: dict[str, Any] = {}  # `max_rounds` and `time_limit_s` of `p2o.evolve`
 
     def evolve(
-        self, hard: Mapping[str, str], outcomes: Outcomes, *, epoch: int, previous: Evolution | None
+        self,
+        hard: Mapping[str, str],
+        outcomes: Outcomes,
+        *,
+        version: int,
+        epoch: int,
+        previous: Evolution | None,
+        allowance: Allowance = WHOLE,
+        keep_rollouts: bool = False,
     ) -> PromptStepOutcome:
-        """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
+        """One prompt step on the hard samples `hard` (problem id -> kind), by the policy of `version`, for rollouts of
+        `epoch`.
 
         Whatever goes wrong with the reflection model ends the prompt step and not the run; the outcome's `reason`
         says why. With `evolve.carry_over` the templates of the step before are candidates of this one, and stay in
-        use where it is skipped; without, the next epoch is then plain GRPO.
+        use where it is skipped; without, the next epoch is then plain GRPO. With `keep_rollouts` the outcome has
+        `groups`.
         """
         carried = previous if self.config.evolve.carry_over else None
         least = self.config.mining.min_count
         if len(hard) < least:
             reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
             return PromptStepOutcome(carried, 0, reason)
-        seed = derive_seed(self.config.run.seed, "evolve", epoch)
+        seed = derive_seed(self.config.run.seed, "evolve", version)
+        kept = Evaluations() if keep_rollouts else None
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
         some_problem = self.problems[min(hard or self.problems)]
         fits = None
@@ -111,17 +130,19 @@ class PromptStep:
                 actions,
                 lambda actions: evolve(
                     [self.problems[identity] for identity in hard],
-                    lambda requests: self._evaluate(requests, seed, actions["collect"]),
+                    lambda requests: self._evaluate(requests, seed, actions["collect"], kept),
                     actions.get("reflect", self.reflect),
-                    self.settings,
+                    self._settings(len(hard), allowance),
                     reflection=self.config.reflection,
                     seed=seed,
-                    policy_version=str(epoch),
+                    policy_version=str(version),
                     outcomes=outcomes,
-                    journal=self.directory.journals / _journal_name(epoch),
-                    templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
+                    journal=self.directory.journals / _journal_name(version),
+                    callbacks=() if kept is None else (kept.on_event,),
+                    templates=[*self._given(version), *(carried.chosen if carried is not None else ())],
                     reflection_fits=fits,
                     policy_reads=lambda template: self.collector.reads(some_problem, template),
+                    plain_enough=allowance.plain_enough,
                     **self.limits,
                 ),
             )
@@ -129,17 +150,39 @@ class PromptStep:
             return PromptStepOutcome(carried, 0, f"skipped: {error}")
         if evolution.stop_reason == "interrupted":
             raise KeyboardInterrupt  # Ctrl-C means the run, not only this step
-        records = template_records(epoch, evolution)
-        self.directory.log_templates(epoch, records)
+        records = template_records(version, epoch, evolution)
+        self.directory.log_templates(version, records)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals, records)
+        groups = () if kept is None else self._groups(evolution, kept, seed)
+        return PromptStepOutcome(
+            evolution, tokens, outcome_of(evolution), groups, evolution.refusals, records
+        )
 
-    def _given(self, epoch: int) -> Sequence[Template]:
+    def _settings(self, hard: int, allowance: Allowance) -> EvolveConfig:
+        """`[evolve]` of a step on so many problems."""
+        if allowance.share == 1.0:
+            return self.settings
+        budget = rollouts_of(self.settings.budget, min(self.settings.dev_size, hard // 2))
+        return self.settings.model_copy(update={"budget": max(1, round(allowance.share * budget))})
+
+    def _groups(self, evolution: Evolution, kept: Evaluations, seed: int) -> list[Group]:
+        """What was drawn on the dev problems, on all ranks. What only a journal remembers is drawn again: by the same
+        seeds from the same weights."""
+        processes, keys = self.collector.processes, drawn_on_dev(evolution)
+        if missing := processes.broadcast(kept.missing(keys)):
+            requests = [
+                self._request(self.problems[problem], template_of(evolution, template), index, seed)
+                for template, problem, index in missing
+            ]
+            kept.keep(requests, self._collect(requests))
+        return processes.broadcast(kept.groups(keys, self.problems) if processes.is_main else [])
+
+    def _given(self, version: int) -> Sequence[Template]:
         """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""
         if not proposer_class(self.config.evolve, self.config.reflection).in_rounds:
             return self.given
-        journals = self.directory.journals.glob("epoch-*.jsonl")
-        return () if any(journal.name < _journal_name(epoch) for journal in journals) else self.given
+        journals = self.directory.journals.glob("prompt-step-*.jsonl")
+        return () if any(journal.name < _journal_name(version) for journal in journals) else self.given
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""
@@ -151,19 +194,16 @@ class PromptStep:
         requests: Sequence[EvaluationRequest],
         seed: int,
         collect: Callable[[Sequence[RolloutRequest]], list[Rollout]],
+        kept: Evaluations | None = None,
     ) -> list[EvaluationResult]:
         """Rewards of templates on problems."""
-        rollouts = collect(
-            [
-                RolloutRequest(
-                    request.problem,
-                    request.template,
-                    request.rollout_index,
-                    derive_seed(seed, request.problem.id, request.template.id, request.rollout_index),
-                )
-                for request in requests
-            ]
-        )
+        asked = [
+            self._request(request.problem, request.template, request.rollout_index, seed)
+            for request in requests
+        ]
+        rollouts = collect(asked)
+        if kept is not None:
+            kept.keep(asked, rollouts)
         return [
             EvaluationResult(rollout.reward, rollout.text, rollout.finish_reason, len(rollout.response_ids))
             if rollout.response_ids
@@ -171,10 +211,14 @@ class PromptStep:
             for rollout in rollouts
         ]
 
+    def _request(self, problem: Problem, template: Template, index: int, seed: int) -> RolloutRequest:
+        """A rollout of the step with this seed."""
+        return RolloutRequest(problem, template, index, derive_seed(seed, problem.id, template.id, index))
 
-def _journal_name(epoch: int) -> str:
-    """The journal of the prompt step before `epoch`."""
-    return f"epoch-{epoch:04d}.jsonl"
+
+def _journal_name(version: int) -> str:
+    """The journal of the prompt step of a policy version."""
+    return f"prompt-step-{version:04d}.jsonl"
 
 
 def outcome_of(evolution: Evolution) -> str:
@@ -184,6 +228,8 @@ def outcome_of(evolution: Evolution) -> str:
     found = f"{len(evolution.chosen)} templates from {proposals} proposals"
     if evolution.stop_reason == COMPLETE and not proposals:
         return f"{len(evolution.chosen)} templates of {given} given"
+    if evolution.stop_reason == PLAIN_ENOUGH:
+        return f"ended early: plain rollouts solve {evolution.candidates[0].success_rate:.0%} of the hard samples"
     # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
     if too_long := evolution.refusals.get(PROMPT_TOO_LONG):
         found += f", {too_long} reflection prompts too long"

@@ -14,7 +14,7 @@ from p2o.outcomes.outcomes import Outcomes
 from p2o.templates import make_template
 from p2o.types import Template
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the form below."""
 
 
@@ -24,6 +24,8 @@ class LoopState:
 
     outcomes: Outcomes
     epoch: int = 0
+    version: int = 0
+    """Policy versions that the ledger of outcomes tells apart: one begins after each epoch and each prompt step."""
     epoch_step: int = 0
     """Steps done in this epoch."""
     epoch_problems: int = 0
@@ -38,6 +40,10 @@ class LoopState:
     """The prompt step whose templates are in use."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
     """Templates of each hard sample's rollouts in this epoch, one per rollout."""
+    guided_at: int = 0
+    """Step before which the last prompt step took place."""
+    unlocked: list[float] = field(default_factory=list)
+    """What each prompt step's templates unlocked (`p2o.guidance.unlocked_share`)."""
     logged: int = 0
     """Lines of metrics written: a resumed run drops the later ones."""
     logged_check: int = 0

@@ -18,7 +18,8 @@ from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import RewardError, SamplerError
 from p2o.evaluate import evaluate
-from p2o.outcomes import hard_problems
+from p2o.guidance import allow
+from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare
@@ -78,6 +79,10 @@ def train(run: Run) -> LoopState:
         measure(run, hard=None)
     while not state.finished:
         while not epoch_is_done(run) and not out_of_tokens(run):
+            if is_guided_within(run):
+                checkpoint(run)  # a prompt step that is killed must not cost the steps before it
+                guide(run, mine(run))
+                continue
             before = (state.epoch_problems, state.training_tokens)
             try:
                 if is_measured_within(config, state):
@@ -90,7 +95,7 @@ def train(run: Run) -> LoopState:
                 raise
             metrics = update(run, trained)
             for group in groups:
-                state.outcomes.observe(group, str(state.epoch))
+                state.outcomes.observe(group, str(state.version))
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
@@ -180,38 +185,95 @@ def epoch_is_done(run: Run) -> bool:
     return run.state.epoch_problems >= len(run.problems)
 
 
+def is_guided_within(run: Run) -> bool:
+    """Whether a prompt step is due within an epoch, and has not taken place."""
+    every, state = run.config.guidance.every, run.state
+    if every is None or run.prompt_step is None or state.epoch_step == 0:
+        return False
+    return state.step - state.guided_at >= every
+
+
 def end_epoch(run: Run) -> None:
-    """Evaluates, mines the epoch's hard set and, unless the run is over, evolves and hands out templates."""
+    """Evaluates and, unless the run is over, makes a prompt step on what the epoch left unsolved."""
     state, config = run.state, run.config
-    started = time.monotonic()
-    hard = hard_problems(state.outcomes, str(state.epoch), config.mining)
-    measure(
-        run, hard=hard if epoch_is_done(run) else None
-    )  # one that is cut short has not asked every problem
+    hard = mine(run)
     state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
     state.epoch += 1
     state.epoch_step = 0
     state.epoch_problems = 0
-    state.assignment = {}
-    if not state.finished and run.prompt_step is not None:
-        # Whether or not a prompt step takes place, the policy is another one than that of the epoch's rollouts.
-        state.outcomes.begin(str(state.epoch))
-        outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
-        state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
-        state.evolution = outcome.evolution
-        state.count_templates(outcome.records)
-        state.prompt_step_tokens += outcome.tokens
-        state.history[-1]["prompt_step"] = outcome.summary()
-        state.assignment = assign(
-            state.evolution,
-            list(hard),
-            config.rollout.n,
-            config.assign,
-            state.outcomes,
-            derive_seed(config.run.seed, "assign", state.epoch),
-        )
-        state.finished = out_of_tokens(run)
+    if run.prompt_step is None or state.finished:
+        state.version += 1
+        state.assignment = {}
+    else:
+        guide(run, hard)
+
+
+def mine(run: Run) -> dict[str, HardKind]:
+    """Evaluates, and says which problems are hard by their latest rollouts."""
+    hard = hard_problems(run.state.outcomes, run.config.mining)
+    whole = epoch_is_done(run) or not out_of_tokens(run)
+    measure(run, hard=hard if whole else None)  # an epoch that is cut short has not asked every problem
+    return hard
+
+
+def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
+    """A prompt step: evolves templates on the hard problems, learns from its rollouts, and hands the templates out."""
+    state, config = run.state, run.config
+    assert run.prompt_step is not None
+    started = time.monotonic()
+    allowance = allow(state, config, hard)
+    state.version += 1
+    # Whether or not a prompt step takes place, the policy is another one than that of the rollouts before.
+    state.outcomes.begin(str(state.version))
+    outcome = run.prompt_step.evolve(
+        hard,
+        state.outcomes,
+        version=state.version,
+        epoch=state.epoch,
+        previous=state.evolution,
+        allowance=allowance,
+        keep_rollouts=config.guidance.train_on_evaluations,
+    )
+    state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
+    state.evolution = outcome.evolution
+    state.count_templates(outcome.records)
+    state.prompt_step_tokens += outcome.tokens
+    state.history[-1]["prompt_step"] = outcome.summary()
+    learn_from_evaluations(run, outcome.groups)
+    seed = derive_seed(config.run.seed, "assign", state.version)
+    guided = likely_hard((problem.id for problem in run.problems), state.outcomes, hard, seed)
+    state.assignment = assign(
+        state.evolution,
+        guided,
+        config.rollout.n,
+        config.assign,
+        state.outcomes,
+        seed,
+    )
+    state.guided_at = state.step
+    state.finished = out_of_tokens(run)
     state.seconds += time.monotonic() - started
+
+
+def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
+    """A policy step on what the prompt step drew, by the very weights that it was drawn with."""
+    state, config = run.state, run.config
+    trained = [group for group in groups if enters_update(group, config.loss, config.rollout.max_tokens)]
+    if not trained:
+        return
+    run.collector.sampler.sleep()  # until the next weights are published
+    metrics = update(run, trained)
+    state.step += 1
+    state.epoch_step += 1
+    record = {
+        "step": state.step,
+        "epoch": state.epoch,
+        "num_tokens": state.generated_tokens,
+        "guidance/groups": len(trained),
+        "guidance/rollouts": sum(len(group.rollouts) for group in trained),
+        **metrics,
+    }
+    log(run, record)
 
 
 def measure(run: Run, hard: Mapping[str, str] | None) -> None:

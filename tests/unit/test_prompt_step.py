@@ -84,7 +84,7 @@ def step_of(
 
 
 def evolved(step: PromptStep, hard: dict[str, str] = HARD, epoch: int = 1, previous: Any = None) -> Any:
-    return step.evolve(hard, Outcomes(), epoch=epoch, previous=previous)
+    return step.evolve(hard, Outcomes(), version=epoch, epoch=epoch, previous=previous)
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,10 @@ def test_its_books(tmp_path: Path) -> None:
     world = World()
     step, collector = step_of(tmp_path, world)
     outcomes = Outcomes()
-    outcome = step.evolve(HARD, outcomes, epoch=4, previous=None)
+    outcome = step.evolve(HARD, outcomes, version=4, epoch=4, previous=None)
     assert outcome.tokens == 7 * len(collector.requests) + 11 * len(world.calls)
     assert [version["policy_version"] for version in outcomes.to_dict()["versions"]] == ["4"]
-    assert (tmp_path / "evolve" / "epoch-0004.jsonl").exists()
+    assert (tmp_path / "evolve" / "prompt-step-0004.jsonl").exists()
     assert {record["epoch"] for record in read_jsonl(tmp_path / "templates.jsonl")} == {4}
     again, more = step_of(tmp_path, World())
     repeated = evolved(again, epoch=4)
@@ -149,7 +149,7 @@ def test_no_two_rollouts_share_a_stream(tmp_path: Path) -> None:
 def test_a_proposal_that_the_tokenizer_cannot_read_costs_no_more_than_itself(tmp_path: Path) -> None:
     step, collector = step_of(tmp_path, World(useful=1.0))
     collector.unreadable = "primes"
-    evolution = step.evolve(HARD, Outcomes(), epoch=1, previous=None).evolution
+    evolution = step.evolve(HARD, Outcomes(), version=1, epoch=1, previous=None).evolution
     assert evolution is not None
     assert evolution.refusals["the policy's tokenizer cannot read it"] > 0
     assert not any("primes" in request.template.text for request in collector.requests)

@@ -247,7 +247,9 @@ class Steps:
         self.tokens = tokens
         self.given: list[dict[str, Any]] = []
 
-    def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+    def evolve(
+        self, hard: Any, outcomes: Outcomes, *, version: int, epoch: int, previous: Any, **more: Any
+    ) -> PromptStepOutcome:
         self.given.append({"hard": dict(hard), "epoch": epoch, "previous": previous})
         template = make_template(f"of epoch {epoch}")
         ids = tuple(hard)
@@ -300,7 +302,9 @@ def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
     """What the rollouts of epoch 0 showed is one policy old in epoch 1, whether or not a step was made in between."""
 
     class Skipped(Steps):
-        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        def evolve(
+            self, hard: Any, outcomes: Outcomes, *, version: int, epoch: int, previous: Any, **more: Any
+        ) -> PromptStepOutcome:
             return PromptStepOutcome(previous, 0, "skipped")
 
     run, _ = epochs_of(tmp_path, monkeypatch, Skipped())
@@ -317,7 +321,7 @@ def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
 def roll_epoch(run: Run) -> None:
     for one in next_problems(run, len(run.problems)):
         failed = Group(one, [rollout(0, identity=one.id)] * 4)
-        run.state.outcomes.observe(failed, str(run.state.epoch))
+        run.state.outcomes.observe(failed, str(run.state.version))
     run.state.training_tokens += 50
 
 
@@ -360,8 +364,10 @@ def test_assignments_differ_between_epochs_and_weigh_what_is_known(
     class Same(Steps):
         """The same two templates each time."""
 
-        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
-            return super().evolve(hard, outcomes, epoch=0, previous=previous)
+        def evolve(
+            self, hard: Any, outcomes: Outcomes, *, version: int, epoch: int, previous: Any, **more: Any
+        ) -> PromptStepOutcome:
+            return super().evolve(hard, outcomes, version=version, epoch=0, previous=previous)
 
     run, _ = epochs_of(tmp_path, monkeypatch, Same(), **many)
     end_epoch(run)
@@ -432,7 +438,7 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
         (3, None),
         (4, 2),
     ]
-    assert hard_problems(state.outcomes, "1", config.mining) == {"a": "very_hard", "b": "near_hard"}
+    assert hard_problems(state.outcomes, config.mining) == {"a": "very_hard", "b": "near_hard"}
     assert sorted(path.name for path in directory.checkpoints.glob("epoch-*")) == [
         "epoch-000000-step-00000001",
         "epoch-000000-step-00000002",

@@ -157,9 +157,9 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     outcomes = prepared.state.outcomes
     for group in roll_out(prepared, prepared.problems):
         outcomes.observe(group, "0")
-    hard = hard_problems(outcomes, "0", config.mining)
+    hard = hard_problems(outcomes, config.mining)
     prepared.prompt_step.limits = {"max_rounds": args.max_rounds, "time_limit_s": args.time_limit}
-    outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None)
+    outcome = prepared.prompt_step.evolve(hard, outcomes, version=1, epoch=1, previous=None)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
     return outcome.evolution

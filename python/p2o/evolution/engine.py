@@ -57,6 +57,7 @@ def evolve(
     policy_reads: Reads | None = None,
     max_rounds: int | None = None,
     time_limit_s: float | None = None,
+    plain_enough: float | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -85,11 +86,12 @@ def evolve(
         policy_reads: whether the policy can read a template. A proposal that it cannot is refused.
         max_rounds: the step ends after so many rounds.
         time_limit_s: no round begins once so many seconds have passed.
+        plain_enough: success rate of the plain prompt on the dev problems from which the step ends once it is known.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
-        `stalled`, `complete` (random search has its templates, or none are proposed in rounds), `interrupted` (Ctrl-C),
-        or `reflection: ` with the error of the reflection model.
+        `stalled`, `plain rollouts do` (`plain_enough`), `complete` (random search has its templates, or none are
+        proposed in rounds), `interrupted` (Ctrl-C), or `reflection: ` with the error of the reflection model.
 
     Raises:
         InputError: if there are too few problems, one cannot be used, two have the same id, or a callable breaks its
@@ -141,7 +143,7 @@ def evolve(
         "seed": seed,
         "policy_version": policy_version,
         "settings": config.model_dump(),
-        "limits": [max_rounds, time_limit_s],
+        "limits": [max_rounds, time_limit_s, plain_enough],
         "reflection": reflection.model_dump(exclude={"endpoint": TRANSPORT}),
         "prompt": hashlib.sha256(repr([*prompts, plain_text]).encode()).hexdigest()[:16],
         "problems": digest([[each.id, each.messages, each.gold, each.meta] for each in (*dev, *feedback)]),
@@ -169,6 +171,7 @@ def evolve(
             policy_reads=policy_reads,
             max_rounds=max_rounds,
             time_limit_s=time_limit_s,
+            plain_enough=plain_enough,
         )
         return SEARCHES[config.search](inputs).run()
 

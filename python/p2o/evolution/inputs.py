@@ -46,3 +46,4 @@ class StepInputs:
     policy_reads: Reads | None = None
     max_rounds: int | None = None
     time_limit_s: float | None = None
+    plain_enough: float | None = None

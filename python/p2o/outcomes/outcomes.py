@@ -79,10 +79,10 @@ class Outcomes:
         for rollout in group.rollouts:
             self.record(policy_version, rollout.template_id, rollout.problem_id, rollout.reward)
 
-    def of(self, template_id: str, problem_id: str, policy_version: str) -> Tally:
-        """What one policy version came to under a template."""
+    def of(self, template_id: str, problem_id: str, policy_version: str, source: str | None = None) -> Tally:
+        """What one policy version came to under a template, by all sources or one."""
         version = self._versions.get(policy_version, {})
-        sources = self._sources.get(policy_version, (TRAINING,))
+        sources = self._sources.get(policy_version, (TRAINING,)) if source is None else (source,)
         return _sum(*(version.get((source, template_id, problem_id), Tally()) for source in sources))
 
     def discounted(self, template_id: str, problem_id: str, discount: float) -> Tally:
@@ -107,6 +107,13 @@ class Outcomes:
         for (source, _, problem_id), tally in self._versions.get(policy_version, {}).items():
             if source == TRAINING:
                 found[problem_id] = _sum(found.get(problem_id, Tally()), tally)
+        return found
+
+    def latest_training(self) -> dict[str, Tally]:
+        """What each problem's training groups of the newest version that had any came to."""
+        found: dict[str, Tally] = {}
+        for version in reversed(self._versions):
+            found = {**self.training(version), **found}
         return found
 
     def to_dict(self) -> dict[str, Any]:

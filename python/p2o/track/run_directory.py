@@ -185,9 +185,9 @@ class RunDirectory:
         ]
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
-    def log_templates(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the candidates of the prompt step before `epoch`, in place of what a killed run left of it."""
-        kept = [record for record in read_jsonl(self.templates) if record["epoch"] < epoch]
+    def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the candidates of the prompt step of a policy version, in place of what a killed run left of it."""
+        kept = [record for record in read_jsonl(self.templates) if record["version"] < version]
         write_jsonl(self.templates, [*kept, *records])
 
     def rewind(self, state: LoopState) -> None:
@@ -213,15 +213,16 @@ class FollowedRunDirectory(RunDirectory):
     def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
         """Rank 0 writes them."""
 
-    def log_templates(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
+    def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
 
 
-def template_records(epoch: int, evolution: Evolution) -> list[dict[str, Any]]:
-    """Every candidate of the prompt step before `epoch`, as `templates.jsonl` holds it."""
+def template_records(version: int, epoch: int, evolution: Evolution) -> list[dict[str, Any]]:
+    """Every candidate of the prompt step of a policy version, before rollouts of `epoch`, for `templates.jsonl`."""
     chosen = {template.id for template in evolution.chosen}
     return [
         {
+            "version": version,
             "epoch": epoch,
             "text": candidate.template.text,
             "chosen": candidate.template.id in chosen,

@@ -23,7 +23,7 @@ def mined(groups, **config) -> dict[str, str]:
     outcomes = Outcomes()
     for epoch, one in groups:
         outcomes.observe(one, str(epoch))
-    return hard_problems(outcomes, str(groups[-1][0]), MiningConfig(**config))
+    return hard_problems(outcomes, MiningConfig(**config))
 
 
 def test_no_success_is_very_hard_and_one_is_near_hard():
@@ -37,10 +37,10 @@ def test_a_single_rollout_is_never_near_hard():
     assert mined([(0, group("a", "1")), (0, group("b", "0"))]) == {"b": "very_hard"}
 
 
-def test_group_hardness_counts_templated_rollouts_and_judges_each_epoch_anew():
+def test_hardness_counts_templated_rollouts_and_goes_by_the_latest_group_of_each_problem():
     first = [(0, group("a", "000"))]
     assert mined([*first, (1, group("a", "", "110"))]) == {}
-    assert mined([*first, (1, group("b", "000"))]) == {"b": "very_hard"}
+    assert mined([*first, (1, group("b", "000"))]) == {"a": "very_hard", "b": "very_hard"}
     assert mined([*first, (1, group("a", "", "010"))]) == {"a": "near_hard"}
 
 
@@ -59,7 +59,7 @@ def test_success_is_a_reward_from_a_threshold_on():
     for threshold, expected in ((0.5, {}), (1.0, {"a": "very_hard"}), (0.6, {})):
         outcomes = Outcomes(threshold)
         outcomes.observe(Group(problem, rollouts), "0")
-        assert hard_problems(outcomes, "0", MiningConfig()) == expected
+        assert hard_problems(outcomes, MiningConfig()) == expected
 
 
 def test_the_prompt_step_s_rollouts_make_no_problem_easy_or_hard():
@@ -68,8 +68,8 @@ def test_the_prompt_step_s_rollouts_make_no_problem_easy_or_hard():
     for reward in (1.0, 1.0):
         outcomes.record("1", "abc", "a", reward, "prompt step")
         outcomes.record("1", "abc", "b", 0.0, "prompt step")
-    assert hard_problems(outcomes, "1", MiningConfig()) == {"a": "very_hard"}
-    assert hard_problems(outcomes, "2", MiningConfig()) == {}
+    outcomes.begin("2")
+    assert hard_problems(outcomes, MiningConfig()) == {"a": "very_hard"}
 
 
 GROUPS = st.lists(
@@ -85,6 +85,5 @@ def test_outcomes_read_back_go_on_as_those_written(groups, cut):
             resumed = Outcomes.from_dict(json.loads(json.dumps(resumed.to_dict())))
         for outcomes in (straight, resumed):
             outcomes.observe(group(problem_id, plain, templated), str(step // 4))
-    for epoch in map(str, range(7)):
-        assert hard_problems(resumed, epoch, MiningConfig()) == hard_problems(straight, epoch, MiningConfig())
+    assert hard_problems(resumed, MiningConfig()) == hard_problems(straight, MiningConfig())
     assert resumed.to_dict() == straight.to_dict()

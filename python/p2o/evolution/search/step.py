@@ -31,6 +31,9 @@ NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 UNREADABLE = "the policy's tokenizer cannot read it"
 
+PLAIN_ENOUGH = "plain rollouts do"
+"""The stop reason where the plain prompt's success rate on dev is at least `plain_enough`."""
+
 COMPLETE = "complete"
 """The stop reason when there is nothing left to look for."""
 
@@ -103,6 +106,9 @@ class Step:
         self.rollouts.run(requests, keep_text=False)
         plain = self.add(PLAIN, (), "plain")
         self.accept(plain.id, None)
+        enough = self.inputs.plain_enough
+        if enough is not None and self.candidates[plain.id].success_rate >= enough:
+            return PLAIN_ENOUGH
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         self.enter([Entrant(each.id, each.template) for each in first if each is not None])
         return self.stop_reason()

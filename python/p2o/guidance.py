@@ -1,0 +1,105 @@
+"""When prompt steps take place, what they may spend, and whether their rollouts are trained on.
+
+`adaptive` spending is a comparison of what rollouts buy. A prompt step is worth what its templates unlock: the share of
+the hard problems given to them that is solved under one. As many plain rollouts solve a hard problem at the rate that
+the step's own evaluation of the plain prompt finds. Where those would solve as many, the step ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import PositiveInt
+
+from p2o.evolution.budget import rollouts_of
+from p2o.outcomes.outcomes import TRAINING, Outcomes
+from p2o.settings import Settings
+from p2o.templates import PLAIN
+from p2o.types import Template
+
+if TYPE_CHECKING:
+    from p2o.config import Config
+    from p2o.state import LoopState
+
+FIRST_GUESS = 0.9
+"""Share of the hard problems that a prompt step is taken to unlock before any has: as good as one step's result."""
+
+LEAST_SHARE = 0.125
+"""Share of the budget that a prompt step keeps, however little is hard or was unlocked: what helps may still come."""
+
+
+class GuidanceConfig(Settings):
+    """When prompt steps take place and what they may spend."""
+
+    every: PositiveInt | None = None
+    """A prompt step after every so many steps of an epoch as well as between epochs, on the problems that are hard so
+    far; unset, between epochs only. A run of one epoch gets prompt steps that way."""
+
+    train_on_evaluations: bool = False
+    """Whether a prompt step's rollouts of the dev problems, plain and under the templates it chose, are trained on: a
+    policy step before the next rollouts."""
+
+    spend: Literal["fixed", "adaptive"] = "fixed"
+    """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to how much is still hard and to
+    what earlier prompt steps unlocked; a step ends after its evaluation of the plain prompt where plain rollouts would
+    solve as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a prompt step may spend."""
+
+    share: float = 1.0
+    """Of the rollouts of `evolve.budget`."""
+
+    plain_enough: float | None = None
+    """Success rate of the plain prompt on dev from which the step ends there."""
+
+
+def unlocked_share(
+    assignment: Mapping[str, Sequence[Template]], outcomes: Outcomes, policy_version: str
+) -> float:
+    """Share of the problems with templates that a training rollout of this version solved under one; 0 without any."""
+    templated = {
+        problem_id: {template.id for template in templates} - {PLAIN.id}
+        for problem_id, templates in assignment.items()
+    }
+    given = {problem_id: ids for problem_id, ids in templated.items() if ids}
+    solved = sum(
+        any(
+            outcomes.of(template_id, problem_id, policy_version, source=TRAINING).successes > 0
+            for template_id in ids
+        )
+        for problem_id, ids in given.items()
+    )
+    return solved / len(given) if given else 0.0
+
+
+def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
+    """What the next prompt step, on these hard problems, may spend; takes into `state` what the last one unlocked."""
+    if config.guidance.spend == "fixed":
+        return Allowance()
+    if state.assignment:
+        state.unlocked.append(unlocked_share(state.assignment, state.outcomes, str(state.version)))
+    budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))
+    tried = len(state.outcomes.latest_training())
+    return adaptive_allowance(state.unlocked, len(hard), tried, config.rollout.n, budget)
+
+
+def adaptive_allowance(unlocked: Sequence[float], hard: int, tried: int, n: int, budget: int) -> Allowance:
+    """The allowance of the next prompt step.
+
+    Args:
+        unlocked: what each prompt step so far unlocked (`unlocked_share`).
+        hard: problems that are hard now.
+        tried: problems of which it is known whether they are.
+        n: rollouts of a problem in training.
+        budget: rollouts of a whole prompt step.
+    """
+    expected = (FIRST_GUESS + sum(unlocked)) / (1 + len(unlocked))
+    share = max(LEAST_SHARE, min(1.0, expected * hard / max(1, tried)))
+    # The step's rollouts, spent on the hard problems without a template, come on top of the n of the next epoch.
+    draws = n + share * budget / max(1, hard)
+    return Allowance(share, plain_enough=1.0 - (1.0 - min(expected, 0.999)) ** (1.0 / draws))
