@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import PositiveInt
 
 from p2o.evolution.budget import rollouts_of
+from p2o.evolution.result import PLAIN_ENOUGH
 from p2o.outcomes.outcomes import TRAINING, Outcomes
 from p2o.settings import Settings
 from p2o.templates import PLAIN
@@ -60,29 +61,29 @@ class Allowance:
 
 def unlocked_share(
     assignment: Mapping[str, Sequence[Template]], outcomes: Outcomes, policy_version: str
-) -> float:
-    """Share of the problems with templates that a training rollout of this version solved under one; 0 without any."""
-    templated = {
-        problem_id: {template.id for template in templates} - {PLAIN.id}
-        for problem_id, templates in assignment.items()
+) -> float | None:
+    """Share of the problems whose training rollouts of this version were templated that were solved under a template;
+    0 where no template was handed out, None where none has been tried yet."""
+    solved = tried = 0
+    given = {
+        problem: {each.id for each in templates} - {PLAIN.id} for problem, templates in assignment.items()
     }
-    given = {problem_id: ids for problem_id, ids in templated.items() if ids}
-    solved = sum(
-        any(
-            outcomes.of(template_id, problem_id, policy_version, source=TRAINING).successes > 0
-            for template_id in ids
-        )
-        for problem_id, ids in given.items()
-    )
-    return solved / len(given) if given else 0.0
+    for problem_id, template_ids in given.items():
+        tallies = [outcomes.of(each, problem_id, policy_version, source=TRAINING) for each in template_ids]
+        tried += any(tally.trials > 0 for tally in tallies)
+        solved += any(tally.successes > 0 for tally in tallies)
+    if tried:
+        return solved / tried
+    return None if any(given.values()) else 0.0
 
 
 def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
     """What the next prompt step, on these hard problems, may spend; takes into `state` what the last one unlocked."""
     if config.guidance.spend == "fixed":
         return Allowance()
-    if state.assignment:
-        state.unlocked.append(unlocked_share(state.assignment, state.outcomes, str(state.version)))
+    if state.evolution is not None and state.evolution.stop_reason != PLAIN_ENOUGH:
+        share = unlocked_share(state.assignment, state.outcomes, str(state.version))
+        state.unlocked += [] if share is None else [share]
     budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))
     tried = len(state.outcomes.latest_training())
     return adaptive_allowance(state.unlocked, len(hard), tried, config.rollout.n, budget)

@@ -13,7 +13,8 @@ from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.propose import proposer_class
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
-from p2o.evolution.search.step import COMPLETE, PLAIN_ENOUGH
+from p2o.evolution.result import PLAIN_ENOUGH
+from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
@@ -139,7 +140,7 @@ class PromptStep:
                     outcomes=outcomes,
                     journal=self.directory.journals / _journal_name(version),
                     callbacks=() if kept is None else (kept.on_event,),
-                    templates=[*self._given(version), *(carried.chosen if carried is not None else ())],
+                    templates=[*self._given(version), *in_use(carried)],
                     reflection_fits=fits,
                     policy_reads=lambda template: self.collector.reads(some_problem, template),
                     plain_enough=allowance.plain_enough,
@@ -214,6 +215,15 @@ class PromptStep:
     def _request(self, problem: Problem, template: Template, index: int, seed: int) -> RolloutRequest:
         """A rollout of the step with this seed."""
         return RolloutRequest(problem, template, index, derive_seed(seed, problem.id, template.id, index))
+
+
+def in_use(evolution: Evolution | None) -> list[Template]:
+    """The templates that the next step begins with: those chosen, or where the step ended early those it began with."""
+    if evolution is None:
+        return []
+    if evolution.stop_reason == PLAIN_ENOUGH:
+        return [candidate.template for candidate in evolution.candidates if candidate.made_by == "given"]
+    return list(evolution.chosen)
 
 
 def _journal_name(version: int) -> str:

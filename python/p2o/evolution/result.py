@@ -48,6 +48,9 @@ class Candidate:
         return asdict(self)
 
 
+PLAIN_ENOUGH = "plain rollouts do"
+"""The stop reason where the plain prompt's success rate on dev is at least `plain_enough` of `p2o.evolve`."""
+
 COVER_THRESHOLD = 0.5
 """Score from which a dev problem counts as solved: the success rate in `strict`, its posterior mean in `posterior`."""
 

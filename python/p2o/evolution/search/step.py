@@ -16,7 +16,7 @@ from p2o.evolution.contract import in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
-from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
+from p2o.evolution.result import COVER_THRESHOLD, PLAIN_ENOUGH, Candidate, Evolution
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import Entrant, minibatch_gain, race
 from p2o.evolution.search.rollouts import Rollouts
@@ -30,9 +30,6 @@ DUPLICATE = "duplicate"
 NOT_BETTER = "not better on the minibatch"
 UNDECIDED = "undecided"
 UNREADABLE = "the policy's tokenizer cannot read it"
-
-PLAIN_ENOUGH = "plain rollouts do"
-"""The stop reason where the plain prompt's success rate on dev is at least `plain_enough`."""
 
 COMPLETE = "complete"
 """The stop reason when there is nothing left to look for."""
@@ -106,10 +103,10 @@ class Step:
         self.rollouts.run(requests, keep_text=False)
         plain = self.add(PLAIN, (), "plain")
         self.accept(plain.id, None)
+        first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         enough = self.inputs.plain_enough
         if enough is not None and self.candidates[plain.id].success_rate >= enough:
             return PLAIN_ENOUGH
-        first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         self.enter([Entrant(each.id, each.template) for each in first if each is not None])
         return self.stop_reason()
 
