@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +27,34 @@ Tokens = tuple[NDArray[np.int32], NDArray[np.float32]]
 
 
 class Evaluations:
-    """What was drawn under the plain prompt and under templates that are not refused, of one prompt step."""
+    """What was drawn under the plain prompt and under templates that are not refused, of one prompt step.
 
-    def __init__(self) -> None:
+    Args:
+        file: where it is written down as well, for a step that is killed: a rollout that is drawn again has the same
+            tokens, but log-probs that may differ by rounding. What is there is taken up.
+    """
+
+    def __init__(self, file: Path) -> None:
         self._rollouts: dict[Key, tuple[Rollout, Tokens]] = {}
+        self._file = file
+        if file.exists():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # a line cut off by a kill: drawn again
+                    self._add(*_read(json.loads(line)))
 
     def keep(self, requests: Sequence[RolloutRequest], rollouts: Sequence[Rollout]) -> None:
         """Keeps the rollouts of the requests, their tokens as arrays: a prompt step draws millions."""
-        for request, rollout in zip(requests, rollouts, strict=True):
-            tokens = (
-                np.asarray(rollout.response_ids, np.int32),
-                np.asarray(rollout.sampler_logprobs, np.float32),
-            )
-            bare = replace(rollout, response_ids=(), sampler_logprobs=())
-            self._rollouts[request.template.id, request.problem.id, request.index] = bare, tokens
+        with self._file.open("a", encoding="utf-8") as lines:
+            for request, rollout in zip(requests, rollouts, strict=True):
+                tokens = (
+                    np.asarray(rollout.response_ids, np.int32),
+                    np.asarray(rollout.sampler_logprobs, np.float32),
+                )
+                self._add(replace(rollout, index=request.index, response_ids=(), sampler_logprobs=()), tokens)
+                lines.write(json.dumps(_written(rollout, request.index, tokens)) + "\n")
+
+    def _add(self, rollout: Rollout, tokens: Tokens) -> None:
+        self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = rollout, tokens
 
     def on_event(self, event: Event) -> None:
         """Lets go of what was drawn under a template that was refused; a callback of `p2o.evolve`."""
@@ -45,7 +64,7 @@ class Evaluations:
                 del self._rollouts[key]
 
     def missing(self, keys: Sequence[Key]) -> list[Key]:
-        """Those that are not here: a step that was resumed has only their rewards, from its journal."""
+        """Those that are not here: of a killed step the last ones may be in its journal alone."""
         return [key for key in keys if key not in self._rollouts]
 
     def groups(self, keys: Sequence[Key], problems: Mapping[str, Problem]) -> list[Group]:
@@ -63,6 +82,24 @@ class Evaluations:
                 )
             )
         return [Group(problems[identity], rollouts) for identity, rollouts in grouped.items()]
+
+
+def _written(rollout: Rollout, index: int, tokens: Tokens) -> dict[str, Any]:
+    """A rollout as a line of the file."""
+    ids, logprobs = (base64.b64encode(values.tobytes()).decode() for values in tokens)
+    bare = replace(
+        rollout, index=index, prompt_ids=list(rollout.prompt_ids), response_ids=(), sampler_logprobs=()
+    )
+    return {**asdict(bare), "response_ids": ids, "sampler_logprobs": logprobs}
+
+
+def _read(record: dict[str, Any]) -> tuple[Rollout, Tokens]:
+    """What `_written` wrote."""
+    tokens = (
+        np.frombuffer(base64.b64decode(record.pop("response_ids")), np.int32),
+        np.frombuffer(base64.b64decode(record.pop("sampler_logprobs")), np.float32),
+    )
+    return Rollout(**record, response_ids=(), sampler_logprobs=()), tokens
 
 
 def drawn_on_dev(evolution: Evolution) -> list[Key]:

@@ -119,7 +119,7 @@ class PromptStep:
             reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", version)
-        kept = Evaluations() if keep_rollouts else None
+        kept = self._evaluations(version) if keep_rollouts else None
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
         some_problem = self.problems[min(hard or self.problems)]
         fits = None
@@ -154,10 +154,20 @@ class PromptStep:
         records = template_records(version, epoch, evolution)
         self.directory.log_templates(version, records)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        groups = () if kept is None else self._groups(evolution, kept, seed)
+        groups = self._groups(evolution, kept, seed) if keep_rollouts else ()
         return PromptStepOutcome(
             evolution, tokens, outcome_of(evolution), groups, evolution.refusals, records
         )
+
+    def _evaluations(self, version: int) -> Evaluations | None:
+        """What keeps the step's rollouts, on rank 0; those of earlier steps are no longer needed."""
+        if not self.collector.processes.is_main:
+            return None
+        file = self.directory.journals / f"rollouts-{version:04d}.jsonl"
+        for other in self.directory.journals.glob("rollouts-*.jsonl"):
+            if other != file:
+                other.unlink()
+        return Evaluations(file)
 
     def _settings(self, hard: int, allowance: Allowance) -> EvolveConfig:
         """`[evolve]` of a step on so many problems."""
@@ -166,17 +176,19 @@ class PromptStep:
         budget = rollouts_of(self.settings.budget, min(self.settings.dev_size, hard // 2))
         return self.settings.model_copy(update={"budget": max(1, round(allowance.share * budget))})
 
-    def _groups(self, evolution: Evolution, kept: Evaluations, seed: int) -> list[Group]:
-        """What was drawn on the dev problems, on all ranks. What only a journal remembers is drawn again: by the same
-        seeds from the same weights."""
+    def _groups(self, evolution: Evolution, kept: Evaluations | None, seed: int) -> list[Group]:
+        """What was drawn on the dev problems, on all ranks; rank 0 has `kept` it. What only a journal remembers is
+        drawn again: by the same seeds from the same weights."""
         processes, keys = self.collector.processes, drawn_on_dev(evolution)
-        if missing := processes.broadcast(kept.missing(keys)):
+        if missing := processes.broadcast(kept.missing(keys) if kept is not None else []):
             requests = [
                 self._request(self.problems[problem], template_of(evolution, template), index, seed)
                 for template, problem, index in missing
             ]
-            kept.keep(requests, self._collect(requests))
-        return processes.broadcast(kept.groups(keys, self.problems) if processes.is_main else [])
+            rollouts = self._collect(requests)
+            if kept is not None:
+                kept.keep(requests, rollouts)
+        return processes.broadcast(kept.groups(keys, self.problems) if kept is not None else [])
 
     def _given(self, version: int) -> Sequence[Template]:
         """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""

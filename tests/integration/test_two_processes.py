@@ -29,8 +29,8 @@ def start(path: Path, *flags: str) -> subprocess.Popen[bytes]:
         "-m",
         "p2o",
     ]
-    command += ["train", "quickstart", f"--set=run.output={path}", "--set=optimizer.zero_stage=3", *flags]
-    command += [f"--set={override}" for override in SMALL]
+    command += ["train", "quickstart", f"--set=run.output={path}", "--set=optimizer.zero_stage=3"]
+    command += [*(f"--set={override}" for override in SMALL), *flags]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -1,0 +1,119 @@
+"""Prompt steps within an epoch, on an adaptive budget, whose rollouts are trained on: killed, and in two processes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_train import Killed, kill_after, small_run, what_happened
+from test_two_processes import finish, metrics_of, start
+
+from p2o.evolution import Evolution
+from p2o.files import read_jsonl
+from p2o.policy.torch_backend import TorchPolicy
+from p2o.rollout.collect import Collector
+from p2o.track.run_directory import RunDirectory
+from p2o.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+GUIDED = [
+    "run.epochs=2",
+    "run.batch_problems=8",
+    "guidance.every=3",
+    "guidance.train_on_evaluations=true",
+    "guidance.spend=adaptive",
+    "evolve.acceptance=posterior",
+    "checkpoint.every=1",
+]
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "guided"
+    train(small_run(path, *GUIDED))
+    return path
+
+
+def evaluation_steps(path: Path) -> list[dict[str, Any]]:
+    return [record for record in read_jsonl(path / "metrics.jsonl") if "guidance/groups" in record]
+
+
+def test_prompt_steps_take_place_within_epochs_and_are_learnt_from(guided: Path) -> None:
+    steps = {(record["version"], record["epoch"]) for record in read_jsonl(guided / "templates.jsonl")}
+    assert {(1, 0), (2, 1), (3, 1)} <= steps, "in the first epoch, between the two, in the second"
+    learnt = evaluation_steps(guided)
+    assert learnt
+    for record in learnt:
+        assert record["guidance/rollouts"] > record["guidance/groups"]
+        assert "policy_loss" in record
+        assert "reward" not in record, "its rollouts are no sample of the training problems"
+    numbers = [record["step"] for record in read_jsonl(guided / "metrics.jsonl") if "policy_loss" in record]
+    assert numbers == list(range(1, len(numbers) + 1)), "they count as steps of the policy"
+
+
+def test_tokens_of_evaluations_are_counted_once(guided: Path) -> None:
+    """Training on them generates nothing."""
+    metrics = read_jsonl(guided / "metrics.jsonl")
+    for before, record in pairwise(metrics):
+        if "guidance/groups" in record:
+            assert before["num_tokens"] < record["num_tokens"], "the prompt step itself"
+    lines = read_jsonl(guided / "templates.jsonl")
+    assert lines, "there were prompt steps"
+
+
+@pytest.mark.parametrize(
+    ("where", "calls"), [("update", 4), ("update", 7), ("collect", 6), ("collect", 9), ("collect", 14)]
+)
+def test_a_resumed_run_is_the_unbroken_run(
+    guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
+) -> None:
+    path = tmp_path / "run"
+    run = small_run(path, *GUIDED)
+    with monkeypatch.context() as patch:
+        kill_after(patch, TorchPolicy if where == "update" else Collector, where, calls)
+        with pytest.raises(Killed):
+            train(run)
+    train(small_run(path, *GUIDED, resume=True))
+    assert what_happened(path) == what_happened(guided)
+
+
+def test_what_a_journal_alone_remembers_is_drawn_again(
+    guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the prompt step's last rollout and the update on its rollouts."""
+    path = tmp_path / "run"
+    run = small_run(path, *GUIDED)
+    with monkeypatch.context() as patch:
+        kill_after(patch, RunDirectory, "log_templates", 1)
+        with pytest.raises(Killed):
+            train(run)
+    run = small_run(path, *GUIDED, resume=True)
+    train(run)
+    assert what_happened(path) == what_happened(guided)
+
+
+def test_two_processes_do_what_one_does(guided: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two"
+    finish(path, start(path, *(f"--set={override}" for override in GUIDED)))
+    one = what_happened(guided)
+    assert read_jsonl(path / "templates.jsonl") == one["templates"]
+    metrics = metrics_of(path)
+    assert len(metrics) == len(one["metrics"])
+    for here, there in zip(metrics, one["metrics"], strict=True):
+        for name, value in there.items():
+            if not name.startswith("sync/"):
+                assert here[name] == pytest.approx(value, rel=1e-3, abs=2e-5), name
+
+
+def test_a_run_of_one_epoch_is_guided_on_problems_it_has_not_tried(tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    run = small_run(path, *GUIDED, "run.epochs=1", "guidance.train_on_evaluations=false", "track.rollouts=64")
+    state = train(run)
+    assert isinstance(state.evolution, Evolution)
+    chosen = {template.id for template in state.evolution.chosen}
+    later = [record for file in sorted((path / "rollouts").iterdir())[3:] for record in read_jsonl(file)]
+    assert chosen & {record["template"] for record in later}
+    assert state.epoch == 1

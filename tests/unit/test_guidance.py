@@ -1,0 +1,161 @@
+"""What a prompt step may spend, and whose rollouts are trained on: worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from p2o.evaluations import Evaluations, drawn_on_dev
+from p2o.evolution.budget import Ledger
+from p2o.evolution.events import Decided
+from p2o.evolution.result import Candidate, Evolution
+from p2o.guidance import Allowance, adaptive_allowance, unlocked_share
+from p2o.outcomes import Outcomes, likely_hard
+from p2o.rollout.collect import RolloutRequest
+from p2o.templates import PLAIN, make_template
+from p2o.types import Message, Problem, Rollout, Template
+
+Z, OTHER = make_template("z"), make_template("other")
+
+
+def problem(identity: str) -> Problem:
+    return Problem(identity, (Message(role="user", content=identity),), "1")
+
+
+def outcomes_of(*records: tuple[str, str, float, str]) -> Outcomes:
+    outcomes = Outcomes()
+    for template, identity, reward, source in records:
+        outcomes.record("1", template, identity, reward, source)
+    return outcomes
+
+
+def test_unlocked_is_the_share_solved_under_a_template_of_those_tried_under_one() -> None:
+    """a is solved under z, b only by its plain rollout, c by the prompt step alone, d has not been tried."""
+    outcomes = outcomes_of(
+        (Z.id, "a", 1.0, "training"),
+        (Z.id, "b", 0.0, "training"),
+        ("plain", "b", 1.0, "training"),
+        (OTHER.id, "c", 0.0, "training"),
+        (Z.id, "c", 1.0, "prompt step"),
+    )
+    given = {name: [Z, OTHER, PLAIN] for name in "abcd"}
+    assert unlocked_share(given, outcomes, "1") == pytest.approx(1 / 3)
+
+
+def test_a_step_without_templates_unlocked_nothing_and_one_that_is_untried_is_not_known() -> None:
+    outcomes = outcomes_of(("plain", "a", 1.0, "training"))
+    assert unlocked_share({"a": [PLAIN]}, outcomes, "1") == 0.0
+    assert unlocked_share({"a": [Z, PLAIN]}, outcomes, "1") is None
+
+
+def test_the_first_step_has_the_whole_budget_but_for_the_guess() -> None:
+    """All of 330 problems are hard: 0.9 of 700 rollouts. On top of 6 they are 630 / 330 more draws of each problem, so
+    1 - 0.1 ** (1 / 7.909) = 0.2526 of plain rollouts would have to succeed for as much."""
+    allowance = adaptive_allowance([], hard=330, tried=330, n=6, budget=700)
+    assert allowance.share == 0.9
+    assert allowance.plain_enough == pytest.approx(0.25258, abs=1e-4)
+
+
+def test_steps_shrink_with_what_is_hard_and_with_what_they_unlock_and_come_back() -> None:
+    shares = [
+        adaptive_allowance(unlocked, hard, tried=400, n=6, budget=700).share
+        for unlocked, hard in (
+            ([], 400),
+            ([1.0], 200),  # (0.9 + 1) / 2 of a half
+            ([0.0], 400),
+            ([0.0, 0.0], 400),
+            ([0.0] * 20, 400),  # never below an eighth
+            ([0.0, 0.0, 0.9], 400),
+        )
+    ]
+    assert shares == pytest.approx([0.9, 0.475, 0.45, 0.3, 0.125, 0.45])
+
+
+def test_fewer_plain_successes_are_enough_where_templates_unlock_less() -> None:
+    bars = [
+        adaptive_allowance(unlocked, 300, 400, n=6, budget=700).plain_enough
+        for unlocked in ([1.0], [], [0.5], [0.0])
+    ]
+    assert all(bar is not None for bar in bars)
+    assert bars == sorted(bars, reverse=True)  # type: ignore[type-var]
+    assert Allowance().plain_enough is None
+
+
+def test_untried_problems_are_guided_as_often_as_tried_ones_are_hard() -> None:
+    outcomes = Outcomes()
+    for number in range(100):
+        outcomes.record("1", "plain", f"tried {number}", float(number % 4 == 0))
+    hard = {f"tried {number}": "very_hard" for number in range(100) if number % 4}
+    names = [f"tried {number}" for number in range(100)] + [f"new {number}" for number in range(1000)]
+    guided = likely_hard(names, outcomes, hard, seed=3)  # type: ignore[arg-type]
+    assert [name for name in guided if name in hard] == list(hard)
+    assert not {f"tried {number}" for number in range(0, 100, 4)} & {*guided}
+    assert len([name for name in guided if name.startswith("new")]) == pytest.approx(750, abs=45)
+    assert guided == likely_hard(names, outcomes, hard, seed=3)  # type: ignore[arg-type]
+    assert likely_hard(["new 1"], Outcomes(), {}, seed=3) == []
+
+
+def drawn(identity: str, template: Template, index: int) -> tuple[RolloutRequest, Rollout]:
+    rollout = Rollout(
+        identity, template.id, index, [1, 2], [3, 4 + index], [-0.1, -1 / 3], "stop", "text", 1.0
+    )
+    return RolloutRequest(problem(identity), template, index, seed=0), rollout
+
+
+def evolution_of(chosen: tuple[Template, ...], **scores: dict[str, tuple[float, int]]) -> Evolution:
+    candidates = tuple(
+        Candidate(id, template, accepted=True, scores=scores[name])
+        for id, (name, template) in enumerate((("plain", PLAIN), ("z", Z), ("other", OTHER)))
+    )
+    return Evolution("1", candidates, chosen, ("a", "b"), ("c",), Ledger(10), "budget")
+
+
+def test_what_is_trained_on_are_the_dev_rollouts_of_the_plain_prompt_and_the_chosen_templates() -> None:
+    evolution = evolution_of(
+        (Z,),
+        plain={"a": (0.0, 3), "b": (0.0, 1)},
+        z={"a": (1.0, 2), "b": (1.0, 1)},
+        other={"a": (1.0, 1), "b": (1.0, 1)},
+    )
+    assert drawn_on_dev(evolution) == [
+        ("plain", "a", 0),
+        ("plain", "a", 1),
+        ("plain", "a", 2),
+        (Z.id, "a", 0),
+        (Z.id, "a", 1),
+        ("plain", "b", 0),
+        (Z.id, "b", 0),
+    ]
+
+
+def test_rollouts_are_kept_as_they_were_drawn_and_a_killed_step_finds_them(tmp_path: Path) -> None:
+    file = tmp_path / "rollouts.jsonl"
+    kept = Evaluations(file)
+    made = [drawn("a", PLAIN, 0), drawn("a", Z, 0), drawn("b", Z, 0), drawn("a", Z, 1)]
+    kept.keep([request for request, _ in made], [rollout for _, rollout in made])
+    with file.open("a") as lines:
+        lines.write('{"problem_id": "a", "templ')  # what a kill leaves
+    keys = [("plain", "a", 0), (Z.id, "a", 0), (Z.id, "a", 1), (Z.id, "b", 0), (OTHER.id, "b", 0)]
+    problems = {name: problem(name) for name in "ab"}
+    for each in (kept, Evaluations(file)):
+        assert each.missing(keys) == [(OTHER.id, "b", 0)]
+        first, second = each.groups(keys[:4], problems)
+        assert [rollout.index for rollout in first.rollouts] == [0, 1, 2], "an index is within the group"
+        assert [rollout.template_id for rollout in first.rollouts] == ["plain", Z.id, Z.id]
+        assert first.rollouts[2] == replace(
+            made[3][1], index=2, sampler_logprobs=np.float32([-0.1, -1 / 3]).tolist()
+        )
+        assert second.problem == problems["b"]
+
+
+def test_rollouts_of_refused_templates_are_let_go(tmp_path: Path) -> None:
+    kept = Evaluations(tmp_path / "rollouts.jsonl")
+    made = [drawn("a", PLAIN, 0), drawn("a", Z, 0), drawn("a", OTHER, 0)]
+    kept.keep([request for request, _ in made], [rollout for _, rollout in made])
+    kept.on_event(Decided(Candidate(1, Z, reason="lost")))
+    kept.on_event(Decided(Candidate(2, OTHER, accepted=True)))
+    keys = [("plain", "a", 0), (Z.id, "a", 0), (OTHER.id, "a", 0)]
+    assert kept.missing(keys) == [(Z.id, "a", 0)]
