@@ -22,7 +22,7 @@ from p2o.guidance import allow
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
 from p2o.policy.policy import Policy
-from p2o.policy.rows import enters_update, prepare
+from p2o.policy.rows import enters_update, prepare, teaches
 from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens, in_groups
 from p2o.rollout.sampler import SamplingParams
@@ -258,8 +258,8 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
 def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
     """A policy step on what the prompt step drew, by the very weights that it was drawn with."""
     state, config = run.state, run.config
-    trained = [group for group in groups if enters_update(group, config.loss, config.rollout.max_tokens)]
-    if not trained:
+    trained = [group for group in groups if teaches(group, config.loss, config.rollout.max_tokens)]
+    if not trained:  # without a gradient an optimizer step would be momentum alone
         return
     run.collector.sampler.sleep()  # until the next weights are published
     metrics = update(run, trained)

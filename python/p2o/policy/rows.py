@@ -40,10 +40,13 @@ def shaped_rewards(rollouts: Sequence[Rollout], loss: LossConfig, max_tokens: in
 
 def enters_update(group: Group, loss: LossConfig, max_tokens: int) -> bool:
     """Whether the group has a part in the loss under `zero_variance`."""
+    return bool(group.drawn) and (loss.zero_variance == "keep" or teaches(group, loss, max_tokens))
+
+
+def teaches(group: Group, loss: LossConfig, max_tokens: int) -> bool:
+    """Whether the rewards of a group differ."""
     drawn = group.drawn
-    return bool(drawn) and (
-        loss.zero_variance == "keep" or has_signal(shaped_rewards(drawn, loss, max_tokens))
-    )
+    return bool(drawn) and has_signal(shaped_rewards(drawn, loss, max_tokens))
 
 
 def has_gradient(advantage: float, counted: bool, loss: LossConfig) -> bool:
