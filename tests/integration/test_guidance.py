@@ -50,7 +50,11 @@ def test_prompt_steps_take_place_within_epochs_and_are_learnt_from(guided: Path)
         assert record["guidance/rollouts"] > record["guidance/groups"]
         assert "policy_loss" in record
         assert "reward" not in record, "its rollouts are no sample of the training problems"
-    numbers = [record["step"] for record in read_jsonl(guided / "metrics.jsonl") if "policy_loss" in record]
+    numbers = [
+        record["step"]
+        for record in read_jsonl(guided / "metrics.jsonl")
+        if "reward" in record or "guidance/groups" in record
+    ]
     assert numbers == list(range(1, len(numbers) + 1)), "they count as steps of the policy"
 
 
@@ -64,9 +68,7 @@ def test_tokens_of_evaluations_are_counted_once(guided: Path) -> None:
     assert lines, "there were prompt steps"
 
 
-@pytest.mark.parametrize(
-    ("where", "calls"), [("update", 4), ("update", 7), ("collect", 6), ("collect", 9), ("collect", 14)]
-)
+@pytest.mark.parametrize(("where", "calls"), [("update", 4), ("collect", 6), ("collect", 14)])
 def test_a_resumed_run_is_the_unbroken_run(
     guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
 ) -> None:
