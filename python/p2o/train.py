@@ -21,6 +21,7 @@ from p2o.evaluate import evaluate
 from p2o.guidance import allow
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
+from p2o.outcomes.transfer import transfer_records
 from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare, teaches
 from p2o.prompt_step import PromptStep
@@ -173,7 +174,8 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
         plain = run.collector.plain_ids
         prepared = [prepare(part, plain, run.policy.score, run.reference, config) for part in mini_batches]
         learnt = []
-        for part, (rows, counts, ratios) in zip(mini_batches, prepared, strict=True):
+        for part, (rows, counts, ratios, by_template) in zip(mini_batches, prepared, strict=True):
+            run.state.outcomes.observe_context(str(run.state.version), by_template)
             learnt.append({**run.policy.update(rows, counts), **ratios})
             progress(len(part))
     run.collector.publish(run.policy, run.state.step + 1)
@@ -197,6 +199,7 @@ def end_epoch(run: Run) -> None:
     """Evaluates and, unless the run is over, makes a prompt step on what the epoch left unsolved."""
     state, config = run.state, run.config
     hard = mine(run)
+    run.directory.log_transfer(state.epoch, transfer_records(state.outcomes))
     state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
     state.epoch += 1
     state.epoch_step = 0

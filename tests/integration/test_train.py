@@ -69,6 +69,7 @@ def what_happened(path: Path) -> dict[str, Any]:
     return {
         "metrics": metrics,
         "templates": read_jsonl(path / "templates.jsonl"),
+        "transfer": read_jsonl(path / "transfer.jsonl"),
         "rollouts": {file.name: file.read_text() for file in sorted((path / "rollouts").iterdir())},
         "weights": {
             name: tensor.tolist()
@@ -97,6 +98,10 @@ def test_a_run_writes_what_the_documentation_says(unbroken: Path) -> None:
     templates = read_jsonl(unbroken / "templates.jsonl")
     assert any(record["chosen"] for record in templates)
     assert all(record["text"] for record in templates if record["chosen"])
+    transfer = read_jsonl(unbroken / "transfer.jsonl")
+    assert {record["template"] for record in transfer} <= {record["template"]["id"] for record in templates}
+    assert any(record["tried_later"] for record in transfer)
+    assert any(record["reliance_problems"] and record["context_tokens"] for record in transfer)
     assert (unbroken / "config.toml").exists()
     assert len(list((unbroken / "checkpoints").glob("epoch-*"))) == 2, "checkpoint.keep"
     rollouts = read_jsonl(unbroken / "rollouts" / "step-000009.jsonl")

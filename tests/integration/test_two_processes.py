@@ -99,6 +99,7 @@ def test_two_processes_killed_together_resume_to_the_unbroken_run(two: Path, tmp
     finish(path, start(path, "--resume"))
     assert metrics_of(path) == metrics_of(two)
     assert read_jsonl(path / "templates.jsonl") == read_jsonl(two / "templates.jsonl")
+    assert read_jsonl(path / "transfer.jsonl") == read_jsonl(two / "transfer.jsonl") != []
     assert (path / "model" / "model.safetensors").read_bytes() == (
         two / "model" / "model.safetensors"
     ).read_bytes()

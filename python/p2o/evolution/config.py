@@ -101,9 +101,10 @@ class EvolveConfig(Settings):
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""
 
-    cover: Literal["greedy", "best"] = "greedy"
+    cover: Literal["greedy", "best", "transfer"] = "greedy"
     """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
-    only the one with the highest mean dev reward."""
+    only the one with the highest mean dev reward. `transfer`: the set cover, where a problem counts by the share of
+    problems solved under the template that were later solved plain (in a training run)."""
 
     cover_max_size: PositiveInt | None = None
     """Most training templates."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from p2o.errors import ConfigError
 from p2o.evolution.result import Candidate, Evolution
 from p2o.outcomes.config import AssignConfig
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.transfer import transfer_posteriors
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -46,23 +48,18 @@ def assign(
     found = [evolution.candidate_of(template.id) for template in evolution.chosen] if evolution else []
     chosen = [candidate for candidate in found if candidate is not None]
     assigned: dict[str, list[Template]] = {}
+    draw = _RULES[config.rule](evolution, chosen, outcomes) if evolution and chosen else None
     for problem_id in hard_problem_ids:
-        if evolution is None or not chosen:
+        if draw is None:
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
-        drawn = _RULES[config.rule](evolution, chosen, problem_id, templated, outcomes, random)
-        assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
+        assigned[problem_id] = draw(problem_id, templated, random) + [PLAIN] * config.plain_rollouts
     return assigned
 
 
 def _paper(
-    evolution: Evolution,
-    chosen: Sequence[Candidate],
-    problem_id: str,
-    count: int,
-    outcomes: Outcomes,
-    random: Random,
+    evolution: Evolution, chosen: Sequence[Candidate], problem_id: str, count: int, random: Random
 ) -> list[Template]:
     """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
     solvers = evolution.solvers.get(evolution.merged.get(problem_id, problem_id), ())
@@ -72,14 +69,15 @@ def _paper(
 
 
 def _thompson(
-    evolution: Evolution,
     chosen: Sequence[Candidate],
+    outcomes: Outcomes,
+    transfer: Sequence[tuple[float, float]] | None,
     problem_id: str,
     count: int,
-    outcomes: Outcomes,
     random: Random,
 ) -> list[Template]:
-    """For each rollout the template with the highest draw from its posterior on this problem.
+    """For each rollout the template with the highest draw from its posterior on this problem, times a draw from its
+    posterior of `transfer` if given.
 
     The prior of a template is its success rate on dev, worth `PRIOR_STRENGTH` trials; what is known from rollouts is
     discounted by age.
@@ -94,9 +92,25 @@ def _thompson(
     drawn: list[Template] = []
     for _ in range(count):
         draws = [random.betavariate(a, b) for a, b in posteriors]
+        if transfer is not None:
+            draws = [
+                success * random.betavariate(a, b) for success, (a, b) in zip(draws, transfer, strict=True)
+            ]
         drawn.append(chosen[draws.index(max(draws))].template)
     return drawn
 
 
-_Rule = Callable[[Evolution, Sequence[Candidate], str, int, Outcomes, Random], list[Template]]
-_RULES: dict[str, _Rule] = {"paper": _paper, "thompson": _thompson}
+def _transfer(evolution: Evolution, chosen: Sequence[Candidate], outcomes: Outcomes) -> _Draw:
+    """Thompson sampling of success times transfer; where nothing tells the templates' transfer apart, of success."""
+    transfer = transfer_posteriors(outcomes, [candidate.template.id for candidate in chosen])
+    return partial(_thompson, chosen, outcomes, transfer if len(set(transfer)) > 1 else None)
+
+
+_Draw = Callable[[str, int, Random], list[Template]]
+"""(problem id, number of rollouts, the problem's random stream) -> their templates."""
+
+_RULES: dict[str, Callable[[Evolution, Sequence[Candidate], Outcomes], _Draw]] = {
+    "paper": lambda evolution, chosen, outcomes: partial(_paper, evolution, chosen),
+    "thompson": lambda evolution, chosen, outcomes: partial(_thompson, chosen, outcomes, None),
+    "transfer": _transfer,
+}

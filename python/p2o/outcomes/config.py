@@ -25,9 +25,10 @@ class MiningConfig(Settings):
 class AssignConfig(Settings):
     """Which templates the rollouts of a hard sample get."""
 
-    rule: Literal["paper", "thompson"] = "thompson"
+    rule: Literal["paper", "thompson", "transfer"] = "thompson"
     """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
-    each rollout the template with the highest draw from its posterior on this sample."""
+    each rollout the template with the highest draw from its posterior on this sample. `transfer`: as `thompson`, times
+    a draw from the posterior of the share of samples solved under the template that are later solved plain."""
 
     plain_rollouts: int = Field(default=1, ge=0)
     """Rollouts of each hard sample without a template."""

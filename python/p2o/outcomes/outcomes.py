@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from p2o.errors import InputError
 from p2o.types import Group
+
+if TYPE_CHECKING:
+    from p2o.policy.ratios import RatioStatistics
 
 TRAINING = "training"
 """The source of training's rollouts: problems are hard by those alone. Other sources are prompt steps."""
@@ -21,6 +25,16 @@ class Tally(NamedTuple):
     trials: float = 0
     rewards: float = 0.0
     """Sum of the rewards."""
+
+
+class ContextTally(NamedTuple):
+    """The context ratio of tokens sampled under a template, summed over those of the rows that were learnt from."""
+
+    tokens: int = 0
+    log_ratio: float = 0.0
+    """Sum of the logarithms: over `tokens` it is that of the geometric mean."""
+    masked: int = 0
+    """Tokens of weight 0."""
 
 
 def is_success(reward: float, threshold: float) -> bool:
@@ -42,6 +56,16 @@ class Outcomes:
         self._sources: dict[str, dict[str, None]] = {}
         """Sources of each version in the order in which they came: sums do not depend on how a set is hashed."""
         self._versions: dict[str, dict[tuple[str, str, str], Tally]] = {}
+        self._context: dict[str, dict[str, ContextTally]] = {}
+
+    @property
+    def versions(self) -> Sequence[str]:
+        """The policy versions, the oldest first."""
+        return tuple(self._versions)
+
+    def tallies(self, policy_version: str) -> Mapping[tuple[str, str, str], Tally]:
+        """What a version came to, by source, template and problem."""
+        return self._versions.get(policy_version, {})
 
     def is_success(self, reward: float) -> bool:
         """Whether a rollout with this reward counts as a success."""
@@ -78,6 +102,20 @@ class Outcomes:
         """Adds the rollouts of a training group."""
         for rollout in group.rollouts:
             self.record(policy_version, rollout.template_id, rollout.problem_id, rollout.reward)
+
+    def observe_context(self, policy_version: str, ratios: Mapping[str, RatioStatistics]) -> None:
+        """Adds the context ratios of an update, by template."""
+        self.begin(policy_version)
+        known = self._context.setdefault(policy_version, {})
+        for template, ratio in ratios.items():
+            tokens, log_ratio, masked = known.get(template, ContextTally())
+            known[template] = ContextTally(
+                tokens + ratio.tokens, log_ratio + ratio.log_sum, masked + ratio.masked
+            )
+
+    def context(self, policy_version: str, template_id: str) -> ContextTally:
+        """The context ratio of a template in the updates of a version."""
+        return self._context.get(policy_version, {}).get(template_id, ContextTally())
 
     def of(self, template_id: str, problem_id: str, policy_version: str, source: str | None = None) -> Tally:
         """What one policy version came to under a template, by all sources or one."""
@@ -122,7 +160,11 @@ class Outcomes:
             "schema": 1,
             "success": self.success,
             "versions": [
-                {"policy_version": name, "tallies": [[*key, *tally] for key, tally in tallies.items()]}
+                {
+                    "policy_version": name,
+                    "tallies": [[*key, *tally] for key, tally in tallies.items()],
+                    "context": [[key, *tally] for key, tally in self._context.get(name, {}).items()],
+                }
                 for name, tallies in self._versions.items()
             ],
         }
@@ -144,6 +186,9 @@ class Outcomes:
             outcomes._versions[name] = {
                 (source, template, problem): Tally(*tally)
                 for source, template, problem, *tally in version["tallies"]
+            }
+            outcomes._context[name] = {
+                template: ContextTally(*tally) for template, *tally in version.get("context", ())
             }
             outcomes._sources[name] = dict.fromkeys([TRAINING, *(key[0] for key in outcomes._versions[name])])
         return outcomes

@@ -27,6 +27,8 @@ class RatioStatistics:
 
     tokens: int = 0
     ratio_sum: float = 0.0
+    log_sum: float = 0.0
+    """Sum of the log-ratios, each within ±20."""
     ratio_min: float = math.inf
     ratio_max: float = -math.inf
     low: int = 0
@@ -40,6 +42,7 @@ class RatioStatistics:
         return RatioStatistics(
             tokens=self.tokens + other.tokens,
             ratio_sum=self.ratio_sum + other.ratio_sum,
+            log_sum=self.log_sum + other.log_sum,
             ratio_min=min(self.ratio_min, other.ratio_min),
             ratio_max=max(self.ratio_max, other.ratio_max),
             low=self.low + other.low,
@@ -144,6 +147,7 @@ def ratio_statistics(
     return RatioStatistics(
         tokens=int(ratio.size),
         ratio_sum=float(ratio.sum()),
+        log_sum=float(np.clip(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).sum()),
         ratio_min=float(ratio.min()),
         ratio_max=float(ratio.max()),
         low=int((log_ratio < log_low).sum()),

@@ -60,7 +60,7 @@ def prepare(
     score: Score,
     reference: Score | None,
     config: Config,
-) -> tuple[Rows, GlobalCounts, dict[str, float]]:
+) -> tuple[Rows, GlobalCounts, dict[str, float], dict[str, RatioStatistics]]:
     """What an optimizer step over `groups` needs. Advantages are within each group, over what was drawn of it.
 
     Context distillation is one line: the prompt of the update is the plain one.
@@ -74,7 +74,8 @@ def prepare(
 
     Returns:
         The rows that have a gradient, with the streams `old_logp`, `context_weight`, `engine_weight` and, with a
-        reference, `ref_logp`; the denominators, in which the others count too; statistics of both ratios.
+        reference, `ref_logp`; the denominators, in which the others count too; statistics of both ratios;
+        those of the context ratio by template.
     """
     loss, max_tokens = config.loss, config.rollout.max_tokens
     rollouts: list[Rollout] = []
@@ -97,11 +98,13 @@ def prepare(
                 advantages.append(advantage)
     counts = GlobalCounts(float(sum(lengths)), float(len(lengths)), max_tokens)
     responses = [rollout.response_ids for rollout in rollouts]
-    streams, statistics = score_rows(rollouts, prompts, advantages, score, config.context, config.correction)
+    streams, statistics, by_template = score_rows(
+        rollouts, prompts, advantages, score, config.context, config.correction
+    )
     if reference is not None:
         streams["ref_logp"] = reference(list(zip(prompts, responses, strict=True)))
     flat = {name: np.concatenate([np.zeros(0, np.float32), *values]) for name, values in streams.items()}
-    return Rows.of(prompts, responses, advantages=advantages, streams=flat), counts, statistics
+    return Rows.of(prompts, responses, advantages=advantages, streams=flat), counts, statistics, by_template
 
 
 def score_rows(
@@ -111,8 +114,9 @@ def score_rows(
     score: Score,
     context: ContextConfig,
     correction: CorrectionConfig,
-) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, float]]:
-    """Old log-probs and weights of each row, [T] each, and the statistics of the context and engine ratios.
+) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, float], dict[str, RatioStatistics]]:
+    """Old log-probs and weights of each row, [T] each, the statistics of the context and engine ratios, and those of
+    the context ratio by template.
 
     Two forward passes: the update's prompt for every row, the templated prompt only for rows where it differs.
     """
@@ -121,15 +125,20 @@ def score_rows(
     sampled_under = list(old)
     scored = score([(rollouts[i].prompt_ids, rollouts[i].response_ids) for i in distilled])
     context_weights = [np.ones_like(logp) for logp in old]
+    by_template: dict[str, RatioStatistics] = {}
     context_ratio, engine_ratio = RatioStatistics(), RatioStatistics()
     for i, templated in zip(distilled, scored, strict=True):
         sampled_under[i] = templated
         context_weights[i] = context_weight(old[i], templated, context, advantage=advantages[i])
-        context_ratio += context_statistics(old[i], templated, context, context_weights[i])
+        ratio = context_statistics(old[i], templated, context, context_weights[i])
+        context_ratio += ratio
+        template = rollouts[i].template_id
+        by_template[template] = by_template.get(template, RatioStatistics()) + ratio
     engine_weights = []
     for logp, rollout in zip(sampled_under, rollouts, strict=True):
         sampler_logp = np.asarray(rollout.sampler_logprobs, dtype=np.float32)
         engine_weights.append(engine_weight(logp, sampler_logp, correction))
         engine_ratio += engine_statistics(logp, sampler_logp, correction, engine_weights[-1])
     streams = {"old_logp": list(old), "context_weight": context_weights, "engine_weight": engine_weights}
-    return streams, {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}
+    metrics = {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}
+    return streams, metrics, by_template

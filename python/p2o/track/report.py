@@ -36,6 +36,8 @@ def escape(text: str) -> str:
 
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
+SHORT = 60
+"""Characters shown of a template in a row of figures."""
 COLORS = ("#1b6ca8", "#c8553d", "#2a7f62", "#8e5ea2", "#b58900", "#555555")
 
 
@@ -49,21 +51,24 @@ def write_report(run: Path) -> Path:
     if not metrics:
         raise RunDirectoryError(f"{run}: no metrics.jsonl with at least one line; is it a run directory?")
     path = run / "report.html"
-    templates = read_jsonl(run / "templates.jsonl")
+    templates, transfer = read_jsonl(run / "templates.jsonl"), read_jsonl(run / "transfer.jsonl")
     try:
-        page = render_report(run.name, metrics, templates)
+        page = render_report(run.name, metrics, templates, transfer)
     except (KeyError, TypeError, ValueError) as error:  # without checksums nothing else shows it
         raise RunDirectoryError(
-            f"{run}: metrics.jsonl or templates.jsonl is damaged ({in_one_line(error)})"
+            f"{run}: metrics.jsonl, templates.jsonl or transfer.jsonl is damaged ({in_one_line(error)})"
         ) from error
     write_text(path, page)
     return path
 
 
 def render_report(
-    name: str, metrics: Sequence[Mapping[str, Any]], templates: Sequence[Mapping[str, Any]]
+    name: str,
+    metrics: Sequence[Mapping[str, Any]],
+    templates: Sequence[Mapping[str, Any]],
+    transfer: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The page as text."""
+    """The page as text, of the records of the files of these names."""
     evaluations = [record for record in metrics if "evaluation/accuracy" in record]
     steps = [record for record in metrics if "reward" in record]
     families = sorted(
@@ -84,7 +89,8 @@ def render_report(
         f"<style>{STYLE}</style></head><body><h1>{escape(name)}</h1>"
         "<h2>Accuracy on unseen problems, plain prompts</h2>"
         f"{line_chart(accuracy)}<h2>Training</h2>{line_chart(rewards)}"
-        f"{_evaluation_table(evaluations)}<h2>Templates</h2>{_template_table(templates)}</body></html>\n"
+        f"{_evaluation_table(evaluations)}{_transfer_table(templates, transfer)}"
+        f"<h2>Templates</h2>{_template_table(templates)}</body></html>\n"
     )
 
 
@@ -131,6 +137,52 @@ def _evaluation_table(evaluations: Sequence[Mapping[str, Any]]) -> str:
     )
     head = "<tr><th>step</th><th>tokens generated</th><th>accuracy</th><th>hard samples</th></tr>"
     return f"<table>{head}{rows}</table>"
+
+
+def _transfer_table(templates: Sequence[Mapping[str, Any]], transfer: Sequence[Mapping[str, Any]]) -> str:
+    """What is known of each template after the newest epoch, those that solved most problems first."""
+    last = max((record["epoch"] for record in transfer), default=None)
+    newest = [record for record in transfer if record["epoch"] == last and record["problems"]]
+    if not newest:
+        return ""
+    # A template that is carried over is given to the next prompt step: who made it is said the first time.
+    made = {record["template"]["id"]: record for record in reversed(templates)}
+    rows = []
+    for record in sorted(newest, key=lambda record: -record["problems"]):
+        origin = made.get(record["template"], {"text": record["template"], "made_by": ""})
+        text = " ".join(str(origin["text"]).split())
+        short = text if len(text) <= SHORT else text[: SHORT - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        cells = (
+            f"{record['problems']}",
+            _figure(record["solved_later"], ".0%", record["tried_later"]),
+            _figure(record["gain"], "+.0%", record["compared"]),
+            _figure(record["reliance"], "+.0%", record["reliance_problems"]),
+            _figure(record["context_ratio"], ".3g"),
+            _figure(record["context_masked"], ".1%"),
+        )
+        numbers = "".join(f"<td class='number'>{cell}</td>" for cell in cells)
+        rows.append(f"<tr><td>{escape(short)}</td><td>{escape(str(origin['made_by']))}</td>{numbers}</tr>")
+    head = "".join(
+        f"<th>{title}</th>"
+        for title in (
+            *(
+                "template",
+                "made by",
+                "problems solved under it",
+                "solved plain later",
+                "gain of the plain rate",
+            ),
+            *("reliance", "context ratio", "tokens masked"),
+        )
+    )
+    return f"<h2>What carries over</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _figure(value: float | None, form: str, count: int | None = None) -> str:
+    """A figure, and of how many problems; a dash where it is not known."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:{form}}" if count is None else f"{value:{form}} of {count:,}"
 
 
 def _template_table(templates: Sequence[Mapping[str, Any]]) -> str:

@@ -1,4 +1,5 @@
-"""The run directory: `config.toml`, `metrics.jsonl`, `templates.jsonl`, `rollouts/`, `checkpoints/`, `report.html`."""
+"""The run directory: `config.toml`, `metrics.jsonl`, `templates.jsonl`, `transfer.jsonl`, `rollouts/`, `checkpoints/`,
+`report.html`."""
 
 from __future__ import annotations
 
@@ -61,6 +62,7 @@ class RunDirectory:
         self.path = path
         self.metrics = path / "metrics.jsonl"
         self.templates = path / "templates.jsonl"
+        self.transfer = path / "transfer.jsonl"
         self.rollouts = path / "rollouts"
         self.checkpoints = path / "checkpoints"
         self.journals = path / "evolve"
@@ -187,8 +189,11 @@ class RunDirectory:
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Writes the candidates of the prompt step of a policy version, in place of what a killed run left of it."""
-        kept = [record for record in read_jsonl(self.templates) if record["version"] < version]
-        write_jsonl(self.templates, [*kept, *records])
+        _write_before(self.templates, "version", version, records)
+
+    def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes what is known of the templates after `epoch`, in place of what a killed run left of it."""
+        _write_before(self.transfer, "epoch", epoch, [{"epoch": epoch, **record} for record in records])
 
     def rewind(self, state: LoopState) -> None:
         """Drops what was written after the checkpoint of `state`: it is written again.
@@ -199,6 +204,7 @@ class RunDirectory:
         _keep_first(self.metrics, state.logged, state.logged_check)
         if state.templates_logged is not None:
             _keep_first(self.templates, state.templates_logged, state.templates_check)
+        _write_before(self.transfer, "epoch", state.epoch, ())
         for file in self.rollouts.glob("step-*.jsonl"):
             if int(file.stem.removeprefix("step-")) > state.step:
                 file.unlink()
@@ -216,6 +222,9 @@ class FollowedRunDirectory(RunDirectory):
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
 
+    def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Rank 0 writes them."""
+
 
 def template_records(version: int, epoch: int, evolution: Evolution) -> list[dict[str, Any]]:
     """Every candidate of the prompt step of a policy version, before rollouts of `epoch`, for `templates.jsonl`."""
@@ -230,6 +239,13 @@ def template_records(version: int, epoch: int, evolution: Evolution) -> list[dic
         }
         for candidate in evolution.candidates
     ]
+
+
+def _write_before(file: Path, key: str, value: int, records: Sequence[Mapping[str, Any]]) -> None:
+    """Keeps a file's records whose `key` is below `value`, and adds some to them."""
+    if records or file.exists():
+        kept = [record for record in read_jsonl(file) if record[key] < value]
+        write_jsonl(file, [*kept, *records])
 
 
 def _keep_first(file: Path, count: int, check: int) -> None:

@@ -1,6 +1,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_a_merged_duplicate_is_treated_as_the_problem_kept():
 
 
 def test_plain_rollouts_come_last_in_their_number():
-    for rule in ("paper", "thompson"):
+    for rule in ("paper", "thompson", "transfer"):
         config = AssignConfig(rule=rule, plain_rollouts=2)
         (drawn,) = assign(evolution(), ["f1"], 6, config, Outcomes(), seed=0).values()
         assert [template == PLAIN for template in drawn] == [False] * 4 + [True] * 2
@@ -199,3 +200,64 @@ def test_draws_depend_on_seed_and_problem_only():
     assert assign(evolution(), ["d1"], 60, config, Outcomes(), 6) != assign(
         evolution(), ["d1"], 60, config, Outcomes(), 5
     )
+
+
+def test_transfer_without_a_record_is_thompson_to_the_draw():
+    """Also where others' transfer is known: nothing tells these two apart."""
+    outcomes = known(("1", B.id, "f1", 3, 10), ("1", "other", "x", 1, 1), ("2", PLAIN.id, "x", 1, 1))
+    assert shares("f1", AssignConfig(rule="transfer", plain_rollouts=0), outcomes) == shares(
+        "f1", AssignConfig(rule="thompson", plain_rollouts=0), outcomes
+    )
+
+
+def test_transfer_prefers_the_template_whose_problems_are_solved_plain_later():
+    """Both succeed alike on this problem and on dev. Of twenty others that each solved, A's were solved plain in the
+    next version, B's were not."""
+    alike = replace(
+        evolution((A, B)), candidates=tuple(replace(c, success_rate=0.5) for c in evolution().candidates)
+    )
+    outcomes = known(*(("1", t.id, "f1", 5, 10) for t in (A, B)))
+    for template, later in ((A, 1), (B, 0)):
+        for number in range(20):
+            problem = f"{template.id} {number}"
+            for version, under, won in (("1", template.id, 1), ("2", PLAIN.id, later)):
+                outcomes.record(version, under, problem, float(won))
+
+    def share(rule):
+        config = AssignConfig(rule=rule, plain_rollouts=0)
+        drawn = assign(alike, ["f1"], 4000, config, outcomes, seed=1)["f1"]
+        return sum(template == A for template in drawn) / 4000
+
+    assert share("thompson") == pytest.approx(0.5, abs=0.04)
+    assert share("transfer") > 0.98
+
+
+def test_transfer_is_learnt_in_a_run():
+    """Ten epochs on problems that both templates solve half of the time, and that are solved plain once A solved them.
+    Thompson goes on drawing B as often as A."""
+    alike = replace(
+        evolution((A, B)), candidates=tuple(replace(c, success_rate=0.5) for c in evolution().candidates)
+    )
+    problems = [f"p{i}" for i in range(60)]
+
+    def run(rule):
+        """The problems learnt, and the share of A in the last epoch's rollouts."""
+        outcomes, learnt, random = Outcomes(), set(), Random(0)
+        for version in map(str, range(10)):
+            outcomes.begin(version)
+            open_problems = [problem for problem in problems if problem not in learnt]
+            drawn = assign(alike, open_problems, 3, AssignConfig(rule=rule), outcomes, seed=int(version))
+            newly = set()
+            for problem in problems:
+                for template in drawn.get(problem, [PLAIN]):
+                    won = problem in learnt if template == PLAIN else random.random() < 0.5
+                    outcomes.record(version, template.id, problem, float(won))
+                    if won and template == A and random.random() < 0.3:
+                        newly.add(problem)
+            learnt |= newly
+        templated = [t for templates in drawn.values() for t in templates if t != PLAIN]
+        return len(learnt), sum(template == A for template in templated) / len(templated)
+
+    (many, preferred), (few, even) = run("transfer"), run("thompson")
+    assert preferred > 0.8 > 0.7 > even
+    assert many > few

@@ -108,6 +108,7 @@ def test_statistics_worked_by_hand():
     assert metrics["context_ratio/mean"] == pytest.approx(RATIOS.mean())
     assert metrics["context_ratio/min"] == pytest.approx(0.002)
     assert metrics["context_ratio/max"] == pytest.approx(40.0)
+    assert statistics.log_sum == pytest.approx(np.log(RATIOS).sum())
 
 
 def test_statistics_add_up_and_may_be_empty():
@@ -117,6 +118,7 @@ def test_statistics_add_up_and_may_be_empty():
         PLAIN[2:], TEMPLATED[2:], config
     )
     assert parts.metrics("c") == pytest.approx(whole.metrics("c"))
+    assert parts.log_sum == pytest.approx(whole.log_sum)
     assert (RatioStatistics() + whole).metrics("c") == whole.metrics("c")
     assert context_statistics([], [], config).metrics("c") == {}
 

@@ -60,7 +60,7 @@ def prepared(
         {"model": {"source": "x"}, "data": {"kind": "tiny"}, "rollout": {"max_tokens": 16}, **sections}
     )
     entering = [one for one in groups if enters_update(one, config.loss, 16)]
-    return prepare(entering, lambda _: PLAIN_PROMPT, score or RecordedScore(), reference, config)
+    return prepare(entering, lambda _: PLAIN_PROMPT, score or RecordedScore(), reference, config)[:3]
 
 
 def prompts(rows: Rows) -> list[tuple[int, ...]]:
@@ -177,6 +177,24 @@ def test_each_ratio_is_under_its_own_prompt() -> None:
     np.testing.assert_allclose(under_template, 0.4 / 0.5, rtol=1e-5)
     np.testing.assert_allclose(under_plain, 0.1 / 0.5, rtol=1e-5)
     assert statistics["context_ratio/mean"] == pytest.approx(0.25)
+
+
+def test_each_template_has_a_context_ratio_of_its_own() -> None:
+    """Plain 0.1 over templated 0.4 on 2 and 3 tokens of z, the wrong ones masked; y has one token; plain has none."""
+    score = RecordedScore(np.log(0.1), np.log(0.4))
+    groups = [
+        group(rollout(1, template="z"), rollout(0, template="z", response=[5] * 3), rollout(0)),
+        group(rollout(1, template="y", response=[5]), rollout(0)),
+    ]
+    config = build_config(
+        {"model": {"source": "x"}, "data": {"kind": "tiny"}, "context": {"mode": "asymmetric", "c_low": 0.5}}
+    )
+    by_template = prepare(groups, lambda _: PLAIN_PROMPT, score, None, config)[3]
+    found = {name: (ratio.tokens, ratio.masked, ratio.log_sum) for name, ratio in by_template.items()}
+    assert found == {
+        "z": (5, 3, pytest.approx(5 * np.log(0.25))),
+        "y": (1, 0, pytest.approx(np.log(0.25))),
+    }
 
 
 def test_on_the_sampled_prompt_the_template_stays_and_there_is_no_second_pass() -> None:

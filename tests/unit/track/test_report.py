@@ -37,3 +37,43 @@ def test_what_would_steer_a_terminal_is_replaced() -> None:
     assert "\tab" not in page
     assert "f\ttab\nline &lt;b&gt;" in page
     page.encode()
+
+
+def test_what_carries_over_is_shown_of_the_newest_epoch() -> None:
+    """Two templates with figures, the one that solved more first; one that solved nothing is left out."""
+    metrics = [{"step": 0, "num_tokens": 0, "evaluation/accuracy": 0.5}]
+    templates = [
+        {"epoch": epoch, "text": "use <b>\n" + 80 * "x", "made_by": made_by, "template": {"id": "z"}}
+        for epoch, made_by in ((1, "mutation"), (2, "given"))
+    ]
+    line = {
+        "epoch": 2,
+        "template": "z",
+        "problems": 9,
+        "tried_later": 8,
+        "solved_later": 0.25,
+        "gain": -0.125,
+        "compared": 8,
+        "reliance": 0.5,
+        "reliance_problems": 6,
+        "context_tokens": 100,
+        "context_ratio": 0.0625,
+        "context_masked": 0.031,
+    }
+    unknown = dict.fromkeys(("solved_later", "gain", "reliance", "context_ratio", "context_masked"))
+    transfer = [
+        {**line, "epoch": 1, "problems": 777},
+        {**line, **unknown, "template": "y", "problems": 1},
+        {**line, "template": "x", "problems": 0},
+        line,
+    ]
+    page = render_report("run", metrics, templates, transfer)
+    cells = ["9", "25% of 8", "-12% of 8", "+50% of 6", "0.0625", "3.1%"]
+    shown = "".join(f"<td class='number'>{cell}</td>" for cell in cells)
+    short = "use &lt;b&gt; " + 51 * "x" + "\N{HORIZONTAL ELLIPSIS}"
+    first = f"<tr><td>{short}</td><td>mutation</td>{shown}</tr>"
+    dashes = 5 * "<td class='number'>\N{EN DASH}</td>"
+    assert f"{first}<tr><td>y</td><td></td><td class='number'>1</td>{dashes}</tr></table>" in page
+    assert "777" not in page
+    assert "<td>x</td>" not in page
+    assert "What carries over" not in render_report("run", metrics, templates)

@@ -111,12 +111,24 @@ def test_damaged_metrics_are_told(tmp_path: Path, found: str) -> None:
     assert directory.metrics.read_text() == found
 
 
+def test_what_carries_over_is_written_once_and_taken_back_with_its_epoch(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.log_transfer(0, [])
+    directory.rewind(state())
+    assert not directory.transfer.exists(), "a run without templates has no such file"
+    for epoch, template in ((0, "a"), (1, "killed"), (1, "b")):
+        directory.log_transfer(epoch, [{"template": template}])
+    assert read_jsonl(directory.transfer) == [{"epoch": 0, "template": "a"}, {"epoch": 1, "template": "b"}]
+    directory.rewind(LoopState(Outcomes(), epoch=1))
+    assert read_jsonl(directory.transfer) == [{"epoch": 0, "template": "a"}]
+
+
 def test_templates_of_an_epoch_are_written_once(tmp_path: Path) -> None:
     """A run that was killed between a prompt step and its checkpoint writes them again."""
 
     directory = RunDirectory(tmp_path)
     for epoch, texts in ((1, ["of one"]), (2, ["cut", "short"]), (2, ["of two"])):
-        directory.log_templates(epoch, template_records(epoch, evolution(*texts)))
+        directory.log_templates(epoch, template_records(epoch, epoch, evolution(*texts)))
     records = read_jsonl(directory.templates)
     assert [(record["epoch"], record["text"]) for record in records] == [(1, "of one"), (2, "of two")]
 
@@ -127,7 +139,7 @@ def test_damaged_templates_are_told(tmp_path: Path) -> None:
     directory.rollouts.mkdir()
     directory.rewind(known)
     for epoch, texts in ((1, ["a", "b"]), (2, ["c"])):
-        records = template_records(epoch, evolution(*texts))
+        records = template_records(epoch, epoch, evolution(*texts))
         directory.log_templates(epoch, records)
         if epoch == 1:
             known.count_templates(records)

@@ -326,7 +326,7 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        cover = COVERS[self.config.cover](self.front_of_successes, entries, self.config)
+        cover = COVERS[self.config.cover](self.front_of_successes, entries, self.config, self.outcomes)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str) -> Evolution:
