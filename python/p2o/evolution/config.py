@@ -101,9 +101,10 @@ class EvolveConfig(Settings):
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""
 
-    cover: Literal["greedy", "best"] = "greedy"
-    """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
-    only the one with the highest mean dev reward."""
+    cover: Literal["greedy", "greedy_with_plain", "best"] = "greedy"
+    """Which accepted templates are trained under. `greedy`: a set cover of the dev problems. `greedy_with_plain`: the
+    plain prompt may be one of it, and then has its share of the rollouts that get a template (the paper). `best`: only
+    the one with the highest mean dev reward."""
 
     cover_max_size: PositiveInt | None = None
     """Most training templates."""

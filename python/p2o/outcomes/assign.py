@@ -51,7 +51,10 @@ def assign(
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
-        drawn = _RULES[config.rule](evolution, chosen, problem_id, templated, outcomes, random)
+        draws = 1 if config.per_group else templated
+        drawn = _RULES[config.rule](evolution, chosen, problem_id, draws, outcomes, random)
+        if config.per_group:
+            drawn *= templated
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
 

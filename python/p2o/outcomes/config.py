@@ -29,5 +29,8 @@ class AssignConfig(Settings):
     """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
     each rollout the template with the highest draw from its posterior on this sample."""
 
+    per_group: bool = False
+    """Whether all rollouts of a group that get a template get the same one; otherwise each has a draw of its own."""
+
     plain_rollouts: int = Field(default=1, ge=0)
     """Rollouts of each hard sample without a template."""
