@@ -131,6 +131,7 @@ REWORDED: tuple[Reworded, ...] = (
 """What was said by other values. Where one setting had two values for the same, the present one is the one hashed."""
 
 ADDED: dict[str, Any] = {
+    "evolve.examples": 2,
     "loss.dual_clip": math.inf,
     "context.failures": "keep",
     "assign.per_group": False,

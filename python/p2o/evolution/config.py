@@ -22,11 +22,13 @@ from p2o.settings import Settings
 Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
-ProposerName = Literal["reflection", "given"]
+ProposerName = Literal["reflection", "examples", "reflection+examples", "given"]
 
 PROPOSERS: dict[str, str] = {
     "reflection": "p2o.evolution.propose.reflection:Reflection",
     "crossover": "p2o.evolution.propose.crossover:Crossover",
+    "examples": "p2o.evolution.propose.examples:Examples",
+    "reflection+examples": "p2o.evolution.propose.examples:ReflectionAndExamples",
     "given": "p2o.evolution.propose.given:Given",
 }
 """Where the classes are. `reflection` is `crossover` where `evolve.crossover` asks for some."""
@@ -67,8 +69,12 @@ class EvolveConfig(Settings):
     evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
     proposer: ProposerName | ImportPath = "reflection"
-    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `given`: nobody beyond
-    `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `examples`: nobody; the
+    templates are worked examples, the policy's own verified solutions of other problems. `reflection+examples`: both in
+    turn. `given`: nobody beyond `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
+
+    examples: PositiveInt = 2
+    """Worked examples in a template of `examples`; fewer where `reflection.max_template_chars` leaves no room."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a

@@ -29,11 +29,12 @@ def assign(
     config: AssignConfig,
     outcomes: Outcomes,
     seed: int,
+    available: Callable[[Template, str], bool] = lambda template, problem_id: True,
 ) -> dict[str, list[Template]]:
     """The n templates of each hard problem, `plain_rollouts` of them (the last ones) plain.
 
-    Without an evolution, or if it chose no template, every rollout is plain. Each problem has a draw of its
-    own: what it gets does not depend on the other problems.
+    Without an evolution, or if it chose no template that is `available` to a problem, every rollout is plain. Each
+    problem has a draw of its own: what it gets does not depend on the other problems.
 
     Raises:
         ConfigError: if `plain_rollouts` exceeds n.
@@ -47,12 +48,13 @@ def assign(
     chosen = [candidate for candidate in found if candidate is not None]
     assigned: dict[str, list[Template]] = {}
     for problem_id in hard_problem_ids:
-        if evolution is None or not chosen:
+        usable = [candidate for candidate in chosen if available(candidate.template, problem_id)]
+        if evolution is None or not usable:
             assigned[problem_id] = [PLAIN] * n
             continue
         random = Random(f"{seed}/assign/{problem_id}")
         draws = 1 if config.per_group else templated
-        drawn = _RULES[config.rule](evolution, chosen, problem_id, draws, outcomes, random)
+        drawn = _RULES[config.rule](evolution, usable, problem_id, draws, outcomes, random)
         if config.per_group:
             drawn *= templated
         assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
