@@ -52,13 +52,14 @@ def refuse(text: str, examples: Sequence[ReflectionExample], config: ReflectionC
 
 
 def gives_away(template: Template, problem: Problem) -> bool:
-    """Whether a template holds a problem (up to case and white space) or tells its gold: nothing is learnt from it
-    there."""
+    """Whether a template holds a problem as it stands, up to case and white space, or tells its gold: nothing is learnt
+    from it there."""
     if not template.text:
         return False
     question = normalize(problem_text(problem)).casefold()
-    held = bool(question) and question in normalize(template.text).casefold()
-    return held or leaks(template.text, problem.gold)
+    held = rf"(?<!\w){re.escape(question)}(?!\w)"  # "1+1=2" is not in "11+1=2", nor in "1+1=20"
+    found = bool(question) and re.search(held, normalize(template.text).casefold()) is not None
+    return found or leaks(template.text, problem.gold)
 
 
 def leaks(text: str, gold: str) -> bool:
