@@ -104,8 +104,10 @@ def _read(record: dict[str, Any]) -> tuple[Rollout, Tokens]:
 
 def drawn_on_dev(evolution: Evolution) -> list[Key]:
     """The rollouts of the dev problems, plain and under each chosen template, problem by problem."""
-    plain, chosen = evolution.candidates[0], [evolution.candidate_of(each.id) for each in evolution.chosen]
-    used = [plain, *(candidate for candidate in chosen if candidate is not None)]
+    ids = {PLAIN.id, *(template.id for template in evolution.chosen)}
+    used = [
+        candidate for candidate in evolution.candidates if candidate.template.id in ids and candidate.scores
+    ]
     return [
         (candidate.template.id, problem_id, index)
         for problem_id in evolution.dev_ids

@@ -7,6 +7,7 @@ that a renamed setting makes no run another one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -78,7 +79,6 @@ GONE: dict[str, Gone] = {
     "optimizer.beta1": Gone(0.9, "it is 0.9; leave it out"),
     "optimizer.beta2": Gone(0.999, "it is 0.999; leave it out"),
     "optimizer.lora.alpha": Gone(None, "alpha is twice optimizer.lora.rank; leave it out"),
-    "loss.dual_clip": Gone(None, 'give a loss of your own as loss.name = "module:function"'),
     "loss.refill_limit": Gone(4.0, "a step rolls out at most 4 times run.batch_problems; leave it out"),
     "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
     "mining.recheck": Gone(False, "hard samples are those of the epoch's rollouts; leave it out"),
@@ -131,6 +131,12 @@ REWORDED: tuple[Reworded, ...] = (
 """What was said by other values. Where one setting had two values for the same, the present one is the one hashed."""
 
 ADDED: dict[str, Any] = {
+    "guidance.train_on_evaluations": False,
+    "guidance.spend": "fixed",
+    "evolve.examples": 2,
+    "loss.dual_clip": math.inf,
+    "context.failures": "keep",
+    "assign.per_group": False,
     "rollout.decoding": "auto",
     "evolve.proposer": "reflection",
     "context.prompt": "plain",

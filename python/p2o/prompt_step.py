@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from p2o.evaluations import Evaluations, drawn_on_dev, template_of
 from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.propose import proposer_class
-from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG, gives_away
 from p2o.evolution.result import PLAIN_ENOUGH
 from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
@@ -23,6 +23,7 @@ from p2o.evolution.types import (
 )
 from p2o.guidance import Allowance
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.solutions import Solution
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
 from p2o.rollout.sampler import SamplingParams
@@ -90,6 +91,7 @@ class PromptStep:
         self.directory = directory
         self.console = console
         self.given = given
+        self.quotes = proposer_class(config.evolve, config.reflection).quotes
         # What is read once is not read again: an edited file must not change a run under way.
         self.settings = config.evolve.model_copy(update={"templates": None})
         self.limits: dict[str, Any] = {}  # `max_rounds` and `time_limit_s` of `p2o.evolve`
@@ -104,6 +106,7 @@ class PromptStep:
         previous: Evolution | None,
         allowance: Allowance = WHOLE,
         keep_rollouts: bool = False,
+        solutions: Iterable[Solution] = (),
     ) -> PromptStepOutcome:
         """One prompt step on the hard samples `hard` (problem id -> kind), by the policy of `version`, for rollouts of
         `epoch`.
@@ -142,6 +145,7 @@ class PromptStep:
                     callbacks=() if kept is None else (kept.on_event,),
                     templates=[*self._given(version), *in_use(carried)],
                     reflection_fits=fits,
+                    solutions=solutions,
                     policy_reads=lambda template: self.collector.reads(some_problem, template),
                     plain_enough=allowance.plain_enough,
                     **self.limits,
@@ -158,6 +162,10 @@ class PromptStep:
         return PromptStepOutcome(
             evolution, tokens, outcome_of(evolution), groups, evolution.refusals, records
         )
+
+    def available(self, template: Template, problem_id: str) -> bool:
+        """Whether a template may be given to a problem: not where it gives it away and solutions are quoted."""
+        return not (self.quotes and gives_away(template, self.problems[problem_id]))
 
     def _evaluations(self, version: int) -> Evaluations | None:
         """What keeps the step's rollouts, on rank 0; those of earlier steps are no longer needed."""

@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from p2o.types import Message, Template
+from p2o.types import Message, Problem, Template
 
 PLAIN = Template(id="plain", text="")
 """The empty template: T(x, PLAIN) is x itself."""
@@ -30,6 +30,11 @@ def distinct_templates(texts: Iterable[str]) -> list[Template]:
     found = {template.id: template for template in map(make_template, texts)}
     found.pop(PLAIN.id, None)
     return list(found.values())
+
+
+def problem_text(problem: Problem) -> str:
+    """What stands for a problem where it is shown or quoted: the last user message, which a template precedes."""
+    return next(m["content"] for m in reversed(problem.messages) if m["role"] == "user")
 
 
 def apply_template(template: Template, messages: Sequence[Message]) -> list[Message]:

@@ -97,6 +97,8 @@ def train(run: Run) -> LoopState:
             metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.version))
+                if run.prompt_step is not None and run.prompt_step.quotes:
+                    state.solutions.observe(group, config.mining.success)
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
@@ -236,6 +238,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
         previous=state.evolution,
         allowance=allowance,
         keep_rollouts=config.guidance.train_on_evaluations,
+        solutions=state.solutions,
     )
     state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
     state.evolution = outcome.evolution
@@ -252,6 +255,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
         config.assign,
         state.outcomes,
         seed,
+        run.prompt_step.available,
     )
     state.guided_at = state.step
     state.finished = out_of_tokens(run)

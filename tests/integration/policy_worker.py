@@ -113,7 +113,8 @@ ROWS = (9, 1, 13)
 def policy_of(
     processes: Processes, settings: dict[str, Any], dtype: str = "float32", model: Any = None
 ) -> Any:
-    options = {"learning_rate": 1e-3, "warmup_steps": 1, "schedule": "linear", **settings}
+    shared = {"learning_rate": 1e-3, "warmup_steps": 1, "schedule": "linear", "weight_decay": 0.3}
+    options = {**shared, **settings}
     return make_policy(
         make_model(dtype) if model is None else model,
         OptimizerConfig(**options),

@@ -15,7 +15,9 @@ from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import EvolveConfig
 from p2o.outcomes import AssignConfig
+from p2o.policy.config import LossConfig
 from p2o.policy.context import ContextConfig
+from p2o.policy.optimizer_config import OptimizerConfig
 
 PAPER = {
     "run.method": "p2o",
@@ -39,8 +41,10 @@ PAPER = {
     "optimizer.lora": None,
     "optimizer.learning_rate": 1e-6,
     "optimizer.schedule": "constant",
+    "optimizer.weight_decay": 0.01,
     "loss.name": "dapo",
     "loss.clip": (0.2, 0.2),
+    "loss.dual_clip": 3.0,
     "loss.kl_coef": 0.0,
     "loss.std_normalize": True,
     "loss.zero_variance": "keep",
@@ -50,9 +54,11 @@ PAPER = {
     "context.c_low": 0.01,
     "context.c_high": 10.0,
     "context.prompt": "plain",
+    "context.failures": "keep",
     "mining.near_hard": True,
     "mining.min_count": 100,
     "assign.rule": "paper",
+    "assign.per_group": False,
     "assign.plain_rollouts": 0,
     "evolve.search": "evolve",
     "evolve.budget": "heavy_4",
@@ -62,7 +68,7 @@ PAPER = {
     "evolve.rollouts_per_evaluation": 1,
     "evolve.acceptance": "strict",
     "evolve.crossover": 0.0,
-    "evolve.cover": "greedy",
+    "evolve.cover": "greedy_with_plain",
     "evolve.carry_over": False,
     "reflection.kind": "self",
     "reflection.show_gold": True,
@@ -75,6 +81,9 @@ OURS = {
     "assign.plain_rollouts": 1,
     "evolve.acceptance": "posterior",
     "evolve.carry_over": True,
+    "evolve.cover": "greedy",
+    "loss.dual_clip": math.inf,
+    "optimizer.weight_decay": 0.0,
 }
 
 
@@ -130,10 +139,10 @@ def test_our_rules_are_the_default() -> None:
     """Of recipes that say nothing else, and of the settings."""
     for recipe in ("quickstart", "smollm2", "one_gpu"):
         assert settings(recipe).items() >= OURS.items()
-    sections = (ContextConfig(), AssignConfig(), EvolveConfig())
+    sections = (ContextConfig(), AssignConfig(), EvolveConfig(), LossConfig(), OptimizerConfig())
     default = {
         f"{name}.{key}": value
-        for name, section in zip(("context", "assign", "evolve"), sections, strict=True)
+        for name, section in zip(("context", "assign", "evolve", "loss", "optimizer"), sections, strict=True)
         for key, value in section.model_dump().items()
     }
     assert {name: default[name] for name in OURS} == OURS

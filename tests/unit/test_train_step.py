@@ -25,7 +25,7 @@ from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.train import Run, collect_batch, end_epoch, next_problems, roll_out, train, update
-from p2o.types import Group, Problem, Rollout
+from p2o.types import Group, Problem, Rollout, Template
 
 PROMPT = (1, 2, 3)
 TEMPLATED_PROMPT = (9, 1, 2, 3)
@@ -243,9 +243,14 @@ def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() 
 class Steps:
     """A prompt step that always finds one template, and writes down what it is given."""
 
+    quotes = False
+
     def __init__(self, tokens: int = 100) -> None:
         self.tokens = tokens
         self.given: list[dict[str, Any]] = []
+
+    def available(self, template: Template, problem_id: str) -> bool:
+        return True
 
     def evolve(
         self, hard: Any, outcomes: Outcomes, *, version: int, epoch: int, previous: Any, **more: Any

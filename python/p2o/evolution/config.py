@@ -22,11 +22,13 @@ from p2o.settings import Settings
 Acceptance = Literal["strict", "posterior"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
-ProposerName = Literal["reflection", "given"]
+ProposerName = Literal["reflection", "examples", "reflection+examples", "given"]
 
 PROPOSERS: dict[str, str] = {
     "reflection": "p2o.evolution.propose.reflection:Reflection",
     "crossover": "p2o.evolution.propose.crossover:Crossover",
+    "examples": "p2o.evolution.propose.examples:Examples",
+    "reflection+examples": "p2o.evolution.propose.examples:ReflectionAndExamples",
     "given": "p2o.evolution.propose.given:Given",
 }
 """Where the classes are. `reflection` is `crossover` where `evolve.crossover` asks for some."""
@@ -67,8 +69,12 @@ class EvolveConfig(Settings):
     evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
     proposer: ProposerName | ImportPath = "reflection"
-    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `given`: nobody beyond
-    `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `examples`: nobody; the
+    templates are worked examples, the policy's own verified solutions of other problems. `reflection+examples`: both in
+    turn. `given`: nobody beyond `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
+
+    examples: PositiveInt = 2
+    """Worked examples in a template of `examples`; fewer where `reflection.max_template_chars` leaves no room."""
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
@@ -101,9 +107,10 @@ class EvolveConfig(Settings):
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""
 
-    cover: Literal["greedy", "best", "transfer"] = "greedy"
-    """Which accepted templates are trained under. `greedy`: a set cover of the dev problems (the method). `best`:
-    only the one with the highest mean dev reward. `transfer`: the set cover, where a problem counts by the share of
+    cover: Literal["greedy", "greedy_with_plain", "best", "transfer"] = "greedy"
+    """Which accepted templates are trained under. `greedy`: a set cover of the dev problems. `greedy_with_plain`: the
+    plain prompt may be one of it, and then has its share of the rollouts that get a template (the paper). `best`: only
+    the one with the highest mean dev reward. `transfer`: the set cover, where a problem counts by the share of
     problems solved under the template that were later solved plain (in a training run)."""
 
     cover_max_size: PositiveInt | None = None

@@ -28,6 +28,7 @@ from p2o.evolution.search.random_search import RandomSearch
 from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.solutions import Solution, Solutions
 from p2o.template_files import read_templates
 from p2o.templates import distinct_templates
 from p2o.types import Problem, Template
@@ -55,6 +56,7 @@ def evolve(
     plain_text: str = "",
     reflection_fits: Fits | None = None,
     policy_reads: Reads | None = None,
+    solutions: Iterable[Solution] = (),
     max_rounds: int | None = None,
     time_limit_s: float | None = None,
     plain_enough: float | None = None,
@@ -84,6 +86,8 @@ def evolve(
         reflection_fits: whether the reflection model takes a prompt. One that does not fit is shortened, or counted
             as `reflection prompt too long` if even its shortest form does not.
         policy_reads: whether the policy can read a template. A proposal that it cannot is refused.
+        solutions: verified solutions of problems of the same kind, for a proposer that quotes some; those that the step
+            comes upon are added for the step.
         max_rounds: the step ends after so many rounds.
         time_limit_s: no round begins once so many seconds have passed.
         plain_enough: success rate of the plain prompt on the dev problems from which the step ends once it is known.
@@ -131,7 +135,9 @@ def evolve(
     for text in texts:
         check_text(text, "a template")
     start = distinct_templates(texts)
-    prompts = proposer_class(config, reflection).prompts(config, reflection).values()
+    proposer = proposer_class(config, reflection)
+    quoted = Solutions(solutions) if proposer.quotes else None
+    prompts = proposer.prompts(config, reflection).values()
     # What makes a step this step: a journal with another header belongs to another one.
     header: dict[str, object] = {
         **{
@@ -148,6 +154,7 @@ def evolve(
         "prompt": hashlib.sha256(repr([*prompts, plain_text]).encode()).hexdigest()[:16],
         "problems": digest([[each.id, each.messages, each.gold, each.meta] for each in (*dev, *feedback)]),
         "templates": [template.id for template in start],
+        **({} if quoted is None else {"solutions": digest(quoted.to_dict())}),
     }
     with Journal(None if journal is None else Path(journal), header) as records:
         inputs = StepInputs(
@@ -163,6 +170,7 @@ def evolve(
             journal=records,
             ledger=Ledger(rollouts_of(config.budget, len(dev))),
             identity=digest(header),
+            solutions=quoted,
             templates=start,
             merged=merged,
             callbacks=callbacks,

@@ -11,6 +11,7 @@ from p2o.evolution.events import Callback
 from p2o.evolution.journal import Journal
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.solutions import Solutions
 from p2o.types import Problem, Template
 
 
@@ -31,6 +32,9 @@ class StepInputs:
     ledger: Ledger
     identity: str = ""
     """A hash of what makes the step this step."""
+
+    solutions: Solutions | None = None
+    """What worked examples are made of, those of the step added as they come in; None where nobody quotes any."""
 
     templates: Sequence[Template] = ()
     """Those given, without the plain one and without duplicates."""

@@ -59,7 +59,8 @@ COVER_THRESHOLD = 0.5
 class Evolution:
     """The result of a prompt step.
 
-    `chosen` are the training templates in the order of the cover, never the plain one. `refusals` counts
+    `chosen` are the training templates in the order of the cover; the plain one only under the cover
+    `greedy_with_plain`, where it is one of the `solvers` too. `refusals` counts
     the proposals by why they were refused, those without a template included. `solvers` are the accepted
     templates, by their ids, that have a success rate of at least `COVER_THRESHOLD` on a dev problem; `solved`
     counts such problems. `merged` leads from the id of a duplicate problem to the one that was kept.
@@ -94,7 +95,7 @@ class Evolution:
             candidate = self.candidate_of(template.id)
             mean = f"{candidate.mean:.1%}" if candidate is not None and candidate.scores else "not evaluated"
             lines.append(f"template {number}: {mean}")
-            lines += [f"    {line}" for line in template.text.splitlines()]
+            lines += [f"    {line}" for line in (template.text or "(the plain prompt)").splitlines()]
         if not self.chosen:
             lines.append("no template was chosen")
         lines += [f"refused, {reason}: {count}" for reason, count in self.refusals.items()]

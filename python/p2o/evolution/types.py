@@ -48,6 +48,9 @@ TOO_LONG_WITH_TEMPLATE = EvaluationResult(
 """What a template earns on a problem with which it does not fit: rolled out plain, it would earn what the plain prompt
 does."""
 
+GIVEN_AWAY = EvaluationResult(reward=0.0, feedback="This instruction holds the problem or its answer.")
+"""What a template earns on a problem that it gives away, where solutions are quoted: nothing is rolled out."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReflectionRequest:

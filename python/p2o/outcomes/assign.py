@@ -31,11 +31,12 @@ def assign(
     config: AssignConfig,
     outcomes: Outcomes,
     seed: int,
+    available: Callable[[Template, str], bool] = lambda template, problem_id: True,
 ) -> dict[str, list[Template]]:
     """The n templates of each hard problem, `plain_rollouts` of them (the last ones) plain.
 
-    Without an evolution, or if it chose no template, every rollout is plain. Each problem has a draw of its
-    own: what it gets does not depend on the other problems.
+    Without an evolution, or if it chose no template that is `available` to a problem, every rollout is plain. Each
+    problem has a draw of its own: what it gets does not depend on the other problems.
 
     Raises:
         ConfigError: if `plain_rollouts` exceeds n.
@@ -48,13 +49,20 @@ def assign(
     found = [evolution.candidate_of(template.id) for template in evolution.chosen] if evolution else []
     chosen = [candidate for candidate in found if candidate is not None]
     assigned: dict[str, list[Template]] = {}
-    draw = _RULES[config.rule](evolution, chosen, outcomes) if evolution and chosen else None
+    draws: dict[tuple[str, ...], _Draw] = {}
     for problem_id in hard_problem_ids:
-        if draw is None:
+        usable = [candidate for candidate in chosen if available(candidate.template, problem_id)]
+        if evolution is None or not usable:
             assigned[problem_id] = [PLAIN] * n
             continue
+        ids = tuple(candidate.template.id for candidate in usable)
+        if ids not in draws:
+            draws[ids] = _RULES[config.rule](evolution, usable, outcomes)
         random = Random(f"{seed}/assign/{problem_id}")
-        assigned[problem_id] = draw(problem_id, templated, random) + [PLAIN] * config.plain_rollouts
+        drawn = draws[ids](problem_id, 1 if config.per_group else templated, random)
+        if config.per_group:
+            drawn *= templated
+        assigned[problem_id] = drawn + [PLAIN] * config.plain_rollouts
     return assigned
 
 

@@ -30,5 +30,8 @@ class AssignConfig(Settings):
     each rollout the template with the highest draw from its posterior on this sample. `transfer`: as `thompson`, times
     a draw from the posterior of the share of samples solved under the template that are later solved plain."""
 
+    per_group: bool = False
+    """Whether all rollouts of a group that get a template get the same one; otherwise each has a draw of its own."""
+
     plain_rollouts: int = Field(default=1, ge=0)
     """Rollouts of each hard sample without a template."""

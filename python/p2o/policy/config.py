@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,11 @@ class LossConfig(Settings):
     """The policy ratio is clipped to [1 - the first, 1 + the second]; "clip-higher" is [0.2, 0.28]. `gspo` wants far
     smaller values (its paper: [0.0003, 0.0004])."""
 
+    dual_clip: UpperBound = math.inf
+    """Where the advantage A is negative, a token's loss is at most this times -A, however far the policy ratio has
+    grown (dual-clip PPO, arXiv 1912.09729, equation 5); beyond, it has no gradient. `inf` is no bound. Not with
+    `cispo`, which clips nothing but a constant; a loss of your own sees to it itself."""
+
     kl_coef: float = Field(default=0.0, ge=0.0)
     """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is scored."""
 
@@ -53,6 +59,15 @@ class LossConfig(Settings):
         if isinstance(values, dict) and values.get("name") == "dr_grpo":
             return {"std_normalize": False, **values}
         return values
+
+    @model_validator(mode="after")
+    def _dual_clip_has_a_surrogate(self) -> Self:
+        if self.name == "cispo" and self.dual_clip < math.inf:
+            raise ValueError(
+                f'dual_clip = {self.dual_clip:g} bounds a clipped surrogate, which loss.name = "cispo" has none of: '
+                "leave it out"
+            )
+        return self
 
 
 class CorrectionConfig(Settings):

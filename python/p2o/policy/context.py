@@ -35,6 +35,10 @@ class ContextConfig(Settings):
     prompt hardly ever says and was rewarded is what there is to learn, whatever its ratio. `soft`: clip(c)/c.
     `truncated`: min(c, c_high), the truncated importance weight. `none`: 1. Else an import path `module:function`."""
 
+    failures: Literal["keep", "drop"] = "keep"
+    """Rollouts under a template that did not succeed (`mining.success`). `drop` leaves them out of the loss, numerator
+    and denominator; advantages are those within the whole group all the same."""
+
     c_low: float = Field(default=0.01, ge=0.0, le=1.0)
     """Lower bound of the context ratio c, plain over templated probability of the token."""
 

@@ -7,6 +7,7 @@ its engine weight, and the sum of the losses of all micro-batches must be the lo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,18 +45,22 @@ def token_weight(streams: TokenStreams) -> Tensor:
 
 
 def clipped_surrogate(ratio: Tensor, advantage: Tensor, config: LossConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """The negated clipped objective of PPO (arXiv 1707.06347, equation 7), with clip-higher.
+    """The negated clipped objective of PPO (arXiv 1707.06347, equation 7), with clip-higher and `dual_clip` (arXiv
+    1912.09729, equation 5).
 
     Args:
         ratio: ρ_t, any shape.
         advantage: A, the same shape.
-        config: `clip`.
+        config: `clip` and `dual_clip`.
 
     Returns:
         The loss of each token, and where the lower and the upper clip bind (0/1).
     """
     low, high = 1.0 - config.clip[0], 1.0 + config.clip[1]
     objective = torch.minimum(ratio * advantage, ratio.clamp(low, high) * advantage)
+    if config.dual_clip < math.inf:
+        lowest = config.dual_clip * advantage
+        objective = torch.where(advantage < 0, torch.maximum(objective, lowest), objective)
     clipped_low = ((ratio < low) & (advantage < 0)).to(ratio.dtype)
     clipped_high = ((ratio > high) & (advantage > 0)).to(ratio.dtype)
     return -objective, clipped_low, clipped_high

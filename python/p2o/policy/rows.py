@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from p2o.outcomes.outcomes import is_success
 from p2o.packing import Rows
 from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
 from p2o.policy.config import CorrectionConfig, LossConfig
 from p2o.policy.context import ContextConfig, context_statistics, context_weight
 from p2o.policy.ratios import RatioStatistics, engine_statistics, engine_weight
 from p2o.policy.streams import GlobalCounts
+from p2o.templates import PLAIN
 from p2o.types import Group, Problem, Rollout
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ def prepare(
             drawn, group_advantages(rewards, std_normalize=loss.std_normalize).tolist(), strict=True
         ):
             counted = not (loss.mask_truncated and rollout.finish_reason == "length")
+            if config.context.failures == "drop" and rollout.template_id != PLAIN.id:
+                counted = counted and is_success(rollout.reward, config.mining.success)
             if counted:
                 lengths.append(len(rollout.response_ids))
             if has_gradient(advantage, counted, loss):

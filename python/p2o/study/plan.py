@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -292,8 +293,9 @@ def make_job(
 
 
 def overrides(values: Mapping[str, Any]) -> list[str]:
-    """Dotted keys and values as `load_config` takes them. JSON's numbers, strings and arrays are TOML's too."""
-    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+    """Dotted keys and values as `load_config` takes them. JSON's numbers, strings and arrays are TOML's too, but for
+    infinity."""
+    return [f"{key}={'inf' if value == math.inf else json.dumps(value)}" for key, value in values.items()]
 
 
 def _difference(config: Config, common: Config) -> dict[str, Any]:

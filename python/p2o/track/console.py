@@ -135,5 +135,5 @@ class Console:
         if found:
             self._line("\n[bold]Templates found[/bold]")
             for text in found:
-                self._line(f"  {printable(text)}")
+                self._line(f"  {printable(text or '(the plain prompt)')}")
         self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")

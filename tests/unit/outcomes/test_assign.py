@@ -66,6 +66,19 @@ def test_paper_draws_a_dev_problem_from_its_solvers_by_mean_score():
     assert shares("d2", PAPER) == {A.id: 1.0}
 
 
+def test_what_is_not_available_to_a_problem_is_not_assigned_to_it():
+    """Another template takes its place, or the plain prompt where there is none; other problems keep their draws."""
+    for config in (PAPER, AssignConfig(plain_rollouts=0)):
+        free = assign(evolution(), ["d1", "d2"], 40, config, Outcomes(), 1)
+        found = assign(
+            evolution(), ["d1", "d2"], 40, config, Outcomes(), 1, lambda t, id: id != "d1" or t == B
+        )
+        assert set(found["d1"]) == {B}
+        assert found["d2"] == free["d2"]
+        none = assign(evolution(), ["d1"], 40, config, Outcomes(), 1, lambda t, id: False)
+        assert none == {"d1": [PLAIN] * 40}
+
+
 @pytest.mark.parametrize("problem_id", ["d3", "f1", "never seen"])
 def test_paper_draws_other_problems_from_all_by_mean_score(problem_id):
     found = shares(problem_id, PAPER)

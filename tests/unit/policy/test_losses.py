@@ -73,7 +73,7 @@ def counts_of(streams):
     return GlobalCounts(float(inside.sum()), float(sequences), max_tokens=MAX_TOKENS)
 
 
-def reference(name, s, clip=(0.2, 0.2), kl_coef=0.0):
+def reference(name, s, clip=(0.2, 0.2), kl_coef=0.0, dual_clip=math.inf):
     """The losses written out, one token after the other."""
     total, tokens, sequences = 0.0, 0, 0
     per_sequence = []
@@ -90,6 +90,8 @@ def reference(name, s, clip=(0.2, 0.2), kl_coef=0.0):
                 objective = clipped * advantage * float(s.logp[row, t])
             else:
                 objective = min(ratio * advantage, clipped * advantage)
+                if advantage < 0:
+                    objective = max(objective, dual_clip * advantage)
             gap = float(s.ref_logp[row, t] - s.logp[row, t])
             kl = math.exp(gap) - gap - 1
             weight = float(s.context_weight[row, t] * s.engine_weight[row, t])
@@ -113,6 +115,24 @@ def test_value_against_a_token_by_token_reference(name, extra):
         streams = make_streams(seed=seed)
         value, _ = loss_and_grad(name, streams, counts_of(streams), **extra)
         assert value == pytest.approx(reference(name, streams, **extra), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"cispo"}))
+def test_the_dual_clip_bounds_what_a_token_of_negative_advantage_costs(name):
+    """Against the reference; tokens that it binds have no gradient, and the others keep theirs."""
+    streams = make_streams(rows=8, zero_weights=False)
+    counts = counts_of(streams)
+    value, grad = loss_and_grad(name, streams, counts, dual_clip=1.1)
+    assert value == pytest.approx(reference(name, streams, dual_clip=1.1), rel=1e-9)
+    free, free_grad = loss_and_grad(name, streams, counts)
+    assert value < free
+    assert ((grad == free_grad) | (grad == 0)).all()
+    assert ((grad == 0) & (free_grad != 0)).sum() > 0
+
+
+def test_the_dual_clip_is_refused_where_nothing_is_clipped():
+    with pytest.raises(ValidationError, match="dual_clip = 3 bounds a clipped surrogate"):
+        LossConfig(name="cispo", dual_clip=3.0)
 
 
 def test_dapo_worked_by_hand():
@@ -377,6 +397,7 @@ def test_streams_must_be_aligned():
         {"name": "my_losses"},
         {"kl_coef": -1.0},
         {"overlong_buffer": -1},
+        {"dual_clip": 0.9},
         {"clip": 0.2},
     ],
 )

@@ -9,8 +9,8 @@ __all__ = ["Proposal", "Proposer", "Task", "check_proposer", "proposer_class"]
 
 
 def proposer_class(evolve: EvolveConfig, reflection: ReflectionConfig) -> type[Proposer]:
-    """The proposer of a step: that of `evolve.proposer`, or `given` where it would ask a reflection model that is not
-    there.
+    """The proposer of a step: that of `evolve.proposer`, or the one in its place (`given`) where it would ask a
+    reflection model that is not there.
 
     Raises:
         ConfigError: if there is no such class.
@@ -18,7 +18,7 @@ def proposer_class(evolve: EvolveConfig, reflection: ReflectionConfig) -> type[P
     name = "crossover" if evolve.proposer == "reflection" and evolve.crossover > 0 else evolve.proposer
     found = look_up_class(PROPOSERS, name, "evolve.proposer", Proposer)
     if found.reflects and reflection.kind == "none":
-        return look_up_class(PROPOSERS, "given", "evolve.proposer", Proposer)
+        return look_up_class(PROPOSERS, found.without_reflection, "evolve.proposer", Proposer)
     return found
 
 

@@ -57,7 +57,14 @@ class Proposer(ABC):
     """
 
     reflects: ClassVar[bool] = False
-    """Whether it asks the reflection model. Under `reflection.kind = "none"` the proposer `given` takes its place."""
+    """Whether it asks the reflection model. Under `reflection.kind = "none"` `without_reflection` takes its place."""
+
+    without_reflection: ClassVar[str] = "given"
+    """The proposer in its place, by its name in `PROPOSERS`."""
+
+    quotes: ClassVar[bool] = False
+    """Whether it quotes solutions: they are then gathered (`StepInputs.solutions`), and no template of the step is
+    given to a problem that it gives away (`p2o.evolution.propose.refuse.gives_away`)."""
 
     in_rounds: ClassVar[bool] = True
     """Whether it is given tasks. Without, the step ends once what it begins with is judged."""

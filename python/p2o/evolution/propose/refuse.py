@@ -1,4 +1,4 @@
-"""Refusals: what may not become a template although the reflection model wrote it.
+"""Refusals: what may not become a template although the reflection model wrote it, and what one may not be given to.
 
 The reflection model sees gold answers, and a template that carries one would be rewarded for telling the
 answer. Checked are the golds and problems of the examples in its prompt: those of others it cannot know.
@@ -10,6 +10,9 @@ space, and only where it is not part of a longer word or number ("102" is not in
   one plain word) is a leak anywhere in the template.
 - A shorter one ("7", "42", "yes", "B") occurs in honest instructions ("7 steps", "1."); it is a leak only
   where the template gives it as the answer: `answer is 7`, `answer: 7`, `result = 7`, `\\boxed{7}`.
+
+A template that quotes solutions tells golds, and is not given to a problem that it holds or whose gold it tells
+(`gives_away`).
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from collections.abc import Sequence
 
 from p2o.evolution.config import ReflectionConfig
 from p2o.evolution.propose.prompt import ReflectionExample
+from p2o.templates import normalize, problem_text
+from p2o.types import Problem, Template
 
 CUT_OFF = "reply cut off"
 NO_TEMPLATE = "no template in reply"
@@ -44,6 +49,17 @@ def refuse(text: str, examples: Sequence[ReflectionExample], config: ReflectionC
     if any(copies(text, example.problem_text, MAX_COPIED_WORDS) for example in examples):
         return COPY
     return None
+
+
+def gives_away(template: Template, problem: Problem) -> bool:
+    """Whether a template holds a problem as it stands, up to case and white space, or tells its gold: nothing is learnt
+    from it there."""
+    if not template.text:
+        return False
+    question = normalize(problem_text(problem)).casefold()
+    held = rf"(?<!\w){re.escape(question)}(?!\w)"  # "1+1=2" is not in "11+1=2", nor in "1+1=20"
+    found = bool(question) and re.search(held, normalize(template.text).casefold()) is not None
+    return found or leaks(template.text, problem.gold)
 
 
 def leaks(text: str, gold: str) -> bool:

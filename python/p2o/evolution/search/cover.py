@@ -12,15 +12,23 @@ from p2o.outcomes.transfer import transfer_posteriors
 
 Cover = Callable[[ParetoFront, Sequence[Candidate], EvolveConfig, Outcomes], list[int]]
 """The front of successes (the front that parents are drawn from may count more), the candidate of each of its entries,
-the settings, the ledger -> entries chosen. Never the plain prompt."""
+the settings, the ledger -> entries chosen."""
 
 
 def greedy(
     front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig, outcomes: Outcomes
 ) -> list[int]:
-    """A greedy set cover of the dev problems: most newly solved ones first (method, "Prompt step")."""
+    """A greedy set cover of the dev problems: most newly solved ones first (method, "Prompt step"). Without the plain
+    prompt."""
     plain = [entry for entry, candidate in enumerate(entries) if candidate.made_by == "plain"]
     return list(front.cover(COVER_THRESHOLD, max_size=config.cover_max_size, exclude=plain))
+
+
+def greedy_with_plain(
+    front: ParetoFront, entries: Sequence[Candidate], config: EvolveConfig, outcomes: Outcomes
+) -> list[int]:
+    """As `greedy`, with the plain prompt as one of those that solve dev problems."""
+    return list(front.cover(COVER_THRESHOLD, max_size=config.cover_max_size))
 
 
 def transfer(
@@ -57,4 +65,9 @@ def best(
     return [-entry] if mean > 0 else []
 
 
-COVERS: dict[str, Cover] = {"greedy": greedy, "best": best, "transfer": transfer}
+COVERS: dict[str, Cover] = {
+    "greedy": greedy,
+    "greedy_with_plain": greedy_with_plain,
+    "best": best,
+    "transfer": transfer,
+}

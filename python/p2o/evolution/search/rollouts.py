@@ -9,8 +9,9 @@ from p2o.evolution.config import races
 from p2o.evolution.contract import checked_result, in_order
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Key
+from p2o.evolution.propose.refuse import gives_away
 from p2o.evolution.search.repeats import Repeats
-from p2o.evolution.types import EvaluationRequest, EvaluationResult
+from p2o.evolution.types import GIVEN_AWAY, EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
 
@@ -23,6 +24,7 @@ class Rollouts:
         self._ledger = inputs.ledger
         self._journal = inputs.journal
         self._outcomes = inputs.outcomes
+        self._solutions = inputs.solutions
         self._on_batch = on_batch
         self._results: dict[Key, EvaluationResult] = {}
         # Only a policy that is known to draw can be told to have failed to.
@@ -54,7 +56,8 @@ class Rollouts:
         return sum((template_id, problem.id, i) not in results for problem in problems for i in indices)
 
     def run(self, requests: Sequence[EvaluationRequest], *, keep_text: bool) -> list[EvaluationResult]:
-        """The results of the requests, in order; only what is missing is rolled out, as one batch.
+        """The results of the requests, in order; only what is missing is rolled out, as one batch. Where solutions are
+        quoted, no template is rolled out on a problem that it gives away.
 
         Texts are kept (and journaled) only for rollouts that a reflection may show.
 
@@ -63,6 +66,10 @@ class Rollouts:
         """
         keys = [_key(request) for request in requests]
         results = self._results
+        if self._solutions is not None:
+            for key, request in zip(keys, requests, strict=True):
+                if key not in results and gives_away(request.template, request.problem):
+                    results[key] = GIVEN_AWAY
         wanted: dict[Key, EvaluationRequest] = {}
         fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
         self._ledger.reserve_rollouts(len(fresh))
@@ -80,6 +87,11 @@ class Rollouts:
             self._repeats.check()
         if fresh:
             self._on_batch(len(fresh))
+        if self._solutions is not None:
+            for key, request in zip(keys, requests, strict=True):
+                result = results[key]
+                if result.finish_reason == "stop" and self._outcomes.is_success(result.reward):
+                    self._solutions.add(request.problem, result.text)
         return [results[key] for key in keys]
 
     def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
@@ -159,7 +171,7 @@ class Rollouts:
     def record(self, policy_version: str, template_ids: Collection[str], source: str) -> None:
         """Adds every rollout of these templates to the ledger of outcomes."""
         for (template, problem, _), result in self._results.items():
-            if template in template_ids:
+            if template in template_ids and result is not GIVEN_AWAY:
                 self._outcomes.record(policy_version, template, problem, result.reward, source)
 
 

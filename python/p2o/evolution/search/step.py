@@ -231,7 +231,7 @@ class Step:
             self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
             self.front_of_successes.insert([won + more.successes for _, (won, _), more in pairs], trials)
         self.entries.append(id)
-        if candidate.made_by != "plain":
+        if candidate.made_by != "plain" or self.config.cover == "greedy_with_plain":
             for problem, (won, tried) in zip(self.dev, successes, strict=True):
                 if won / tried >= COVER_THRESHOLD:
                     self.solvers[problem.id] = (*self.solvers.get(problem.id, ()), template.id)

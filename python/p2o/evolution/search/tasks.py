@@ -7,6 +7,7 @@ from random import Random
 
 from p2o.evolution.propose.prompt import ReflectionExample
 from p2o.evolution.types import EvaluationResult
+from p2o.templates import problem_text
 from p2o.types import Problem
 
 
@@ -31,11 +32,6 @@ class Minibatches:
             self._pass += 1
         batch, self._order = self._order[: self.size], self._order[self.size :]
         return batch
-
-
-def problem_text(problem: Problem) -> str:
-    """What the reflection model sees of a problem: the last user message, which the template precedes."""
-    return next(m["content"] for m in reversed(problem.messages) if m["role"] == "user")
 
 
 def make_example(

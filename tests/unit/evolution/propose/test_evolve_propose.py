@@ -15,9 +15,9 @@ from p2o.evolution.propose import Proposal, Task
 from p2o.evolution.propose.crossover import Crossover, complementary
 from p2o.evolution.propose.reflection import Reflection
 from p2o.evolution.result import Candidate
-from p2o.evolution.search.tasks import Minibatches, make_example, problem_text
+from p2o.evolution.search.tasks import Minibatches, make_example
 from p2o.evolution.types import EvaluationRequest, EvaluationResult, ReflectionReply
-from p2o.templates import PLAIN, apply_template, make_template
+from p2o.templates import PLAIN, apply_template, make_template, problem_text
 from p2o.types import Message, Problem
 
 

@@ -40,7 +40,8 @@ def cover(
 
 
 def test_covers_worked_by_hand() -> None:
-    """Entry 1 solves two problems, 2 one further, 3 nothing new. The plain prompt solves most and is never chosen."""
+    """Entry 1 solves two problems, 2 one further, 3 nothing new. The plain prompt solves most and is chosen where the
+    cover lets it in."""
     plain: tuple[str, list[float]] = ("plain", [1, 1, 1, 1])
     templates: list[tuple[str, list[float]]] = [
         ("mutation", [0, 1, 1, 0]),
@@ -48,6 +49,10 @@ def test_covers_worked_by_hand() -> None:
         ("mutation", [0, 1, 1, 0]),
     ]
     assert cover("greedy", plain, *templates) == [1, 2]
+    assert cover("greedy_with_plain", plain, *templates) == [0]
+    assert cover("greedy_with_plain", ("plain", [1, 0, 0, 0]), *templates) == [1, 0], (
+        "the earlier of two equals"
+    )
     assert cover("best", plain, *templates) == [1], "the earliest of equals, and no other"
     assert cover("best", plain, templates[1], templates[0]) == [2]
 
