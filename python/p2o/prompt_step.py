@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from p2o.config import Config
 from p2o.errors import TooFewProblemsError
 from p2o.evolution import Evolution, evolve
 from p2o.evolution.propose import proposer_class
-from p2o.evolution.propose.refuse import PROMPT_TOO_LONG
+from p2o.evolution.propose.refuse import PROMPT_TOO_LONG, gives_away
 from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
@@ -19,6 +19,7 @@ from p2o.evolution.types import (
     Reflect,
 )
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.solutions import Solution
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
 from p2o.rollout.sampler import SamplingParams
@@ -81,12 +82,19 @@ class PromptStep:
         self.directory = directory
         self.console = console
         self.given = given
+        self.quotes = proposer_class(config.evolve, config.reflection).quotes
         # What is read once is not read again: an edited file must not change a run under way.
         self.settings = config.evolve.model_copy(update={"templates": None})
         self.limits: dict[str, Any] = {}  # `max_rounds` and `time_limit_s` of `p2o.evolve`
 
     def evolve(
-        self, hard: Mapping[str, str], outcomes: Outcomes, *, epoch: int, previous: Evolution | None
+        self,
+        hard: Mapping[str, str],
+        outcomes: Outcomes,
+        *,
+        epoch: int,
+        previous: Evolution | None,
+        solutions: Iterable[Solution] = (),
     ) -> PromptStepOutcome:
         """One prompt step on the hard samples `hard` (problem id -> kind), before epoch `epoch`.
 
@@ -121,6 +129,7 @@ class PromptStep:
                     journal=self.directory.journals / _journal_name(epoch),
                     templates=[*self._given(epoch), *(carried.chosen if carried is not None else ())],
                     reflection_fits=fits,
+                    solutions=solutions,
                     policy_reads=lambda template: self.collector.reads(some_problem, template),
                     **self.limits,
                 ),
@@ -133,6 +142,10 @@ class PromptStep:
         self.directory.log_templates(epoch, records)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
         return PromptStepOutcome(evolution, tokens, outcome_of(evolution), evolution.refusals, records)
+
+    def available(self, template: Template, problem_id: str) -> bool:
+        """Whether a template may be given to a problem: not where it gives it away and solutions are quoted."""
+        return not (self.quotes and gives_away(template, self.problems[problem_id]))
 
     def _given(self, epoch: int) -> Sequence[Template]:
         """The templates given, in the first prompt step that takes place; in each where nobody proposes others."""

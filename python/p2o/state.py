@@ -11,6 +11,7 @@ from p2o.errors import CheckpointError
 from p2o.evolution.result import Evolution
 from p2o.files import json_line
 from p2o.outcomes.outcomes import Outcomes
+from p2o.outcomes.solutions import Solutions
 from p2o.templates import make_template
 from p2o.types import Template
 
@@ -36,6 +37,8 @@ class LoopState:
     seconds: float = 0.0
     evolution: Evolution | None = None
     """The prompt step whose templates are in use."""
+    solutions: Solutions = field(default_factory=Solutions)
+    """Verified responses of the run; none are kept where no proposer quotes any."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
     """Templates of each hard sample's rollouts in this epoch, one per rollout."""
     logged: int = 0
@@ -71,6 +74,7 @@ class LoopState:
         return {field.name: getattr(self, field.name) for field in fields(self)} | {
             "schema": SCHEMA,
             "outcomes": self.outcomes.to_dict(),
+            "solutions": self.solutions.to_dict(),
             "evolution": None if self.evolution is None else self.evolution.to_dict(),
             "assignment": {
                 problem: [template.text for template in templates]
@@ -98,6 +102,9 @@ class LoopState:
                 **{name: value for name, value in values.items() if name != "schema"},
                 "evolution": None if evolution is None else Evolution.from_dict(evolution),
                 "outcomes": Outcomes.from_dict(values["outcomes"]),
+                "solutions": Solutions.from_dict(values["solutions"])
+                if "solutions" in values
+                else Solutions(),
                 "assignment": {
                     problem: [make_template(text) for text in texts]
                     for problem, texts in values["assignment"].items()

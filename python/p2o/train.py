@@ -91,6 +91,8 @@ def train(run: Run) -> LoopState:
             metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.epoch))
+                if run.prompt_step is not None and run.prompt_step.quotes:
+                    state.solutions.observe(group, config.mining.success)
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
@@ -196,7 +198,13 @@ def end_epoch(run: Run) -> None:
     if not state.finished and run.prompt_step is not None:
         # Whether or not a prompt step takes place, the policy is another one than that of the epoch's rollouts.
         state.outcomes.begin(str(state.epoch))
-        outcome = run.prompt_step.evolve(hard, state.outcomes, epoch=state.epoch, previous=state.evolution)
+        outcome = run.prompt_step.evolve(
+            hard,
+            state.outcomes,
+            epoch=state.epoch,
+            previous=state.evolution,
+            solutions=state.solutions,
+        )
         state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
         state.evolution = outcome.evolution
         state.count_templates(outcome.records)
@@ -209,6 +217,7 @@ def end_epoch(run: Run) -> None:
             config.assign,
             state.outcomes,
             derive_seed(config.run.seed, "assign", state.epoch),
+            run.prompt_step.available,
         )
         state.finished = out_of_tokens(run)
     state.seconds += time.monotonic() - started

@@ -303,6 +303,30 @@ def test_settings_that_keep_more_state_resume_exactly_too(
     assert kept[: len(kept) // 2] == kept[len(kept) // 2 :]
 
 
+@pytest.mark.parametrize(("where", "calls"), [("sample", 8), ("update", 4)])
+def test_a_run_that_quotes_solutions_resumes_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
+) -> None:
+    """Solutions of the first epoch reach its prompt step: killed there, and in the next epoch."""
+    options = ["run.epochs=2", "evolve.proposer=examples", "reflection.kind=none", "checkpoint.every=1"]
+    whole = small_run(tmp_path / "whole", *options)
+    expected = list(train(whole).solutions)
+    templates = read_jsonl(tmp_path / "whole" / "templates.jsonl")
+    quoted = [record["text"] for record in templates if record["made_by"] == "examples"]
+    assert quoted
+    assert all(text.endswith("}\n\nQuestion:") for text in quoted), (
+        "nothing but the response, its end token left out"
+    )
+    run = small_run(tmp_path / "killed", *options)
+    with monkeypatch.context() as patch:
+        kill_after(patch, run.collector.sampler if where == "sample" else TorchPolicy, where, calls)
+        with pytest.raises(Killed):
+            train(run)
+    assert run.state.epoch == 1
+    assert list(train(small_run(tmp_path / "killed", *options, resume=True)).solutions) == expected
+    assert what_happened(tmp_path / "killed") == what_happened(tmp_path / "whole")
+
+
 def test_a_run_killed_by_a_signal_resumes(unbroken: Path, tmp_path: Path) -> None:
     path = tmp_path / "killed"
     command = [sys.executable, "-m", "p2o", "train", "quickstart", f"--set=run.output={path}"]

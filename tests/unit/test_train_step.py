@@ -25,7 +25,7 @@ from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.train import Run, collect_batch, end_epoch, next_problems, roll_out, train, update
-from p2o.types import Group, Problem, Rollout
+from p2o.types import Group, Problem, Rollout, Template
 
 PROMPT = (1, 2, 3)
 TEMPLATED_PROMPT = (9, 1, 2, 3)
@@ -243,11 +243,18 @@ def test_training_rollouts_are_trials_of_their_template_by_this_epochs_policy() 
 class Steps:
     """A prompt step that always finds one template, and writes down what it is given."""
 
+    quotes = False
+
     def __init__(self, tokens: int = 100) -> None:
         self.tokens = tokens
         self.given: list[dict[str, Any]] = []
 
-    def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+    def available(self, template: Template, problem_id: str) -> bool:
+        return True
+
+    def evolve(
+        self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any, **more: Any
+    ) -> PromptStepOutcome:
         self.given.append({"hard": dict(hard), "epoch": epoch, "previous": previous})
         template = make_template(f"of epoch {epoch}")
         ids = tuple(hard)
@@ -300,7 +307,9 @@ def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
     """What the rollouts of epoch 0 showed is one policy old in epoch 1, whether or not a step was made in between."""
 
     class Skipped(Steps):
-        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        def evolve(
+            self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any, **more: Any
+        ) -> PromptStepOutcome:
             return PromptStepOutcome(previous, 0, "skipped")
 
     run, _ = epochs_of(tmp_path, monkeypatch, Skipped())
@@ -360,7 +369,9 @@ def test_assignments_differ_between_epochs_and_weigh_what_is_known(
     class Same(Steps):
         """The same two templates each time."""
 
-        def evolve(self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any) -> PromptStepOutcome:
+        def evolve(
+            self, hard: Any, outcomes: Outcomes, *, epoch: int, previous: Any, **more: Any
+        ) -> PromptStepOutcome:
             return super().evolve(hard, outcomes, epoch=0, previous=previous)
 
     run, _ = epochs_of(tmp_path, monkeypatch, Same(), **many)

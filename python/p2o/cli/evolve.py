@@ -154,12 +154,13 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())
     assert prepared.prompt_step is not None
-    outcomes = prepared.state.outcomes
+    outcomes, solutions = prepared.state.outcomes, prepared.state.solutions
     for group in roll_out(prepared, prepared.problems):
         outcomes.observe(group, "0")
+        solutions.observe(group, config.mining.success)
     hard = hard_problems(outcomes, "0", config.mining)
     prepared.prompt_step.limits = {"max_rounds": args.max_rounds, "time_limit_s": args.time_limit}
-    outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None)
+    outcome = prepared.prompt_step.evolve(hard, outcomes, epoch=1, previous=None, solutions=solutions)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
     return outcome.evolution
