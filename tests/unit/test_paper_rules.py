@@ -112,7 +112,7 @@ def test_cover() -> None:
     for scores in SCORES.values():
         front.insert(scores)
     for name, expected in ((RULES.evolve.cover, [0, 1]), ("greedy", [1])):
-        assert COVERS[name](front, candidates(), RULES.evolve) == expected
+        assert COVERS[name](front, candidates(), RULES.evolve, Outcomes()) == expected
 
 
 def drawn(problem_id: str, n: int, config: AssignConfig = RULES.assign, seed: int = 3) -> list[Template]:
@@ -198,7 +198,7 @@ def test_failed_rollouts_under_a_template(override: str, lengths: list[int], tok
         Problem("p", ({"role": "user", "content": "x"},), "1"),
         [rollout(1, "z", 1), rollout(0, "z", 2), rollout(1, "plain", 4), rollout(0, "plain", 8)],
     )
-    rows, counts, _ = prepare(
+    rows, counts, *_ = prepare(
         [group],
         lambda _: (1,),
         lambda sequences: [np.full(len(response), -1.0, np.float32) for _, response in sequences],
