@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from p2o.state import LoopState
 
 FIRST_GUESS = 0.9
-"""Share of the hard problems that a prompt step is taken to unlock before any has: as good as one step's result."""
+"""Share of the hard problems that a prompt step is taken to unlock before any has."""
+
+GUESSED_STEPS = 4
+"""Prompt steps that the guess is worth: a reflection model that seldom knows what helps needs several."""
 
 LEAST_SHARE = 0.125
 """Share of the budget that a prompt step keeps, however little is hard or was unlocked: what helps may still come."""
@@ -99,8 +102,8 @@ def adaptive_allowance(unlocked: Sequence[float], hard: int, tried: int, n: int,
         n: rollouts of a problem in training.
         budget: rollouts of a whole prompt step.
     """
-    expected = (FIRST_GUESS + sum(unlocked)) / (1 + len(unlocked))
-    share = max(LEAST_SHARE, min(1.0, expected * hard / max(1, tried)))
+    expected = (GUESSED_STEPS * FIRST_GUESS + sum(unlocked)) / (GUESSED_STEPS + len(unlocked))
+    share = max(LEAST_SHARE, min(1.0, expected / FIRST_GUESS * hard / max(1, tried)))
     # The step's rollouts, spent on the hard problems without a template, come on top of the n of the next epoch.
     draws = n + share * budget / max(1, hard)
     return Allowance(share, plain_enough=1.0 - (1.0 - min(expected, 0.999)) ** (1.0 / draws))

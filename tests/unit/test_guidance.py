@@ -51,12 +51,12 @@ def test_a_step_without_templates_unlocked_nothing_and_one_that_is_untried_is_no
     assert unlocked_share({"a": [Z, PLAIN]}, outcomes, "1") is None
 
 
-def test_the_first_step_has_the_whole_budget_but_for_the_guess() -> None:
-    """All of 330 problems are hard: 0.9 of 700 rollouts. On top of 6 they are 630 / 330 more draws of each problem, so
-    1 - 0.1 ** (1 / 7.909) = 0.2526 of plain rollouts would have to succeed for as much."""
+def test_the_first_step_has_the_whole_budget() -> None:
+    """All of 330 problems are hard. On top of 6 rollouts, 700 are 700 / 330 more draws of each problem, so
+    1 - 0.1 ** (1 / 8.1212) = 0.2469 of plain rollouts would have to succeed for as much."""
     allowance = adaptive_allowance([], hard=330, tried=330, n=6, budget=700)
-    assert allowance.share == 0.9
-    assert allowance.plain_enough == pytest.approx(0.25258, abs=1e-4)
+    assert allowance.share == 1.0
+    assert allowance.plain_enough == pytest.approx(0.24686, abs=1e-4)
 
 
 def test_steps_shrink_with_what_is_hard_and_with_what_they_unlock_and_come_back() -> None:
@@ -64,14 +64,14 @@ def test_steps_shrink_with_what_is_hard_and_with_what_they_unlock_and_come_back(
         adaptive_allowance(unlocked, hard, tried=400, n=6, budget=700).share
         for unlocked, hard in (
             ([], 400),
-            ([1.0], 200),  # (0.9 + 1) / 2 of a half
-            ([0.0], 400),
-            ([0.0, 0.0], 400),
-            ([0.0] * 20, 400),  # never below an eighth
-            ([0.0, 0.0, 0.9], 400),
+            ([0.9], 200),  # as was guessed, and a half is still hard
+            ([0.0], 400),  # four guesses of five
+            ([0.0] * 4, 400),
+            ([0.0] * 40, 400),  # never below an eighth
+            ([0.0] * 4 + [0.9] * 4, 400),
         )
     ]
-    assert shares == pytest.approx([0.9, 0.475, 0.45, 0.3, 0.125, 0.45])
+    assert shares == pytest.approx([1.0, 0.5, 0.8, 0.5, 0.125, 8 / 12])
 
 
 def test_fewer_plain_successes_are_enough_where_templates_unlock_less() -> None:
