@@ -37,7 +37,7 @@ class RaceConfig(Settings):
 
     confidence: float = Field(default=0.99, gt=0.5, lt=1)
     """Posterior probability of being better, on further rollouts of the dev problems it won, that is asked of a
-    template. In `sequential`, 1 minus the level of each of its two tests."""
+    template. In `sequential`, a template of no use is accepted with at most twice the chance that is missing to 1."""
 
     stages: tuple[Annotated[tuple[float, float], Field(strict=False)], ...] = Field(
         default=((0.1, 0.5), (0.25, 0.7), (0.5, 0.9)), strict=False

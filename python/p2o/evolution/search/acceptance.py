@@ -1,4 +1,4 @@
-"""The rules by which a proposal is accepted, by the names of `evolve.acceptance`: what all have, `strict`, `posterior`."""
+"""The rules by which a proposal is accepted: what all have in common, `strict` and `posterior`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIRST_STAGE = 8
 class Entrant:
     """A template on its way; `stage` counts the stages it has passed, `seen` the dev problems.
 
-    `held_out` are feedback problems that had no part in how it was made, the first `held` of which it was rolled out on.
+    `held_out` are feedback problems that had no part in how it was made; on the first `held` it was rolled out.
     """
 
     id: int
@@ -49,7 +49,7 @@ class Finish:
 
 
 class Rule:
-    """What the race asks of a rule. As it stands, nothing is dropped early, and one that races also judges on replicas."""
+    """What the step and the race ask of a rule."""
 
     counts_trials: ClassVar[bool] = True
     """Whether the front weighs scores by the rollouts behind them."""
@@ -92,7 +92,9 @@ class Rule:
         """Rollouts of the plain prompt, beyond its evaluation, that must be there before a race."""
         return []
 
-    def further(self, racing: Sequence[Entrant], dev: Sequence[Problem], free: int) -> list[EvaluationRequest]:
+    def further(
+        self, racing: Sequence[Entrant], dev: Sequence[Problem], free: int
+    ) -> list[EvaluationRequest]:
         """The rollouts beyond their evaluations that help to judge the entrants, `free` new ones at most."""
         return []
 
@@ -142,7 +144,9 @@ class Posterior(Rule):
             if probability_better(count * config.race.replicates, 0) >= config.race.confidence
         )
 
-    def further(self, racing: Sequence[Entrant], dev: Sequence[Problem], free: int) -> list[EvaluationRequest]:
+    def further(
+        self, racing: Sequence[Entrant], dev: Sequence[Problem], free: int
+    ) -> list[EvaluationRequest]:
         """Repeats the problems that undecided entrants won, those of the earlier ones first if `free` is too little."""
         batch: list[EvaluationRequest] = []
         for entrant in racing:

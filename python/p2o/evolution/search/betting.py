@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
-def wealth(values: Sequence[float], mean: float, bets: Sequence[float]) -> tuple[float, float]:
+def wealth(values: Iterable[float], mean: float, bet: float) -> tuple[float, float]:
     """What a gambler owns who starts with 1 and bets that the values average more than `mean`: now, and at most.
 
-    One share of the start is bet at each size: a value x multiplies it by 1 + bet * (x - mean). If each value's
-    expectation, given those before, is at most `mean`, the wealth is a supermartingale, so the chance that it ever
-    reaches 1/a is at most a (Ville), however often it is looked at and whenever it is stopped.
+    A value x multiplies it by 1 + bet * (x - mean). If each value's expectation, given those before, is at most
+    `mean`, it is a supermartingale, so the chance that it ever reaches 1/a is at most a (Ville's inequality), however
+    often it is looked at and whenever it is stopped.
 
     Args:
         values: the observations in order, bounded from below.
         mean: the highest expectation under the hypothesis that is tested.
-        bets: their sizes, so small that no value can cost everything.
+        bet: so small that no value can cost everything.
     """
-    shares = [1.0] * len(bets)
     now = most = 1.0
     for value in values:
-        shares = [share * (1 + bet * (value - mean)) for share, bet in zip(shares, bets, strict=True)]
-        now = sum(shares) / len(shares)
+        now *= 1 + bet * (value - mean)
         most = max(most, now)
     return now, most

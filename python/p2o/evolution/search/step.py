@@ -17,8 +17,8 @@ from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Start
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
 from p2o.evolution.result import COVER_THRESHOLD, Candidate, Evolution
-from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.acceptance import Entrant
+from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, make_example
