@@ -1,7 +1,7 @@
 """The way of proposals onto the dev set: a race against the plain prompt.
 
-A template is rolled out on growing shares of the dev set and dropped as soon as it is unpromising, so that one that does
-nothing costs a fraction of a full evaluation. What is asked of it is the rule's affair (`evolve.acceptance`).
+A template is rolled out on growing shares of the dev set and dropped as soon as it is unpromising, so that one that
+does nothing costs a fraction of a full evaluation. What is asked of it is the rule's affair (`evolve.acceptance`).
 """
 
 from __future__ import annotations
