@@ -143,6 +143,7 @@ ADDED: dict[str, Any] = {
     "reward.timeout_s": 120.0,
     "reward.max_failures": 0,
     "rollout.long_problems": "refuse",
+    "evolve.race.margin": 0.005,
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

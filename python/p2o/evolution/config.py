@@ -19,7 +19,7 @@ from p2o.masking import is_variable_name, mask_fields, mask_url
 from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
-Acceptance = Literal["strict", "posterior"]
+Acceptance = Literal["strict", "posterior", "sequential"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
 ProposerName = Literal["reflection", "examples", "reflection+examples", "given"]
@@ -35,11 +35,11 @@ PROPOSERS: dict[str, str] = {
 
 
 class RaceConfig(Settings):
-    """The race that acceptance `posterior` has on the dev set."""
+    """The race that acceptances `posterior` and `sequential` have on the dev set."""
 
     confidence: float = Field(default=0.99, gt=0.5, lt=1)
     """Posterior probability of being better, on further rollouts of the dev problems it won, that is asked of a
-    template."""
+    template. In `sequential`, a template of no use is accepted with at most twice the chance that is missing to 1."""
 
     stages: tuple[Annotated[tuple[float, float], Field(strict=False)], ...] = Field(
         default=((0.1, 0.5), (0.25, 0.7), (0.5, 0.9)), strict=False
@@ -50,7 +50,10 @@ class RaceConfig(Settings):
     replicates: PositiveInt = 2
     """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
     the plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not
-    win again."""
+    win again. In `sequential` the plain prompt has them on all dev problems."""
+
+    margin: float = Field(default=0.005, ge=0, lt=0.5)
+    """In `sequential`, a mean gain over the plain prompt, in reward a problem, that is not more than this is none."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,10 +102,12 @@ class EvolveConfig(Settings):
     acceptance: Acceptance = "posterior"
     """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: a higher reward on
     one of its problems is the ticket to a race on the dev set, which a template wins if, with `race.confidence`, it
-    is better than the plain prompt on the problems it won from it."""
+    is better than the plain prompt on the problems it won from it. `sequential`: the same ticket and race; a template
+    wins if its mean gain over the plain prompt exceeds `race.margin`, or if it solves again what it solved far more
+    reliably, so that what it does carries over to other problems. No greedy or caching policy misleads it."""
 
     race: RaceConfig = RaceConfig()
-    """The race that `posterior` has on the dev set."""
+    """The race that `posterior` and `sequential` have on the dev set."""
 
     crossover: float = Field(default=0.0, ge=0, le=1)
     """Share of the proposals that join two parents which solve different problems."""

@@ -23,7 +23,7 @@ from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Journal
 from p2o.evolution.propose import proposer_class
 from p2o.evolution.result import Evolution
-from p2o.evolution.search.race import least_dev_problems
+from p2o.evolution.search.race import ACCEPTANCES
 from p2o.evolution.search.random_search import RandomSearch
 from p2o.evolution.search.step import Step
 from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
@@ -119,11 +119,14 @@ def evolve(
         dev_ids = {problem.id for problem in dev_problems}
         dev = [problem for problem in kept if problem.id in dev_ids]
         feedback = [problem for problem in kept if problem.id not in dev_ids]
+        if config.search == "evolve" and ACCEPTANCES[config.acceptance].needs_random_order:
+            Random(f"{seed}/dev").shuffle(dev)
+            Random(f"{seed}/feedback").shuffle(feedback)
     if not dev or not feedback:
         raise TooFewProblemsError(
             f"{len(dev)} dev and {len(feedback)} feedback problems; evolution needs at least one of each"
         )
-    least = least_dev_problems(config)
+    least = 1 if config.search == "random" else ACCEPTANCES[config.acceptance].least_dev_problems(config)
     if len(dev) < least:
         raise TooFewProblemsError(
             f"{len(dev)} dev problems are too few to accept any template, even one that wins all of them: give "

@@ -34,7 +34,7 @@ def evaluated(lines):
     return [(r["template"], r["problem"], r["rollout"]) for r in records if r["kind"] == "evaluation"]
 
 
-@pytest.mark.parametrize("acceptance", ["strict", "posterior"])
+@pytest.mark.parametrize("acceptance", ["strict", "posterior", "sequential"])
 def test_killed_after_any_record_the_step_ends_as_if_unbroken(tmp_path, acceptance):
     world = World()
     straight = run(world, tmp_path / "straight.jsonl", acceptance=acceptance)

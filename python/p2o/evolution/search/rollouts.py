@@ -31,6 +31,7 @@ class Rollouts:
         watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
         self._repeats = Repeats() if watched else None
         self._most = config.rollouts_per_evaluation + config.race.replicates
+        self.one_draw = getattr(inputs.evaluate, "repeats", None) == "same"
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in order."""
@@ -167,6 +168,17 @@ class Rollouts:
         count = self._config.rollouts_per_evaluation
         rewards = (self._results[template.id, problem.id, i].reward for i in range(count))
         return sum(map(self._outcomes.is_success, rewards)) / count
+
+    def repeat_rate(self, template: Template, problem: Problem) -> float | None:
+        """Share of successes among the replicas of a pair whose evaluation had one; None of others."""
+        if self.success_rate(template, problem) == 0:
+            return None
+        replicas = [
+            self._outcomes.is_success(result.reward)
+            for index in range(self._config.rollouts_per_evaluation, self._most)
+            if (result := self._results.get((template.id, problem.id, index))) is not None
+        ]
+        return sum(replicas) / len(replicas) if replicas else None
 
     def record(self, policy_version: str, template_ids: Collection[str], source: str) -> None:
         """Adds every rollout of these templates to the ledger of outcomes."""

@@ -17,8 +17,9 @@ from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Start
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
 from p2o.evolution.result import COVER_THRESHOLD, PLAIN_ENOUGH, Candidate, Evolution
+from p2o.evolution.search.acceptance import Entrant
 from p2o.evolution.search.cover import COVERS
-from p2o.evolution.search.race import Entrant, minibatch_gain, race
+from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.tasks import Minibatches, make_example
 from p2o.outcomes.outcomes import Tally
@@ -52,6 +53,7 @@ class Step:
         self.journal = inputs.journal
         self.ledger = inputs.ledger
         self.rollouts = Rollouts(inputs, self.on_batch)
+        self.rule = ACCEPTANCES[self.config.acceptance](self.config, self.rollouts)
         self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
@@ -107,7 +109,7 @@ class Step:
         enough = self.inputs.plain_enough
         if enough is not None and self.candidates[plain.id].success_rate >= enough:
             return PLAIN_ENOUGH
-        self.enter([Entrant(each.id, each.template) for each in first if each is not None])
+        self.enter([each for each in first if each is not None])
         return self.stop_reason()
 
     def one_round(self) -> None:
@@ -195,19 +197,20 @@ class Step:
                 for problem in task.minibatch
             )
             self.candidates[child.id] = replace(child, minibatch=scores)
-            gain = minibatch_gain(scores, self.config.acceptance)
+            gain = self.rule.minibatch_gain(scores)
             if gain > 0:
                 better.append((gain, child))
             else:
                 self.decided.discard(child.template.id)
                 self.decide(replace(self.candidates[child.id], reason=NOT_BETTER))
         better.sort(key=lambda pair: (-pair[0], pair[1].id))
-        self.enter([Entrant(child.id, child.template) for _, child in better])
+        self.enter([child for _, child in better])
 
-    def enter(self, entrants: Sequence[Entrant]) -> None:
+    def enter(self, candidates: Sequence[Candidate]) -> None:
         """Sends candidates over the dev set; the accepted ones join the front as they come in."""
-        self.decided.update(entrant.template.id for entrant in entrants)
-        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.config):
+        self.decided.update(candidate.template.id for candidate in candidates)
+        entrants = [Entrant(each.id, each.template, held_out=self.held_out(each.id)) for each in candidates]
+        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.rule):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
@@ -221,7 +224,7 @@ class Step:
         self.decided.add(template.id)
         rewards = [scores[problem.id] for problem in self.dev]
         successes = [self.rollouts.successes(template, problem) for problem in self.dev]
-        if self.config.acceptance == "strict":
+        if not self.rule.counts_trials:
             self.front.insert([won / tried for won, tried in rewards])
             self.front_of_successes.insert([won / tried for won, tried in successes])
         else:
@@ -236,6 +239,17 @@ class Step:
                 if won / tried >= COVER_THRESHOLD:
                     self.solvers[problem.id] = (*self.solvers.get(problem.id, ()), template.id)
         self.decide(replace(candidate, accepted=True))
+
+    def held_out(self, id: int) -> list[Problem]:
+        """The feedback problems that were on no minibatch of a candidate or of those it was made from."""
+        used: set[str] = set()
+        family, known = [id], {id}
+        while family:
+            candidate = self.candidates[family.pop()]
+            used.update(problem for problem, _, _ in candidate.minibatch)
+            family += (new := set(candidate.parents) - known)
+            known |= new
+        return [problem for problem in self.inputs.feedback if problem.id not in used]
 
     def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
         """A candidate with what its evaluation on problems came to; means are 0 without any."""

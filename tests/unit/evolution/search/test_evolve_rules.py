@@ -25,7 +25,8 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.budget import Ledger
-from p2o.evolution.search.race import LOST_RACE, TOO_FEW_WINS, Entrant, Finish, minibatch_gain, race, stages
+from p2o.evolution.search.acceptance import LOST_RACE, TOO_FEW_WINS, Entrant, Finish, Posterior, Strict
+from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
@@ -70,8 +71,8 @@ def templated(request: EvaluationRequest) -> float:
     ],
 )
 def test_stages_worked_by_hand(dev_size: int, expected: list[tuple[int, float]]) -> None:
-    assert stages(EvolveConfig(), dev_size) == expected
-    assert stages(EvolveConfig(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
+    assert Posterior.stages(EvolveConfig(), dev_size) == expected
+    assert Strict.stages(EvolveConfig(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
 
 
 def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Finish], int]:
@@ -83,7 +84,7 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     dev = make_problems(8)
     rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
     entrants = [Entrant(number, make_template(name)) for number, name in enumerate(names)]
-    return list(race(entrants, dev, rollouts, ledger, config)), ledger.rollouts
+    return list(race(entrants, dev, rollouts, ledger, Posterior(config, rollouts))), ledger.rollouts
 
 
 def first_three(request: EvaluationRequest) -> float:
@@ -121,10 +122,10 @@ def test_what_was_won_by_luck_is_not_won_again() -> None:
     assert finish.probability_better == 1 / 8
 
 
-@pytest.mark.parametrize(("acceptance", "gain"), [("strict", -1.0), ("posterior", 0.5)])
+@pytest.mark.parametrize(("acceptance", "gain"), [("strict", -1.0), ("posterior", 0.5), ("sequential", 0.5)])
 def test_losses_on_the_minibatch_are_set_off_under_strict_alone(acceptance: Any, gain: float) -> None:
     scores = [("a", 0.5, 1.0), ("b", 1.0, 0.0), ("c", 0.5, 0.0)]
-    assert minibatch_gain(scores, acceptance) == gain
+    assert ACCEPTANCES[acceptance].minibatch_gain(scores) == gain
 
 
 def test_what_lost_the_race_or_was_given_and_lost_is_not_tried_again() -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from p2o.errors import ConfigError
 from p2o.evolution import EvolveConfig, ReflectionConfig
 from p2o.evolution.budget import Ledger, rollouts_of
-from p2o.evolution.search.race import stages
+from p2o.evolution.search.race import ACCEPTANCES
 from p2o.evolution.search.statistics import probability_better
 
 
@@ -42,13 +42,13 @@ def test_probability_better_is_symmetric_and_monotone(wins, losses):
     assert probability_better(wins + 1, losses) > value > probability_better(wins, losses + 1)
 
 
-@given(st.integers(1, 2000), st.sampled_from(["strict", "posterior"]))
+@given(st.integers(1, 2000), st.sampled_from(["strict", "posterior", "sequential"]))
 def test_stages_grow_to_the_whole_dev_set(dev_size, acceptance):
-    plan = stages(EvolveConfig(acceptance=acceptance), dev_size)
+    plan = ACCEPTANCES[acceptance].stages(EvolveConfig(acceptance=acceptance), dev_size)
     sizes = [size for size, _ in plan]
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == dev_size
-    assert plan[-1][1] == (0.99 if acceptance == "posterior" else 0.0)
+    assert plan[-1][1] == (0.0 if acceptance == "strict" else 0.99)
     assert all(size >= 8 for size in sizes[:-1])
 
 

@@ -20,7 +20,7 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.events import Decided, RolloutsDone, RoundEnded, Started, Stopped
-from p2o.evolution.search.race import LOST_RACE
+from p2o.evolution.search.acceptance import LOST_RACE
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
@@ -67,7 +67,7 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
             "minibatch": st.integers(1, 5),
             "rollouts_per_evaluation": st.integers(1, 3),
             "dev_size": st.integers(1, 30),
-            "acceptance": st.sampled_from(["strict", "posterior"]),
+            "acceptance": st.sampled_from(["strict", "posterior", "sequential"]),
             "crossover": st.sampled_from([0.0, 0.5]),
         }
     ),
@@ -76,7 +76,9 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
 )
 def test_ledger_is_what_was_rolled_out_and_never_more_than_the_budget(options, count, seed):
     dev = min(options["dev_size"], count // 2)
-    assume(options["acceptance"] == "strict" or dev >= 3)  # fewer cannot accept anything, and are refused
+    assume(
+        dev >= {"strict": 1, "posterior": 3, "sequential": 11}[options["acceptance"]]
+    )  # fewer cannot accept anything, and are refused
     world = World(seed=seed)
     evolution = run(world, make_problems(count), seed=seed, **options)
     assert evolution.ledger.rollouts == len(world.rollouts) <= options["budget"]
@@ -86,7 +88,7 @@ def test_ledger_is_what_was_rolled_out_and_never_more_than_the_budget(options, c
     assert evolution.ledger.reflection_cost == 0.5 * len(world.calls)
 
 
-@pytest.mark.parametrize("acceptance", ["strict", "posterior"])
+@pytest.mark.parametrize("acceptance", ["strict", "posterior", "sequential"])
 @pytest.mark.parametrize("budget", [1000, 1501, 3333])
 def test_256_proposals_do_not_overshoot(acceptance, budget):
     world = World(useful=0.9)
@@ -516,7 +518,7 @@ def test_earlier_rollouts_of_the_same_policy_count_in_the_cover_and_new_ones_are
         assert trials in ((21, 23) if problem.id in with_doubt.dev_ids else (20, 21))
 
 
-@pytest.mark.parametrize("acceptance", ["strict", "posterior"])
+@pytest.mark.parametrize("acceptance", ["strict", "posterior", "sequential"])
 def test_looking_at_a_step_after_every_round_changes_nothing(acceptance):
     """The cover of each round is that of a step which ends there."""
     seen = {}

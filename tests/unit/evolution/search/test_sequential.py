@@ -1,0 +1,211 @@
+"""The acceptance `sequential`: its wealth by hand, its level where nothing carries over, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import exp, log
+from random import Random
+from typing import Any
+
+import pytest
+from evolve_world import make_problems, step_inputs
+
+from p2o.errors import InputError
+from p2o.evolution import EvaluationRequest, EvaluationResult, EvolveConfig, evolve
+from p2o.evolution.budget import Ledger
+from p2o.evolution.config import RaceConfig
+from p2o.evolution.search.acceptance import Entrant, Finish
+from p2o.evolution.search.betting import wealth
+from p2o.evolution.search.race import NO_BUDGET, race
+from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.sequential import NO_GAIN, UNCERTAIN_GAIN, Sequential
+from p2o.evolution.search.step import Step
+from p2o.templates import PLAIN, make_template
+
+Reward = Callable[[EvaluationRequest], float]
+
+
+def test_wealth_by_hand() -> None:
+    assert wealth([], 0.2, 0.5) == (1.0, 1.0)
+    # 1 + (1 - 0.5) = 1.5, then 1 + (0 - 0.5) = 0.5, then 1.5 again: 1.5, 0.75, 1.125.
+    assert wealth([1, 0, 1], 0.5, 1.0) == (1.125, 1.5)
+    # Never above the start, so the start is the most.
+    assert wealth([-1, 0], 0.0, 0.5) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.5])
+def test_a_fair_gambler_is_rarely_rich_however_often_one_looks(rate: float) -> None:
+    random = Random(0)
+    games = (
+        wealth([float(random.random() < rate) for _ in range(300)], rate, 0.5 / rate) for _ in range(1000)
+    )
+    assert 10 < sum(most >= 20 for _, most in games) <= 60  # 5% of 1000, and three standard deviations less
+
+
+def raced(
+    reward: Reward,
+    *,
+    names: int = 1,
+    dev: int = 300,
+    held_out: int = 0,
+    budget: int = 10**6,
+    repeats: str = "drawn",
+    **settings: float,
+) -> tuple[list[Finish], int]:
+    """The ends of a race after the plain prompt's evaluation, and the rollouts spent."""
+
+    def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+        return [EvaluationResult(float(reward(request))) for request in requests]
+
+    evaluate.repeats = repeats  # type: ignore[attr-defined]
+    config = EvolveConfig(acceptance="sequential", race=RaceConfig(**settings))  # type: ignore[arg-type]
+    ledger = Ledger(budget)
+    rollouts = Rollouts(step_inputs(evaluate=evaluate, config=config, ledger=ledger), lambda count: None)
+    problems = make_problems(dev + held_out)
+    rollouts.run(rollouts.requests(PLAIN, problems[:dev]), keep_text=False)
+    entrants = [
+        Entrant(number, make_template(f"template {number}"), held_out=problems[dev:])
+        for number in range(names)
+    ]
+    ends = list(race(entrants, problems[:dev], rollouts, ledger, Sequential(config, rollouts)))
+    assert sorted(end.id for end in ends) == list(range(names))
+    return ends, ledger.rollouts
+
+
+def draws(rate: Callable[[EvaluationRequest], float], seed: int = 0, repeat: float = 0.0) -> Reward:
+    """Rewards of 0 and 1 at a rate; with probability `repeat` a rollout repeats the first of its pair."""
+
+    def reward(request: EvaluationRequest) -> float:
+        pair, index = f"{seed}/{request.template.id}/{request.problem.id}", request.rollout_index
+        if Random(f"{pair}/{index}/repeat").random() < repeat:
+            index = 0
+        return float(Random(f"{pair}/{index}").random() < rate(request))
+
+    return reward
+
+
+LEVEL = 0.04
+
+
+def accepted(reward: Callable[[int], Reward], seeds: int = 20, **options: Any) -> float:
+    """The share accepted of 8 templates each that meet the plain prompt with another luck.
+
+    Those of no use are accepted in 1% or less; `LEVEL` leaves room for the luck of 160 races.
+    """
+    ends = [end for seed in range(seeds) for end in raced(reward(seed), names=8, dev=150, **options)[0]]
+    return sum(end.accepted for end in ends) / len(ends)
+
+
+def plain(request: EvaluationRequest) -> float:
+    return 0.2
+
+
+def shifted(request: EvaluationRequest) -> float:
+    """The logit is moved at random (standard deviation 2) for each pair; the mean rate stays 0.2."""
+    if request.template == PLAIN:
+        return 0.2
+    noise = Random(f"shift/{request.template.id}/{request.problem.id}").gauss(0, 2)
+    return 1 / (1 + exp(-(log(0.25) + noise - 0.92)))
+
+
+@pytest.mark.parametrize("repeat", [0.0, 0.3, 0.6, 1.0])
+def test_templates_that_do_nothing_are_not_accepted_however_alike_rollouts_of_a_pair_are(
+    repeat: float,
+) -> None:
+    assert accepted(lambda seed: draws(plain, seed, repeat)) <= LEVEL
+
+
+def test_templates_that_shift_problems_at_random_are_not_accepted() -> None:
+    assert accepted(lambda seed: draws(shifted, seed)) <= LEVEL
+
+
+def test_fractions_drawn_anew_are_not_accepted() -> None:
+    def fractions(seed: int) -> Reward:
+        return lambda request: Random(
+            f"{seed}/{request.template.id}/{request.problem.id}/{request.rollout_index}"
+        ).random()
+
+    assert accepted(fractions) <= LEVEL
+
+
+@pytest.mark.parametrize(("gain", "wins"), [(1e-6, False), (0.004, False), (0.1, True)])
+def test_a_gain_up_to_the_margin_is_none(gain: float, wins: bool) -> None:
+    """Each problem earns that much more, without any noise; the bet of 0.5 on 0.095 grows by 4.6% a problem."""
+    (end,), _ = raced(lambda request: 0.4 + gain * (request.template != PLAIN))
+    assert end.accepted is wins
+    assert end.reason == ("" if wins else NO_GAIN)
+    (end,), _ = raced(lambda request: 0.4 + gain * (request.template != PLAIN), margin=0.2)
+    assert not end.accepted
+
+
+def test_a_template_four_times_as_good_is_accepted() -> None:
+    def better(request: EvaluationRequest) -> float:
+        return 0.05 if request.template == PLAIN else 0.2
+
+    assert accepted(lambda seed: draws(better, seed), seeds=3) >= 0.7
+
+
+def test_a_template_for_some_problems_that_fails_on_the_others_is_accepted() -> None:
+    """It solves less than the plain prompt on average, but what it solves it solves again."""
+
+    def specialist(request: EvaluationRequest) -> float:
+        if request.template == PLAIN:
+            return 0.3
+        return 0.8 if request.problem.id.startswith("circles") else 0.0
+
+    assert accepted(lambda seed: draws(specialist, seed), seeds=3) >= 0.6
+    # Where repeated rollouts are known to be one draw, nothing persists by merit.
+    assert accepted(lambda seed: draws(specialist, seed), seeds=3, repeats="same") == 0
+
+
+def test_the_e_value_by_hand() -> None:
+    """It wins 12 of 12: 1.4975 each, 127.2; of the level 1.5 times 0.01."""
+    (end,), spent = raced(lambda request: float(request.template != PLAIN), dev=12)
+    assert end.accepted
+    assert end.probability_better == pytest.approx(1 - 1 / (1.5 * 1.4975**12))
+    # Two further rollouts of the plain prompt each; it solved nothing, so that nothing says what is much.
+    assert spent == 12 + 24 + 12
+
+
+def test_what_is_undecided_after_dev_goes_on_to_held_out_problems() -> None:
+    """Ten wins of ten are 1.5 * 1.4975**10 = 85; with the first quarter of the held-out problems there is enough."""
+
+    def wins(request: EvaluationRequest) -> float:
+        return float(request.template != PLAIN)
+
+    (end,), _ = raced(wins, dev=10)
+    assert (end.accepted, end.reason) == (False, UNCERTAIN_GAIN)
+    (end,), spent = raced(wins, dev=10, held_out=8)
+    assert end.accepted
+    assert spent == 10 + 20 + 10 + 2 * (1 + 3)
+    (end,), spent = raced(wins, dev=10, held_out=8, budget=47)
+    assert (end.accepted, spent) == (False, 40)
+
+
+def test_a_budget_that_does_not_pay_for_the_plain_prompt_sends_nobody() -> None:
+    ends, spent = raced(lambda request: 0.0, names=2, dev=20, budget=79)
+    assert ([end.reason for end in ends], spent) == ([NO_BUDGET, NO_BUDGET], 20)
+
+
+def test_too_few_dev_problems_are_refused_and_the_fewest_suffice() -> None:
+    def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
+        return [EvaluationResult(float(request.template != PLAIN)) for request in requests]
+
+    config = EvolveConfig(acceptance="sequential", proposer="given", budget=1000)
+    options = {"templates": ["a template"]}
+    with pytest.raises(InputError, match="give 11 or more"):
+        evolve(make_problems(20), evaluate, lambda requests: [], config, **options)  # type: ignore[arg-type]
+    found = evolve(make_problems(22), evaluate, lambda requests: [], config, **options)  # type: ignore[arg-type]
+    assert [template.text for template in found.chosen] == ["a template"]
+
+
+def test_held_out_are_the_problems_that_no_ancestor_was_made_from() -> None:
+    problems = make_problems(9)
+    step = Step(step_inputs(feedback=problems, dev=make_problems(12)))
+    for number, parents in enumerate([(), (0,), (0,), (1, 2)]):
+        step.add(make_template(f"{number}"), parents, "mutation")
+        shown = problems[2 * number]
+        step.candidates[number] = replace(step.candidates[number], minibatch=((shown.id, 0.0, 1.0),))
+    assert [problem.id for problem in step.held_out(3)] == [problems[i].id for i in (1, 3, 5, 7, 8)]
+    assert len(step.held_out(1)) == 7
