@@ -21,8 +21,8 @@ class Candidate:
     the whole dev set if accepted, on the part raced over if refused in the race, else empty. `mean` is the mean reward
     of the first rollouts and `success_rate` the share of successes among them: `scores` count replicas, which were made
     where the first went well. `probability_better` is what acceptance goes by: a posterior probability, or under
-    `sequential` 1 - 1/e with e the e-value. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another proposer's word;
-    `cost` what its proposal cost.
+    `sequential` 1 - 1/e with e the e-value. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another
+    proposer's word; `cost` what its proposal cost.
     """
 
     id: int
