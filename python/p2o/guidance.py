@@ -41,11 +41,11 @@ class GuidanceConfig(Settings):
     """A prompt step after every so many steps of an epoch as well as between epochs, on the problems that are hard so
     far; unset, between epochs only. A run of one epoch gets prompt steps that way."""
 
-    train_on_evaluations: bool = False
+    train_on_evaluations: bool = True
     """Whether a prompt step's rollouts of the dev problems, plain and under the templates it chose, are trained on: a
     policy step before the next rollouts."""
 
-    spend: Literal["fixed", "adaptive"] = "fixed"
+    spend: Literal["fixed", "adaptive"] = "adaptive"
     """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to how much is still hard and to
     what earlier prompt steps unlocked; a step ends after its evaluation of the plain prompt where plain rollouts would
     solve as much."""

@@ -99,7 +99,7 @@ class EvolveConfig(Settings):
     rollouts_per_evaluation: PositiveInt = 1
     """Rollouts of each (template, problem) evaluation, at the policy's sampling settings."""
 
-    acceptance: Acceptance = "posterior"
+    acceptance: Acceptance = "sequential"
     """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: a higher reward on
     one of its problems is the ticket to a race on the dev set, which a template wins if, with `race.confidence`, it
     is better than the plain prompt on the problems it won from it. `sequential`: the same ticket and race; a template
