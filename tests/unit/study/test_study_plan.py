@@ -54,6 +54,8 @@ def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
         "evolve.acceptance",
         "evolve.carry_over",
         "evolve.cover",
+        "guidance.spend",
+        "guidance.train_on_evaluations",
         "loss.dual_clip",
         "optimizer.weight_decay",
     }
