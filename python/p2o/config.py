@@ -188,7 +188,7 @@ class Config(Settings):
             raise ValueError(
                 f"rollout.temperature = {rollout.temperature}, top_p = {rollout.top_p} and top_k = {rollout.top_k} "
                 'draw the same completion each time, and evolve.acceptance = "posterior" decides by repeated ones: '
-                'sample at a higher temperature, or set evolve.acceptance = "strict"'
+                'sample at a higher temperature, or set evolve.acceptance = "sequential"'
             )
         if self.correction.mode == "sequence" and (self.rollout.top_p < 1 or self.rollout.top_k):
             truncation = (

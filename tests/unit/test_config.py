@@ -234,8 +234,9 @@ def test_every_setting_is_described() -> None:
 @pytest.mark.parametrize("override", ["rollout.top_k=1", "rollout.temperature=1e-6", "rollout.top_p=1e-9"])
 def test_a_race_of_rollouts_that_are_one_draw_is_refused(override: str) -> None:
     with pytest.raises(ConfigError, match=r"draw the same completion each time, and evolve\.acceptance"):
-        load_config("quickstart", [override])
-    load_config("quickstart", [override, "evolve.acceptance=strict"])
+        load_config("quickstart", [override, "evolve.acceptance=posterior"])
+    for rule in ("strict", "sequential"):
+        load_config("quickstart", [override, f"evolve.acceptance={rule}"])
 
 
 @pytest.mark.parametrize("truncation", [{"top_p": 0.7}, {"top_k": 20}, {"top_p": 0.99, "top_k": 5}])

@@ -14,6 +14,7 @@ from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import EvolveConfig
+from p2o.guidance import GuidanceConfig
 from p2o.outcomes import AssignConfig
 from p2o.policy.config import LossConfig
 from p2o.policy.context import ContextConfig
@@ -57,6 +58,9 @@ PAPER = {
     "context.failures": "keep",
     "mining.near_hard": True,
     "mining.min_count": 100,
+    "guidance.every": None,
+    "guidance.train_on_evaluations": False,
+    "guidance.spend": "fixed",
     "assign.rule": "paper",
     "assign.per_group": False,
     "assign.plain_rollouts": 0,
@@ -79,7 +83,9 @@ OURS = {
     "context.mode": "asymmetric",
     "assign.rule": "thompson",
     "assign.plain_rollouts": 1,
-    "evolve.acceptance": "posterior",
+    "evolve.acceptance": "sequential",
+    "guidance.spend": "adaptive",
+    "guidance.train_on_evaluations": True,
     "evolve.carry_over": True,
     "evolve.cover": "greedy",
     "loss.dual_clip": math.inf,
@@ -139,10 +145,19 @@ def test_our_rules_are_the_default() -> None:
     """Of recipes that say nothing else, and of the settings."""
     for recipe in ("quickstart", "smollm2", "one_gpu"):
         assert settings(recipe).items() >= OURS.items()
-    sections = (ContextConfig(), AssignConfig(), EvolveConfig(), LossConfig(), OptimizerConfig())
+    sections = (
+        ContextConfig(),
+        AssignConfig(),
+        EvolveConfig(),
+        LossConfig(),
+        OptimizerConfig(),
+        GuidanceConfig(),
+    )
     default = {
         f"{name}.{key}": value
-        for name, section in zip(("context", "assign", "evolve", "loss", "optimizer"), sections, strict=True)
+        for name, section in zip(
+            ("context", "assign", "evolve", "loss", "optimizer", "guidance"), sections, strict=True
+        )
         for key, value in section.model_dump().items()
     }
     assert {name: default[name] for name in OURS} == OURS

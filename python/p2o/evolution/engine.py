@@ -203,7 +203,7 @@ def check_draws(config: EvolveConfig, evaluate: Evaluate) -> None:
     if races(config) and getattr(evaluate, "repeats", None) == "same":
         raise ConfigError(
             'the policy is sampled greedily (policy.temperature = 0), and evolve.acceptance = "posterior" decides by '
-            'repeated rollouts, which are then one draw: raise the temperature, or set evolve.acceptance = "strict"'
+            'repeated rollouts, which are then one draw: raise the temperature, or set evolve.acceptance = "sequential"'
         )
 
 

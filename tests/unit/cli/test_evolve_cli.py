@@ -282,13 +282,15 @@ def test_a_result_of_another_policy_is_not_returned(before, after, server, probl
 def test_greedy_rollouts_are_no_race(greedy, server, problems, tmp_path, capsys):
     settings = config_of(tmp_path, server)
     file = Path(settings[1])
-    file.write_text(file.read_text().replace("[evolve]", f"{greedy}\n[evolve]"))
+    by_race = file.read_text().replace("[evolve]", f'{greedy}\n[evolve]\nacceptance = "posterior"')
+    file.write_text(by_race)
     assert main(["evolve", str(problems), *settings]) == 2
     assert "are then one draw: raise the temperature" in capsys.readouterr().err
     assert not server.bodies
     assert not (tmp_path / "out").exists()
-    file.write_text(file.read_text().replace("[evolve]", '[evolve]\nacceptance = "strict"'))
-    assert main(["evolve", str(problems), *settings]) == 0
+    for rule in ("strict", "sequential"):
+        file.write_text(by_race.replace('"posterior"', f'"{rule}"'))
+        assert main(["evolve", str(problems), *settings, "--output", str(tmp_path / rule)]) == 0
 
 
 def test_a_server_that_caches_is_told(server, problems, tmp_path, capsys):
@@ -303,6 +305,8 @@ def test_a_server_that_caches_is_told(server, problems, tmp_path, capsys):
 
     server.answer = answer
     settings = [*config_of(tmp_path, server), "--budget", "1500"]
+    file = Path(settings[1])
+    file.write_text(file.read_text().replace("[evolve]", '[evolve]\nacceptance = "posterior"'))
     for _ in range(2):  # the journal remembers
         assert main(["evolve", str(problems), *settings]) == 2
         told = capsys.readouterr().err

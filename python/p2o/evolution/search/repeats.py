@@ -38,5 +38,5 @@ class Repeats:
             raise ConfigError(
                 f"the policy answered each of {len(self._alike)} repeated prompts with the same text again, byte for "
                 "byte: its server caches replies, or samples as good as greedily, and repetitions then prove nothing: "
-                'switch the cache off, raise policy.temperature, or set evolve.acceptance = "strict"'
+                'switch the cache off, raise policy.temperature, or set evolve.acceptance = "sequential"'
             )
