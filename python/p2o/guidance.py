@@ -15,6 +15,7 @@ from pydantic import PositiveInt
 
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.result import PLAIN_ENOUGH
+from p2o.evolution.types import PlainEnough
 from p2o.outcomes.outcomes import TRAINING, Outcomes
 from p2o.settings import Settings
 from p2o.templates import PLAIN
@@ -31,7 +32,7 @@ GUESSED_STEPS = 4
 """Prompt steps that the guess is worth: a reflection model that seldom knows what helps needs several."""
 
 LEAST_SHARE = 0.125
-"""Share of the budget that a prompt step keeps, however little is hard or was unlocked: what helps may still come."""
+"""Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come."""
 
 
 class GuidanceConfig(Settings):
@@ -46,9 +47,8 @@ class GuidanceConfig(Settings):
     policy step before the next rollouts."""
 
     spend: Literal["fixed", "adaptive"] = "adaptive"
-    """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to how much is still hard and to
-    what earlier prompt steps unlocked; a step ends after its evaluation of the plain prompt where plain rollouts would
-    solve as much."""
+    """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to what earlier prompt steps
+    unlocked; a step ends after its evaluation of the plain prompt where plain rollouts would solve as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Allowance:
     share: float = 1.0
     """Of the rollouts of `evolve.budget`."""
 
-    plain_enough: float | None = None
-    """Success rate of the plain prompt on dev from which the step ends there."""
+    plain_enough: PlainEnough | None = None
+    """Where the step ends after its evaluation of the plain prompt."""
 
 
 def unlocked_share(
@@ -88,22 +88,19 @@ def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
         share = unlocked_share(state.assignment, state.outcomes, str(state.version))
         state.unlocked += [] if share is None else [share]
     budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))
-    tried = len(state.outcomes.latest_training())
-    return adaptive_allowance(state.unlocked, len(hard), tried, config.rollout.n, budget)
+    return adaptive_allowance(state.unlocked, len(hard), config.rollout.n, budget)
 
 
-def adaptive_allowance(unlocked: Sequence[float], hard: int, tried: int, n: int, budget: int) -> Allowance:
+def adaptive_allowance(unlocked: Sequence[float], hard: int, n: int, budget: int) -> Allowance:
     """The allowance of the next prompt step.
 
     Args:
         unlocked: what each prompt step so far unlocked (`unlocked_share`).
         hard: problems that are hard now.
-        tried: problems of which it is known whether they are.
         n: rollouts of a problem in training.
         budget: rollouts of a whole prompt step.
     """
     expected = (GUESSED_STEPS * FIRST_GUESS + sum(unlocked)) / (GUESSED_STEPS + len(unlocked))
-    share = max(LEAST_SHARE, min(1.0, expected / FIRST_GUESS * hard / max(1, tried)))
+    share = max(LEAST_SHARE, min(1.0, expected / FIRST_GUESS))
     # The step's rollouts, spent on the hard problems without a template, come on top of the n of the next epoch.
-    draws = n + share * budget / max(1, hard)
-    return Allowance(share, plain_enough=1.0 - (1.0 - min(expected, 0.999)) ** (1.0 / draws))
+    return Allowance(share, PlainEnough(expected, n + share * budget / max(1, hard)))

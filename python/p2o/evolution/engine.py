@@ -26,7 +26,7 @@ from p2o.evolution.result import Evolution
 from p2o.evolution.search.race import ACCEPTANCES
 from p2o.evolution.search.random_search import RandomSearch
 from p2o.evolution.search.step import Step
-from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
+from p2o.evolution.types import Evaluate, Fits, PlainEnough, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solution, Solutions
 from p2o.template_files import read_templates
@@ -59,7 +59,7 @@ def evolve(
     solutions: Iterable[Solution] = (),
     max_rounds: int | None = None,
     time_limit_s: float | None = None,
-    plain_enough: float | None = None,
+    plain_enough: PlainEnough | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -90,7 +90,7 @@ def evolve(
             comes upon are added for the step.
         max_rounds: the step ends after so many rounds.
         time_limit_s: no round begins once so many seconds have passed.
-        plain_enough: success rate of the plain prompt on the dev problems from which the step ends once it is known.
+        plain_enough: the step ends after the plain prompt's evaluation where plain rollouts would solve as much.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,

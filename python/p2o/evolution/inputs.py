@@ -9,7 +9,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
 from p2o.evolution.journal import Journal
-from p2o.evolution.types import Evaluate, Fits, Reads, Reflect
+from p2o.evolution.types import Evaluate, Fits, PlainEnough, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solutions
 from p2o.types import Problem, Template
@@ -50,4 +50,4 @@ class StepInputs:
     policy_reads: Reads | None = None
     max_rounds: int | None = None
     time_limit_s: float | None = None
-    plain_enough: float | None = None
+    plain_enough: PlainEnough | None = None

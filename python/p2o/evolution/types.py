@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from p2o.errors import ReflectionError
 from p2o.templates import apply_template
 from p2o.types import FinishReason, Message, Problem, Template
+
+
+class PlainEnough(NamedTuple):
+    """When a prompt step is not worth its rollouts: plain ones would solve as much."""
+
+    share: float
+    """Share of the dev problems that its templates are expected to solve."""
+
+    draws: float
+    """Plain rollouts of each problem that would be drawn instead."""
 
 
 @dataclass(frozen=True, slots=True)

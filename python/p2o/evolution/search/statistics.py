@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from math import comb
+from math import comb, exp, lgamma
 
 
 @lru_cache(maxsize=4096)
@@ -17,3 +18,25 @@ def probability_better(wins: int, losses: int) -> float:
     """
     pairs = wins + losses + 1
     return sum(comb(pairs, i) for i in range(wins + 1)) / (1 << pairs)
+
+
+def solved_share(successes: Sequence[int], trials: int, draws: float) -> float:
+    """Share of problems that `draws` further rollouts each would solve at least once, as far as `trials` rollouts of
+    each problem tell.
+
+    Success rates are taken to have a Beta distribution with the mean and the correlation within problems that were
+    seen (of one rollout each no correlation is known): where some problems are always solved and others never, more
+    draws solve no more.
+    """
+    mean = sum(successes) / (trials * len(successes))
+    if mean in (0.0, 1.0):
+        return mean
+    correlation = 0.0
+    if trials > 1:
+        variance = sum((each / trials - mean) ** 2 for each in successes) / len(successes)
+        correlation = (trials * variance / (mean * (1 - mean)) - 1) / (trials - 1)
+    if correlation < 1e-3:
+        return 1.0 - float((1 - mean) ** draws)
+    weight = (1 - min(correlation, 0.999)) / min(correlation, 0.999)
+    a, b = mean * weight, (1 - mean) * weight
+    return 1.0 - exp(lgamma(b + draws) - lgamma(b) + lgamma(a + b) - lgamma(a + b + draws))

@@ -21,6 +21,7 @@ from p2o.evolution.search.acceptance import Entrant
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.statistics import solved_share
 from p2o.evolution.search.tasks import Minibatches, make_example
 from p2o.outcomes.outcomes import Tally
 from p2o.templates import PLAIN, make_template
@@ -106,11 +107,29 @@ class Step:
         plain = self.add(PLAIN, (), "plain")
         self.accept(plain.id, None)
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
-        enough = self.inputs.plain_enough
-        if enough is not None and self.candidates[plain.id].success_rate >= enough:
+        if self.plain_is_enough():
             return PLAIN_ENOUGH
         self.enter([each for each in first if each is not None])
         return self.stop_reason()
+
+    def plain_is_enough(self) -> bool:
+        """Whether plain rollouts would solve as many dev problems as templates are expected to.
+
+        Single rollouts cannot tell a few problems that are always solved from many that now and then are; where by
+        them it could be enough, the plain prompt is rolled out further.
+        """
+        enough = self.inputs.plain_enough
+        if enough is None or self.solved_plain(enough.draws) < enough.share:
+            return False
+        more = [] if self.rollouts.one_draw else self.rollouts.replicas(PLAIN, self.dev)
+        if self.rollouts.new(more) <= self.ledger.affordable_rollouts:
+            self.rollouts.run(more, keep_text=False)
+        return self.solved_plain(enough.draws) >= enough.share
+
+    def solved_plain(self, draws: float) -> float:
+        """Share of the dev problems that so many plain rollouts of each would solve."""
+        seen = [self.rollouts.successes(PLAIN, problem) for problem in self.dev]
+        return solved_share([solved for solved, _ in seen], seen[0][1], draws)
 
     def one_round(self) -> None:
         """One batch of proposals, from the draw of parents to the front."""
@@ -350,6 +369,10 @@ class Step:
             c if c.accepted or c.made_by == "plain" else replace(c, reason=c.reason or UNDECIDED)
             for c in self.candidates
         )
+        if candidates:  # the plain prompt may have been rolled out further since
+            plain = {problem.id: self.rollouts.total(PLAIN, problem) for problem in self.dev}
+            scores = plain if candidates[0].scores else {}
+            candidates = (replace(candidates[0], scores=scores), *candidates[1:])
         return Evolution(
             policy_version=self.policy_version,
             candidates=candidates,

@@ -7,7 +7,7 @@ from p2o.errors import ConfigError
 from p2o.evolution import EvolveConfig, ReflectionConfig
 from p2o.evolution.budget import Ledger, rollouts_of
 from p2o.evolution.search.race import ACCEPTANCES
-from p2o.evolution.search.statistics import probability_better
+from p2o.evolution.search.statistics import probability_better, solved_share
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,22 @@ def test_an_api_needs_a_model():
 @pytest.mark.parametrize("config", [EvolveConfig, ReflectionConfig])
 def test_every_setting_says_what_it_is(config):
     assert all(field.description for field in config.model_fields.values())
+
+
+def test_single_rollouts_are_taken_to_be_of_equal_problems() -> None:
+    """1 - (3/4) ** 8."""
+    assert solved_share([1, 0, 0, 0], 1, 8.0) == pytest.approx(1 - 0.75**8)
+    assert solved_share([0, 0], 1, 8.0) == 0.0
+    assert solved_share([1, 1], 1, 8.0) == 1.0
+
+
+def test_problems_that_are_never_solved_stay_unsolved() -> None:
+    """A third always solved, two thirds never: correlation 1, and eight more draws solve hardly more than one."""
+    assert solved_share([3, 0, 0], 3, 8.0) == pytest.approx(1 / 3, abs=0.01)
+    assert solved_share([1, 1, 1], 3, 8.0) == pytest.approx(1 - (2 / 3) ** 8), "as likely each time"
+
+
+def test_unequal_problems_follow_a_beta_distribution() -> None:
+    """Means 0, 0 and 2/3 of three rollouts: mean 2/9, variance 8/81, correlation (3 * 8/81 / (14/81) - 1) / 2 = 5/14,
+    so a = 2/9 * 9/5 = 0.4 and b = 7/9 * 9/5 = 1.4. Of two draws neither succeeds with b(b+1)/((a+b)(a+b+1)) = 2/3."""
+    assert solved_share([0, 0, 2], 3, 2.0) == pytest.approx(1 - 1.4 * 2.4 / (1.8 * 2.8))
