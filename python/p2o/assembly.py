@@ -45,13 +45,13 @@ from p2o.rollout.encode import (
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
+from p2o.run import Run
 from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
 from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
-from p2o.train import Run
 from p2o.types import Problem, Template
 
 

@@ -9,68 +9,27 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
-from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import RewardError, SamplerError
 from p2o.evaluate import evaluate
 from p2o.guidance import allow
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
 from p2o.outcomes.transfer import transfer_records
-from p2o.policy.policy import Policy
 from p2o.policy.rows import enters_update, prepare, teaches
-from p2o.prompt_step import PromptStep
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens, in_groups
+from p2o.rollout.collect import RolloutRequest, generated_tokens, in_groups
 from p2o.rollout.sampler import SamplingParams
+from p2o.run import Run
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
-from p2o.track.console import Console
-from p2o.track.logs import MetricLog
-from p2o.track.metrics import over_mini_batches, rollout_metrics
-from p2o.track.report import write_report
-from p2o.track.run_directory import RunDirectory
+from p2o.track.metrics import over_mini_batches
 from p2o.types import Group, Problem
 
 REFILL_LIMIT = 4
 """Under `loss.zero_variance = "refill"` a step rolls out at most so many times `run.batch_problems` problems."""
-
-
-@dataclass
-class Run:
-    """Everything the loop works with. `p2o.assembly.prepare` builds it from a configuration."""
-
-    config: Config
-    problems: Sequence[Problem]
-    evaluation_problems: Sequence[Problem]
-    collector: Collector
-    policy: Policy
-    reference: Any
-    """Scores under the start weights, for the KL term; None without one."""
-    prompt_step: PromptStep | None
-    """None for plain GRPO."""
-    tokenizer: Any
-    directory: RunDirectory
-    console: Console
-    state: LoopState
-    logs: Sequence[MetricLog] = ()
-    """Where metrics go beside the run directory."""
-    processes: Processes = ONE_PROCESS
-    """The processes of the run. All of them hold the same state; rank 0 writes."""
-    probe: Callable[[], dict[str, float]] = dict
-    """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
-
-    def finish(self) -> None:
-        """Exports the trained model, writes the report and closes the logs."""
-        self.policy.export(self.directory.path / "model", self.tokenizer)
-        self.processes.on_main(lambda: write_report(self.directory.path))
-        for log in self.logs:
-            log.close()
 
 
 def train(run: Run) -> LoopState:
@@ -79,9 +38,9 @@ def train(run: Run) -> LoopState:
     if not state.history:
         measure(run, hard=None)
     while not state.finished:
-        while not epoch_is_done(run) and not out_of_tokens(run):
+        while not run.epoch_is_done and not run.out_of_tokens:
             if is_guided_within(run):
-                checkpoint(run)  # a prompt step that is killed must not cost the steps before it
+                run.checkpoint()  # a prompt step that is killed must not cost the steps before it
                 guide(run, mine(run))
                 continue
             before = (state.epoch_problems, state.training_tokens)
@@ -92,7 +51,7 @@ def train(run: Run) -> LoopState:
                 groups, trained = collect_batch(run)
             except (RewardError, SamplerError):  # no step is lost: the run goes on when the other works again
                 state.epoch_problems, state.training_tokens = before
-                checkpoint(run)
+                run.checkpoint()
                 raise
             metrics = update(run, trained)
             for group in groups:
@@ -102,12 +61,12 @@ def train(run: Run) -> LoopState:
             state.step += 1
             state.epoch_step += 1
             state.seconds += time.monotonic() - started
-            log_step(run, groups, metrics)
+            run.log_step(groups, metrics)
             if state.step % config.checkpoint.every == 0:
-                checkpoint(run)
-        checkpoint(run)  # a prompt step that is killed must not cost the epoch
+                run.checkpoint()
+        run.checkpoint()  # a prompt step that is killed must not cost the epoch
         end_epoch(run)
-        checkpoint(run)
+        run.checkpoint()
     return state
 
 
@@ -130,7 +89,7 @@ def collect_batch(run: Run) -> tuple[list[Group], list[Group]]:
         groups += found
         trained += [group for group in found if enters_update(group, config.loss, config.rollout.max_tokens)]
         missing = size - len(trained)
-        if missing <= 0 or len(groups) >= most or epoch_is_done(run) or out_of_tokens(run):
+        if missing <= 0 or len(groups) >= most or run.epoch_is_done or run.out_of_tokens:
             break
     run.collector.sampler.sleep()  # until the next weights are published
     return groups, trained
@@ -184,11 +143,6 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     return over_mini_batches([*learnt, run.probe()])
 
 
-def epoch_is_done(run: Run) -> bool:
-    """Whether every problem of the epoch has been rolled out."""
-    return run.state.epoch_problems >= len(run.problems)
-
-
 def is_guided_within(run: Run) -> bool:
     """Whether a prompt step is due within an epoch, and has not taken place."""
     every, state = run.config.guidance.every, run.state
@@ -202,7 +156,7 @@ def end_epoch(run: Run) -> None:
     state, config = run.state, run.config
     hard = mine(run)
     run.directory.log_transfer(state.epoch, transfer_records(state.outcomes))
-    state.finished = state.epoch + 1 >= config.run.epochs or out_of_tokens(run)
+    state.finished = state.epoch + 1 >= config.run.epochs or run.out_of_tokens
     state.epoch += 1
     state.epoch_step = 0
     state.epoch_problems = 0
@@ -216,7 +170,7 @@ def end_epoch(run: Run) -> None:
 def mine(run: Run) -> dict[str, HardKind]:
     """Evaluates, and says which problems are hard by their latest rollouts."""
     hard = hard_problems(run.state.outcomes, run.config.mining)
-    whole = epoch_is_done(run) or not out_of_tokens(run)
+    whole = run.epoch_is_done or not run.out_of_tokens
     measure(run, hard=hard if whole else None)  # an epoch that is cut short has not asked every problem
     return hard
 
@@ -258,7 +212,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
         run.prompt_step.available,
     )
     state.guided_at = state.step
-    state.finished = out_of_tokens(run)
+    state.finished = run.out_of_tokens
     state.seconds += time.monotonic() - started
 
 
@@ -280,7 +234,7 @@ def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
         "guidance/rollouts": sum(len(group.rollouts) for group in trained),
         **metrics,
     }
-    log(run, record)
+    run.log(record)
 
 
 def measure(run: Run, hard: Mapping[str, str] | None) -> None:
@@ -297,52 +251,9 @@ def measure(run: Run, hard: Mapping[str, str] | None) -> None:
         "by_family": result.by_family,
         "hard": None if hard is None else len(hard),
     }
+    if hard is not None and not run.epoch_is_done:
+        record["within"] = True  # the epoch: before a prompt step
     state.history.append(record)
     mined = {} if hard is None else {"hard/count": len(hard), "hard/frac": len(hard) / len(run.problems)}
-    log(run, {"step": state.step, **result.metrics(), "num_tokens": state.generated_tokens, **mined})
+    run.log({"step": state.step, **result.metrics(), "num_tokens": state.generated_tokens, **mined})
     run.console.evaluated(record)
-
-
-def log_step(run: Run, groups: Sequence[Group], metrics: dict[str, float]) -> None:
-    """One line of metrics and a sample of the rollouts."""
-    state = run.state
-    record = {
-        "step": state.step,
-        "epoch": state.epoch,
-        "num_tokens": state.generated_tokens,
-        **rollout_metrics(groups),
-        **run.collector.reward_metrics(),
-        **metrics,
-        "time/total_s": state.seconds,
-    }
-    log(run, record)
-    rollouts = [rollout for group in groups for rollout in group.rollouts]
-    run.directory.log_rollouts(state.step, state.epoch, rollouts, run.config.track.rollouts)
-    run.console.stepped(record)
-
-
-def log(run: Run, record: dict[str, Any]) -> None:
-    """Appends a line of metrics and remembers it for a resumed run."""
-    run.directory.log(record)
-    run.state.count_line(record)
-    for other in run.logs:
-        other.log(record)
-
-
-def checkpoint(run: Run) -> None:
-    """Saves what `--resume` needs."""
-    save_checkpoint(
-        run.directory.checkpoints,
-        f"epoch-{run.state.epoch:06d}-step-{run.state.epoch_step:08d}",
-        run.policy,
-        run.tokenizer,
-        run.state.to_dict(),
-        keep=run.config.checkpoint.keep,
-        processes=run.processes,
-    )
-
-
-def out_of_tokens(run: Run) -> bool:
-    """Whether the run's token limit is reached."""
-    limit = run.config.run.max_generated_tokens
-    return limit is not None and run.state.generated_tokens >= limit

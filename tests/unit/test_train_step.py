@@ -20,11 +20,12 @@ from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
 from p2o.policy.streams import GlobalCounts
 from p2o.prompt_step import PromptStepOutcome
+from p2o.run import Run
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import Run, collect_batch, end_epoch, next_problems, roll_out, train, update
+from p2o.train import collect_batch, end_epoch, next_problems, roll_out, train, update
 from p2o.types import Group, Problem, Rollout, Template
 
 PROMPT = (1, 2, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -86,7 +87,11 @@ def epochs_of(
     metrics: Sequence[Mapping[str, Any]], history: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """What each epoch was like: means over its steps, the hard samples at its end, the prompt step after it."""
-    ends = {record["epoch"]: record for record in history if record["hard"] is not None}
+    mined = [record for record in history if record["hard"] is not None]
+    ends = {record["epoch"]: record for record in mined if not record.get("within")}
+    spent = Counter[int]()
+    for record in mined:
+        spent[record["epoch"]] += record.get("prompt_step", {}).get("tokens", 0)
     steps: dict[int, list[Mapping[str, Any]]] = {}
     for record in metrics:
         if "reward" in record:
@@ -113,7 +118,7 @@ def epochs_of(
                 else {
                     "templates": len(prompt_step["templates"]),
                     "texts": prompt_step["templates"],
-                    "tokens": prompt_step["tokens"],
+                    "tokens": spent[epoch],
                     "reason": prompt_step["reason"],
                 },
             }

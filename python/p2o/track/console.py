@@ -124,7 +124,7 @@ class Console:
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
             epochs.add_row(
-                str(record["epoch"]) if record is first else str(record["epoch"] + 1),
+                str(record["epoch"]) if record is first else after_epoch(record),
                 f"{record['accuracy']:.2f}",
                 "" if record["hard"] is None else str(record["hard"]),
                 "" if step is None else printable(step["reason"]),
@@ -137,3 +137,9 @@ class Console:
             for text in found:
                 self._line(f"  {printable(text or '(the plain prompt)')}")
         self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")
+
+
+def after_epoch(record: Mapping[str, Any]) -> str:
+    """When a record of the history was made: after an epoch, or within it."""
+    number = record["epoch"] + 1
+    return f"within {number}" if record.get("within") else str(number)

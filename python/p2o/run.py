@@ -1,0 +1,100 @@
+"""A run: everything the loop works with, and its books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2o.checkpoint import save_checkpoint
+from p2o.config import Config
+from p2o.distributed import ONE_PROCESS, Processes
+from p2o.policy.policy import Policy
+from p2o.prompt_step import PromptStep
+from p2o.rollout.collect import Collector
+from p2o.state import LoopState
+from p2o.track.console import Console
+from p2o.track.logs import MetricLog
+from p2o.track.metrics import rollout_metrics
+from p2o.track.report import write_report
+from p2o.track.run_directory import RunDirectory
+from p2o.types import Group, Problem
+
+
+@dataclass
+class Run:
+    """Everything the loop works with. `p2o.assembly.prepare` builds it from a configuration."""
+
+    config: Config
+    problems: Sequence[Problem]
+    evaluation_problems: Sequence[Problem]
+    collector: Collector
+    policy: Policy
+    reference: Any
+    """Scores under the start weights, for the KL term; None without one."""
+    prompt_step: PromptStep | None
+    """None for plain GRPO."""
+    tokenizer: Any
+    directory: RunDirectory
+    console: Console
+    state: LoopState
+    logs: Sequence[MetricLog] = ()
+    """Where metrics go beside the run directory."""
+    processes: Processes = ONE_PROCESS
+    """The processes of the run. All of them hold the same state; rank 0 writes."""
+    probe: Callable[[], dict[str, float]] = dict
+    """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
+
+    def finish(self) -> None:
+        """Exports the trained model, writes the report and closes the logs."""
+        self.policy.export(self.directory.path / "model", self.tokenizer)
+        self.processes.on_main(lambda: write_report(self.directory.path))
+        for log in self.logs:
+            log.close()
+
+    @property
+    def epoch_is_done(self) -> bool:
+        """Whether every problem of the epoch has been rolled out."""
+        return self.state.epoch_problems >= len(self.problems)
+
+    @property
+    def out_of_tokens(self) -> bool:
+        """Whether the run's token limit is reached."""
+        limit = self.config.run.max_generated_tokens
+        return limit is not None and self.state.generated_tokens >= limit
+
+    def log_step(self, groups: Sequence[Group], metrics: dict[str, float]) -> None:
+        """One line of metrics and a sample of the rollouts."""
+        state = self.state
+        record = {
+            "step": state.step,
+            "epoch": state.epoch,
+            "num_tokens": state.generated_tokens,
+            **rollout_metrics(groups),
+            **self.collector.reward_metrics(),
+            **metrics,
+            "time/total_s": state.seconds,
+        }
+        self.log(record)
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        self.directory.log_rollouts(state.step, state.epoch, rollouts, self.config.track.rollouts)
+        self.console.stepped(record)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Appends a line of metrics and remembers it for a resumed run."""
+        self.directory.log(record)
+        self.state.count_line(record)
+        for other in self.logs:
+            other.log(record)
+
+    def checkpoint(self) -> None:
+        """Saves what `--resume` needs."""
+        save_checkpoint(
+            self.directory.checkpoints,
+            f"epoch-{self.state.epoch:06d}-step-{self.state.epoch_step:08d}",
+            self.policy,
+            self.tokenizer,
+            self.state.to_dict(),
+            keep=self.config.checkpoint.keep,
+            processes=self.processes,
+        )
