@@ -108,7 +108,7 @@ class Sequential(Rule):
         if evidence * (1 - self.config.race.confidence) >= 1:
             return Finish(entrant.id, True, "", entrant.seen, probability) if whole else None
         if not whole:
-            if _near(repeats, bound) or self._gains(entrant, seen, gains):
+            if _near(repeats, bound) or self._gains(entrant, seen, gains, repeated=bound < 1):
                 return None
             return Finish(entrant.id, False, NO_GAIN, entrant.seen, probability)
         if now >= 1 and entrant.held < len(entrant.held_out):
@@ -145,9 +145,13 @@ class Sequential(Rule):
         solved = [problem for problem in seen if self.rollouts.success_rate(template, problem) > 0]
         return self.rollouts.replicas(template, solved)
 
-    def _gains(self, entrant: Entrant, seen: Sequence[Problem], gains: Sequence[float]) -> bool:
-        """Whether the gain is promising. What is solved twice counts twice: luck rarely is."""
+    def _gains(
+        self, entrant: Entrant, seen: Sequence[Problem], gains: Sequence[float], *, repeated: bool
+    ) -> bool:
+        """Whether the gain is promising. What is solved twice counts twice, where it was `repeated`: luck rarely is."""
         beyond = [gain - self.config.race.margin for gain in gains]
+        if not repeated:
+            return NormalDist().cdf(_z(beyond)) >= entrant.threshold
         both = [
             gain + self._solved_twice(entrant.template, problem)
             for gain, problem in zip(beyond, seen, strict=True)
@@ -156,9 +160,13 @@ class Sequential(Rule):
 
     def _solved_twice(self, template: Template, problem: Problem) -> float:
         """By how much likelier two rollouts both solve a problem under a template than under the plain prompt."""
-        both = self.rollouts.success_rate(template, problem) * (
-            self.rollouts.repeat_rate(template, problem) or 0
+        once, again = (
+            self.rollouts.success_rate(template, problem),
+            self.rollouts.repeat_rate(template, problem),
         )
+        if once > 0 and again is None:  # nothing was left to repeat it: nobody knows
+            return 0.0
+        both = once * (again or 0.0)
         solved, tried = self.rollouts.successes(PLAIN, problem)
         return both - (solved * (solved - 1) / (tried * (tried - 1)) if tried > 1 else 0)
 

@@ -159,6 +159,19 @@ def test_a_template_for_some_problems_that_fails_on_the_others_is_accepted() -> 
     assert accepted(lambda seed: draws(specialist, seed), seeds=3, repeats="same") == 0
 
 
+def test_a_template_for_what_is_never_solved_is_accepted_where_the_rest_is_always_solved() -> None:
+    """A policy that has learnt a quarter of the problems solves them each time: persistence cannot be exceeded, and the
+    mean gain, 3/5 won and 1/4 lost, decides. With few dev problems it takes held-out ones."""
+
+    def reward(request: EvaluationRequest) -> float:
+        kind = Random(request.problem.id).randrange(20)
+        return float(kind < 5 if request.template == PLAIN else 5 <= kind < 17)
+
+    for dev, held_out in ((60, 60), (150, 0)):
+        ends, _ = raced(reward, names=3, dev=dev, held_out=held_out)
+        assert all(end.accepted for end in ends), (dev, ends)
+
+
 def test_the_e_value_by_hand() -> None:
     """It wins 12 of 12: 1.4975 each, 127.2; of the level 1.5 times 0.01."""
     (end,), spent = raced(lambda request: float(request.template != PLAIN), dev=12)
