@@ -48,10 +48,15 @@ def limits(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options.pop(name) for name in ("max_rounds", "time_limit_s") if name in options}
 
 
+def by_race(**settings: Any) -> EvolveConfig:
+    """Settings of a step under `posterior`, which needs no more than three dev problems."""
+    return EvolveConfig(**{"acceptance": "posterior", **settings})
+
+
 def step_inputs(**given: Any) -> StepInputs:
     """Inputs of a step that asks nobody, without problems; `given` replaces them."""
     inputs = {
-        "config": EvolveConfig(),
+        "config": by_race(),
         "reflection": ReflectionConfig(),
         "evaluate": lambda requests: [],
         "reflect": lambda requests: [],

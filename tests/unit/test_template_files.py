@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, by_race, make_problems
 from test_prompt_step import PROBLEMS, evolved, step_of
 
 from p2o.assembly import assemble, check_surroundings, open_directory
@@ -14,7 +14,7 @@ from p2o.cli.main import main
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS
 from p2o.errors import ConfigError, ReflectionError, RunDirectoryError
-from p2o.evolution import EvolveConfig, ReflectionConfig, evolve
+from p2o.evolution import ReflectionConfig, evolve
 from p2o.evolution.types import nobody
 from p2o.template_files import read_templates, shipped_sets
 from p2o.templates import make_template
@@ -159,7 +159,7 @@ def test_without_a_reflection_model_random_search_takes_all_of_them_unseen() -> 
         make_problems(60),
         world.evaluate,
         nobody,
-        EvolveConfig(search="random", budget=300, parents=1),
+        by_race(search="random", budget=300, parents=1),
         reflection=ReflectionConfig(kind="none"),
         templates=[IDLE, GOOD, IDLE],
     )
@@ -174,7 +174,7 @@ def test_the_function_reads_the_setting(tmp_path: Path) -> None:
         make_problems(60),
         World().evaluate,
         nobody,
-        EvolveConfig(templates=str(file), budget=300),
+        by_race(templates=str(file), budget=300),
         reflection=ReflectionConfig(kind="none"),
         templates=[IDLE],
     )

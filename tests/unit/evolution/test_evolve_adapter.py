@@ -1,10 +1,10 @@
 """gepa's own default adapter, run by p2o.evolve."""
 
 import pytest
+from evolve_world import by_race
 from gepa.adapters.default_adapter.default_adapter import DefaultAdapter
 
 from p2o.errors import InputError, RunDirectoryError
-from p2o.evolution import EvolveConfig
 from p2o.evolution.adapter import best_candidate, evolve_adapter
 
 SEED = {"system_prompt": "You answer."}
@@ -37,7 +37,7 @@ def test_an_adapter_of_gepa_runs_unchanged():
         return "```\nAnswer in brackets.\n```"
 
     adapter = DefaultAdapter(model)
-    config = EvolveConfig(budget=300, parents=2)
+    config = by_race(budget=300, parents=2)
     data = instances(30), instances(20, 100)
     evolution = evolve_adapter(adapter, SEED, *data, reflection_lm, config, max_rounds=2)
     assert best_candidate(evolution, SEED) == {"system_prompt": "Answer in brackets."}
@@ -61,7 +61,7 @@ def test_other_components_stay_and_the_evolving_one_must_be_clear():
 
     two = {**SEED, "style": "curt"}
     run = (Adapter(Model()), two, instances(6), instances(6, 50), lambda prompt: "```\nUse brackets.\n```")
-    config = EvolveConfig(budget=60, parents=1)
+    config = by_race(budget=60, parents=1)
     with pytest.raises(InputError, match="choose one of 'system_prompt', 'style'"):
         evolve_adapter(*run, config)
     evolution = evolve_adapter(*run, config, component="system_prompt", max_rounds=1)
@@ -84,7 +84,7 @@ def test_scores_are_taken_as_training_takes_rewards(score, mean):
             return found
 
     def run():
-        config = EvolveConfig(budget=60, parents=1)
+        config = by_race(budget=60, parents=1)
         data = instances(6), instances(6, 50)
         return evolve_adapter(Adapter(Model()), SEED, *data, lambda prompt: "no", config, max_rounds=1)
 
@@ -103,7 +103,7 @@ def test_an_adapter_with_missing_scores_is_named():
             return super().evaluate(batch[1:], candidate, capture_traces)
 
     with pytest.raises(InputError, match="returned 5 scores for 6 instances"):
-        evolve_adapter(Adapter(Model()), SEED, instances(6), instances(6, 50), str, EvolveConfig(budget=60))
+        evolve_adapter(Adapter(Model()), SEED, instances(6), instances(6, 50), str, by_race(budget=60))
 
 
 def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
@@ -115,7 +115,7 @@ def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
             return super().evaluate(batch, candidate, capture_traces)
 
     train, val = instances(6), instances(6, 50)
-    config = EvolveConfig(budget=60, parents=1)
+    config = by_race(budget=60, parents=1)
     run = (Adapter(Model()), SEED, train, val, lambda prompt: "```\nNo.\n```")
     evolution = evolve_adapter(*run, config, max_rounds=1)
     assert {text for _, text, _ in seen} == {"You answer.", "No."}
@@ -135,7 +135,7 @@ def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():
 def test_a_journal_belongs_to_its_data_and_components(tmp_path, change, named):
     def run(train=None, val=None, seed=SEED):
         data = train or instances(30), val or instances(20, 100)
-        config = EvolveConfig(budget=100, parents=1)
+        config = by_race(budget=100, parents=1)
         return evolve_adapter(
             DefaultAdapter(Model()),
             seed,

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, by_race, make_problems
 
 from p2o.errors import InputError, RunDirectoryError
 from p2o.evolution import (
     EvaluationResult,
     Evolution,
-    EvolveConfig,
     Problem,
     ReflectionConfig,
     ReflectionReply,
@@ -23,7 +22,7 @@ from p2o.evolution.contract import checked_result
 from p2o.evolution.journal import Journal
 from p2o.outcomes import Outcomes
 
-CONFIG = EvolveConfig(budget=110, parents=2)
+CONFIG = by_race(budget=110, parents=2)
 
 
 def run(evaluate: Any = None, reflect: Any = None, problems: Any = None, **options: Any) -> Evolution:

@@ -4,10 +4,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from evolve_world import World, limits, make_problems, signed
+from evolve_world import World, by_race, limits, make_problems, signed
 
 from p2o.errors import RunDirectoryError
-from p2o.evolution import EvolveConfig, ReflectionConfig, ReflectionReply, evolve
+from p2o.evolution import ReflectionConfig, ReflectionReply, evolve
 from p2o.evolution.events import RoundEnded
 from p2o.evolution.journal import Journal
 from p2o.outcomes import Outcomes
@@ -24,7 +24,7 @@ OPTIONS = {
 
 def run(world, journal, seed=0, reflect=None, **options):
     stops = limits(options)
-    config = EvolveConfig(**{**OPTIONS, **options})
+    config = by_race(**{**OPTIONS, **options})
     reflect = reflect or world.reflect
     return evolve(make_problems(60), world.evaluate, reflect, config, seed=seed, journal=journal, **stops)
 
@@ -143,7 +143,7 @@ def test_an_interrupted_step_goes_on(tmp_path):
         make_problems(60),
         world.evaluate,
         world.reflect,
-        EvolveConfig(**OPTIONS),
+        by_race(**OPTIONS),
         journal=journal,
         callbacks=[on_event],
     )
@@ -158,7 +158,7 @@ def test_how_the_reflection_model_is_reached_may_change_and_what_it_is_asked_may
             make_problems(60),
             world.evaluate,
             world.reflect,
-            EvolveConfig(**OPTIONS),
+            by_race(**OPTIONS),
             reflection=ReflectionConfig(**reflection),
             journal=tmp_path / "journal.jsonl",
         )
@@ -297,7 +297,7 @@ def test_a_callback_that_stops_the_step_during_a_replay_stops_it_where_the_recor
     def again(lines):
         journal.write_text("".join(lines))
         world = World()
-        config = EvolveConfig(**OPTIONS)
+        config = by_race(**OPTIONS)
         found = evolve(
             make_problems(60), world.evaluate, world.reflect, config, journal=journal, callbacks=[stop]
         )
@@ -320,7 +320,7 @@ def test_evidence_of_a_step_that_is_run_again_is_added_once(tmp_path):
 
     def go(outcomes, journal, callbacks=()):
         world = World()
-        config = EvolveConfig(**OPTIONS)
+        config = by_race(**OPTIONS)
         return evolve(
             make_problems(60),
             world.evaluate,
@@ -361,7 +361,7 @@ def test_what_the_callables_depend_on_belongs_to_the_journal(tmp_path, side):
         sides = {"evaluate": world.evaluate, "reflect": world.reflect}
         sides[side] = Answers(sides[side], policy={"temperature": temperature})
         return evolve(
-            make_problems(60), config=EvolveConfig(**OPTIONS), journal=tmp_path / "journal.jsonl", **sides
+            make_problems(60), config=by_race(**OPTIONS), journal=tmp_path / "journal.jsonl", **sides
         )
 
     assert go(1.0) == go(1.0)
@@ -373,7 +373,7 @@ def test_the_data_of_problems_belongs_to_the_journal(tmp_path):
     def go(extra):
         world = World()
         problems = [replace(problem, meta={"tests": [extra, {problem.id}]}) for problem in make_problems(60)]
-        config = EvolveConfig(**OPTIONS)
+        config = by_race(**OPTIONS)
         return evolve(problems, world.evaluate, world.reflect, config, journal=tmp_path / "journal.jsonl")
 
     assert go("assert 1") == go("assert 1")

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evolve_world import step_inputs
+from evolve_world import by_race, step_inputs
 
 from p2o.errors import ReflectionError
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import EvolveConfig
 from p2o.evolution.propose import Proposal, Task
 from p2o.evolution.propose.crossover import Crossover, complementary
 from p2o.evolution.propose.reflection import Reflection
@@ -111,7 +110,7 @@ def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(
         return [ReflectionReply("no fence")] * len(requests)
 
     monkeypatch.setattr("p2o.evolution.propose.crossover.CROSSOVER_PROMPT", str(crossover))
-    proposer = Crossover(step_inputs(reflect=reflect, config=EvolveConfig(crossover=0.5)))
+    proposer = Crossover(step_inputs(reflect=reflect, config=by_race(crossover=0.5)))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     parent, partner, plain = candidate(1), candidate(2, "a"), candidate(0, made_by="plain")
     tasks = [

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems, step_inputs
+from evolve_world import World, by_race, make_problems, step_inputs
 
 from p2o.assembly import check_surroundings
 from p2o.config import load_config
 from p2o.errors import ConfigError, RunDirectoryError
-from p2o.evolution import EvaluationRequest, Evolution, EvolveConfig, ReflectionConfig, evolve
+from p2o.evolution import EvaluationRequest, Evolution, ReflectionConfig, evolve
 from p2o.evolution.propose import Task
 from p2o.evolution.propose.examples import Examples, nearest_first, worked_examples
 from p2o.evolution.propose.prompt import ReflectionExample
@@ -42,7 +42,7 @@ def step(world: World, *, kind: Any = "none", **options: Any) -> Evolution:
         PROBLEMS,
         world.evaluate,
         world.reflect if kind == "openai-like" else nobody,
-        EvolveConfig(**config),
+        by_race(**config),
         reflection=ReflectionConfig(kind="none" if kind == "none" else "self"),
         seed=2,
         **options,
@@ -192,9 +192,7 @@ def task(minibatch: list[Problem], failed: Problem) -> Task:
 
 def test_neighbours_and_draws_take_turns() -> None:
     """The first, third, ... proposal is of the kind that failed; dev and minibatch are never quoted."""
-    inputs = step_inputs(
-        config=EvolveConfig(examples=3), dev=PROBLEMS[:6], solutions=solved(PROBLEMS), seed=4
-    )
+    inputs = step_inputs(config=by_race(examples=3), dev=PROBLEMS[:6], solutions=solved(PROBLEMS), seed=4)
     minibatch = PROBLEMS[6:9]
     assert [problem.id.split("-")[0] for problem in minibatch] == ["circles", "primes", "graphs"]
     texts = [one.text or "" for one in Examples(inputs).propose([task(minibatch, minibatch[1])] * 8)]

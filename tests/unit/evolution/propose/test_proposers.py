@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, by_race, make_problems
 
 from p2o.assembly import check_surroundings
 from p2o.config import load_config
@@ -44,7 +44,7 @@ HERE = "test_proposers"
 
 
 def step(proposer: str, journal: Path | None = None, **settings: Any) -> Evolution:
-    config = EvolveConfig(proposer=f"{HERE}:{proposer}", budget=400, parents=2, **settings)
+    config = by_race(proposer=f"{HERE}:{proposer}", budget=400, parents=2, **settings)
     return evolve(
         make_problems(60),
         World(plain=0.0, right=1.0).evaluate,
@@ -88,7 +88,7 @@ def test_one_that_asks_the_reflection_model_writes_the_question_and_no_more() ->
         make_problems(60),
         world.evaluate,
         world.reflect,
-        EvolveConfig(proposer=f"{HERE}:Hint", budget=400, parents=2),
+        by_race(proposer=f"{HERE}:Hint", budget=400, parents=2),
         max_rounds=3,
     )
     proposed = [candidate for candidate in evolution.candidates if candidate.proposed]
@@ -113,7 +113,7 @@ def test_what_it_begins_with_goes_to_the_dev_set_beside_the_templates_given() ->
         make_problems(60),
         World(plain=0.0, right=1.0).evaluate,
         nobody,
-        EvolveConfig(proposer=f"{HERE}:Opening", budget=1000, parents=2, acceptance="strict"),
+        by_race(proposer=f"{HERE}:Opening", budget=1000, parents=2, acceptance="strict"),
         templates=["Think of primes.", "", "Think  of primes."],
     )
     accepted = [(candidate.made_by, candidate.round, candidate.cost) for candidate in evolution.accepted()]
@@ -124,7 +124,7 @@ def test_what_it_begins_with_goes_to_the_dev_set_beside_the_templates_given() ->
 
 def test_given_proposes_the_templates_given_and_asks_nobody() -> None:
     world = World(plain=0.0, right=1.0)
-    config = EvolveConfig(proposer="given", budget=400)
+    config = by_race(proposer="given", budget=400)
     evolution = evolve(
         make_problems(60), world.evaluate, world.reflect, config, templates=["Think of primes."]
     )

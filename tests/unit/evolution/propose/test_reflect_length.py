@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems, step_inputs
+from evolve_world import World, by_race, make_problems, step_inputs
 
 from p2o.distributed import Processes
-from p2o.evolution import EvolveConfig, evolve
+from p2o.evolution import evolve
 from p2o.evolution.propose import Task
 from p2o.evolution.propose.prompt import ReflectionExample, parse_prompt
 from p2o.evolution.propose.reflection import Reflection
@@ -167,7 +167,7 @@ def test_a_step_of_which_no_prompt_fits_ends_and_says_why() -> None:
         make_problems(300),
         world.evaluate,
         world.reflect,
-        EvolveConfig(budget=11_040),
+        by_race(budget=11_040),
         reflection_fits=lambda messages: False,
     )
     assert not world.calls
@@ -183,7 +183,7 @@ def test_a_step_with_shortened_prompts_is_resumed(tmp_path: Path) -> None:
             make_problems(60),
             world.evaluate,
             world.reflect,
-            EvolveConfig(budget=110, parents=3, dev_size=12),
+            by_race(budget=110, parents=3, dev_size=12),
             journal=journal,
             reflection_fits=lambda messages: messages[-1]["content"].count("### Problem") < 3,
         )

@@ -1,7 +1,7 @@
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, by_race, make_problems
 
-from p2o.evolution import EvolveConfig, evolve
+from p2o.evolution import evolve
 from p2o.evolution.config import RaceConfig
 from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
@@ -17,7 +17,7 @@ class Specialist(World):
 
 
 def run(world, **options):
-    config = EvolveConfig(**{"budget": 4000, "parents": 8, **options})
+    config = by_race(**{"budget": 4000, "parents": 8, **options})
     return evolve(make_problems(300), world.evaluate, world.reflect, config)
 
 
@@ -75,9 +75,7 @@ def test_templates_that_are_of_use_for_a_third_of_the_problems_and_do_harm_elsew
             return 0.6 if kind in request.template.text else 0.0
 
     world = Harmful(seed=seed)
-    evolution = evolve(
-        make_problems(300), world.evaluate, world.reflect, EvolveConfig(budget=4000), seed=seed
-    )
+    evolution = evolve(make_problems(300), world.evaluate, world.reflect, by_race(budget=4000), seed=seed)
     assert any("circles" in template.text for template in evolution.chosen)
     idle = [candidate for candidate in evolution.candidates if "nothing" in candidate.template.text]
     assert len(idle) > 20
@@ -98,9 +96,7 @@ def test_more_replicas_find_specialists_for_fewer_problems():
         found[replicates] = 0
         for seed in range(6):
             world = Specialist(seed=seed, useful=1.0)
-            config = EvolveConfig(
-                budget=6000, parents=8, race=RaceConfig(replicates=replicates), dev_size=150
-            )
+            config = by_race(budget=6000, parents=8, race=RaceConfig(replicates=replicates), dev_size=150)
             evolution = evolve(make_problems(300), world.evaluate, world.reflect, config, seed=seed)
             found[replicates] += any("circles" in template.text for template in evolution.chosen)
     assert found[4] > found[1]

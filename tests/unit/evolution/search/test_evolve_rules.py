@@ -11,14 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from evolve_world import World, limits, make_problems, signed, step_inputs
+from evolve_world import World, by_race, limits, make_problems, signed, step_inputs
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution import (
     EvaluationRequest,
     EvaluationResult,
     Evolution,
-    EvolveConfig,
     ReflectionConfig,
     ReflectionReply,
     ReflectionRequest,
@@ -49,9 +48,7 @@ def saying(*texts: str) -> Callable[[list[ReflectionRequest]], list[ReflectionRe
 def step(rewards: Rewards, *texts: str, count: int = 40, options: Any = None, **settings: Any) -> Evolution:
     settings = {"budget": 400, "parents": 1, "max_rounds": 1, **settings}
     options = {**(options or {}), **limits(settings)}
-    return evolve(
-        make_problems(count), rewarded(rewards), saying(*texts), EvolveConfig(**settings), **options
-    )
+    return evolve(make_problems(count), rewarded(rewards), saying(*texts), by_race(**settings), **options)
 
 
 def templated(request: EvaluationRequest) -> float:
@@ -71,13 +68,13 @@ def templated(request: EvaluationRequest) -> float:
     ],
 )
 def test_stages_worked_by_hand(dev_size: int, expected: list[tuple[int, float]]) -> None:
-    assert Posterior.stages(EvolveConfig(), dev_size) == expected
-    assert Strict.stages(EvolveConfig(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
+    assert Posterior.stages(by_race(), dev_size) == expected
+    assert Strict.stages(by_race(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
 
 
 def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Finish], int]:
     """The ends of a race on eight dev problems, one stage, and the rollouts spent on it and the plain prompt."""
-    config = EvolveConfig()
+    config = by_race()
     ledger = Ledger(budget)
     inputs = step_inputs(evaluate=rewarded(rewards), config=config, ledger=ledger)
     rollouts = Rollouts(inputs, lambda count: None)
@@ -188,7 +185,7 @@ def test_each_problem_is_shown_with_its_own_response() -> None:
             for r in requests
         ]
 
-    config = EvolveConfig(budget=400, parents=4, rollouts_per_evaluation=2)
+    config = by_race(budget=400, parents=4, rollouts_per_evaluation=2)
     evolve(make_problems(60), evaluate, reflect, config, max_rounds=1)
     shown = [
         re.findall(r"about (\w+) with number (\d+)\n\n### Response\n(\w+)-0*(\d+), rollout (\d)", text)
@@ -239,7 +236,7 @@ def test_rollouts_that_are_left() -> None:
 def test_a_resumed_step_tells_the_same_story(tmp_path: Path) -> None:
     def told() -> list[Any]:
         events: list[Any] = []
-        config = EvolveConfig(budget=300, parents=3)
+        config = by_race(budget=300, parents=3)
         world = World()
         evolve(
             make_problems(60), world.evaluate, world.reflect, config,
@@ -262,7 +259,7 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
 
     def life() -> Evolution:
         world = World()
-        config = EvolveConfig(budget=400, parents=3, dev_size=12)
+        config = by_race(budget=400, parents=3, dev_size=12)
         return evolve(
             make_problems(60), world.evaluate, world.reflect, config, journal=journal, time_limit_s=10.0
         )
@@ -289,7 +286,7 @@ def test_a_journal_that_answers_another_question_is_refused(tmp_path: Path) -> N
     """A rollout that the reflection model was shown is changed, not its reply."""
     journal = tmp_path / "journal.jsonl"
     world = World(plain=0.0)
-    config = EvolveConfig(budget=110, parents=2)
+    config = by_race(budget=110, parents=2)
     evolve(make_problems(30), world.evaluate, world.reflect, config, journal=journal, max_rounds=1)
     text = journal.read_text()
     assert "response to" in text
@@ -305,7 +302,7 @@ def test_no_gold_is_shown_where_none_is_to_be() -> None:
         world.calls.clear()
         world.rollouts.clear()
         evolve(
-            make_problems(30), world.evaluate, world.reflect, EvolveConfig(budget=60),
+            make_problems(30), world.evaluate, world.reflect, by_race(budget=60),
             reflection=ReflectionConfig(show_gold=show),
         )  # fmt: skip
         assert world.calls
@@ -325,7 +322,7 @@ def test_a_template_that_won_all_it_could_on_too_few_problems_is_told_so() -> No
         problems,
         rewarded(rewards),
         saying("help"),
-        EvolveConfig(budget=300, parents=1),
+        by_race(budget=300, parents=1),
         dev_problems=dev,
         max_rounds=1,
     )

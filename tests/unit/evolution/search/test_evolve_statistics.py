@@ -1,4 +1,5 @@
 import pytest
+from evolve_world import by_race
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -44,7 +45,7 @@ def test_probability_better_is_symmetric_and_monotone(wins, losses):
 
 @given(st.integers(1, 2000), st.sampled_from(["strict", "posterior", "sequential"]))
 def test_stages_grow_to_the_whole_dev_set(dev_size, acceptance):
-    plan = ACCEPTANCES[acceptance].stages(EvolveConfig(acceptance=acceptance), dev_size)
+    plan = ACCEPTANCES[acceptance].stages(by_race(acceptance=acceptance), dev_size)
     sizes = [size for size, _ in plan]
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == dev_size
@@ -73,7 +74,7 @@ def test_the_ledger_refuses_what_does_not_fit():
 )
 def test_settings_that_cannot_be_are_refused(settings, part):
     with pytest.raises(ValidationError, match=part):
-        EvolveConfig(**settings)
+        by_race(**settings)
 
 
 def test_an_api_needs_a_model():

@@ -5,7 +5,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from evolve_world import KINDS, World, make_problems
+from evolve_world import KINDS, World, by_race, make_problems
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,6 @@ from p2o.errors import InputError, ReflectionError
 from p2o.evolution import (
     EvaluationResult,
     Evolution,
-    EvolveConfig,
     ReflectionConfig,
     ReflectionReply,
     evolve,
@@ -42,9 +41,7 @@ def run(world: World, problems: list[Problem], seed: int = 0, **options) -> Evol
         )
         if key in options
     }
-    return evolve(
-        problems, world.evaluate, world.reflect, EvolveConfig(**options), seed=seed, **evolve_options
-    )
+    return evolve(problems, world.evaluate, world.reflect, by_race(**options), seed=seed, **evolve_options)
 
 
 def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
@@ -323,7 +320,7 @@ def test_an_unreachable_reflection_model_ends_the_step_with_the_best_so_far():
             raise ReflectionError("model m at h answers 401: no such key")
         return answer(requests)
 
-    evolution = evolve(make_problems(120), world.evaluate, reflect, EvolveConfig(budget=4000))
+    evolution = evolve(make_problems(120), world.evaluate, reflect, by_race(budget=4000))
     assert evolution.stop_reason == "reflection: model m at h answers 401: no such key"
     assert evolution.ledger.reflection_calls == len(world.calls) == 32
     assert evolution.chosen
@@ -338,7 +335,7 @@ def test_ctrl_c_ends_the_step_with_the_best_so_far():
             raise KeyboardInterrupt
         return answer(requests)
 
-    evolution = evolve(make_problems(120), evaluate, world.reflect, EvolveConfig(budget=4000))
+    evolution = evolve(make_problems(120), evaluate, world.reflect, by_race(budget=4000))
     assert evolution.stop_reason == "interrupted"
     assert len(evolution.candidates) > 1
     assert evolution.ledger.rollouts == len(world.rollouts)
@@ -426,12 +423,12 @@ def test_a_budget_too_small_for_the_dev_set_spends_nothing():
 )
 def test_an_evaluator_that_breaks_its_contract_is_named(evaluate, part):
     with pytest.raises(InputError, match=part):
-        evolve(make_problems(10), evaluate, World().reflect, EvolveConfig(budget=100))
+        evolve(make_problems(10), evaluate, World().reflect, by_race(budget=100))
 
 
 @pytest.mark.parametrize(("count", "part"), [(0, "fewer than the 1 "), (2, "more than the 1 ")])
 def test_a_reflector_that_breaks_its_contract_is_named(count, part):
-    config = EvolveConfig(budget=100, parents=1)
+    config = by_race(budget=100, parents=1)
     world = World(plain=0.0)
     with pytest.raises(InputError, match=part):
         evolve(make_problems(10), world.evaluate, lambda requests: [ReflectionReply("x")] * count, config)
@@ -455,7 +452,10 @@ def test_events_tell_the_whole_story_in_order():
     assert [e.round for e in events if isinstance(e, RoundEnded)] == list(range(1, evolution.rounds + 1))
     decided = [e.candidate for e in events if isinstance(e, Decided)]
     assert sorted(c.id for c in decided) == [c.id for c in evolution.candidates]
-    assert {c.id: c for c in decided} == {c.id: c for c in evolution.candidates}
+    assert {c.id: c for c in decided if c.id} == {c.id: c for c in evolution.candidates if c.id}
+    plain = evolution.candidates[0]  # rolled out further since it was decided
+    assert replace(plain, scores={}) == next(replace(c, scores={}) for c in decided if c.id == 0)
+    assert sum(tried for _, tried in plain.scores.values()) > len(evolution.dev_ids)
     last = [e.metrics for e in events if isinstance(e, RoundEnded)][-1]
     assert last == evolution.metrics()
 
@@ -482,7 +482,7 @@ def test_a_step_is_told_in_lines_that_steer_no_terminal():
         lambda requests: (
             [ReflectionReply("```\ncircles, primes, graphs\x1b[2J\n\tand more\n```")] * len(requests)
         ),
-        EvolveConfig(budget=200, parents=1),
+        by_race(budget=200, parents=1),
         max_rounds=1,
     )
     assert str(evolution).splitlines() == [
@@ -614,6 +614,6 @@ def test_results_of_another_type_are_refused():
     with pytest.raises(
         InputError, match="evaluate returned a float: give an EvaluationResult for each request"
     ):
-        evolve(problems, floats, World().reflect, EvolveConfig(budget=200))
+        evolve(problems, floats, World().reflect, by_race(budget=200))
     with pytest.raises(InputError, match="reflect returned a str: give a ReflectionReply for each request"):
-        evolve(problems, World().evaluate, texts, EvolveConfig(budget=200))
+        evolve(problems, World().evaluate, texts, by_race(budget=200))

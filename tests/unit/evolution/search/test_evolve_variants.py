@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evolve_world import World, make_problems
+from evolve_world import World, by_race, make_problems
 
 from p2o._core import ParetoFront
 from p2o.evolution import Evolution, EvolveConfig, evolve
@@ -36,7 +36,7 @@ def cover(
         mean = sum(scores) / len(scores)
         template = PLAIN if made_by == "plain" else make_template(f"template {index}")
         entries.append(Candidate(index, template, made_by=made_by, mean=mean))
-    return COVERS[name](front, entries, EvolveConfig(**settings), outcomes or Outcomes())
+    return COVERS[name](front, entries, by_race(**settings), outcomes or Outcomes())
 
 
 def test_covers_worked_by_hand() -> None:
@@ -99,7 +99,7 @@ def test_the_step_hands_its_ledger_to_the_cover() -> None:
         for number in range(200):
             outcomes.record("before", template.id, f"{template.id}/{number}", 1.0)
             outcomes.record("0", PLAIN.id, f"{template.id}/{number}", float(template != plain.chosen[0]))
-    config = EvolveConfig(cover="transfer", budget=1500, parents=4)
+    config = by_race(cover="transfer", budget=1500, parents=4)
     again = evolve(problems, World().evaluate, World().reflect, config, seed=3, outcomes=outcomes)
     assert again.chosen[0] != plain.chosen[0]
 
