@@ -215,6 +215,8 @@ def test_a_run_of_the_trainer(tmp_path: Path) -> None:
         "evolve.budget": 60,
         "evolve.dev_size": 6,
         "evolve.parents": 2,
+        "evolve.acceptance": "posterior",
+        "guidance.train_on_evaluations": "false",
     }
     config = load_config("quickstart", [f"{name}={value}" for name, value in settings.items()])
     train(prepare(config, tmp_path / "run", console=Console(RichConsole(file=io.StringIO()))))

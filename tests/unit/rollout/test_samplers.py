@@ -72,6 +72,7 @@ OWN = f"rollout.sampler={__name__}:OwnSampler"
 SMALL = [
     *("data.train_size=12", "data.evaluation_size=4", "run.batch_problems=4", "run.epochs=2"),
     *("run.threads=1", "mining.min_count=2", "evolve.budget=40", "evolve.dev_size=4", "evolve.parents=2"),
+    *("evolve.acceptance=posterior", "guidance.train_on_evaluations=false", "guidance.spend=fixed"),
 ]
 
 
