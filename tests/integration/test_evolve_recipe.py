@@ -14,6 +14,7 @@ SMALL = [
     "--set=mining.min_count=2",
     "--set=evolve.budget=150",
     "--set=evolve.dev_size=8",
+    "--set=evolve.acceptance=posterior",
 ]
 
 

@@ -172,6 +172,7 @@ def test_a_reward_that_calls_exit_does_not_end_the_run_well(
 def test_a_judge_that_goes_down_in_a_prompt_step(judge: Any, tmp_path: Path) -> None:
     def config(path: Path) -> Config:
         evolve = ("evolve.budget=40", "evolve.dev_size=4", "evolve.parents=2", "mining.min_count=2")
+        evolve += ("evolve.acceptance=posterior", "guidance.train_on_evaluations=false")
         return load_config("quickstart", settings(path, "run.method=p2o", "reward.max_failures=100", *evolve))
 
     path, other = tmp_path / "run", tmp_path / "unbroken"

@@ -90,6 +90,9 @@ def settings(path: Path) -> list[str]:
             "mining.min_count=4",
             "evolve.budget=150",
             "evolve.dev_size=8",
+            "evolve.acceptance=posterior",
+            "guidance.train_on_evaluations=false",
+            "guidance.spend=fixed",
             "evolve.parents=2",
         ),
         *(
