@@ -259,7 +259,7 @@ def outcome_of(evolution: Evolution) -> str:
     if evolution.stop_reason == COMPLETE and not proposals:
         return f"{len(evolution.chosen)} templates of {given} given"
     if evolution.stop_reason == PLAIN_ENOUGH:
-        return f"ended early: plain rollouts solve {evolution.candidates[0].success_rate:.0%} of the hard samples"
+        return f"ended: plain rollouts solve {evolution.candidates[0].success_rate:.0%}"
     # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
     if too_long := evolution.refusals.get(PROMPT_TOO_LONG):
         found += f", {too_long} reflection prompts too long"

@@ -159,7 +159,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "no study 'nothing': give one of ablations, leak, main, proposals, real, smoke"),
+        (
+            ["nothing"],
+            "no study 'nothing': give one of ablations, guidance, leak, main, proposals, real, smoke",
+        ),
         (["one.toml", "--only", "c"], "--only c: the study has the arms taught"),
         (["one.toml", "--report", "--docs", "no.md"], "no.md: cannot be read (No such file or directory)"),
     ],
