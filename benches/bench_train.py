@@ -148,15 +148,15 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)
             records: list[dict[str, Any]] = []
-            collect_batch, log_step = train.collect_batch, train.log_step
+            collect_batch, log_step = train.collect_batch, run.log_step
 
             def started(run: Any) -> Any:
                 clock.seconds.clear()
                 clock.seconds["start"] = time.perf_counter()
                 return collect_batch(run)
 
-            def finished(run: Any, groups: Any, metrics: Any) -> None:
-                log_step(run, groups, metrics)
+            def finished(groups: Any, metrics: Any) -> None:
+                log_step(groups, metrics)
                 total = time.perf_counter() - clock.seconds.pop("start")
                 rollouts = [rollout for group in groups for rollout in group.rollouts]
                 records.append(
@@ -171,7 +171,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                     }
                 )
 
-            train.collect_batch, train.log_step = started, finished
+            train.collect_batch, run.log_step = started, finished
             run.state.history.append({})  # no evaluation before the first step
             try:
                 train.train(run)
