@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from p2o.evolution import Evolution
 from p2o.evolution.events import Decided, Event
+from p2o.files import append_jsonl, read_jsonl, write_jsonl
 from p2o.rollout.collect import RolloutRequest
 from p2o.templates import PLAIN
 from p2o.types import Group, Problem, Rollout, Template
@@ -38,20 +37,22 @@ class Evaluations:
         self._rollouts: dict[Key, tuple[Rollout, Tokens]] = {}
         self._file = file
         if file.exists():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError, KeyError, TypeError):  # a line cut off by a kill: drawn again
-                    self._add(*_read(json.loads(line)))
+            records = read_jsonl(file)
+            write_jsonl(file, records)  # without a line that a kill cut off: what it held is drawn again
+            for record in records:
+                self._add(*_read(record))
 
     def keep(self, requests: Sequence[RolloutRequest], rollouts: Sequence[Rollout]) -> None:
         """Keeps the rollouts of the requests, their tokens as arrays: a prompt step draws millions."""
-        with self._file.open("a", encoding="utf-8") as lines:
-            for request, rollout in zip(requests, rollouts, strict=True):
-                tokens = (
-                    np.asarray(rollout.response_ids, np.int32),
-                    np.asarray(rollout.sampler_logprobs, np.float32),
-                )
-                self._add(replace(rollout, index=request.index, response_ids=(), sampler_logprobs=()), tokens)
-                lines.write(json.dumps(_written(rollout, request.index, tokens)) + "\n")
+        records = []
+        for request, rollout in zip(requests, rollouts, strict=True):
+            tokens = (
+                np.asarray(rollout.response_ids, np.int32),
+                np.asarray(rollout.sampler_logprobs, np.float32),
+            )
+            self._add(replace(rollout, index=request.index, response_ids=(), sampler_logprobs=()), tokens)
+            records.append(_written(rollout, request.index, tokens))
+        append_jsonl(self._file, records)
 
     def _add(self, rollout: Rollout, tokens: Tokens) -> None:
         self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = rollout, tokens

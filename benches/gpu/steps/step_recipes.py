@@ -41,7 +41,12 @@ def one_gpu(lane: Lane, sampler: str, *, steps: int, prompt_step: bool) -> Value
         "mining.min_count": 2,
     }
     if lane.rehearse:
-        values |= {"evolve.acceptance": "strict", "model.device": "cpu", "run.threads": 1, "reflection.prompt": "tiny"}
+        values |= {
+            "evolve.acceptance": "strict",
+            "model.device": "cpu",
+            "run.threads": 1,
+            "reflection.prompt": "tiny",
+        }
     settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
     started = time.perf_counter()
     lane.run([sys.executable, "-m", "p2o", "train", "one_gpu", *settings], f"one_gpu-{sampler}")

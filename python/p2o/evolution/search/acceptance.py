@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -48,7 +49,7 @@ class Finish:
     probability_better: float | None
 
 
-class Rule:
+class Rule(ABC):
     """What the step and the race ask of a rule."""
 
     counts_trials: ClassVar[bool] = True
@@ -84,9 +85,9 @@ class Rule:
         return [*found, (dev_size, config.race.confidence)]
 
     @staticmethod
+    @abstractmethod
     def least_dev_problems(config: EvolveConfig) -> int:
         """Dev problems that a template has to win, each time it is repeated, to be accepted."""
-        raise NotImplementedError
 
     def baseline(self, dev: Sequence[Problem]) -> list[EvaluationRequest]:
         """Rollouts of the plain prompt, beyond its evaluation, that must be there before a race."""
@@ -98,9 +99,9 @@ class Rule:
         """The rollouts beyond their evaluations that help to judge the entrants, `free` new ones at most."""
         return []
 
+    @abstractmethod
     def judge(self, entrant: Entrant, dev: Sequence[Problem]) -> Finish | None:
         """What became of an entrant after a stage; None if it goes on."""
-        raise NotImplementedError
 
 
 class Strict(Rule):
