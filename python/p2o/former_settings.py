@@ -144,6 +144,7 @@ ADDED: dict[str, Any] = {
     "reward.max_failures": 0,
     "rollout.long_problems": "refuse",
     "evolve.race.margin": 0.005,
+    "assign.rehearsal": 0,
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

@@ -1,14 +1,17 @@
 """When prompt steps take place, what they may spend, and whether their rollouts are trained on.
 
-`adaptive` spending is a comparison of what rollouts buy. A prompt step is worth what its templates unlock: the share of
-the hard problems given to them that is solved under one. As many plain rollouts solve a hard problem at the rate that
-the step's own evaluation of the plain prompt finds. Where those would solve as many, the step ends there.
+`adaptive` spending compares what a rollout buys in newly solved hard problems. The prompt step unlocks, for its whole
+budget, the share of them that its templates are expected to, less what plain rollouts solve anyway. Those of the next
+epoch solve them at the rate that the step's own evaluation of the plain prompt finds. Where a plain rollout buys more,
+the step ends there. It also ends after so many failures in a row as would hardly ever happen at the rate at which the
+run's proposals were accepted so far.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, log
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import PositiveInt
@@ -31,6 +34,12 @@ FIRST_GUESS = 0.9
 GUESSED_STEPS = 4
 """Prompt steps that the guess is worth: a reflection model that seldom knows what helps needs several."""
 
+GUESSED_ACCEPTANCE, GUESSED_PROPOSALS = 0.05, 20
+"""The share of proposals that is accepted, and how many proposals that guess is worth."""
+
+FRUITLESS = 0.05
+"""Chance of so many failures in a row, at the rate of acceptance so far, at which a prompt step gives up."""
+
 LEAST_SHARE = 0.125
 """Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come."""
 
@@ -48,7 +57,8 @@ class GuidanceConfig(Settings):
 
     spend: Literal["fixed", "adaptive"] = "adaptive"
     """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to what earlier prompt steps
-    unlocked; a step ends after its evaluation of the plain prompt where plain rollouts would solve as much."""
+    unlocked; a step ends after its evaluation of the plain prompt where a plain rollout solves more hard problems than
+    one of the step is expected to, and from the second one on after a row of failures that is unlikely by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +71,26 @@ class Allowance:
     plain_enough: PlainEnough | None = None
     """Where the step ends after its evaluation of the plain prompt."""
 
+    max_fruitless: int | None = None
+    """Proposals in a row, tried out and not accepted, after which it ends."""
+
 
 def unlocked_share(
-    assignment: Mapping[str, Sequence[Template]], outcomes: Outcomes, policy_version: str
+    assignment: Mapping[str, Sequence[Template]],
+    chosen: Sequence[Template],
+    outcomes: Outcomes,
+    policy_version: str,
 ) -> float | None:
-    """Share of the problems whose training rollouts of this version were templated that were solved under a template;
-    0 where no template was handed out, None where none has been tried yet."""
+    """Share of the problems whose training rollouts of this version were under templates of the prompt step that were
+    solved under one; 0 where it handed none out, None where none has been tried yet.
+
+    Args:
+        assignment: the templates of each hard problem's rollouts.
+        chosen: those that the prompt step chose: what a problem was given back is none of its merits.
+    """
     solved = tried = 0
-    given = {
-        problem: {each.id for each in templates} - {PLAIN.id} for problem, templates in assignment.items()
-    }
+    ids = {template.id for template in chosen} - {PLAIN.id}
+    given = {problem: ids & {each.id for each in templates} for problem, templates in assignment.items()}
     for problem_id, template_ids in given.items():
         tallies = [outcomes.of(each, problem_id, policy_version, source=TRAINING) for each in template_ids]
         tried += any(tally.trials > 0 for tally in tallies)
@@ -85,22 +105,37 @@ def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
     if config.guidance.spend == "fixed":
         return Allowance()
     if state.evolution is not None and state.evolution.stop_reason != PLAIN_ENOUGH:
-        share = unlocked_share(state.assignment, state.outcomes, str(state.version))
+        chosen, version = state.evolution.chosen, str(state.version)
+        share = unlocked_share(state.assignment, chosen, state.outcomes, version)
         state.unlocked += [] if share is None else [share]
     budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))
-    return adaptive_allowance(state.unlocked, len(hard), config.rollout.n, budget)
+    proposals = state.accepted_proposals, state.tried_proposals
+    return adaptive_allowance(state.unlocked, proposals, len(hard), config.rollout.n, budget)
 
 
-def adaptive_allowance(unlocked: Sequence[float], hard: int, n: int, budget: int) -> Allowance:
+def adaptive_allowance(
+    unlocked: Sequence[float], proposals: tuple[int, int], hard: int, n: int, budget: int
+) -> Allowance:
     """The allowance of the next prompt step.
 
     Args:
         unlocked: what each prompt step so far unlocked (`unlocked_share`).
+        proposals: those accepted so far, and those tried out.
         hard: problems that are hard now.
         n: rollouts of a problem in training.
         budget: rollouts of a whole prompt step.
     """
     expected = (GUESSED_STEPS * FIRST_GUESS + sum(unlocked)) / (GUESSED_STEPS + len(unlocked))
     share = max(LEAST_SHARE, min(1.0, expected / FIRST_GUESS))
-    # The step's rollouts, spent on the hard problems without a template, come on top of the n of the next epoch.
-    return Allowance(share, PlainEnough(expected, n + share * budget / max(1, hard)))
+    plain, step = n * hard, share * budget
+    # Where a share s of the hard problems is solved by the plain rollouts, those buy s / n problems each, and the
+    # rollouts of the step (expected - s) * hard / step: the same at this share.
+    enough = expected * plain / (plain + step)
+    accepted, tried = proposals
+    return Allowance(share, PlainEnough(enough, n), fruitless_row(accepted, tried) if tried else None)
+
+
+def fruitless_row(accepted: int, tried: int) -> int:
+    """How many proposals in a row fail by chance in one of twenty cases, at the rate of acceptance so far."""
+    rate = (GUESSED_ACCEPTANCE * GUESSED_PROPOSALS + accepted) / (GUESSED_PROPOSALS + tried)
+    return ceil(log(FRUITLESS) / log(1 - rate)) if rate < 1 else 1

@@ -13,7 +13,7 @@ from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.propose import proposer_class
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG, gives_away
-from p2o.evolution.result import PLAIN_ENOUGH
+from p2o.evolution.result import FRUITLESS, PLAIN_ENOUGH, Candidate
 from p2o.evolution.search.step import COMPLETE
 from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
@@ -53,6 +53,8 @@ class PromptStepOutcome:
     """Proposals that came to nothing, by reason: nobody else tells of those that brought no text."""
     records: Sequence[Mapping[str, Any]] = ()
     """What was written of its candidates."""
+    tried: Sequence[Candidate] = ()
+    """Its proposals that were rolled out."""
 
     def summary(self) -> dict[str, Any]:
         """For the history and the final table."""
@@ -148,6 +150,7 @@ class PromptStep:
                     solutions=solutions,
                     policy_reads=lambda template: self.collector.reads(some_problem, template),
                     plain_enough=allowance.plain_enough,
+                    max_fruitless=allowance.max_fruitless,
                     **self.limits,
                 ),
             )
@@ -160,7 +163,13 @@ class PromptStep:
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
         groups = self._groups(evolution, kept, seed) if keep_rollouts else ()
         return PromptStepOutcome(
-            evolution, tokens, outcome_of(evolution), groups, evolution.refusals, records
+            evolution,
+            tokens,
+            outcome_of(evolution),
+            groups,
+            evolution.refusals,
+            records,
+            [each for each in evolution.candidates if each.proposed and each.tried],
         )
 
     def available(self, template: Template, problem_id: str) -> bool:
@@ -263,5 +272,5 @@ def outcome_of(evolution: Evolution) -> str:
     # A limit that was set is the normal end; anything else is worth a word, and so is one that let no round begin.
     if too_long := evolution.refusals.get(PROMPT_TOO_LONG):
         found += f", {too_long} reflection prompts too long"
-    normal = evolution.stop_reason in ("budget", "complete") and evolution.rounds > 0
+    normal = evolution.stop_reason in ("budget", "complete", FRUITLESS) and evolution.rounds > 0
     return found if normal else f"{found} ({evolution.stop_reason})"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from p2o.errors import CheckpointError
-from p2o.evolution.result import Evolution
+from p2o.evolution.result import Candidate, Evolution
 from p2o.files import json_line
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solutions
@@ -43,10 +43,16 @@ class LoopState:
     """Verified responses of the run; none are kept where no proposer quotes any."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
     """Templates of each hard sample's rollouts in this epoch, one per rollout."""
+    solved_under: dict[str, Template] = field(default_factory=dict)
+    """The template under which training last solved each problem, as of the last prompt step."""
     guided_at: int = 0
     """Step before which the last prompt step took place."""
     unlocked: list[float] = field(default_factory=list)
     """What each prompt step's templates unlocked (`p2o.guidance.unlocked_share`)."""
+    tried_proposals: int = 0
+    """Proposals of prompt steps that were rolled out."""
+    accepted_proposals: int = 0
+    """Those of them that were accepted."""
     logged: int = 0
     """Lines of metrics written: a resumed run drops the later ones."""
     logged_check: int = 0
@@ -75,6 +81,11 @@ class LoopState:
             self.templates_logged += len(records)
             self.templates_check = zlib.crc32("".join(map(json_line, records)).encode(), self.templates_check)
 
+    def count_proposals(self, tried: Sequence[Candidate]) -> None:
+        """Takes in what became of the proposals that a prompt step tried out."""
+        self.tried_proposals += len(tried)
+        self.accepted_proposals += sum(candidate.accepted for candidate in tried)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for the checkpoint."""
         return {field.name: getattr(self, field.name) for field in fields(self)} | {
@@ -86,6 +97,7 @@ class LoopState:
                 problem: [template.text for template in templates]
                 for problem, templates in self.assignment.items()
             },
+            "solved_under": {problem: template.text for problem, template in self.solved_under.items()},
         }
 
     @classmethod
@@ -114,6 +126,9 @@ class LoopState:
                 "assignment": {
                     problem: [make_template(text) for text in texts]
                     for problem, texts in values["assignment"].items()
+                },
+                "solved_under": {
+                    problem: make_template(text) for problem, text in values.get("solved_under", {}).items()
                 },
             }
         )

@@ -17,6 +17,7 @@ from p2o.evaluate import evaluate
 from p2o.guidance import allow
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
+from p2o.outcomes.rehearsal import rehearsed, solved_under
 from p2o.outcomes.transfer import transfer_records
 from p2o.policy.rows import enters_update, prepare, teaches
 from p2o.rollout.collect import RolloutRequest, generated_tokens, in_groups
@@ -24,9 +25,8 @@ from p2o.rollout.sampler import SamplingParams
 from p2o.run import Run
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
-from p2o.templates import PLAIN
 from p2o.track.metrics import over_mini_batches
-from p2o.types import Group, Problem
+from p2o.types import Group, Problem, Template
 
 REFILL_LIMIT = 4
 """Under `loss.zero_variance = "refill"` a step rolls out at most so many times `run.batch_problems` problems."""
@@ -117,12 +117,21 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
             derive_seed(config.run.seed, "rollout", state.epoch, state.step, problem.id, index),
         )
         for problem in problems
-        for index, template in enumerate(state.assignment.get(problem.id, [PLAIN] * n))
+        for index, template in enumerate(templates_of(run, problem))
     ]
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
     state.training_tokens += generated_tokens(rollouts)
     return in_groups(problems, rollouts, n)
+
+
+def templates_of(run: Run, problem: Problem) -> list[Template]:
+    """The templates of a problem's rollouts: of a hard one those assigned to it, of one that a template unlocked that
+    one now and then, else none."""
+    state, n = run.state, run.config.rollout.n
+    if (assigned := state.assignment.get(problem.id)) is not None:
+        return assigned
+    return rehearsed(state.solved_under.get(problem.id), n, run.config.assign.rehearsal)
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
@@ -181,6 +190,12 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     assert run.prompt_step is not None
     started = time.monotonic()
     allowance = allow(state, config, hard)
+    if config.assign.rehearsal:
+        known = [
+            *state.solved_under.values(),
+            *(each for given in state.assignment.values() for each in given),
+        ]
+        state.solved_under |= solved_under(state.outcomes, str(state.version), known)
     state.version += 1
     # Whether or not a prompt step takes place, the policy is another one than that of the rollouts before.
     state.outcomes.begin(str(state.version))
@@ -197,6 +212,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
     state.evolution = outcome.evolution
     state.count_templates(outcome.records)
+    state.count_proposals(outcome.tried)
     state.prompt_step_tokens += outcome.tokens
     state.history[-1]["prompt_step"] = outcome.summary()
     learn_from_evaluations(run, outcome.groups)
@@ -210,6 +226,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
         state.outcomes,
         seed,
         run.prompt_step.available,
+        state.solved_under,
     )
     state.guided_at = state.step
     state.finished = run.out_of_tokens

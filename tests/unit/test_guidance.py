@@ -13,13 +13,13 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.events import Decided
 from p2o.evolution.result import Candidate, Evolution
 from p2o.evolution.types import PlainEnough
-from p2o.guidance import Allowance, adaptive_allowance, unlocked_share
+from p2o.guidance import Allowance, adaptive_allowance, fruitless_row, unlocked_share
 from p2o.outcomes import Outcomes, likely_hard
 from p2o.rollout.collect import RolloutRequest
 from p2o.templates import PLAIN, make_template
 from p2o.types import Message, Problem, Rollout, Template
 
-Z, OTHER = make_template("z"), make_template("other")
+Z, OTHER, BACK = make_template("z"), make_template("other"), make_template("given back")
 
 
 def problem(identity: str) -> Problem:
@@ -34,33 +34,40 @@ def outcomes_of(*records: tuple[str, str, float, str]) -> Outcomes:
 
 
 def test_unlocked_is_the_share_solved_under_a_template_of_those_tried_under_one() -> None:
-    """a is solved under z, b only by its plain rollout, c by the prompt step alone, d has not been tried."""
+    """a is solved under z, b only by its plain rollout, c by the prompt step alone, d has not been tried; e is solved
+    under the template that it was given back."""
     outcomes = outcomes_of(
         (Z.id, "a", 1.0, "training"),
         (Z.id, "b", 0.0, "training"),
         ("plain", "b", 1.0, "training"),
         (OTHER.id, "c", 0.0, "training"),
         (Z.id, "c", 1.0, "prompt step"),
+        (BACK.id, "e", 1.0, "training"),
+        (Z.id, "e", 0.0, "training"),
     )
-    given = {name: [Z, OTHER, PLAIN] for name in "abcd"}
-    assert unlocked_share(given, outcomes, "1") == pytest.approx(1 / 3)
+    given = {name: [Z, OTHER, PLAIN] for name in "abcd"} | {"e": [Z, BACK, PLAIN]}
+    assert unlocked_share(given, [Z, OTHER], outcomes, "1") == pytest.approx(1 / 4)
 
 
 def test_a_step_without_templates_unlocked_nothing_and_one_that_is_untried_is_not_known() -> None:
     outcomes = outcomes_of(("plain", "a", 1.0, "training"))
-    assert unlocked_share({"a": [PLAIN]}, outcomes, "1") == 0.0
-    assert unlocked_share({"a": [Z, PLAIN]}, outcomes, "1") is None
+    assert unlocked_share({"a": [PLAIN]}, [], outcomes, "1") == 0.0
+    assert unlocked_share({"a": [BACK, PLAIN]}, [Z], outcomes, "1") == 0.0
+    assert unlocked_share({"a": [Z, PLAIN]}, [Z], outcomes, "1") is None
 
 
 def test_the_first_step_has_the_whole_budget() -> None:
-    """On top of 6 rollouts, 700 are 700 / 350 more draws of each of 350 hard problems."""
-    allowance = adaptive_allowance([], hard=350, n=6, budget=700)
-    assert allowance == Allowance(1.0, PlainEnough(0.9, 8.0))
+    """It unlocks (0.9 - s) * 350 problems with 700 rollouts. Plain ones solve s * 350 with 350 * 6, the third part as
+    many each, so they buy as much at s = 0.9 * 3 / 4."""
+    allowance = adaptive_allowance([], (0, 0), hard=350, n=6, budget=700)
+    assert allowance == Allowance(1.0, PlainEnough(pytest.approx(0.675), 6))
+    bought_by_the_step = (0.9 - 0.675) * 350 / 700
+    assert bought_by_the_step == pytest.approx(0.675 / 6)
 
 
 def test_steps_shrink_with_what_they_unlock_and_come_back() -> None:
     shares = [
-        adaptive_allowance(unlocked, 400, n=6, budget=700).share
+        adaptive_allowance(unlocked, (0, 0), 400, n=6, budget=700).share
         for unlocked in (
             [],
             [1.0],  # more than was guessed is no reason to spend more
@@ -73,14 +80,24 @@ def test_steps_shrink_with_what_they_unlock_and_come_back() -> None:
     assert shares == pytest.approx([1.0, 1.0, 0.8, 0.5, 0.125, 8 / 12])
 
 
-def test_plain_rollouts_need_solve_no_more_than_templates_are_expected_to() -> None:
-    shares = []
-    for unlocked in ([1.0], [], [0.5], [0.0]):
-        enough = adaptive_allowance(unlocked, 300, n=6, budget=700).plain_enough
-        assert enough is not None
-        shares.append(enough.share)
-    assert shares == pytest.approx([4.6 / 5, 0.9, 4.1 / 5, 3.6 / 5])
+def test_the_less_was_unlocked_and_the_fewer_are_hard_the_earlier_plain_rollouts_do() -> None:
+    def enough(unlocked: list[float], hard: int) -> float:
+        found = adaptive_allowance(unlocked, (0, 0), hard, n=6, budget=600).plain_enough
+        assert found is not None
+        return found.share
+
+    assert [enough(unlocked, 300) for unlocked in ([1.0], [])] == pytest.approx([0.92 * 3 / 4, 0.9 * 3 / 4])
+    # 3.6 of 5 expected, so the step has 480 rollouts, beside 1,800 plain ones
+    assert enough([0.0], 300) == pytest.approx(0.72 * 1800 / 2280)
+    assert [enough([], hard) for hard in (100, 50)] == pytest.approx([0.9 / 2, 0.9 / 3])
     assert Allowance().plain_enough is None
+
+
+def test_a_step_gives_up_after_a_row_of_failures_that_is_unlikely_by_chance() -> None:
+    """One of twenty is the guess: after 20 of 60 the rate is 21 / 80, and 0.7375^9 = 0.065, 0.7375^10 = 0.048."""
+    assert adaptive_allowance([], (0, 0), 350, n=6, budget=700).max_fruitless is None
+    assert adaptive_allowance([0.9], (20, 60), 350, n=6, budget=700).max_fruitless == 10
+    assert [fruitless_row(*each) for each in ((0, 0), (1, 60), (0, 1000))] == [59, 119, 3055]
 
 
 def test_untried_problems_are_guided_as_often_as_tried_ones_are_hard() -> None:

@@ -60,6 +60,7 @@ def evolve(
     max_rounds: int | None = None,
     time_limit_s: float | None = None,
     plain_enough: PlainEnough | None = None,
+    max_fruitless: int | None = None,
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
@@ -91,11 +92,13 @@ def evolve(
         max_rounds: the step ends after so many rounds.
         time_limit_s: no round begins once so many seconds have passed.
         plain_enough: the step ends after the plain prompt's evaluation where plain rollouts would solve as much.
+        max_fruitless: the step ends once so many proposals in a row were tried out and not accepted.
 
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
-        `stalled`, `plain rollouts do` (`plain_enough`), `complete` (random search has its templates, or none are
-        proposed in rounds), `interrupted` (Ctrl-C), or `reflection: ` with the error of the reflection model.
+        `stalled`, `plain rollouts do` (`plain_enough`), `fruitless` (`max_fruitless`), `complete` (random search has
+        its templates, or none are proposed in rounds), `interrupted` (Ctrl-C), or `reflection: ` with the error of the
+        reflection model.
 
     Raises:
         InputError: if there are too few problems, one cannot be used, two have the same id, or a callable breaks its
@@ -120,7 +123,6 @@ def evolve(
         dev = [problem for problem in kept if problem.id in dev_ids]
         feedback = [problem for problem in kept if problem.id not in dev_ids]
         if config.search == "evolve" and ACCEPTANCES[config.acceptance].needs_random_order:
-            Random(f"{seed}/dev").shuffle(dev)
             Random(f"{seed}/feedback").shuffle(feedback)
     if not dev or not feedback:
         raise TooFewProblemsError(
@@ -152,7 +154,7 @@ def evolve(
         "seed": seed,
         "policy_version": policy_version,
         "settings": config.model_dump(),
-        "limits": [max_rounds, time_limit_s, plain_enough],
+        "limits": [max_rounds, time_limit_s, plain_enough, max_fruitless],
         "reflection": reflection.model_dump(exclude={"endpoint": TRANSPORT}),
         "prompt": hashlib.sha256(repr([*prompts, plain_text]).encode()).hexdigest()[:16],
         "problems": digest([[each.id, each.messages, each.gold, each.meta] for each in (*dev, *feedback)]),
@@ -183,6 +185,7 @@ def evolve(
             max_rounds=max_rounds,
             time_limit_s=time_limit_s,
             plain_enough=plain_enough,
+            max_fruitless=max_fruitless,
         )
         return SEARCHES[config.search](inputs).run()
 

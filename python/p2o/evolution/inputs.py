@@ -51,3 +51,4 @@ class StepInputs:
     max_rounds: int | None = None
     time_limit_s: float | None = None
     plain_enough: PlainEnough | None = None
+    max_fruitless: int | None = None

@@ -44,6 +44,11 @@ class Candidate:
         """Whether it came in a round, from a proposer."""
         return self.made_by not in ("plain", "given")
 
+    @property
+    def tried(self) -> bool:
+        """Whether it was rolled out."""
+        return bool(self.minibatch or self.scores)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-serialisable form: a line of `templates.jsonl`."""
         return asdict(self)
@@ -51,6 +56,9 @@ class Candidate:
 
 PLAIN_ENOUGH = "plain rollouts do"
 """The stop reason where the plain prompt's success rate on dev is at least `plain_enough` of `p2o.evolve`."""
+
+FRUITLESS = "fruitless"
+"""The stop reason after `max_fruitless` proposals in a row that were not accepted."""
 
 COVER_THRESHOLD = 0.5
 """Score from which a dev problem counts as solved: the success rate in `strict`, its posterior mean in `posterior`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 
@@ -20,6 +20,9 @@ DISCOUNT = 0.5
 PRIOR_STRENGTH = 2.0
 """Trials that a template's success rate on dev is worth as the prior of its success rate on one sample."""
 
+REMEMBERED_RATE = 0.5
+"""Success rate, in place of one on dev, of a template that has solved a sample before."""
+
 _SMALLEST_WEIGHT = 1e-6
 """Weight of a chosen template whose mean dev reward is 0, so that a draw is always possible."""
 
@@ -32,11 +35,13 @@ def assign(
     outcomes: Outcomes,
     seed: int,
     available: Callable[[Template, str], bool] = lambda template, problem_id: True,
+    solved_under: Mapping[str, Template] | None = None,
 ) -> dict[str, list[Template]]:
     """The n templates of each hard problem, `plain_rollouts` of them (the last ones) plain.
 
-    Without an evolution, or if it chose no template that is `available` to a problem, every rollout is plain. Each
-    problem has a draw of its own: what it gets does not depend on the other problems.
+    A template that solved a problem earlier (`solved_under`) is one of those drawn from for it. If there is none, and
+    none that the evolution chose and that is `available` to the problem, every rollout is plain. Each problem has a
+    draw of its own: what it gets does not depend on the other problems.
 
     Raises:
         ConfigError: if `plain_rollouts` exceeds n.
@@ -52,7 +57,14 @@ def assign(
     draws: dict[tuple[str, ...], _Draw] = {}
     for problem_id in hard_problem_ids:
         usable = [candidate for candidate in chosen if available(candidate.template, problem_id)]
-        if evolution is None or not usable:
+        former = (solved_under or {}).get(problem_id)
+        if former is not None and all(candidate.template.id != former.id for candidate in usable):
+            usable.append(
+                Candidate(
+                    -1, former, made_by="remembered", mean=REMEMBERED_RATE, success_rate=REMEMBERED_RATE
+                )
+            )
+        if not usable:
             assigned[problem_id] = [PLAIN] * n
             continue
         ids = tuple(candidate.template.id for candidate in usable)
@@ -67,10 +79,12 @@ def assign(
 
 
 def _paper(
-    evolution: Evolution, chosen: Sequence[Candidate], problem_id: str, count: int, random: Random
+    evolution: Evolution | None, chosen: Sequence[Candidate], problem_id: str, count: int, random: Random
 ) -> list[Template]:
     """Drawn with replacement by mean dev reward; on a dev problem among those that solve it, if any does."""
-    solvers = evolution.solvers.get(evolution.merged.get(problem_id, problem_id), ())
+    solvers: Sequence[str] = ()
+    if evolution is not None:
+        solvers = evolution.solvers.get(evolution.merged.get(problem_id, problem_id), ())
     eligible = [candidate for candidate in chosen if candidate.template.id in solvers] or list(chosen)
     weights = [max(candidate.mean, _SMALLEST_WEIGHT) for candidate in eligible]
     return [candidate.template for candidate in random.choices(eligible, weights=weights, k=count)]
@@ -108,7 +122,7 @@ def _thompson(
     return drawn
 
 
-def _transfer(evolution: Evolution, chosen: Sequence[Candidate], outcomes: Outcomes) -> _Draw:
+def _transfer(evolution: Evolution | None, chosen: Sequence[Candidate], outcomes: Outcomes) -> _Draw:
     """Thompson sampling of success times transfer; where nothing tells the templates' transfer apart, of success."""
     transfer = transfer_posteriors(outcomes, [candidate.template.id for candidate in chosen])
     return partial(_thompson, chosen, outcomes, transfer if len(set(transfer)) > 1 else None)
@@ -117,7 +131,7 @@ def _transfer(evolution: Evolution, chosen: Sequence[Candidate], outcomes: Outco
 _Draw = Callable[[str, int, Random], list[Template]]
 """(problem id, number of rollouts, the problem's random stream) -> their templates."""
 
-_RULES: dict[str, Callable[[Evolution, Sequence[Candidate], Outcomes], _Draw]] = {
+_RULES: dict[str, Callable[[Evolution | None, Sequence[Candidate], Outcomes], _Draw]] = {
     "paper": lambda evolution, chosen, outcomes: partial(_paper, evolution, chosen),
     "thompson": lambda evolution, chosen, outcomes: partial(_thompson, chosen, outcomes, None),
     "transfer": _transfer,

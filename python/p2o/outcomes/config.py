@@ -35,3 +35,7 @@ class AssignConfig(Settings):
 
     plain_rollouts: int = Field(default=1, ge=0)
     """Rollouts of each hard sample without a template."""
+
+    rehearsal: int = Field(default=1, ge=0)
+    """Rollouts of each sample that is no longer hard under the template that last solved it in training, so that it is
+    not forgotten while others are learnt; where it becomes hard again, that template is one of those drawn from."""

@@ -274,3 +274,18 @@ def test_transfer_is_learnt_in_a_run():
     (many, preferred), (few, even) = run("transfer"), run("thompson")
     assert preferred > 0.8 > 0.7 > even
     assert many > few
+
+
+def test_a_template_that_solved_the_problem_before_is_drawn_beside_those_chosen() -> None:
+    """Its success rate counts as one half, for want of one on dev; what is chosen already does not count twice."""
+    former = make_template("former")
+    config = AssignConfig(rule="paper", plain_rollouts=0)
+
+    def drawn(template):
+        found = assign(
+            evolution((A, B)), ["f1"], 5000, config, Outcomes(), seed=0, solved_under={"f1": template}
+        )
+        return {name: count / 5000 for name, count in Counter(each.id for each in found["f1"]).items()}
+
+    assert drawn(former) == pytest.approx({A.id: 0.5, B.id: 1 / 6, former.id: 1 / 3}, abs=0.03)
+    assert drawn(A) == pytest.approx({A.id: 0.75, B.id: 0.25}, abs=0.03)

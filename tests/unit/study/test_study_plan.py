@@ -51,6 +51,7 @@ def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
         "context.mode",
         "assign.rule",
         "assign.plain_rollouts",
+        "assign.rehearsal",
         "evolve.acceptance",
         "evolve.carry_over",
         "evolve.cover",

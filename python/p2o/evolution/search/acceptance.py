@@ -31,11 +31,17 @@ class Entrant:
 
     id: int
     template: Template
+    dev: Sequence[Problem]
     stage: int = 0
     seen: int = 0
     threshold: float = 0.0
     held_out: Sequence[Problem] = ()
     held: int = 0
+
+    @property
+    def tried(self) -> Sequence[Problem]:
+        """The dev problems that it has been rolled out on."""
+        return self.dev[: self.seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +158,7 @@ class Posterior(Rule):
         batch: list[EvaluationRequest] = []
         for entrant in racing:
             if self._probability(entrant, dev) < self.config.race.confidence:
-                won = self.rollouts.won(entrant.template, PLAIN, dev[: entrant.seen])
+                won = self.rollouts.won(entrant.template, PLAIN, entrant.tried)
                 replicas = self.rollouts.replicas(entrant.template, won)
                 more = [*batch, *replicas, *self.rollouts.replicas(PLAIN, won)]
                 if self.rollouts.new(more) <= free:
@@ -163,7 +169,7 @@ class Posterior(Rule):
         """See [`Rule`][]."""
         probability = self._probability(entrant, dev)
         if probability < entrant.threshold:
-            seen = dev[: entrant.seen]
+            seen = entrant.tried
             wins, _ = self.rollouts.compare(entrant.template, PLAIN, seen)
             all_won = len(self.rollouts.won(entrant.template, PLAIN, seen)) * self.config.race.replicates
             reason = TOO_FEW_WINS if 0 < wins == all_won else LOST_RACE
@@ -173,4 +179,4 @@ class Posterior(Rule):
         return None
 
     def _probability(self, entrant: Entrant, dev: Sequence[Problem]) -> float:
-        return probability_better(*self.rollouts.compare(entrant.template, PLAIN, dev[: entrant.seen]))
+        return probability_better(*self.rollouts.compare(entrant.template, PLAIN, entrant.tried))

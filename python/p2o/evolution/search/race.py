@@ -39,7 +39,7 @@ def race(
     racing: list[Entrant] = []
 
     def outstanding(entrant: Entrant) -> int:
-        return rollouts.missing(entrant.template, dev[entrant.seen :])
+        return rollouts.missing(entrant.template, entrant.dev[entrant.seen :])
 
     if waiting and (baseline := rule.baseline(dev)):
         if rollouts.new(baseline) + outstanding(waiting[0]) <= ledger.affordable_rollouts:
@@ -60,7 +60,7 @@ def race(
             if entrant.stage < len(plan):
                 entrant.seen, entrant.threshold = plan[entrant.stage]
             entrant.stage += 1
-            batch += rollouts.requests(entrant.template, dev[before : entrant.seen])
+            batch += rollouts.requests(entrant.template, entrant.dev[before : entrant.seen])
         rollouts.run(batch, keep_text=False)
         free = ledger.affordable_rollouts - sum(map(outstanding, racing))
         rollouts.run(rule.further(racing, dev, free), keep_text=False)

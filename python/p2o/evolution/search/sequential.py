@@ -79,7 +79,7 @@ class Sequential(Rule):
         for entrant in racing:
             on_dev = entrant.stage <= len(self.stages(self.config, len(dev)))
             if on_dev:
-                more = self._repetitions(entrant.template, dev, dev[: entrant.seen])
+                more = self._repetitions(entrant.template, dev, entrant.tried)
             else:
                 size = -(-len(entrant.held_out) // _HELD_OUT_PARTS)
                 part = entrant.held_out[entrant.held : entrant.held + size]
@@ -97,7 +97,7 @@ class Sequential(Rule):
 
     def judge(self, entrant: Entrant, dev: Sequence[Problem]) -> Finish | None:
         """See [`Rule`][]. `probability_better` is 1 - 1/e, e the higher of the two e-values, weighted by the levels."""
-        template, seen = entrant.template, dev[: entrant.seen]
+        template, seen = entrant.template, entrant.tried
         gains = [self._gain(template, problem) for problem in (*seen, *entrant.held_out[: entrant.held])]
         bound = self._persistence_bound(dev)
         repeats = [] if bound >= 1 else self._repeat_rates(template, seen)

@@ -16,7 +16,7 @@ from p2o.evolution.contract import in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
-from p2o.evolution.result import COVER_THRESHOLD, PLAIN_ENOUGH, Candidate, Evolution
+from p2o.evolution.result import COVER_THRESHOLD, FRUITLESS, PLAIN_ENOUGH, Candidate, Evolution
 from p2o.evolution.search.acceptance import Entrant
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.race import ACCEPTANCES, race
@@ -66,6 +66,7 @@ class Step:
         self.solvers: dict[str, tuple[str, ...]] = {}  # ids of the templates that solve a dev problem
         self.round = 0
         self.quiet_rounds = 0
+        self.fruitless = 0  # proposals in a row that were tried out and not accepted
         self.stalled_rounds = 0
         self.started = time.monotonic()
 
@@ -145,6 +146,7 @@ class Step:
                 children.append((child, task))
         self.try_out(children)
         self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
+        self.fruitless = 0 if len(self.entries) > accepted else self.fruitless + len(children)
         attempted = any(proposal.attempted for proposal in proposals)
         self.stalled_rounds = 0 if attempted and self.ledger.rollouts > spent else self.stalled_rounds + 1
 
@@ -228,12 +230,16 @@ class Step:
     def enter(self, candidates: Sequence[Candidate]) -> None:
         """Sends candidates over the dev set; the accepted ones join the front as they come in."""
         self.decided.update(candidate.template.id for candidate in candidates)
-        entrants = [Entrant(each.id, each.template, held_out=self.held_out(each.id)) for each in candidates]
+        entrants = [
+            Entrant(each.id, each.template, self.dev_order(each.template), held_out=self.held_out(each.id))
+            for each in candidates
+        ]
+        orders = {each.id: each.dev for each in entrants}
         for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.rule):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
-            refused = self.measured(finish.id, self.dev[: finish.seen], finish.probability_better)
+            refused = self.measured(finish.id, orders[finish.id][: finish.seen], finish.probability_better)
             self.decide(replace(refused, reason=finish.reason))
 
     def accept(self, id: int, probability: float | None) -> None:
@@ -258,6 +264,13 @@ class Step:
                 if won / tried >= COVER_THRESHOLD:
                     self.solvers[problem.id] = (*self.solvers.get(problem.id, ()), template.id)
         self.decide(replace(candidate, accepted=True))
+
+    def dev_order(self, template: Template) -> list[Problem]:
+        """The dev problems in an order of the template's own."""
+        dev = list(self.dev)
+        if self.rule.needs_random_order:
+            Random(f"{self.seed}/dev/{template.id}").shuffle(dev)
+        return dev
 
     def held_out(self, id: int) -> list[Problem]:
         """The feedback problems that were on no minibatch of a candidate or of those it was made from."""
@@ -308,6 +321,8 @@ class Step:
             return "rounds"
         if self.config.patience is not None and self.quiet_rounds >= self.config.patience:
             return "patience"
+        if inputs.max_fruitless is not None and self.fruitless >= inputs.max_fruitless:
+            return FRUITLESS
         if self.stalled_rounds >= _STALLED_ROUNDS:
             return "stalled"
         late = inputs.time_limit_s is not None and time.monotonic() - self.started >= inputs.time_limit_s

@@ -80,7 +80,7 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     rollouts = Rollouts(inputs, lambda count: None)
     dev = make_problems(8)
     rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
-    entrants = [Entrant(number, make_template(name)) for number, name in enumerate(names)]
+    entrants = [Entrant(number, make_template(name), dev) for number, name in enumerate(names)]
     return list(race(entrants, dev, rollouts, ledger, Posterior(config, rollouts))), ledger.rollouts
 
 

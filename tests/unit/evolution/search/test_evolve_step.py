@@ -39,6 +39,7 @@ def run(world: World, problems: list[Problem], seed: int = 0, **options) -> Evol
             "dev_problems",
             "max_rounds",
             "time_limit_s",
+            "max_fruitless",
         )
         if key in options
     }
@@ -618,3 +619,24 @@ def test_results_of_another_type_are_refused():
         evolve(problems, floats, World().reflect, by_race(budget=200))
     with pytest.raises(InputError, match="reflect returned a str: give a ReflectionReply for each request"):
         evolve(problems, World().evaluate, texts, by_race(budget=200))
+
+
+def test_a_step_ends_after_so_many_fruitless_proposals_in_a_row():
+    """Nothing helps: 3 proposals a round, so the limit of 7 is reached in the third. With what helps it goes on."""
+    options = {"budget": 4000, "parents": 3, "max_fruitless": 7}
+    evolution = run(World(useful=0.0, plain=0.0), make_problems(120), **options)
+    assert (evolution.stop_reason, evolution.rounds) == ("fruitless", 3)
+    assert sum(each.proposed and each.tried for each in evolution.candidates) == 9
+
+
+def test_the_row_begins_again_with_each_accepted_proposal():
+    evolution = run(World(), make_problems(240), budget=4000, parents=3, max_fruitless=7)
+    rows = [0]
+    for number in range(1, evolution.rounds + 1):
+        tried = [
+            each for each in evolution.candidates if each.round == number and each.proposed and each.tried
+        ]
+        rows.append(0 if any(each.accepted for each in tried) else rows[-1] + len(tried))
+    assert 0 in rows[1:]
+    assert all(row < 7 for row in rows[:-1])
+    assert (rows[-1] >= 7) == (evolution.stop_reason == "fruitless")

@@ -65,7 +65,7 @@ def raced(
     problems = make_problems(dev + held_out)
     rollouts.run(rollouts.requests(PLAIN, problems[:dev]), keep_text=False)
     entrants = [
-        Entrant(number, make_template(f"template {number}"), held_out=problems[dev:])
+        Entrant(number, make_template(f"template {number}"), problems[:dev], held_out=problems[dev:])
         for number in range(names)
     ]
     ends = list(race(entrants, problems[:dev], rollouts, ledger, Sequential(config, rollouts)))
@@ -211,6 +211,38 @@ def test_too_few_dev_problems_are_refused_and_the_fewest_suffice() -> None:
         evolve(make_problems(20), evaluate, lambda requests: [], config, **options)  # type: ignore[arg-type]
     found = evolve(make_problems(22), evaluate, lambda requests: [], config, **options)  # type: ignore[arg-type]
     assert [template.text for template in found.chosen] == ["a template"]
+
+
+def test_each_template_meets_the_dev_problems_in_an_order_of_its_own() -> None:
+    """In one order for all, a kind of problems that is missing at its beginning would lose all of its templates at the
+    first look."""
+    dev = make_problems(60)
+    step = Step(step_inputs(config=EvolveConfig(acceptance="sequential"), dev=dev))
+    orders = [step.dev_order(make_template(f"template {number}")) for number in range(20)]
+    assert all(sorted(order, key=dev.index) == dev for order in orders)
+    assert step.dev_order(make_template("template 3")) == orders[3]
+    first = [sum(each.id.startswith("circles") for each in order[:8]) for order in orders]
+    assert len(set(first)) > 2
+    by_race = Step(step_inputs(dev=dev))
+    assert by_race.dev_order(make_template("template 3")) == dev
+
+
+def test_a_family_that_the_first_dev_problems_lack_is_found() -> None:
+    """Three templates solve the last quarter of 60 problems. In the order of dev none would go beyond the first eight."""
+
+    def last_quarter(request: EvaluationRequest) -> float:
+        return float(request.template != PLAIN and 45 <= int(request.problem.id[-3:]) < 60)
+
+    problems = make_problems(70)
+    evolution = evolve(
+        problems[60:],
+        lambda requests: [EvaluationResult(last_quarter(request)) for request in requests],
+        lambda requests: [],
+        EvolveConfig(acceptance="sequential", proposer="given", budget=1000),
+        dev_problems=problems[:60],
+        templates=["one", "two", "three"],
+    )
+    assert {template.text for template in evolution.chosen} & {"one", "two", "three"}
 
 
 def test_held_out_are_the_problems_that_no_ancestor_was_made_from() -> None:
