@@ -29,8 +29,9 @@ from p2o.types import Problem, Template
 NO_GAIN = "no gain over the plain prompt that would carry over"
 UNCERTAIN_GAIN = "its gain over the plain prompt is too uncertain on the problems there are"
 
-GAIN_BET = 0.5
-"""Half of what can be bet on a gain: near the best for gains from a twentieth to a half on hard problems."""
+GAIN_BETS = (0.5, 0.9)
+"""The least and the largest share of what can be bet on a gain. Half is near the best for gains from a twentieth to a
+half; a template that wins a few problems and loses none deserves more."""
 
 PERSISTENCE_BET = 0.7
 """The same of persistence, as a share of the largest possible bet."""
@@ -61,7 +62,7 @@ class Sequential(Rule):
         return next(
             size
             for size in count(1)
-            if wealth([1.0] * size, config.race.margin, GAIN_BET)[1]
+            if wealth([1.0] * size, config.race.margin, *GAIN_BETS)[1]
             * GAIN_LEVEL
             * (1 - config.race.confidence)
             >= 1
@@ -101,7 +102,7 @@ class Sequential(Rule):
         gains = [self._gain(template, problem) for problem in (*seen, *entrant.held_out[: entrant.held])]
         bound = self._persistence_bound(dev)
         repeats = [] if bound >= 1 else self._repeat_rates(template, seen)
-        now, most = wealth(gains, self.config.race.margin, GAIN_BET)
+        now, most = wealth(gains, self.config.race.margin, *GAIN_BETS)
         persists = wealth(repeats, bound, PERSISTENCE_BET / bound)[1]
         evidence = max(most * GAIN_LEVEL, persists * PERSISTENCE_LEVEL)
         whole, probability = entrant.seen == len(dev), max(0.0, 1 - 1 / evidence)
