@@ -185,7 +185,7 @@ def test_the_e_value_by_hand() -> None:
 
 
 def test_growing_bets_by_hand() -> None:
-    """With bets between 0.5 and 0.9 the first is 0.5, after a win (1 + 1) / (2 + 1), after a loss as well 1 / 4, so 0.5."""
+    """Bets of 0.5 to 0.9: the first is 0.5, after a win (1 + 1) / (2 + 1), after a loss as well 1 / 4, so 0.5."""
     assert wealth([1.0, -1.0, 0.0], 0.0, 0.5) == (0.75, 1.5)
     assert wealth([1.0, -1.0, 1.0], 0.0, 0.25, 0.9) == pytest.approx((1.25 * 0.5 * 1.25, 1.25))
     assert wealth([1.0, -1.0, 1.0], 0.0, 0.5, 0.9) == pytest.approx((1.5 / 3 * 1.5, 1.5))
