@@ -67,6 +67,11 @@ SPLIT: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
         if settings["correction.mode"] == "token"
         else {"correction.sequence_low": bounds[0], "correction.sequence_high": bounds[1]}
     ),
+    "loss.advantage": lambda advantage, _: (
+        {"loss.std_normalize": advantage == "grpo"}
+        if advantage in ("grpo", "dr_grpo")
+        else {"loss.advantage": advantage}
+    ),
     "evolve.race.stages": lambda stages, _: {
         "evolve.race_stages": [share for share, _ in stages],
         "evolve.race_thresholds": [threshold for _, threshold in stages],
@@ -118,6 +123,7 @@ GONE: dict[str, Gone] = {
     "rollout.vllm.transfer_folder": Gone("/dev/shm", 'write rollout.vllm.transfer = "shared-memory:/FOLDER"'),
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
+    "loss.std_normalize": Gone(None, 'write loss.advantage: "grpo" for true, "dr_grpo" for false'),
     "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }
 """Former name -> what became of it."""

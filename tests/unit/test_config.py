@@ -87,7 +87,7 @@ def test_the_printed_settings_are_the_recipe(
         ("run.threads=true", "setting run.threads = True: Input should be a valid integer"),
         ("run.epochs='2'", "setting run.epochs = '2': Input should be a valid integer"),
         ("optimizer.learning_rate='1e-4'", "setting optimizer.learning_rate = '1e-4':"),
-        ("loss.std_normalize=1", "setting loss.std_normalize = 1:"),
+        ("loss.mask_truncated=1", "setting loss.mask_truncated = 1:"),
         ("model.source=3", "setting model.source = 3:"),
         ("run.output=3", "setting run.output = 3:"),
         ("reflection.prices=['1', 1]", "setting reflection.prices.0 = '1':"),

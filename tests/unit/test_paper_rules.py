@@ -39,7 +39,7 @@ def test_advantages() -> None:
 
     (5/6) / sqrt(1/6) = 2.0412 and (-1/6) / sqrt(1/6) = -0.4082.
     """
-    found = group_advantages([1, 0, 0, 0, 0, 0], std_normalize=RULES.loss.std_normalize)
+    found = group_advantages([1, 0, 0, 0, 0, 0], RULES.loss.advantage)
     assert found == pytest.approx([2.0412, *[-0.4082] * 5], abs=1e-4)
 
 

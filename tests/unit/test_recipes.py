@@ -47,7 +47,7 @@ PAPER = {
     "loss.clip": (0.2, 0.2),
     "loss.dual_clip": 3.0,
     "loss.kl_coef": 0.0,
-    "loss.std_normalize": True,
+    "loss.advantage": "grpo",
     "loss.zero_variance": "keep",
     "loss.mask_truncated": False,
     "loss.overlong_buffer": 0,

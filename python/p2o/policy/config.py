@@ -11,6 +11,7 @@ from p2o.plugins import ImportPath
 from p2o.settings import Settings
 
 LossName = Literal["dapo", "grpo", "dr_grpo", "gspo", "cispo"]
+AdvantageName = Literal["grpo", "dr_grpo", "rloo", "max_rl"]
 CorrectionMode = Literal["token", "sequence", "none"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -38,8 +39,10 @@ class LossConfig(Settings):
     kl_coef: float = Field(default=0.0, ge=0.0)
     """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is scored."""
 
-    std_normalize: bool = True
-    """Divide advantages by the standard deviation of the group. Off by default for `dr_grpo`, as in its paper."""
+    advantage: AdvantageName = "grpo"
+    """The advantage of a rollout, from the rewards of its group: `dr_grpo`, its reward less the mean (the default of the
+    loss `dr_grpo`); `grpo`, that over the standard deviation; `rloo`, its reward less the mean of the others; `max_rl`,
+    less the mean and over it, so that groups with few successes count more."""
 
     zero_variance: Literal["keep", "drop", "refill"] = "keep"
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves
@@ -57,7 +60,7 @@ class LossConfig(Settings):
     @classmethod
     def _defaults_of_the_loss(cls, values: Any) -> Any:
         if isinstance(values, dict) and values.get("name") == "dr_grpo":
-            return {"std_normalize": False, **values}
+            return {"advantage": "dr_grpo", **values}
         return values
 
     @model_validator(mode="after")

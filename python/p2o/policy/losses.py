@@ -139,7 +139,7 @@ def grpo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> Los
 def dr_grpo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> LossOutput:
     """Σ_t loss / (sequences · length limit), without length bias (Dr. GRPO, arXiv 2503.20783, section 3.2).
 
-    Its paper leaves advantages undivided: `std_normalize = false`.
+    Its paper leaves advantages undivided: `advantage = "dr_grpo"`.
     """
     losses, clipped_low, clipped_high = token_losses(streams, config)
     loss = losses.sum() / (max(counts.sequences, 1.0) * counts.max_tokens)

@@ -88,9 +88,8 @@ def prepare(
         drawn = group.drawn
         plain = plain_ids(group.problem)
         rewards = shaped_rewards(drawn, loss, max_tokens)
-        for rollout, advantage in zip(
-            drawn, group_advantages(rewards, std_normalize=loss.std_normalize).tolist(), strict=True
-        ):
+        found = group_advantages(rewards, loss.advantage).tolist()
+        for rollout, advantage in zip(drawn, found, strict=True):
             counted = not (loss.mask_truncated and rollout.finish_reason == "length")
             if config.context.failures == "drop" and rollout.template_id != PLAIN.id:
                 counted = counted and is_success(rollout.reward, config.mining.success)

@@ -407,9 +407,9 @@ def test_wrong_settings_are_refused(wrong):
 
 
 def test_dr_grpo_leaves_advantages_undivided_by_default():
-    assert LossConfig().std_normalize
-    assert not LossConfig(name="dr_grpo").std_normalize
-    assert LossConfig(name="dr_grpo", std_normalize=True).std_normalize
+    assert LossConfig().advantage == "grpo"
+    assert LossConfig(name="dr_grpo").advantage == "dr_grpo"
+    assert LossConfig(name="dr_grpo", advantage="max_rl").advantage == "max_rl"
 
 
 def test_every_named_loss_is_registered():

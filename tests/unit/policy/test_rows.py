@@ -107,7 +107,7 @@ def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
         rows, _, _ = prepared([long], loss=loss)
         return dict(zip(rows.response_lengths.tolist(), rows.advantages.tolist(), strict=True))
 
-    assert advantages(std_normalize=False, **settings) == pytest.approx({8: 0.5, 16: -0.5})
+    assert advantages(advantage="dr_grpo", **settings) == pytest.approx({8: 0.5, 16: -0.5})
     assert advantages(**settings) == pytest.approx({8: 1.0, 16: -1.0}, abs=1e-5)
     # Equal rewards, but not once they are punished: the group has a signal and stays.
     assert prepared([long], loss={"zero_variance": "drop", **settings})[1].sequences == 3
