@@ -37,7 +37,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         f"context-{mode}": (f"context.mode={mode}", "context.c_low=0.2", "context.c_high=2.0")
         for mode in ("hard", "asymmetric", "soft", "truncated", "none")
     },
-    "context-no-distill": ("context.prompt=sampled", "context.c_low=0.2", "context.c_high=2.0"),
+    "context-no-distill": ("context.distillation=none", "context.c_low=0.2", "context.c_high=2.0"),
     "grpo": ("run.method=grpo",),
     "kl": ("loss.kl_coef=0.01",),
     "refill": ("loss.zero_variance=refill",),

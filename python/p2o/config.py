@@ -172,6 +172,11 @@ class Config(Settings):
                 f"assign.plain_rollouts is {self.assign.plain_rollouts}, but a group has only rollout.n = "
                 f"{self.rollout.n} rollouts: leave at least one for the templates"
             )
+        if self.context.distillation == "reverse_kl" and self.guidance.train_on_evaluations:
+            raise ValueError(
+                'context.distillation = "reverse_kl" learns from plain rollouts, guidance.train_on_evaluations from '
+                "those of a prompt step, which are under templates: set the latter to false"
+            )
         mini = self.run.mini_batch_problems
         if mini is not None and mini > self.run.batch_problems:
             raise ValueError(

@@ -124,13 +124,14 @@ GONE: dict[str, Gone] = {
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "loss.std_normalize": Gone(None, 'write loss.advantage: "grpo" for true, "dr_grpo" for false'),
+    "context.prompt": Gone(None, 'write context.distillation: "rollouts" for plain, "none" for sampled'),
     "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }
 """Former name -> what became of it."""
 
 REWORDED: tuple[Reworded, ...] = (
     Reworded({"rollout.sampler": "vllm", "rollout.vllm.mode": "server"}, {"rollout.sampler": "vllm-server"}),
-    Reworded({"context.mode": "no-distill"}, {"context.prompt": "sampled"}),
+    Reworded({"context.mode": "no-distill"}, {"context.distillation": "none"}),
     Reworded({"loss.name": "bnpo"}, {"loss.name": "dapo"}),
     Reworded({"reflection.kind": "self", "reflection.policy": "current"}, {"reflection.kind": "current"}),
 )
@@ -145,7 +146,10 @@ ADDED: dict[str, Any] = {
     "assign.per_group": False,
     "rollout.decoding": "auto",
     "evolve.proposer": "reflection",
-    "context.prompt": "plain",
+    "context.distillation": "rollouts",
+    "context.reverse_kl.weight": 1.0,
+    "context.reverse_kl.clip": 2.0,
+    "context.reverse_kl.reward_weight": 1.0,
     "reward.timeout_s": 120.0,
     "reward.max_failures": 0,
     "rollout.long_problems": "refuse",

@@ -19,6 +19,7 @@ from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.assign import assign
 from p2o.outcomes.rehearsal import rehearsed, solved_under
 from p2o.outcomes.transfer import transfer_records
+from p2o.policy.distillation import DISTILLATIONS
 from p2o.policy.rows import enters_update, prepare, teaches
 from p2o.rollout.collect import RolloutRequest, generated_tokens, in_groups
 from p2o.rollout.sampler import SamplingParams
@@ -109,15 +110,17 @@ def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
     """One verified group per problem: hard samples under their templates, the others plain."""
     state, config = run.state, run.config
     n = config.rollout.n
+    drawn = DISTILLATIONS[config.context.distillation].drawn
     requests = [
         RolloutRequest(
             problem,
-            template,
+            under,
             index,
             derive_seed(config.run.seed, "rollout", state.epoch, state.step, problem.id, index),
+            teacher,
         )
         for problem in problems
-        for index, template in enumerate(templates_of(run, problem))
+        for index, (under, teacher) in enumerate(map(drawn, templates_of(run, problem)))
     ]
     with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
         rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)

@@ -66,6 +66,8 @@ class Rollout:
     text: str
     reward: float = 0.0
     """NaN where nobody knows it: such a rollout is left out of its group."""
+    teacher_ids: Sequence[int] = ()
+    """Tokens of the prompt under which the policy is this rollout's teacher; none where it has no teacher."""
     version: int = 0
     """That of the weights it was drawn with: the steps whose update the sampler had been given."""
 

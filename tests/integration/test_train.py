@@ -405,14 +405,14 @@ def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["mode=hard", "mode=soft", "mode=truncated", "mode=none", "prompt=sampled"]
+    "setting", ["mode=hard", "mode=soft", "mode=truncated", "mode=none", "distillation=none"]
 )
 def test_every_context_mode_trains(tmp_path: Path, setting: str) -> None:
     path = tmp_path / "run"
     train(small_run(path, f"context.{setting}", "run.epochs=2"))
     templated = [r for r in read_jsonl(path / "metrics.jsonl") if r.get("templated/frac", 0) > 0]
     assert templated
-    assert any("context_ratio/mean" in record for record in templated) == (setting != "prompt=sampled")
+    assert any("context_ratio/mean" in record for record in templated) == (setting != "distillation=none")
 
 
 def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:

@@ -106,13 +106,13 @@ def test_what_was_a_mode_of_the_engine_is_a_sampler() -> None:
 def test_a_mode_that_was_no_weight_is_refused_with_the_prompt_it_meant() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("quickstart", ["context.mode=no-distill"])
-    assert str(caught.value) == "setting context.mode = 'no-distill' is now context.prompt = 'sampled'"
-    sampled = in_former_terms({"context.mode": "hard", "context.prompt": "sampled"})
+    assert str(caught.value) == "setting context.mode = 'no-distill' is now context.distillation = 'none'"
+    sampled = in_former_terms({"context.mode": "hard", "context.distillation": "none"})
     assert sampled["context.mode"] == "no-distill", "whatever the weight: there is none"
-    plain = in_former_terms({"context.mode": "hard", "context.prompt": "plain"})
+    plain = in_former_terms({"context.mode": "hard", "context.distillation": "rollouts"})
     assert plain["context.mode"] == "hard"
     for found in (sampled, plain):
-        assert "context.prompt" not in found
+        assert "context.distillation" not in found
         assert found["context.renormalize"] is False
 
 

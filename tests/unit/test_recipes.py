@@ -54,7 +54,7 @@ PAPER = {
     "context.mode": "hard",
     "context.c_low": 0.01,
     "context.c_high": 10.0,
-    "context.prompt": "plain",
+    "context.distillation": "rollouts",
     "context.failures": "keep",
     "mining.near_hard": True,
     "mining.min_count": 100,

@@ -40,9 +40,9 @@ class LossConfig(Settings):
     """Weight of the KL divergence to the reference policy (k3 estimator). 0: no reference policy is scored."""
 
     advantage: AdvantageName = "grpo"
-    """The advantage of a rollout, from the rewards of its group: `dr_grpo`, its reward less the mean (the default of the
-    loss `dr_grpo`); `grpo`, that over the standard deviation; `rloo`, its reward less the mean of the others; `max_rl`,
-    less the mean and over it, so that groups with few successes count more."""
+    """The advantage of a rollout, from the rewards of its group: `dr_grpo`, its reward less the mean (the default with
+    the loss `dr_grpo`); `grpo`, that over the standard deviation; `rloo`, its reward less the mean of the others;
+    `max_rl`, less the mean and over it, so that groups with few successes count more."""
 
     zero_variance: Literal["keep", "drop", "refill"] = "keep"
     """Groups whose rewards are all equal: `keep` counts their tokens in the loss's denominator, `drop` leaves

@@ -20,14 +20,33 @@ from p2o.policy.ratios import RatioStatistics, clamped_exp, log_bound, log_ratio
 from p2o.settings import Settings
 
 ContextMode = Literal["hard", "asymmetric", "soft", "truncated", "none"]
+Distillation = Literal["rollouts", "none", "reverse_kl"]
+
+
+class ReverseKLConfig(Settings):
+    """How plain rollouts learn from the policy under a template, by `context.distillation = "reverse_kl"`."""
+
+    weight: float = Field(default=1.0, gt=0.0)
+    """Factor of a token's advantage from its teacher: the log of its probability under the template over the plain
+    one."""
+
+    clip: float = Field(default=2.0, gt=0.0)
+    """Largest size of that logarithm, in nats: single tokens would else outweigh all others."""
+
+    reward_weight: float = Field(default=1.0, ge=0.0)
+    """Factor of the advantage from the reward, on rollouts that have a teacher. 0: the teacher alone (OPCD)."""
 
 
 class ContextConfig(Settings):
     """Context distillation: on which prompt the policy is updated, and how tokens sampled under a template count."""
 
-    prompt: Literal["plain", "sampled"] = "plain"
-    """The prompt of the update: `plain`, as if no template had been there, or the one that was `sampled` under, which
-    distils nothing and leaves all weights at 1."""
+    distillation: Distillation = "rollouts"
+    """What the update sees of a template. `rollouts`: rollouts drawn under it, learnt on the plain prompt as if it had
+    not been there. `none`: the same, learnt on the prompt that they were drawn under; nothing is distilled.
+    `reverse_kl`: plain rollouts; each token is compared with what the policy would say under the template."""
+
+    reverse_kl: ReverseKLConfig = ReverseKLConfig()
+    """Weights of `reverse_kl`."""
 
     mode: ContextMode | ImportPath = "asymmetric"
     """What a token sampled under a template counts in the update on the plain prompt. `hard`: 1 inside [c_low, c_high],

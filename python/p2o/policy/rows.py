@@ -13,6 +13,7 @@ from p2o.packing import Rows
 from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
 from p2o.policy.config import CorrectionConfig, LossConfig
 from p2o.policy.context import ContextConfig, context_statistics, context_weight
+from p2o.policy.distillation import DISTILLATIONS, ReverseKLStatistics, reverse_kl_advantages
 from p2o.policy.ratios import RatioStatistics, engine_statistics, engine_weight
 from p2o.policy.streams import GlobalCounts
 from p2o.templates import PLAIN
@@ -27,12 +28,6 @@ Sequences = Sequence[tuple[Sequence[int], Sequence[int]]]
 Score = Callable[[Sequences], list[NDArray[np.float32]]]
 """Log-probs of each response under the current weights, [T] each."""
 
-UPDATE_PROMPTS: dict[str, Callable[[Rollout, Sequence[int]], Sequence[int]]] = {
-    "plain": lambda rollout, plain: plain,
-    "sampled": lambda rollout, plain: rollout.prompt_ids,
-}
-"""The prompt of the update by `context.prompt`, of a rollout and the plain prompt of its problem."""
-
 
 def shaped_rewards(rollouts: Sequence[Rollout], loss: LossConfig, max_tokens: int) -> NDArray[np.float64]:
     """Rewards as advantages are computed from them: with the soft overlong punishment, [G]."""
@@ -46,14 +41,16 @@ def enters_update(group: Group, loss: LossConfig, max_tokens: int) -> bool:
 
 
 def teaches(group: Group, loss: LossConfig, max_tokens: int) -> bool:
-    """Whether the rewards of a group differ."""
+    """Whether the rewards of a group differ, or one of its rollouts has a teacher."""
     drawn = group.drawn
+    if any(rollout.teacher_ids for rollout in drawn):
+        return True
     return bool(drawn) and has_signal(shaped_rewards(drawn, loss, max_tokens))
 
 
-def has_gradient(advantage: float, counted: bool, loss: LossConfig) -> bool:
+def has_gradient(rollout: Rollout, advantage: float, counted: bool, loss: LossConfig) -> bool:
     """False where a row's loss and gradient are known to be exactly 0 and only its length counts."""
-    return counted and (advantage != 0.0 or loss.kl_coef > 0)
+    return counted and (advantage != 0.0 or loss.kl_coef > 0 or bool(rollout.teacher_ids))
 
 
 def prepare(
@@ -65,7 +62,8 @@ def prepare(
 ) -> tuple[Rows, GlobalCounts, dict[str, float], dict[str, RatioStatistics]]:
     """What an optimizer step over `groups` needs. Advantages are within each group, over what was drawn of it.
 
-    Context distillation is one line: the prompt of the update is the plain one.
+    Context distillation is one line: the prompt of the update is the plain one. Where rollouts have teachers, their
+    tokens have advantages of their own.
 
     Args:
         groups: those that enter the update.
@@ -75,11 +73,12 @@ def prepare(
         config: the run: its sections `loss`, `context`, `correction`, and the length limit of responses.
 
     Returns:
-        The rows that have a gradient, with the streams `old_logp`, `context_weight`, `engine_weight` and, with a
-        reference, `ref_logp`; the denominators, in which the others count too; statistics of both ratios;
-        those of the context ratio by template.
+        The rows that have a gradient, with the streams `old_logp`, `context_weight`, `engine_weight`, where some have
+        teachers `token_advantage`, and with a reference `ref_logp`; the denominators, in which the others count too;
+        statistics of the ratios; those of the context ratio by template.
     """
     loss, max_tokens = config.loss, config.rollout.max_tokens
+    taught_weight = config.context.reverse_kl.reward_weight
     rollouts: list[Rollout] = []
     prompts: list[Sequence[int]] = []
     advantages: list[float] = []
@@ -95,15 +94,20 @@ def prepare(
                 counted = counted and is_success(rollout.reward, config.mining.success)
             if counted:
                 lengths.append(len(rollout.response_ids))
-            if has_gradient(advantage, counted, loss):
+            if has_gradient(rollout, advantage, counted, loss):
                 rollouts.append(rollout)
-                prompts.append(UPDATE_PROMPTS[config.context.prompt](rollout, plain))
-                advantages.append(advantage)
+                prompts.append(DISTILLATIONS[config.context.distillation].prompt(rollout, plain))
+                advantages.append(advantage * (taught_weight if rollout.teacher_ids else 1.0))
     counts = GlobalCounts(float(sum(lengths)), float(len(lengths)), max_tokens)
     responses = [rollout.response_ids for rollout in rollouts]
     streams, statistics, by_template = score_rows(
         rollouts, prompts, advantages, score, config.context, config.correction
     )
+    if any(rollout.teacher_ids for rollout in rollouts):
+        streams["token_advantage"], taught = score_teachers(
+            rollouts, streams["old_logp"], score, config.context
+        )
+        statistics |= taught
     if reference is not None:
         streams["ref_logp"] = reference(list(zip(prompts, responses, strict=True)))
     flat = {name: np.concatenate([np.zeros(0, np.float32), *values]) for name, values in streams.items()}
@@ -145,3 +149,21 @@ def score_rows(
     streams = {"old_logp": list(old), "context_weight": context_weights, "engine_weight": engine_weights}
     metrics = {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}
     return streams, metrics, by_template
+
+
+def score_teachers(
+    rollouts: Sequence[Rollout], old: Sequence[NDArray[np.float32]], score: Score, context: ContextConfig
+) -> tuple[list[NDArray[np.float32]], dict[str, float]]:
+    """What each token's advantage gets from the rollout's teacher, [T] each, 0 where there is none; and statistics.
+
+    A forward pass of the rows that have one.
+    """
+    config = context.reverse_kl
+    taught = [i for i, rollout in enumerate(rollouts) if rollout.teacher_ids]
+    found = [np.zeros_like(logp) for logp in old]
+    statistics = ReverseKLStatistics()
+    scored = score([(rollouts[i].teacher_ids, rollouts[i].response_ids) for i in taught])
+    for i, teacher in zip(taught, scored, strict=True):
+        found[i] = reverse_kl_advantages(old[i], teacher, config)
+        statistics += ReverseKLStatistics.of(old[i], teacher, config.clip)
+    return found, statistics.metrics()

@@ -28,7 +28,7 @@ class TokenStreams:
     """Log-probabilities under the weights that sampled, same prompt as `logp`."""
 
     advantage: Tensor
-    """The advantage of the token's sequence."""
+    """The advantage of the token's sequence, and what it gets from the rollout's teacher."""
 
     context_weight: Tensor
     """Weight of the context ratio (1 for rows without a template)."""
@@ -72,8 +72,8 @@ class TokenStreams:
     def from_micro_batch(cls, batch: MicroBatch, logp_N: Tensor) -> TokenStreams:
         """The streams of a micro-batch at its N labelled positions.
 
-        `old_logp`, `context_weight`, `engine_weight` and `ref_logp` are taken from the streams it was packed
-        with; the weights are 1 where there is none.
+        `old_logp`, `context_weight`, `engine_weight`, `token_advantage` and `ref_logp` are taken from the streams it
+        was packed with; where there is none the weights are 1 and nothing is added to the advantage.
 
         Args:
             batch: a micro-batch packed with at least the stream `old_logp`.
@@ -89,11 +89,11 @@ class TokenStreams:
         def stream(values: NDArray[np.float32] | NDArray[np.int64]) -> Tensor:
             return torch.from_numpy(values[labelled]).to(logp_N.device)
 
-        ones = np.ones_like(batch.loss_mask)
+        ones, zeros = np.ones_like(batch.loss_mask), np.zeros_like(batch.loss_mask)
         return cls(
             logp=logp_N,
             old_logp=stream(batch.streams["old_logp"]),
-            advantage=stream(batch.advantage),
+            advantage=stream(batch.advantage + batch.streams.get("token_advantage", zeros)),
             context_weight=stream(batch.streams.get("context_weight", ones)),
             engine_weight=stream(batch.streams.get("engine_weight", ones)),
             loss_mask=stream(batch.loss_mask),

@@ -36,6 +36,8 @@ class RolloutRequest:
     template: Template
     index: int
     seed: int
+    teacher: Template = PLAIN
+    """The template under which the policy is the rollout's teacher; without one the plain one."""
 
 
 class Collector:
@@ -185,8 +187,16 @@ class Collector:
             sampler_logprobs=sample.logprobs,
             finish_reason=sample.finish_reason,
             text=self.encoder.decode(sample.response_ids),
+            teacher_ids=self._teacher_ids(request),
             version=self.version,
         )
+
+    def _teacher_ids(self, request: RolloutRequest) -> Sequence[int]:
+        """The prompt of its teacher; none if it has none, or that prompt is longer than `max_prompt_tokens`."""
+        if request.teacher.id == PLAIN.id:
+            return ()
+        ids = self.prompt_ids(request.problem, request.teacher)
+        return ids if len(ids) <= self.max_prompt_tokens else ()
 
 
 def in_groups(problems: Sequence[Problem], rollouts: Sequence[Rollout], n: int) -> list[Group]:

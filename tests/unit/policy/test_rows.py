@@ -200,7 +200,7 @@ def test_each_template_has_a_context_ratio_of_its_own() -> None:
 def test_on_the_sampled_prompt_the_template_stays_and_there_is_no_second_pass() -> None:
     score = RecordedScore(-1.0, -2.0)
     rows, _, statistics = prepared(
-        [group(rollout(1, template="z"), rollout(0))], score, context={"prompt": "sampled", "mode": "hard"}
+        [group(rollout(1, template="z"), rollout(0))], score, context={"distillation": "none", "mode": "hard"}
     )
     assert prompts(rows) == [TEMPLATED_PROMPT, PLAIN_PROMPT]
     assert [len(call) for call in score.calls] == [2, 0]
