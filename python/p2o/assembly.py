@@ -18,6 +18,7 @@ from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import check_proposer
+from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
 from p2o.launch import model_facts, start_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
@@ -31,7 +32,6 @@ from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
 from p2o.policy.rows import Score
 from p2o.policy.weights import FrozenWeights
-from p2o.prompt_step import PromptStep
 from p2o.reflection import Surroundings, by_endpoint, check_prompts_fit, make_reflection
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import (
@@ -109,6 +109,7 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     parts = replace(parts, templates=templates, start=start_facts(parts.model, parts.tokenizer))
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
+    check_solutions(config, parts.problems)
     parts.collector.check_templates(
         templates, parts.problems, f"evolve.templates = {config.evolve.templates!r}"
     )
@@ -231,15 +232,15 @@ def prepare(
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.publish(policy, state.step)
     probe()
-    prompt_step = None
+    guidance = None
     if config.run.method == "p2o":
-        reflect = make_reflection(
-            config,
-            Surroundings(collector.sampler, parts.encoder, policy, start_weights, tokenizer, processes),
+        surroundings = Surroundings(
+            collector.sampler, parts.encoder, policy, start_weights, tokenizer, processes
         )
-        params = SamplingParams.of(config.rollout)
-        prompt_step = PromptStep(
-            config, problems, collector, params, reflect, directory, console, parts.templates
+        reflect = make_reflection(config, surroundings)
+        make = guidance_class(config.guidance.kind)
+        guidance = make(
+            GuidanceParts(config, problems, collector, reflect, directory, console, parts.templates)
         )
     logs = (
         open_logs(config, directory.path, resumed_at=state.step if resume else None)
@@ -255,7 +256,7 @@ def prepare(
         reference=reference_score(start_weights, tokenizer, config, processes)
         if config.loss.kl_coef > 0
         else None,
-        prompt_step=prompt_step,
+        guidance=guidance,
         tokenizer=tokenizer,
         directory=directory,
         console=console,

@@ -31,7 +31,7 @@ from p2o.evolution.config import (
     races,
 )
 from p2o.former_settings import advice, advice_on_value
-from p2o.guidance import GuidanceConfig
+from p2o.guidance.config import WITHOUT_REFLECTION, GuidanceConfig
 from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class
@@ -177,6 +177,10 @@ class Config(Settings):
                 'context.distillation = "reverse_kl" learns from plain rollouts, guidance.train_on_evaluations from '
                 "those of a prompt step, which are under templates: set the latter to false"
             )
+        if self.guidance.kind == "self_hint" and self.reflection.kind == "none":
+            raise ValueError(
+                'guidance.kind = "self_hint" needs a reflection model that writes the hints: set reflection.kind'
+            )
         mini = self.run.mini_batch_problems
         if mini is not None and mini > self.run.batch_problems:
             raise ValueError(
@@ -213,14 +217,20 @@ class Config(Settings):
             "loss.name": self.loss.name,
             "context.mode": self.context.mode,
             "evolve.proposer": self.evolve.proposer,
+            "guidance.kind": self.guidance.kind,
         }
         return {setting: path for setting, path in paths.items() if ":" in path}
 
     @property
     def needs_start_weights(self) -> bool:
         """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
-        reflects = self.run.method == "p2o" and self.reflection.kind == "self"
+        reflects = self.asks_reflection and self.reflection.kind == "self"
         return reflects or self.loss.kl_coef > 0
+
+    @property
+    def asks_reflection(self) -> bool:
+        """Whether guidance asks a reflection model."""
+        return self.run.method == "p2o" and self.guidance.kind not in WITHOUT_REFLECTION
 
 
 def recipe_names() -> list[str]:

@@ -75,6 +75,10 @@ class RecordData(Settings, ABC):
     answer_is: Literal["answer", "solution"] = "answer"
     """What that field holds: the answer, or a worked `solution` that has it in its last box or after `####`."""
 
+    solution_key: str | None = None
+    """Field with a worked solution, for guidance that is made from it. Unset, it is that of `answer_key` if it holds
+    solutions; a record may have none."""
+
     id_key: str = "id"
     """Field with a stable id; without it the id is a hash of problem and answer. All other fields are kept in
     `Problem.meta`, for your own reward function."""
@@ -285,7 +289,7 @@ def _problem(
     meta = {key: value for key, value in record.items() if key not in used}
     if config.family_key:
         meta["family"] = str(record.get(config.family_key, "?"))
-    return Problem(id=identity, messages=messages, gold=gold, meta=meta, place=where)
+    return Problem(identity, messages, gold, meta, where, _solution(record, where, config))
 
 
 def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
@@ -332,6 +336,23 @@ def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: 
     if not gold:
         raise BadGoldError(f"{where}: the solution has no box and no ####; {_REMEDY}")
     return gold
+
+
+def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
+    """The worked solution of a record; empty where it has none.
+
+    Raises:
+        DataError: if the field of `solution_key` is missing or no text.
+    """
+    if config.solution_key is not None:
+        value = _field(record, config.solution_key, where, "solution_key")
+    elif config.answer_is == "solution":
+        value = _field(record, config.answer_key, where, "answer_key")
+    else:
+        return ""
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{where}: field {config.solution_key!r} must hold a text, a worked solution")
+    return value or ""
 
 
 def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
@@ -414,5 +435,8 @@ def fingerprint(problems: Iterable[Problem]) -> str:
     digest = hashlib.sha256()
     for problem in problems:
         meta = json.dumps(dict(problem.meta), sort_keys=True)
-        digest.update(f"{problem.id}\x1f{_hash(problem.messages, problem.gold)}\x1f{meta}\x1e".encode())
+        shown = f"{problem.solution}\x1f" if problem.solution else ""
+        digest.update(
+            f"{problem.id}\x1f{_hash(problem.messages, problem.gold)}\x1f{shown}{meta}\x1e".encode()
+        )
     return digest.hexdigest()[:16]

@@ -119,8 +119,8 @@ def _params(config: Config) -> SamplingParams:
 
 
 def make_reflection(config: Config, run: Surroundings) -> Reflect:
-    """The reflection model of `config.reflection`."""
-    return REFLECTORS[config.reflection.kind](config, run)
+    """The reflection model of `config.reflection`; nobody where guidance asks none."""
+    return nobody if not config.asks_reflection else REFLECTORS[config.reflection.kind](config, run)
 
 
 def check_prompts_fit(config: Config, encoder: PromptEncoder, limit: int | None) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.guidance.guidance import Guidance
 from p2o.policy.policy import Policy
-from p2o.prompt_step import PromptStep
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
 from p2o.track.console import Console
@@ -32,7 +32,7 @@ class Run:
     policy: Policy
     reference: Any
     """Scores under the start weights, for the KL term; None without one."""
-    prompt_step: PromptStep | None
+    guidance: Guidance | None
     """None for plain GRPO."""
     tokenizer: Any
     directory: RunDirectory

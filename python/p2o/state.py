@@ -48,7 +48,7 @@ class LoopState:
     guided_at: int = 0
     """Step before which the last prompt step took place."""
     unlocked: list[float] = field(default_factory=list)
-    """What each prompt step's templates unlocked (`p2o.guidance.unlocked_share`)."""
+    """What each prompt step's templates unlocked (`p2o.guidance.spending.unlocked_share`)."""
     tried_proposals: int = 0
     """Proposals of prompt steps that were rolled out."""
     accepted_proposals: int = 0

@@ -14,9 +14,7 @@ from collections.abc import Mapping, Sequence
 from p2o.config import Config
 from p2o.errors import RewardError, SamplerError
 from p2o.evaluate import evaluate
-from p2o.guidance import allow
 from p2o.outcomes import HardKind, hard_problems, likely_hard
-from p2o.outcomes.assign import assign
 from p2o.outcomes.rehearsal import rehearsed, solved_under
 from p2o.outcomes.transfer import transfer_records
 from p2o.policy.distillation import DISTILLATIONS
@@ -57,7 +55,7 @@ def train(run: Run) -> LoopState:
             metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.version))
-                if run.prompt_step is not None and run.prompt_step.quotes:
+                if run.guidance is not None and run.guidance.quotes:
                     state.solutions.observe(group, config.mining.success)
             state.step += 1
             state.epoch_step += 1
@@ -158,7 +156,7 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
 def is_guided_within(run: Run) -> bool:
     """Whether a prompt step is due within an epoch, and has not taken place."""
     every, state = run.config.guidance.every, run.state
-    if every is None or run.prompt_step is None or state.epoch_step == 0:
+    if every is None or run.guidance is None or state.epoch_step == 0:
         return False
     return state.step - state.guided_at >= every
 
@@ -172,7 +170,7 @@ def end_epoch(run: Run) -> None:
     state.epoch += 1
     state.epoch_step = 0
     state.epoch_problems = 0
-    if run.prompt_step is None or state.finished:
+    if run.guidance is None or state.finished:
         state.version += 1
         state.assignment = {}
     else:
@@ -188,11 +186,10 @@ def mine(run: Run) -> dict[str, HardKind]:
 
 
 def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
-    """A prompt step: evolves templates on the hard problems, learns from its rollouts, and hands the templates out."""
+    """Finds guidance for the hard problems, learns from the rollouts that took, and hands it out."""
     state, config = run.state, run.config
-    assert run.prompt_step is not None
+    assert run.guidance is not None
     started = time.monotonic()
-    allowance = allow(state, config, hard)
     if config.assign.rehearsal:
         known = [
             *state.solved_under.values(),
@@ -200,37 +197,15 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
         ]
         state.solved_under |= solved_under(state.outcomes, str(state.version), known)
     state.version += 1
-    # Whether or not a prompt step takes place, the policy is another one than that of the rollouts before.
+    # Whether or not anything is found, the policy is another one than that of the rollouts before.
     state.outcomes.begin(str(state.version))
-    outcome = run.prompt_step.evolve(
-        hard,
-        state.outcomes,
-        version=state.version,
-        epoch=state.epoch,
-        previous=state.evolution,
-        allowance=allowance,
-        keep_rollouts=config.guidance.train_on_evaluations,
-        solutions=state.solutions,
-    )
-    state.outcomes = run.processes.broadcast(state.outcomes)  # rank 0 added the step's rollouts
-    state.evolution = outcome.evolution
-    state.count_templates(outcome.records)
-    state.count_proposals(outcome.tried)
-    state.prompt_step_tokens += outcome.tokens
-    state.history[-1]["prompt_step"] = outcome.summary()
-    learn_from_evaluations(run, outcome.groups)
+    found = run.guidance.find(state, hard)
+    state.prompt_step_tokens += found.tokens
+    state.history[-1]["prompt_step"] = found.summary
+    learn_from_evaluations(run, found.groups)
     seed = derive_seed(config.run.seed, "assign", state.version)
     guided = likely_hard((problem.id for problem in run.problems), state.outcomes, hard, seed)
-    state.assignment = assign(
-        state.evolution,
-        guided,
-        config.rollout.n,
-        config.assign,
-        state.outcomes,
-        seed,
-        run.prompt_step.available,
-        state.solved_under,
-    )
+    state.assignment = run.guidance.assign(state, guided, seed)
     state.guided_at = state.step
     state.finished = run.out_of_tokens
     state.seconds += time.monotonic() - started

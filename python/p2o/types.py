@@ -33,6 +33,8 @@ class Problem:
     meta: Mapping[str, Any] = field(default_factory=dict)
     place: str = field(default="", compare=False)
     """Where it was read (`problems.jsonl, line 3`), for messages."""
+    solution: str = ""
+    """A worked solution to refer to, for guidance that is made from it; empty where there is none."""
 
     @property
     def name(self) -> str:

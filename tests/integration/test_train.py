@@ -198,7 +198,7 @@ def test_a_template_that_does_not_fit_earns_nothing(tmp_path: Path, monkeypatch:
     assert run.prompt_step is not None
     judged: list[Any] = []
     monkeypatch.setattr(
-        "p2o.prompt_step.evolve",
+        "p2o.guidance.prompt_step.evolve",
         lambda problems, evaluate, *_, **__: (
             judged.extend(evaluate(requests_for(problems[0]))),
             (_ for _ in ()).throw(Killed),

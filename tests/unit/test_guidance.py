@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from p2o.evaluations import Evaluations, drawn_on_dev
 from p2o.evolution.budget import Ledger
 from p2o.evolution.events import Decided
 from p2o.evolution.result import Candidate, Evolution
 from p2o.evolution.types import PlainEnough
-from p2o.guidance import Allowance, adaptive_allowance, fruitless_row, unlocked_share
+from p2o.guidance.evaluations import Evaluations, drawn_on_dev
+from p2o.guidance.spending import Allowance, adaptive_allowance, fruitless_row, unlocked_share
 from p2o.outcomes import Outcomes, likely_hard
 from p2o.rollout.collect import RolloutRequest
 from p2o.templates import PLAIN, make_template

@@ -15,8 +15,8 @@ from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
 from p2o.evolution import EvaluationRequest, Evolution
 from p2o.files import read_jsonl
+from p2o.guidance.prompt_step import PromptStep
 from p2o.outcomes import Outcomes
-from p2o.prompt_step import PromptStep
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import Sample, SamplingParams

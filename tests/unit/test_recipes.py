@@ -14,7 +14,7 @@ from p2o.config import load_config, recipe_names
 from p2o.data import read_jsonl
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.config import EvolveConfig
-from p2o.guidance import GuidanceConfig
+from p2o.guidance.config import GuidanceConfig
 from p2o.outcomes import AssignConfig
 from p2o.policy.config import LossConfig
 from p2o.policy.context import ContextConfig

@@ -12,14 +12,18 @@ import numpy as np
 import pytest
 
 from p2o.config import Config, build_config
+from p2o.distributed import ONE_PROCESS
 from p2o.evaluate import Evaluation
 from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
+from p2o.evolution.types import nobody
 from p2o.files import read_jsonl
+from p2o.guidance.evolved import Evolved
+from p2o.guidance.guidance import GuidanceParts
+from p2o.guidance.prompt_step import PromptStepOutcome
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
 from p2o.policy.streams import GlobalCounts
-from p2o.prompt_step import PromptStepOutcome
 from p2o.run import Run
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
@@ -63,6 +67,8 @@ def rollout(
 
 class Engine:
     """Collector, sampler and policy in one; writes down what it is asked, in order."""
+
+    processes = ONE_PROCESS
 
     def __init__(self, log_probs: Sequence[float] = (-0.5,)) -> None:
         self.events: list[Any] = []
@@ -113,7 +119,7 @@ def run_of(config: Config, engine: Engine, problems: Sequence[Problem] = (), **m
         "collector": engine,
         "policy": engine,
         "reference": None,
-        "prompt_step": None,
+        "guidance": None,
         "tokenizer": None,
         "directory": None,
         "console": Quiet(),
@@ -289,13 +295,16 @@ def epochs_of(
         }
     )
     problems = [problem("a"), problem("b")]
+    directory, console = RunDirectory(tmp_path), Console.silent()
+    monkeypatch.setattr("p2o.guidance.evolved.PromptStep", lambda *_: steps)
+    parts = GuidanceParts(config, problems, engine, nobody, directory, console)  # type: ignore[arg-type]
     run = run_of(
         config,
         engine,
         problems,
-        prompt_step=steps,
-        directory=RunDirectory(tmp_path),
-        console=Console.silent(),
+        guidance=None if steps is None else Evolved(parts),
+        directory=directory,
+        console=console,
         state=LoopState(Outcomes(config.mining.success)),
     )
     roll_epoch(run)

@@ -150,19 +150,22 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
         raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
     require_training_packages()
     from p2o.assembly import prepare
+    from p2o.guidance.evolved import Evolved
     from p2o.train import roll_out
 
     prepared = prepare(config, output, resume=(output / "config.toml").exists())
-    assert prepared.prompt_step is not None
+    guidance = prepared.guidance
+    if not isinstance(guidance, Evolved):
+        raise ConfigError(
+            f'guidance.kind = {config.guidance.kind!r} evolves nothing: set guidance.kind="evolve"'
+        )
     outcomes, solutions = prepared.state.outcomes, prepared.state.solutions
     for group in roll_out(prepared, prepared.problems):
         outcomes.observe(group, "0")
         solutions.observe(group, config.mining.success)
     hard = hard_problems(outcomes, config.mining)
-    prepared.prompt_step.limits = {"max_rounds": args.max_rounds, "time_limit_s": args.time_limit}
-    outcome = prepared.prompt_step.evolve(
-        hard, outcomes, version=1, epoch=1, previous=None, solutions=solutions
-    )
+    guidance.step.limits = {"max_rounds": args.max_rounds, "time_limit_s": args.time_limit}
+    outcome = guidance.step.evolve(hard, outcomes, version=1, epoch=1, previous=None, solutions=solutions)
     if outcome.evolution is None:
         raise DataError(outcome.reason)
     return outcome.evolution

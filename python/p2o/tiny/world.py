@@ -190,6 +190,7 @@ def make_problems(count: int, seed: int, *, exclude: Sequence[Problem] = ()) -> 
                     messages=(Message(role="user", content=question),),
                     gold=str(family.answer(left, right)),
                     meta={"family": family.name},
+                    solution=family.scratchpad(left, right),
                 )
             )
     return problems

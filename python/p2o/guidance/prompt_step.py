@@ -8,7 +8,6 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.errors import TooFewProblemsError
-from p2o.evaluations import Evaluations, drawn_on_dev, template_of
 from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.propose import proposer_class
@@ -21,7 +20,8 @@ from p2o.evolution.types import (
     EvaluationResult,
     Reflect,
 )
-from p2o.guidance import Allowance
+from p2o.guidance.evaluations import Evaluations, drawn_on_dev, template_of
+from p2o.guidance.spending import Allowance
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solution
 from p2o.reflection import SelfReflection

@@ -1,4 +1,4 @@
-"""When prompt steps take place, what they may spend, and whether their rollouts are trained on.
+"""What a prompt step may spend.
 
 `adaptive` spending compares what a rollout buys in newly solved hard problems. The prompt step unlocks, for its whole
 budget, the share of them that its templates are expected to, less what plain rollouts solve anyway. Those of the next
@@ -12,15 +12,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import PositiveInt
+from typing import TYPE_CHECKING
 
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.result import PLAIN_ENOUGH
 from p2o.evolution.types import PlainEnough
 from p2o.outcomes.outcomes import TRAINING, Outcomes
-from p2o.settings import Settings
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -42,23 +39,6 @@ FRUITLESS = 0.05
 
 LEAST_SHARE = 0.125
 """Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come."""
-
-
-class GuidanceConfig(Settings):
-    """When prompt steps take place and what they may spend."""
-
-    every: PositiveInt | None = None
-    """A prompt step after every so many steps of an epoch as well as between epochs, on the problems that are hard so
-    far; unset, between epochs only. A run of one epoch gets prompt steps that way."""
-
-    train_on_evaluations: bool = True
-    """Whether a prompt step's rollouts of the dev problems, plain and under the templates it chose, are trained on: a
-    policy step before the next rollouts."""
-
-    spend: Literal["fixed", "adaptive"] = "adaptive"
-    """`fixed`: each prompt step may spend `evolve.budget`. `adaptive`: in proportion to what earlier prompt steps
-    unlocked; a step ends after its evaluation of the plain prompt where a plain rollout solves more hard problems than
-    one of the step is expected to, and from the second one on after a row of failures that is unlikely by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +81,12 @@ def unlocked_share(
 
 
 def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
-    """What the next prompt step, on these hard problems, may spend; takes into `state` what the last one unlocked."""
+    """What the prompt step of `state.version`, on these hard problems, may spend; takes into `state` what the last one
+    unlocked, in the version before."""
     if config.guidance.spend == "fixed":
         return Allowance()
     if state.evolution is not None and state.evolution.stop_reason != PLAIN_ENOUGH:
-        chosen, version = state.evolution.chosen, str(state.version)
+        chosen, version = state.evolution.chosen, str(state.version - 1)
         share = unlocked_share(state.assignment, chosen, state.outcomes, version)
         state.unlocked += [] if share is None else [share]
     budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))

@@ -91,7 +91,9 @@ def _written(rollout: Rollout, index: int, tokens: Tokens) -> dict[str, Any]:
     bare = replace(
         rollout, index=index, prompt_ids=list(rollout.prompt_ids), response_ids=(), sampler_logprobs=()
     )
-    return {**asdict(bare), "response_ids": ids, "sampler_logprobs": logprobs}
+    record = {**asdict(bare), "response_ids": ids, "sampler_logprobs": logprobs}
+    del record["teacher_ids"]  # a prompt step's rollouts have none
+    return record
 
 
 def _read(record: dict[str, Any]) -> tuple[Rollout, Tokens]:
