@@ -1,8 +1,8 @@
-"""A run whose data source, sampler, loss, context mode, reward and proposer are all from outside the package."""
+"""Runs whose data source, sampler, loss, context mode, reward, proposer or guidance are from outside the package."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,18 @@ from p2o.config import LossConfig, load_config
 from p2o.data import RecordData
 from p2o.evolution.propose import Proposal, Proposer, Task
 from p2o.files import read_jsonl
+from p2o.guidance.guidance import Found, Guidance
+from p2o.outcomes import HardKind
 from p2o.policy.losses import LOSSES, LossOutput
 from p2o.policy.streams import GlobalCounts, TokenStreams
 from p2o.records import Record
 from p2o.rollout.hf import HfSampler
+from p2o.state import LoopState
+from p2o.templates import make_template
 from p2o.tiny.world import make_problems
 from p2o.track.console import Console
 from p2o.train import train
+from p2o.types import Template
 
 CALLED: set[str] = set()
 
@@ -119,3 +124,45 @@ def test_a_run_of_your_own_parts_and_its_continuation(tmp_path: Path) -> None:
     assert written == config, "the run directory's settings lead to the same parts"
     resumed = prepare(written, path, resume=True, console=Console.silent())
     assert resumed.state.finished
+
+
+class Instructor(Guidance):
+    """Gives every hard problem the instruction of its family."""
+
+    def find(self, state: LoopState, hard: Mapping[str, HardKind]) -> Found:
+        CALLED.add("guidance")
+        return Found(7, {"templates": [], "tokens": 7, "reason": f"{len(hard)} instructed", "refusals": {}})
+
+    def assign(self, state: LoopState, guided: Sequence[str], seed: int) -> dict[str, list[Template]]:
+        known = {"+": "Add the columns from the right and carry.", "*": "Multiply digit by digit and carry."}
+        n = self.config.rollout.n
+        return {
+            problem.id: [make_template(known.get(problem.meta["sign"], ""))] * n
+            for problem in self.parts.problems
+            if problem.id in guided
+        }
+
+
+class SignedSource(Source):
+    """With the sign of each problem."""
+
+    def training_records(self) -> Iterable[Record]:
+        for place, record in super().training_records():
+            yield place, {**record, "sign": next(sign for sign in "+-*" if sign in record["problem"])}
+
+
+def test_a_guidance_of_your_own(tmp_path: Path) -> None:
+    CALLED.clear()
+    path = tmp_path / "run"
+    overrides = (f"guidance.kind={__name__}:Instructor", f"data.kind={__name__}:SignedSource")
+    config = load_config("quickstart", [*settings(path), *overrides])
+    run = prepare(config, path, console=Console.silent())
+    signs = {problem.id: problem.meta["sign"] for problem in run.problems}
+    state = train(run)
+    assert "guidance" in CALLED
+    assert "proposer" not in CALLED
+    assert state.prompt_step_tokens == 7
+    rollouts = [record for file in sorted((path / "rollouts").iterdir()) for record in read_jsonl(file)]
+    guided = [record for record in rollouts if record["template"] != "plain"]
+    assert guided
+    assert {signs[record["problem"]] for record in guided} == {"+", "*"}
