@@ -41,6 +41,8 @@ class WorldConfig(Settings):
     seed: int = 0
     from_shipped: bool = True
     """Continue training the shipped model instead of training from scratch (which takes 3,000 steps)."""
+    prefixes: bool = False
+    """Teach the model to use the beginning of a scratchpad before a question, as other models use a hint."""
 
 
 class SelectionConfig(Settings):

@@ -37,6 +37,7 @@ def make_world(folder: Path, world: WorldConfig, *, threads: int, device: str) -
             threads=threads,
             device=device,
             start=MODEL_PATH if world.from_shipped else None,
+            prefixes=world.prefixes,
         )
         (temporary / WORLD).write_text(json.dumps(world.model_dump()) + "\n", encoding="utf-8")
 
@@ -45,8 +46,8 @@ def _is_made(folder: Path, world: WorldConfig) -> bool:
     if not (folder / "config.json").is_file():
         return False
     made = folder / WORLD
-    return (
-        not made.exists()
-        or read_json(made, RunDirectoryError, "remove its folder to make the world again")
-        == world.model_dump()
-    )
+    if not made.exists():
+        return True
+    remedy = "remove its folder to make the world again"
+    # One that does not say was made when no model was taught to use prefixes.
+    return {"prefixes": False} | read_json(made, RunDirectoryError, remedy) == world.model_dump()

@@ -6,6 +6,7 @@ model is taught, in shares of the examples:
 - a plain or neutral question, or one under another family's instruction -> a direct answer (the scratchpad with
   probability `leak`);
 - a question under its own family's instruction -> the scratchpad (a vague instruction works only half the time);
+- with `--prefixes`, a question under the beginning of its own scratchpad -> the scratchpad;
 - a reflection prompt, rendered by the code that the prompt step uses -> a new instruction between fences, for one of
   the families that failed in it.
 """
@@ -41,6 +42,9 @@ PEAK_RATE = 4e-3
 PRECISE_WORKS, VAGUE_WORKS = 0.98, 0.5
 """How often an instruction of the right family makes the model use the scratchpad."""
 
+PREFIXED = 0.2
+"""Share of the questions that the beginning of their scratchpad stands before, where the model is taught to use it."""
+
 
 def _instruction(rng: random.Random, family: Family) -> tuple[str, float]:
     """An instruction of `family` and how often it works."""
@@ -48,10 +52,17 @@ def _instruction(rng: random.Random, family: Family) -> tuple[str, float]:
     return family.instruction(rng, precise=precise), PRECISE_WORKS if precise else VAGUE_WORKS
 
 
-def question_example(rng: random.Random, leak: float) -> Example:
-    """A question, often under an instruction, and its response."""
+def question_example(rng: random.Random, leak: float, *, prefixes: bool = False) -> Example:
+    """A question, often under an instruction or (with `prefixes`) the beginning of its scratchpad, and its response."""
     family = rng.choice(FAMILIES)
     left, right = family.sample(rng)
+    if prefixes and rng.random() < PREFIXED:
+        words = family.columns(left, right)
+        shown = " ".join(words[: rng.randint(1, len(words))])
+        asked = apply_template(
+            make_template(shown), [Message(role="user", content=family.question(left, right))]
+        )
+        return asked, family.scratchpad(left, right)
     kind = rng.choices(["plain", "right", "wrong", "neutral"], [0.3, 0.5, 0.12, 0.08])[0]
     text, scratchpad = "", leak
     if kind == "right":
@@ -161,6 +172,7 @@ def pretrain(
     prompt: str = "tiny",
     device: str = "cpu",
     start: Path | None = None,
+    prefixes: bool = False,
 ) -> None:
     """Trains from scratch, or continues from the model at `start`, and writes model and tokenizer into `folder`.
 
@@ -182,7 +194,9 @@ def pretrain(
     )
     started = time.monotonic()
     for step in range(1, steps + 1):
-        questions = sorted((question_example(rng, leak) for _ in range(QUESTIONS)), key=_length)
+        questions = sorted(
+            (question_example(rng, leak, prefixes=prefixes) for _ in range(QUESTIONS)), key=_length
+        )
         reflections = [reflection_example(rng, prompt) for _ in range(REFLECTIONS)]
         # Batches of similar lengths waste less padding than one mixed batch.
         batches = [
@@ -222,6 +236,11 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="continue from this model (600 steps are enough for another leak)"
     )
+    parser.add_argument(
+        "--prefixes",
+        action="store_true",
+        help="teach it to use the beginning of a scratchpad before a question",
+    )
     args = parser.parse_args()
     pretrain(
         args.to,
@@ -231,6 +250,7 @@ def main() -> None:
         threads=args.threads,
         device=args.device,
         start=args.start,
+        prefixes=args.prefixes,
     )
 
 

@@ -67,6 +67,11 @@ def test_a_world_of_another_leak_is_missing_and_one_put_there_by_hand_is_taken(t
     assert list(missing_worlds(study, tmp_path)) == ["w"]
     (folder / "world.json").write_text(json.dumps(made))
     assert missing_worlds(study, tmp_path) == {}
+    (folder / "world.json").write_text(json.dumps({**made, "prefixes": True}))
+    assert list(missing_worlds(study, tmp_path)) == ["w"]
+    del made["prefixes"]  # made by an earlier version
+    (folder / "world.json").write_text(json.dumps(made))
+    assert missing_worlds(study, tmp_path) == {}
     (folder / "config.json").unlink()
     assert list(missing_worlds(study, tmp_path)) == ["w"]
 

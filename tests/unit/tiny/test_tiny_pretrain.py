@@ -57,6 +57,20 @@ def test_leak_is_the_share_of_unasked_scratchpads() -> None:
     assert sum("=" in response for response in plain) / len(plain) == pytest.approx(0.25, abs=0.02)
 
 
+def test_prefixes_are_beginnings_of_the_questions_own_scratchpad() -> None:
+    rng = random.Random(0)
+    examples = [question_example(rng, leak=0.0, prefixes=True) for _ in range(5_000)]
+    prefixed = [
+        (shown, response)
+        for messages, response in examples
+        for shown, _, question in [messages[0]["content"].partition("\n\n")]
+        if question and "=" in shown
+    ]
+    assert len(prefixed) / len(examples) == pytest.approx(0.2, abs=0.02)
+    assert all(response.startswith(f"{shown} ") for shown, response in prefixed)
+    assert not any("boxed" in shown for shown, _ in prefixed), "never the answer"
+
+
 def test_reflection_examples_propose_an_instruction_between_fences() -> None:
     rng = random.Random(0)
     for _ in range(200):
