@@ -172,6 +172,11 @@ class Config(Settings):
                 f"assign.plain_rollouts is {self.assign.plain_rollouts}, but a group has only rollout.n = "
                 f"{self.rollout.n} rollouts: leave at least one for the templates"
             )
+        if self.assign.rehearsal >= self.rollout.n:
+            raise ValueError(
+                f"assign.rehearsal is {self.assign.rehearsal}, but a group has only rollout.n = {self.rollout.n} "
+                "rollouts: leave at least one plain"
+            )
         if self.context.distillation == "reverse_kl" and self.guidance.train_on_evaluations:
             raise ValueError(
                 'context.distillation = "reverse_kl" learns from plain rollouts, guidance.train_on_evaluations from '

@@ -155,6 +155,8 @@ ADDED: dict[str, Any] = {
     "rollout.long_problems": "refuse",
     "evolve.race.margin": 0.005,
     "assign.rehearsal": 0,
+    "guidance.kind": "evolve",
+    "guidance.prefix_shares": [0.5, 0.25],
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

@@ -81,6 +81,7 @@ def test_the_printed_settings_are_the_recipe(
         ("evolve.race.stages=[0.5]", "setting evolve.race.stages.0 = 0.5: Input should be a valid tuple"),
         ("context.c_low=2", "setting context.c_low = 2:"),
         ("assign.plain_rollouts=6", "assign.plain_rollouts is 6, but a group has only rollout.n = 6"),
+        ("assign.rehearsal=6", "assign.rehearsal is 6, but a group has only rollout.n = 6"),
         ("run.mini_batch_problems=500", "run.mini_batch_problems is 500, over run.batch_problems"),
         ("evolve.budget=enormous", "evolve.budget"),
         ("rollout.n=6.0", "setting rollout.n = 6.0: Input should be a valid integer"),

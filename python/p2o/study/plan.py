@@ -44,6 +44,10 @@ class WorldConfig(Settings):
     prefixes: bool = False
     """Teach the model to use the beginning of a scratchpad before a question, as other models use a hint."""
 
+    def recipe(self) -> dict[str, Any]:
+        """How the model is made, as results and worlds record it: without what earlier versions did not know."""
+        return {name: value for name, value in self.model_dump().items() if name != "prefixes" or value}
+
 
 class SelectionConfig(Settings):
     """How an arm's learning rate is chosen: by the area under the curve, on separate seeds and problems."""
@@ -289,7 +293,7 @@ def make_job(
         learning_rate=learning_rate,
         config=config,
         teacher=arm.teacher,
-        world_recipe={} if world == SHIPPED_WORLD else study.worlds[world].model_dump(),
+        world_recipe={} if world == SHIPPED_WORLD else study.worlds[world].recipe(),
         differs=_difference(config, common),
     )
 

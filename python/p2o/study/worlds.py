@@ -39,7 +39,7 @@ def make_world(folder: Path, world: WorldConfig, *, threads: int, device: str) -
             start=MODEL_PATH if world.from_shipped else None,
             prefixes=world.prefixes,
         )
-        (temporary / WORLD).write_text(json.dumps(world.model_dump()) + "\n", encoding="utf-8")
+        (temporary / WORLD).write_text(json.dumps(world.recipe()) + "\n", encoding="utf-8")
 
 
 def _is_made(folder: Path, world: WorldConfig) -> bool:
@@ -49,5 +49,4 @@ def _is_made(folder: Path, world: WorldConfig) -> bool:
     if not made.exists():
         return True
     remedy = "remove its folder to make the world again"
-    # One that does not say was made when no model was taught to use prefixes.
-    return {"prefixes": False} | read_json(made, RunDirectoryError, remedy) == world.model_dump()
+    return read_json(made, RunDirectoryError, remedy) == world.recipe()
