@@ -195,7 +195,7 @@ def test_a_run_ended_by_its_token_limit_is_not_prolonged_by_a_resume(
 
 def test_a_template_that_does_not_fit_earns_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = small_run(tmp_path / "run", "rollout.max_prompt_tokens=20", "run.epochs=2")
-    assert run.prompt_step is not None
+    assert run.guidance is not None
     judged: list[Any] = []
     monkeypatch.setattr(
         "p2o.guidance.prompt_step.evolve",

@@ -111,7 +111,7 @@ class Runner:
             task = {
                 "kind": "world",
                 "folder": str(self.runs / "worlds" / name),
-                "world": world.model_dump(),
+                "world": world.recipe(),
                 "threads": threads,
                 "device": self.device,
             }

@@ -101,7 +101,7 @@ def test_skipping_rows_without_a_gradient_does_not_change_the_update(
     random_model: Any, name: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skipped = updated(random_model, name, budget=100_000)
-    monkeypatch.setattr("p2o.policy.rows.has_gradient", lambda advantage, counted, loss: counted)
+    monkeypatch.setattr("p2o.policy.rows.has_gradient", lambda rollout, advantage, counted, loss: counted)
     everything = updated(random_model, name, budget=100_000)
     for key, value in everything.items():
         torch.testing.assert_close(skipped[key], value, atol=2e-5, rtol=1e-4)

@@ -93,7 +93,7 @@ def test_a_sampler_from_outside_trains_as_ours_does(tmp_path: Path) -> None:
     run, found, pushed = trained(tmp_path / "own", OWN)
     sampler = run.collector.sampler
     assert isinstance(sampler, OwnSampler)
-    assert isinstance(run.prompt_step.reflect.sampler, LentSampler), "it reflects with the start weights"
+    assert isinstance(run.guidance.parts.reflect.sampler, LentSampler), "it reflects with the start weights"
     assert found == expected
     assert all(torch.equal(pushed[name], weight) for name, weight in weights.items())
     steps = run.state.step

@@ -232,8 +232,8 @@ def test_who_reflects_is_a_setting(policy: str, tmp_path: Path) -> None:
     config = load_config("quickstart", [*sizes, *drawn, f"reflection.kind={policy}"])
     assert config.needs_start_weights == (policy == "self")
     run = prepare(config, tmp_path / "run")
-    assert run.prompt_step is not None
-    reflect = run.prompt_step.reflect
+    assert run.guidance is not None
+    reflect = run.guidance.parts.reflect
     assert isinstance(reflect, SelfReflection)
     assert isinstance(reflect.sampler, HfSampler)
     assert reflect.params == SamplingParams(max_tokens=40, temperature=0.7)
