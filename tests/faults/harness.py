@@ -44,6 +44,7 @@ SETTINGS = (
     ),
     *("rollout.n=2", "rollout.max_tokens=16", "mining.min_count=2", "track.rollouts=4", "checkpoint.every=1"),
     *("evolve.budget=40", "evolve.dev_size=4", "evolve.parents=2", "evolve.acceptance=strict"),
+    "guidance.spend=fixed",  # a step that plain rollouts end asks no reflection model
     *('evolve.templates="tiny"', "reward.function=reward_by_coin:coin"),
 )
 """Six steps, two prompt steps, seven checkpoints."""

@@ -121,6 +121,28 @@ def drawn(identity: str, template: Template, index: int) -> tuple[RolloutRequest
     return RolloutRequest(problem(identity), template, index, seed=0), rollout
 
 
+def test_a_killed_step_takes_up_a_batch_that_was_written_down_whole(tmp_path: Path) -> None:
+    """In a smaller batch log-probs could differ by rounding; a batch of which a part is missing is drawn anew."""
+    file = tmp_path / "rollouts.jsonl"
+    made = [drawn("a", PLAIN, 0), drawn("a", Z, 0), drawn("b", Z, 1)]
+    requests = [request for request, _ in made]
+    Evaluations(file).keep(requests, [rollout for _, rollout in made])
+    kept = Evaluations(file)
+    found = kept.find(requests[1:])
+    assert found is not None
+    assert [rollout.response_ids for rollout in found] == [rollout.response_ids for _, rollout in made[1:]]
+    assert [rollout.sampler_logprobs for rollout in found] == [
+        np.float32(rollout.sampler_logprobs).tolist() for _, rollout in made[1:]
+    ]
+    assert [(rollout.reward, rollout.text, rollout.index) for rollout in found] == [
+        (1.0, "text", 0),
+        (1.0, "text", 1),
+    ]
+    assert kept.find([*requests, drawn("b", Z, 0)[0]]) is None
+    file.write_bytes(file.read_bytes()[:-5])
+    assert Evaluations(file).find(requests) is None
+
+
 def evolution_of(chosen: tuple[Template, ...], **scores: dict[str, tuple[float, int]]) -> Evolution:
     candidates = tuple(
         Candidate(id, template, accepted=True, scores=scores[name])

@@ -54,6 +54,21 @@ class Evaluations:
             records.append(_written(rollout, request.index, tokens))
         append_jsonl(self._file, records)
 
+    def find(self, requests: Sequence[RolloutRequest]) -> list[Rollout] | None:
+        """What was drawn for these requests; None unless all of it is here.
+
+        A step killed while it noted the rewards of a batch asks for the rest again. In a smaller batch their log-probs
+        could differ by rounding; of a batch that was not written down whole nothing was noted, and all is drawn again.
+        """
+        keys = [(request.template.id, request.problem.id, request.index) for request in requests]
+        if self.missing(keys):
+            return None
+        return [self._whole(key) for key in keys]
+
+    def _whole(self, key: Key) -> Rollout:
+        rollout, (ids, logprobs) = self._rollouts[key]
+        return replace(rollout, response_ids=ids.tolist(), sampler_logprobs=logprobs.tolist())
+
     def _add(self, rollout: Rollout, tokens: Tokens) -> None:
         self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = rollout, tokens
 
@@ -73,15 +88,7 @@ class Evaluations:
         grouped: dict[str, list[Rollout]] = {}
         for key in keys:
             rollouts = grouped.setdefault(key[1], [])
-            rollout, (ids, logprobs) = self._rollouts[key]
-            rollouts.append(
-                replace(
-                    rollout,
-                    index=len(rollouts),
-                    response_ids=ids.tolist(),
-                    sampler_logprobs=logprobs.tolist(),
-                )
-            )
+            rollouts.append(replace(self._whole(key), index=len(rollouts)))
         return [Group(problems[identity], rollouts) for identity, rollouts in grouped.items()]
 
 

@@ -231,9 +231,11 @@ class PromptStep:
             self._request(request.problem, request.template, request.rollout_index, seed)
             for request in requests
         ]
-        rollouts = collect(asked)
-        if kept is not None:
-            kept.keep(asked, rollouts)
+        rollouts = None if kept is None else kept.find(asked)
+        if rollouts is None:
+            rollouts = collect(asked)
+            if kept is not None:
+                kept.keep(asked, rollouts)
         return [
             EvaluationResult(rollout.reward, rollout.text, rollout.finish_reason, len(rollout.response_ids))
             if rollout.response_ids
