@@ -12,6 +12,7 @@ from p2o.guidance.guidance import Found, Guidance, GuidanceParts
 from p2o.outcomes.outcomes import TRAINING, Outcomes
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
+from p2o.track.run_directory import template_record
 from p2o.types import Problem, Template
 
 NO_SOLUTION = "no reference solution"
@@ -54,14 +55,8 @@ class ForEachProblem(Guidance):
             if not refusal:
                 self.templates[each.problem.id] = template
         records = [
-            {
-                "version": state.version,
-                "epoch": state.epoch,
-                "problem": each.problem.id,
-                "text": candidate.template.text,
-                "chosen": candidate.accepted,
-                **candidate.to_dict(),
-            }
+            template_record(state.version, state.epoch, candidate, chosen=candidate.accepted)
+            | {"problem": each.problem.id}
             for each, candidate in zip(made, candidates, strict=True)
         ]
         self.parts.collector.processes.on_main(

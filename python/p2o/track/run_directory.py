@@ -16,7 +16,7 @@ import tomli_w
 
 from p2o.config import Config, build_config
 from p2o.errors import ConfigError, RunDirectoryError
-from p2o.evolution.result import Evolution
+from p2o.evolution.result import Candidate, Evolution
 from p2o.files import (
     alone_in,
     append_jsonl,
@@ -230,15 +230,15 @@ def template_records(version: int, epoch: int, evolution: Evolution) -> list[dic
     """Every candidate of the prompt step of a policy version, before rollouts of `epoch`, for `templates.jsonl`."""
     chosen = {template.id for template in evolution.chosen}
     return [
-        {
-            "version": version,
-            "epoch": epoch,
-            "text": candidate.template.text,
-            "chosen": candidate.template.id in chosen,
-            **candidate.to_dict(),
-        }
+        template_record(version, epoch, candidate, chosen=candidate.template.id in chosen)
         for candidate in evolution.candidates
     ]
+
+
+def template_record(version: int, epoch: int, candidate: Candidate, *, chosen: bool) -> dict[str, Any]:
+    """A line of `templates.jsonl`."""
+    text = candidate.template.text
+    return {"version": version, "epoch": epoch, "text": text, "chosen": chosen, **candidate.to_dict()}
 
 
 def _write_before(file: Path, key: str, value: int, records: Sequence[Mapping[str, Any]]) -> None:
