@@ -176,10 +176,17 @@ def test_a_hint_that_is_of_no_use_leaves_its_problem_plain(
 
 
 def test_a_reflection_model_that_has_failed_leaves_all_problems_plain(tmp_path: Path) -> None:
+    calls = iter([[ReflectionReply("A hint.")]])
+
     def reflect(requests: list[ReflectionRequest]) -> list[ReflectionReply]:
-        raise ReflectionError("the server is gone")
+        if (replies := next(calls, None)) is None:
+            raise ReflectionError("the server is gone")
+        return replies
 
     found, state = guidance(tmp_path, [problem("a")], reflect, kind="self_hint")
+    found.find(state, {"a": "very_hard"})
+    assert found.assign(state, ["a"], seed=0) == {"a": [make_template("A hint.")] * 3 + [PLAIN]}
+    state.version += 1
     assert found.find(state, {"a": "very_hard"}).summary["reason"] == "reflection: the server is gone"
     assert found.assign(state, ["a"], seed=0) == {"a": [PLAIN] * 4}
 

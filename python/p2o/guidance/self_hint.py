@@ -63,6 +63,7 @@ class SelfHint(ForEachProblem):
         try:
             replies = self._replies(requests)
         except ReflectionError as error:
+            self.templates = {}  # not those of the step before
             summary = {"templates": [], "tokens": 0, "reason": f"reflection: {error}", "refusals": {}}
             return Found(0, summary)
         made = [self._made(*each) for each in zip(asked, replies, strict=True)]
