@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_train import Killed, kill_after, small_run, what_happened
-from test_two_processes import finish, metrics_of, start
+from test_two_processes import check_same, finish, start
 
 from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
@@ -93,11 +93,4 @@ def test_two_processes_do_what_one_does(unbroken: tuple[str, Path, LoopState], t
     name, whole, _ = unbroken
     path = tmp_path / "two"
     finish(path, start(path, *(f"--set={override}" for override in (*COMMON, *KINDS[name]))))
-    one = what_happened(whole)
-    assert read_jsonl(path / "templates.jsonl") == one["templates"]
-    metrics = metrics_of(path)
-    assert len(metrics) == len(one["metrics"])
-    for here, there in zip(metrics, one["metrics"], strict=True):
-        for key, value in there.items():
-            if not key.startswith("sync/"):
-                assert here[key] == pytest.approx(value, rel=1e-3, abs=5e-5), key
+    check_same(path, whole, abs=5e-5)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from test_train import Killed, kill_after, small_run, what_happened
-from test_two_processes import finish, metrics_of, start
+from test_two_processes import check_same, finish, start
 
 from p2o.evolution import Evolution
 from p2o.files import read_jsonl
@@ -100,14 +100,7 @@ def test_what_a_journal_alone_remembers_is_drawn_again(
 def test_two_processes_do_what_one_does(guided: Path, tmp_path: Path) -> None:
     path = tmp_path / "two"
     finish(path, start(path, *(f"--set={override}" for override in GUIDED)))
-    one = what_happened(guided)
-    assert read_jsonl(path / "templates.jsonl") == one["templates"]
-    metrics = metrics_of(path)
-    assert len(metrics) == len(one["metrics"])
-    for here, there in zip(metrics, one["metrics"], strict=True):
-        for name, value in there.items():
-            if not name.startswith("sync/"):
-                assert here[name] == pytest.approx(value, rel=1e-3, abs=2e-5), name
+    check_same(path, guided, abs=2e-5)
 
 
 def test_a_run_of_one_epoch_is_guided_on_problems_it_has_not_tried(tmp_path: Path) -> None:

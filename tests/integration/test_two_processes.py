@@ -53,6 +53,18 @@ def metrics_of(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+def check_same(path: Path, whole: Path, *, abs: float) -> None:
+    """The run in two processes at `path` is that of one process at `whole`, its metrics up to rounding."""
+    one = what_happened(whole)
+    assert read_jsonl(path / "templates.jsonl") == one["templates"]
+    metrics = metrics_of(path)
+    assert len(metrics) == len(one["metrics"])
+    for here, there in zip(metrics, one["metrics"], strict=True):
+        for name, value in there.items():
+            if not name.startswith("sync/"):
+                assert here[name] == pytest.approx(value, rel=1e-3, abs=abs), name
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "two"
