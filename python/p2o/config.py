@@ -100,7 +100,7 @@ class ModelConfig(Settings):
 
 
 class EvaluationConfig(Settings):
-    """Accuracy on the evaluation problems, always on plain prompts."""
+    """Accuracy on the evaluation problems, on plain prompts."""
 
     samples: int = Field(1, ge=1)
     """Completions per problem."""
@@ -110,6 +110,10 @@ class EvaluationConfig(Settings):
 
     every: int | None = Field(None, ge=1)
     """Evaluate every so many steps as well as at each epoch's end; unset, at epoch ends only."""
+
+    guided: bool = False
+    """Evaluate under the best template in use as well: for training that means to keep its prompt
+    (`context.distillation = "none"`)."""
 
 
 class CheckpointConfig(Settings):

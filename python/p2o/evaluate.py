@@ -1,4 +1,4 @@
-"""Accuracy on problems the policy was not trained on: always the plain prompt, whatever was evolved."""
+"""Accuracy on problems the policy was not trained on, under the plain prompt unless another template is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
-from p2o.types import Problem
+from p2o.types import Problem, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,14 @@ def evaluate(
     collector: Collector,
     config: Config,
     progress: Progress | None = None,
+    template: Template = PLAIN,
 ) -> Evaluation:
-    """Samples each problem `evaluation.samples` times under the plain prompt, with the same draws at every call."""
+    """Samples each problem `evaluation.samples` times under a template, with the same draws at every call."""
     k = config.evaluation.samples
     requests = [
-        RolloutRequest(problem, PLAIN, index, derive_seed(config.run.seed, "evaluation", problem.id, index))
+        RolloutRequest(
+            problem, template, index, derive_seed(config.run.seed, "evaluation", problem.id, index)
+        )
         for problem in problems
         for index in range(k)
     ]

@@ -157,6 +157,7 @@ ADDED: dict[str, Any] = {
     "assign.rehearsal": 0,
     "guidance.kind": "evolve",
     "guidance.prefix_shares": [0.5, 0.25],
+    "evaluation.guided": False,
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

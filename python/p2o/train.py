@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from p2o.config import Config
 from p2o.errors import RewardError, SamplerError
-from p2o.evaluate import evaluate
+from p2o.evaluate import Evaluation, evaluate
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.rehearsal import rehearsed, solved_under
 from p2o.outcomes.transfer import transfer_records
@@ -24,6 +24,7 @@ from p2o.rollout.sampler import SamplingParams
 from p2o.run import Run
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
+from p2o.templates import PLAIN
 from p2o.track.metrics import over_mini_batches
 from p2o.types import Group, Problem, Template
 
@@ -235,9 +236,7 @@ def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
 def measure(run: Run, hard: Mapping[str, str] | None) -> None:
     """Plain accuracy on the evaluation problems, into the history and the metrics; `hard` at an epoch's end."""
     state, config = run.state, run.config
-    total = len(run.evaluation_problems) * config.evaluation.samples
-    with run.console.phase("evaluation (plain prompts)", total) as progress:
-        result = evaluate(run.evaluation_problems, run.collector, config, progress)
+    result = evaluated(run, PLAIN)
     record = {
         "epoch": state.epoch,
         "step": state.step,
@@ -249,6 +248,19 @@ def measure(run: Run, hard: Mapping[str, str] | None) -> None:
     if hard is not None and not run.epoch_is_done:
         record["within"] = True  # the epoch: before a prompt step
     state.history.append(record)
+    metrics = result.metrics()
+    if config.evaluation.guided and run.guidance is not None:
+        template = run.guidance.in_use(state)
+        guided = result if template.id == PLAIN.id else evaluated(run, template)
+        record["guided_accuracy"] = metrics["evaluation/guided_accuracy"] = guided.accuracy
     mined = {} if hard is None else {"hard/count": len(hard), "hard/frac": len(hard) / len(run.problems)}
-    run.log({"step": state.step, **result.metrics(), "num_tokens": state.generated_tokens, **mined})
+    run.log({"step": state.step, **metrics, "num_tokens": state.generated_tokens, **mined})
     run.console.evaluated(record)
+
+
+def evaluated(run: Run, template: Template) -> Evaluation:
+    """The evaluation problems, rolled out under a template."""
+    name = "plain prompts" if template.id == PLAIN.id else "guided"
+    total = len(run.evaluation_problems) * run.config.evaluation.samples
+    with run.console.phase(f"evaluation ({name})", total) as progress:
+        return evaluate(run.evaluation_problems, run.collector, run.config, progress, template)

@@ -11,6 +11,7 @@ from p2o.outcomes.assign import assign
 from p2o.outcomes.hardness import HardKind
 from p2o.rollout.sampler import SamplingParams
 from p2o.state import LoopState
+from p2o.templates import PLAIN
 from p2o.types import Template
 
 
@@ -62,3 +63,11 @@ class Evolved(Guidance):
             self.step.available,
             state.solved_under,
         )
+
+    def in_use(self, state: LoopState) -> Template:
+        """The training template with the highest mean reward on the dev problems; of equals, the first."""
+        if state.evolution is None:
+            return PLAIN
+        found = [state.evolution.candidate_of(template.id) for template in state.evolution.chosen]
+        best = max((each for each in found if each is not None), key=lambda each: each.mean, default=None)
+        return PLAIN if best is None else best.template

@@ -19,6 +19,7 @@ from p2o.outcomes.hardness import HardKind
 from p2o.plugins import look_up_class
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
+from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem, Template
@@ -77,6 +78,11 @@ class Guidance(ABC):
     def assign(self, state: LoopState, guided: Sequence[str], seed: int) -> dict[str, list[Template]]:
         """The templates of the n rollouts of each problem to be guided: ids of hard problems, and of some not tried yet
         that are likely to be."""
+
+    def in_use(self, state: LoopState) -> Template:
+        """The template that one would keep at test time, for `evaluation.guided`; the plain one if there is none that
+        serves unseen problems."""
+        return PLAIN
 
 
 def guidance_class(kind: str) -> type[Guidance]:

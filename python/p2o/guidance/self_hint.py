@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from p2o.errors import ReflectionError
+from p2o.evolution.propose.extract import extract_template
 from p2o.evolution.propose.prompt import fill
-from p2o.evolution.propose.refuse import CUT_OFF, PROMPT_TOO_LONG, REFUSED, TOO_LONG
+from p2o.evolution.propose.refuse import CUT_OFF, NO_TEMPLATE, PROMPT_TOO_LONG, REFUSED, TOO_LONG
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.guidance.for_each import NO_SOLUTION, ForEachProblem, Made, failures
 from p2o.guidance.guidance import Found
@@ -90,4 +91,5 @@ class SelfHint(ForEachProblem):
         refusal = _NO_REPLY.get(reply.finish_reason, "")
         if len(reply.text) > self.config.reflection.max_template_chars:
             refusal = refusal or TOO_LONG
-        return Made(problem, "" if refusal else reply.text.strip(), refusal)
+        hint = None if refusal else extract_template(reply.text, "whole")
+        return Made(problem, hint or "", refusal or ("" if hint else NO_TEMPLATE))

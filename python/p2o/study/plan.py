@@ -54,6 +54,9 @@ class SelectionConfig(Settings):
 
     learning_rates: tuple[PositiveFloat, ...] = Field(min_length=1, strict=False)
     seeds: tuple[int, ...] = Field(min_length=1, strict=False)
+    world: str | None = None
+    """Choose in this world for all worlds; unset, in each for itself."""
+
     set: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -79,8 +82,14 @@ class ArmConfig(Settings):
     select: bool = True
     """Whether the learning rate is chosen, where the study has a `selection`."""
 
+    rate_of: str | None = None
+    """The arm whose chosen learning rate it takes, instead of a choice of its own."""
+
     worlds: tuple[str, ...] | None = Field(None, strict=False)
     """Only in these worlds."""
+
+    cell: Annotated[tuple[str, str], Field(strict=False)] | None = None
+    """Its row and column in a two-way table."""
 
     plot: bool = True
     """Whether it is drawn in the plots."""
@@ -127,6 +136,12 @@ class Study(Settings):
             for world in arm.worlds or ():
                 if world not in self.world_names:
                     raise ValueError(f"arms.{name}.worlds names {world!r}: there is no such world")
+            if arm.rate_of is not None and (arm.rate_of not in self.arms or not self._chooses(arm.rate_of)):
+                raise ValueError(
+                    f"arms.{name}.rate_of names {arm.rate_of!r}: no such arm has a choice of its own"
+                )
+        if self.selection is not None and self.selection.world not in (None, *self.world_names):
+            raise ValueError(f"selection.world names {self.selection.world!r}: there is no such world")
         for pair in self.compare:
             for name in pair:
                 if name not in self.arms:
@@ -159,9 +174,20 @@ class Study(Settings):
                 if arm.worlds is None or world in arm.worlds:
                     yield world, name
 
-    def selects(self, arm: str) -> bool:
-        """Whether the arm's learning rate is chosen."""
-        return self.selection is not None and self.arms[arm].select
+    def selects(self, world: str, arm: str) -> bool:
+        """Whether the arm's learning rate is chosen by its own runs in this world."""
+        return self._chooses(arm) and self.selection_cell(world, arm) == (world, arm)
+
+    def selection_cell(self, world: str, arm: str) -> tuple[str, str] | None:
+        """The world and the arm whose runs choose the learning rate of `arm` in `world`; None: it is given."""
+        by = self.arms[arm].rate_of or arm
+        if self.selection is None or not self._chooses(by):
+            return None
+        return self.selection.world or world, by
+
+    def _chooses(self, arm: str) -> bool:
+        settings = self.arms[arm]
+        return self.selection is not None and settings.select and settings.rate_of is None
 
 
 @dataclass(frozen=True)
@@ -245,7 +271,7 @@ def load_study(
     try:
         for world, arm in study.cells():
             make_job(study, world, arm, "final", study.seeds[0], None)
-            if study.selection is not None and study.selects(arm):
+            if study.selection is not None and study.selects(world, arm):
                 rate = study.selection.learning_rates[0]
                 make_job(study, world, arm, "selection", study.selection.seeds[0], rate)
     except ConfigError as error:

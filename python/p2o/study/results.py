@@ -49,6 +49,7 @@ def record_of(
             "seconds": rounded(seconds.get(record["step"], 0.0)),
             "accuracy": rounded(record["accuracy"]),
             "by_family": {name: rounded(value) for name, value in record["by_family"].items()},
+            **({"guided": rounded(record["guided_accuracy"])} if "guided_accuracy" in record else {}),
         }
         for record in history
     ]
@@ -181,6 +182,13 @@ def curve(record: Mapping[str, Any], family: str | None = None) -> tuple[list[fl
 def area(record: Mapping[str, Any], budget: float) -> float:
     """Area under a record's curve, up to the budget."""
     return area_under_curve(*curve(record), budget)
+
+
+def guided_accuracy(record: Mapping[str, Any], budget: float) -> float | None:
+    """A record's accuracy under its best template when the budget is spent; None where that was not measured."""
+    points = [point for point in record["evaluations"] if "guided" in point]
+    tokens = [float(point["tokens"]) for point in points]
+    return value_at(tokens, [point["guided"] for point in points], budget) if points else None
 
 
 def final_accuracy(record: Mapping[str, Any], budget: float, family: str | None = None) -> float:

@@ -25,9 +25,11 @@ class Choice:
 
 
 def selection_jobs(study: Study, world: str, arm: str) -> dict[float, list[Job]]:
-    """The runs that try each learning rate of an arm; none if its rate is not chosen."""
-    if study.selection is None or not study.selects(arm):
+    """The runs that try the learning rates for an arm in a world; none if its rate is given."""
+    cell = study.selection_cell(world, arm)
+    if study.selection is None or cell is None:
         return {}
+    world, arm = cell
     return {
         rate: [make_job(study, world, arm, "selection", seed, rate) for seed in study.selection.seeds]
         for rate in study.selection.learning_rates
@@ -66,9 +68,10 @@ def all_jobs(study: Study, results: Results, failed: Callable[[Job], bool]) -> I
     Selections come first; final runs go by seeds, so that a study cut short has seeds of all arms.
     """
     choices = {cell: choose(study, results, *cell, failed) for cell in study.cells()}
-    for world, arm in choices:
-        for jobs in selection_jobs(study, world, arm).values():
-            yield from ((job, True) for job in jobs)
+    for cell in dict.fromkeys(study.selection_cell(*cell) for cell in choices):
+        if cell is not None:
+            for jobs in selection_jobs(study, *cell).values():
+                yield from ((job, True) for job in jobs)
     finals = {(world, arm): final_jobs(study, world, arm, choice) for (world, arm), choice in choices.items()}
     for index in range(len(study.seeds)):
         for cell, jobs in finals.items():

@@ -8,7 +8,7 @@ from typing import Any
 
 from p2o.intervals import Interval, bootstrap_mean
 from p2o.study.plan import SHIPPED_WORLD, Study, make_job
-from p2o.study.results import Results, area, final_accuracy
+from p2o.study.results import Results, area, final_accuracy, guided_accuracy
 from p2o.study.selection import choose, final_jobs
 from p2o.study.statistics import paired_difference
 
@@ -37,6 +37,7 @@ def render(study: Study, results: Results) -> str:
     for world in worlds:
         title = f"**{world_title(study, world)}**\n\n" if len(study.world_names) > 1 else ""
         parts.append(title + _accuracy_table(study, cells, world))
+        parts.append(_two_way_table(study, cells, world))
         parts.append(_mechanism_table(study, cells, world))
     if len(worlds) > 1:
         parts.append(_world_table(study, cells, worlds))
@@ -76,6 +77,7 @@ def _about(study: Study, cells: Cells) -> str:
 
 def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
     families = _families(cells)
+    guided = any(_guided(study, records) for _, records in _by_arm(study, cells, world))
     rows = []
     for label, records in _by_arm(study, cells, world):
         rows.append(
@@ -89,10 +91,37 @@ def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
                     for family in families
                 ),
                 _interval(_mean(records, lambda r: area(r, study.tokens))),
+                *([_guided(study, records)] if guided else []),
             ]
         )
     head = ["arm", "seeds", "learning rate", "accuracy at the end", *families, "area under the curve"]
-    return _table(head, rows)
+    return _table([*head, *(["at the end under its template"] if guided else [])], rows)
+
+
+def _guided(study: Study, records: Mapping[int, Record]) -> str:
+    """Accuracy under the template in use; empty where it was not measured."""
+    values = [guided_accuracy(record, study.tokens) for record in records.values()]
+    known = [value for value in values if value is not None]
+    return _interval(bootstrap_mean(known)) if known else ""
+
+
+def _two_way_table(study: Study, cells: Cells, world: str) -> str:
+    """Area under the curve and accuracy at the end of the arms that have a `cell`."""
+    arms = {arm.cell: name for name, arm in study.arms.items() if arm.cell is not None}
+    columns = list(dict.fromkeys(column for _, column in arms))
+    rows = []
+    for row in dict.fromkeys(row for row, _ in arms):
+        found = [cells.get((world, arms.get((row, column), "")), {}) for column in columns]
+        texts = [
+            f"{_mean(records, lambda r: area(r, study.tokens)).mean:.3f} / "
+            f"{_mean(records, lambda r: final_accuracy(r, study.tokens)).mean:.3f}"
+            if records
+            else ""
+            for records in found
+        ]
+        rows.append([row, *texts])
+    table = _table(["area under the curve / accuracy at the end", *columns], rows)
+    return table if any(any(row[1:]) for row in rows) else ""
 
 
 def _mechanism_table(study: Study, cells: Cells, world: str) -> str:
@@ -178,7 +207,7 @@ def _selection_table(study: Study, results: Results) -> str:
     rates = study.selection.learning_rates
     rows = []
     for world, arm in study.cells():
-        if not study.selects(arm):
+        if not study.selects(world, arm):
             continue
         choice = choose(study, results, world, arm, results.failed)
         cells = []
