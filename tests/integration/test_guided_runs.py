@@ -10,10 +10,12 @@ import pytest
 from test_train import Killed, kill_after, small_run, what_happened
 from test_two_processes import check_same, finish, start
 
+from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution import Evolution
 from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.collect import Collector
+from p2o.templates import PLAIN
 from p2o.track.run_directory import RunDirectory
 from p2o.train import train
 
@@ -27,6 +29,7 @@ GUIDED = [
     "guidance.spend=adaptive",
     "evolve.acceptance=posterior",
     "checkpoint.every=1",
+    "evaluation.guided=true",
 ]
 
 
@@ -56,6 +59,33 @@ def test_prompt_steps_take_place_within_epochs_and_are_learnt_from(guided: Path)
         if "reward" in record or "guidance/groups" in record
     ]
     assert numbers == list(range(1, len(numbers) + 1)), "they count as steps of the policy"
+
+
+def test_the_best_template_in_use_is_evaluated_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the plain prompt; where no template is in use the plain accuracy counts."""
+    path, evaluations = tmp_path / "run", []
+
+    def spy(*args: Any) -> Evaluation:
+        result = evaluate(*args)
+        evaluations.append((args[-1].id, result.accuracy))
+        return result
+
+    monkeypatch.setattr("p2o.train.evaluate", spy)
+    train(small_run(path, *GUIDED))
+    metrics = [record for record in read_jsonl(path / "metrics.jsonl") if "evaluation/accuracy" in record]
+    chosen = {r["template"]["id"] for r in read_jsonl(path / "templates.jsonl") if r["chosen"]}
+    under = {identity for identity, _ in evaluations} - {PLAIN.id}
+    assert under
+    assert under <= chosen
+    drawn = iter([*evaluations, (PLAIN.id, -1.0)])
+    following = next(drawn)
+    for record in metrics:
+        assert following == (PLAIN.id, record["evaluation/accuracy"])
+        expected, following = following, next(drawn)
+        if following[0] != PLAIN.id:
+            expected, following = following, next(drawn)
+        assert record["evaluation/guided_accuracy"] == expected[1]
+    assert following == (PLAIN.id, -1.0), "there was no other evaluation"
 
 
 def test_tokens_of_evaluations_are_counted_once(guided: Path) -> None:

@@ -13,9 +13,11 @@ from p2o.evolution.events import Decided
 from p2o.evolution.result import Candidate, Evolution
 from p2o.evolution.types import PlainEnough
 from p2o.guidance.evaluations import Evaluations, drawn_on_dev
+from p2o.guidance.evolved import Evolved
 from p2o.guidance.spending import Allowance, adaptive_allowance, fruitless_row, unlocked_share
 from p2o.outcomes import Outcomes, likely_hard
 from p2o.rollout.collect import RolloutRequest
+from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.types import Message, Problem, Rollout, Template
 
@@ -197,3 +199,19 @@ def test_rollouts_of_refused_templates_are_let_go(tmp_path: Path) -> None:
     kept.on_event(Decided(Candidate(2, OTHER, accepted=True)))
     keys = [("plain", "a", 0), (Z.id, "a", 0), (OTHER.id, "a", 0)]
     assert kept.missing(keys) == [(Z.id, "a", 0)]
+
+
+def test_the_template_in_use_is_the_best_of_those_chosen_on_dev() -> None:
+    """Not the best of all: `third` was accepted but is not trained under, `second` and `fourth` are equals."""
+    made = {"first": 0.2, "second": 0.6, "third": 0.9, "fourth": 0.6}
+    templates = {name: make_template(name) for name in made}
+    candidates = tuple(
+        Candidate(number, templates[name], accepted=True, mean=mean)
+        for number, (name, mean) in enumerate(made.items())
+    )
+    chosen = tuple(templates[name] for name in ("first", "second", "fourth"))
+    evolution = Evolution("1", candidates, chosen, ("a",), ("b",), Ledger(100), "budget")
+    evolved = Evolved.__new__(Evolved)
+    assert evolved.in_use(LoopState(Outcomes(), evolution=evolution)) == templates["second"]
+    assert evolved.in_use(LoopState(Outcomes(), evolution=replace(evolution, chosen=()))) == PLAIN
+    assert evolved.in_use(LoopState(Outcomes())) == PLAIN

@@ -162,7 +162,9 @@ def test_hints_are_asked_for_and_grow_stronger(tmp_path: Path) -> None:
         (ReflectionReply("Add", "length"), "reply cut off"),
         (ReflectionReply("", "prompt_too_long"), "reflection prompt too long"),
         (ReflectionReply("", "refused"), "refused by the server"),
-        (ReflectionReply(" \n"), "empty"),
+        (ReflectionReply(" \n"), "no template in reply"),
+        (ReflectionReply("<think>Add the units."), "no template in reply"),
+        (ReflectionReply("<think>It is 445.</think>It is 445."), TELLS_GOLD),
         (ReflectionReply("x" * 6001), "too long"),
         (ReflectionReply("<bad>"), "the policy's tokenizer cannot read it"),
     ],
@@ -173,6 +175,18 @@ def test_a_hint_that_is_of_no_use_leaves_its_problem_plain(
     found, state = guidance(tmp_path, [problem("a")], lambda requests: [reply], kind="self_hint")
     assert found.find(state, {"a": "very_hard"}).summary["refusals"] == {refusal: 1}
     assert found.assign(state, ["a"], seed=0) == {"a": [PLAIN] * 4}
+
+
+def test_a_hint_is_what_is_said_without_thoughts_and_fences(tmp_path: Path) -> None:
+    thought = "<think>It must not state 445.</think>\nCarry the one.\n"
+    replies = [ReflectionReply(thought), ReflectionReply("Here it is:\n```\nCarry the one.\n```")]
+    found, state = guidance(
+        tmp_path, [problem("a"), problem("b")], lambda requests: replies, kind="self_hint"
+    )
+    found.find(state, dict.fromkeys("ab", "very_hard"))  # type: ignore[arg-type]
+    hint = make_template("Carry the one.")
+    assert found.assign(state, ["a", "b"], seed=0) == dict.fromkeys("ab", [hint] * 3 + [PLAIN])
+    assert found.in_use(state) == PLAIN, "it is of no use for other problems"
 
 
 def test_a_reflection_model_that_has_failed_leaves_all_problems_plain(tmp_path: Path) -> None:

@@ -96,6 +96,21 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"selection": {"learning_rates": [1e-4], "seeds": [9], "set": {"data": {"sed": 1}}}},
         "arms.a: unknown setting data.sed",
     ),
+    "a world of the selection": (
+        {"selection": {"learning_rates": [1e-4], "seeds": [9], "world": "w"}},
+        "selection.world names 'w': there is no such world",
+    ),
+    "a rate of no arm": (
+        {
+            "selection": {"learning_rates": [1e-4], "seeds": [9]},
+            "arms": {"a": {"label": "A", "rate_of": "b"}, "b": {"label": "B", "select": False}},
+        },
+        "arms.a.rate_of names 'b': no such arm has a choice of its own",
+    ),
+    "a rate without a selection": (
+        {"arms": {"a": {"label": "A", "rate_of": "b"}, "b": {"label": "B"}}},
+        "arms.a.rate_of names 'b': no such arm has a choice of its own",
+    ),
     "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "setting worlds.w.leak = 2.0: "),
     "tokens": ({"tokens": 0}, "setting tokens = 0: "),
 }

@@ -15,7 +15,7 @@ from p2o.study.plan import Study, make_job
 from p2o.study.plots import hard_curve
 from p2o.study.report import insert, write_report
 from p2o.study.results import Results, epochs_of, header_of, record_of
-from p2o.study.selection import choose
+from p2o.study.selection import all_jobs, choose
 from p2o.study.tables import render
 
 STUDY = Study.model_validate(
@@ -212,6 +212,53 @@ def test_results_of_another_rate_do_not_count(results: Results) -> None:
 def test_of_equal_rates_the_smaller_is_chosen(results: Results) -> None:
     results.add(tried("a", 1e-4, 0.3))
     assert choose(STUDY, results, "p2o-tiny", "a", results.failed).rate == 1e-4
+
+
+def test_one_world_and_one_arm_choose_for_others(tmp_path: Path) -> None:
+    """Arm b takes what arm a has chosen in world w, everywhere; only that is run to choose."""
+    selection = {"learning_rates": [1e-4, 2e-4], "seeds": [9], "world": "w"}
+    arms = {"a": {"label": "A"}, "b": {"label": "B", "rate_of": "a"}}
+    study = Study.model_validate(
+        {"title": "t", "tokens": 1000, "seeds": [0], "selection": selection, "arms": arms}
+        | {"worlds": {"w": {"leak": 0.1}}}
+    )
+    results = Results(tmp_path)
+    planned = [job.id for job, _ in all_jobs(study, results, lambda job: False)]
+    assert planned == [
+        "w/a/selection-lr0.0001-seed9",
+        "w/a/selection-lr0.0002-seed9",
+        *(f"{world}/{arm}/final-seed0" for world in ("p2o-tiny", "w") for arm in "ab"),
+    ]
+    for rate in (1e-4, 2e-4):
+        header = header_of(make_job(study, "w", "a", "selection", 9, rate))
+        evaluations = [{"tokens": 0, "accuracy": 1000 * rate}]
+        results.add({**header, "status": "done", "evaluations": evaluations, "epochs": []})
+    ready = [
+        job for job, ready in all_jobs(study, results, lambda job: False) if ready and job.phase == "final"
+    ]
+    assert [job.learning_rate for job in ready] == [2e-4] * 4
+
+
+def test_accuracy_under_a_template_has_a_column_of_its_own(results: Results) -> None:
+    assert "under its template" not in render(STUDY, results)
+    for seed, end in ((0, 0.9), (1, 0.7)):
+        record = made("b", seed, 0.0, 0.4, 0.6)
+        for point, value in zip(record["evaluations"], (0.0, 0.5, end), strict=True):
+            point["guided"] = value
+        results.add(record)
+    text = render(STUDY, results)
+    assert "| 0.075 [0.050, 0.100] |  |" in text, "of arm a nothing is known"
+    assert "| 0.350 [0.350, 0.350] | 0.800 [0.700, 0.900] |" in text
+
+
+def test_a_two_way_table_by_hand(results: Results) -> None:
+    study = STUDY.model_copy(deep=True)
+    object.__setattr__(study.arms["a"], "cell", ("no template", "plain"))
+    object.__setattr__(study.arms["b"], "cell", ("templates", "distilled"))
+    text = render(study, results)
+    assert "| area under the curve / accuracy at the end | plain | distilled |" in text
+    assert "| no template | 0.075 / 0.300 |  |" in text
+    assert "| templates |  | 0.375 / 0.700 |" in text
 
 
 def test_failures_are_listed(results: Results) -> None:
