@@ -79,6 +79,7 @@ class Parts:
             pad_id=pad_id(self.tokenizer),
             temperature=config.rollout.temperature,
             planned_steps=planned_optimizer_steps(config, len(self.problems)),
+            correction=config.correction,
             processes=processes,
             trust_remote_code=config.model.trust_remote_code,
         )

@@ -144,11 +144,14 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
         # Everything is scored before the first optimizer step: old log-probs are those of the sampling weights.
         plain = run.collector.plain_ids
-        prepared = [prepare(part, plain, run.policy.score, run.reference, config) for part in mini_batches]
+        prepared = [
+            prepare(part, plain, run.policy.score, run.reference, config, fresh=number == 0)
+            for number, part in enumerate(mini_batches)
+        ]
         learnt = []
-        for part, (rows, counts, ratios, by_template) in zip(mini_batches, prepared, strict=True):
-            run.state.outcomes.observe_context(str(run.state.version), by_template)
-            learnt.append({**run.policy.update(rows, counts), **ratios})
+        for part, ready in zip(mini_batches, prepared, strict=True):
+            run.state.outcomes.observe_context(str(run.state.version), ready.by_template)
+            learnt.append({**run.policy.update(ready.rows, ready.counts, ready.engine), **ready.metrics})
             progress(len(part))
     run.collector.publish(run.policy, run.state.step + 1)
     return over_mini_batches([*learnt, run.probe()])

@@ -23,6 +23,7 @@ from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.prompt_step import PromptStepOutcome
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
+from p2o.policy.ratios import RatioStatistics
 from p2o.policy.streams import GlobalCounts
 from p2o.run import Run
 from p2o.state import LoopState
@@ -99,10 +100,10 @@ class Engine:
         value = self.log_probs[self.updates % len(self.log_probs)]
         return [np.full(len(response), value, np.float32) for _, response in sequences]
 
-    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
+    def update(self, rows: Rows, counts: GlobalCounts, engine: RatioStatistics) -> dict[str, float]:
         self.events.append(("update", rows.response_lengths.tolist(), counts))
         self.updates += 1
-        return {"policy_loss": float(self.updates)}
+        return {"policy_loss": float(self.updates), **engine.metrics("engine")}
 
 
 class Quiet:
@@ -167,8 +168,16 @@ def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
 
 
 def test_everything_is_scored_before_the_first_optimizer_step() -> None:
-    """Old log-probs are those of the weights that sampled, in the second mini-batch too."""
-    engine = Engine()
+    """Old log-probs are those of the weights that sampled, in the second mini-batch too. The first one's are those of
+    its own update."""
+    asked = []
+
+    class Recording(Engine):
+        def score(self, sequences: Any) -> list[np.ndarray]:
+            asked.append([len(response) for _, response in sequences])
+            return super().score(sequences)
+
+    engine = Recording()
     config = config_of(run={"batch_problems": 3, "mini_batch_problems": 2})
     groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 3, 4)]
     run = run_of(config, engine)
@@ -178,6 +187,7 @@ def test_everything_is_scored_before_the_first_optimizer_step() -> None:
     assert kinds == [*["score"] * 4, "update", "update", "publish 7"], (
         "what is drawn next has seen seven steps"
     )
+    assert asked == [[], [], [4, 4], []], "plain and templated prompts of either mini-batch"
     updates = [event for event in engine.events if isinstance(event, tuple)]
     assert [lengths for _, lengths, _ in updates] == [[2, 2, 3, 3], [4, 4]]
     assert [counts.tokens for _, _, counts in updates] == [10, 8], "each mini-batch has its own denominators"
@@ -228,7 +238,9 @@ def test_metrics_of_mini_batches_are_means_and_extremes_of_extremes() -> None:
         def score(self, sequences: Any) -> list[np.ndarray]:
             return [np.full(len(r), -0.5 - 0.1 * (len(r) - 2), np.float32) for _, r in sequences]
 
-    config = config_of(run={"batch_problems": 2, "mini_batch_problems": 1})
+    config = config_of(
+        run={"batch_problems": 2, "mini_batch_problems": 1}, correction={"old_logprobs": "trainer"}
+    )
     groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 4)]
     metrics = update(run_of(config, Told(), probe=lambda: {"sync/gap_max": 0.5}), groups)
     assert metrics["policy_loss"] == 1.5

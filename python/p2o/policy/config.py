@@ -76,6 +76,12 @@ class LossConfig(Settings):
 class CorrectionConfig(Settings):
     """The engine weight: correction of the difference between the sampler's and the trainer's probabilities."""
 
+    old_logprobs: Literal["auto", "trainer", "sampler"] = "auto"
+    """Where the old log-probs of rollouts come from that are learnt on the prompt they were drawn under. `trainer`: a
+    forward pass before the update. `auto`: the same, but for the first optimizer step after the sampling from the
+    update itself, whose policy ratio is 1. `sampler`: from the sampler, with no engine weight; the policy ratio then
+    holds the difference of the engines too."""
+
     mode: CorrectionMode = "token"
     """`token`: each token's ratio, truncated at the upper one of `bounds`. `sequence`: 0 for every token of a sequence
     whose geometric mean ratio lies outside `bounds`, else 1 (not with `rollout.top_p` or `top_k`). `none`: 1."""

@@ -11,6 +11,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
 from p2o.model.checks import refuse_quantised
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
-from p2o.policy.config import LossConfig
+from p2o.policy.config import CorrectionConfig, LossConfig
 from p2o.policy.layout import (
     Forward,
     Layout,
@@ -38,13 +40,17 @@ from p2o.policy.layout import (
 from p2o.policy.losses import LOSSES, Loss
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.ratios import NO_TOKENS, RatioStatistics
 from p2o.policy.readback import difference, probe_sequences, read_back, tolerance
 from p2o.policy.rows import Sequences
 from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
+from p2o.policy.unscored import complete
 
 IDENTITY = "policy.json"
 """File of a checkpoint that says what wrote it."""
+
+USUAL_CORRECTION = CorrectionConfig()
 
 
 class Policy(ABC):
@@ -67,12 +73,13 @@ class Policy(ABC):
         pad_id: int,
         temperature: float,
         planned_steps: int,
+        correction: CorrectionConfig = USUAL_CORRECTION,
         processes: Processes = ONE_PROCESS,
         trust_remote_code: bool = False,
     ) -> None:
         """Takes over `model`; `pad_id` is the token that fills up, `temperature` that at which log-probs are taken,
-        `planned_steps` the optimizer steps of the run, for the schedule. `trust_remote_code`: what it has written may
-        be loaded with the code beside it."""
+        `planned_steps` the optimizer steps of the run, for the schedule, `correction` the rule of the engine weight.
+        `trust_remote_code`: what it has written may be loaded with the code beside it."""
         if model.dtype == torch.float16:
             raise ConfigError(
                 'model.dtype = "float16" cannot be trained without loss scaling: use "bfloat16"'
@@ -83,6 +90,7 @@ class Policy(ABC):
         self.temperature = temperature
         self.trust_remote_code = trust_remote_code
         self.loss = loss
+        self.correction = correction
         self.loss_function: Loss = look_up(LOSSES, loss.name, "loss.name")
         self.pad_id = pad_id
         self.planned_steps = max(1, planned_steps)
@@ -189,15 +197,18 @@ class Policy(ABC):
         ]
 
     @torch.enable_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
-    def update(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
-        """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch.
+    def update(
+        self, rows: Rows, counts: GlobalCounts, engine: RatioStatistics = NO_TOKENS
+    ) -> dict[str, float]:
+        """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch,
+        `engine` the statistics of the engine ratio, to which those of the rows without `old_logp` are added.
 
         Gradients are on, whatever a reward function with a model of its own has set.
 
         Raises:
             TrainingError: if the loss or the gradient is not finite (the weights are left as they were).
         """
-        totals = self._accumulate(rows, counts)
+        totals, own = self._accumulate(rows, counts)
         loss = totals.get("policy_loss", 0.0)
         rate = learning_rate(self.config, self.steps, self.planned_steps)
         grad_norm = 0.0
@@ -212,14 +223,17 @@ class Policy(ABC):
                 "optimizer.learning_rate"
             )
         self.steps += 1
-        return {**totals, "grad_norm": grad_norm, "learning_rate": rate}
+        engine_metrics = (engine + own).metrics("engine")
+        return {**totals, **engine_metrics, "grad_norm": grad_norm, "learning_rate": rate}
 
-    def _accumulate(self, rows: Rows, counts: GlobalCounts) -> dict[str, float]:
-        """Runs this rank's micro-batches forward and backward; the loss and the metrics of all ranks' together."""
+    def _accumulate(self, rows: Rows, counts: GlobalCounts) -> tuple[dict[str, float], RatioStatistics]:
+        """Runs this rank's micro-batches forward and backward; of all ranks together the loss and the metrics, and the
+        engine ratio of rows whose old log-probs are those of this pass."""
         packing = self.layout.split(rows.lengths, self.processes.size)
         chunks = head_chunks(packing, rows.response_lengths, self.processes.size)
         indices, own = packing.share(self.processes.rank)
         totals: dict[str, Tensor] = {}
+        engine = NO_TOKENS
         with checkpointing(self.model, self.config.gradient_checkpointing):
             for batch, parts_of_head in zip(fill(own, rows.take(indices)), chunks, strict=True):
                 used = batch if len(batch.rows) else empty_micro_batch(self.pad_id)
@@ -228,13 +242,16 @@ class Policy(ABC):
                     # The other ranks wait for this one's part of the exchange.
                     self._backward(logp.sum() * 0.0)
                     continue
-                output = self.loss_function(TokenStreams.from_micro_batch(batch, logp), counts, self.loss)
+                whole, ratio = complete(batch, logp, self.correction)
+                engine += ratio
+                output = self.loss_function(TokenStreams.from_micro_batch(whole, logp), counts, self.loss)
                 self._backward(output.loss)
                 for name, value in {"policy_loss": output.loss, **output.metrics}.items():
                     totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
-        parts = self.processes.gather({name: float(value) for name, value in totals.items()})
-        names = {name: None for part in parts for name in part}
-        return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
+        parts = self.processes.gather(({name: float(value) for name, value in totals.items()}, engine))
+        names = {name: None for found, _ in parts for name in found}
+        sums = {name: sum(found.get(name, 0.0) for found, _ in parts) for name in names}
+        return sums, reduce(add, (ratio for _, ratio in parts))
 
     def check_layout(self) -> None:
         """Compares two sequences that share a row with the same ones alone.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,6 +63,10 @@ class RatioStatistics:
             f"{prefix}_mask/low": self.low / self.tokens,
             f"{prefix}_mask/high": self.high / self.tokens,
         }
+
+
+NO_TOKENS = RatioStatistics()
+"""The statistics of nothing."""
 
 
 def engine_weight(
@@ -121,12 +126,17 @@ def log_ratios(
             f"{numerator_name} and {denominator_name} log-probabilities must be of the same tokens: "
             f"shapes {above.shape} and {below.shape}"
         )
-    for name, values in ((numerator_name, above), (denominator_name, below)):
-        if not (values < 1e-3).all():  # False for NaN as well; engines round log 1 to slightly above 0
-            raise InputError(f"a {name} log-probability is NaN or positive: was the model's output finite?")
+    check_logprobs(above, numerator_name)
+    check_logprobs(below, denominator_name)
     floor = -1e30  # -inf minus -inf would be NaN
     log_ratio: NDArray[np.float64] = np.maximum(above, floor) - np.maximum(below, floor)
     return log_ratio
+
+
+def check_logprobs(values: NDArray[Any], name: str) -> None:
+    """Refuses what is not a log-probability. Raises InputError."""
+    if not (values < 1e-3).all():  # False for NaN as well; engines round log 1 to slightly above 0
+        raise InputError(f"a {name} log-probability is NaN or positive: was the model's output finite?")
 
 
 def clamped_exp(log_ratio: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from p2o.errors import InputError
 from p2o.outcomes.outcomes import is_success
 from p2o.packing import Rows
 from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
 from p2o.policy.config import CorrectionConfig, LossConfig
 from p2o.policy.context import ContextConfig, context_statistics, context_weight
 from p2o.policy.distillation import DISTILLATIONS, ReverseKLStatistics, reverse_kl_advantages
-from p2o.policy.ratios import RatioStatistics, engine_statistics, engine_weight
+from p2o.policy.ratios import RatioStatistics, check_logprobs, engine_statistics, engine_weight
 from p2o.policy.streams import GlobalCounts
 from p2o.templates import PLAIN
 from p2o.types import Group, Problem, Rollout
@@ -53,13 +54,32 @@ def has_gradient(rollout: Rollout, advantage: float, counted: bool, loss: LossCo
     return counted and (advantage != 0.0 or loss.kl_coef > 0 or bool(rollout.teacher_ids))
 
 
+class Prepared(NamedTuple):
+    """What an optimizer step needs, and what was seen on the way."""
+
+    rows: Rows
+    """The rows that have a gradient, with the streams `old_logp`, `sampler_logp`, `context_weight`, `engine_weight`,
+    where some have teachers `token_advantage`, and with a reference `ref_logp`. Where `old_logp` is NaN it is that of
+    the update itself."""
+    counts: GlobalCounts
+    """The denominators, in which rows without a gradient count too."""
+    metrics: dict[str, float]
+    """Statistics of the context ratio and of the reverse KL."""
+    by_template: dict[str, RatioStatistics]
+    """Those of the context ratio by template."""
+    engine: RatioStatistics
+    """Those of the engine ratio, without the rows that wait for the update."""
+
+
 def prepare(
     groups: Sequence[Group],
     plain_ids: Callable[[Problem], Sequence[int]],
     score: Score,
     reference: Score | None,
     config: Config,
-) -> tuple[Rows, GlobalCounts, dict[str, float], dict[str, RatioStatistics]]:
+    *,
+    fresh: bool = False,
+) -> Prepared:
     """What an optimizer step over `groups` needs. Advantages are within each group, over what was drawn of it.
 
     Context distillation is one line: the prompt of the update is the plain one. Where rollouts have teachers, their
@@ -71,11 +91,7 @@ def prepare(
         score: the policy's log-probs with the weights that sampled.
         reference: those of the start weights, for the KL term.
         config: the run: its sections `loss`, `context`, `correction`, and the length limit of responses.
-
-    Returns:
-        The rows that have a gradient, with the streams `old_logp`, `context_weight`, `engine_weight`, where some have
-        teachers `token_advantage`, and with a reference `ref_logp`; the denominators, in which the others count too;
-        statistics of the ratios; those of the context ratio by template.
+        fresh: whether no other optimizer step lies between the sampling and this one.
     """
     loss, max_tokens = config.loss, config.rollout.max_tokens
     taught_weight = config.context.reverse_kl.reward_weight
@@ -100,18 +116,20 @@ def prepare(
                 advantages.append(advantage * (taught_weight if rollout.teacher_ids else 1.0))
     counts = GlobalCounts(float(sum(lengths)), float(len(lengths)), max_tokens)
     responses = [rollout.response_ids for rollout in rollouts]
-    streams, statistics, by_template = score_rows(
-        rollouts, prompts, advantages, score, config.context, config.correction
+    streams, context, by_template, engine = score_rows(
+        rollouts, prompts, advantages, score, config.context, config.correction, fresh=fresh
     )
+    metrics = context.metrics("context")
     if any(rollout.teacher_ids for rollout in rollouts):
         streams["token_advantage"], taught = score_teachers(
             rollouts, streams["old_logp"], score, config.context
         )
-        statistics |= taught
+        metrics |= taught
     if reference is not None:
         streams["ref_logp"] = reference(list(zip(prompts, responses, strict=True)))
     flat = {name: np.concatenate([np.zeros(0, np.float32), *values]) for name, values in streams.items()}
-    return Rows.of(prompts, responses, advantages=advantages, streams=flat), counts, statistics, by_template
+    rows = Rows.of(prompts, responses, advantages=advantages, streams=flat)
+    return Prepared(rows, counts, metrics, by_template, engine)
 
 
 def score_rows(
@@ -121,14 +139,26 @@ def score_rows(
     score: Score,
     context: ContextConfig,
     correction: CorrectionConfig,
-) -> tuple[dict[str, list[NDArray[np.float32]]], dict[str, float], dict[str, RatioStatistics]]:
-    """Old log-probs and weights of each row, [T] each, the statistics of the context and engine ratios, and those of
-    the context ratio by template.
+    *,
+    fresh: bool,
+) -> tuple[
+    dict[str, list[NDArray[np.float32]]], RatioStatistics, dict[str, RatioStatistics], RatioStatistics
+]:
+    """Old log-probs and weights of each row, [T] each, the statistics of the context ratio, the same by template, and
+    those of the engine ratio.
 
-    Two forward passes: the update's prompt for every row, the templated prompt only for rows where it differs.
+    Two forward passes: the update's prompt, but for rows that `correction.old_logprobs` spares it; the templated prompt
+    for rows where it differs.
     """
-    old = score([(prompt, r.response_ids) for prompt, r in zip(prompts, rollouts, strict=True)])
     distilled = [i for i, r in enumerate(rollouts) if tuple(prompts[i]) != tuple(r.prompt_ids)]
+    spares = correction.old_logprobs == "sampler" or (correction.old_logprobs == "auto" and fresh)
+    spared = {i for i, r in enumerate(rollouts) if spares and not r.teacher_ids} - set(distilled)
+    asked = [i for i in range(len(rollouts)) if i not in spared]
+    sampler = [sampler_logprobs(rollout) for rollout in rollouts]
+    # Where they are those of the update, NaN until it has computed them.
+    old = [logp if correction.old_logprobs == "sampler" else np.full_like(logp, np.nan) for logp in sampler]
+    for i, logp in zip(asked, score([(prompts[i], rollouts[i].response_ids) for i in asked]), strict=True):
+        old[i] = logp
     sampled_under = list(old)
     scored = score([(rollouts[i].prompt_ids, rollouts[i].response_ids) for i in distilled])
     context_weights = [np.ones_like(logp) for logp in old]
@@ -141,14 +171,32 @@ def score_rows(
         context_ratio += ratio
         template = rollouts[i].template_id
         by_template[template] = by_template.get(template, RatioStatistics()) + ratio
-    engine_weights = []
-    for logp, rollout in zip(sampled_under, rollouts, strict=True):
-        sampler_logp = np.asarray(rollout.sampler_logprobs, dtype=np.float32)
-        engine_weights.append(engine_weight(logp, sampler_logp, correction))
-        engine_ratio += engine_statistics(logp, sampler_logp, correction, engine_weights[-1])
-    streams = {"old_logp": list(old), "context_weight": context_weights, "engine_weight": engine_weights}
-    metrics = {**context_ratio.metrics("context"), **engine_ratio.metrics("engine")}
-    return streams, metrics, by_template
+    engine_weights = [np.ones_like(logp) for logp in old]
+    for i in asked:
+        engine_weights[i] = engine_weight(sampled_under[i], sampler[i], correction)
+        engine_ratio += engine_statistics(sampled_under[i], sampler[i], correction, engine_weights[i])
+    streams = {
+        "old_logp": old,
+        "sampler_logp": sampler,
+        "context_weight": context_weights,
+        "engine_weight": engine_weights,
+    }
+    return streams, context_ratio, by_template, engine_ratio
+
+
+def sampler_logprobs(rollout: Rollout) -> NDArray[np.float32]:
+    """The sampler's log-probs of a rollout, [T].
+
+    Raises:
+        InputError: if they are not those of its response.
+    """
+    found = np.asarray(rollout.sampler_logprobs, dtype=np.float32)
+    check_logprobs(found, "sampler")
+    if found.shape != (len(rollout.response_ids),):
+        raise InputError(
+            f"a rollout of {len(rollout.response_ids)} tokens has {found.size} log-probabilities of the sampler"
+        )
+    return found
 
 
 def score_teachers(

@@ -60,7 +60,8 @@ def prepared(
         {"model": {"source": "x"}, "data": {"kind": "tiny"}, "rollout": {"max_tokens": 16}, **sections}
     )
     entering = [one for one in groups if enters_update(one, config.loss, 16)]
-    return prepare(entering, lambda _: PLAIN_PROMPT, score or RecordedScore(), reference, config)[:3]
+    ready = prepare(entering, lambda _: PLAIN_PROMPT, score or RecordedScore(), reference, config)
+    return ready.rows, ready.counts, ready.metrics | ready.engine.metrics("engine")
 
 
 def prompts(rows: Rows) -> list[tuple[int, ...]]:
@@ -189,7 +190,7 @@ def test_each_template_has_a_context_ratio_of_its_own() -> None:
     config = build_config(
         {"model": {"source": "x"}, "data": {"kind": "tiny"}, "context": {"mode": "asymmetric", "c_low": 0.5}}
     )
-    by_template = prepare(groups, lambda _: PLAIN_PROMPT, score, None, config)[3]
+    by_template = prepare(groups, lambda _: PLAIN_PROMPT, score, None, config).by_template
     found = {name: (ratio.tokens, ratio.masked, ratio.log_sum) for name, ratio in by_template.items()}
     assert found == {
         "z": (5, 3, pytest.approx(5 * np.log(0.25))),
