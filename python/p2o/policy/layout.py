@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack, unpack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
-from p2o.policy.logprobs import CHUNK_TOKENS, output_head, token_logprobs
+from p2o.policy.logprobs import CHUNK_TOKENS, kept, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
 from p2o.policy.rows import Sequences
 
@@ -35,6 +35,7 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
         super().__init__()
         self.model = model
         self.temperature = temperature
+        self.vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
 
     def forward(
         self, input_ids: Tensor, predicting: Tensor, targets: Tensor, chunks: int, **inputs: Any
@@ -55,6 +56,7 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
             output_head(self.model),
             temperature=self.temperature,
             chunks=chunks,
+            keep=kept(chunks, self.vocabulary, hidden.element_size()),
         )
 
 

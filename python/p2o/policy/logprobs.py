@@ -1,4 +1,5 @@
-"""Log-probabilities of given tokens from hidden states, in chunks: no [tokens, vocabulary] tensor is ever held."""
+"""Log-probabilities of given tokens from hidden states, in chunks: logits are held in the model's own type, and only as
+long as they are few."""
 
 from __future__ import annotations
 
@@ -10,10 +11,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from p2o.errors import InputError, ModelError, in_one_line
+from p2o.policy.logits import ChosenLogprobs
 
 CHUNK_TOKENS = 512
-"""Tokens of a chunk: the logits held are CHUNK_TOKENS x vocabulary float32 (100 MB at 50k), a few times that
-backward."""
+"""Tokens of a chunk: CHUNK_TOKENS x vocabulary logits at a time (50 MB at 50k in bfloat16), in float32 on a GPU."""
+
+KEPT_BYTES = 1 << 30
+"""Logits of a micro-batch that are kept for the backward pass; of a larger one they are computed again."""
 
 
 def token_logprobs(
@@ -23,11 +27,12 @@ def token_logprobs(
     *,
     temperature: float = 1.0,
     chunks: int = 1,
+    keep: bool = False,
 ) -> Tensor:
     """log p(target) under softmax(head(hidden) / temperature), differentiable in `hidden_ND` and the head.
 
-    The logits of a chunk are computed, reduced and dropped; the backward pass computes them again. A single chunk is
-    kept instead: it would need the same memory then.
+    Logits are computed and reduced a chunk at a time. The backward pass finds them again with `keep`, or where there is
+    one chunk; else it computes them anew.
 
     Args:
         hidden_ND: last hidden states at the positions that predict the targets, shape [N, hidden size].
@@ -36,6 +41,7 @@ def token_logprobs(
         temperature: the sampling temperature, for the distribution that was sampled from.
         chunks: how many, some of them empty where there are fewer tokens. Where a call of the head gathers its weights
             from other processes, all of them must make as many.
+        keep: whether logits are held for the backward pass: see `kept`.
 
     Returns:
         float32 log-probabilities in nats, shape [N].
@@ -55,11 +61,10 @@ def token_logprobs(
     parts_ND = list(zip(hidden_ND.tensor_split(chunks), targets_N.tensor_split(chunks), strict=True))
 
     def one_chunk(hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = head(hidden).float() / temperature
-        chosen = logits.gather(1, targets[:, None]).squeeze(1)
-        return chosen - logits.logsumexp(dim=1)
+        logprobs: Tensor = ChosenLogprobs.apply(head(hidden), targets, temperature)
+        return logprobs
 
-    if not torch.is_grad_enabled() or len(parts_ND) == 1:
+    if keep or chunks == 1 or not torch.is_grad_enabled():
         parts = [one_chunk(hidden, targets) for hidden, targets in parts_ND]
     else:
         parts = [
@@ -68,6 +73,11 @@ def token_logprobs(
             for hidden, targets in parts_ND
         ]
     return torch.cat(parts)
+
+
+def kept(chunks: int, vocabulary: int, itemsize: int) -> bool:
+    """Whether the logits of so many chunks are few enough to be held. It does not depend on a rank's own tokens."""
+    return chunks * CHUNK_TOKENS * vocabulary * itemsize <= KEPT_BYTES
 
 
 def output_head(model: Any) -> Callable[[Tensor], Tensor]:

@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,7 +8,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from p2o.errors import InputError, ModelError
-from p2o.policy.logprobs import check_output_head, output_head, token_logprobs
+from p2o.policy.logprobs import check_output_head, kept, output_head, token_logprobs
 
 VOCABULARY, HIDDEN = 50, 8
 
@@ -19,10 +21,12 @@ def naive(hidden, targets, head, temperature):
 @given(
     tokens=st.integers(0, 23),
     chunks=st.integers(1, 30),
-    temperature=st.floats(0.3, 2.0),
+    temperature=st.floats(0.3, 2.0) | st.just(1.0),
+    keep=st.booleans(),
+    cached=st.sampled_from([1, 3 * VOCABULARY, 1 << 19]),
     seed=st.integers(0, 1000),
 )
-def test_values_and_gradients_equal_the_naive_computation(tokens, chunks, temperature, seed):
+def test_values_and_gradients_equal_the_naive_computation(tokens, chunks, temperature, keep, cached, seed):
     torch.manual_seed(seed)
     head = nn.Linear(HIDDEN, VOCABULARY)
     hidden = torch.randn(tokens, HIDDEN, requires_grad=True)
@@ -30,11 +34,12 @@ def test_values_and_gradients_equal_the_naive_computation(tokens, chunks, temper
     upstream = torch.randn(tokens)
     results = []
     for compute in (
-        lambda: token_logprobs(hidden, targets, head, temperature=temperature, chunks=chunks),
+        lambda: token_logprobs(hidden, targets, head, temperature=temperature, chunks=chunks, keep=keep),
         lambda: naive(hidden, targets, head, temperature),
     ):
-        logp = compute()
-        gradients = torch.autograd.grad(logp @ upstream, [hidden, head.weight, head.bias])
+        with patch("p2o.policy.logits.CACHED", cached):
+            logp = compute()
+            gradients = torch.autograd.grad(logp @ upstream, [hidden, head.weight, head.bias])
         results.append((logp.detach(), *gradients))
     for ours, expected in zip(*results, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
@@ -95,6 +100,64 @@ def test_a_single_chunk_is_not_computed_twice():
     token_logprobs(hidden, torch.zeros(8, dtype=torch.int64), head).sum().backward()
     assert head.rows == [8]
     assert hidden.grad is not None
+
+
+def test_logits_are_kept_where_they_are_few():
+    """A GiB: 512 tokens of 49,152 logits in bfloat16 are 48 MiB, so 21 chunks are kept and 22 are not."""
+    assert kept(21, 49_152, 2)
+    assert not kept(22, 49_152, 2)
+    head = CountingHead()
+    hidden = torch.randn(64, HIDDEN, requires_grad=True)
+    logp = token_logprobs(hidden, torch.zeros(64, dtype=torch.int64), head, chunks=8, keep=True)
+    logp.sum().backward()
+    assert head.rows == [8] * 8
+
+
+def test_what_is_held_has_the_models_own_type_and_no_second_size():
+    """In bfloat16 neither a float32 copy nor a distribution stays behind."""
+    head = nn.Linear(HIDDEN, VOCABULARY, bias=False).to(torch.bfloat16)
+    hidden = torch.randn(6, HIDDEN, dtype=torch.bfloat16, requires_grad=True)
+    saved = []
+
+    def record(tensor):
+        saved.append((tuple(tensor.shape), tensor.dtype))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        token_logprobs(hidden, torch.zeros(6, dtype=torch.int64), head)
+    assert [found for found in saved if found[0] == (6, VOCABULARY)] == [((6, VOCABULARY), torch.bfloat16)]
+
+
+def test_a_second_backward_pass_is_refused():
+    """The first one has written the gradient over the logits."""
+    hidden = torch.randn(6, HIDDEN, requires_grad=True)
+    logp = token_logprobs(hidden, torch.zeros(6, dtype=torch.int64), nn.Linear(HIDDEN, VOCABULARY))
+    logp.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        logp.sum().backward()
+
+
+@pytest.mark.parametrize("cap", [None, 5.0])
+def test_gradients_of_low_precision_heads_are_close_to_those_in_float32(cap):
+    """Rounded once, on the way back into the logits; through a soft cap too, which saves what it makes of them."""
+    torch.manual_seed(0)
+    matrix = nn.Linear(HIDDEN, VOCABULARY, bias=False).to(torch.bfloat16)
+    exact = nn.Linear(HIDDEN, VOCABULARY, bias=False)
+    exact.load_state_dict(matrix.state_dict())
+    start, targets = torch.randn(40, HIDDEN, dtype=torch.bfloat16), torch.randint(0, VOCABULARY, (40,))
+
+    def gradients(layer, hidden):
+        hidden.requires_grad_()
+
+        def head(values):
+            logits = layer(values)
+            return torch.tanh(logits / cap) * cap if cap else logits
+
+        logp = token_logprobs(hidden, targets, head, temperature=0.7)
+        return [g.float() for g in torch.autograd.grad(logp.sum(), [hidden, layer.weight])]
+
+    for ours, expected in zip(gradients(matrix, start.clone()), gradients(exact, start.float()), strict=True):
+        assert (ours - expected).abs().max() < 0.03 * expected.abs().max()
 
 
 def test_low_precision_heads_are_reduced_in_float32():
