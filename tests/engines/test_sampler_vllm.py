@@ -411,6 +411,21 @@ def test_settings_that_vllm_refuses_become_one_line(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
+def test_further_arguments_reach_the_engine_and_its_refusals_the_user(policy: TorchPolicy) -> None:
+    """The engine's gap is then what these arguments make it: guessed tokens widen it, and the probe would say so."""
+    guesses = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3}
+    sampler = VllmSampler(
+        tiny_llama(), rollout_config(extra={"block_size": 64, "speculative_config": guesses}), end_ids=ENDS
+    )
+    assert sampler.llm.llm_engine.vllm_config.cache_config.block_size == 64
+    sampler.sync(policy)
+    requests = tiny_requests()
+    assert np.abs(gaps(policy, requests, sampler.sample(requests, SAMPLED))).mean() > 1e-3
+    with pytest.raises(ConfigError, match=r"vLLM refuses .* unexpected keyword argument 'no_such'") as caught:
+        VllmSampler(tiny_llama(), rollout_config(extra={"no_such": 1}), end_ids=ENDS)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_model_that_vllm_cannot_run_ends_in_one_line(shipped_tiny: tuple[Any, Any]) -> None:
     """vLLM's CPU kernels take no head of 24, and would notice it when they first run."""
     with pytest.raises(

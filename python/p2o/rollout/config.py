@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_serializer, field_validator
 
@@ -56,6 +56,34 @@ def parse_transfer(text: str) -> SharedMemory | Nccl:
     return SharedMemory(Path(match["folder"].removeprefix(":")) if match["folder"] else SHARED_MEMORY)
 
 
+SET_ELSEWHERE = {
+    "model": "model.source",
+    "trust_remote_code": "model.trust_remote_code",
+    "dtype": "rollout.vllm.dtype",
+    "max_model_len": "rollout.vllm.max_model_len",
+    "max_num_seqs": "rollout.batch_size",
+    "gpu_memory_utilization": "rollout.vllm.gpu_memory_utilization",
+    "tensor_parallel_size": "rollout.vllm.tensor_parallel_size",
+}
+"""Arguments of vLLM's engine that have a setting of their own."""
+
+FIXED = frozenset(
+    {
+        "tokenizer",
+        "skip_tokenizer_init",
+        "load_format",
+        "generation_config",
+        "enable_sleep_mode",
+        "logprobs_mode",
+        "worker_extension_cls",
+        "weight_transfer_config",
+        "distributed_executor_backend",
+        "enable_lora",
+    }
+)
+"""Arguments of vLLM's engine on which weight pushes, log-probs or the processes of a run depend."""
+
+
 class VllmConfig(Settings):
     """The engine of the samplers `vllm` and `vllm-server`."""
 
@@ -74,6 +102,11 @@ class VllmConfig(Settings):
     tensor_parallel_size: int = Field(1, ge=1)
     """Training processes that hold one engine together (`vllm`); neighbouring ranks, all given the same requests."""
 
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the engine, as vLLM names them (`vllm`), e.g. `{ kv_cache_dtype = "fp8" }`. A server takes
+    them from `p2o serve --vllm`. What widens the gap between sampler and trainer may need a larger
+    `correction.max_gap`."""
+
     url: str = Field("http://127.0.0.1:8000", pattern=r"^https?://[^/]+/?$")
     """Where the server listens (`vllm-server`)."""
 
@@ -85,6 +118,16 @@ class VllmConfig(Settings):
     timeout_s: float = Field(600.0, gt=0)
     """Seconds until a request to the server counts as failed (`vllm-server`). A failure that may pass is met with two
     further attempts."""
+
+    @field_validator("extra")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if (setting := SET_ELSEWHERE.get(name)) is not None:
+                raise ValueError(f"{name} is not one of them: set {setting}")
+            if name in FIXED:
+                raise ValueError(f"{name} cannot be set: p2o's own value is needed for training")
+        return value
 
     @field_serializer("url")
     def _mask_url(self, value: str) -> str:

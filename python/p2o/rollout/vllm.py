@@ -173,6 +173,7 @@ class VllmSampler(Sampler):
         if self.processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
             options["tensor_parallel_size"] = settings.tensor_parallel_size
+        options |= settings.extra
         if on_cpu:
             check_head_size(model.config, "the policy")
         with quiet_engine(), undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:

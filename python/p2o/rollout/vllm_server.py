@@ -111,6 +111,15 @@ class ServerSampler(Sampler):
         """A client of the server at `rollout.vllm.url`, which must be running."""
         return cls(model, config.rollout, end_ids=end_ids(model, tokenizer), processes=processes)
 
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Refuses arguments of an engine that the server has long had."""
+        if config.rollout.vllm.extra:
+            raise ConfigError(
+                f"rollout.vllm.extra = {config.rollout.vllm.extra}: a server takes them when it starts (p2o serve MODEL "
+                "--vllm ...); leave them out"
+            )
+
     def _connect(self, model: Any, config: RolloutConfig) -> dict[str, Any]:
         """Takes the server for this run, until the connection ends, and returns what it says about its model.
 

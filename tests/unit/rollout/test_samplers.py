@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from p2o.errors import ConfigError
 from p2o.files import read_jsonl
 from p2o.memory import run_memory
 from p2o.model.load import load_outline
-from p2o.rollout.config import SAMPLERS, Nccl, SharedMemory, parse_transfer
+from p2o.rollout.config import FIXED, SAMPLERS, SET_ELSEWHERE, Nccl, SharedMemory, parse_transfer
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams, sampler_class
@@ -227,3 +228,24 @@ class Unmade(Sampler):
 def test_a_sampler_without_make_is_told_what_to_define() -> None:
     with pytest.raises(ConfigError, match=r"^rollout.sampler: Unmade cannot be made: define make\("):
         load_parts(load_config("quickstart", [f"rollout.sampler={__name__}:Unmade"]))
+
+
+def test_further_arguments_of_the_engine_are_refused_where_they_have_a_setting_or_no_effect() -> None:
+    def of(extra: str, *more: str) -> Any:
+        return load_config("quickstart", [f"rollout.vllm.extra={extra}", *more])
+
+    taken = '{kv_cache_dtype = "fp8", speculative_config = {method = "ngram"}}'
+    assert of(taken).rollout.vllm.extra["speculative_config"] == {"method": "ngram"}
+    for name, setting in SET_ELSEWHERE.items():
+        with pytest.raises(ConfigError, match=re.escape(f"{name} is not one of them: set {setting}")):
+            of(f"{{{name} = 1}}")
+        settings: Any = Config
+        for part in setting.split("."):
+            assert part in settings.model_fields, "there is such a setting"
+            settings = settings.model_fields[part].annotation
+    for name in FIXED:
+        with pytest.raises(ConfigError, match=f"{name} cannot be set"):
+            of(f"{{{name} = 1}}")
+    served = of(taken, "rollout.sampler=vllm-server")
+    with pytest.raises(ConfigError, match=r"p2o serve MODEL --vllm"):
+        sampler_class(served.rollout.sampler).check(served)
