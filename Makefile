@@ -16,6 +16,8 @@ DEVICE  := $(if $(shell command -v nvidia-smi),gpu,cpu)
 TWO     := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Spinning OpenMP threads starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Once, instead of in every process that imports torch where Python may not write bytecode (20 s of each).
+export UV_COMPILE_BYTECODE ?= 1
 # Another environment's activation is none of ours.
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
