@@ -97,8 +97,10 @@ class Parts:
         )
 
 
-def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
-    """Loads and checks everything a training run needs; writes nothing.
+def assemble(
+    config: Config, processes: Processes = ONE_PROCESS, say: Callable[[str], None] = lambda line: None
+) -> Parts:
+    """Loads and checks everything a training run needs; writes nothing. `say` takes lines about the data.
 
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
@@ -106,7 +108,7 @@ def assemble(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
     processes.on_main(lambda: check_logs(config))
     check_surroundings(config)
     templates = given_templates(config)
-    parts = load_parts(config, processes)
+    parts = load_parts(config, processes, say)
     parts = replace(parts, templates=templates, start=start_facts(parts.model, parts.tokenizer))
     for problem in (*parts.problems, *parts.evaluation_problems):
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
@@ -144,14 +146,19 @@ def check_surroundings(config: Config) -> None:
         by_endpoint(config)  # refuses a key that is missing
 
 
-def load_parts(config: Config, processes: Processes = ONE_PROCESS) -> Parts:
-    """Data, model, sampler and reward; prompts are not checked yet."""
+def load_parts(
+    config: Config, processes: Processes = ONE_PROCESS, say: Callable[[str], None] = lambda line: None
+) -> Parts:
+    """Data, model, sampler and reward; prompts are not checked yet. `say` takes lines about the data."""
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems, evaluation_problems = load_data(
-        config.data, verifier=config.reward.verifier_options(), needs_gold=config.reward.needs_gold
+        config.data,
+        verifier=config.reward.verifier_options(),
+        needs_gold=config.reward.needs_gold,
+        say=say,
     )
     if processes.size > 1:
         processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
@@ -216,7 +223,7 @@ def prepare(
             all of `assemble` has passed.
     """
     console = console if console is not None else Console()
-    parts = assemble(config, processes)
+    parts = assemble(config, processes, console.note)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector
     if (left_out := parts.rehearse(config, processes)) is not None:

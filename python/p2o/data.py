@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import random
-import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from p2o.errors import DataError
-from p2o.records import Record, dataset_records, jsonl_records
+from p2o.problem_fields import BadGoldError, content_hash, describe, problem_of, recognise
+from p2o.records import Record, dataset_records, file_records
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
-from p2o.verifier import VerifyOptions, equivalent, gold_parses, verify
+from p2o.verifier import VerifyOptions, equivalent
 
-_REMEDY = 'fix it or set data.on_bad_gold = "skip"'
-
-
-class BadGoldError(DataError):
-    """A gold answer that is missing or of no use: `data.on_bad_gold` says what happens."""
-
-
-_ESCAPED = re.compile(
-    "[\a\b\v\f]|\t(?=ext|imes|heta|an\\b|frac|au\\b|riangle|ilde)|\r(?=ight|angle|ho\\b|floor|ceil)"
-    "|\n(?=eq\\b|abla|otin|ot\\b|mid\\b)"
-)
-"""What is left of a LaTeX command whose backslash was read as an escape: a form feed of `\\frac`, a tab of `\\text`."""
+HELD_OUT = 0.1
+"""Share of the problems that is held out for evaluation where neither its number nor another source is set."""
 
 OWN_RULES: VerifyOptions = {}
 """The verifier without options."""
@@ -66,11 +55,12 @@ class RecordData(Settings, ABC):
     evaluation: Any = None
 
     problem_key: str = "problem"
-    """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field."""
+    """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field. Not set, it is
+    recognised by the first record where that has no `problem`; so are the next two."""
 
     answer_key: str = "answer"
-    """Field with the gold answer, as text or number; `reward_model.ground_truth` names a nested field. It may be
-    missing or empty if `reward.function` is your own."""
+    """Field with the gold answer, as text, number, or a list of them; `reward_model.ground_truth` names a nested field.
+    It may be missing or empty if `reward.function` is your own."""
 
     answer_is: Literal["answer", "solution"] = "answer"
     """What that field holds: the answer, or a worked `solution` that has it in its last box or after `####`."""
@@ -96,7 +86,8 @@ class RecordData(Settings, ABC):
     """Number of training problems to take, drawn by `seed`; unset, all."""
 
     evaluation_size: int | None = Field(None, ge=1)
-    """Number of evaluation problems to take, drawn by `seed`; unset, all."""
+    """Number of evaluation problems to take, drawn by `seed`; unset, all of their own source, or a tenth of the
+    training problems where they are held out of those."""
 
     seed: int = 0
     """Which problems are drawn."""
@@ -115,7 +106,7 @@ class RecordData(Settings, ABC):
 
 
 class JsonlData(RecordData):
-    """One JSON object per line."""
+    """Files, read by their suffix: JSON Lines, a JSON array, CSV, Parquet or Arrow."""
 
     kind: Literal["jsonl"] = "jsonl"
 
@@ -123,15 +114,15 @@ class JsonlData(RecordData):
     """File of the training problems."""
 
     evaluation: Path | None = Field(None, strict=False)
-    """File of the evaluation problems; without one, `evaluation_size` problems of `train` are held out."""
+    """File of the evaluation problems; without one, `evaluation_size` problems of `train` are held out of training."""
 
     def training_records(self) -> Iterable[Record]:
-        """The objects of `train`."""
-        return jsonl_records(self.train)
+        """The records of `train`."""
+        return file_records(self.train)
 
     def evaluation_records(self) -> Iterable[Record] | None:
-        """The objects of `evaluation`."""
-        return None if self.evaluation is None else jsonl_records(self.evaluation)
+        """The records of `evaluation`."""
+        return None if self.evaluation is None else file_records(self.evaluation)
 
 
 class DatasetData(RecordData):
@@ -169,8 +160,33 @@ class DatasetData(RecordData):
 DataConfig = TinyData | RecordData
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read from one place."""
+
+    problems: list[Problem]
+    """In order, duplicates merged."""
+    records: int
+    skipped: int
+    """Records left out by `on_bad_gold`."""
+    fields: str
+    """What was recognised of their fields, in a line; empty where nothing had to be."""
+
+    def __str__(self) -> str:
+        """The counts in words."""
+        merged = self.records - self.skipped - len(self.problems)
+        parts = [f"{self.records:,} read"]
+        parts += [f"{merged:,} merged as duplicates"] if merged else []
+        parts += [f"{self.skipped:,} skipped for their golds"] if self.skipped else []
+        return ", ".join(parts)
+
+
 def load_data(
-    config: DataConfig, *, verifier: VerifyOptions | None = OWN_RULES, needs_gold: bool = True
+    config: DataConfig,
+    *,
+    verifier: VerifyOptions | None = OWN_RULES,
+    needs_gold: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Problem], list[Problem]]:
     """The training and the evaluation problems. Duplicates are merged; no training problem is evaluated.
 
@@ -182,6 +198,7 @@ def load_data(
         verifier: options of the verifier that judges by the golds; None if something else judges, and a
             gold may be any text.
         needs_gold: whether a problem without a gold answer is of no use.
+        say: takes lines about what was read and what became of it.
 
     Raises:
         DataError: naming the file and the line, or the dataset and the row.
@@ -190,20 +207,19 @@ def load_data(
     if isinstance(config, TinyData):
         held_out = make_problems(config.evaluation_size, config.seed + 1_000_003)
         return make_problems(config.train_size, config.seed, exclude=held_out), held_out
-    train = read_problems(
+    reading = read_problems(
         config.training_records(), config, config.train, verifier=verifier, needs_gold=needs_gold
     )
+    train, readings = reading.problems, {config.train: reading}
     records = config.evaluation_records()
     if records is not None:
         source = config.evaluation or config.train
-        evaluation = read_problems(records, config, source, verifier=verifier, needs_gold=needs_gold)
-        evaluation = _draw(evaluation, config.evaluation_size, config.seed)
-    elif config.evaluation_size is None:
-        raise DataError(
-            "data.evaluation is not set: give a file, or data.evaluation_size to hold problems out"
-        )
+        other = read_problems(records, config, source, verifier=verifier, needs_gold=needs_gold)
+        evaluation = _draw(other.problems, config.evaluation_size, config.seed)
+        readings |= {f"{source} (evaluation)": other}
     else:
-        evaluation = _draw(train, config.evaluation_size, config.seed)
+        size = config.evaluation_size or max(1, round(HELD_OUT * len(train)))
+        evaluation = _draw(train, size, config.seed)
     held_out_content = {_content(problem.messages) for problem in evaluation}
     train = [problem for problem in train if _content(problem.messages) not in held_out_content]
     if not train:
@@ -211,12 +227,17 @@ def load_data(
             f"{config.train}: no training problem is left after the evaluation problems are held out"
         )
     evaluation = _apart(evaluation, {problem.id for problem in train})
-    return _draw(train, config.train_size, config.seed), evaluation
+    drawn = _draw(train, config.train_size, config.seed)
+    for source, each in readings.items():
+        say(f"{source}: {each}" + (f"; {each.fields}" if each.fields else ""))
+    capped = f" (data.train_size, of {len(train):,})" if len(drawn) < len(train) else ""
+    say(f"{len(drawn):,} problems to train on{capped}, {len(evaluation):,} to evaluate on")
+    return drawn, evaluation
 
 
 def read_jsonl(path: Path, config: JsonlData, *, verifier: VerifyOptions | None = OWN_RULES) -> list[Problem]:
-    """The problems of one JSONL file: see `read_problems`."""
-    return read_problems(jsonl_records(path), config, path, verifier=verifier)
+    """The problems of one file: see `read_problems`."""
+    return read_problems(file_records(path), config, path, verifier=verifier).problems
 
 
 def read_problems(
@@ -226,8 +247,8 @@ def read_problems(
     *,
     verifier: VerifyOptions | None = OWN_RULES,
     needs_gold: bool = True,
-) -> list[Problem]:
-    """The problems of `source`, in order, duplicates merged. `verifier` and `needs_gold` as in `load_data`.
+) -> Reading:
+    """The problems of `source`. `verifier` and `needs_gold` as in `load_data`.
 
     Raises:
         DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place).
@@ -236,9 +257,15 @@ def read_problems(
     places: dict[str, str] = {}
     ids: dict[str, str] = {}
     skipped: list[BadGoldError] = []
+    count, fields = 0, ""
     for where, record in records:
+        if count == 0:
+            found = recognise(record, config)
+            fields = describe(found, config)
+            config = config.model_copy(update=found)
+        count += 1
         try:
-            problem = _problem(record, where, config, verifier, needs_gold=needs_gold)
+            problem = problem_of(record, where, config, verifier, needs_gold=needs_gold)
         except BadGoldError as error:
             if config.on_bad_gold != "skip":
                 raise
@@ -260,144 +287,13 @@ def read_problems(
         raise DataError(f"all {len(skipped)} problems would be skipped, the first one since {skipped[0]}")
     if not problems:
         raise DataError(f"{source}: holds no problems")
-    return list(problems.values())
-
-
-def _problem(
-    record: dict[str, Any],
-    where: str,
-    config: RecordData,
-    verifier: VerifyOptions | None,
-    *,
-    needs_gold: bool,
-) -> Problem:
-    """The problem of a record. Raises BadGoldError for a gold that cannot be used, which may be skipped."""
-    asked = _field(record, config.problem_key, where, "problem_key")
-    gold = _gold(record, where, config, needed=needs_gold)
-    if verifier is not None and config.on_bad_gold != "accept":
-        if escape := _ESCAPED.search(gold):
-            raise BadGoldError(
-                f"{where}: the gold answer {gold[:80]!r} holds {escape[0]!r} where a LaTeX command began: its "
-                f"backslashes must be doubled in JSON; {_REMEDY}"
-            )
-        if not gold_parses(gold, **verifier):
-            raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
-    messages = _messages(asked, where, config)
-    given = record.get(config.id_key)
-    identity = str(given) if given is not None else _hash(messages, gold)
-    used = (config.problem_key, config.answer_key, config.id_key)
-    meta = {key: value for key, value in record.items() if key not in used}
-    if config.family_key:
-        meta["family"] = str(record.get(config.family_key, "?"))
-    return Problem(identity, messages, gold, meta, where, _solution(record, where, config))
-
-
-def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
-    """The field `key`; if there is none of that name, for a key `a.b` the field `b` of the field `a`."""
-    if key in record:
-        return record[key]
-    value: Any = record
-    for name in key.split("."):
-        if not isinstance(value, dict) or name not in value:
-            fields = ", ".join(sorted(record)) or "none"
-            raise DataError(f"{where}: no field {key!r} (found: {fields}); set data.{setting}")
-        value = value[name]
-    return value
-
-
-def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: bool) -> str:
-    """The gold as text; empty where there is none and none is `needed`.
-
-    Raises:
-        BadGoldError: if it is missing or cannot be one.
-    """
-    key = config.answer_key
-    try:
-        value = _field(record, key, where, "answer_key")
-    except DataError as error:
-        if needed or "answer_key" in config.model_fields_set:  # who names a field has one
-            raise BadGoldError(str(error)) from None
-        value = None
-    if value is None or (isinstance(value, str) and not value.strip()):
-        if needed:
-            raise BadGoldError(
-                f"{where}: field {key!r} must hold a text or a number, and is empty; {_REMEDY}"
-            )
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise BadGoldError(f"{where}: field {key!r} must hold a text or a number; {_REMEDY}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadGoldError(f"{where}: field {key!r} is {value}, which cannot be compared; {_REMEDY}")
-    text = str(value)
-    if config.answer_is == "answer":
-        return text
-    _, mark, behind = text.rpartition("####")
-    gold = behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
-    if not gold:
-        raise BadGoldError(f"{where}: the solution has no box and no ####; {_REMEDY}")
-    return gold
-
-
-def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
-    """The worked solution of a record; empty where it has none.
-
-    Raises:
-        DataError: if the field of `solution_key` is missing or no text.
-    """
-    if config.solution_key is not None:
-        value = _field(record, config.solution_key, where, "solution_key")
-    elif config.answer_is == "solution":
-        value = _field(record, config.answer_key, where, "answer_key")
-    else:
-        return ""
-    if value is not None and not isinstance(value, str):
-        raise DataError(f"{where}: field {config.solution_key!r} must hold a text, a worked solution")
-    return value or ""
+    return Reading(list(problems.values()), count, len(skipped), fields)
 
 
 def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
     if gold.strip() == other.strip():
         return True
     return verifier is not None and equivalent(gold, other, **verifier)
-
-
-def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]:
-    if isinstance(value, str):
-        messages = [Message(role="user", content=value)]
-    elif isinstance(value, list) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
-        for m in value
-    ):
-        messages = [Message(role=m["role"], content=m["content"]) for m in value]
-    else:
-        raise DataError(f"{where}: field {config.problem_key!r} must hold a text or a list of chat messages")
-    if not messages or messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
-        raise DataError(
-            f"{where}: field {config.problem_key!r} must end with a user message that is not empty"
-        )
-    for message in messages:
-        if not re.fullmatch(r"\w[\w-]*", message["role"]):
-            raise DataError(
-                f"{where}: {message['role'][:40]!r} is no role of a chat message: a word is expected"
-            )
-    if (
-        sum(message["role"].lower() in ("system", "developer") for message in messages) + bool(config.system)
-        > 1
-    ):
-        more = (
-            "and data.system another: unset it, or take one out"
-            if config.system
-            else "more than one: join them"
-        )
-        raise DataError(f"{where}: field {config.problem_key!r} holds a system message, {more}")
-    messages[-1]["content"] += config.suffix
-    system = [Message(role="system", content=config.system)] if config.system else []
-    return tuple(system + messages)
-
-
-def _hash(messages: Iterable[Message], gold: str) -> str:
-    encoded = json.dumps([list(messages), gold], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(encoded.encode()).hexdigest()[:16]
 
 
 def _content(messages: Iterable[Message]) -> str:
@@ -437,6 +333,6 @@ def fingerprint(problems: Iterable[Problem]) -> str:
         meta = json.dumps(dict(problem.meta), sort_keys=True)
         shown = f"{problem.solution}\x1f" if problem.solution else ""
         digest.update(
-            f"{problem.id}\x1f{_hash(problem.messages, problem.gold)}\x1f{shown}{meta}\x1e".encode()
+            f"{problem.id}\x1f{content_hash(problem.messages, problem.gold)}\x1f{shown}{meta}\x1e".encode()
         )
     return digest.hexdigest()[:16]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -27,6 +29,52 @@ def jsonl_records(path: Path) -> Iterator[Record]:
     return objects(json_lines(path))
 
 
+def file_records(path: Path) -> Iterator[Record]:
+    """The records of a file, by its suffix: rows of Parquet, Arrow or CSV, else JSON objects, a line each or an array.
+
+    Raises:
+        DataError: the file is missing or malformed; the line or row is named.
+        MissingDependencyError: if Parquet or Arrow needs the package datasets.
+    """
+    match path.suffix.lower():
+        case ".parquet" | ".arrow":
+            return dataset_records(str(path), None, None, usual_split="train")
+        case ".csv":
+            return csv_records(path)
+        case ".json":
+            return objects(array_items(path))
+    return jsonl_records(path)
+
+
+def csv_records(path: Path) -> Iterator[Record]:
+    """The rows of a CSV file whose first line names the fields; every value is text, and an empty one is missing.
+
+    Raises:
+        DataError: the file is missing, is no text, or a row has more values than there are fields.
+    """
+    text = _decode(read_bytes(path).removeprefix(codecs.BOM_UTF8), str(path))
+    try:
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row:
+                raise DataError(f"{where}: more values than the first line names fields")
+            yield where, {name: value or None for name, value in row.items()}
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error})") from None
+
+
+def array_items(path: Path) -> Iterator[tuple[str, Any]]:
+    """The items of a JSON file: of the array that it is, else line by line."""
+    content = read_bytes(path)
+    if not content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        yield from parse_lines(content, str(path))
+        return
+    items = _parse(_decode(content.removeprefix(codecs.BOM_UTF8), str(path)), str(path))
+    for number, item in enumerate(items, start=1):
+        yield f"{path}, item {number}", item
+
+
 def objects(lines: Iterable[tuple[str, Any]]) -> Iterator[Record]:
     """The values of JSONL, which must be objects. Raises DataError for another one."""
     for where, value in lines:
@@ -41,13 +89,17 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         DataError: the file is missing, or a line is malformed (named by its number).
     """
+    return parse_lines(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises DataError where it is missing or cannot be read."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    return parse_lines(content, str(path))
 
 
 def parse_lines(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
@@ -55,12 +107,16 @@ def parse_lines(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
     # Only the newline ends a line: JSON strings may hold the other separators that str.splitlines knows.
     for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
         where = f"{name}, line {number}"
-        try:
-            line = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
+        line = _decode(raw, where)
         if line.strip():
             yield where, _parse(line, where)
+
+
+def _decode(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
 
 
 def _parse(line: str, where: str) -> Any:
@@ -70,7 +126,10 @@ def _parse(line: str, where: str) -> Any:
             # Half of a surrogate pair is valid JSON, but no text: nothing could encode it.
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: not valid JSON ({error.msg} at column {error.colno})") from None
+        line_number = f"line {error.lineno}, " if error.lineno > 1 else ""
+        raise DataError(
+            f"{where}: not valid JSON ({error.msg} at {line_number}column {error.colno})"
+        ) from None
     except UnicodeEncodeError:
         raise DataError(f"{where}: a text holds half of a surrogate pair (\\ud800 to \\udfff)") from None
     except RecursionError:
@@ -100,7 +159,7 @@ def dataset_records(
         import datasets
     except ImportError:
         raise MissingDependencyError(
-            'data.kind = "dataset" needs datasets: pip install "p2o-rl[data]"'
+            f'{source} needs the package datasets: pip install "p2o-rl[data]"'
         ) from None
     builder = BUILDERS.get(Path(source).suffix)
     try:

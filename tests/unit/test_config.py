@@ -12,6 +12,7 @@ import tomli_w
 
 from p2o.cli.main import main_train
 from p2o.config import Config, build_config, load_config, recipe_names
+from p2o.data import JsonlData
 from p2o.errors import ConfigError
 from p2o.track.run_directory import config_values, flatten
 
@@ -251,3 +252,24 @@ def test_a_truncated_distribution_goes_with_no_sequence_correction(truncation: d
     for mode in ("token", "none"):
         build_config({**values, "correction": {"mode": mode}})
     build_config({**MINIMAL, "correction": {"mode": "sequence"}})
+
+
+def test_none_unsets_what_may_be_unset() -> None:
+    """It stays a word where it is one of a setting's own values."""
+    asked = ['data={kind="jsonl", train="d.jsonl", train_size=7}', "run.max_generated_tokens=9"]
+    config = load_config(
+        "quickstart",
+        [
+            *asked,
+            "data.train_size=none",
+            "run.max_generated_tokens=none",
+            "reflection.kind=none",
+            "context.mode=none",
+        ],
+    )
+    assert isinstance(config.data, JsonlData)
+    assert config.data.train_size is None
+    assert config.run.max_generated_tokens is None
+    assert (config.reflection.kind, config.context.mode) == ("none", "none")
+    with pytest.raises(ConfigError, match=r"rollout\.n"):
+        load_config("quickstart", ["rollout.n=none"])

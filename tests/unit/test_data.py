@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from p2o.data import JsonlData, TinyData, fingerprint, load_data, read_jsonl
+from p2o.data import JsonlData, TinyData, fingerprint, load_data, read_jsonl, read_problems
 from p2o.errors import DataError
+from p2o.records import file_records
 from p2o.rollout.reward import RewardConfig
 from p2o.types import Problem
 
@@ -218,9 +219,24 @@ def test_no_training_problem_is_evaluated(tmp_path: Path) -> None:
     assert (len(train), len(evaluation)) == (30, 20)
 
 
-def test_evaluation_problems_must_come_from_somewhere(tmp_path: Path) -> None:
-    path = write(tmp_path / "d.jsonl", GOOD)
-    with pytest.raises(DataError, match=r"data\.evaluation"):
+def test_a_tenth_is_held_out_where_nothing_is_said(tmp_path: Path) -> None:
+    lines = [{"problem": f"{n}+0=?", "answer": n} for n in range(997)]
+    path = write(tmp_path / "d.jsonl", *lines, lines[0], lines[1], lines[2])
+    said: list[str] = []
+    train, evaluation = load_data(JsonlData(train=path), say=said.append)
+    assert (len(train), len(evaluation)) == (897, 100)
+    assert said == [
+        f"{path}: 1,000 read, 3 merged as duplicates",
+        "897 problems to train on, 100 to evaluate on",
+    ]
+    said.clear()
+    load_data(JsonlData(train=path, train_size=80, evaluation=path, evaluation_size=5), say=said.append)
+    assert said[1:] == [
+        f"{path} (evaluation): 1,000 read, 3 merged as duplicates",
+        "80 problems to train on (data.train_size, of 992), 5 to evaluate on",
+    ]
+    path = write(tmp_path / "one.jsonl", GOOD)
+    with pytest.raises(DataError, match="no training problem is left"):
         load_data(JsonlData(train=path))
     with pytest.raises(DataError, match="no training problem is left"):
         load_data(JsonlData(train=path, evaluation_size=5))
@@ -234,7 +250,7 @@ def test_the_tiny_world_is_the_same_everywhere() -> None:
     assert [p.meta["family"] for p in train[:3]] == ["addition", "subtraction", "multiplication"]
 
 
-NO_GOLDS = [None, "", "  ", math.nan, math.inf, True, ["2"], {}]
+NO_GOLDS = [None, "", "  ", math.nan, math.inf, True, [], [True], ["2", " "], [[2]], [math.nan], {}]
 
 
 @pytest.mark.parametrize("answer", NO_GOLDS)
@@ -305,3 +321,104 @@ def test_a_problem_knows_its_place(tmp_path: Path) -> None:
     (problem,) = read(path)
     assert problem.name == f"{path}, line 2: problem 'a'"
     assert problem == Problem("a", problem.messages, "2")
+
+
+MATH = "So $x = 2$ and the answer is $\\boxed{7}$."
+
+
+@pytest.mark.parametrize(
+    ("record", "question", "gold", "said"),
+    [
+        (
+            {"question": "How many?", "answer": "3 + 4 = <<3+4=7>>7\n#### 7"},  # GSM8K
+            "How many?",
+            "7",
+            "the problem in the field 'question', the gold at the end of the solution in 'answer'",
+        ),
+        (
+            {"problem": "How many?", "level": "Level 1", "solution": MATH},  # MATH
+            "How many?",
+            "7",
+            "the problem in the field 'problem', the gold at the end of the solution in 'solution'",
+        ),
+        (
+            {"question": "How many?", "final_answer": "7", "difficulty": 8.0},  # DeepMath
+            "How many?",
+            "7",
+            "the problem in the field 'question', the gold in 'final_answer'",
+        ),
+        (
+            {  # DAPO, as verl prepares it
+                "prompt": [{"role": "user", "content": "How many?"}],
+                "reward_model": {"ground_truth": "7", "style": "rule"},
+            },
+            "How many?",
+            "7",
+            "the problem in the field 'prompt', the gold in 'reward_model.ground_truth'",
+        ),
+        (
+            {"prompt": "How many?", "solution": "$7$"},  # TRL
+            "How many?",
+            "$7$",
+            "the problem in the field 'prompt', the gold in 'solution'",
+        ),
+        (
+            {"question": "How many?", "solution": [MATH], "final_answer": ["7"]},  # OlympiadBench
+            "How many?",
+            "7",
+            "the problem in the field 'question', the gold in 'final_answer'",
+        ),
+        ({"problem": "How many?", "solution": MATH, "answer": "7"}, "How many?", "7", ""),  # NuminaMath
+        ({"problem": "How many?", "answer": [1, 2]}, "How many?", "1, 2", ""),
+    ],
+)
+def test_fields_are_recognised(
+    tmp_path: Path, record: dict[str, Any], question: str, gold: str, said: str
+) -> None:
+    path = write(tmp_path / "d.jsonl", record)
+    reading = read_problems(file_records(path), JsonlData(train=path), path)
+    (problem,) = reading.problems
+    assert (problem.messages[0]["content"], problem.gold, reading.fields) == (question, gold, said)
+
+
+def test_fields_that_are_set_are_taken_as_they_are(tmp_path: Path) -> None:
+    both = {"question": "Which?", "prompt": "How many?", "answer": "#### 7", "target": "8"}
+    path = write(tmp_path / "d.jsonl", both)
+    (problem,) = read(path, problem_key="prompt", answer_is="answer", answer_key="target")
+    assert (problem.messages[0]["content"], problem.gold) == ("How many?", "8")
+    with pytest.raises(DataError, match=r"no field .problem. .* set data\.problem_key"):
+        read(path, problem_key="problem")
+
+
+def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
+    """A CSV's values are texts: 007 stays what it is; an empty one is missing. JSON may be an array."""
+    (tmp_path / "d.csv").write_bytes(
+        b'\xef\xbb\xbfid,problem,answer\r\n1,"a, b\nand ""c""?",007\r\n2,1+1=?,2\r\n'
+    )
+    first, second = read(tmp_path / "d.csv")
+    assert (first.id, first.messages[0]["content"], first.gold) == ("1", 'a, b\nand "c"?', "007")
+    assert second.place == f"{tmp_path / 'd.csv'}, line 4"
+    (tmp_path / "d.json").write_text(json.dumps([GOOD, {**GOOD, "id": "b", "problem": "?"}], indent=1))
+    assert [problem.id for problem in read(tmp_path / "d.json")] == ["a", "b"]
+    (tmp_path / "lines.json").write_text(json.dumps(GOOD) + "\n")
+    assert read(tmp_path / "lines.json")[0].place == f"{tmp_path / 'lines.json'}, line 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.csv", b"problem,answer\n1+1=?,2,3\n", "line 2: more values than the first line names fields"),
+        ("d.csv", b"problem,answer\n1+1=?\n", "line 2: field 'answer' must hold a text or a number, and is"),
+        ("d.csv", b'problem,answer\n"1+1=?,2\n', "d.csv: cannot be read as CSV"),
+        ("d.csv", b"problem,answer\n\xff,2\n", "d.csv: cannot be read as UTF-8 text"),
+        ("d.csv", b"", "d.csv: holds no problems"),
+        ("d.json", b"[\n 7,\n ?]", "d.json: not valid JSON (Expecting value at line 3, column 2)"),
+        ("d.json", b"[3]", "d.json, item 1: a JSON object is expected, got int"),
+    ],
+)
+def test_damaged_files_are_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / name)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

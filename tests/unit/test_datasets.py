@@ -66,6 +66,12 @@ def test_rows_are_problems_in_order(tmp_path: Path, name: str) -> None:
     assert load_data(config) == (train, evaluation)
 
 
+def test_a_parquet_file_needs_neither_a_kind_nor_names_of_fields(tmp_path: Path) -> None:
+    source = Path(write(tmp_path / "train.parquet", rows(5)))
+    named = load_data(DatasetData(train=str(source), evaluation_size=2, **VERL))
+    assert load_data(JsonlData(train=source, evaluation_size=2)) == named
+
+
 def test_rows_are_read_as_the_lines_of_a_jsonl_file_are(tmp_path: Path) -> None:
     records = [*rows_of("2*3=?", "6"), *rows_of("1/2=?", "0.5"), *rows_of("2*3=?", "6.0")]
     lines = tmp_path / "d.jsonl"

@@ -148,7 +148,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     estimate(config, console, ranks=processes.size, gpu=gpu)
-    parts = assemble(config, processes)
+    parts = assemble(config, processes, console.note)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(
         len(parts.encoder.encode(problem.messages)) for problem in (*problems, *evaluation_problems)

@@ -116,8 +116,8 @@ class ServerSampler(Sampler):
         """Refuses arguments of an engine that the server has long had."""
         if config.rollout.vllm.extra:
             raise ConfigError(
-                f"rollout.vllm.extra = {config.rollout.vllm.extra}: a server takes them when it starts (p2o serve MODEL "
-                "--vllm ...); leave them out"
+                "rollout.vllm.extra: a server takes further arguments when it starts (p2o serve MODEL --vllm ...); "
+                "leave them out"
             )
 
     def _connect(self, model: Any, config: RolloutConfig) -> dict[str, Any]:

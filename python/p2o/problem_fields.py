@@ -1,0 +1,220 @@
+"""From a record to a problem: which fields hold what, and whether they can be used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from p2o.errors import DataError
+from p2o.types import Message, Problem
+from p2o.verifier import VerifyOptions, gold_parses, verify
+
+if TYPE_CHECKING:
+    from p2o.data import RecordData
+
+_REMEDY = 'fix it or set data.on_bad_gold = "skip"'
+
+
+class BadGoldError(DataError):
+    """A gold answer that is missing or of no use: `data.on_bad_gold` says what happens."""
+
+
+_ESCAPED = re.compile(
+    "[\a\b\v\f]|\t(?=ext|imes|heta|an\\b|frac|au\\b|riangle|ilde)|\r(?=ight|angle|ho\\b|floor|ceil)"
+    "|\n(?=eq\\b|abla|otin|ot\\b|mid\\b)"
+)
+"""What is left of a LaTeX command whose backslash was read as an escape: a form feed of `\\frac`, a tab of `\\text`."""
+
+
+PROBLEM_FIELDS = ("question", "prompt", "messages", "query")
+"""Fields that hold the problem where there is no `problem`: of GSM8K and DeepMath, of verl and TRL, of chats."""
+
+ANSWER_FIELDS = (
+    "final_answer",
+    "reward_model.ground_truth",
+    "ground_truth",
+    "expected_answer",
+    "gold",
+    "target",
+    "solution",
+)
+"""Fields that hold the gold where there is no `answer`: of DeepMath, of verl, ..., of MATH, open-r1 and TRL."""
+
+
+def recognise(record: Mapping[str, Any], config: RecordData) -> dict[str, Any]:
+    """What `problem_key`, `answer_key` and `answer_is` must be for a record, where they are not set.
+
+    A gold is in a worked solution if the text has `####`, as in GSM8K, or is a `solution` with a box, as in MATH.
+    """
+    found: dict[str, Any] = {}
+    for setting, names in (("problem_key", PROBLEM_FIELDS), ("answer_key", ANSWER_FIELDS)):
+        if setting not in config.model_fields_set and getattr(config, setting) not in record:
+            known = next((name for name in names if _present(record, name)), None)
+            found |= {setting: known} if known is not None else {}
+    key = found.get("answer_key", config.answer_key)
+    if "answer_is" not in config.model_fields_set and _present(record, key):
+        text = _field(record, key, "", "answer_key")
+        if isinstance(text, str) and ("####" in text or (key == "solution" and "\\boxed" in text)):
+            found["answer_is"] = "solution"
+    return found
+
+
+def describe(found: Mapping[str, Any], config: RecordData) -> str:
+    """What was recognised, in a line; empty where nothing was."""
+    if not found:
+        return ""
+    read = config.model_copy(update=dict(found))
+    place = "at the end of the solution in" if read.answer_is == "solution" else "in"
+    return f"the problem in the field {read.problem_key!r}, the gold {place} {read.answer_key!r}"
+
+
+def problem_of(
+    record: dict[str, Any],
+    where: str,
+    config: RecordData,
+    verifier: VerifyOptions | None,
+    *,
+    needs_gold: bool,
+) -> Problem:
+    """The problem of a record. Raises BadGoldError for a gold that cannot be used, which may be skipped."""
+    asked = _field(record, config.problem_key, where, "problem_key")
+    gold = _gold(record, where, config, needed=needs_gold)
+    if verifier is not None and config.on_bad_gold != "accept":
+        if escape := _ESCAPED.search(gold):
+            raise BadGoldError(
+                f"{where}: the gold answer {gold[:80]!r} holds {escape[0]!r} where a LaTeX command began: its "
+                f"backslashes must be doubled in JSON; {_REMEDY}"
+            )
+        if not gold_parses(gold, **verifier):
+            raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
+    messages = _messages(asked, where, config)
+    given = record.get(config.id_key)
+    identity = str(given) if given is not None else content_hash(messages, gold)
+    used = (config.problem_key, config.answer_key, config.id_key)
+    meta = {key: value for key, value in record.items() if key not in used}
+    if config.family_key:
+        meta["family"] = str(record.get(config.family_key, "?"))
+    return Problem(identity, messages, gold, meta, where, _solution(record, where, config))
+
+
+def _present(record: Mapping[str, Any], key: str) -> bool:
+    try:
+        return _field(record, key, "", "") is not None
+    except DataError:
+        return False
+
+
+def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
+    """The field `key`; if there is none of that name, for a key `a.b` the field `b` of the field `a`."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            fields = ", ".join(sorted(record)) or "none"
+            raise DataError(f"{where}: no field {key!r} (found: {fields}); set data.{setting}")
+        value = value[name]
+    return value
+
+
+def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: bool) -> str:
+    """The gold as text; empty where there is none and none is `needed`.
+
+    Raises:
+        BadGoldError: if it is missing or cannot be one.
+    """
+    key = config.answer_key
+    try:
+        value = _field(record, key, where, "answer_key")
+    except DataError as error:
+        if needed or "answer_key" in config.model_fields_set:  # who names a field has one
+            raise BadGoldError(str(error)) from None
+        value = None
+    if isinstance(value, list) and value and all(_can_be_gold(one) for one in value):
+        value = value[0] if len(value) == 1 else ", ".join(map(str, value))
+    if value is None or (isinstance(value, str) and not value.strip()):
+        if needed:
+            raise BadGoldError(
+                f"{where}: field {key!r} must hold a text or a number, and is empty; {_REMEDY}"
+            )
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise BadGoldError(f"{where}: field {key!r} must hold a text or a number; {_REMEDY}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadGoldError(f"{where}: field {key!r} is {value}, which cannot be compared; {_REMEDY}")
+    text = str(value)
+    if config.answer_is == "answer":
+        return text
+    _, mark, behind = text.rpartition("####")
+    gold = behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
+    if not gold:
+        raise BadGoldError(f"{where}: the solution has no box and no ####; {_REMEDY}")
+    return gold
+
+
+def _can_be_gold(value: Any) -> bool:
+    """Whether it is a text or a number: of a list of golds each must be one."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
+    """The worked solution of a record; empty where it has none.
+
+    Raises:
+        DataError: if the field of `solution_key` is missing or no text.
+    """
+    if config.solution_key is not None:
+        value = _field(record, config.solution_key, where, "solution_key")
+    elif config.answer_is == "solution":
+        value = _field(record, config.answer_key, where, "answer_key")
+    else:
+        return ""
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{where}: field {config.solution_key!r} must hold a text, a worked solution")
+    return value or ""
+
+
+def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]:
+    if isinstance(value, str):
+        messages = [Message(role="user", content=value)]
+    elif isinstance(value, list) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str)
+        for m in value
+    ):
+        messages = [Message(role=m["role"], content=m["content"]) for m in value]
+    else:
+        raise DataError(f"{where}: field {config.problem_key!r} must hold a text or a list of chat messages")
+    if not messages or messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
+        raise DataError(
+            f"{where}: field {config.problem_key!r} must end with a user message that is not empty"
+        )
+    for message in messages:
+        if not re.fullmatch(r"\w[\w-]*", message["role"]):
+            raise DataError(
+                f"{where}: {message['role'][:40]!r} is no role of a chat message: a word is expected"
+            )
+    if (
+        sum(message["role"].lower() in ("system", "developer") for message in messages) + bool(config.system)
+        > 1
+    ):
+        more = (
+            "and data.system another: unset it, or take one out"
+            if config.system
+            else "more than one: join them"
+        )
+        raise DataError(f"{where}: field {config.problem_key!r} holds a system message, {more}")
+    messages[-1]["content"] += config.suffix
+    system = [Message(role="system", content=config.system)] if config.system else []
+    return tuple(system + messages)
+
+
+def content_hash(messages: Iterable[Message], gold: str) -> str:
+    """The id of a problem that has none."""
+    encoded = json.dumps([list(messages), gold], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(encoded.encode()).hexdigest()[:16]
