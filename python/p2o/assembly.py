@@ -237,6 +237,7 @@ def prepare(
         if newest is not None:
             state = LoopState.from_dict(load_checkpoint(newest, policy, processes))
         processes.on_main(lambda: directory.rewind(state))
+        console.note(f"resuming {path} at step {state.step}")
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
     collector.publish(policy, state.step)
     probe()

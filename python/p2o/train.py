@@ -37,6 +37,8 @@ def train(run: Run) -> LoopState:
     state, config = run.state, run.config
     if not state.history:
         measure(run, hard=None)
+    if state.finished and state.epoch < config.run.epochs and not run.out_of_tokens:
+        go_on(run)  # it was resumed for more epochs than it had
     while not state.finished:
         while not run.epoch_is_done and not run.out_of_tokens:
             if is_guided_within(run):
@@ -174,11 +176,24 @@ def end_epoch(run: Run) -> None:
     state.epoch += 1
     state.epoch_step = 0
     state.epoch_problems = 0
-    if run.guidance is None or state.finished:
-        state.version += 1
-        state.assignment = {}
-    else:
+    if not state.finished:
+        between_epochs(run, hard)
+
+
+def go_on(run: Run) -> None:
+    """Takes up a run that had ended, as if its last epoch had not been the last."""
+    run.state.finished = False
+    between_epochs(run, hard_problems(run.state.outcomes, run.config.mining))
+    run.checkpoint()
+
+
+def between_epochs(run: Run, hard: Mapping[str, HardKind]) -> None:
+    """The prompt step, where there is one; what follows is another policy's in any case."""
+    if run.guidance is not None:
         guide(run, hard)
+        return
+    run.state.version += 1
+    run.state.assignment = {}
 
 
 def mine(run: Run) -> dict[str, HardKind]:

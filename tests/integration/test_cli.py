@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from test_train import what_happened
 
 from p2o.assembly import planned_optimizer_steps
 from p2o.cli.main import main, main_train
@@ -271,6 +272,46 @@ def test_runs_are_numbered_and_the_newest_resumes(tmp_path: Path) -> None:
     assert names == ["quickstart-grpo-seed0", "quickstart-grpo-seed0-2"]
     assert main_train([*TINY_RUN, "--set=run.method=grpo", "--set=run.epochs=1", "--resume"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names
+
+
+def test_a_run_is_resumed_by_its_own_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two runs the one that was at work last, whatever its seed; a run that is named; and none that is not there."""
+    for seed in (9, 0):
+        begun = [*TINY_RUN, "--set=run.method=grpo", "--set=run.epochs=1", f"--set=run.seed={seed}"]
+        with monkeypatch.context() as patch:
+            patch.setattr("p2o.train.update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            assert main_train(begun) == 130
+        said = capsys.readouterr()
+        assert f"to go on: p2o-train --resume runs/quickstart-grpo-seed{seed}\n" in said.out
+        assert said.err == "interrupted\n"
+    os.utime("runs/quickstart-grpo-seed9/config.toml", (2**31, 2**31))
+    assert main_train(["quickstart", "--resume"]) == 0
+    assert "resuming runs/quickstart-grpo-seed9 at step 0\n" in capsys.readouterr().out
+    assert not Path("runs/quickstart-grpo-seed0/model").exists()
+    assert main_train(["--resume", "runs/quickstart-grpo-seed0", "--set=rollout.batch_size=7"]) == 0
+    assert "resuming runs/quickstart-grpo-seed0 at step 0\n" in capsys.readouterr().out
+    for arguments, message in (
+        (["quickstart", "--resume", "--set=run.seed=3"], "there is no run of quickstart in runs/"),
+        (["--resume", "runs"], "runs: no run to resume there"),
+        (["quickstart", "--resume", "runs/quickstart-grpo-seed0"], "leave out the recipe quickstart"),
+        (["--resume", "runs/quickstart-grpo-seed0", "--set=run.seed=3"], "the run began with run.seed = 0"),
+    ):
+        assert main_train(arguments) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_run_that_has_ended_goes_on_for_more_epochs(tmp_path: Path) -> None:
+    """As the run that had them from the start, with the learning rates of the shorter one beyond its end."""
+    settings = ["--set=evolve.budget=60", "--set=optimizer.schedule=linear", "--set=track.rollouts=1000"]
+    for name, epochs in (("long", ["run.epochs=3", "run.schedule_epochs=2"]), ("short", ["run.epochs=2"])):
+        chosen = [f"--set={each}" for each in (f"run.output={name}", *epochs)]
+        assert main_train([*TINY_RUN, *settings, *chosen]) == 0
+    assert main_train(["--resume", "short", "--set=run.epochs=3"]) == 0
+    assert what_happened(Path("short")) == what_happened(Path("long"))
+    kept = load_config("short/config.toml").run
+    assert (kept.epochs, kept.schedule_epochs) == (3, 2)
 
 
 def test_report_of_something_else(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

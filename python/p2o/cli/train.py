@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from p2o.cli.common import add_overrides, positive
+from p2o.cli.resume import RUNS, run_to_resume
 from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
 from p2o.distributed import Processes, join_processes, leave_processes, local_rank
-from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
+from p2o.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from p2o.state import LoopState
@@ -23,14 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         nargs="?",
-        default="quickstart",
         help=f"a TOML file or a shipped recipe ({', '.join(recipe_names())}); default: quickstart",
     )
     add_overrides(parser, "override a setting, e.g. --set run.seed=1")
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # given by the `deepspeed` launcher
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(
-        "--resume", action="store_true", help="continue the newest run of this recipe after a kill"
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="continue this run directory, or the newest run of the recipe, with the settings that it began with",
     )
     mode.add_argument(
         "--check", action="store_true", help="check settings, data, model and memory; train nothing"
@@ -54,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the recipe."""
-    config = load_config(args.recipe, args.overrides)
+    resume = args.resume is not None
+    recipe = args.recipe or "quickstart"
+    if resume:
+        path, config = run_to_resume(args.resume, args.recipe, args.overrides)
+    else:
+        config = load_config(recipe, args.overrides)
     if args.settings:
         print("\n".join(annotated(config)).lstrip())
         return 0
@@ -78,12 +87,12 @@ def run(args: argparse.Namespace) -> int:
     console = Console() if processes.is_main else Console.silent()
     if args.check:
         return check(config, console, processes)
-    recipe = Path(args.recipe).stem
-    path = processes.on_main(lambda: run_path(config, recipe, resume=args.resume))
-    state = train_at(config, path, console, processes, resume=args.resume)
+    if not resume:
+        path = processes.on_main(lambda: run_path(config, Path(recipe).stem))
+    state = train_at(config, path, console, processes, resume=resume)
     if args.compare is not None:
         other = other_method(config, args.compare, state.generated_tokens)
-        other_path = processes.on_main(lambda: run_path(other, recipe, resume=False))
+        other_path = processes.on_main(lambda: run_path(other, Path(recipe).stem))
         labelled = Console(console.rich, label=args.compare)
         other_state = train_at(other, other_path, labelled, processes, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
@@ -99,7 +108,11 @@ def train_at(
     from p2o.train import train
 
     prepared = prepare(config, path, resume=resume, console=console, processes=processes)
-    state = train(prepared)
+    try:
+        state = train(prepared)
+    except KeyboardInterrupt:
+        console.note(f"to go on: p2o-train --resume {path}")
+        raise
     prepared.finish()
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
     console.note(f"run directory: {path}")
@@ -118,26 +131,17 @@ def other_method(config: Config, method: str, tokens: int) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update=limits)})
 
 
-def run_path(config: Config, recipe: str, *, resume: bool) -> Path:
-    """Where the run is written: `run.output`, or the next free (with `resume`: the newest) numbered name.
-
-    Raises:
-        RunDirectoryError: if there is nothing to resume.
-    """
+def run_path(config: Config, recipe: str) -> Path:
+    """Where a new run is written: `run.output`, or the next free numbered name."""
     if config.run.output is not None:
         return config.run.output
-    base = Path("runs") / f"{recipe}-{config.run.method}-seed{config.run.seed}"
-    taken = {
-        int(match[1] or 1): folder
+    base = RUNS / f"{recipe}-{config.run.method}-seed{config.run.seed}"
+    taken = [
+        int(match[1] or 1)
         for folder in base.parent.glob(f"{base.name}*")
         if (match := re.fullmatch(re.escape(base.name) + r"(?:-(\d+))?", folder.name))
-    }
-    newest = max(taken, default=0)
-    if resume:
-        if not taken:
-            raise RunDirectoryError(f"nothing to resume: there is no run {base}")
-        return taken[newest]
-    return base if newest == 0 else base.with_name(f"{base.name}-{newest + 1}")
+    ]
+    return base if not taken else base.with_name(f"{base.name}-{max(taken) + 1}")
 
 
 def check(config: Config, console: Console, processes: Processes) -> int:

@@ -26,6 +26,7 @@ from p2o.files import (
     read_jsonl,
     read_toml,
     write_jsonl,
+    write_text,
 )
 from p2o.types import Rollout
 
@@ -53,6 +54,10 @@ MAY_CHANGE = (
 )
 """Settings that do not change what a run computes, or only by rounding: a resumed run may change them. Memory
 settings are among them: a run that ran out of memory could not continue otherwise."""
+
+
+GROWTH = ("run.epochs", "run.schedule_epochs")
+"""Settings that change where a resumed run gets more epochs than it began with; the run keeps them."""
 
 
 class RunDirectory:
@@ -109,10 +114,13 @@ class RunDirectory:
         directory = cls(path)
         if not (path / "config.toml").exists():
             raise RunDirectoryError(f"{path}: no run to resume there (no config.toml)")
-        began = flatten(config_values(cls.config_of(path)))
+        before = cls.config_of(path)
+        grows = config.run.epochs > before.run.epochs
+        may_change = (*MAY_CHANGE, *(GROWTH if grows else ()))
+        began = flatten(config_values(before))
         now = flatten(config_values(config))
         for key in sorted(began.keys() | now.keys()):
-            if began.get(key) != now.get(key) and not key.startswith(MAY_CHANGE):
+            if began.get(key) != now.get(key) and not key.startswith(may_change):
                 raise RunDirectoryError(
                     f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
                     "resume with the same settings or start a new run"
@@ -122,6 +130,8 @@ class RunDirectory:
             if known.get(key, value) != value:  # an earlier version of p2o knew fewer facts
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
         directory.lock()
+        if grows:
+            write_text(path / "config.toml", tomli_w.dumps(config_values(config)))
         return directory
 
     def lock(self) -> None:

@@ -235,7 +235,7 @@ def parse_prompt(text: str, name: str = "prompt") -> ReflectionPrompt:
             f"{name}: section {missing[0]!r} is missing; add a line `%% {missing[0]}` and its text"
         )
     try:
-        return ReflectionPrompt(name, PromptSettings.model_validate_strings(settings), sections)
+        return ReflectionPrompt(name, PromptSettings.model_validate(settings, strict=False), sections)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{name}: setting {first['loc'][0]!s}: {first['msg']}") from error
