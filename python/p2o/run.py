@@ -13,7 +13,7 @@ from p2o.guidance.guidance import Guidance
 from p2o.policy.policy import Policy
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
-from p2o.track.console import Console
+from p2o.track.console import Console, RunProgress
 from p2o.track.logs import MetricLog
 from p2o.track.metrics import rollout_metrics
 from p2o.track.report import write_report
@@ -63,6 +63,18 @@ class Run:
         limit = self.config.run.max_generated_tokens
         return limit is not None and self.state.generated_tokens >= limit
 
+    @property
+    def progress(self) -> RunProgress:
+        """Where the run stands."""
+        state, run = self.state, self.config.run
+        share = (state.epoch + state.epoch_problems / len(self.problems)) / run.epochs
+        if run.max_generated_tokens is not None:
+            share = max(share, state.generated_tokens / run.max_generated_tokens)
+        steps = -(-len(self.problems) // run.batch_problems)
+        return RunProgress(
+            state.epoch + 1, run.epochs, state.epoch_step, steps, min(1.0, share), state.seconds
+        )
+
     def log_step(self, groups: Sequence[Group], metrics: dict[str, float]) -> None:
         """One line of metrics and a sample of the rollouts."""
         state = self.state
@@ -78,7 +90,7 @@ class Run:
         self.log(record)
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         self.directory.log_rollouts(state.step, state.epoch, rollouts, self.config.track.rollouts)
-        self.console.stepped(record)
+        self.console.stepped(record, self.progress)
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line of metrics and remembers it for a resumed run."""

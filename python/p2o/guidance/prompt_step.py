@@ -10,6 +10,7 @@ from p2o.config import Config
 from p2o.errors import TooFewProblemsError
 from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
+from p2o.evolution.events import Decided, Event, RolloutsDone, Started
 from p2o.evolution.propose import proposer_class
 from p2o.evolution.propose.refuse import PROMPT_TOO_LONG, gives_away
 from p2o.evolution.result import FRUITLESS, PLAIN_ENOUGH, Candidate
@@ -19,6 +20,8 @@ from p2o.evolution.types import (
     EvaluationRequest,
     EvaluationResult,
     Reflect,
+    ReflectionReply,
+    ReflectionRequest,
 )
 from p2o.guidance.evaluations import Evaluations, drawn_on_dev, template_of
 from p2o.guidance.spending import Allowance
@@ -65,6 +68,31 @@ class PromptStepOutcome:
             "reason": self.reason,
             "refusals": self.refusals,
         }
+
+
+class Heartbeat:
+    """Says now and then how far a prompt step is: a callback of `evolve`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.limit = self.spent = self.proposals = self.accepted = 0
+
+    def __call__(self, event: Event) -> None:
+        """Takes an event of the step."""
+        match event:
+            case Started():
+                self.limit = event.rollout_limit
+            case RolloutsDone():
+                self.spent = event.spent
+            case Decided(candidate) if candidate.proposed:
+                self.proposals += 1
+                self.accepted += candidate.accepted
+        self.console.under_way(
+            lambda: (
+                f"prompt step: {self.spent} of at most {self.limit} rollouts, {self.accepted} of {self.proposals} "
+                "proposals accepted"
+            )
+        )
 
 
 class PromptStep:
@@ -129,7 +157,7 @@ class PromptStep:
         some_problem = self.problems[min(hard or self.problems)]
         fits = None
         if isinstance(self.reflect, SelfReflection):
-            actions["reflect"] = self.reflect
+            actions["reflect"] = self._reflect
             fits = self.reflect.fits
         try:
             evolution = self.collector.processes.lead(
@@ -137,14 +165,14 @@ class PromptStep:
                 lambda actions: evolve(
                     [self.problems[identity] for identity in hard],
                     lambda requests: self._evaluate(requests, seed, actions["collect"], kept),
-                    actions.get("reflect", self.reflect),
+                    actions.get("reflect", self._reflect),
                     self._settings(len(hard), allowance),
                     reflection=self.config.reflection,
                     seed=seed,
                     policy_version=str(version),
                     outcomes=outcomes,
                     journal=self.directory.journals / _journal_name(version),
-                    callbacks=() if kept is None else (kept.on_event,),
+                    callbacks=(Heartbeat(self.console), *(() if kept is None else (kept.on_event,))),
                     templates=[*self._given(version), *in_use(carried)],
                     reflection_fits=fits,
                     solutions=solutions,
@@ -213,6 +241,11 @@ class PromptStep:
             return self.given
         journals = self.directory.journals.glob("prompt-step-*.jsonl")
         return () if any(journal.name < _journal_name(version) for journal in journals) else self.given
+
+    def _reflect(self, requests: list[ReflectionRequest]) -> Iterable[ReflectionReply]:
+        """The reflection model's replies."""
+        with self.console.phase("prompt step  reflection", len(requests)):
+            return self.reflect(requests)
 
     def _collect(self, requests: Sequence[RolloutRequest]) -> list[Rollout]:
         """The rollouts of one batch, on all ranks."""

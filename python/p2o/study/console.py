@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from p2o.files import read_jsonl
-from p2o.track.console import printable
+from p2o.track.console import clock, printable
 
 PROGRESS_SECONDS = 2.0
 """Least time between two looks at the progress of the runs."""
@@ -102,9 +102,3 @@ class Display:
 def tokens_so_far(metrics: Sequence[dict[str, Any]]) -> int:
     """Generated tokens by the last line of metrics."""
     return int(metrics[-1]["num_tokens"]) if metrics else 0
-
-
-def clock(seconds: float) -> str:
-    """Seconds as minutes and seconds, or hours and minutes."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection
 from statistics import median
 
-from p2o.study.console import clock
 from p2o.study.plan import Study
 from p2o.study.results import Results
 from p2o.study.selection import all_jobs
+from p2o.track.console import clock
 
 
 def seconds_per_run(study: Study, results: Results, arm: str) -> float:

@@ -6,8 +6,9 @@ Template and model texts are printed literally: markup in them is escaped and co
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
@@ -20,8 +21,8 @@ from p2o.rollout.sampler import Progress as ProgressCallback
 if TYPE_CHECKING:
     from p2o.state import LoopState
 
-STEP_SECONDS = 20.0
-"""Least time between two lines about training steps."""
+SPARSELY = 20.0
+"""Least seconds between two lines about work under way."""
 
 
 def printable(text: str) -> str:
@@ -30,12 +31,40 @@ def printable(text: str) -> str:
     return escape(shown)
 
 
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Where a run stands after a step."""
+
+    epoch: int
+    """From 1."""
+    epochs: int
+    step: int
+    """Of the epoch, from 1."""
+    steps: int
+    """Of an epoch."""
+    share: float
+    """Of the run, by epochs or by tokens, whichever ends it."""
+    seconds: float
+    """Taken so far."""
+
+    def __str__(self) -> str:
+        """In a few words, with the time that is left at this pace."""
+        left = self.seconds * (1 - self.share) / self.share
+        return f"epoch {self.epoch}/{self.epochs} step {self.step}/{self.steps}  about {clock(left)} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"
+
+
 class Console:
     """The console of one run. Where it is not a terminal, only lines are printed, no bars."""
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
-        self._last_step = time.monotonic()
+        self._last_line = time.monotonic()
         self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
 
     @classmethod
@@ -56,21 +85,33 @@ class Console:
             *columns, console=self.rich, transient=True, disable=not self.rich.is_terminal
         ) as progress:
             task = progress.add_task(self.label + escape(name), total=total)
-            yield lambda advance: progress.advance(task, advance)
+
+            def advance(count: float) -> None:
+                progress.advance(task, count)
+                if not self.rich.is_terminal:
+                    self.under_way(lambda: f"{name}  {progress.tasks[0].completed:.0f}/{total}")
+
+            advance(0)
+            yield advance
 
     def note(self, text: str) -> None:
         """One line, printed literally."""
         self._line(printable(text))
 
-    def stepped(self, record: Mapping[str, Any]) -> None:
-        """A line for a training step; fast runs show one every `STEP_SECONDS`."""
+    def under_way(self, text: Callable[[], str]) -> None:
+        """A line about work under way, at most one every `SPARSELY` seconds: in a log a run is never long silent."""
         now = time.monotonic()
-        if now - self._last_step < STEP_SECONDS:
-            return
-        self._last_step = now
-        self._line(
-            f"[dim]step {record['step']}  reward {record['reward']:.3f}  "
-            f"templated {record['templated/frac']:.0%}  tokens {record['num_tokens']:,}[/dim]"
+        if now - self._last_line >= SPARSELY:
+            self._last_line = now
+            self._line(f"[dim]{printable(text())}[/dim]")
+
+    def stepped(self, record: Mapping[str, Any], progress: RunProgress) -> None:
+        """A line for a training step, if it is time for one."""
+        self.under_way(
+            lambda: (
+                f"{progress}  reward {record['reward']:.3f}  templated {record['templated/frac']:.0%}  "
+                f"tokens {record['num_tokens']:,}"
+            )
         )
 
     def _line(self, markup: str) -> None:

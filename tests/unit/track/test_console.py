@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from io import StringIO
 
+import pytest
 from rich.console import Console as RichConsole
 
 from p2o.outcomes import Outcomes
 from p2o.state import LoopState
-from p2o.track.console import Console
+from p2o.track.console import Console, RunProgress
 
 
 def console() -> tuple[Console, StringIO]:
@@ -20,6 +21,39 @@ def test_a_line_is_printed_literally() -> None:
     shown, printed = console()
     shown.note("\x1b[31mred\x07 [bold]x[/bold]\r\n")
     assert printed.getvalue() == "\ufffd[31mred\ufffd [bold]x[/bold]\ufffd⏎\n"
+
+
+def test_a_log_is_never_long_silent_and_never_flooded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty seconds between two lines, whatever they are about; text of a model in them is printed literally."""
+    now = 100.0
+    monkeypatch.setattr("p2o.track.console.time.monotonic", lambda: now)
+    shown, printed = console()
+    with shown.phase("prompt step  reflection", 8) as progress:
+        now += 19.9
+        progress(3)
+        assert printed.getvalue() == ""
+        now += 0.2
+        progress(1)
+        progress(1)
+    now += 20.0
+    with shown.phase("rollouts", 5):
+        pass
+    now += 20.0
+    shown.under_way(lambda: "[bold]x[/bold]")
+    assert printed.getvalue() == "prompt step  reflection  4/8\nrollouts  0/5\n[bold]x[/bold]\n"
+
+
+def test_a_step_says_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the run took 90 s: three times as much is left."""
+    progress = RunProgress(epoch=2, epochs=4, step=3, steps=16, share=0.25, seconds=90.0)
+    assert str(progress) == "epoch 2/4 step 3/16  about 4:30 min left"
+    shown, printed = console()
+    record = {"reward": 0.5, "templated/frac": 0.25, "num_tokens": 1234}
+    shown.stepped(record, progress)
+    assert printed.getvalue() == ""
+    monkeypatch.setattr("p2o.track.console.SPARSELY", 0.0)
+    shown.stepped(record, progress)
+    assert printed.getvalue() == f"{progress}  reward 0.500  templated 25%  tokens 1,234\n"
 
 
 def test_methods_are_compared_at_all_their_tokens() -> None:
