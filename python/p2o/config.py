@@ -6,14 +6,12 @@ mistake into one line that names the setting.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -22,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from p2o.config_errors import explain
 from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
 from p2o.evolution.config import (
@@ -30,9 +29,7 @@ from p2o.evolution.config import (
     is_greedy,
     races,
 )
-from p2o.former_settings import advice, advice_on_value
 from p2o.guidance.config import WITHOUT_REFLECTION, GuidanceConfig
-from p2o.masking import mask_fields, mask_url
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class
 from p2o.policy.config import CorrectionConfig, LossConfig
@@ -250,15 +247,44 @@ def recipe_names() -> list[str]:
 def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
     """Reads a recipe (a shipped name or a path to a TOML file) and applies `key=value` overrides.
 
-    Paths in a recipe file are relative to the working directory.
+    Paths in a recipe file are relative to the working directory. A recipe that `extends` another one has its settings
+    but for those that it names itself.
 
     Raises:
         ConfigError: one line naming the file or the setting.
     """
-    values = load_toml(recipe, "recipe", "recipes")
+    values = load_recipe(recipe)
     for override in overrides:
         apply_override(values, override)
     return build_config(values)
+
+
+def load_recipe(recipe: str, extended_by: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a recipe, those of the recipes that it extends included.
+
+    Raises:
+        ConfigError: if there is none of that name, or recipes extend each other.
+    """
+    if recipe in extended_by:
+        raise ConfigError(f"recipe {recipe} extends itself: {' -> '.join([*extended_by, recipe])}")
+    values = load_toml(recipe, "recipe", "recipes")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"recipe {recipe}: extends = {base!r} is no name of a recipe")
+    return merged(load_recipe(base, [*extended_by, recipe]), values)
+
+
+def merged(base: Any, values: Any) -> dict[str, Any]:
+    """Tables of `base` with those of `values` over them; a section of another kind takes the place of the former."""
+    result = dict(base)
+    for name, value in values.items():
+        former = result.get(name)
+        both = isinstance(former, Mapping) and isinstance(value, Mapping)
+        another = both and value.get("kind", former.get("kind")) != former.get("kind")
+        result[name] = merged(former, value) if both and not another else value
+    return result
 
 
 def build_config(values: Mapping[str, Any]) -> Config:
@@ -270,7 +296,7 @@ def build_config(values: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(explain(error)) from None
+        raise ConfigError(explain(error, Config)) from None
 
 
 def apply_override(values: dict[str, Any], override: str) -> None:
@@ -293,92 +319,3 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"--set {override!r}: {name} is a value, not a section")
     table[names[-1]] = value
-
-
-def explain(error: ValidationError, root: type[BaseModel] = Config, section: str = "") -> str:
-    """One line for the first problem of a validation error of `root`, which stands under `section`."""
-    errors = error.errors()
-    first = errors[0]
-    where = _setting(first["loc"])
-    path = [*([section] if section else []), *where]
-    name = ".".join(path)
-    given = mask_fields(first["input"], name)
-    shown = repr(mask_url(given) if isinstance(given, str) else given)
-    shown = shown if len(shown) < 80 else shown[:77] + "..."
-    match first["type"]:
-        case "extra_forbidden":
-            if (former := advice(name)) is not None:
-                return former
-            return f"unknown setting {name}{_hint(where, root, section)}"
-        case "missing":
-            return f"setting {name} is missing"
-        case "union_tag_not_found":
-            return f"setting {name}.kind is missing: give {first['ctx']['discriminator']} = {_kinds(root, where)}"
-        case "union_tag_invalid":
-            return f"setting {name}.kind = {first['ctx']['tag']!r}: Input should be {_kinds(root, where)}"
-        case "model_type" | "model_attributes_type":
-            return f"{name} is a section, not a value: write [{name}] in a file, or {name}.SETTING=value"
-    if (reworded := advice_on_value(name, first["input"])) is not None:
-        return reworded
-    message = first["msg"].removeprefix("Value error, ")
-    if not name or first["type"] == "value_error":
-        return f"{name}: {message}" if name else message
-    # A setting of several types has an error for each of them.
-    others = [
-        "an import path module:name" if other["type"] == "string_pattern_mismatch" else other["msg"]
-        for other in errors[1:]
-        if _setting(other["loc"]) == where
-    ]
-    message = ", or ".join([message, *(other.removeprefix("Input should be ") for other in others)])
-    return f"setting {name} = {shown}: {message}"
-
-
-def _setting(loc: Sequence[int | str]) -> list[str]:
-    """The path of a setting in the TOML. Pydantic's has the discriminator's tag and the types of a union as well."""
-    names = [str(part) for part in loc if part not in _KINDS]
-    return [name for name in names if not name.startswith(("literal[", "constrained-"))]
-
-
-def _hint(path: Sequence[str], root: type[BaseModel], section: str) -> str:
-    """What an unknown setting may have been meant to be."""
-    *parents, last = path
-    known = _fields_at(parents, root)
-    shown = [*([section] if section else []), *parents]
-    if last in known:  # a field of another kind of this section
-        kind = next(kind for kind, model in _KINDS.items() if last in model.model_fields)
-        return f" here: it goes with {'.'.join([*shown, 'kind'])} = {kind!r}, as in {_EXAMPLES[kind]}"
-    if close := difflib.get_close_matches(last, known, n=1, cutoff=0.5):
-        return f"; did you mean {'.'.join([*shown, close[0]])}?"
-    if elsewhere := [name for name in root.model_fields if last in _fields_at([name], root)]:
-        return f"; did you mean {elsewhere[0]}.{last}?"
-    return f"; known: {', '.join(sorted(known))}"
-
-
-_KINDS: dict[str, type[BaseModel]] = {"tiny": TinyData, "jsonl": JsonlData, "dataset": DatasetData}
-_EXAMPLES = {
-    "tiny": "the recipe quickstart",
-    "jsonl": "the recipes smollm2 and one_gpu",
-    "dataset": "docs/running.md",
-}
-
-
-def _kinds(root: type[BaseModel], path: Sequence[str]) -> str:
-    """The kinds of a section that has several."""
-    return " or ".join(repr(kind) for kind, model in _KINDS.items() if model in _models_at(path, root))
-
-
-def _fields_at(path: Sequence[str], root: type[BaseModel]) -> set[str]:
-    """Names of the settings in a section."""
-    return {name for model in _models_at(path, root) for name in model.model_fields}
-
-
-def _models_at(path: Sequence[str], root: type[BaseModel]) -> list[type[BaseModel]]:
-    """The classes of a section: one, or one for each kind."""
-    models: Iterable[Any] = [root]
-    for name in path:
-        annotations = [m.model_fields[name].annotation for m in models if name in m.model_fields]
-        if not annotations:  # a name of the user's own: the section is a table of sections
-            continue
-        models = [a for annotation in annotations for a in getattr(annotation, "__args__", (annotation,))]
-        models = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
-    return list(models)

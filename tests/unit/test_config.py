@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,8 @@ import tomli_w
 
 from p2o.cli.main import main_train
 from p2o.config import Config, build_config, load_config, recipe_names
-from p2o.data import JsonlData
+from p2o.config_errors import ELSEWHERE
+from p2o.data import JsonlData, TinyData
 from p2o.errors import ConfigError
 from p2o.track.run_directory import config_values, flatten
 
@@ -67,6 +69,8 @@ def test_the_printed_settings_are_the_recipe(
             "unknown setting optimizer.lerning_rate; did you mean optimizer.learning_rate?",
         ),
         ("rollout.learning_rate=1e-4", "did you mean optimizer.learning_rate?"),
+        ("lr=1e-4", "unknown setting lr; did you mean optimizer.learning_rate?"),
+        ("rollout.num_generations=8", "did you mean rollout.n?"),
         ("optimiser.learning_rate=1", "unknown setting optimiser; did you mean optimizer?"),
         ("data.train_sise=3", "did you mean data.train_size?"),
         ("run.zzz=1", "unknown setting run.zzz; known: "),
@@ -273,3 +277,29 @@ def test_none_unsets_what_may_be_unset() -> None:
     assert (config.reflection.kind, config.context.mode) == ("none", "none")
     with pytest.raises(ConfigError, match=r"rollout\.n"):
         load_config("quickstart", ["rollout.n=none"])
+
+
+def test_names_of_other_trainers_lead_to_settings_that_exist() -> None:
+    unset = {"run.mini_batch_problems", "run.output"}
+    known = set(flatten(config_values(load_config("smollm2")))) | unset | {"--resume"}
+    assert set(ELSEWHERE.values()) <= known
+
+
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    """A section is merged setting by setting; data of another kind is another section."""
+    base, own = tmp_path / "base.toml", tmp_path / "own.toml"
+    base.write_text('extends = "smollm2"\n[rollout]\nn = 8\n[run]\nepochs = 5\n')
+    own.write_text(f'extends = "{base}"\n[run]\nepochs = 3\n[data]\nkind = "tiny"\n')
+    config, smollm2 = load_config(str(own), ["rollout.max_tokens=64"]), load_config("smollm2")
+    assert (config.run.epochs, config.rollout.n, config.rollout.max_tokens) == (3, 8, 64)
+    assert config.run.batch_problems == smollm2.run.batch_problems
+    assert config.data == TinyData()
+    assert load_config(str(base)).data == smollm2.data
+    for text, message in (
+        ('extends = "nothing"', "no recipe 'nothing': give one of"),
+        (f'extends = "{own}"', "extends itself: "),
+        ("extends = 3", "extends = 3 is no name of a recipe"),
+    ):
+        base.write_text(text)
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            load_config(str(own))

@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError
 
 from p2o.cli.common import add_overrides, json_text
 from p2o.cli.train import require_training_packages
-from p2o.config import explain, load_config
+from p2o.config import load_config
+from p2o.config_errors import explain
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
 from p2o.errors import ConfigError, DataError
 from p2o.evolution import Evolution, EvolveConfig, ReflectionConfig, evolve

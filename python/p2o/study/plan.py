@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from p2o.config import Config, apply_override, explain, load_config
+from p2o.config import Config, apply_override, load_config
+from p2o.config_errors import explain
 from p2o.errors import ConfigError, InputError
 from p2o.former_settings import ERAS, in_former_terms
 from p2o.settings import Settings
