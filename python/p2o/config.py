@@ -280,7 +280,7 @@ def merged(base: Any, values: Any) -> dict[str, Any]:
     """Tables of `base` with those of `values` over them; a section of another kind takes the place of the former."""
     result = dict(base)
     for name, value in values.items():
-        former = result.get(name)
+        former: Any = result.get(name)
         both = isinstance(former, Mapping) and isinstance(value, Mapping)
         another = both and value.get("kind", former.get("kind")) != former.get("kind")
         result[name] = merged(former, value) if both and not another else value

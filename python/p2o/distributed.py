@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from p2o.errors import ConfigError, ReflectionError, RunDirectoryError, TrainingError, brief
+from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -169,6 +169,12 @@ class Processes:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
+    def raise_on_all(self, error: P2oError | None) -> None:
+        """Raises where any rank has an error, on every rank: the others would wait for it at the next collective."""
+        failures = [failure for failure in self.gather(error) if failure is not None]
+        if failures:
+            raise failures[0] from error
+
     def broadcast(self, value: T) -> T:
         """Rank 0's value, on every rank."""
         if self.size == 1:
@@ -210,6 +216,11 @@ def leave_processes() -> None:
 def launched_size() -> int:
     """How many processes the launcher started; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_size() -> int:
+    """Processes of the run on this node."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from p2o.config import Config
@@ -84,15 +86,17 @@ def activation_bytes(config: Config, model: Any) -> int | None:
     By token and layer of a gated transformer of hidden size h, with q and k outputs of its query and key projections
     and an intermediate size m: 8 h + 4 (q + 2 k) + 4 m numbers (inputs of the products, norms, rotated queries
     and keys, gate, up and their product); attention keeps no scores. With gradient checkpointing h by layer, and
-    one layer's whole. Beside it three copies of the logits of one chunk. Counted on transformers' Llama and Qwen3 the
-    formula is up to 40% too high or 15% too low; buffers of the kernels and fragmentation come on top.
+    one layer's whole. Beside it the logits: of the whole micro-batch where they are kept, else of a chunk, of which
+    there are two copies in float32. Counted on transformers' Llama and Qwen3 the formula is up to 40% too high or 15%
+    too low; buffers of the kernels and fragmentation come on top.
 
     Args:
         config: the run.
         model: the model's configuration.
     """
-    from p2o.policy.logprobs import CHUNK_TOKENS
+    from p2o.policy.logprobs import CHUNK_TOKENS, kept
 
+    itemsize = ITEMSIZE[config.model.dtype]
     model = model.get_text_config(decoder=True)
     hidden, layers = getattr(model, "hidden_size", None), getattr(model, "num_hidden_layers", None)
     inner, sizes = largest(getattr(model, "intermediate_size", None)), attention_sizes(model)
@@ -101,11 +105,47 @@ def activation_bytes(config: Config, model: Any) -> int | None:
         return None
     heads, keys, head = sizes
     layer = 8 * hidden + 4 * (heads + 2 * keys) * head + 4 * inner
-    kept = layers * hidden + layer if config.optimizer.gradient_checkpointing else layers * layer
+    per_token = layers * hidden + layer if config.optimizer.gradient_checkpointing else layers * layer
     longest = config.rollout.max_prompt_tokens + config.rollout.max_tokens
     tokens = max(config.optimizer.micro_batch_tokens, longest)
-    logits = 3 * 4 * CHUNK_TOKENS * int(model.vocab_size)
-    return int(tokens * kept * ITEMSIZE[config.model.dtype]) + logits
+    chunks = -(-tokens // CHUNK_TOKENS)
+    vocabulary = int(model.vocab_size)
+    held = chunks if kept(chunks, vocabulary, itemsize) else 1
+    logits = (held * itemsize + 2 * ITEMSIZE["float32"]) * CHUNK_TOKENS * vocabulary
+    return int(tokens * per_token * itemsize) + logits
+
+
+def shortage(memory: RunMemory, available: Mapping[Place, int], *, ranks: int) -> str | None:
+    """What a run would have too little of, in a sentence; None where the estimate is within what is `available`.
+
+    Args:
+        memory: of each process.
+        available: bytes by place: of each process's GPU, and of the host, which the processes share.
+        ranks: processes on this host.
+    """
+    for place, room in available.items():
+        needed = memory.total(place) * (ranks if place == "host" else 1)
+        if needed > room:
+            return (
+                f"the run needs about {needed / GIB:.1f} GiB of the {place}'s memory, and {room / GIB:.1f} GiB are "
+                "available"
+            )
+    return None
+
+
+def host_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that the host can give, within the limit of the container (cgroup) if there is one; None: not known."""
+    found = []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+        found.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")))
+    with suppress(OSError, ValueError):  # "max": no limit
+        group = root / "sys/fs/cgroup"
+        limit, used = (
+            int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
+        )
+        found.append(max(0, limit - used))
+    return min(found, default=None)
 
 
 def describe(memory: RunMemory, *, ranks: int, gpu: bool) -> list[str]:

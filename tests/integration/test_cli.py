@@ -102,6 +102,17 @@ def test_a_mistake_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_fails_where_memory_is_lacking(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("p2o.memory.host_memory", lambda: 2**28)
+    assert main_train(["--check"]) == 2
+    printed = capsys.readouterr()
+    assert "together" in printed.out
+    assert "GiB of the host's memory, and 0.2 GiB are available: lower optimizer.micro" in printed.err
+    assert main_train(["--check", "--ranks=1"]) == 0, "a launch elsewhere"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

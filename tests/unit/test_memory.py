@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from transformers import (
 
 from p2o.config import load_config
 from p2o.errors import ConfigError
-from p2o.memory import activation_bytes, describe, run_memory
+from p2o.memory import RunMemory, activation_bytes, describe, host_memory, run_memory, shortage
 from p2o.policy.policy import enable_checkpointing
 from p2o.rollout.hf import cache_bytes_per_token
 from p2o.sizes import GIB, Item, attention_sizes, largest
@@ -67,7 +68,7 @@ def test_the_papers_run_on_8_gpus_by_hand(qwen3_4b: Any) -> None:
     assert items[ENGINE] == Item(ENGINE, "GPU", 32 * GIB, apart=True)
     # 16,384 tokens in bfloat16: the input of each of 36 layers, and one layer's 8 h + 4 (q + 2 k) + 4 m.
     layer = 8 * 2560 + 4 * (4096 + 2 * 1024) + 4 * 9728
-    assert items[ACTIVATIONS].size == 16_384 * 2 * (36 * 2560 + layer) + 3 * 4 * 512 * 151_936
+    assert items[ACTIVATIONS].size == 16_384 * 2 * (36 * 2560 + layer) + (2 + 2 * 4) * 512 * 151_936
     memory = run_memory(load_config("paper"), qwen3_4b, ranks=8, gpu=True, gpu_memory=80 * GIB)
     assert memory.total("GPU") == training + items[ACTIVATIONS].size
     assert memory.total("host") == 2 * PARAMETERS
@@ -159,7 +160,7 @@ def test_the_estimate_as_lines(qwen3_4b: Any) -> None:
     ]
     assert lines[2] == "     15.36 GiB  GPU   weights, gradients, AdamW's state"
     assert lines[-2:] == [
-        "     21.60 GiB  GPU   together (the sampler's apart)",
+        "     21.46 GiB  GPU   together (the sampler's apart)",
         "      7.49 GiB  host  together",
     ]
     unknown = describe(run_memory(config, qwen3_4b, ranks=8, gpu=True), ranks=8, gpu=True)
@@ -210,7 +211,7 @@ def test_activations_are_about_what_torch_keeps(
         "rollout.max_tokens=128",
         "rollout.max_prompt_tokens=128",
     ]
-    logits = 3 * 4 * 512 * 100
+    logits = (getattr(torch, dtype).itemsize + 2 * 4) * 512 * 100
 
     def formula(checkpoint: bool) -> int:
         flag = f"optimizer.gradient_checkpointing={str(checkpoint).lower()}"
@@ -239,3 +240,49 @@ def test_sizes_of_the_widest_layer() -> None:
     config = Gemma3nTextConfig(num_hidden_layers=2, intermediate_size=[64, 96])
     assert largest(config.intermediate_size) == 96
     assert activation_bytes(load_config("quickstart"), config) is not None
+
+
+def test_logits_of_a_micro_batch_count_where_they_are_kept() -> None:
+    """SmolLM2's 49,152 in float32: 96 MiB a chunk, so that ten chunks are kept and eleven are computed again."""
+    config = LlamaConfig(vocab_size=49_152, hidden_size=576, intermediate_size=1536, num_hidden_layers=1)
+
+    def estimate(tokens: int) -> int:
+        found = activation_bytes(load_config("smollm2", [f"optimizer.micro_batch_tokens={tokens}"]), config)
+        assert found is not None
+        return found
+
+    chunk = 512 * 49_152
+    by_token = (estimate(4 * 5120) - estimate(2 * 5120)) // (2 * 5120)  # neither is kept
+    assert estimate(2 * 5120) == 2 * 5120 * by_token + (1 + 2) * 4 * chunk
+    assert estimate(5120) == 5120 * by_token + (10 + 2) * 4 * chunk
+
+
+def test_a_run_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    """Two processes of 3 GiB on a host that has 5; a sampler that sleeps meanwhile does not count."""
+    items = (
+        Item("weights", "GPU", 2 * GIB),
+        Item("engine", "GPU", 9 * GIB, apart=True),
+        Item("w", "host", 3 * GIB),
+    )
+    memory = RunMemory(1, 0, "torch", items)
+    assert shortage(memory, {"GPU": 2 * GIB, "host": 6 * GIB}, ranks=2) is None
+    assert shortage(memory, {}, ranks=2) is None
+    assert shortage(memory, {"GPU": 2 * GIB, "host": 5 * GIB}, ranks=2) == (
+        "the run needs about 6.0 GiB of the host's memory, and 5.0 GiB are available"
+    )
+    assert "2.0 GiB of the GPU's memory" in (shortage(memory, {"GPU": GIB}, ranks=1) or "")
+
+
+def test_the_hosts_memory_is_that_of_the_container(tmp_path: Path) -> None:
+    assert host_memory(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal:  9 kB\nMemAvailable:   8 kB\n")
+    assert host_memory(tmp_path) == 8192
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.current").write_text("1000\n")
+    for limit, room in (("max", 8192), ("6000", 5000), ("900", 0), ("99999", 8192)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert host_memory(tmp_path) == room
+    found = host_memory()
+    assert found is None or found > 0

@@ -11,10 +11,12 @@ from p2o.cli.common import add_overrides, positive
 from p2o.cli.resume import RUNS, run_to_resume
 from p2o.cli.settings import annotated
 from p2o.config import Config, load_config, recipe_names
-from p2o.distributed import Processes, join_processes, leave_processes, local_rank
+from p2o.distributed import Processes, join_processes, leave_processes, local_rank, local_size
 from p2o.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from p2o.memory import RunMemory
+    from p2o.sizes import Place
     from p2o.state import LoopState
     from p2o.track.console import Console
 
@@ -79,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
     from p2o.track.console import Console
 
     if args.ranks is not None:
-        return estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
+        estimate(config, Console(), ranks=args.ranks, gpu=not config.model.device.startswith("cpu"))
+        return 0
     processes = join_processes()
     if processes.size > 1:
         flags = {f"--{name}": getattr(args, name) for name in ("resume", "check", "compare")}
@@ -149,9 +152,18 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     import torch
 
     from p2o.assembly import assemble, make_probe
+    from p2o.memory import host_memory, shortage
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
-    estimate(config, console, ranks=processes.size, gpu=gpu)
+    available: dict[Place, int] = {"GPU": torch.cuda.mem_get_info(local_rank())[0]} if gpu else {}
+    if (room := host_memory()) is not None:
+        available["host"] = room
+    memory = estimate(config, console, ranks=processes.size, gpu=gpu)
+    lacking = shortage(memory, available, ranks=local_size())
+    remedy = (
+        "lower optimizer.micro_batch_tokens or rollout.batch_size, or set optimizer.gradient_checkpointing"
+    )
+    processes.raise_on_all(None if lacking is None else ConfigError(f"{lacking}: {remedy}"))
     parts = assemble(config, processes, console.note)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(
@@ -163,7 +175,6 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     if parts.collector.sampler.shares_weights:  # an engine may be at work for another run
         parts.collector.publish(policy, 0)
         make_probe(config, evaluation_problems, parts.collector, policy, processes)()
-    console.note(f"data: {len(problems)} training and {len(evaluation_problems)} evaluation problems")
     if parts.templates:
         console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
     if left_out is not None:
@@ -172,8 +183,8 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     return 0
 
 
-def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
-    """Prints the memory of each of `ranks` processes; reads only the model's configuration."""
+def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> RunMemory:
+    """Prints the memory of each of `ranks` processes, and returns it; reads only the model's configuration."""
     import torch
 
     from p2o.memory import describe, run_memory
@@ -190,7 +201,7 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> int:
     memory = run_memory(config, model, ranks=ranks, gpu=gpu, gpu_memory=size)
     for line in describe(memory, ranks=ranks, gpu=gpu):
         console.note(line)
-    return 0
+    return memory
 
 
 def require_training_packages() -> None:

@@ -217,7 +217,7 @@ class VllmSampler(Sampler):
             self._forget_prefixes()
         except P2oError as error:
             failed = error
-        raise_on_all_ranks(self.processes, failed)
+        self.processes.raise_on_all(failed)
         self.version = version
 
     def _forget_prefixes(self) -> None:
@@ -335,13 +335,6 @@ def check_length(prompt: int, response: int, limit: int) -> None:
             f"a prompt of {prompt} tokens and a response of up to {response} are over the vLLM engine's limit of "
             f"{limit}: raise rollout.vllm.max_model_len (of a server: p2o serve --max-model-len)"
         )
-
-
-def raise_on_all_ranks(processes: Processes, error: P2oError | None) -> None:
-    """Raises where any rank failed, on every rank: the others would wait for it at the next collective."""
-    failures = [failure for failure in processes.gather(error) if failure is not None]
-    if failures:
-        raise failures[0] from error
 
 
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)

@@ -29,7 +29,7 @@ from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, Sampli
 from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
 from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
-from p2o.rollout.vllm import AT_ONCE, check_length, raise_on_all_ranks
+from p2o.rollout.vllm import AT_ONCE, check_length
 from p2o.rollout.vllm_weights import (
     BACKEND,
     HttpControl,
@@ -143,7 +143,7 @@ class ServerSampler(Sampler):
             failed = ConfigError(f"{error}: start it with `p2o serve MODEL`")
         except ConfigError as error:
             failed = error
-        raise_on_all_ranks(self.processes, failed)
+        self.processes.raise_on_all(failed)
         return description
 
     def _not_ours(self, error: ServerError) -> ConfigError:
@@ -223,7 +223,7 @@ class ServerSampler(Sampler):
                 )
         except P2oError as error:
             failed = error
-        raise_on_all_ranks(self.processes, failed)
+        self.processes.raise_on_all(failed)
         self.version = version
 
     def close(self) -> None:
