@@ -189,9 +189,16 @@ def _template_table(templates: Sequence[Mapping[str, Any]]) -> str:
     if not templates:
         return "<p>No prompt step has run.</p>"
     rows = "".join(
-        f"<tr class='{'' if record.get('chosen') else 'refused'}'><td>{escape(str(record.get('epoch', '')))}</td>"
-        f"<td>{'training' if record.get('chosen') else escape(str(record.get('reason') or record.get('status', '')))}"
-        f"</td><td><pre>{escape(str(record.get('text', '')))}</pre></td></tr>"
+        f"<tr class='{'' if record.get('accepted') else 'refused'}'>"
+        f"<td>{escape(str(record.get('epoch', '')))}</td><td>{escape(_outcome(record))}</td>"
+        f"<td><pre>{escape(str(record.get('text', '')))}</pre></td></tr>"
         for record in templates
     )
     return f"<table><tr><th>epoch</th><th>outcome</th><th>text</th></tr>{rows}</table>"
+
+
+def _outcome(record: Mapping[str, Any]) -> str:
+    """What became of a candidate."""
+    if record.get("chosen"):
+        return "training"
+    return "accepted" if record.get("accepted") else f"refused: {record.get('reason') or 'no better'}"

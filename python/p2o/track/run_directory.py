@@ -240,7 +240,10 @@ def template_records(version: int, epoch: int, evolution: Evolution) -> list[dic
     """Every candidate of the prompt step of a policy version, before rollouts of `epoch`, for `templates.jsonl`."""
     chosen = {template.id for template in evolution.chosen}
     return [
-        template_record(version, epoch, candidate, chosen=candidate.template.id in chosen)
+        # A duplicate that was refused has the id of the one that was not.
+        template_record(
+            version, epoch, candidate, chosen=candidate.accepted and candidate.template.id in chosen
+        )
         for candidate in evolution.candidates
     ]
 

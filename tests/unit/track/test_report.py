@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from p2o.evolution.budget import Ledger
+from p2o.evolution.result import Candidate, Evolution
+from p2o.templates import make_template
 from p2o.track.report import render_report
+from p2o.track.run_directory import template_records
 
 
 def test_families_may_hold_slashes_and_markup() -> None:
@@ -77,3 +83,22 @@ def test_what_carries_over_is_shown_of_the_newest_epoch() -> None:
     assert "777" not in page
     assert "<td>x</td>" not in page
     assert "What carries over" not in render_report("run", metrics, templates)
+
+
+def test_a_refused_duplicate_is_not_taken_for_the_template_in_training() -> None:
+    """Three candidates of one step: in training, accepted but not chosen, and the first one proposed again."""
+    first, second = make_template("Carry."), make_template("Borrow.")
+    candidates = (
+        Candidate(0, first, accepted=True, scores={"a": (1.0, 1)}),
+        Candidate(1, second, accepted=True, scores={"a": (1.0, 1)}),
+        Candidate(2, first, accepted=False, reason="duplicate"),
+    )
+    records = template_records(1, 1, Evolution("1", candidates, (first,), ("a",), (), Ledger(1), "budget"))
+    assert [record["chosen"] for record in records] == [True, False, False]
+    page = render_report("run", [{"step": 0, "num_tokens": 0, "evaluation/accuracy": 0.0}], records)
+    rows = re.findall(r"<tr class='(\w*)'><td>1</td><td>([^<]*)</td><td><pre>([^<]*)</pre>", page)
+    assert rows == [
+        ("", "training", "Carry."),
+        ("", "accepted", "Borrow."),
+        ("refused", "refused: duplicate", "Carry."),
+    ]
