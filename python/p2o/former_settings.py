@@ -152,6 +152,7 @@ ADDED: dict[str, Any] = {
     "context.reverse_kl.reward_weight": 1.0,
     "reward.timeout_s": 120.0,
     "reward.max_failures": 0,
+    "reward.concurrency": 64,
     "rollout.long_problems": "refuse",
     "evolve.race.margin": 0.005,
     "assign.rehearsal": 0,

@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from copy import deepcopy
 from importlib import import_module
-from typing import Any, Protocol, Unpack
+from typing import Any, Unpack
 
-from p2o.errors import ConfigError, InputError, MissingDependencyError, RewardError
+from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.plugins import load
+from p2o.reward_calls import CountingReward, Reward, UnreadableAnswer
 from p2o.source_code import code_of
-from p2o.time_limit import no_way_out, time_limit
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
-
-LOGGER = logging.getLogger(__name__)
 
 Completion = str | Sequence[Mapping[str, Any]]
 """What TRL passes: text, or the messages that came after the prompt."""
@@ -154,127 +148,11 @@ def with_usual_end_of_thought(completion: str) -> str:
     return _END_OF_THOUGHT.sub("</think>", completion)
 
 
-class Reward(Protocol):
-    """What `load_reward` takes: the problem and one completion in, a number out."""
-
-    def __call__(self, problem: Problem, completion: str) -> float:
-        """The reward of the completion, in [0, 1]."""
-        ...
-
-
-ROUNDING = 1e-6
-"""Rewards that are sums of weights may miss 0 and 1 by as much."""
-
-
-def as_reward(value: Any) -> float | None:
-    """A reward as a plain number; None if it is none from 0 to 1.
-
-    One that misses 1 by a rounding is 1, and one that is below 0 by as much is 0.
-    """
-    try:
-        reward = math.nan if isinstance(value, str | bytes) else float(value)
-    except Exception:  # of a type of others
-        return None
-    if -ROUNDING <= reward < 0:
-        return 0.0
-    if abs(reward - 1) <= ROUNDING:
-        return 1.0
-    return reward if 0 <= reward <= 1 else None
-
-
-class UnreadableAnswer(Exception):
-    """A reward function cannot read this completion, which is the completion's fault."""
-
-
-class CountingReward:
-    """A reward function whose errors score 0; they are counted by kind, and the first of each type is logged.
-
-    Args:
-        function: the function.
-        name: its import path.
-        timeout_s: how long a call may take, in seconds; None: for ever.
-        code: a hash of its source.
-    """
-
-    def __init__(
-        self, function: Reward, name: str, *, timeout_s: float | None = None, code: str | None = None
-    ) -> None:
-        self.function = function
-        self.name = name
-        self.timeout_s = timeout_s
-        self.code = code
-        self.errors: Counter[str] = Counter()
-        """Number of errors by `ExceptionType: message`."""
-        self.faults = 0
-        """Number of errors for which the function is to blame, or the data: all but `UnreadableAnswer`."""
-        self._logged: set[type[BaseException]] = set()
-
-    def __call__(self, problem: Problem, completion: str) -> float:
-        """The reward; 0 after an error, as `ask` returns it."""
-        answer = self.ask(problem, completion)
-        if isinstance(answer, BaseException):
-            self.count(answer)
-            return 0.0
-        return answer
-
-    def ask(self, problem: Problem, completion: str) -> float | BaseException:
-        """The reward, or what the function raised instead: `exit()` of a completion that it ran is no end of the run.
-
-        Raises:
-            RewardError: if the reward is outside [0, 1] or not a number.
-        """
-        try:
-            with (
-                no_way_out(),
-                nullcontext() if self.timeout_s is None else time_limit(self.timeout_s, "reward.timeout_s"),
-            ):
-                # A copy: what the function writes into a problem must not be in the next prompt.
-                value: Any = self.function(deepcopy(problem), completion)
-        except KeyboardInterrupt:  # Ctrl-C means the run
-            raise
-        except BaseException as error:
-            return error
-        reward = as_reward(value)
-        if reward is None:
-            raise RewardError(
-                f"reward.function = {self.name!r} gave the reward {shown(value)} on {problem.name}: "
-                "rewards must be numbers from 0 to 1"
-            )
-        return reward
-
-    def count(self, error: BaseException) -> None:
-        """Counts an error that scores 0."""
-        self.faults += not isinstance(error, UnreadableAnswer)
-        message = describe(error)
-        if type(error) not in self._logged:
-            self._logged.add(type(error))
-            LOGGER.warning("reward.function = %r failed, its completion scores 0: %s", self.name, message)
-        # A message with the completion in it must not grow the table without end.
-        if message not in self.errors and len(self.errors) >= 32:
-            message = f"{type(error).__name__}: (other messages)"
-        self.errors[message] += 1
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line."""
-    try:
-        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    except Exception:  # a type of others that cannot be shown
-        return type(error).__name__
-
-
-def shown(value: Any) -> str:
-    """A value in one line, cut off where it is long."""
-    try:
-        return " ".join(repr(value).split())[:80]
-    except Exception:  # a type of others that cannot be shown
-        return f"of type {type(value).__name__}"
-
-
-def load_reward(path: str, *, timeout_s: float | None = None) -> CountingReward:
+def load_reward(path: str, *, timeout_s: float | None = None, concurrency: int = 64) -> CountingReward:
     """The reward function at `module:function`, or of a task at `reasoning-gym:task`.
 
-    A module may be in the working directory; an installed one of the same name goes first. `timeout_s` limits a call.
+    A module may be in the working directory; an installed one of the same name goes first. `timeout_s` limits a call,
+    `concurrency` the calls of an `async def` at once.
 
     Raises:
         ConfigError: if the path has no such shape, leads to nothing that can be called, or its module cannot be
@@ -291,12 +169,13 @@ def load_reward(path: str, *, timeout_s: float | None = None) -> CountingReward:
         raise ConfigError(f"reward.function = {path!r} must take (problem, completion): {error}") from error
     except ValueError:
         pass  # built-in callables have no signature to check
-    if inspect.iscoroutinefunction(target) or inspect.isgeneratorfunction(target):
-        raise ConfigError(f"reward.function = {path!r} must return a number: it is async or yields")
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise ConfigError(f"reward.function = {path!r} must return a number: it yields")
     return CountingReward(
         target,
         path,
         timeout_s=timeout_s,
+        concurrency=concurrency,
         code=code_of(source, getattr(target, "__module__", None) or source),
     )
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
 from p2o.evolution.types import EvaluationResult, ReflectionReply
-from p2o.rewards import as_reward, shown
+from p2o.reward_calls import as_reward, shown
 from p2o.types import FinishReason
 
 T = TypeVar("T")

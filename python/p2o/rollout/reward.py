@@ -13,7 +13,8 @@ from typing import Literal, Protocol
 from pydantic import Field, field_validator
 
 from p2o.errors import RewardError
-from p2o.rewards import UnreadableAnswer, describe, load_reward, with_usual_end_of_thought
+from p2o.reward_calls import UnreadableAnswer, describe
+from p2o.rewards import load_reward, with_usual_end_of_thought
 from p2o.settings import Settings
 from p2o.time_limit import OutOfTime
 from p2o.types import Problem, Rollout
@@ -32,6 +33,9 @@ class RewardConfig(Settings):
 
     timeout_s: float = Field(120.0, gt=0)
     """Longest call of your own function, in seconds. One that takes longer has failed."""
+
+    concurrency: int = Field(64, ge=1)
+    """Calls at once of your own function, if it is an `async def`."""
 
     max_failures: int = Field(0, ge=0)
     """When your own function cannot work at all (a judge that is down) and goes on so for half a minute, as many
@@ -157,7 +161,7 @@ NETWORK = frozenset(
 
 
 class FunctionReward:
-    """A user's function, one completion at a time.
+    """A user's function.
 
     An error is the completion's fault if the function goes on working on one that it could judge before: it scores 0,
     is counted, and is logged once a kind. Otherwise the function does not work, and the reward is not known: a 0 would
@@ -165,7 +169,9 @@ class FunctionReward:
     """
 
     def __init__(self, config: RewardConfig) -> None:
-        self.function = load_reward(config.function, timeout_s=config.timeout_s)
+        self.function = load_reward(
+            config.function, timeout_s=config.timeout_s, concurrency=config.concurrency
+        )
         self.code = self.function.code
         self.max_failures = config.max_failures
         self._judged: tuple[Problem, str] | None = None
@@ -181,14 +187,7 @@ class FunctionReward:
                 does not work any more, and that for over `reward.max_failures` rollouts; if a reward is outside [0, 1].
         """
         asked = [(problem, rollout.text) for rollout, problem in zip(rollouts, problems, strict=True)]
-        answers: list[float | BaseException] = []
-        for pair in asked:
-            answers.append(answer := self.function.ask(*pair))
-            if not _has_failed(answer):
-                self._judged = pair
-            elif isinstance(answer, OutOfTime) and not self._works():
-                answers += [answer] * (len(asked) - len(answers))  # each would take as long
-                break
+        answers = self._ask(asked)
         if answers and self._judged is None:
             raise RewardError(
                 f"reward.function = {self.function.name!r} failed on all {len(answers)} completions of a batch: "
@@ -204,6 +203,23 @@ class FunctionReward:
             for i, answer in enumerate(answers)
         ]
 
+    def _ask(self, asked: list[tuple[Problem, str]]) -> list[float | BaseException]:
+        """The first answers; remembers what could be judged."""
+        if self.function.asks_many:
+            answers = self.function.ask_all(asked)
+            judged = [pair for pair, answer in zip(asked, answers, strict=True) if not _has_failed(answer)]
+            self._judged = judged[-1] if judged else self._judged
+            return answers
+        answers = []
+        for pair in asked:
+            answers.append(answer := self.function.ask(*pair))
+            if not _has_failed(answer):
+                self._judged = pair
+            elif isinstance(answer, OutOfTime) and not self._works():
+                answers += [answer] * (len(asked) - len(answers))  # each would take as long
+                break
+        return answers
+
     def _works(self) -> bool:
         return self._judged is not None and not _has_failed(self.function.ask(*self._judged))
 
@@ -218,8 +234,8 @@ class FunctionReward:
             works = self._works()
             if not works:
                 continue
-            for i in failed:
-                answers[i] = self.function.ask(*asked[i])
+            for i, answer in zip(failed, self.function.ask_all([asked[i] for i in failed]), strict=True):
+                answers[i] = answer
             failed = [i for i in failed if _has_failed(answers[i])]
             if not any(_is_network(answers[i]) for i in failed):
                 return []

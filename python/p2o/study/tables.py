@@ -40,7 +40,7 @@ def render(study: Study, results: Results) -> str:
         parts.append(_two_way_table(study, cells, world))
         parts.append(_mechanism_table(study, cells, world))
     if len(worlds) > 1:
-        parts.append(_world_table(study, cells, worlds))
+        parts.extend(_world_tables(study, cells, worlds))
     parts.append(_difference_table(study, cells, worlds))
     parts.append(_selection_table(study, results))
     parts.append(_arms_table(study))
@@ -163,19 +163,18 @@ def _mechanism_table(study: Study, cells: Cells, world: str) -> str:
     return _table(head, rows)
 
 
-def _world_table(study: Study, cells: Cells, worlds: Sequence[str]) -> str:
-    rows = []
-    for arm in study.arms:
-        row = [study.arms[arm].label]
-        for world in worlds:
-            records = cells.get((world, arm))
-            row.append(
-                _interval(_mean(records, lambda r: final_accuracy(r, study.tokens))) if records else ""
-            )
-        rows.append(row)
-    return "Accuracy at the end by world:\n\n" + _table(
-        ["arm", *(world_title(study, world) for world in worlds)], rows
-    )
+def _world_tables(study: Study, cells: Cells, worlds: Sequence[str]) -> Iterator[str]:
+    """Both figures by world."""
+    head = ["arm", *(world_title(study, world) for world in worlds)]
+    for title, figure in (("Accuracy at the end", final_accuracy), ("Area under the curve", area)):
+        rows = []
+        for name, arm in study.arms.items():
+            row = [arm.label]
+            for world in worlds:
+                values = [figure(record, study.tokens) for record in cells.get((world, name), {}).values()]
+                row.append(_interval(bootstrap_mean(values)) if values else "")
+            rows.append(row)
+        yield f"{title} by world:\n\n" + _table(head, rows)
 
 
 def _difference_table(study: Study, cells: Cells, worlds: Sequence[str]) -> str:

@@ -43,6 +43,7 @@ MAY_CHANGE = (
     "reflection.endpoint.timeout_s",
     "optimizer.gradient_checkpointing",
     "optimizer.micro_batch_tokens",
+    "reward.concurrency",
     "reward.max_failures",
     "reward.timeout_s",
     "rollout.batch_size",

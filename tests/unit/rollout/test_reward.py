@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -406,8 +407,8 @@ def test_what_is_no_reward_is_refused(judged: Any, value: Any) -> None:
         judged(Judge(value=lambda: value))("good", "value")
 
 
-async def later(problem: Problem, completion: str) -> float:
-    return 1.0
+async def later(problem: Problem, completion: str) -> AsyncIterator[float]:
+    yield 1.0
 
 
 def piecewise(problem: Problem, completion: str) -> Iterator[float]:
@@ -416,7 +417,7 @@ def piecewise(problem: Problem, completion: str) -> Iterator[float]:
 
 @pytest.mark.parametrize("name", ["later", "piecewise"])
 def test_a_function_that_returns_no_number_is_refused_before_it_is_called(name: str) -> None:
-    with pytest.raises(ConfigError, match="must return a number: it is async or yields"):
+    with pytest.raises(ConfigError, match="must return a number: it yields"):
         make_reward(RewardConfig(function=f"{__name__}:{name}"))
 
 
@@ -435,3 +436,162 @@ def test_the_code_of_a_reward_is_that_of_its_files(tmp_path: Path, monkeypatch: 
     assert direct != code("graders_a:score")
     assert imported != code("graders_b:score"), "the function is defined in the other file"
     assert code("verify") is code("p2o.rewards:first_line") is None
+
+
+class AsyncJudge:
+    """What stands under the text of a completion is awaited; counts the calls under way."""
+
+    def __init__(self, **actions: Callable[[], Awaitable[Any]]) -> None:
+        async def good() -> float:
+            return 1.0
+
+        self.actions = {"good": good, **actions}
+        self.under_way = self.most = 0
+        self.loops: set[int] = set()
+
+    async def ask(self, problem: Problem, completion: str) -> Any:
+        self.loops.add(id(asyncio.get_running_loop()))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            return await self.actions[completion]()
+        finally:
+            self.under_way -= 1
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes a coroutine function, or one that takes lists, a reward function, and asks it about texts."""
+    monkeypatch.setattr("p2o.rollout.reward.WAITS", (0.0, 0.0))
+
+    def make(function: Any, **settings: Any) -> Callable[..., list[float]]:
+        monkeypatch.setattr(f"{__name__}.FUNCTION", function, raising=False)
+        reward = make_reward(RewardConfig(function=f"{__name__}:FUNCTION", **settings))
+
+        def ask(*texts: str) -> list[float]:
+            return list(reward([rollout(text) for text in texts], [GOLD] * len(texts)))
+
+        ask.reward = reward  # type: ignore[attr-defined]
+        return ask
+
+    return make
+
+
+def test_calls_of_an_async_judge_overlap_up_to_a_limit(awaited: Any) -> None:
+    """Each waits until five are under way; with a limit of two none may."""
+    judge = AsyncJudge()
+
+    async def waits() -> float:
+        while judge.most < 5:
+            await asyncio.sleep(0)
+        return 0.5
+
+    judge.actions["waits"] = waits
+    ask = awaited(judge.ask)
+    assert ask(*["waits"] * 5) == [0.5] * 5
+    assert judge.most == 5
+    judge.most = 0
+    judge.actions["good"] = partial(asyncio.sleep, 0, 1.0)
+    ask = awaited(judge.ask, concurrency=2)
+    assert ask(*["good"] * 7) == [1.0] * 7
+    assert judge.most == 2
+    assert ask("good") == [1.0]
+    assert len(judge.loops) == 2, "one for each reward function, whose clients are bound to it"
+
+
+async def exits() -> None:
+    sys.exit(0)
+
+
+async def leaves() -> None:
+    os._exit(0)
+
+
+async def fails() -> None:
+    raise ValueError("no such text")
+
+
+async def is_cancelled() -> None:
+    raise asyncio.CancelledError
+
+
+async def never_comes() -> None:
+    await asyncio.Event().wait()
+
+
+async def blocks() -> None:
+    threading.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("odd", "counted"),
+    [
+        (exits, "SystemExit: 0"),
+        (leaves, "SystemExit: 0"),
+        (fails, "ValueError: no such text"),
+        (is_cancelled, "CancelledError: "),
+        (never_comes, "OutOfTime: no result after reward.timeout_s = 0.05 s"),
+    ],
+)
+def test_what_fails_of_an_async_judge_scores_0_and_is_counted(awaited: Any, odd: Any, counted: str) -> None:
+    ask = awaited(AsyncJudge(odd=odd).ask, timeout_s=0.05)
+    assert ask("good", "odd", "good") == [1.0, 0.0, 1.0]
+    assert ask.reward.take_counts() == {counted: 1}
+
+
+def test_an_async_judge_that_does_not_await_is_ended(awaited: Any) -> None:
+    ask = awaited(AsyncJudge(odd=blocks).ask, timeout_s=0.05, concurrency=1)
+    assert ask("good", "odd", "good") == [1.0, 0.0, 1.0]
+
+
+def test_ctrl_c_during_an_async_judge_means_the_run(awaited: Any) -> None:
+    async def interrupted() -> None:
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    ask = awaited(AsyncJudge(odd=interrupted).ask)
+    with pytest.raises(KeyboardInterrupt):
+        ask("good", "odd")
+    assert ask("good") == [1.0]
+
+
+def test_a_judge_of_many_is_called_once(awaited: Any) -> None:
+    calls = []
+
+    def judge(problems: list[Problem], completions: list[str]) -> list[float]:
+        calls.append(completions)
+        assert [problem.gold for problem in problems] == ["1"] * len(completions)
+        return [len(text) / 10 for text in completions]
+
+    async def judge_async(problems: list[Problem], completions: list[str]) -> tuple[float, ...]:
+        return tuple(judge(problems, completions))
+
+    for function in (judge, judge_async):
+        assert awaited(function)("a", "bb", "ccc") == [0.1, 0.2, 0.3]
+    assert calls == [["a", "bb", "ccc"]] * 2
+    assert awaited(judge)() == []
+
+
+@pytest.mark.parametrize("given", [[1.0], 1.0, None, [1.0, 2.0], [1.0, "1"]])
+def test_a_judge_of_many_gives_a_reward_to_each(awaited: Any, given: Any) -> None:
+    ask = awaited(lambda problems, completions: given)
+    with pytest.raises(RewardError, match=r"reward\.function = '.*:FUNCTION' gave ") as caught:
+        ask("a", "b")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_judge_of_many_that_goes_down_gives_no_rewards(awaited: Any) -> None:
+    """It has worked once; then none of its rewards is known, and the fifth rollout in a row ends the run."""
+    answers = [[1.0], [0.5, 0.5]]
+
+    def judge(problems: list[Problem], completions: list[str]) -> list[float]:
+        if not answers:
+            raise ConnectionError("down")
+        return answers.pop()
+
+    ask = awaited(judge, max_failures=4)
+    assert ask("a", "b") == [0.5, 0.5]
+    answers.clear()
+    assert [math.isnan(value) for value in ask("c", "d")] == [True, True]
+    with pytest.raises(RewardError, match="does not work: ConnectionError: down"):
+        ask("e", "f", "g")
