@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -218,6 +219,8 @@ def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path
     printed = capsys.readouterr().out
     assert "parameters" in printed
     assert "memory" in printed
+    assert "384 problems to train on" not in printed, "the tiny world is made, not read"
+    assert re.search(r"as the model reads it, gold '\d+':\n.*\d+[+*-]\d+=\?", printed)
     assert list(tmp_path.iterdir()) == []
 
 

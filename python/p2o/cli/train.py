@@ -180,6 +180,8 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     if left_out is not None:
         console.note(f"saving and loading were not tried out: {left_out}")
     console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
+    console.note(f"the first prompt as the model reads it, gold {problems[0].gold!r}:")
+    console.note(parts.tokenizer.decode(parts.encoder.encode(problems[0].messages), skip_special_tokens=False))
     return 0
 
 

@@ -251,6 +251,20 @@ def test_accuracy_under_a_template_has_a_column_of_its_own(results: Results) -> 
     assert "| 0.350 [0.350, 0.350] | 0.800 [0.700, 0.900] |" in text
 
 
+def test_figures_by_world_by_hand(tmp_path: Path) -> None:
+    """Only arm b has a run in world w, which ends at 0.8 with an area of 0.4."""
+    study = Study.model_validate({**STUDY.model_dump(exclude={"selection"}), "worlds": {"w": {"leak": 0.01}}})
+    results = Results(tmp_path)
+    for world, arm, ends in (("p2o-tiny", "a", (0.0, 0.0, 0.2)), ("w", "b", (0.0, 0.4, 0.8))):
+        record = made(arm, 0, *ends)
+        results.add(record | header_of(make_job(study, world, arm, "final", 0, None)))
+    text = render(study, results)
+    head = "| arm | shipped world, leak 0.0005 | leak 0.01 |"
+    assert f"Accuracy at the end by world:\n\n{head}\n| --- | ---: | ---: |\n| Arm A | 0.200 |  |" in text
+    assert f"Area under the curve by world:\n\n{head}\n| --- | ---: | ---: |\n| Arm A | 0.050 |  |" in text
+    assert "| Arm B |  | 0.400 |" in text
+
+
 def test_a_two_way_table_by_hand(results: Results) -> None:
     study = STUDY.model_copy(deep=True)
     object.__setattr__(study.arms["a"], "cell", ("no template", "plain"))
