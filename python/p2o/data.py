@@ -96,6 +96,10 @@ class RecordData(Settings, ABC):
     """What to do with a gold answer that the verifier cannot parse: refuse the file, leave the problem out, or take it.
     One that is missing is refused or left out. Golds are not checked if `reward.function` is your own."""
 
+    on_conflict: Literal["refuse", "first", "skip"] = "refuse"
+    """What to do with a problem that comes again with another gold answer: refuse the file, take the first gold, or
+    leave the problem out."""
+
     @abstractmethod
     def training_records(self) -> Iterable[Record]:
         """The records of the training problems."""
@@ -169,15 +173,20 @@ class Reading:
     records: int
     skipped: int
     """Records left out by `on_bad_gold`."""
+    conflicts: int
+    """Records with another gold than an earlier one of the same problem."""
     fields: str
     """What was recognised of their fields, in a line; empty where nothing had to be."""
 
+    merged: int
+    """Records that repeat an earlier one."""
+
     def __str__(self) -> str:
         """The counts in words."""
-        merged = self.records - self.skipped - len(self.problems)
         parts = [f"{self.records:,} read"]
-        parts += [f"{merged:,} merged as duplicates"] if merged else []
+        parts += [f"{self.merged:,} merged as duplicates"] if self.merged else []
         parts += [f"{self.skipped:,} skipped for their golds"] if self.skipped else []
+        parts += [f"{self.conflicts:,} contradict earlier ones"] if self.conflicts else []
         return ", ".join(parts)
 
 
@@ -251,43 +260,86 @@ def read_problems(
     """The problems of `source`. `verifier` and `needs_gold` as in `load_data`.
 
     Raises:
-        DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place).
+        DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place), as
+            far as that is not to be left out.
     """
-    problems: dict[str, Problem] = {}
-    places: dict[str, str] = {}
-    ids: dict[str, str] = {}
+    reader = Reader(config, verifier, needs_gold=needs_gold)
     skipped: list[BadGoldError] = []
-    count, fields = 0, ""
     for where, record in records:
-        if count == 0:
-            found = recognise(record, config)
-            fields = describe(found, config)
-            config = config.model_copy(update=found)
-        count += 1
         try:
-            problem = problem_of(record, where, config, verifier, needs_gold=needs_gold)
+            reader.add(where, record)
         except BadGoldError as error:
             if config.on_bad_gold != "skip":
                 raise
             skipped.append(error)
-            continue
-        key = _content(problem.messages)
-        if ids.setdefault(problem.id, key) != key:
-            raise DataError(
-                f"{where}: id {problem.id!r} belongs to another problem already; ids must be unique"
-            )
-        known = problems.setdefault(key, problem)
-        first = places.setdefault(key, where.rpartition(", ")[2])
-        if not _same_gold(known.gold, problem.gold, verifier):
-            raise DataError(
-                f"{where}: the same problem as {first} with another answer, {problem.gold[:40]!r} instead of "
-                f"{known.gold[:40]!r}; keep the right one"
-            )
+        except ConflictError:
+            if config.on_conflict == "refuse":
+                raise
+    problems = reader.problems
     if not problems and skipped:
         raise DataError(f"all {len(skipped)} problems would be skipped, the first one since {skipped[0]}")
     if not problems:
         raise DataError(f"{source}: holds no problems")
-    return Reading(list(problems.values()), count, len(skipped), fields)
+    return Reading(problems, reader.records, len(skipped), reader.conflicts, reader.fields, reader.merged)
+
+
+class ConflictError(DataError):
+    """A problem comes again with another gold answer: `data.on_conflict` says what happens."""
+
+
+class Reader:
+    """Takes records one by one; keeps their problems, duplicates merged, and counts."""
+
+    def __init__(self, config: RecordData, verifier: VerifyOptions | None, *, needs_gold: bool) -> None:
+        self.config = config
+        self.verifier = verifier
+        self.needs_gold = needs_gold
+        self.records = self.merged = self.conflicts = 0
+        self.fields = ""
+        """What was recognised of the fields, in a line."""
+        self._problems: dict[str, Problem] = {}
+        self._places: dict[str, str] = {}
+        self._ids: dict[str, str] = {}
+        self._dropped: set[str] = set()
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Those so far, in order."""
+        return [problem for key, problem in self._problems.items() if key not in self._dropped]
+
+    def add(self, where: str, record: dict[str, Any]) -> None:
+        """Takes a record.
+
+        Raises:
+            BadGoldError: if its gold is of no use.
+            ConflictError: if an earlier one has another gold.
+            DataError: if it lacks something, or its id is taken.
+        """
+        if self.records == 0:
+            found = recognise(record, self.config)
+            self.fields = describe(found, self.config)
+            self.config = self.config.model_copy(update=found)
+        self.records += 1
+        problem = problem_of(record, where, self.config, self.verifier, needs_gold=self.needs_gold)
+        key = _content(problem.messages)
+        if self._ids.setdefault(problem.id, key) != key:
+            raise DataError(
+                f"{where}: id {problem.id!r} belongs to another problem already; ids must be unique"
+            )
+        place = self._places.setdefault(key, where.rpartition(", ")[2])
+        known = self._problems.setdefault(key, problem)
+        if known is problem:
+            return
+        if _same_gold(known.gold, problem.gold, self.verifier):
+            self.merged += 1
+            return
+        self.conflicts += 1
+        if self.config.on_conflict == "skip":
+            self._dropped.add(key)
+        raise ConflictError(
+            f"{where}: the same problem as {place} with another answer, {problem.gold[:40]!r} instead of "
+            f'{known.gold[:40]!r}; keep the right one, or set data.on_conflict = "first" or "skip"'
+        )
 
 
 def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:

@@ -159,6 +159,7 @@ ADDED: dict[str, Any] = {
     "guidance.kind": "evolve",
     "guidance.prefix_shares": [0.5, 0.25],
     "evaluation.guided": False,
+    "data.on_conflict": "refuse",
     "correction.old_logprobs": "trainer",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""

@@ -117,7 +117,9 @@ def test_a_mode_that_was_no_weight_is_refused_with_the_prompt_it_meant() -> None
 
 
 def test_the_tables_name_settings_that_there_are() -> None:
-    known = set(flatten(config_values(load_config("quickstart"))))
+    known = {
+        name for recipe in ("quickstart", "smollm2") for name in flatten(config_values(load_config(recipe)))
+    }
     assert set(ADDED) <= known
     assert set(SPLIT) <= known | {"correction.bounds"}, "which is unset"
     assert not known & (set(RENAMED) | set(GONE))

@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a model with P²O or GRPO",
     "eval": "accuracy of a model on plain prompts",
     "probe": "which method fits a model and its problems, before anything is trained",
+    "data": "what a file of problems holds: golds, duplicates, contradictions, overlap",
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",

@@ -181,7 +181,9 @@ def check(config: Config, console: Console, processes: Processes) -> int:
         console.note(f"saving and loading were not tried out: {left_out}")
     console.note(f"model: loaded on {parts.model.device}; longest prompt {longest} tokens")
     console.note(f"the first prompt as the model reads it, gold {problems[0].gold!r}:")
-    console.note(parts.tokenizer.decode(parts.encoder.encode(problems[0].messages), skip_special_tokens=False))
+    console.note(
+        parts.tokenizer.decode(parts.encoder.encode(problems[0].messages), skip_special_tokens=False)
+    )
     return 0
 
 
