@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     console = Console()
     evaluate, total = prepare_evaluation(config)
-    with console.phase("evaluation (plain prompts)", total) as progress:
+    with Console.beside_output().phase("evaluation (plain prompts)", total) as progress:
         result = evaluate(progress)
     if args.json:
         print(json_text({"model": config.model.source, **result.to_dict()}))

@@ -152,9 +152,11 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     require_training_packages()
     from p2o.assembly import prepare
     from p2o.guidance.evolved import Evolved
+    from p2o.track.console import Console
     from p2o.train import roll_out
 
-    prepared = prepare(config, output, resume=(output / "config.toml").exists())
+    resume = (output / "config.toml").exists()
+    prepared = prepare(config, output, resume=resume, console=Console.beside_output())
     guidance = prepared.guidance
     if not isinstance(guidance, Evolved):
         raise ConfigError(

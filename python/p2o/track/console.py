@@ -72,6 +72,11 @@ class Console:
         """A console that shows nothing: that of the ranks other than 0."""
         return cls(RichConsole(quiet=True))
 
+    @classmethod
+    def beside_output(cls) -> Console:
+        """A console on standard error: standard output is for the result."""
+        return cls(RichConsole(stderr=True))
+
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:
         """A progress bar over `total` items; yields the function that advances it."""

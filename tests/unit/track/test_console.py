@@ -43,6 +43,17 @@ def test_a_log_is_never_long_silent_and_never_flooded(monkeypatch: pytest.Monkey
     assert printed.getvalue() == "prompt step  reflection  4/8\nrollouts  0/5\n[bold]x[/bold]\n"
 
 
+def test_what_is_under_way_does_not_mix_with_results(capsys: pytest.CaptureFixture[str]) -> None:
+    """`p2o evolve --json` and `p2o eval --json` take as long as they may."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("p2o.track.console.SPARSELY", 0.0)
+        with Console.beside_output().phase("evaluation", 2) as progress:
+            progress(1)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "evaluation  0/2\nevaluation  1/2\n"
+
+
 def test_a_step_says_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the run took 90 s: three times as much is left."""
     progress = RunProgress(epoch=2, epochs=4, step=3, steps=16, share=0.25, seconds=90.0)
