@@ -205,8 +205,8 @@ def _verdict(
         )
     return (
         "other guidance",
-        f"{has_signal}, and no template reliably helps on enough of the others: show worked solutions, or begin with "
-        "easier problems or a stronger model",
+        f"{has_signal}, and no template reliably helps on enough of the others: with reference solutions set "
+        'guidance.kind = "solution_prefix", else begin with easier problems or a stronger model',
     )
 
 
