@@ -294,8 +294,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "\\n") for cell in cells) + " |"
 
 
 def _is_number(rows: Sequence[Sequence[str]], column: int) -> bool:
-    return all(not row[column] or row[column].lstrip("+-*")[:1].isdigit() for row in rows)
+    return any(row[column] for row in rows) and all(
+        not row[column] or row[column].lstrip("+-*")[:1].isdigit() for row in rows
+    )
