@@ -78,6 +78,8 @@ def _draw(
             axis.set_title(world_title(study, world), fontsize=11)
     for axis in axes.flat[len(worlds) :]:
         axis.remove()
+    for axis in axes.flat[: len(worlds)]:
+        axis.tick_params(labelbottom=True)  # below the last row there may be none
     for axis in axes[-1]:
         axis.set_xlabel("generated tokens, thousands")
     for axis in axes[:, 0]:
