@@ -411,7 +411,9 @@ def test_settings_that_vllm_refuses_become_one_line(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings(r"ignore:\s*Encountered the use of a type that is scheduled")  # vLLM's own, in numba
+@pytest.mark.filterwarnings(
+    r"ignore:\s*Encountered the use of a type that is scheduled"
+)  # vLLM's own, in numba
 def test_further_arguments_reach_the_engine_and_its_refusals_the_user(policy: TorchPolicy) -> None:
     """The engine's gap is then what these arguments make it: guessed tokens widen it, and the probe would say so."""
     guesses = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3}

@@ -57,6 +57,9 @@ MAY_CHANGE = (
 settings are among them: a run that ran out of memory could not continue otherwise."""
 
 
+CONFIG = "config.toml"
+"""The file of a run's settings; in its facts, the check of that file."""
+
 GROWTH = ("run.epochs", "run.schedule_epochs")
 """Settings that change where a resumed run gets more epochs than it began with; the run keeps them."""
 
@@ -102,8 +105,11 @@ class RunDirectory:
         with new_directory(self.path) as temporary:
             for folder in (self.rollouts, self.checkpoints, self.journals):
                 (temporary / folder.name).mkdir()
-            (temporary / "facts.json").write_text(json.dumps(dict(facts), indent=2) + "\n", encoding="utf-8")
-            (temporary / "config.toml").write_text(tomli_w.dumps(config_values(config)), encoding="utf-8")
+            text = tomli_w.dumps(config_values(config))
+            (temporary / "config.toml").write_text(text, encoding="utf-8")
+            (temporary / "facts.json").write_text(
+                facts_text({**facts, CONFIG: _check(text)}), encoding="utf-8"
+            )
 
     @classmethod
     def resume(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
@@ -127,12 +133,22 @@ class RunDirectory:
                     "resume with the same settings or start a new run"
                 )
         known = cls.facts_of(path)
+        # A resumed run goes by this file: a changed digit in it would make another run.
+        if known.get(CONFIG, found := _check((path / CONFIG).read_bytes().decode())) != found:
+            raise RunDirectoryError(
+                f"{path / CONFIG} is not as the run wrote it: put it back, or start a new run"
+            )
         for key, value in facts.items():
             if known.get(key, value) != value:  # an earlier version of p2o knew fewer facts
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
         directory.lock()
         if grows:
-            write_text(path / "config.toml", tomli_w.dumps(config_values(config)))
+            text = tomli_w.dumps(config_values(config))
+            # Without the check of the former text first: a run that is killed in between can be resumed.
+            known.pop(CONFIG, None)
+            write_text(path / "facts.json", facts_text(known))
+            write_text(path / CONFIG, text)
+            write_text(path / "facts.json", facts_text({**known, CONFIG: _check(text)}))
         return directory
 
     def lock(self) -> None:
@@ -278,6 +294,15 @@ def _keep_first(file: Path, count: int, check: int) -> None:
         )
     if kept or file.exists():
         write_jsonl(file, kept)
+
+
+def facts_text(facts: Mapping[str, Any]) -> str:
+    """The content of `facts.json`."""
+    return json.dumps(dict(facts), indent=2) + "\n"
+
+
+def _check(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def config_values(config: Config) -> dict[str, Any]:

@@ -199,5 +199,19 @@ def test_of_runs_that_begin_at_once_one_gets_the_folder(tmp_path: Path) -> None:
         found = sorted(pool.map(create, range(8)), key=len)
     assert len(found[0]) == 1
     assert all("exists already" in error for error in found[1:])
-    assert RunDirectory.facts_of(tmp_path / "run") == {"number": int(found[0])}
+    assert RunDirectory.facts_of(tmp_path / "run")["number"] == int(found[0])
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_settings_that_somebody_changed_are_refused(tmp_path: Path) -> None:
+    """A resumed run takes them from the file: nothing else would show a damaged digit."""
+    path, config = tmp_path / "run", load_config("quickstart")
+    RunDirectory.create(path, config, {})
+    text = (path / "config.toml").read_text()
+    (path / "config.toml").write_text(text.replace("learning_rate = 0.0004", "learning_rate = 0.0005"))
+    with pytest.raises(RunDirectoryError, match=r"config\.toml is not as the run wrote it"):
+        RunDirectory.resume(path, RunDirectory.config_of(path), {})
+    (path / "config.toml").write_text(text)
+    longer = load_config("quickstart", ["run.epochs=9", "run.schedule_epochs=6"])
+    RunDirectory.resume(path, longer, {})
+    assert RunDirectory.resume(path, RunDirectory.config_of(path), {}).path == path, "the longer run's file"
