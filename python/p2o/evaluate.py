@@ -60,9 +60,17 @@ class Evaluation:
         return {**intervals, "all": share_interval(self._means(None))}
 
     def metrics(self) -> dict[str, float]:
-        """The accuracies by the names of metrics."""
-        families = {f"evaluation/accuracy/{name}": value for name, value in self.by_family.items()}
-        return {"evaluation/accuracy": self.accuracy, **families}
+        """Accuracies and the ends of their intervals by the names of metrics.
+
+        `evaluation/accuracy`, `evaluation/low`, `evaluation/high`; of families `evaluation/accuracy/FAMILY` and so on.
+        """
+        found = self.intervals()
+        suffixes = {"all": ""} | {name: f"/{name}" for name in self._families()}
+        return {
+            **{f"evaluation/accuracy{suffix}": found[name].mean for name, suffix in suffixes.items()},
+            **{f"evaluation/low{suffix}": found[name].low for name, suffix in suffixes.items()},
+            **{f"evaluation/high{suffix}": found[name].high for name, suffix in suffixes.items()},
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
