@@ -13,13 +13,13 @@ from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.guidance.guidance import Found, Guidance
 from p2o.policy.policy import Policy
+from p2o.report.page import write_report
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
 from p2o.track.about import note_end
 from p2o.track.console import Console, RunProgress
 from p2o.track.logs import MetricLog
 from p2o.track.metrics import followed_first, rollout_metrics
-from p2o.track.report import write_report
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem
 
@@ -114,6 +114,7 @@ class Run:
             "step": state.step,
             "epoch": state.epoch,
             "num_tokens": state.generated_tokens,
+            "guidance/version": state.version,
             "guidance/tokens": found.tokens,
             "guidance/templates": len(found.summary["templates"]),
             "guidance/outcome": outcome,

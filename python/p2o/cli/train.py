@@ -16,6 +16,7 @@ from p2o.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from p2o.memory import RunMemory
+    from p2o.report.problems import Story
     from p2o.sizes import Place
     from p2o.state import LoopState
     from p2o.track.console import Console
@@ -113,6 +114,11 @@ def train_at(
 
     prepared = prepare(config, path, resume=resume, console=console, processes=processes)
     step, device = prepared.state.step, device_name(config)
+    if not resume:
+        console.note(
+            f"{config.model.source} on {device}, {len(prepared.problems):,} problems to train on and "
+            f"{len(prepared.evaluation_problems):,} for evaluation; run directory {path}"
+        )
     processes.on_main(
         lambda: note_launch(path, config, recipe, step=step, device=device, processes=processes.size)
     )
@@ -123,7 +129,9 @@ def train_at(
         raise
     prepared.finish()
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
-    console.note(f"run directory: {path}")
+    if processes.is_main and (story := explaining(path)) is not None:
+        console.story(story)
+    console.note(f"\nrun directory: {path}  (report.html shows it)")
     return state
 
 
@@ -133,7 +141,16 @@ def device_name(config: Config) -> str:
 
     if torch.cuda.is_available() and not config.model.device.startswith("cpu"):
         return str(torch.cuda.get_device_name())
-    return f"CPU ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"CPU ({threads} thread{'s' * (threads > 1)})"
+
+
+def explaining(path: Path) -> Story | None:
+    """A problem of the run that shows the method whole: failed plain, solved under a template, then solved plain."""
+    from p2o.report.problems import hard_problems
+    from p2o.report.records import read_run
+
+    return next((story for story in hard_problems(read_run(path)) if story.chapters == 3), None)
 
 
 def other_method(config: Config, method: str, tokens: int) -> Config:

@@ -70,8 +70,11 @@ def _changes(config: Config, recipe: str) -> dict[str, Any]:
         return {}
     there = flatten(config_values(build_config(load_toml(base, "recipe", "recipes"))))
     here = flatten(config_values(config))
-    names = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
-    return {"base": base, "changed": {name: [there.get(name), here.get(name)] for name in names}}
+    names = sorted({*there, *here} - {"run.output"})
+    return {
+        "base": base,
+        "changed": {n: [there.get(n), here.get(n)] for n in names if there.get(n) != here.get(n)},
+    }
 
 
 def _commit() -> str | None:
