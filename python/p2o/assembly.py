@@ -16,7 +16,6 @@ from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
-from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import check_proposer
 from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
 from p2o.launch import model_facts, start_facts
@@ -44,7 +43,7 @@ from p2o.rollout.encode import (
 )
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
+from p2o.rollout.sampler import SamplingParams, sampler_class
 from p2o.run import Run
 from p2o.source_code import code_of
 from p2o.state import LoopState
@@ -147,19 +146,30 @@ def check_surroundings(config: Config) -> None:
 
 
 def load_parts(
-    config: Config, processes: Processes = ONE_PROCESS, say: Callable[[str], None] = lambda line: None
+    config: Config,
+    processes: Processes = ONE_PROCESS,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    evaluation: list[Problem] | None = None,
 ) -> Parts:
-    """Data, model, sampler and reward; prompts are not checked yet. `say` takes lines about the data."""
+    """Data, model, sampler and reward; prompts are not checked yet.
+
+    `say` takes lines about the data. With problems for `evaluation` nothing is read and there are none to train on.
+    """
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
-    problems, evaluation_problems = load_data(
-        config.data,
-        verifier=config.reward.verifier_options(),
-        needs_gold=config.reward.needs_gold,
-        say=say,
-    )
+    problems: list[Problem] = []
+    if evaluation is not None:
+        evaluation_problems = evaluation
+    else:
+        problems, evaluation_problems = load_data(
+            config.data,
+            verifier=config.reward.verifier_options(),
+            needs_gold=config.reward.needs_gold,
+            say=say,
+        )
     if processes.size > 1:
         processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
     if config.run.threads is not None:
@@ -337,15 +347,6 @@ def open_directory(
     if resume:
         processes.require_shared(path)
     return directory if processes.is_main else FollowedRunDirectory(path)
-
-
-def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
-    """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
-    parts = load_parts(config)
-    problems, collector = parts.evaluation_problems, parts.collector
-    publish_loaded(config, parts, problems)
-
-    return partial(evaluate, problems, collector, config), len(problems) * config.evaluation.samples
 
 
 def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from p2o.errors import InputError
 
@@ -33,18 +34,40 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0, resamples: int = R
     Raises:
         InputError: without values.
     """
-    if not values:
+    return mean_of_means([values], seed=seed, resamples=resamples)
+
+
+def mean_of_means(
+    groups: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = RESAMPLES
+) -> Interval:
+    """The unweighted mean of the groups' means and its percentile bootstrap interval (95%).
+
+    Each group is resampled by itself, as its size is no accident; `count` is that of all values.
+
+    Raises:
+        InputError: without groups, or if one has no values.
+    """
+    if not groups or not all(map(len, groups)):
         raise InputError("no values to average")
-    sample = np.asarray(values, dtype=np.float64)
     random = np.random.default_rng(seed)
+    samples = [np.asarray(values, dtype=np.float64) for values in groups]
+    means = sum(_resampled_means(sample, random, resamples) for sample in samples) / len(samples)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    mean = sum(float(sample.mean()) for sample in samples) / len(samples)
+    return Interval(mean, float(low), float(high), sum(sample.size for sample in samples))
+
+
+def _resampled_means(
+    sample: npt.NDArray[np.float64], random: np.random.Generator, resamples: int
+) -> npt.NDArray[np.float64]:
+    """Means of `resamples` samples drawn with replacement."""
     means = np.empty(resamples)
     rows = max(1, DRAWN_AT_ONCE // sample.size)
     for start in range(0, resamples, rows):
         part = means[start : start + rows]
         part[:] = sample[random.integers(0, sample.size, size=(part.size, sample.size))].mean(axis=1)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(sample.mean()), float(low), float(high), sample.size)
+    return means
 
 
 def share_interval(shares: Sequence[float]) -> Interval:

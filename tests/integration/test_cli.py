@@ -211,7 +211,7 @@ def test_families_are_printed_literally(capsys: pytest.CaptureFixture[str], tmp_
     lines = [json.dumps({"problem": f"{i}+1=?", "answer": i + 1, "kind": "\x1b[31m[red]"}) for i in range(3)]
     data = jsonl(tmp_path, *lines).replace("evaluation_size=1", 'evaluation_size=1, family_key="kind"')
     assert main(["eval", "quickstart", data]) == 0
-    assert capsys.readouterr().out.startswith("\ufffd[31m[red]")
+    assert "| \ufffd\\[31m\\[red] " in capsys.readouterr().out
 
 
 def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
