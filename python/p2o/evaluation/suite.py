@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,6 @@ def run_suite(
     benchmarks: Sequence[Benchmark] | None,
     folder: Path | None,
     console: Console,
-    say: Callable[[str], None] = lambda line: None,
 ) -> SuiteResult:
     """Evaluates `config.model`; completions that are in `folder` already are not drawn again.
 
@@ -57,7 +56,6 @@ def run_suite(
         benchmarks: what to evaluate on; None: the recipe's evaluation problems.
         folder: where completions and results are written; None: nowhere.
         console: shows the progress.
-        say: takes lines about the data.
 
     Raises:
         P2oError: one line about the data, the model, the settings or the folder.
@@ -65,7 +63,7 @@ def run_suite(
     # Nothing is trained, in one process: the trainer's backend, and what it needs, has no part in it.
     config = config.model_copy(update={"optimizer": OptimizerConfig(backend="torch")})
     given = None if benchmarks is None else [problem for one in benchmarks for problem in one.problems]
-    parts = load_parts(config, say=say, evaluation=given)
+    parts = load_parts(config, evaluation=given)
     if benchmarks is None:
         benchmarks = [Benchmark("evaluation", parts.evaluation_problems, source_of(config))]
     else:
@@ -73,13 +71,14 @@ def run_suite(
     problems = [problem for one in benchmarks for problem in one.problems]
     for problem in problems:
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
+    options = config.reward.verifier_options()
     path = None if folder is None else folder / COMPLETIONS
     with EvaluationJournal(path, header_of(config, parts, benchmarks)) as journal:
         publish_loaded(config, parts, problems)
         requests = evaluation_requests(problems, config)
         with console.phase("evaluation (plain prompts)", len(requests)) as progress:
-            draw(requests, parts.collector, evaluation_params(config), journal, progress, answers_by(config))
-        result = summarise(config, benchmarks, journal.completions)
+            draw(requests, parts.collector, evaluation_params(config), journal, progress, options)
+    result = summarise(config, benchmarks, journal.completions)
     if folder is not None:
         values = {**result.to_dict(), "by_problem": result.by_problem()}
         write_text(folder / RESULT, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
@@ -119,7 +118,7 @@ def header_of(config: Config, parts: Parts, benchmarks: Sequence[Benchmark]) -> 
     header |= start_facts(parts.model, parts.tokenizer)
     if parts.collector.reward.code is not None:
         header["code of reward.function"] = parts.collector.reward.code
-    header["benchmarks"] = [one.name for one in benchmarks]
+    header["list of benchmarks"] = [one.name for one in benchmarks]
     header |= {f"problems of {one.name}": one.fingerprint for one in benchmarks}
     return header
 
@@ -130,9 +129,9 @@ def draw(
     params: SamplingParams,
     journal: EvaluationJournal,
     progress: Progress,
-    answers: Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[str | None]],
+    options: VerifyOptions | None,
 ) -> None:
-    """Draws the completions that the journal lacks, batch by batch.
+    """Draws the completions that the journal lacks, batch by batch; `options` as in `answers_of`.
 
     A batch of which a part is there is drawn again as a whole and completed: what is drawn together rounds together.
     """
@@ -142,28 +141,23 @@ def draw(
         start = len(known) // at_once * at_once
         batch = requests[start : start + at_once]
         rollouts = all_known(collector.collect(batch, params, progress))
-        found = answers(rollouts, [request.problem for request in batch])
+        answers = answers_of(rollouts, [request.problem for request in batch], options)
         completions = [
             Completion(r.problem_id, r.index, r.reward, answer, len(r.response_ids), r.finish_reason, r.text)
-            for r, answer in zip(rollouts, found, strict=True)
+            for r, answer in zip(rollouts, answers, strict=True)
         ]
         journal.add(completions[len(known) - start :])
 
 
-def answers_by(
-    config: Config,
-) -> Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[str | None]]:
-    """What finds the answers in completions: the verifier, or nothing where it does not give the rewards."""
-    options = config.reward.verifier_options()
+def answers_of(
+    rollouts: Sequence[Rollout], problems: Sequence[Problem], options: VerifyOptions | None
+) -> Sequence[str | None]:
+    """The answers that the verifier judged, as they stand in the texts; None where it found none.
+
+    `options` are those of the verifier; without them something else gives the rewards, and no answer is known.
+    """
     if options is None:
-        return lambda rollouts, problems: [None] * len(rollouts)
-    return lambda rollouts, problems: verified_answers(rollouts, problems, options)
-
-
-def verified_answers(
-    rollouts: Sequence[Rollout], problems: Sequence[Problem], options: VerifyOptions
-) -> list[str | None]:
-    """The answers that the verifier judged, as they stand in the texts; None where it found none."""
+        return [None] * len(rollouts)
     texts = [with_usual_end_of_thought(rollout.text) for rollout in rollouts]
     golds = [problem.gold for problem in problems]
     return [verdict.extracted for verdict in verify_batch(texts, golds, return_verdicts=True, **options)]
