@@ -76,10 +76,19 @@ def share_interval(shares: Sequence[float]) -> Interval:
     Where all are 0, or all are 1, there is nothing to resample, and the interval is the exact one of Clopper and
     Pearson (1934).
     """
-    found = bootstrap_mean(shares)
-    if max(shares) == 0:
-        return replace(found, high=exact_reach(found.count))
-    return replace(found, low=1 - exact_reach(found.count)) if min(shares) == 1 else found
+    return mean_of_shares([shares])
+
+
+def mean_of_shares(groups: Sequence[Sequence[float]]) -> Interval:
+    """As `mean_of_means`, of shares from 0 to 1.
+
+    Where all are 0, or all are 1, it reaches as far as the groups' exact intervals on average, which is far enough.
+    """
+    found = mean_of_means(groups)
+    reach = sum(exact_reach(len(shares)) for shares in groups) / len(groups)
+    if all(max(shares) == 0 for shares in groups):
+        return replace(found, high=reach)
+    return replace(found, low=1 - reach) if all(min(shares) == 1 for shares in groups) else found
 
 
 def exact_reach(count: int) -> float:
