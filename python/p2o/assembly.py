@@ -49,8 +49,8 @@ from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
-from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
+from p2o.track.tracker import check_trackers, open_trackers
 from p2o.types import Problem, Template
 
 
@@ -104,7 +104,7 @@ def assemble(
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
     """
-    processes.on_main(lambda: check_logs(config))
+    processes.on_main(lambda: check_trackers(config))
     check_surroundings(config)
     templates = given_templates(config)
     parts = load_parts(config, processes, say)
@@ -261,8 +261,8 @@ def prepare(
         guidance = make(
             GuidanceParts(config, problems, collector, reflect, directory, console, parts.templates)
         )
-    logs = (
-        open_logs(config, directory.path, resumed_at=state.step if resume else None)
+    trackers = (
+        open_trackers(config, directory.path, resumed_at=state.step if resume else None)
         if processes.is_main
         else []
     )
@@ -280,7 +280,7 @@ def prepare(
         directory=directory,
         console=console,
         state=state,
-        logs=logs,
+        trackers=trackers,
         processes=processes,
         # Where sampler and trainer are one model there is nothing that could become stale.
         probe=dict if collector.sampler.shares_weights and policy.shares_model else probe,

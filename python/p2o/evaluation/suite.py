@@ -60,8 +60,9 @@ def run_suite(
     Raises:
         P2oError: one line about the data, the model, the settings or the folder.
     """
-    # Nothing is trained, in one process: the trainer's backend, and what it needs, has no part in it.
-    config = config.model_copy(update={"optimizer": OptimizerConfig(backend="torch")})
+    # Nothing is trained, and nothing reflects: what only that would need is not asked for.
+    no_prompt_step = config.run.model_copy(update={"method": "grpo"})
+    config = config.model_copy(update={"run": no_prompt_step, "optimizer": OptimizerConfig(backend="torch")})
     given = None if benchmarks is None else [problem for one in benchmarks for problem in one.problems]
     parts = load_parts(config, evaluation=given)
     if benchmarks is None:

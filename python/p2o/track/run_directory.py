@@ -196,22 +196,8 @@ class RunDirectory:
         """Appends one line of metrics; `step` says after which step."""
         append_jsonl(self.metrics, [record])
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
-        """Writes up to `most` of a step's rollouts, evenly spaced, texts included."""
-        shown = rollouts[:: max(1, len(rollouts) // most)][:most] if most else []
-        records = [
-            {
-                "epoch": epoch,
-                "problem": rollout.problem_id,
-                "template": rollout.template_id,
-                "index": rollout.index,
-                "reward": rollout.reward,
-                "finish_reason": rollout.finish_reason,
-                "tokens": len(rollout.response_ids),
-                "text": rollout.text,
-            }
-            for rollout in shown
-        ]
+    def log_rollouts(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes a sample of a step's rollouts: see `rollout_records`."""
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
@@ -243,7 +229,7 @@ class FollowedRunDirectory(RunDirectory):
     def log(self, record: Mapping[str, Any]) -> None:
         """Rank 0 writes it."""
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
+    def log_rollouts(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
@@ -251,6 +237,24 @@ class FollowedRunDirectory(RunDirectory):
 
     def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
+
+
+def rollout_records(epoch: int, rollouts: Sequence[Rollout], most: int) -> list[dict[str, Any]]:
+    """Up to `most` of a step's rollouts, evenly spaced, texts included, as lines of a file in `rollouts/`."""
+    shown = rollouts[:: max(1, len(rollouts) // most)][:most] if most else []
+    return [
+        {
+            "epoch": epoch,
+            "problem": rollout.problem_id,
+            "template": rollout.template_id,
+            "index": rollout.index,
+            "reward": rollout.reward,
+            "finish_reason": rollout.finish_reason,
+            "tokens": len(rollout.response_ids),
+            "text": rollout.text,
+        }
+        for rollout in shown
+    ]
 
 
 def template_records(version: int, epoch: int, evolution: Evolution) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
     directory.rollouts.mkdir()
     for step in (1, 2, 3):
         directory.log({"step": step})
-        directory.log_rollouts(step, 0, [], 8)
+        directory.log_rollouts(step, [])
     directory.rewind(state(step=2))
     assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
     assert sorted(file.name for file in directory.rollouts.iterdir()) == [
