@@ -20,9 +20,6 @@ Record = tuple[str, dict[str, Any]]
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Builders of `datasets` by the suffix of a file."""
 
-_COMMIT = re.compile(r"[@/]([0-9a-f]{40})/")
-"""Where an address of a file on the hub has the commit: `hf://datasets/owner/name@<commit>/...`, or `/resolve/`."""
-
 
 def jsonl_records(path: Path) -> Iterator[Record]:
     """The objects of a JSONL file, in order; empty lines are left out.
@@ -201,11 +198,9 @@ def dataset_rows(rows: Iterable[dict[str, Any]], source: str, split: str) -> Ite
 
 
 def hub_commit(rows: Any) -> str | None:
-    """The commit of the hub that a split was loaded from, where `datasets` has noted it."""
-    for url in rows.info.download_checksums or {}:
-        if found := _COMMIT.search(url):
-            return found[1]
-    return None
+    """The commit of the hub that a split was loaded from: `datasets` names the folder of its cache by it."""
+    folders = [Path(file["filename"]).parent.name for file in rows.cache_files]
+    return next((name for name in folders if re.fullmatch(r"[0-9a-f]{40}", name)), None)
 
 
 def _plain(value: Any) -> Any:

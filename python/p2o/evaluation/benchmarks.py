@@ -122,15 +122,15 @@ def load_benchmarks(
 
 def load_benchmark(text: str, config: Config, say: Callable[[str], None]) -> Benchmark:
     """One of them; see `load_benchmarks`."""
-    name, equals, file = text.partition("=")
-    if equals and name and file:
-        return of_file(name, Path(file), config)
-    name, _, revision = text.partition("@")
-    if name in BENCHMARKS:
-        return of_hub(name, BENCHMARKS[name], revision or BENCHMARKS[name].revision, config, say)
+    known, _, revision = text.partition("@")
+    if known in BENCHMARKS:
+        return of_hub(known, BENCHMARKS[known], revision or BENCHMARKS[known].revision, config, say)
     if Path(text).is_file():
         return of_file(Path(text).stem, Path(text), config)
-    near = get_close_matches(name, BENCHMARKS, n=1)
+    name, _, file = text.partition("=")
+    if name and file:
+        return of_file(name, Path(file), config)
+    near = get_close_matches(known, BENCHMARKS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the benchmarks are {', '.join(BENCHMARKS)}"
     raise ConfigError(f"--on {text}: no benchmark and no file of that name; {hint}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
 
@@ -55,7 +55,7 @@ class BenchmarkResult:
         return [pass_at_k(self.samples, correct, k) for correct in self.successes_P]
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain values."""
+        """Where the problems come from, and what is not in `figures`, as plain values."""
         benchmark = self.benchmark
         return {
             "source": benchmark.source,
@@ -63,7 +63,6 @@ class BenchmarkResult:
             "fingerprint": benchmark.fingerprint,
             "golds": digest([[problem.id, problem.gold] for problem in benchmark.problems]),
             **self.evaluation.to_dict(),
-            "figures": _plain(figures([self])),
             "cut": self.cut,
             "unanswered": self.unanswered,
         }
@@ -125,7 +124,7 @@ def judge(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SuiteResult:
     """An evaluation on one or several benchmarks."""
 
@@ -133,18 +132,30 @@ class SuiteResult:
     """The model and how it was sampled."""
     results: list[BenchmarkResult]
 
+    @cached_property
+    def figures(self) -> list[dict[str, Interval]]:
+        """Those of each benchmark."""
+        return [figures([result]) for result in self.results]
+
+    @cached_property
+    def means(self) -> dict[str, Interval]:
+        """The unweighted means over the benchmarks."""
+        return self.figures[0] if len(self.results) == 1 else figures(self.results)
+
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain values: unweighted means over the benchmarks, then each of them."""
-        means = _plain(figures(self.results))
-        accuracy = next(iter(means.values()))
+        """The figures as plain values: means over the benchmarks, then each of them."""
+        accuracy = next(iter(self.means.values()))
         return {
             **self.settings,
-            "accuracy": accuracy["mean"],
-            "interval": accuracy["interval"],
-            "figures": means,
+            "accuracy": accuracy.mean,
+            "interval": [accuracy.low, accuracy.high],
+            "figures": _plain(self.means),
             "problems": sum(result.evaluation.problems for result in self.results),
             "tokens": sum(result.evaluation.tokens for result in self.results),
-            "benchmarks": {result.benchmark.name: result.to_dict() for result in self.results},
+            "benchmarks": {
+                result.benchmark.name: {**result.to_dict(), "figures": _plain(own)}
+                for result, own in zip(self.results, self.figures, strict=True)
+            },
         }
 
     def by_problem(self) -> dict[str, dict[str, list[Any]]]:
@@ -153,20 +164,18 @@ class SuiteResult:
 
     def tables(self) -> list[str]:
         """Lines of Markdown: a table of the benchmarks, each one's families, and where the problems come from."""
-        shown = [(literal(result.benchmark.name), [result]) for result in self.results]
+        rows = [
+            _row(literal(result.benchmark.name), [result], own)
+            for result, own in zip(self.results, self.figures, strict=True)
+        ]
         if len(self.results) > 1:
-            shown.append(("mean", self.results))
-        rows = [_row(name, results) for name, results in shown]
+            rows.append(_row("mean", self.results, self.means))
         lines = aligned([list(rows[0]), *(list(row.values()) for row in rows)])
         for result in self.results:
             families = result.evaluation.intervals()
             del families["all"]
             if families:
-                head = [
-                    f"{literal(result.benchmark.name)}, by family",
-                    "problems",
-                    next(iter(figures([result]))),
-                ]
+                head = [f"{literal(result.benchmark.name)}, by family", "problems", f"avg@{result.samples}"]
                 cells = [
                     [literal(name), f"{one.count:,}", with_interval(one)] for name, one in families.items()
                 ]
@@ -179,12 +188,10 @@ class SuiteResult:
         return "\n".join(["# Evaluation", "", shown, "", *self.tables(), "", NOTE, ""])
 
 
-def _row(name: str, results: Sequence[BenchmarkResult]) -> dict[str, str]:
+def _row(name: str, results: Sequence[BenchmarkResult], found: dict[str, Interval]) -> dict[str, str]:
     """A line of the table by its columns; of pass@k the largest k only."""
-    found = figures(results)
-    shown = {key: with_interval(one) for key, one in found.items() if not key.startswith("pass@")}
-    if last := [key for key in found if key.startswith("pass@")][-1:]:
-        shown[last[0]] = with_interval(found[last[0]])
+    passes = [key for key in found if key.startswith("pass@")]
+    shown = {key: with_interval(one) for key, one in found.items() if key not in passes[:-1]}
     return {
         "benchmark": name,
         "problems": f"{sum(result.evaluation.problems for result in results):,}",

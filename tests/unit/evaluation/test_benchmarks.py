@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 import pytest
+from datasets.arrow_writer import ArrowWriter
 
 from p2o.config import Config, load_config
 from p2o.errors import ConfigError, DataError
@@ -56,13 +57,20 @@ GOLDS = {
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_named_benchmark_is_read_in_its_fields(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_benchmark_is_read_in_its_fields(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub, asked, lines = BENCHMARKS[name], [], list[str]()
 
     def load(dataset: str, subset: str | None, revision: str | None) -> Any:
         asked.append((dataset, subset, revision))
-        rows = datasets.Dataset.from_list([ROWS[name]])
-        rows.info.download_checksums = {f"hf://datasets/{dataset}@{revision}/data.parquet": {}}
+        # As in the cache of datasets: .../openai___gsm8k/main/0.0.0/<commit>/gsm8k-test.arrow
+        file = tmp_path / "0.0.0" / str(revision) / "test.arrow"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with ArrowWriter(path=str(file)) as writer:
+            writer.write(ROWS[name])
+            writer.finalize()
+        rows = datasets.Dataset.from_file(str(file))
         return datasets.DatasetDict({hub.split: rows, "another": rows})
 
     monkeypatch.setattr(datasets, "load_dataset", load)
