@@ -16,7 +16,6 @@ from p2o.config import Config
 from p2o.data import fingerprint, load_data
 from p2o.distributed import ONE_PROCESS, Processes, local_rank
 from p2o.errors import ConfigError
-from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution.propose import check_proposer
 from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
 from p2o.launch import model_facts, start_facts
@@ -44,14 +43,14 @@ from p2o.rollout.encode import (
 )
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import Progress, SamplingParams, sampler_class
+from p2o.rollout.sampler import SamplingParams, sampler_class
 from p2o.run import Run
 from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
-from p2o.track.logs import check_logs, open_logs
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
+from p2o.track.tracker import check_trackers, open_trackers
 from p2o.types import Problem, Template
 
 
@@ -105,7 +104,7 @@ def assemble(
     Raises:
         P2oError: one line about the data, the model, the settings or a package that is missing.
     """
-    processes.on_main(lambda: check_logs(config))
+    processes.on_main(lambda: check_trackers(config))
     check_surroundings(config)
     templates = given_templates(config)
     parts = load_parts(config, processes, say)
@@ -147,19 +146,30 @@ def check_surroundings(config: Config) -> None:
 
 
 def load_parts(
-    config: Config, processes: Processes = ONE_PROCESS, say: Callable[[str], None] = lambda line: None
+    config: Config,
+    processes: Processes = ONE_PROCESS,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    evaluation: list[Problem] | None = None,
 ) -> Parts:
-    """Data, model, sampler and reward; prompts are not checked yet. `say` takes lines about the data."""
+    """Data, model, sampler and reward; prompts are not checked yet.
+
+    `say` takes lines about the data. With problems for `evaluation` nothing is read and there are none to train on.
+    """
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
-    problems, evaluation_problems = load_data(
-        config.data,
-        verifier=config.reward.verifier_options(),
-        needs_gold=config.reward.needs_gold,
-        say=say,
-    )
+    problems: list[Problem] = []
+    if evaluation is not None:
+        evaluation_problems = evaluation
+    else:
+        problems, evaluation_problems = load_data(
+            config.data,
+            verifier=config.reward.verifier_options(),
+            needs_gold=config.reward.needs_gold,
+            say=say,
+        )
     if processes.size > 1:
         processes.require_same({"data": fingerprint([*problems, *evaluation_problems])})
     if config.run.threads is not None:
@@ -251,8 +261,8 @@ def prepare(
         guidance = make(
             GuidanceParts(config, problems, collector, reflect, directory, console, parts.templates)
         )
-    logs = (
-        open_logs(config, directory.path, resumed_at=state.step if resume else None)
+    trackers = (
+        open_trackers(config, directory.path, resumed_at=state.step if resume else None)
         if processes.is_main
         else []
     )
@@ -270,7 +280,7 @@ def prepare(
         directory=directory,
         console=console,
         state=state,
-        logs=logs,
+        trackers=trackers,
         processes=processes,
         # Where sampler and trainer are one model there is nothing that could become stale.
         probe=dict if collector.sampler.shares_weights and policy.shares_model else probe,
@@ -337,15 +347,6 @@ def open_directory(
     if resume:
         processes.require_shared(path)
     return directory if processes.is_main else FollowedRunDirectory(path)
-
-
-def prepare_evaluation(config: Config) -> tuple[Callable[[Progress], Evaluation], int]:
-    """A function that evaluates `config.model` on the evaluation problems, and how many completions it draws."""
-    parts = load_parts(config)
-    problems, collector = parts.evaluation_problems, parts.collector
-    publish_loaded(config, parts, problems)
-
-    return partial(evaluate, problems, collector, config), len(problems) * config.evaluation.samples
 
 
 def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:

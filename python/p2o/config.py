@@ -39,6 +39,7 @@ from p2o.rollout.config import RolloutConfig
 from p2o.rollout.reward import RewardConfig
 from p2o.settings import Settings
 from p2o.shipped import load_toml, shipped
+from p2o.track.config import TrackConfig
 
 
 class RunConfig(Settings):
@@ -121,20 +122,6 @@ class CheckpointConfig(Settings):
 
     keep: int = Field(2, ge=1)
     """Newest checkpoints kept."""
-
-
-class TrackConfig(Settings):
-    """What is written beside the checkpoints."""
-
-    rollouts: int = Field(8, ge=0)
-    """Rollouts per step written to `rollouts/`."""
-
-    tensorboard: bool = False
-    """Write metrics for TensorBoard as well (needs the package `tensorboard`)."""
-
-    wandb: str | None = Field(default=None, min_length=1)
-    """Send metrics to this project of Weights & Biases as well (needs the package `wandb`, and `WANDB_API_KEY` or
-    `WANDB_MODE=offline` in the environment)."""
 
 
 class Config(Settings):

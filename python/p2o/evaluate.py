@@ -96,6 +96,24 @@ class Evaluation:
         return [fmean(rewards) for name, rewards in rows if family is None or name == family]
 
 
+def evaluation_requests(
+    problems: Sequence[Problem], config: Config, template: Template = PLAIN
+) -> list[RolloutRequest]:
+    """The `evaluation.samples` completions of each problem in turn, with the same draws at every call."""
+    return [
+        RolloutRequest(
+            problem, template, index, derive_seed(config.run.seed, "evaluation", problem.id, index)
+        )
+        for problem in problems
+        for index in range(config.evaluation.samples)
+    ]
+
+
+def evaluation_params(config: Config) -> SamplingParams:
+    """How completions of evaluations are drawn."""
+    return SamplingParams(config.rollout.max_tokens, config.evaluation.temperature)
+
+
 def evaluate(
     problems: Sequence[Problem],
     collector: Collector,
@@ -105,19 +123,17 @@ def evaluate(
 ) -> Evaluation:
     """Samples each problem `evaluation.samples` times under a template, with the same draws at every call."""
     k = config.evaluation.samples
-    requests = [
-        RolloutRequest(
-            problem, template, index, derive_seed(config.run.seed, "evaluation", problem.id, index)
-        )
-        for problem in problems
-        for index in range(k)
-    ]
-    params = SamplingParams(config.rollout.max_tokens, config.evaluation.temperature)
-    rollouts = all_known(collector.collect(requests, params, progress))
+    requests = evaluation_requests(problems, config, template)
+    rollouts = all_known(collector.collect(requests, evaluation_params(config), progress))
     rewards = [rollout.reward for rollout in rollouts]
-    families = [problem.meta.get("family") for problem in problems]
     return Evaluation(
         rewards_PK=[rewards[i * k : (i + 1) * k] for i in range(len(problems))],
-        families_P=[None if family is None else str(family) for family in families],
+        families_P=[family_of(problem) for problem in problems],
         tokens=generated_tokens(rollouts),
     )
+
+
+def family_of(problem: Problem) -> str | None:
+    """The family by which a problem's accuracy is broken down, if it has one."""
+    family = problem.meta.get("family")
+    return None if family is None else str(family)

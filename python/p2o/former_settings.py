@@ -124,6 +124,8 @@ GONE: dict[str, Gone] = {
     "rollout.vllm.transfer_address": Gone("127.0.0.1", 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "rollout.vllm.transfer_port": Gone(29600, 'write rollout.vllm.transfer = "nccl:ADDRESS:PORT"'),
     "loss.std_normalize": Gone(None, 'write loss.advantage: "grpo" for true, "dr_grpo" for false'),
+    "track.tensorboard": Gone(None, 'write track.to = ["tensorboard"]'),
+    "track.wandb": Gone(None, 'write track.to = ["wandb"], and the project as track.project'),
     "context.prompt": Gone(None, 'write context.distillation: "rollouts" for plain, "none" for sampled'),
     "context.renormalize": Gone(False, "masked tokens always stay in the loss's denominator"),
 }

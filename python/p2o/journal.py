@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
-from p2o.errors import RunDirectoryError
+from p2o.errors import RunDirectoryError, brief
 from p2o.files import naming, with_check, without_check
 
 _HEADER = b'{"kind": "header"'
@@ -135,3 +135,23 @@ class JournalFile(ABC):
             record = json.loads(text)
             records.append(record)
         return records, sum(len(line) + 1 for line in lines)
+
+
+def require_same_settings(
+    folder: Path, work: str, found: Mapping[str, Any], wanted: Mapping[str, Any], *, output: str
+) -> None:
+    """Refuses a header with other settings than those wanted now.
+
+    Raises:
+        RunDirectoryError: naming one setting that differs; `output` is the argument that names another folder.
+    """
+    remedy = f"go back to it, or give another {output}"
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise RunDirectoryError(
+                f"{folder}: the {work} there has another {key} ({brief(found.get(key))}, not {brief(value)}): {remedy}"
+            )
+    for key in found.keys() - wanted.keys():
+        raise RunDirectoryError(
+            f"{folder}: the {work} there has {key} = {brief(found[key])}, now not set: {remedy}"
+        )

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -143,13 +144,22 @@ def _parse(line: str, where: str) -> Any:
 def dataset_records(
     source: str, subset: str | None, split: str | None, *, usual_split: str
 ) -> Iterator[Record]:
-    """The rows of a split of a dataset, in order.
+    """The rows of a split of a dataset, in order; arguments and errors as of `load_split`."""
+    rows, name = load_split(source, subset, split, usual_split=usual_split)
+    yield from dataset_rows(rows, source, name)
+
+
+def load_split(
+    source: str, subset: str | None, split: str | None, *, usual_split: str, revision: str | None = None
+) -> tuple[Any, str]:
+    """A split of a dataset, as the library `datasets` has it, and its name.
 
     Args:
         source: a file (Parquet, CSV, JSON, Arrow; a pattern with `*` for several), a folder that `save_to_disk` wrote,
             or a dataset of the Hugging Face hub.
         subset: its configuration, if it has several.
         split: its split; unset, the only one, or else `usual_split`.
+        revision: commit, tag or branch of a dataset of the hub; unset, its newest commit.
 
     Raises:
         MissingDependencyError: if the package datasets is not installed.
@@ -168,7 +178,7 @@ def dataset_records(
         elif any((Path(source) / name).exists() for name in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(source)
         else:
-            found = datasets.load_dataset(source, subset)
+            found = datasets.load_dataset(source, subset, revision=revision)
     except Exception as error:  # from the file system, the hub, Arrow and each builder
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
         raise DataError(f"{source}: cannot be read ({' '.join(str(cause).split())[:300]})") from None
@@ -178,8 +188,19 @@ def dataset_records(
     if split is not None and split not in splits:
         raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.splits")
     name = split or next(iter(splits))
-    for index, row in enumerate(splits[name]):
-        yield f"{source}, row {index} of {name}", {key: _plain(value) for key, value in row.items()}
+    return splits[name], name
+
+
+def dataset_rows(rows: Iterable[dict[str, Any]], source: str, split: str) -> Iterator[Record]:
+    """The rows of a split as records."""
+    for index, row in enumerate(rows):
+        yield f"{source}, row {index} of {split}", {key: _plain(value) for key, value in row.items()}
+
+
+def hub_commit(rows: Any) -> str | None:
+    """The commit of the hub that a split was loaded from: `datasets` names the folder of its cache by it."""
+    folders = [Path(file["filename"]).parent.name for file in rows.cache_files]
+    return next((name for name in folders if re.fullmatch(r"[0-9a-f]{40}", name)), None)
 
 
 def _plain(value: Any) -> Any:

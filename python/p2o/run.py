@@ -18,9 +18,9 @@ from p2o.rollout.collect import Collector
 from p2o.state import LoopState
 from p2o.track.about import note_end
 from p2o.track.console import Console, RunProgress
-from p2o.track.logs import MetricLog
 from p2o.track.metrics import followed_first, rollout_metrics
-from p2o.track.run_directory import RunDirectory
+from p2o.track.run_directory import RunDirectory, rollout_records
+from p2o.track.tracker import Tracker
 from p2o.types import Group, Problem
 
 
@@ -41,19 +41,19 @@ class Run:
     directory: RunDirectory
     console: Console
     state: LoopState
-    logs: Sequence[MetricLog] = ()
-    """Where metrics go beside the run directory."""
+    trackers: Sequence[Tracker] = ()
+    """Where metrics and rollouts go beside the run directory."""
     processes: Processes = ONE_PROCESS
     """The processes of the run. All of them hold the same state; rank 0 writes."""
     probe: Callable[[], dict[str, float]] = dict
     """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
 
     def finish(self) -> None:
-        """Exports the trained model, writes the report and closes the logs."""
+        """Exports the trained model, writes the report and closes the trackers."""
         self.policy.export(self.directory.path / "model", self.tokenizer)
         self.processes.on_main(self._report)
-        for log in self.logs:
-            log.close()
+        for tracker in self.trackers:
+            tracker.close()
 
     def _report(self) -> None:
         note_end(self.directory.path)
@@ -102,9 +102,11 @@ class Run:
             **metrics,
         }
         self.log(record)
-        self.directory.log_rollouts(
-            state.step, state.epoch, followed_first(groups, state.outcomes), self.config.track.rollouts
-        )
+        shown = followed_first(groups, state.outcomes)
+        records = rollout_records(state.epoch, shown, self.config.track.rollouts)
+        self.directory.log_rollouts(state.step, records)
+        for tracker in self.trackers if records else ():
+            tracker.rollouts(state.step, records)
         self.console.stepped(record, self.progress)
 
     def log_guidance(self, found: Found) -> None:
@@ -128,8 +130,11 @@ class Run:
         record = {**record, **times, "time/total_s": self.state.seconds}
         self.directory.log(record)
         self.state.count_line(record)
-        for other in self.logs:
-            other.log(record)
+        numbers = {
+            name: value for name, value in record.items() if name != "step" and isinstance(value, int | float)
+        }
+        for tracker in self.trackers:
+            tracker.metrics(record["step"], numbers)
 
     def checkpoint(self) -> None:
         """Saves what `--resume` needs."""

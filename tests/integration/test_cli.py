@@ -72,8 +72,8 @@ MISTAKES = {
         ["--set=reflection.max_tokens=1023"],
         "reflection.prompt = 'tiny' is ",
     ),
-    "tensorboard that is not installed": (["--set=track.tensorboard=true"], "pip install tensorboard"),
-    "wandb that is not installed": (["--set=track.wandb=project"], "pip install wandb"),
+    "tensorboard that is not installed": (['--set=track.to=["tensorboard"]'], "pip install tensorboard"),
+    "wandb that is not installed": (['--set=track.to=["wandb"]'], "pip install wandb"),
     "a reward function that does not exist": (["--set=reward.function=nowhere:f"], "cannot import 'nowhere'"),
     "a device that does not exist": (["--set=model.device=gpu"], "model.device = 'gpu' cannot be used: "),
     "more problems than the tiny world has": (["--set=data.train_size=30000"], "data.train_size and"),
@@ -211,7 +211,7 @@ def test_families_are_printed_literally(capsys: pytest.CaptureFixture[str], tmp_
     lines = [json.dumps({"problem": f"{i}+1=?", "answer": i + 1, "kind": "\x1b[31m[red]"}) for i in range(3)]
     data = jsonl(tmp_path, *lines).replace("evaluation_size=1", 'evaluation_size=1, family_key="kind"')
     assert main(["eval", "quickstart", data]) == 0
-    assert capsys.readouterr().out.startswith("\ufffd[31m[red]")
+    assert "| \ufffd\\[31m\\[red] " in capsys.readouterr().out
 
 
 def test_check_trains_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ HEAVY = ["torch", "transformers", "vllm", "deepspeed", "openai", "datasets"]
 
 @pytest.mark.parametrize(
     "module",
-    ["p2o", "p2o.config", "p2o.data", "p2o.evolution", "p2o.cli.main", "p2o.cli.train", "p2o.cli.study"],
+    [
+        "p2o",
+        "p2o.config",
+        "p2o.data",
+        "p2o.evolution",
+        "p2o.cli.main",
+        "p2o.cli.train",
+        "p2o.cli.study",
+        "p2o.cli.eval",
+    ],
 )
 def test_importing_does_not_pull_in_the_training_stack(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"

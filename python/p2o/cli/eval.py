@@ -1,52 +1,127 @@
-"""`p2o eval`: accuracy of a model, or of a run's newest checkpoint, on plain prompts."""
+"""`p2o eval`: a model, or a run's newest checkpoint, on benchmarks and plain prompts; two evaluations compared."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from p2o.cli.common import add_overrides, json_text
+from p2o.cli.common import add_overrides, json_text, positive
 from p2o.cli.train import require_training_packages
-from p2o.config import Config, load_config
-from p2o.errors import RunDirectoryError
+from p2o.config import Config, apply_override, build_config, load_recipe, merged
+from p2o.errors import ConfigError, RunDirectoryError
+from p2o.evaluation.benchmarks import BENCHMARKS, load_benchmarks
+from p2o.evaluation.compare import compare
+from p2o.files import read_toml
+from p2o.shipped import load_toml, shipped
+
+PRESETS = "evaluation/presets"
+COMPARE = "compare"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o eval`."""
-    parser.add_argument("recipe", help="the recipe whose data and sampling limits are used")
+    parser.add_argument(
+        "recipe",
+        help="the recipe whose model, prompt, sampling and rewards are used; or a run directory, for its settings and "
+        f"its newest model; or `{COMPARE}`",
+    )
+    parser.add_argument(
+        "folders", nargs="*", type=Path, help=f"after `{COMPARE}`: the folders of two evaluations"
+    )
     parser.add_argument(
         "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
+    )
+    parser.add_argument(
+        "--on",
+        dest="benchmarks",
+        action="append",
+        default=[],
+        metavar="BENCHMARK",
+        help=f"{', '.join(BENCHMARKS)}, NAME@REVISION, a file of problems, or NAME=FILE; may be repeated (default: the "
+        "recipe's evaluation problems)",
+    )
+    parser.add_argument(
+        "--preset", help=f"settings and benchmarks of a protocol: {', '.join(shipped(PRESETS))}, or a .toml"
+    )
+    parser.add_argument(
+        "--samples", type=positive, metavar="K", help="completions per problem (evaluation.samples)"
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        help="write completions and results there; a second call continues where the first one stopped",
     )
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates and prints the accuracy."""
-    config = load_config(args.recipe, args.overrides)
+    """Evaluates, or compares, and prints the figures."""
+    if args.recipe == COMPARE:
+        return run_compare(args)
+    if args.folders:
+        raise ConfigError(
+            f"p2o eval takes one recipe or run, not {args.folders[0]} as well: name a model with --model"
+        )
+    if args.to is not None and args.to.exists() and not args.to.is_dir():
+        raise RunDirectoryError(f"{args.to} is a file: give another --to")
+    config, benchmarks = settings_of(args)
     require_training_packages()
-    if args.model is not None:
-        config = with_model(config, args.model)
-    from p2o.assembly import prepare_evaluation
     from p2o.track.console import Console
 
-    console = Console()
-    evaluate, total = prepare_evaluation(config)
-    with Console.beside_output().phase("evaluation (plain prompts)", total) as progress:
-        result = evaluate(progress)
+    console = Console.beside_output()
+    loaded = load_benchmarks(benchmarks, config, console.note) if benchmarks else None
+    # The model's packages come after the problems are known to be good.
+    from p2o.evaluation.result import NOTE
+    from p2o.evaluation.suite import run_suite
+
+    result = run_suite(config, loaded, args.to, console)
     if args.json:
-        print(json_text({"model": config.model.source, **result.to_dict()}))
+        print(json_text(result.to_dict()))
         return 0
-    for family, found in result.intervals().items():
-        console.note(f"{family:20} {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
-    samples = config.evaluation.samples
-    if samples > 1:
-        console.note(f"{f'best of {samples}':20} {result.best:.3f}")
-    console.note(
-        f"{result.problems} problems, {samples} completion{'s' * (samples > 1)} each, plain prompts; "
-        "95% bootstrap intervals over problems, exact where all or none are solved"
-    )
+    written = [] if args.to is None else [f"Written to {args.to}."]
+    print("\n".join([*result.tables(), "", NOTE, *written]))
     return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Prints the comparison of two evaluations."""
+    if len(args.folders) != 2:
+        raise ConfigError(f"p2o eval {COMPARE} takes the folders of two evaluations, got {len(args.folders)}")
+    comparison = compare(*args.folders)
+    print(json_text(comparison.to_dict()) if args.json else comparison.markdown(), end="\n" * args.json)
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
+    """The settings of an evaluation, and the benchmarks to load.
+
+    The recipe or the run goes first, then the preset, then `--set`, `--samples` and `--model`.
+    """
+    run = Path(args.recipe)
+    is_run = (run / "config.toml").exists()
+    values = read_toml(run / "config.toml", RunDirectoryError) if is_run else load_recipe(args.recipe)
+    benchmarks: list[str] = args.benchmarks
+    if args.preset is not None:
+        preset: dict[str, Any] = load_toml(args.preset, "preset", PRESETS)
+        benchmarks = benchmarks or preset.pop("benchmarks", [])
+        preset.pop("benchmarks", None)
+        values = merged(values, preset)
+    for override in args.overrides:
+        apply_override(values, override)
+    config = build_config(values)
+    if args.samples is not None:
+        evaluation = config.evaluation.model_copy(update={"samples": args.samples})
+        config = config.model_copy(update={"evaluation": evaluation})
+    if config.evaluation.samples > 1 and config.evaluation.temperature == 0:
+        raise ConfigError(
+            f"evaluation.temperature = 0 draws the same completion {config.evaluation.samples} times: set a "
+            "higher one, or evaluation.samples = 1"
+        )
+    source = args.model if args.model is not None else args.recipe if is_run else None
+    return config if source is None else with_model(config, source), benchmarks
 
 
 def with_model(config: Config, source: str) -> Config:

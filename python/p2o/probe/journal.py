@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError, brief
-from p2o.journal import JournalFile
-
-_REMEDY = "go back to it, or give another --output"
+from p2o.journal import JournalFile, require_same_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +52,4 @@ class ProbeJournal(JournalFile):
 
     def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """See [`JournalFile`][]; names one setting."""
-        for key, value in wanted.items():
-            if found.get(key) != value:
-                raise RunDirectoryError(
-                    f"{self.folder}: the probe there has another {key} ({brief(found.get(key))}, not "
-                    f"{brief(value)}): {_REMEDY}"
-                )
-        for key in found.keys() - wanted.keys():
-            raise RunDirectoryError(
-                f"{self.folder}: the probe there has {key} = {brief(found[key])}, now not set: {_REMEDY}"
-            )
+        require_same_settings(self.folder, self.work, found, wanted, output="--output")

@@ -16,18 +16,12 @@ from p2o.outcomes.outcomes import is_success
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest, all_known
-from p2o.rollout.sampler import Sampler, SamplingParams
+from p2o.rollout.sampler import SamplingParams, requests_at_once
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
 from p2o.types import Problem, Template
-
-BATCHES = 4
-"""Sampler batches requested and journaled at once: the sampler sorts them by length; a kill loses at most these."""
-
-MOST = 4096
-"""Rollouts asked for at once, unless one batch of the sampler is more."""
 
 _SECTIONS = ("model.", "data.", "rollout.", "reward.")
 _SETTINGS = ("run.seed", "run.threads", "mining.success")
@@ -96,7 +90,7 @@ def probe_recipe(
             SamplingParams.of(config.rollout),
             journal,
             console,
-            at_once=batch_size(parts.collector.sampler),
+            at_once=requests_at_once(parts.collector.sampler),
         )
         return probe(
             chosen,
@@ -116,11 +110,6 @@ def settings_of(config: Config) -> dict[str, Any]:
         for key, value in values.items()
         if (key.startswith(_SECTIONS) or key in _SETTINGS) and not key.startswith(MAY_CHANGE)
     }
-
-
-def batch_size(sampler: Sampler) -> int:
-    """Rollouts requested at once: `BATCHES` batches of the sampler up to `MOST`, or one batch if that is more."""
-    return max(sampler.at_once, min(BATCHES * sampler.at_once, MOST))
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:

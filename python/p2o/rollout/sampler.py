@@ -131,6 +131,18 @@ class Sampler(ABC):
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
 
 
+BATCHES = 4
+"""Sampler batches requested and journaled at once: the sampler sorts them by length; a kill loses at most these."""
+
+MOST = 4096
+"""Completions requested at once, unless one batch of the sampler is more."""
+
+
+def requests_at_once(sampler: Sampler) -> int:
+    """How many of a long list of requests to make at once: `BATCHES` batches up to `MOST`, or one if that is more."""
+    return max(sampler.at_once, min(BATCHES * sampler.at_once, MOST))
+
+
 def sampler_class(name: str) -> type[Sampler]:
     """The class that `rollout.sampler` names."""
     return look_up_class(SAMPLERS, name, "rollout.sampler", Sampler)

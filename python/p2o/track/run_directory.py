@@ -196,27 +196,8 @@ class RunDirectory:
         """Appends one line of metrics; `step` says after which step."""
         append_jsonl(self.metrics, [record])
 
-    def log_rollouts(self, step: int, epoch: int, groups: Sequence[Group], most: int) -> None:
-        """Writes the rollouts of a step's first groups with their texts: whole groups until there are `most`."""
-        shown: list[tuple[Problem, Rollout]] = []
-        for group in groups:
-            if len(shown) < most:
-                shown += [(group.problem, rollout) for rollout in group.rollouts]
-        records = [
-            {
-                "epoch": epoch,
-                "problem": problem.id,
-                "question": problem.messages[-1]["content"],
-                "gold": problem.gold,
-                "template": rollout.template_id,
-                "index": rollout.index,
-                "reward": rollout.reward,
-                "finish_reason": rollout.finish_reason,
-                "tokens": len(rollout.response_ids),
-                "text": rollout.text,
-            }
-            for problem, rollout in shown
-        ]
+    def log_rollouts(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes a sample of a step's rollouts: see `rollout_records`."""
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
@@ -248,7 +229,7 @@ class FollowedRunDirectory(RunDirectory):
     def log(self, record: Mapping[str, Any]) -> None:
         """Rank 0 writes it."""
 
-    def log_rollouts(self, step: int, epoch: int, groups: Sequence[Group], most: int) -> None:
+    def log_rollouts(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
@@ -256,6 +237,29 @@ class FollowedRunDirectory(RunDirectory):
 
     def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
+
+
+def rollout_records(epoch: int, groups: Sequence[Group], most: int) -> list[dict[str, Any]]:
+    """The rollouts of the first groups with their texts, for `rollouts/`: whole groups until there are `most`."""
+    shown: list[tuple[Problem, Rollout]] = []
+    for group in groups:
+        if len(shown) < most:
+            shown += [(group.problem, rollout) for rollout in group.rollouts]
+    return [
+        {
+            "epoch": epoch,
+            "problem": problem.id,
+            "question": problem.messages[-1]["content"],
+            "gold": problem.gold,
+            "template": rollout.template_id,
+            "index": rollout.index,
+            "reward": rollout.reward,
+            "finish_reason": rollout.finish_reason,
+            "tokens": len(rollout.response_ids),
+            "text": rollout.text,
+        }
+        for problem, rollout in shown
+    ]
 
 
 def template_records(version: int, epoch: int, evolution: Evolution) -> list[dict[str, Any]]:

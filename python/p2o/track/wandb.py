@@ -1,29 +1,21 @@
-"""Metrics for Weights & Biases, beside `metrics.jsonl`."""
+"""Metrics and rollouts for Weights & Biases, beside the run directory."""
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from p2o.errors import ConfigError
 from p2o.files import write_text
+from p2o.track.run_directory import config_values
+from p2o.track.tracker import Tracker
 
-
-def check_access() -> None:
-    """Looks for a key and tries it, unless `WANDB_MODE` says that nothing is sent. On a terminal wandb asks for one.
-
-    Raises:
-        ConfigError: if there is none, it is not valid, or the service cannot be reached.
-    """
-    import wandb
-
-    if os.environ.get("WANDB_MODE", "online") == "online":
-        with _one_line():
-            wandb.login()
+if TYPE_CHECKING:
+    from p2o.config import Config
 
 
 @contextmanager
@@ -35,16 +27,18 @@ def _one_line() -> Iterator[None]:
     except wandb.errors.Error as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConfigError(
-            f"track.wandb: {reason}: set WANDB_API_KEY, or WANDB_MODE=offline to keep the metrics here"
+            f"wandb (track.to): {reason}: set WANDB_API_KEY, or WANDB_MODE=offline to keep the metrics here"
         ) from None
 
 
-class WandB:
-    """Sends every number of a record at its step to a run of Weights & Biases.
+class WandB(Tracker):
+    """Sends every number of a record at its step, and rollouts as tables, to a run of Weights & Biases.
 
     The run's id is kept in the run directory, so that a resumed run continues the same one. The service drops the
     steps that are repeated, which are equal.
     """
+
+    packages = ("wandb",)
 
     def __init__(self, folder: Path, project: str, config: Mapping[str, Any]) -> None:
         """Opens the run.
@@ -75,12 +69,37 @@ class WandB:
                 settings=wandb.Settings(console="off", silent=True),
             )
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Sends one record; `step` is its position. It is sent with the first one of a later step, or by `close`."""
-        numbers = {
-            name: value for name, value in record.items() if name != "step" and isinstance(value, int | float)
-        }
-        self.run.log(numbers, step=record["step"])
+    @classmethod
+    def check(cls, config: Config) -> None:
+        """Looks for a key and tries it, unless `WANDB_MODE` says that nothing is sent. On a terminal wandb asks for it.
+
+        Raises:
+            MissingDependencyError: if wandb is missing.
+            ConfigError: if there is no key, it is not valid, or the service cannot be reached.
+        """
+        super().check(config)
+        import wandb
+
+        if os.environ.get("WANDB_MODE", "online") == "online":
+            with _one_line():
+                wandb.login()
+
+    @classmethod
+    def open(cls, folder: Path, config: Config, *, resumed_at: int | None) -> Self:
+        """The run of the run directory, new or continued."""
+        return cls(folder, config.track.project, config_values(config))
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """See [`Tracker`][]. They are sent with the first ones of a later step, or by `close`."""
+        self.run.log(dict(values), step=step)
+
+    def rollouts(self, step: int, table: Sequence[Mapping[str, Any]]) -> None:
+        """Adds a table of the step."""
+        import wandb
+
+        columns: list[str | int] = [*table[0]]
+        rows = [list(row.values()) for row in table]
+        self.run.log({"rollouts": wandb.Table(columns=columns, data=rows)}, step=step)
 
     def close(self) -> None:
         """Sends what is left and marks the run as finished."""

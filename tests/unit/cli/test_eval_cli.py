@@ -1,13 +1,18 @@
-"""Which model `p2o eval --model` takes of a run."""
+"""Which model and which settings `p2o eval` takes."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
+import tomli_w
 
-from p2o.cli.eval import model_of
-from p2o.errors import RunDirectoryError
+from p2o.cli.eval import add_arguments, model_of, settings_of
+from p2o.cli.main import main
+from p2o.config import Config, load_config
+from p2o.errors import ConfigError, RunDirectoryError
+from p2o.track.run_directory import config_values
 
 
 def make_run(path: Path, *files: str) -> Path:
@@ -40,3 +45,71 @@ def test_the_export_goes_first_then_the_newest_checkpoint(tmp_path: Path) -> Non
 def test_a_run_without_a_whole_model_says_why(tmp_path: Path, files: list[str], message: str) -> None:
     with pytest.raises(RunDirectoryError, match=message):
         model_of(str(make_run(tmp_path / "run", *files)))
+
+
+def settings(*arguments: str) -> tuple[Config, list[str]]:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return settings_of(parser.parse_args(arguments))
+
+
+def test_a_run_is_evaluated_by_its_own_settings_and_with_its_newest_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "model/config.json")
+    began = load_config("quickstart", ["rollout.max_tokens=31", "run.seed=5"])
+    (run / "config.toml").write_text(tomli_w.dumps(config_values(began)))
+    config, benchmarks = settings(str(run), "--set", "run.seed=6")
+    assert (config.rollout.max_tokens, config.run.seed, benchmarks) == (31, 6, [])
+    assert config.model.source == str(run / "model")
+    other, _ = settings(str(run), "--model", "owner/name")
+    assert other.model.source == "owner/name"
+
+
+def test_the_preset_goes_over_the_recipe_and_arguments_over_the_preset() -> None:
+    config, benchmarks = settings("smollm2", "--preset", "paper", "--set", "evaluation.temperature=0.7")
+    assert benchmarks == ["aime24", "aime25", "amc23", "math500", "minerva", "olympiadbench"]
+    assert (config.evaluation.samples, config.evaluation.temperature) == (16, 0.7)
+    assert (config.rollout.max_tokens, config.rollout.max_prompt_tokens) == (12288, 4096)
+    assert config.model == load_config("smollm2").model
+    few, named = settings("smollm2", "--preset", "paper", "--samples", "2", "--on", "amc23")
+    assert (few.evaluation.samples, named) == (2, ["amc23"])
+
+
+@pytest.mark.parametrize("recipe", ["paper", "p2o", "quickstart"])
+def test_the_papers_preset_is_the_papers_recipe(recipe: str) -> None:
+    """Prompt, lengths and rewards are those of the recipe `paper`, whatever recipe it goes over."""
+    paper, (config, _) = load_config("paper"), settings(recipe, "--preset", "paper")
+    assert config.data.model_dump(include={"suffix", "system"}) == paper.data.model_dump(
+        include={"suffix", "system"}
+    )
+    assert config.reward.verifier_options() == paper.reward.verifier_options()
+    assert config.evaluation.temperature == paper.evaluation.temperature == paper.rollout.temperature
+    for name in ("max_prompt_tokens", "max_tokens"):
+        assert getattr(config.rollout, name) == getattr(paper.rollout, name)
+
+
+def test_equal_completions_are_not_drawn_again() -> None:
+    with pytest.raises(ConfigError, match=r"^evaluation.temperature = 0 draws the same completion 4 times"):
+        settings("quickstart", "--samples", "4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quickstart", "model"], "p2o eval takes one recipe or run, not model as well"),
+        (["compare", "one"], "p2o eval compare takes the folders of two evaluations, got 1"),
+        (["quickstart", "--to", __file__], "is a file: give another --to"),
+        (["quickstart", "--preset", "papers"], "no preset 'papers': give one of paper"),
+        (
+            ["quickstart", "--on", "amc"],
+            "--on amc: no benchmark and no file of that name; did you mean amc23?",
+        ),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1

@@ -17,10 +17,10 @@ from p2o.errors import RunDirectoryError
 from p2o.intervals import Interval
 from p2o.probe import statistics
 from p2o.probe.journal import Outcome, ProbeJournal
-from p2o.probe.run import Probe, Rollouts, batch_size, choose_problems, probe, to_dict
+from p2o.probe.run import Probe, Rollouts, choose_problems, probe, to_dict
 from p2o.probe.statistics import ProbeResult, summarise, template_for
 from p2o.rollout.collect import RolloutRequest
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import SamplingParams, requests_at_once
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.types import Message, Problem, Rollout, Template
@@ -278,7 +278,7 @@ def test_a_template_that_does_not_fit_a_problem_is_not_rolled_out_on_it(tmp_path
     ("at_once", "asked"), [(64, 256), (1024, 4096), (3000, 4096), (4096, 4096), (5000, 5000)]
 )
 def test_a_few_batches_of_the_sampler_are_asked_for_at_once(at_once: int, asked: int) -> None:
-    assert batch_size(SimpleNamespace(at_once=at_once)) == asked  # type: ignore[arg-type]
+    assert requests_at_once(SimpleNamespace(at_once=at_once)) == asked  # type: ignore[arg-type]
 
 
 def test_more_problems_are_the_same_and_further_ones() -> None:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from p2o.assembly import prepare, prepare_evaluation
+from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.errors import ModelError, TrainingError
+from p2o.evaluation.suite import run_suite
 from p2o.rollout.decoding import GrowingDecoder
 from p2o.rollout.fixed_decoding import FixedDecoder
 from p2o.rollout.hf import HfSampler
@@ -108,7 +109,7 @@ def test_runs_and_evaluations_begin_with_the_probe_and_steps_do_not_repeat_it(
     for begin in (
         lambda: prepare(config, tmp_path / "other", console=Console.silent()),
         lambda: prepare(config, tmp_path / "run", resume=True, console=Console.silent()),
-        lambda: prepare_evaluation(config),
+        lambda: run_suite(config, None, None, Console.silent()),
     ):
         with pytest.raises(TrainingError, match="decoding token by token"):
             begin()

@@ -18,7 +18,7 @@ from p2o.outcomes.outcomes import Outcomes
 from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.track.metrics import followed_first
-from p2o.track.run_directory import RunDirectory, template_records
+from p2o.track.run_directory import RunDirectory, rollout_records, template_records
 from p2o.types import Group, Problem, Rollout
 
 HOLD = """
@@ -97,11 +97,8 @@ def group_of(identity: str, rewards: list[float], template: str = "plain") -> Gr
 @pytest.mark.parametrize(
     ("most", "expected"), [(0, []), (1, ["a"] * 2), (2, ["a"] * 2), (3, ["a", "a", "b", "b"])]
 )
-def test_rollouts_are_written_in_whole_groups(tmp_path: Path, most: int, expected: list[str]) -> None:
-    directory = RunDirectory(tmp_path)
-    directory.rollouts.mkdir()
-    directory.log_rollouts(1, 0, [group_of(name, [0.0, 1.0]) for name in "abc"], most)
-    records = read_jsonl(tmp_path / "rollouts" / "step-000001.jsonl")
+def test_rollouts_are_written_in_whole_groups(most: int, expected: list[str]) -> None:
+    records = rollout_records(0, [group_of(name, [0.0, 1.0]) for name in "abc"], most)
     assert [record["problem"] for record in records] == expected
     for record in records[:1]:
         assert (record["question"], record["gold"], record["text"]) == ("what is a?", "4", "text 0")
@@ -131,7 +128,7 @@ def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
     directory.rollouts.mkdir()
     for step in (1, 2, 3):
         directory.log({"step": step})
-        directory.log_rollouts(step, 0, [], 8)
+        directory.log_rollouts(step, [])
     directory.rewind(state(step=2))
     assert read_jsonl(directory.metrics) == [{"step": 1}, {"step": 2}]
     assert sorted(file.name for file in directory.rollouts.iterdir()) == [

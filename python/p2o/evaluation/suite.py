@@ -1,0 +1,184 @@
+"""Benchmarks evaluated with one model: what is drawn, kept on disk, and continued after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from p2o.assembly import Parts, load_parts, publish_loaded
+from p2o.config import Config
+from p2o.data import DatasetData, JsonlData
+from p2o.errors import DataError
+from p2o.evaluate import evaluation_params, evaluation_requests
+from p2o.evaluation.benchmarks import Benchmark
+from p2o.evaluation.journal import Completion, EvaluationJournal
+from p2o.evaluation.result import SuiteResult, judge
+from p2o.files import write_text
+from p2o.launch import start_facts
+from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.rewards import with_usual_end_of_thought
+from p2o.rollout.collect import Collector, RolloutRequest, all_known
+from p2o.rollout.sampler import Progress, SamplingParams, requests_at_once
+from p2o.track.console import Console
+from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
+from p2o.types import Problem, Rollout
+from p2o.verifier import VerifyOptions, verify_batch
+
+COMPLETIONS, RESULT, PAGE = "completions.jsonl", "result.json", "result.md"
+"""The files of an evaluation's folder."""
+
+_SECTIONS = ("model.", "reward.", "evaluation.", "rollout.vllm.")
+_SETTINGS = (
+    "rollout.sampler",
+    "rollout.max_tokens",
+    "rollout.max_prompt_tokens",
+    "run.seed",
+    "run.threads",
+    "mining.success",
+)
+_NOT = ("evaluation.every", "evaluation.guided", *MAY_CHANGE)
+"""The settings that an evaluation depends on, by their beginnings."""
+
+
+def run_suite(
+    config: Config,
+    benchmarks: Sequence[Benchmark] | None,
+    folder: Path | None,
+    console: Console,
+) -> SuiteResult:
+    """Evaluates `config.model`; completions that are in `folder` already are not drawn again.
+
+    Args:
+        config: the recipe.
+        benchmarks: what to evaluate on; None: the recipe's evaluation problems.
+        folder: where completions and results are written; None: nowhere.
+        console: shows the progress.
+
+    Raises:
+        P2oError: one line about the data, the model, the settings or the folder.
+    """
+    # Nothing is trained, and nothing reflects: what only that would need is not asked for.
+    no_prompt_step = config.run.model_copy(update={"method": "grpo"})
+    config = config.model_copy(update={"run": no_prompt_step, "optimizer": OptimizerConfig(backend="torch")})
+    given = None if benchmarks is None else [problem for one in benchmarks for problem in one.problems]
+    parts = load_parts(config, evaluation=given)
+    if benchmarks is None:
+        benchmarks = [Benchmark("evaluation", parts.evaluation_problems, source_of(config))]
+    else:
+        benchmarks = without_left_out(benchmarks, parts.evaluation_problems)
+    problems = [problem for one in benchmarks for problem in one.problems]
+    for problem in problems:
+        parts.collector.plain_ids(problem)  # refuses a problem that is too long
+    options = config.reward.verifier_options()
+    path = None if folder is None else folder / COMPLETIONS
+    with EvaluationJournal(path, header_of(config, parts, benchmarks)) as journal:
+        publish_loaded(config, parts, problems)
+        requests = evaluation_requests(problems, config)
+        with console.phase("evaluation (plain prompts)", len(requests)) as progress:
+            draw(requests, parts.collector, evaluation_params(config), journal, progress, options)
+    result = summarise(config, benchmarks, journal.completions)
+    if folder is not None:
+        values = {**result.to_dict(), "by_problem": result.by_problem()}
+        write_text(folder / RESULT, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+        write_text(folder / PAGE, result.markdown())
+    return result
+
+
+def source_of(config: Config) -> str:
+    """Where the recipe's evaluation problems come from, in a word or two."""
+    data = config.data
+    if isinstance(data, JsonlData | DatasetData):
+        return str(data.evaluation or data.train)
+    return f"data.kind = {data.kind!r}"
+
+
+def without_left_out(benchmarks: Sequence[Benchmark], kept: Sequence[Problem]) -> list[Benchmark]:
+    """The benchmarks without the problems that `rollout.long_problems` leaves out.
+
+    Raises:
+        DataError: if nothing is left of one.
+    """
+    ids = {problem.id for problem in kept}
+    left = [replace(one, problems=[p for p in one.problems if p.id in ids]) for one in benchmarks]
+    if empty := next((one for one in left if not one.problems), None):
+        raise DataError(f"all problems of {empty.name} are over rollout.max_prompt_tokens: raise it")
+    return left
+
+
+def header_of(config: Config, parts: Parts, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
+    """What the completions of an evaluation depend on, by name."""
+    values = flatten(config_values(config))
+    header = {
+        key: value
+        for key, value in values.items()
+        if (key.startswith(_SECTIONS) or key in _SETTINGS) and not key.startswith(_NOT)
+    }
+    header |= start_facts(parts.model, parts.tokenizer)
+    if parts.collector.reward.code is not None:
+        header["code of reward.function"] = parts.collector.reward.code
+    header["list of benchmarks"] = [one.name for one in benchmarks]
+    header |= {f"problems of {one.name}": one.fingerprint for one in benchmarks}
+    return header
+
+
+def draw(
+    requests: Sequence[RolloutRequest],
+    collector: Collector,
+    params: SamplingParams,
+    journal: EvaluationJournal,
+    progress: Progress,
+    options: VerifyOptions | None,
+) -> None:
+    """Draws the completions that the journal lacks, batch by batch; `options` as in `answers_of`.
+
+    A batch of which a part is there is drawn again as a whole and completed: what is drawn together rounds together.
+    """
+    at_once, known = requests_at_once(collector.sampler), journal.completions
+    progress(len(known) // at_once * at_once)
+    while len(known) < len(requests):
+        start = len(known) // at_once * at_once
+        batch = requests[start : start + at_once]
+        rollouts = all_known(collector.collect(batch, params, progress))
+        answers = answers_of(rollouts, [request.problem for request in batch], options)
+        completions = [
+            Completion(r.problem_id, r.index, r.reward, answer, len(r.response_ids), r.finish_reason, r.text)
+            for r, answer in zip(rollouts, answers, strict=True)
+        ]
+        journal.add(completions[len(known) - start :])
+
+
+def answers_of(
+    rollouts: Sequence[Rollout], problems: Sequence[Problem], options: VerifyOptions | None
+) -> Sequence[str | None]:
+    """The answers that the verifier judged, as they stand in the texts; None where it found none.
+
+    `options` are those of the verifier; without them something else gives the rewards, and no answer is known.
+    """
+    if options is None:
+        return [None] * len(rollouts)
+    texts = [with_usual_end_of_thought(rollout.text) for rollout in rollouts]
+    golds = [problem.gold for problem in problems]
+    return [verdict.extracted for verdict in verify_batch(texts, golds, return_verdicts=True, **options)]
+
+
+def summarise(
+    config: Config, benchmarks: Sequence[Benchmark], completions: Sequence[Completion]
+) -> SuiteResult:
+    """The figures of all completions, those of the benchmarks in turn."""
+    samples, results, begin = config.evaluation.samples, [], 0
+    for benchmark in benchmarks:
+        end = begin + len(benchmark.problems) * samples
+        own = completions[begin:end]
+        results.append(judge(benchmark, own, config.mining.success, config.reward.verifier_options()))
+        begin = end
+    settings = {
+        "model": config.model.source,
+        "samples": samples,
+        "temperature": config.evaluation.temperature,
+        "max_tokens": config.rollout.max_tokens,
+        "seed": config.run.seed,
+    }
+    return SuiteResult(settings, results)

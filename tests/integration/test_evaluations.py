@@ -1,0 +1,70 @@
+"""`p2o eval` with the tiny model: killed, resumed, of a run, compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from p2o.cli.main import main
+from p2o.config import load_config
+from p2o.tiny import MODEL_PATH
+from p2o.tiny.world import make_problems
+from p2o.track.run_directory import config_values
+
+SETTINGS = [
+    "evaluation.temperature=1.0",
+    "evaluation.samples=8",
+    "rollout.max_tokens=8",
+    "rollout.batch_size=8",
+]
+FILES = ["completions.jsonl", "result.json", "result.md"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
+    """Two benchmarks, and a run that has ended."""
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("first", 1), ("second", 2)):
+        records = [{"problem": p.messages[-1]["content"], "answer": p.gold} for p in make_problems(6, seed)]
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    Path("run").mkdir()
+    Path("run/config.toml").write_text(tomli_w.dumps(config_values(load_config("quickstart", SETTINGS))))
+    Path("run/model").symlink_to(MODEL_PATH)
+
+
+def evaluated(folder: str, *arguments: str) -> dict[str, bytes]:
+    assert (
+        main(["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--to", folder, *arguments])
+        == 0
+    )
+    return {name: Path(folder, name).read_bytes() for name in FILES}
+
+
+def test_an_evaluation_killed_within_a_batch_ends_in_the_same_bits(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = evaluated("whole")
+    Path("killed").mkdir()
+    lines = whole["completions.jsonl"].splitlines(keepends=True)
+    Path("killed/completions.jsonl").write_bytes(b"".join(lines[:41])[:-20])
+    assert evaluated("killed") == whole
+    capsys.readouterr()
+    assert evaluated("killed", "--json") == whole, "a finished one is read, and written as it was"
+    printed = json.loads(capsys.readouterr().out)
+    saved = json.loads(whole["result.json"])
+    assert {**printed, "by_problem": saved["by_problem"]} == saved
+    assert saved["model"] == "run/model"
+    assert [one["problems"] for one in saved["benchmarks"].values()] == [6, 6]
+    rewards = [json.loads(line)["reward"] for line in lines[1:]]
+    assert saved["accuracy"] == pytest.approx(sum(rewards) / 96)
+
+    assert main(["eval", "run", "--on", "first.jsonl", "--to", "killed"]) == 2
+    assert "the evaluation there has another list of benchmarks" in capsys.readouterr().err
+
+    assert main(["eval", "compare", "whole", "killed"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("A: whole (avg@8)\n\nB: killed (avg@8)\n")
+    assert "+0.000 [+0.000, +0.000] |      0 |      0 |" in page

@@ -1,0 +1,47 @@
+"""Means over groups of different sizes, and their intervals."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2o.errors import InputError
+from p2o.intervals import bootstrap_mean, mean_of_means, mean_of_shares, share_interval
+
+
+def test_groups_count_alike_whatever_their_size() -> None:
+    found = mean_of_means([[1.0] * 2, [0.0] * 98])
+    assert (found.mean, found.low, found.high, found.count) == (0.5, 0.5, 0.5, 100)
+
+
+def test_each_group_is_resampled_by_itself() -> None:
+    """0 and 1 together with four ones: a resample of the first is 0, 1/2 or 1 (1/4, 1/2, 1/4), the second stays."""
+    found = mean_of_means([[0.0, 1.0], [1.0] * 4])
+    assert (found.mean, found.low, found.high) == (0.75, 0.5, 1.0)
+
+
+def test_of_one_group_it_is_the_mean() -> None:
+    values = [0.1, 0.5, 0.7, 0.2]
+    assert mean_of_means([values]) == bootstrap_mean(values)
+
+
+def test_half_as_many_groups_have_wider_intervals() -> None:
+    values = [0.0, 1.0] * 20
+    one, four = mean_of_means([values]), mean_of_means([values] * 4)
+    # The standard error of the mean of four is half that of one.
+    assert four.high - four.low == pytest.approx((one.high - one.low) / 2, rel=0.1)
+
+
+def test_where_none_or_all_succeed_nobody_is_certain() -> None:
+    few, many = share_interval([0.0] * 4).high, share_interval([0.0] * 20).high
+    assert (1 - few) ** 4 == pytest.approx(0.025)
+    none = mean_of_shares([[0.0] * 4, [0.0] * 20])
+    assert (none.low, none.high) == (0.0, pytest.approx((few + many) / 2))
+    every = mean_of_shares([[1.0] * 4, [1.0] * 20])
+    assert (every.low, every.high) == (pytest.approx(1 - none.high), 1.0)
+    assert mean_of_shares([[0.0] * 4, [1.0] * 20]) == mean_of_means([[0.0] * 4, [1.0] * 20])
+
+
+@pytest.mark.parametrize("groups", [[], [[]], [[1.0], []]])
+def test_nothing_has_no_mean(groups: list[list[float]]) -> None:
+    with pytest.raises(InputError, match="no values to average"):
+        mean_of_means(groups)
