@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text
-from p2o.cli.train import require_training_packages
 from p2o.config import Config, load_config
 from p2o.errors import RunDirectoryError
 

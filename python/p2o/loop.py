@@ -221,9 +221,7 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     found = run.guidance.find(state, hard)
     state.prompt_step_tokens += found.tokens
     state.history[-1]["prompt_step"] = found.summary
-    run.console.note(
-        f"after step {state.step}: prompt step, {found.summary['reason']}  tokens {found.tokens:,}"
-    )
+    run.console.guided({**found.summary, "step": state.step, "tokens": found.tokens})
     learn_from_evaluations(run, found.groups)
     seed = derive_seed(config.run.seed, "assign", state.version)
     guided = likely_hard((problem.id for problem in run.problems), state.outcomes, hard, seed)
