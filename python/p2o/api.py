@@ -144,7 +144,7 @@ def train(
     given = {"problems": problems, "evaluation": evaluation}
     held = {name: lines_of(items, name) for name, items in given.items() if items is not None}
     wanted = {**by_name(overrides), **{PARTS[name]: path_of(part, name) for name, part in parts.items()}}
-    with arguments.given(parts):
+    with process_as_it_was(), arguments.given(parts):
         if resume:
             path, config = resumed(recipe, resume, held, wanted)
         else:
@@ -154,7 +154,7 @@ def train(
         from p2o.track.callbacks import TellingConsole
         from p2o.track.console import Console
 
-        with as_it_was():
+        with torch_as_it_was():
             processes = join_processes()
             if processes.size > 1:
                 processes.require_same({**launch_facts(config), "resume": str(resume)})
@@ -189,23 +189,33 @@ def train_at(
 
 
 @contextmanager
-def as_it_was() -> Iterator[None]:
-    """Leaves the process as it was: environment, module path, warnings, torch's random states and threads."""
+def process_as_it_was() -> Iterator[None]:
+    """Leaves environment, module path and warning filters as they were."""
+    environment, path = dict(os.environ), list(sys.path)
+    with warnings.catch_warnings():
+        try:
+            yield
+        finally:
+            sys.path[:] = path
+            for name in os.environ.keys() - environment.keys():
+                del os.environ[name]
+            os.environ.update(environment)
+
+
+@contextmanager
+def torch_as_it_was() -> Iterator[None]:
+    """Leaves torch's random states and threads as they were, and no process group that was not there."""
     import torch
 
-    environment, path, threads = dict(os.environ), list(sys.path), torch.get_num_threads()
+    threads = torch.get_num_threads()
     joined = torch.distributed.is_available() and torch.distributed.is_initialized()
-    with torch.random.fork_rng(range(torch.cuda.device_count())), warnings.catch_warnings():
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
         try:
             yield
         finally:
             if not joined:
                 leave_processes()
             torch.set_num_threads(threads)
-            sys.path[:] = path
-            for name in os.environ.keys() - environment.keys():
-                del os.environ[name]
-            os.environ.update(environment)
 
 
 def name_of(recipe: Recipe | None) -> str:
