@@ -24,7 +24,7 @@ from transformers import TrainerCallback
 from p2o.assembly import given_templates
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
 from p2o.data import JsonlData, fingerprint, read_problems
-from p2o.distributed import ONE_PROCESS
+from p2o.distributed import Processes, join_processes
 from p2o.errors import CheckpointError, ConfigError, DataError
 from p2o.files import read_json, write_text
 from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
@@ -46,7 +46,7 @@ from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.console import Console
-from p2o.track.run_directory import RunDirectory
+from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.types import Group, Problem, Rollout
 
 LOGGER = logging.getLogger(__name__)
@@ -73,6 +73,9 @@ OWNED_SECTIONS = ("run", "model", "optimizer", "loss", "correction", "evaluation
 
 MASKS = ("hard", "asymmetric", "none")
 """Values of `context.mode` whose weights are 0 and 1, which is what TRL's `env_mask` takes."""
+
+WHOLE_MODELS = ("NO", "MULTI_GPU", "MULTI_CPU")
+"""accelerate's names of one process, and of several with a model each."""
 
 STATE = "p2o.json"
 """The guide's file in each of the trainer's checkpoints."""
@@ -134,19 +137,21 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         run = self.run = self.run or self._begin(trainer)
         training = trainer.model.training
         n = trainer.num_generations if training else trainer.num_generations_eval
-        problems = [self._problem(prompt) for prompt in prompts]
+        parts = run.processes.gather(list(prompts))  # a group may be spread over processes
+        problems = [self._problem(prompt) for part in parts for prompt in part]
         if any(problem is not problems[i - i % n] for i, problem in enumerate(problems)):
             raise ConfigError(f"prompts come to p2o.trl in groups of {n}, and these do not")
         with evaluating(self.model):
-            if not training:
-                return self._as_trl_takes_them(run, _evaluated(run, problems[::n], n), n)
-            groups = roll_out(run, problems[::n])
+            draw = roll_out if training else partial(_evaluated, n=n)
+            groups = draw(run, problems[::n])
             rows = self._as_trl_takes_them(run, groups, n)
-        for group in groups:
-            run.state.outcomes.observe(group, str(run.state.version))
-        run.state.step += 1
-        run.state.epoch_step += 1
-        return rows
+        if training:
+            for group in groups:
+                run.state.outcomes.observe(group, str(run.state.version))
+            run.state.step += 1
+            run.state.epoch_step += 1
+        start = sum(map(len, parts[: run.processes.rank]))
+        return {name: values[start : start + len(prompts)] for name, values in rows.items()}
 
     def reward(self, prompts: Any = None, completions: Any = None, **columns: Any) -> list[float | None]:
         """For `reward_funcs`: the rewards by which p2o tells hard problems, given with each completion.
@@ -185,7 +190,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Puts ledger and templates beside the trainer's checkpoint."""
-        if self.run is not None:
+        if self.run is not None and self.run.processes.is_main:
             write_text(_checkpoint(args, state) / STATE, json.dumps(self.run.state.to_dict()))
 
     def _problem(self, prompt: Any) -> Problem:
@@ -235,7 +240,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
             model, end_ids=ends, pad_id=pad_id(tokenizer), batch_size=config.rollout.batch_size
         )
         limit = config.rollout.max_prompt_tokens
-        collector = Collector(sampler, encoder, make_reward(config.reward), max_prompt_tokens=limit)
+        processes, reward = join_processes(), make_reward(config.reward)
+        collector = Collector(sampler, encoder, reward, max_prompt_tokens=limit, processes=processes)
         for problem in self.problems:
             collector.plain_ids(problem)  # refuses one that is too long
         templates = given_templates(config)
@@ -244,9 +250,9 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         check_prompts_fit(config, encoder, sampler.max_model_len)
         start = frozen_copy(model) if config.needs_start_weights else None
         reflect = make_reflection(
-            config, Surroundings(sampler, encoder, cast("Any", None), start, tokenizer, ONE_PROCESS)
+            config, Surroundings(sampler, encoder, cast("Any", None), start, tokenizer, processes)
         )
-        state, directory = self._opened(config)
+        state, directory = self._opened(config, processes)
         console = Console.silent()
         guidance = guidance_class(config.guidance.kind)(
             GuidanceParts(config, self.problems, collector, reflect, directory, console, templates)
@@ -264,21 +270,23 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
             directory,
             console,
             state,
+            processes=processes,
         )
 
-    def _opened(self, config: Config) -> tuple[LoopState, RunDirectory]:
+    def _opened(self, config: Config, processes: Processes) -> tuple[LoopState, RunDirectory]:
         """Where the run is, and its directory: a new one, or those of the checkpoint that the trainer resumes from."""
         path, facts = cast("Path", config.run.output), {"data": fingerprint(self.problems)}
-        if self._checkpoint is None:
-            return LoopState(Outcomes(config.mining.success)), RunDirectory.create(path, config, facts)
-        if not (self._checkpoint / STATE).exists():
-            raise CheckpointError(
-                f"{self._checkpoint} has no {STATE}: p2o.trl.Guide was not among the callbacks then"
-            )
-        directory = RunDirectory.resume(path, config, facts)
-        state = LoopState.from_dict(read_json(self._checkpoint / STATE, CheckpointError, "start again"))
-        directory.rewind(state)
-        return state, directory
+        state, checkpoint = LoopState(Outcomes(config.mining.success)), self._checkpoint
+        open_it = RunDirectory.create if checkpoint is None else RunDirectory.resume
+        directory = processes.on_main(lambda: open_it(path, config, facts))
+        if checkpoint is not None:
+            if not (checkpoint / STATE).exists():
+                raise CheckpointError(
+                    f"{checkpoint} has no {STATE}: p2o.trl.Guide was not among the callbacks then"
+                )
+            state = LoopState.from_dict(read_json(checkpoint / STATE, CheckpointError, "start again"))
+            processes.on_main(lambda: directory.rewind(state))
+        return state, directory if processes.is_main else FollowedRunDirectory(path)
 
     def _as_trl_takes_them(self, run: Run, groups: Sequence[Group], n: int) -> dict[str, list[Any]]:
         """What `rollout` returns."""
@@ -332,7 +340,13 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
             micro_batch_tokens=config.optimizer.micro_batch_tokens,
         )
         streams, ratio, by_template, _ = score_rows(
-            distilled, prompts, advantages, score, config.context, config.correction, fresh=False
+            distilled,
+            prompts,
+            advantages,
+            lambda sequences: run.processes.map(score, sequences),
+            config.context,
+            config.correction,
+            fresh=False,
         )
         run.state.outcomes.observe_context(str(run.state.version), by_template)
         self.masked = ratio.masked / max(1, ratio.tokens)
@@ -360,8 +374,11 @@ def refuse_owned(settings: Mapping[str, Any]) -> None:
 def refuse_trainer(trainer: Any) -> None:
     """Raises ConfigError for a trainer that draws completions in a way that p2o's sampler does not."""
     args = trainer.args
-    if trainer.accelerator.num_processes > 1:
-        raise ConfigError("p2o.trl works in one process: start the script without a launcher of several")
+    kind = trainer.accelerator.distributed_type.value
+    if kind not in WHOLE_MODELS:
+        raise ConfigError(
+            f"p2o.trl draws from a model that is whole in each process, not by {kind}: launch plain DDP"
+        )
     wrong = {
         "use_vllm": trainer.use_vllm,
         "min_p": args.min_p is not None,
@@ -426,7 +443,7 @@ def _checkpoint(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-def _evaluated(run: Run, problems: Sequence[Problem], n: int) -> list[Group]:
+def _evaluated(run: Run, problems: Sequence[Problem], *, n: int) -> list[Group]:
     """`n` completions of each problem on the plain prompt, by the same draws at every evaluation."""
     seed = partial(derive_seed, run.config.run.seed, "evaluation")
     requests = [

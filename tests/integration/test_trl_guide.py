@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import p2o
+from launch import launch
 from p2o.errors import ConfigError, DataError, P2oError
 from p2o.tiny.world import make_problems
 from p2o.trl import STATE, Guide, frozen_copy
@@ -65,7 +66,7 @@ class Watched(Guide):
 
 
 def train(
-    shipped: tuple[Any, Any], folder: Path, resume: Path | None = None
+    shipped: tuple[Any, Any], folder: Path, resume: Path | None = None, *, ranks: int = 1
 ) -> tuple[Any, Watched, list[Any]]:
     """Two epochs of four steps; the log-probs of each step's loss, with their gradients and what they belong to."""
     from datasets import Dataset
@@ -93,8 +94,8 @@ def train(
     args = GRPOConfig(
         output_dir=str(folder),
         num_train_epochs=2,
-        per_device_train_batch_size=6 * N,
-        per_device_eval_batch_size=6 * N,
+        per_device_train_batch_size=6 * N // ranks,
+        per_device_eval_batch_size=6 * N // ranks,
         num_generations=N,
         max_completion_length=48,
         learning_rate=1e-4,
@@ -228,6 +229,33 @@ def test_a_copy_that_reflects_stays_as_it_is(whole: tuple[Any, Watched, list[Any
             weight.zero_()
     assert torch.equal(model(input_ids=ids).logits, before)
     assert not kept(input_ids=ids).logits.any()
+
+
+def one_rank(folder: str) -> dict[str, Any]:
+    """What one of two processes is given at each step, and its books at the end."""
+    from p2o.model.load import load_model
+    from p2o.tiny import MODEL_PATH
+
+    _, guide, _ = train(load_model(MODEL_PATH), Path(folder), ranks=2)
+    assert guide.run is not None
+    state = {**guide.run.state.to_dict(), "seconds": 0.0}
+    return {"steps": [step["columns"] for step in guide.steps], "state": state}
+
+
+def test_two_processes_draw_as_one(whole: tuple[Any, Watched, list[Any]], tmp_path: Path) -> None:
+    """Each is given its part of what one process draws, and both keep the same books."""
+    first, second = launch(2, Path(__file__), "one_rank", str(tmp_path))
+    assert first["state"] == second["state"]
+    assert first["state"]["step"] == 8
+    assert (tmp_path / "checkpoint-4" / STATE).exists()
+    for name, expected in whole[1].steps[0]["columns"].items():
+        found = [*first["steps"][0][name], *second["steps"][0][name]]
+        if name == "logprobs":
+            assert np.allclose(np.concatenate(found), np.concatenate(expected), atol=1e-4)
+        else:
+            assert found == expected
+    templated = [text for columns in second["steps"] for text in columns["p2o_template"]]
+    assert any(templated)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,9 @@ class RunDirectory:
         self.journals = path / "evolve"
         self.unlock: Callable[[], object] = lambda: None
 
+    def __reduce__(self) -> tuple[type[RunDirectory], tuple[Path]]:
+        return RunDirectory, (self.path,)  # other processes have no lock of their own
+
     @classmethod
     def create(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
         """Makes a new run directory with the resolved configuration.
