@@ -302,7 +302,7 @@ def main() -> None:
     import transformers
 
     import p2o.assembly
-    import p2o.train  # noqa: F401  # imported once, for all forks
+    import p2o.loop  # noqa: F401  # imported once, for all forks
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from rich.console import Console as RichConsole
 
-import p2o.train as loop
+import p2o.loop as loop
 from p2o.assembly import prepare
 from p2o.config import load_config
+from p2o.loop import train
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import SamplingParams
 from p2o.run import Run
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.track.console import Console
-from p2o.train import train
 from p2o.types import Group
 
 STEPS = 2

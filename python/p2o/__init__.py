@@ -1,25 +1,36 @@
 """P²O: joint policy and prompt optimization of language models.
 
-Importing this package is light: it never imports torch. The names below stand on their own:
+Importing this package is light: it never imports torch. `train` runs a recipe, with problems, rewards and samplers in
+memory if you like. The other names stand on their own:
 
 - `verify`, `verify_batch`, `equivalent`: the answer verifier;
 - `ParetoFront`, `evolve`: prompt evolution;
 - `pack`: rollout packing.
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
 
 from p2o._core import ParetoFront
 from p2o.evolution import evolve
 from p2o.packing import Packing, balance, pack
+from p2o.types import Problem
 from p2o.verifier import Licence, Verdict, equivalent, gold_parses, licences, verify, verify_batch
+
+if TYPE_CHECKING:
+    from p2o.api import Result, train
+    from p2o.track.callbacks import Callback
 
 __version__ = _version("p2o-rl")
 
 __all__ = [
+    "Callback",
     "Licence",
     "Packing",
     "ParetoFront",
+    "Problem",
+    "Result",
     "Verdict",
     "__version__",
     "balance",
@@ -28,6 +39,16 @@ __all__ = [
     "gold_parses",
     "licences",
     "pack",
+    "train",
     "verify",
     "verify_batch",
 ]
+
+_LATER = {"Callback": "p2o.track.callbacks", "Result": "p2o.api", "train": "p2o.api"}
+"""Names whose modules import more than the others need."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import_module(_LATER[name]), name)

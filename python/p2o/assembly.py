@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from p2o.arguments import code_at
 from p2o.checkpoint import latest_checkpoint, load_checkpoint
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
@@ -45,7 +46,6 @@ from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
 from p2o.rollout.sampler import SamplingParams, sampler_class
 from p2o.run import Run
-from p2o.source_code import code_of
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
@@ -337,7 +337,7 @@ def open_directory(
     if parts.collector.reward.code is not None:
         facts["the code of reward.function"] = parts.collector.reward.code
     for setting, part in config.own_parts().items():
-        facts[f"the code of {setting}"] = code_of(part.partition(":")[0])
+        facts[f"the code of {setting}"] = code_at(part)
     facts |= parts.start
     processes.require_same(facts)
     if not resume:

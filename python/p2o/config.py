@@ -231,8 +231,12 @@ def recipe_names() -> list[str]:
     return list(shipped("recipes"))
 
 
-def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
-    """Reads a recipe (a shipped name or a path to a TOML file) and applies `key=value` overrides.
+Overrides = Mapping[str, Any] | Sequence[str]
+"""Settings over those of a recipe: values by dotted names, or a `section.name=value` each."""
+
+
+def load_config(recipe: str, overrides: Overrides = ()) -> Config:
+    """Reads a recipe (a shipped name or a path to a TOML file) and applies overrides.
 
     Paths in a recipe file are relative to the working directory. A recipe that `extends` another one has its settings
     but for those that it names itself.
@@ -241,8 +245,7 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
         ConfigError: one line naming the file or the setting.
     """
     values = load_recipe(recipe)
-    for override in overrides:
-        apply_override(values, override)
+    apply_overrides(values, overrides)
     return build_config(values)
 
 
@@ -254,7 +257,12 @@ def load_recipe(recipe: str, extended_by: Sequence[str] = ()) -> dict[str, Any]:
     """
     if recipe in extended_by:
         raise ConfigError(f"recipe {recipe} extends itself: {' -> '.join([*extended_by, recipe])}")
-    values = load_toml(recipe, "recipe", "recipes")
+    return extended(load_toml(recipe, "recipe", "recipes"), recipe, extended_by)
+
+
+def extended(values: Mapping[str, Any], recipe: str, extended_by: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a recipe as it is written, with those of the recipe that it `extends` under them."""
+    values = dict(values)
     base = values.pop("extends", None)
     if base is None:
         return values
@@ -295,8 +303,29 @@ def build_config(values: Mapping[str, Any]) -> Config:
         raise ConfigError(explain(error, Config)) from None
 
 
-def apply_override(values: dict[str, Any], override: str) -> None:
-    """Puts a `section.name=value` into nested mappings.
+def apply_overrides(values: dict[str, Any], overrides: Overrides) -> None:
+    """Puts settings into nested mappings.
+
+    Raises:
+        ConfigError: if one has no such form, or a value is where its section should be.
+    """
+    for key, value in by_name(overrides).items():
+        *sections, last = key.split(".")
+        table = values
+        for name in sections:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {key}: {name} is a value, not a section")
+        table[last] = value
+
+
+def by_name(overrides: Overrides) -> dict[str, Any]:
+    """Values by dotted names."""
+    return dict(overrides) if isinstance(overrides, Mapping) else dict(map(parse_override, overrides))
+
+
+def parse_override(override: str) -> tuple[str, Any]:
+    """Name and value of a `section.name=value`.
 
     Raises:
         ConfigError: if it is not of that form.
@@ -309,9 +338,4 @@ def apply_override(values: dict[str, Any], override: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text.strip()  # a bare word is a string
-    table = values
-    for name in names[:-1]:
-        table = table.setdefault(name, {})
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {override!r}: {name} is a value, not a section")
-    table[names[-1]] = value
+    return key.strip(), value

@@ -7,16 +7,16 @@ import json
 import random
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from p2o.errors import DataError
 from p2o.problem_fields import BadGoldError, content_hash, describe, problem_of, recognise
-from p2o.records import Record, dataset_records, file_records
+from p2o.records import Record, dataset_records, file_records, objects, parse_lines
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
@@ -120,13 +120,30 @@ class JsonlData(RecordData):
     evaluation: Path | None = Field(None, strict=False)
     """File of the evaluation problems; without one, `evaluation_size` problems of `train` are held out of training."""
 
+    _held: Mapping[Path, str] = PrivateAttr(default_factory=dict)
+
+    def holding(self, files: Mapping[Path, str]) -> Self:
+        """The same, with what some of its files hold (JSON Lines) in memory: a new run directory writes them."""
+        copy = self.model_copy()
+        copy._held = files
+        return copy
+
+    @property
+    def held(self) -> Mapping[Path, str]:
+        """Files that are in memory."""
+        return self._held
+
     def training_records(self) -> Iterable[Record]:
         """The records of `train`."""
-        return file_records(self.train)
+        return self._records(self.train)
 
     def evaluation_records(self) -> Iterable[Record] | None:
         """The records of `evaluation`."""
-        return None if self.evaluation is None else file_records(self.evaluation)
+        return None if self.evaluation is None else self._records(self.evaluation)
+
+    def _records(self, file: Path) -> Iterable[Record]:
+        text = self._held.get(file)
+        return file_records(file) if text is None else objects(parse_lines(text.encode(), str(file)))
 
 
 class DatasetData(RecordData):

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Unpack
 
+from p2o.arguments import code_at
 from p2o.errors import ConfigError, InputError, MissingDependencyError
 from p2o.plugins import load
 from p2o.reward_calls import CountingReward, Reward, UnreadableAnswer
-from p2o.source_code import code_of
 from p2o.types import Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify, verify_batch
 
@@ -176,7 +176,7 @@ def load_reward(path: str, *, timeout_s: float | None = None, concurrency: int =
         path,
         timeout_s=timeout_s,
         concurrency=concurrency,
-        code=code_of(source, getattr(target, "__module__", None) or source),
+        code=code_at(path, getattr(target, "__module__", None) or source),
     )
 
 

@@ -122,7 +122,7 @@ class Run:
             "guidance/outcome": outcome,
         }
         self.log(record)
-        self.console.note(f"after step {state.step}: prompt step, {outcome}  tokens {found.tokens:,}")
+        self.console.guided({**found.summary, "step": state.step, "tokens": found.tokens})
 
     def log(self, record: dict[str, Any]) -> None:
         """Appends a line of metrics, with the times so far, and remembers it for a resumed run."""

@@ -295,7 +295,7 @@ def test_a_run_is_resumed_by_its_own_settings(
     for seed in (9, 0):
         begun = [*TINY_RUN, "--set=run.method=grpo", "--set=run.epochs=1", f"--set=run.seed={seed}"]
         with monkeypatch.context() as patch:
-            patch.setattr("p2o.train.update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr("p2o.loop.update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             assert main_train(begun) == 130
         said = capsys.readouterr()
         assert f"to go on: p2o-train --resume runs/quickstart-grpo-seed{seed}\n" in said.out

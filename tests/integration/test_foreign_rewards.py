@@ -16,8 +16,8 @@ from p2o.cli.main import main
 from p2o.config import Config, load_config
 from p2o.errors import RewardError, RunDirectoryError
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.track.console import Console
-from p2o.train import train
 
 SOURCE = """
 from p2o import verify

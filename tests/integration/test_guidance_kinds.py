@@ -9,10 +9,10 @@ from test_train import Killed, kill_after, small_run, what_happened
 from test_two_processes import check_same, finish, start
 
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
-from p2o.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

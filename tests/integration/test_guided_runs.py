@@ -13,11 +13,11 @@ from test_two_processes import check_same, finish, start
 from p2o.evaluate import Evaluation, evaluate
 from p2o.evolution import Evolution
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.collect import Collector
 from p2o.templates import PLAIN
 from p2o.track.run_directory import RunDirectory
-from p2o.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,7 +70,7 @@ def test_the_best_template_in_use_is_evaluated_too(tmp_path: Path, monkeypatch: 
         evaluations.append((args[-1].id, result.accuracy))
         return result
 
-    monkeypatch.setattr("p2o.train.evaluate", spy)
+    monkeypatch.setattr("p2o.loop.evaluate", spy)
     train(small_run(path, *GUIDED))
     metrics = [record for record in read_jsonl(path / "metrics.jsonl") if "evaluation/accuracy" in record]
     chosen = {r["template"]["id"] for r in read_jsonl(path / "templates.jsonl") if r["chosen"]}

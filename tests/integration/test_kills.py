@@ -17,9 +17,9 @@ from typing import Any, NoReturn
 import pytest
 from test_train import small_run, what_happened
 
+from p2o.loop import train
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.hf import HfSampler
-from p2o.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

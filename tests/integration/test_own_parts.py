@@ -12,6 +12,7 @@ from p2o.data import RecordData
 from p2o.evolution.propose import Proposal, Proposer, Task
 from p2o.files import read_jsonl
 from p2o.guidance.guidance import Found, Guidance
+from p2o.loop import train
 from p2o.outcomes import HardKind
 from p2o.policy.losses import LOSSES, LossOutput
 from p2o.policy.streams import GlobalCounts, TokenStreams
@@ -21,7 +22,6 @@ from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.tiny.world import make_problems
 from p2o.track.console import Console
-from p2o.train import train
 from p2o.types import Template
 
 CALLED: set[str] = set()

@@ -17,19 +17,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import p2o.train as train_module
+import p2o.loop as train_module
 from p2o.assembly import prepare
 from p2o.checkpoint import latest_checkpoint
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.model.load import load_model, save_model
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.run import Run
 from p2o.templates import PLAIN, make_template
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
-from p2o.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

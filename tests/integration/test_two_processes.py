@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from test_train import SMALL, small_run, what_happened
 
 from p2o.files import read_jsonl
-from p2o.train import train
+from p2o.loop import train
 
 
 def start(path: Path, *flags: str) -> subprocess.Popen[bytes]:

@@ -11,7 +11,7 @@ import torch
 from evolve_world import World, make_problems
 
 from p2o._core import ParetoFront
-from p2o.config import Config, apply_override, build_config, load_config
+from p2o.config import Config, apply_overrides, build_config, load_config
 from p2o.evolution import Candidate, Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import Ledger
 from p2o.evolution.search.cover import COVERS
@@ -30,7 +30,7 @@ RULES = load_config("paper")
 
 def changed(override: str) -> Config:
     values = RULES.model_dump()
-    apply_override(values, override)
+    apply_overrides(values, [override])
     return build_config(values)
 
 

@@ -194,8 +194,8 @@ def test_a_run_of_the_trainer(tmp_path: Path) -> None:
     import reasoning_gym
 
     from p2o.assembly import prepare
+    from p2o.loop import train
     from p2o.track.console import Console
-    from p2o.train import train
 
     sums = reasoning_gym.create_dataset(
         "chain_sum", size=24, seed=1, min_terms=2, max_terms=2, min_digits=1, max_digits=1

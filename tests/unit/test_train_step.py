@@ -21,6 +21,7 @@ from p2o.files import read_jsonl
 from p2o.guidance.evolved import Evolved
 from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.prompt_step import PromptStepOutcome
+from p2o.loop import collect_batch, end_epoch, next_problems, roll_out, train, update
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
 from p2o.policy.ratios import RatioStatistics
@@ -30,7 +31,6 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
 from p2o.track.run_directory import RunDirectory
-from p2o.train import collect_batch, end_epoch, next_problems, roll_out, train, update
 from p2o.types import Group, Problem, Rollout, Template
 
 PROMPT = (1, 2, 3)
@@ -227,7 +227,7 @@ def check_batch(loss: dict[str, Any], rolled_out: int, trained: int, *, every: i
     config = config_of(run={"batch_problems": 3}, rollout={"n": 2}, loss=loss)
     run = run_of(config, engine, [problem(str(n)) for n in range(20)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("p2o.train.random.Random.shuffle", lambda *_: None)
+        patch.setattr("p2o.loop.random.Random.shuffle", lambda *_: None)
         groups, chosen = collect_batch(run)
     assert [group.problem.id for group in groups] == [str(n) for n in range(rolled_out)]
     assert len(chosen) == trained
@@ -299,7 +299,7 @@ def epochs_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: Steps | None, **sections: Any
 ) -> tuple[Run, Engine]:
     """A run whose every rollout fails, up to the end of its first epoch."""
-    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    monkeypatch.setattr("p2o.loop.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
     engine = Engine()
     config = config_of(
         **{
@@ -433,7 +433,7 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two problems, a step each: one succeeds once in the first epoch and never in the second, the other vice versa."""
-    monkeypatch.setattr("p2o.train.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
+    monkeypatch.setattr("p2o.loop.evaluate", lambda *_, **__: Evaluation([[0.0]], [None], 1))
     successes = {0: {"a": 1, "b": 0}, 1: {"a": 0, "b": 1}}
 
     class Scripted(Engine):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from p2o.cli.common import add_overrides
-from p2o.config import apply_override
+from p2o.config import apply_overrides
 from p2o.config_errors import explain
 from p2o.data import JsonlData
 from p2o.errors import ConfigError
@@ -76,8 +76,7 @@ def data_settings(file: Path, overrides: Sequence[str]) -> JsonlData:
         ConfigError: if a setting is wrong, or is of another section.
     """
     values: dict[str, Any] = {"data": {"kind": "jsonl", "train": str(file)}}
-    for override in overrides:
-        apply_override(values, override)
+    apply_overrides(values, overrides)
     if other := sorted(values.keys() - {"data"}):
         raise ConfigError(f"--set {other[0]}: only settings of [data] matter here, e.g. data.answer_key")
     try:

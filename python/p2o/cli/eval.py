@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text, positive
-from p2o.cli.train import require_training_packages
-from p2o.config import Config, apply_override, build_config, load_recipe, merged
+from p2o.config import Config, apply_overrides, build_config, load_recipe, merged
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evaluation.benchmarks import BENCHMARKS, load_benchmarks
 from p2o.evaluation.compare import compare
@@ -109,8 +109,7 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
         benchmarks = benchmarks or preset.pop("benchmarks", [])
         preset.pop("benchmarks", None)
         values = merged(values, preset)
-    for override in args.overrides:
-        apply_override(values, override)
+    apply_overrides(values, args.overrides)
     config = build_config(values)
     if args.samples is not None:
         evaluation = config.evaluation.model_copy(update={"samples": args.samples})

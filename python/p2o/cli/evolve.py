@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text
-from p2o.cli.train import require_training_packages
 from p2o.config import load_config
 from p2o.config_errors import explain
 from p2o.data import OWN_RULES, JsonlData, read_jsonl
@@ -152,8 +152,8 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     require_training_packages()
     from p2o.assembly import prepare
     from p2o.guidance.evolved import Evolved
+    from p2o.loop import roll_out
     from p2o.track.console import Console
-    from p2o.train import roll_out
 
     resume = (output / "config.toml").exists()
     prepared = prepare(config, output, resume=resume, console=Console.beside_output())

@@ -6,9 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
+from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text, positive
 from p2o.cli.eval import with_model
-from p2o.cli.train import require_training_packages
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
 from p2o.files import write_text

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, positive
-from p2o.cli.train import require_training_packages
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.study.plan import Study, load_study, study_names
 

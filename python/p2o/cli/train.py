@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from p2o.api import require_training_packages, train_at
 from p2o.cli.common import add_overrides, positive
-from p2o.cli.resume import RUNS, run_to_resume
 from p2o.cli.settings import annotated
-from p2o.config import Config, load_config, recipe_names
+from p2o.config import Config, by_name, load_config, recipe_names
 from p2o.distributed import Processes, join_processes, leave_processes, local_rank, local_size
-from p2o.errors import ConfigError, MissingDependencyError
+from p2o.errors import ConfigError
+from p2o.track.run_paths import newest_run, resumed_config, run_path
 
 if TYPE_CHECKING:
     from p2o.memory import RunMemory
-    from p2o.report.problems import Story
     from p2o.sizes import Place
-    from p2o.state import LoopState
     from p2o.track.console import Console
 
 
@@ -64,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     resume = args.resume is not None
     recipe = args.recipe or "quickstart"
     if resume:
-        path, config = run_to_resume(args.resume, args.recipe, args.overrides)
+        path = run_to_resume(args.resume, args.recipe, args.overrides)
+        config = resumed_config(path, args.overrides)
     else:
         config = load_config(recipe, args.overrides)
     if args.settings:
@@ -104,53 +104,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def train_at(
-    config: Config, path: Path, recipe: str, console: Console, processes: Processes, *, resume: bool
-) -> LoopState:
-    """Trains in the run directory `path` and prints the summary."""
-    from p2o.assembly import prepare
-    from p2o.track.about import note_launch
-    from p2o.train import train
+def run_to_resume(given: str, recipe: str | None, overrides: Sequence[str]) -> Path:
+    """The run directory that `--resume` means; `given` is empty for the newest run of the recipe.
 
-    prepared = prepare(config, path, resume=resume, console=console, processes=processes)
-    step, device = prepared.state.step, device_name(config)
-    if not resume:
-        console.note(
-            f"{config.model.source} on {device}, {len(prepared.problems):,} problems to train on and "
-            f"{len(prepared.evaluation_problems):,} for evaluation; run directory {path}"
-        )
-    processes.on_main(
-        lambda: note_launch(path, config, recipe, step=step, device=device, processes=processes.size)
-    )
-    try:
-        state = train(prepared)
-    except KeyboardInterrupt:
-        console.note(f"to go on: p2o-train --resume {path}")
-        raise
-    prepared.finish()
-    console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
-    if processes.is_main and (story := explaining(path)) is not None:
-        console.story(story)
-    console.note(f"\nrun directory: {path}  (report.html shows it)")
-    return state
-
-
-def device_name(config: Config) -> str:
-    """What the run computes on."""
-    import torch
-
-    if torch.cuda.is_available() and not config.model.device.startswith("cpu"):
-        return str(torch.cuda.get_device_name())
-    threads = torch.get_num_threads()
-    return f"CPU ({threads} thread{'s' * (threads > 1)})"
-
-
-def explaining(path: Path) -> Story | None:
-    """A problem of the run that shows the method whole: failed plain, solved under a template, then solved plain."""
-    from p2o.report.problems import hard_problems
-    from p2o.report.records import read_run
-
-    return next((story for story in hard_problems(read_run(path)) if story.chapters == 3), None)
+    Raises:
+        ConfigError: if a run and a recipe are given.
+        RunDirectoryError: if there is none.
+    """
+    if given and recipe is not None:
+        raise ConfigError(f"--resume {given} takes the settings of that run: leave out the recipe {recipe}")
+    if given:
+        return Path(given)
+    recipe = recipe or "quickstart"
+    return newest_run(Path(recipe).stem, load_config(recipe, overrides).run, by_name(overrides))
 
 
 def other_method(config: Config, method: str, tokens: int) -> Config:
@@ -163,19 +129,6 @@ def other_method(config: Config, method: str, tokens: int) -> Config:
         "output": None,
     }
     return config.model_copy(update={"run": config.run.model_copy(update=limits)})
-
-
-def run_path(config: Config, recipe: str) -> Path:
-    """Where a new run is written: `run.output`, or the next free numbered name."""
-    if config.run.output is not None:
-        return config.run.output
-    base = RUNS / f"{recipe}-{config.run.method}-seed{config.run.seed}"
-    taken = [
-        int(match[1] or 1)
-        for folder in base.parent.glob(f"{base.name}*")
-        if (match := re.fullmatch(re.escape(base.name) + r"(?:-(\d+))?", folder.name))
-    ]
-    return base if not taken else base.with_name(f"{base.name}-{max(taken) + 1}")
 
 
 def check(config: Config, console: Console, processes: Processes) -> int:
@@ -237,12 +190,3 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> RunM
     for line in describe(memory, ranks=ranks, gpu=gpu):
         console.note(line)
     return memory
-
-
-def require_training_packages() -> None:
-    """Raises `MissingDependencyError` if torch or transformers are not installed."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(f"training needs {' and '.join(missing)}: pip install 'p2o-rl[train]'")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from p2o.config import Config, apply_override, load_config
+from p2o.config import Config, apply_overrides, load_config
 from p2o.config_errors import explain
 from p2o.errors import ConfigError, InputError
 from p2o.former_settings import ERAS, in_former_terms
@@ -264,8 +264,7 @@ def load_study(
     """
     values = load_toml(name, "study", "study")
     try:
-        for change in changes:
-            apply_override(values.setdefault("set", {}), change)
+        apply_overrides(values.setdefault("set", {}), changes)
         study = Study.model_validate({**values, **fields})
     except ValidationError as error:
         raise ConfigError(f"study {name}: {explain(error, Study)}") from None

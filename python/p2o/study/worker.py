@@ -33,8 +33,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     from rich.console import Console as RichConsole
 
     from p2o.assembly import prepare
+    from p2o.loop import train
     from p2o.track.console import Console
-    from p2o.train import train
 
     started = time.monotonic(), time.process_time()
     path = Path(job["run"])

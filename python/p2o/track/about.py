@@ -30,7 +30,9 @@ def read_about(run: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def note_launch(run: Path, config: Config, recipe: str, *, step: int, device: str, processes: int) -> None:
+def note_launch(
+    run: Path, config: Config, recipe: str | None, *, step: int, device: str, processes: int
+) -> None:
     """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it."""
     about = read_about(run) or {"recipe": recipe, **_changes(config, recipe), "launches": []}
     about["launches"].append(
@@ -63,9 +65,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _changes(config: Config, recipe: str) -> dict[str, Any]:
+def _changes(config: Config, recipe: str | None) -> dict[str, Any]:
     """The shipped recipe under the run's settings, and the settings that differ: (there, here)."""
-    base = shipped_base(recipe)
+    base = None if recipe is None else shipped_base(recipe)
     if base is None:
         return {}
     there = flatten(config_values(build_config(load_toml(base, "recipe", "recipes"))))

@@ -120,6 +120,12 @@ class Console:
             )
         )
 
+    def guided(self, record: Mapping[str, Any]) -> None:
+        """A line per prompt step."""
+        self.note(
+            f"after step {record['step']}: prompt step, {record['reason']}  tokens {record['tokens']:,}"
+        )
+
     def _line(self, markup: str) -> None:
         """One line, not wrapped and not coloured by guesswork."""
         self.rich.print(self.label + markup, highlight=False, soft_wrap=True)

@@ -6,8 +6,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import weakref
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from p2o.config import Config, build_config
+from p2o.data import JsonlData
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evolution.result import Candidate, Evolution
 from p2o.files import (
@@ -75,6 +77,10 @@ class RunDirectory:
         self.rollouts = path / "rollouts"
         self.checkpoints = path / "checkpoints"
         self.journals = path / "evolve"
+        self.unlock: Callable[[], object] = lambda: None
+
+    def __reduce__(self) -> tuple[type[RunDirectory], tuple[Path]]:
+        return RunDirectory, (self.path,)  # other processes have no lock of their own
 
     @classmethod
     def create(cls, path: Path, config: Config, facts: Mapping[str, Any]) -> RunDirectory:
@@ -107,6 +113,9 @@ class RunDirectory:
                 (temporary / folder.name).mkdir()
             text = tomli_w.dumps(config_values(config))
             (temporary / "config.toml").write_text(text, encoding="utf-8")
+            if isinstance(config.data, JsonlData):
+                for file, lines in config.data.held.items():
+                    (temporary / file.name).write_text(lines, encoding="utf-8")
             (temporary / "facts.json").write_text(
                 facts_text({**facts, CONFIG: _check(text)}), encoding="utf-8"
             )
@@ -152,12 +161,11 @@ class RunDirectory:
         return directory
 
     def lock(self) -> None:
-        """Keeps other processes out of the directory while this one lives.
+        """Keeps other processes out of the directory while this object lives, or until `unlock`.
 
         Raises:
             RunDirectoryError: if another process uses it.
         """
-        # Never closed: the lock belongs to the process, and goes with it however it ends.
         file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,6 +176,9 @@ class RunDirectory:
             ) from None
         except OSError:
             os.close(file)  # a file system without locks
+        else:
+            # The lock belongs to the process, and goes with it however it ends.
+            self.unlock = weakref.finalize(self, os.close, file)
 
     @staticmethod
     def config_of(path: Path) -> Config:

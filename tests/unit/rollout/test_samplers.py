@@ -16,6 +16,7 @@ from p2o.config import Config, load_config
 from p2o.distributed import Processes
 from p2o.errors import ConfigError
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.memory import run_memory
 from p2o.model.load import load_outline
 from p2o.rollout.config import FIXED, SAMPLERS, SET_ELSEWHERE, Nccl, SharedMemory, parse_transfer
@@ -25,7 +26,6 @@ from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, Sampli
 from p2o.sizes import Item
 from p2o.tiny import MODEL_PATH
 from p2o.track.console import Console
-from p2o.train import train
 
 
 class OwnSampler(Sampler):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from p2o.train import train
 
 from p2o.assembly import prepare
 from p2o.config import load_config
@@ -17,7 +18,6 @@ from p2o.files import read_jsonl
 from p2o.track.tensorboard import TensorBoard
 from p2o.track.tracker import Tracker, check_trackers, open_trackers
 from p2o.track.wandb import WandB
-from p2o.train import train
 
 ROLLOUTS = [
     {"problem": "a", "reward": 1.0, "text": "\\boxed{2} <b>"},

@@ -1,13 +1,13 @@
-"""Which run `p2o train --resume` continues, and by which settings."""
+"""Where a run is written, and which one `--resume` continues, by which settings."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
-from p2o.config import Config, apply_override, build_config, load_config
-from p2o.errors import ConfigError, RunDirectoryError
+from p2o.config import Config, Overrides, RunConfig, apply_overrides, build_config
+from p2o.errors import RunDirectoryError
 from p2o.files import read_toml
 from p2o.track.run_directory import RunDirectory
 
@@ -15,49 +15,50 @@ RUNS = Path("runs")
 """Where runs without `run.output` are written."""
 
 
-def run_to_resume(given: str, recipe: str | None, overrides: Sequence[str]) -> tuple[Path, Config]:
-    """The run directory, and the settings that the run began with, changed by `overrides`.
+def run_path(config: Config, recipe: str) -> Path:
+    """Where a new run is written: `run.output`, or the next free numbered name."""
+    if config.run.output is not None:
+        return config.run.output
+    base = RUNS / f"{recipe}-{config.run.method}-seed{config.run.seed}"
+    taken = [
+        int(match[1] or 1)
+        for folder in base.parent.glob(f"{base.name}*")
+        if (match := re.fullmatch(re.escape(base.name) + r"(?:-(\d+))?", folder.name))
+    ]
+    return base if not taken else base.with_name(f"{base.name}-{max(taken) + 1}")
 
-    Args:
-        given: the run directory; empty for the newest run of the recipe, with the seed and the method of `overrides`
-            if they name one.
-        recipe: the recipe as given, if one was.
-        overrides: `section.name=value` each.
+
+def resumed_config(path: Path, overrides: Overrides = ()) -> Config:
+    """The settings that the run at `path` began with, changed by `overrides`.
 
     Raises:
-        ConfigError: if a run and a recipe are given.
+        ConfigError: if an override cannot be used.
         RunDirectoryError: if there is no such run.
     """
-    if given and recipe is not None:
-        raise ConfigError(f"--resume {given} takes the settings of that run: leave out the recipe {recipe}")
-    path = Path(given) if given else newest_run(recipe or "quickstart", overrides)
     if not (path / "config.toml").exists():
         raise RunDirectoryError(f"{path}: no run to resume there (no config.toml)")
     began = RunDirectory.config_of(path)
     values = read_toml(path / "config.toml", RunDirectoryError)
-    for override in overrides:
-        apply_override(values, override)
+    apply_overrides(values, overrides)
     config = build_config(values)
     if config.run.epochs > began.run.epochs and config.run.schedule_epochs is None:
         # The learning rates of the epochs that are done were those of a shorter run.
         run = config.run.model_copy(update={"schedule_epochs": began.run.epochs})
         config = config.model_copy(update={"run": run})
-    return path, config
+    return config
 
 
-def newest_run(recipe: str, overrides: Sequence[str]) -> Path:
-    """The run of a recipe that was at work last.
+def newest_run(recipe: str, asked: RunConfig, named: Collection[str]) -> Path:
+    """The run of a recipe that was at work last; with the method and the seed of `asked` where they are `named`.
 
     Raises:
         RunDirectoryError: if there is none.
     """
-    asked = load_config(recipe, overrides).run
     if asked.output is not None:
         return asked.output
-    named = {override.partition("=")[0].strip() for override in overrides}
     method = asked.method if "run.method" in named else r"\w+"
     seed = str(asked.seed) if "run.seed" in named else r"\d+"
-    name = re.compile(rf"{re.escape(Path(recipe).stem)}-{method}-seed{seed}(-\d+)?")
+    name = re.compile(rf"{re.escape(recipe)}-{method}-seed{seed}(-\d+)?")
     found = [path for path in RUNS.glob("*/config.toml") if name.fullmatch(path.parent.name)]
     if not found:
         raise RunDirectoryError(f"nothing to resume: there is no run of {recipe} in {RUNS}/")
