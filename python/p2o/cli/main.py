@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command that they name."""
+def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line. It knows the arguments of the command that the line names, and of no other."""
     parser = argparse.ArgumentParser(prog="p2o", description="Joint policy and prompt optimization.")
     parser.add_argument("--version", action="version", version=f"p2o {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -79,7 +79,12 @@ def run_command(arguments: Sequence[str]) -> int:
         subparser = subparsers.add_parser(name, help=summary, description=summary)
         if name == chosen:
             import_module(f"p2o.cli.{name}").add_arguments(subparser)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command that they name."""
+    args = make_parser(arguments).parse_args(arguments)
     try:
         code: int = import_module(f"p2o.cli.{args.command}").run(args)
     except SystemExit as error:  # p2o itself calls no exit(); with code 0 it would look done
