@@ -60,9 +60,16 @@ class Evaluation:
         return {**intervals, "all": share_interval(self._means(None))}
 
     def metrics(self) -> dict[str, float]:
-        """The accuracies by the names of metrics."""
+        """The accuracies by the names of metrics, and the interval of that of all problems."""
         families = {f"evaluation/accuracy/{name}": value for name, value in self.by_family.items()}
-        return {"evaluation/accuracy": self.accuracy, **families}
+        found = share_interval(self._means(None))
+        interval = {"evaluation/low": found.low, "evaluation/high": found.high}
+        return {
+            "evaluation/accuracy": self.accuracy,
+            **interval,
+            "evaluation/problems": self.problems,
+            **families,
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""

@@ -29,11 +29,16 @@ _CHUNK = 2**22
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file in one step: afterwards it holds the old text or the new, never a part."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file in one step: afterwards it holds the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
     with naming(path):
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

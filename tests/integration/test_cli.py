@@ -274,6 +274,9 @@ def test_train_compare_evaluate_report(capsys: pytest.CaptureFixture[str], tmp_p
     assert (
         evaluation["accuracy"] == [r for r in lines if "evaluation/accuracy" in r][-1]["evaluation/accuracy"]
     )
+    assert main(["push", str(run), "me/tiny", "--dry-run"]) == 0
+    low, high = evaluation["interval"]
+    assert f" | {evaluation['accuracy']:.3f} [{low:.3f}, {high:.3f}] |\n" in capsys.readouterr().out
     (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").exists()
@@ -363,7 +366,7 @@ def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "eval", "probe", "verify", "evolve", "report", "study", "doctor"]
+    "command", ["train", "eval", "probe", "verify", "evolve", "report", "push", "study", "doctor"]
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

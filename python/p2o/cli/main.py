@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "check completions against gold answers",
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run",
+    "push": "upload a run's model to the Hugging Face hub, with a model card",
     "serve": "a vLLM server that takes its weights from a training run",
     "study": "compare ways of training at equal generated tokens, over several seeds",
     "doctor": "what is installed, what works, what to install",

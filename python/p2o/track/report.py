@@ -30,9 +30,14 @@ _CONTROL = dict.fromkeys(
 """Characters that HTML does not allow, and that a pager would hand to the terminal."""
 
 
+def displayable(text: str) -> str:
+    """A text without what would steer a terminal."""
+    return text.translate(_CONTROL)
+
+
 def escape(text: str) -> str:
     """A text as HTML shows it."""
-    return escape_markup(text.translate(_CONTROL))
+    return escape_markup(displayable(text))
 
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 44
