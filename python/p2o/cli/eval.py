@@ -13,7 +13,7 @@ from p2o.errors import RunDirectoryError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o eval`."""
-    parser.add_argument("recipe", help="the recipe whose data and sampling limits are used")
+    parser.add_argument("recipe", metavar="RECIPE", help="the recipe whose data and sampling limits are used")
     parser.add_argument(
         "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"
     )

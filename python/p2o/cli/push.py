@@ -20,7 +20,7 @@ CARD = "README.md"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o push`."""
-    parser.epilog = "The token comes from HF_TOKEN or `hf auth login`."
+    parser.epilog = "The token is that of HF_TOKEN, or of `hf auth login`."
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory; the run must have ended")
     parser.add_argument(
         "repo", type=repository, metavar="REPO", help="OWNER/NAME on the hub; made if missing"

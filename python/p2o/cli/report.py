@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o report`."""
-    parser.add_argument("run", type=Path, help="a run directory")
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
 
 
 def run(args: argparse.Namespace) -> int:
