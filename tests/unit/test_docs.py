@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -212,6 +213,8 @@ def test_code_in_the_text_names_what_there_is(page: str) -> None:
                 command = "train" if words[0] == "p2o-train" else words[1]
                 assert command in COMMANDS, text
                 assert set(options(arguments)) <= command_options(command), text
+            case [option, *_] if option.startswith("--") and not page.startswith("benches/"):
+                assert set(options(words)) <= set().union(*map(command_options, COMMANDS)), text
         name = re.match(r"([a-z_]+)\.[a-z_.]+(?= = |$)", text)
         if name and name[1] in Config.model_fields and Path(name[0]).suffix not in (".py", ".toml", ".html"):
             assert name[0] in known or (page == "CHANGELOG.md" and advice(name[0])), text
@@ -250,6 +253,7 @@ def options(arguments: Sequence[str]) -> list[str]:
     return re.findall(r"--[a-z][\w-]*", " ".join(arguments).partition("--vllm")[0])
 
 
+@cache
 def command_options(command: str) -> set[str]:
     """The options of a subcommand that its help shows, but for `--help`."""
     parser = make_parser([command])
@@ -267,11 +271,12 @@ def make_targets() -> set[str]:
 
 def check_extras(text: str) -> None:
     """The extras of `p2o-rl[...]` in a text are those of the package."""
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for extras in re.findall(r"(?:p2o-rl|\.whl\))\[([\w,]+)\]", text):
+        known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(extras.split(",")) <= known.keys(), text
 
 
+@cache
 def setting_names(settings: Any, prefix: str = "") -> set[str]:
     """The dotted names of settings and sections of a class of settings, of every kind of data."""
     found = set()
