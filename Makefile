@@ -23,7 +23,7 @@ unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
 .PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults test-gpu test-verl test-wheel demo \
-	smollm2 bench-evolve bench-pack bench-train bench-verify models wheel package clean
+	docs smollm2 bench-evolve bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,8 +111,15 @@ bench-train: engines smollm2 ## Time of a training step beside TRL; writes bench
 	UV_PROJECT_ENVIRONMENT=$(ENGINES) $(SYNC) --project engines --group $(DEVICE) --group bench
 	$(ENGINES)/bin/python benches/bench_train.py --dtype float32 bfloat16 --output benches/train.md
 
-wheel: install ## Build the wheel into dist/
-	$(BIN)/maturin build --release --quiet --out dist
+# In an environment of their own, which holds maturin and nothing else.
+wheel: $(UV) ## Build the wheel into dist/
+	$(UV) run --locked $(QUIET) --python $(PYTHON) --isolated --only-group build maturin build --release --quiet --out dist
+
+# p2o without its extras, and Sphinx, in an environment of their own. A warning (a link that leads nowhere) is an error.
+docs: $(UV) ## The site, dist/site/index.html: all pages and the reference of the public names
+	$(UV) run --locked $(QUIET) --python $(PYTHON) --isolated --no-default-groups --group docs \
+		sphinx-build -j auto -q -W --keep-going -d .cache/site -c docs/site . dist/site
+	@echo "written to dist/site/index.html"
 
 package: wheel ## Build the wheel and check that the core crate packages
 	cargo package --package p2o-core --allow-dirty --quiet

@@ -190,7 +190,9 @@ def main() -> None:
         lines.append(row())
         print(lines[-1], flush=True)
     if args.output is not None:
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        args.output.write_text(
+            "\n".join(["# Prompt evolution beside gepa", "", *lines]) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

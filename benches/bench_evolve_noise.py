@@ -191,7 +191,9 @@ def main() -> None:
             lines.append(simulate(name, acceptance, args.seeds, options))
             print(lines[-1], flush=True)
     if args.output is not None:
-        args.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        args.output.write_text(
+            "\n".join(["# Acceptance of templates under noise", "", *lines]) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

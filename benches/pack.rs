@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use p2o_core::pack::{Rows, balance, fill, pack};
+use p2o_core::pack::{Packer, Rows, balance, fill};
 
 const BUDGET: u32 = 32_768;
 
@@ -28,10 +28,10 @@ fn bench(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("pack");
         group.throughput(Throughput::Elements(u64::from(rows)));
         group.bench_function(BenchmarkId::new("pack", rows), |bencher| {
-            bencher.iter(|| pack(black_box(&lengths), BUDGET, 1, 0.0));
+            bencher.iter(|| Packer::new(BUDGET).pack(black_box(&lengths)));
         });
         group.bench_function(BenchmarkId::new("pack 8 ranks", rows), |bencher| {
-            bencher.iter(|| pack(black_box(&lengths), BUDGET, 8, 1e-4));
+            bencher.iter(|| Packer::new(BUDGET).ranks(8).quadratic(1e-4).pack(black_box(&lengths)));
         });
         group.bench_function(BenchmarkId::new("balance 8", rows), |bencher| {
             bencher.iter(|| balance(black_box(&costs), 8));
@@ -39,7 +39,7 @@ fn bench(criterion: &mut Criterion) {
         group.finish();
     }
     let lengths = lengths(1_000);
-    let packing = pack(&lengths, BUDGET, 1, 0.0).expect("every row fits");
+    let packing = Packer::new(BUDGET).pack(&lengths).expect("every row fits");
     let mut offsets = vec![0i64];
     offsets.extend(lengths.iter().scan(0, |end, &length| {
         *end += i64::from(length);

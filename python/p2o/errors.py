@@ -37,6 +37,10 @@ class MissingDependencyError(P2oError, ImportError):
     """An optional dependency is needed. The message gives the `pip install` line."""
 
 
+class HubError(P2oError, RuntimeError):
+    """A model hub refuses, or cannot be reached."""
+
+
 class ReflectionError(P2oError, RuntimeError):
     """The reflection model cannot be reached or refuses for good. Ends the prompt step, not the run."""
 

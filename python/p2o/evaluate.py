@@ -70,6 +70,7 @@ class Evaluation:
             **{f"evaluation/accuracy{suffix}": found[name].mean for name, suffix in suffixes.items()},
             **{f"evaluation/low{suffix}": found[name].low for name, suffix in suffixes.items()},
             **{f"evaluation/high{suffix}": found[name].high for name, suffix in suffixes.items()},
+            "evaluation/problems": self.problems,
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from p2o.errors import P2oError, RunDirectoryError
+from p2o.locks import lock
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) tell of the system's errors: theirs are no `OSError`."""
@@ -29,11 +29,16 @@ _CHUNK = 2**22
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file in one step: afterwards it holds the old text or the new, never a part."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file in one step: afterwards it holds the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
     with naming(path):
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -139,10 +144,13 @@ def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Lets one process of a machine at a time make something in a folder."""
+    if os.name == "nt":  # opens no folders
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor, wait=True)
         yield
     finally:
         os.close(descriptor)
@@ -150,6 +158,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def sync(path: Path) -> None:
     """Makes a file's content, or the names in a directory, survive a crash of the machine."""
+    if os.name == "nt":  # syncs nothing that was opened for reading
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

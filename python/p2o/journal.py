@@ -7,7 +7,6 @@ dropped. Every record ends in a checksum of its line, so that a damaged one is r
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Self, TextIO
 
 from p2o.errors import RunDirectoryError, brief
 from p2o.files import naming, with_check, without_check
+from p2o.locks import lock
 
 _HEADER = b'{"kind": "header"'
 """How a journal begins. What begins otherwise is no file of ours, and no last line of it is cut off."""
@@ -100,7 +100,7 @@ class JournalFile(ABC):
         except OSError as error:
             raise RunDirectoryError(f"{path}: the journal cannot be written ({error.strerror})") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
         except BlockingIOError:
             file.close()
             raise RunDirectoryError(

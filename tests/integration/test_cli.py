@@ -15,7 +15,7 @@ import pytest
 from test_train import what_happened
 
 from p2o.assembly import planned_optimizer_steps
-from p2o.cli.main import main, main_train
+from p2o.cli.main import COMMANDS, main, main_train
 from p2o.cli.train import other_method
 from p2o.config import load_config
 from p2o.tiny import MODEL_PATH
@@ -274,6 +274,9 @@ def test_train_compare_evaluate_report(capsys: pytest.CaptureFixture[str], tmp_p
     assert (
         evaluation["accuracy"] == [r for r in lines if "evaluation/accuracy" in r][-1]["evaluation/accuracy"]
     )
+    assert main(["push", str(run), "me/tiny", "--dry-run"]) == 0
+    low, high = evaluation["interval"]
+    assert f" | {evaluation['accuracy']:.3f} [{low:.3f}, {high:.3f}] |\n" in capsys.readouterr().out
     (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").exists()
@@ -362,11 +365,18 @@ def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch:
     )
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "eval", "probe", "verify", "evolve", "report", "study", "doctor"]
-)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: p2o {command}")
+    usage, summary, *parts = capsys.readouterr().out.rstrip().split("\n\n")
+    assert usage.startswith(f"usage: p2o {command}")
+    assert re.fullmatch(r"[A-Z][^.]+\.", summary)
+    assert all(len(line) <= 80 for part in parts for line in part.splitlines())
+    assert not re.search(r"^  (--?\S+|[a-z]+)( [A-Z]+)?$(?!\n {10})", "\n\n".join(parts), re.M), (
+        "help for each"
+    )

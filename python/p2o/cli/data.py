@@ -24,12 +24,12 @@ SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o data`."""
-    parser.add_argument("file", type=Path, help="JSON Lines, a JSON array, CSV or Parquet")
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, CSV or Parquet")
     parser.add_argument(
         "--evaluation",
         type=Path,
         metavar="FILE",
-        help="evaluation problems: those seen in training are counted",
+        help="evaluation problems: counts those that FILE holds too",
     )
     add_overrides(parser, "a setting of [data], e.g. --set data.answer_key=gold")
 

@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o eval`."""
     parser.add_argument(
         "recipe",
+        metavar="RECIPE",
         help="the recipe whose model, prompt, sampling and rewards are used; or a run directory, for its settings and "
         f"its newest model; or `{COMPARE}`",
     )

@@ -68,30 +68,35 @@ class EvolveFile(Settings):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o evolve`."""
     parser.add_argument(
-        "source", help="a .jsonl file with one problem and its answer per line, or a recipe (name or .toml)"
+        "source",
+        metavar="SOURCE",
+        help="a .jsonl file with one problem and its answer per line, or a recipe (name or .toml)",
     )
     parser.add_argument(
         "--output",
         type=Path,
-        help="directory of journal, templates and result; a second call continues (default: runs/evolve-SOURCE)",
+        metavar="FOLDER",
+        help="where journal, templates and result go; a second call continues (default: runs/evolve-SOURCE)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--max-rounds", type=int, metavar="N", help="end after so many rounds")
-    parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="begin no round after so long")
+    parser.add_argument(
+        "--time-limit", type=float, metavar="SECONDS", help="begin no round after so many seconds"
+    )
     recipe = parser.add_argument_group("with a recipe")
     add_overrides(recipe)
     api = parser.add_argument_group("with a .jsonl file")
-    api.add_argument("--config", type=Path, help="TOML with [policy], [reflection], [evolve], [data], seed")
-    api.add_argument("--policy-model", metavar="NAME", help="policy.model")
-    api.add_argument("--policy-url", metavar="URL", help="policy.base_url (default: OpenAI's)")
     api.add_argument(
-        "--reflection-model", metavar="NAME", help="reflection.endpoint.model (default: the policy's)"
+        "--config", type=Path, metavar="FILE", help="TOML with [policy], [reflection], [evolve], [data], seed"
     )
+    api.add_argument("--policy-model", metavar="NAME", help="the model whose prompt is evolved")
+    api.add_argument("--policy-url", metavar="URL", help="where it is asked (default: OpenAI)")
     api.add_argument(
-        "--reflection-url", metavar="URL", help="reflection.endpoint.base_url (default: the policy's)"
+        "--reflection-model", metavar="NAME", help="the model that writes templates (default: the same)"
     )
-    api.add_argument("--budget", help="evolve.budget: a level (light ... heavy_16) or a number of rollouts")
-    api.add_argument("--seed", type=int, help="seed")
+    api.add_argument("--reflection-url", metavar="URL", help="where it is asked (default: the same)")
+    api.add_argument("--budget", metavar="B", help="a number of rollouts, or a level (light ... heavy_16)")
+    api.add_argument("--seed", type=int, metavar="N", help="of the split, the minibatches and the requests")
 
 
 def run(args: argparse.Namespace) -> int:

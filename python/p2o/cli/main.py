@@ -22,11 +22,17 @@ COMMANDS = {
     "evolve": "evolve prompt templates without training",
     "report": "write the HTML report of a run, or compare several",
     "watch": "show the report of a run under way in a browser",
+    "push": "upload a run's model to the Hugging Face hub, with a model card",
     "serve": "a vLLM server that takes its weights from a training run",
     "study": "compare ways of training at equal generated tokens, over several seeds",
-    "doctor": "what is installed, what works, what to install",
+    "doctor": "what is installed, what works, and what to install",
 }
-"""Subcommand -> one-line help. `p2o.cli.<name>` has `add_arguments(parser)` and `run(args) -> int`."""
+"""Subcommand -> one-line help, a sentence but for its first letter and its full stop. `p2o.cli.<name>` has
+`add_arguments(parser)` and `run(args) -> int`."""
+
+
+ABOUT = "Joint policy and prompt optimization of language models."
+EPILOG = "`p2o COMMAND --help` explains a command. `p2o train` alone is a demo that takes minutes on a CPU."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,18 +75,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Parses the arguments and runs the command that they name."""
-    parser = argparse.ArgumentParser(prog="p2o", description="Joint policy and prompt optimization.")
+def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line. It knows the arguments of the command that the line names, and of no other."""
+    parser = argparse.ArgumentParser(prog="p2o", description=ABOUT, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"p2o {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Only the chosen command's module is imported: `p2o verify` must not pay for the trainer.
     chosen = next((word for word in arguments if word in COMMANDS), None)
     for name, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        subparser = subparsers.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         if name == chosen:
             import_module(f"p2o.cli.{name}").add_arguments(subparser)
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parses the arguments and runs the command that they name."""
+    args = make_parser(arguments).parse_args(arguments)
     try:
         code: int = import_module(f"p2o.cli.{args.command}").run(args)
     except SystemExit as error:  # p2o itself calls no exit(); with code 0 it would look done

@@ -20,7 +20,9 @@ PROBLEMS = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o probe`."""
-    parser.add_argument("recipe", help="the recipe whose model, training problems and sampling are probed")
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help="the recipe whose model, training problems and sampling are probed"
+    )
     add_overrides(parser)
     parser.add_argument(
         "--model", help="a model to use instead of the recipe's: hub id, folder, .gguf, or a run directory"

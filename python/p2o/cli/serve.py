@@ -15,7 +15,9 @@ from p2o.errors import ConfigError, MissingDependencyError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o serve`."""
     parser.add_argument(
-        "model", help="as model.source in the recipe: hub id, folder, or a fetched model's name"
+        "model",
+        metavar="MODEL",
+        help="as model.source in the recipe: hub id, folder, or a fetched model's name",
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s, this machine only")
     parser.add_argument("--port", type=port, default=8000, help="default: %(default)s")

@@ -23,7 +23,7 @@ UNFINISHED = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o study`."""
-    parser.description = (
+    parser.epilog = (
         "The same command continues a study that was killed, interrupted or stopped by its time limit. Exit code: "
         f"0 all done, 1 some runs failed, {UNFINISHED} runs are left."
     )
@@ -44,10 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs at once, each on one thread (default: cores)",
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="ARM", help="run this arm; may be repeated"
+        "--only", action="append", default=[], metavar="ARM", help="run this arm alone; may be repeated"
     )
     add_overrides(parser, "a setting of every arm, overriding the study's own")
-    parser.add_argument("--tokens", type=positive, metavar="N", help="a budget instead of the study's")
+    parser.add_argument(
+        "--tokens", type=positive, metavar="N", help="generated tokens of a run, instead of the study's"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds instead of the study's")
     parser.add_argument(
         "--learning-rate",
@@ -68,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode.add_argument("--dry-run", action="store_true", help="list what would run and how long it would take")
     mode.add_argument("--report", action="store_true", help="only make tables and plots of the results")
     parser.add_argument(
-        "--docs", type=Path, metavar="FILE", help="also put the tables between this page's markers"
+        "--docs", type=Path, metavar="FILE", help="also write the tables into this page, between its markers"
     )
 
 

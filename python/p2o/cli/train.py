@@ -26,9 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         nargs="?",
+        metavar="RECIPE",
         help=f"a TOML file or a shipped recipe ({', '.join(recipe_names())}); default: quickstart",
     )
-    add_overrides(parser, "override a setting, e.g. --set run.seed=1")
+    add_overrides(parser, "override a setting (--settings lists them), e.g. --set run.seed=1")
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)  # given by the `deepspeed` launcher
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument(

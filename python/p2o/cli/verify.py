@@ -16,15 +16,16 @@ from p2o.verifier import VerifyOptions, verify_batch
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `p2o verify`."""
-    parser.add_argument("file", help="JSON-lines file, or - for standard input")
-    parser.add_argument("--completion-key", default="completion", metavar="K", help="default: completion")
-    parser.add_argument("--gold-key", default="answer", metavar="K", help="default: answer")
+    parser.add_argument("file", metavar="FILE", help="JSON Lines, or - for standard input")
+    for name, what, key in (("completion", "completion", "completion"), ("gold", "gold answer", "answer")):
+        help = f"field of the {what} (default: {key})"
+        parser.add_argument(f"--{name}-key", default=key, metavar="KEY", help=help)
     parser.add_argument("--json", action="store_true", help="one JSON object per line instead of a summary")
     parser.add_argument("--compat", choices=["math-verify"], help="follow the rules of Math-Verify 0.9.0")
     parser.add_argument("--strict", action="store_true", help="only exact values as written count")
     for name, help in (("allow", "a licence that counts as well"), ("deny", "a licence that does not count")):
         parser.add_argument(
-            f"--{name}", action="append", default=[], metavar="LICENCE", help=f"{help}; repeatable"
+            f"--{name}", action="append", default=[], metavar="LICENCE", help=f"{help}; may be repeated"
         )
     parser.add_argument("--require-boxed", action="store_true", help="only a \\boxed{} holds an answer")
     parser.add_argument(

@@ -97,7 +97,7 @@ def evolve(
     Returns:
         The step, whatever ended it: `stop_reason` is `budget`, `rounds`, `patience`, `time`, `reflection limit`,
         `stalled`, `plain rollouts do` (`plain_enough`), `fruitless` (`max_fruitless`), `complete` (random search has
-        its templates, or none are proposed in rounds), `interrupted` (Ctrl-C), or `reflection: ` with the error of the
+        its templates, or none are proposed in rounds), `interrupted` (Ctrl-C), or `reflection:` with the error of the
         reflection model.
 
     Raises:

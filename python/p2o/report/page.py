@@ -20,6 +20,7 @@ from p2o.report.charts import all_charts
 from p2o.report.problems import Attempt, Story, hard_problems
 from p2o.report.records import Record, RunRecords, read_run
 from p2o.report.templates import CARRIED_OVER, CarriedOver, PromptStep, carried_over, prompt_steps
+from p2o.report.texts import cut, displayable, minute
 from p2o.track.console import clock
 
 ASSETS = Path(__file__).parent / "assets"
@@ -34,18 +35,6 @@ PHASES = {
 
 TELLING = 3
 """Attempts shown of an epoch: each of another kind, where there are such."""
-
-_CONTROL = dict.fromkeys(
-    [
-        *(code for code in range(32) if code not in (9, 10)),
-        *range(127, 160),
-        0xFFFE,
-        0xFFFF,
-        *range(0xD800, 0xE000),
-    ],
-    "\N{REPLACEMENT CHARACTER}",
-)
-"""Characters that HTML does not allow, and that a pager would hand to the terminal."""
 
 
 @dataclass
@@ -193,7 +182,7 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=printable,
+        finalize=displayable,
     )
     environment.filters |= {"cut": cut, "minute": minute, "telling": telling}
     return environment.get_template("page.html.j2").render(
@@ -212,24 +201,6 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
         script=_asset("page.js"),
         library=_asset("chart.umd.js"),
     )
-
-
-def printable(value: Any) -> Any:
-    """A value as the page shows it: text without control characters. What is marked up already stays."""
-    return value.translate(_CONTROL) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def minute(moment: str) -> str:
-    """A moment of `about.json` to the minute."""
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M %Z}"
-
-
-def cut(text: str, most: int) -> str:
-    """A text, or its ends where it is longer than `most` characters: the answer stands at the end of a completion."""
-    if len(text) <= most:
-        return text
-    head = most // 3
-    return f"{text[:head]}\n[... {len(text) - most:,} characters ...]\n{text[head - most :]}"
 
 
 def telling(attempts: Sequence[Attempt]) -> list[Attempt]:

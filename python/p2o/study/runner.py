@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from typing import IO, Any
 
 from p2o.errors import RunDirectoryError
 from p2o.files import read_json, write_text
+from p2o.locks import lock
 from p2o.study.console import Display, RunState
 from p2o.study.plan import Job, Study
 from p2o.study.results import Results, failure_of, header_of
@@ -252,11 +252,13 @@ class Runner:
     def _locked(self) -> Iterator[None]:
         with (self.runs / "lock").open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+                lock(file)
+            except BlockingIOError:
                 raise RunDirectoryError(
                     f"{self.runs}: another p2o study is at work there; wait for it or choose another --runs"
                 ) from None
+            except OSError:
+                pass  # a file system without locks
             yield
 
 

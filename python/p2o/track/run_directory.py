@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import weakref
@@ -30,6 +29,7 @@ from p2o.files import (
     write_jsonl,
     write_text,
 )
+from p2o.locks import lock
 from p2o.types import Group, Problem, Rollout
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class RunDirectory:
         """
         file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, of_process=True)
         except BlockingIOError:
             os.close(file)
             raise RunDirectoryError(

@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::io::{self, BufRead};
 
-use p2o_core::pack::pack;
+use p2o_core::pack::Packer;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .lines()
         .map(|line| Ok(line?.trim().parse()?))
         .collect::<Result<_, Box<dyn Error>>>()?;
-    let packing = pack(&lengths, budget, ranks, 0.0)?;
+    let packing = Packer::new(budget).ranks(ranks).pack(&lengths)?;
     for (rank, rows) in packing.ranks.iter().zip(packing.bins()) {
         let tokens: u32 = rows.iter().map(|&row| lengths[row as usize]).sum();
         println!("rank {rank}: {tokens} tokens in rows {rows:?}");

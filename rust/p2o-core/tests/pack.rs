@@ -1,8 +1,12 @@
 //! Properties of packing, and its arrays against a slow token-by-token reference.
 #![expect(clippy::cast_possible_wrap, clippy::float_cmp, reason = "rows are short, fractions exact")]
 
-use p2o_core::pack::{Filled, IGNORED_LABEL, PackError, Packing, Rows, balance, fill, pack};
+use p2o_core::pack::{Filled, IGNORED_LABEL, PackError, Packer, Packing, Rows, balance, fill};
 use proptest::prelude::*;
+
+fn pack(lengths: &[u32], budget: u32, ranks: usize, quadratic: f64) -> Result<Packing, PackError> {
+    Packer::new(budget).ranks(ranks).quadratic(quadratic).pack(lengths)
+}
 
 fn cost(length: u32, quadratic: f64) -> f64 {
     let length = f64::from(length);

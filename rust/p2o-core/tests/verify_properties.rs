@@ -1,6 +1,6 @@
 //! Invariants of the verifier over generated expressions and texts.
 
-use p2o_core::verify::{Options, Profile, Status, equivalent, verify, verify_batch, verify_each};
+use p2o_core::verify::{Gold, Options, Profile, Status, Tier, equivalent, verify, verify_batch, verify_each};
 use proptest::prelude::*;
 
 /// LaTeX of a random expression in x and y; every node is defined at positive points.
@@ -121,4 +121,19 @@ proptest! {
         let verdict = verify(&format!("{text}\n\\boxed{{{number}}}"), &number.to_string(), &Options::default());
         prop_assert_eq!(verdict.status, Status::Correct);
     }
+}
+
+#[test]
+fn a_gold_can_be_cloned_and_shared_between_threads() {
+    let options = Options::default();
+    let gold = Gold::read("\\{1, \\frac12\\}", &options);
+    let copy = gold.clone();
+    let elsewhere = std::thread::spawn(move || copy.verify("\\boxed{0.5, 1}", &Options::default()));
+    assert_eq!(elsewhere.join().unwrap(), gold.verify("\\boxed{0.5, 1}", &options));
+}
+
+#[test]
+fn names_are_shown_and_padded() {
+    assert_eq!(format!("{:>10}|{}", Status::Wrong, Status::NoAnswer), "     wrong|no_answer");
+    assert_eq!(format!("{:<6}|{}", Tier::Ball, Tier::Text), "ball  |text");
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned array handles")]
 
 use numpy::{IntoPyArray, PyReadonlyArray1};
-use p2o_core::pack::{self, PackError, Packing, Rows};
+use p2o_core::pack::{self, PackError, Packer, Packing, Rows};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -32,8 +32,8 @@ fn pack_rows<'py>(
     quadratic: f64,
 ) -> PyResult<PackedBins<'py>> {
     let lengths = lengths.as_slice()?;
-    let packing =
-        py.detach(|| pack::pack(lengths, budget, ranks, quadratic)).map_err(|error| input_error(&error))?;
+    let packer = Packer::new(budget).ranks(ranks).quadratic(quadratic);
+    let packing = py.detach(|| packer.pack(lengths)).map_err(|error| input_error(&error))?;
     Ok((
         packing.indices.into_pyarray(py).into_any(),
         packing.bin_offsets.into_pyarray(py).into_any(),

@@ -16,10 +16,11 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
 from p2o.files import write_jsonl
 from p2o.report.charts import thinned
-from p2o.report.page import cut, page_of, render, telling, write_comparison
+from p2o.report.page import page_of, render, telling, write_comparison
 from p2o.report.problems import Attempt, hard_problems
 from p2o.report.records import RunRecords
 from p2o.report.templates import changes, prompt_steps
+from p2o.report.texts import cut
 from p2o.rollout.reward import RewardConfig
 from p2o.templates import make_template
 from p2o.track.run_directory import template_records

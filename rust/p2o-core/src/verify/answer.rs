@@ -18,7 +18,7 @@ use crate::verify::language::english;
 use crate::verify::language::text;
 
 /// A gold answer, parsed once for all the completions it is compared with.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gold {
     reading: Reading,
 }

@@ -24,6 +24,8 @@ mod parse;
 mod reading;
 mod scalar;
 
+use std::fmt;
+
 pub use answer::{Gold, GoldError, equivalent, verify, verify_batch, verify_batch_until, verify_each};
 pub use licence::{Licence, Licences, RULES, Rule, UnknownLicence};
 pub use options::{Options, Profile, Sources};
@@ -57,6 +59,12 @@ impl Status {
     }
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
 /// The method that decided, from the surest to the one that rests on a convention. A comparison of structures reports
 /// the last tier that one of its parts needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +95,12 @@ impl Tier {
             Self::Numeric => "numeric",
             Self::Text => "text",
         }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
     }
 }
 

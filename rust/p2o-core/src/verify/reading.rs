@@ -13,14 +13,14 @@ use crate::verify::language::text;
 const LONGEST: usize = 1 << 16;
 
 /// A value that a text may have, and the convention by which it has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Meaning {
     pub(crate) expr: Expr,
     pub(crate) licences: Licences,
 }
 
 /// Everything a text may mean.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reading {
     /// The "area" of "Area: 5", in lower case; everything else here is about what stands behind it.
     pub(crate) label: Option<String>,
