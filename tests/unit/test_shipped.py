@@ -16,6 +16,7 @@ from p2o.shipped import load_toml, shipped
     [
         ("recipes", ".toml", {"paper", "paper_tiny", "quickstart"}),
         ("study", ".toml", {"main", "real"}),
+        ("evaluation/presets", ".toml", {"paper"}),
         ("instructions", ".txt", {"general", "tiny"}),
         ("evolution/propose/prompts", ".txt", {"crossover", "default"}),
     ],

@@ -15,7 +15,7 @@ from p2o.errors import P2oError
 
 COMMANDS = {
     "train": "train a model with P²O or GRPO",
-    "eval": "accuracy of a model on plain prompts",
+    "eval": "a model on benchmarks: avg@k, maj@k, pass@k; or two evaluations compared",
     "probe": "which method fits a model and its problems, before anything is trained",
     "data": "what a file of problems holds: golds, duplicates, contradictions, overlap",
     "verify": "check completions against gold answers",
