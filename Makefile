@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE ?= 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-faults test-gpu test-verl test-wheel demo \
+.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults test-gpu test-verl test-wheel demo \
 	docs smollm2 bench-evolve bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
@@ -70,6 +70,9 @@ test-slow: engines smollm2 ## Tests that take minutes
 test-faults: install ## Kills, full disks, NaN, damaged files and failing servers at hundreds of moments of a run (minutes)
 	cc -O1 -Wall -shared -fPIC -o .cache/faulty_disk.so tests/faults/disk.c -ldl
 	LD_PRELOAD=$(CURDIR)/.cache/faulty_disk.so OMP_NUM_THREADS=1 $(BIN)/pytest -q $(TWO:loadfile=load) -m faults tests/faults
+
+test-browser: install ## The report in headless Chromium, which must be installed
+	$(BIN)/pytest -q -m browser tests/browser
 
 test-gpu: engines ## Tests that need a GPU
 	$(ENGINES)/bin/pytest -q -m gpu tests/gpu

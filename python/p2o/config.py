@@ -276,6 +276,15 @@ def load_recipe(recipe: str, extended_by: Sequence[str] = ()) -> dict[str, Any]:
     return merged(load_recipe(base, [*extended_by, recipe]), values)
 
 
+def shipped_base(recipe: str) -> str | None:
+    """The shipped recipe that a recipe is or, in the end, extends; None if it extends none."""
+    names = recipe_names()
+    base: str | None = recipe
+    while base is not None and base not in names:
+        base = load_toml(base, "recipe", "recipes").get("extends")
+    return base
+
+
 def merged(base: Any, values: Any) -> dict[str, Any]:
     """Tables of `base` with those of `values` over them; a section of another kind takes the place of the former."""
     result = dict(base)

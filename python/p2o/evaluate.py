@@ -60,15 +60,18 @@ class Evaluation:
         return {**intervals, "all": share_interval(self._means(None))}
 
     def metrics(self) -> dict[str, float]:
-        """The accuracies by the names of metrics, and the interval of that of all problems."""
-        families = {f"evaluation/accuracy/{name}": value for name, value in self.by_family.items()}
-        found = share_interval(self._means(None))
-        interval = {"evaluation/low": found.low, "evaluation/high": found.high}
+        """Accuracies and the ends of their intervals by the names of metrics.
+
+        `evaluation/accuracy`, `evaluation/low`, `evaluation/high`; of families `evaluation/accuracy/FAMILY` and so on.
+        `evaluation/problems` is how many problems there were.
+        """
+        found = self.intervals()
+        suffixes = {"all": ""} | {name: f"/{name}" for name in self._families()}
         return {
-            "evaluation/accuracy": self.accuracy,
-            **interval,
+            **{f"evaluation/accuracy{suffix}": found[name].mean for name, suffix in suffixes.items()},
+            **{f"evaluation/low{suffix}": found[name].low for name, suffix in suffixes.items()},
+            **{f"evaluation/high{suffix}": found[name].high for name, suffix in suffixes.items()},
             "evaluation/problems": self.problems,
-            **families,
         }
 
     def to_dict(self) -> dict[str, Any]:

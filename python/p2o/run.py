@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.guidance.guidance import Guidance
+from p2o.guidance.guidance import Found, Guidance
 from p2o.policy.policy import Policy
+from p2o.report.page import write_report
 from p2o.rollout.collect import Collector
 from p2o.state import LoopState
+from p2o.track.about import note_end
 from p2o.track.console import Console, RunProgress
 from p2o.track.logs import MetricLog
-from p2o.track.metrics import rollout_metrics
-from p2o.track.report import write_report
+from p2o.track.metrics import followed_first, rollout_metrics
 from p2o.track.run_directory import RunDirectory
 from p2o.types import Group, Problem
 
@@ -48,9 +51,13 @@ class Run:
     def finish(self) -> None:
         """Exports the trained model, writes the report and closes the logs."""
         self.policy.export(self.directory.path / "model", self.tokenizer)
-        self.processes.on_main(lambda: write_report(self.directory.path))
+        self.processes.on_main(self._report)
         for log in self.logs:
             log.close()
+
+    def _report(self) -> None:
+        note_end(self.directory.path)
+        write_report(self.directory.path)
 
     @property
     def epoch_is_done(self) -> bool:
@@ -75,6 +82,14 @@ class Run:
             state.epoch + 1, run.epochs, state.epoch_step, steps, min(1.0, share), state.seconds
         )
 
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Adds the time of what is done within to that of a phase, unless it fails."""
+        started = time.monotonic()
+        yield
+        phases = self.state.phases
+        phases[phase] = phases.get(phase, 0.0) + time.monotonic() - started
+
     def log_step(self, groups: Sequence[Group], metrics: dict[str, float]) -> None:
         """One line of metrics and a sample of the rollouts."""
         state = self.state
@@ -85,15 +100,32 @@ class Run:
             **rollout_metrics(groups),
             **self.collector.reward_metrics(),
             **metrics,
-            "time/total_s": state.seconds,
         }
         self.log(record)
-        rollouts = [rollout for group in groups for rollout in group.rollouts]
-        self.directory.log_rollouts(state.step, state.epoch, rollouts, self.config.track.rollouts)
+        self.directory.log_rollouts(
+            state.step, state.epoch, followed_first(groups, state.outcomes), self.config.track.rollouts
+        )
         self.console.stepped(record, self.progress)
 
+    def log_guidance(self, found: Found) -> None:
+        """A line of metrics, and one on the console, for a step of guidance."""
+        state, outcome = self.state, found.summary["reason"]
+        record = {
+            "step": state.step,
+            "epoch": state.epoch,
+            "num_tokens": state.generated_tokens,
+            "guidance/version": state.version,
+            "guidance/tokens": found.tokens,
+            "guidance/templates": len(found.summary["templates"]),
+            "guidance/outcome": outcome,
+        }
+        self.log(record)
+        self.console.note(f"after step {state.step}: prompt step, {outcome}  tokens {found.tokens:,}")
+
     def log(self, record: dict[str, Any]) -> None:
-        """Appends a line of metrics and remembers it for a resumed run."""
+        """Appends a line of metrics, with the times so far, and remembers it for a resumed run."""
+        times = {f"time/{phase}_s": seconds for phase, seconds in self.state.phases.items()}
+        record = {**record, **times, "time/total_s": self.state.seconds}
         self.directory.log(record)
         self.state.count_line(record)
         for other in self.logs:

@@ -15,7 +15,7 @@ from p2o.outcomes.solutions import Solutions
 from p2o.templates import make_template
 from p2o.types import Template
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of the form below."""
 
 
@@ -36,7 +36,8 @@ class LoopState:
     training_tokens: int = 0
     prompt_step_tokens: int = 0
     """Tokens of the prompt step: rollouts under candidates and reflection."""
-    seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds of each phase: `rollouts`, `update`, `prompt_step`, `evaluation`."""
     evolution: Evolution | None = None
     """The prompt step whose templates are in use."""
     solutions: Solutions = field(default_factory=Solutions)
@@ -64,6 +65,11 @@ class LoopState:
     history: list[dict[str, Any]] = field(default_factory=list)
     """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
     finished: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Time of training, which evaluations are no part of."""
+        return sum(seconds for phase, seconds in self.phases.items() if phase != "evaluation")
 
     @property
     def generated_tokens(self) -> int:

@@ -8,7 +8,6 @@ those. Every draw is seeded by names, so a run resumed from a checkpoint is the 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 
 from p2o.config import Config
@@ -49,20 +48,20 @@ def train(run: Run) -> LoopState:
             try:
                 if is_measured_within(config, state):
                     measure(run, hard=None)
-                started = time.monotonic()
-                groups, trained = collect_batch(run)
+                with run.timed("rollouts"):
+                    groups, trained = collect_batch(run)
             except (RewardError, SamplerError):  # no step is lost: the run goes on when the other works again
                 state.epoch_problems, state.training_tokens = before
                 run.checkpoint()
                 raise
-            metrics = update(run, trained)
+            with run.timed("update"):
+                metrics = update(run, trained)
             for group in groups:
                 state.outcomes.observe(group, str(state.version))
                 if run.guidance is not None and run.guidance.quotes:
                     state.solutions.observe(group, config.mining.success)
             state.step += 1
             state.epoch_step += 1
-            state.seconds += time.monotonic() - started
             run.log_step(groups, metrics)
             if state.step % config.checkpoint.every == 0:
                 run.checkpoint()
@@ -208,7 +207,6 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     """Finds guidance for the hard problems, learns from the rollouts that took, and hands it out."""
     state, config = run.state, run.config
     assert run.guidance is not None
-    started = time.monotonic()
     if config.assign.rehearsal:
         known = [
             *state.solved_under.values(),
@@ -218,19 +216,17 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     state.version += 1
     # Whether or not anything is found, the policy is another one than that of the rollouts before.
     state.outcomes.begin(str(state.version))
-    found = run.guidance.find(state, hard)
+    with run.timed("prompt_step"):
+        found = run.guidance.find(state, hard)
     state.prompt_step_tokens += found.tokens
     state.history[-1]["prompt_step"] = found.summary
-    run.console.note(
-        f"after step {state.step}: prompt step, {found.summary['reason']}  tokens {found.tokens:,}"
-    )
+    run.log_guidance(found)
     learn_from_evaluations(run, found.groups)
     seed = derive_seed(config.run.seed, "assign", state.version)
     guided = likely_hard((problem.id for problem in run.problems), state.outcomes, hard, seed)
     state.assignment = run.guidance.assign(state, guided, seed)
     state.guided_at = state.step
     state.finished = run.out_of_tokens
-    state.seconds += time.monotonic() - started
 
 
 def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
@@ -240,7 +236,8 @@ def learn_from_evaluations(run: Run, groups: Sequence[Group]) -> None:
     if not trained:  # without a gradient an optimizer step would be momentum alone
         return
     run.collector.sampler.sleep()  # until the next weights are published
-    metrics = update(run, trained)
+    with run.timed("update"):
+        metrics = update(run, trained)
     state.step += 1
     state.epoch_step += 1
     record = {
@@ -283,5 +280,5 @@ def evaluated(run: Run, template: Template) -> Evaluation:
     """The evaluation problems, rolled out under a template."""
     name = "plain prompts" if template.id == PLAIN.id else "guided"
     total = len(run.evaluation_problems) * run.config.evaluation.samples
-    with run.console.phase(f"evaluation ({name})", total) as progress:
+    with run.timed("evaluation"), run.console.phase(f"evaluation ({name})", total) as progress:
         return evaluate(run.evaluation_problems, run.collector, run.config, progress, template)

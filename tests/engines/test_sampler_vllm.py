@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -451,6 +453,23 @@ def test_starting_an_engine_leaves_the_trainers_random_streams_and_threads_alone
     before = state()
     VllmSampler(model, rollout_config(), end_ids=ENDS)
     assert state() == before
+
+
+def test_an_engine_starts_beside_a_library_whose_attributes_cannot_be_searched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As llvmlite's: every name is a function of the library, `__dict__` as well."""
+
+    class Library:
+        __slots__ = ()
+
+        def __getattr__(self, name: str) -> object:
+            return object()
+
+    module = ModuleType("with_a_library")
+    module.library = Library()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    VllmSampler(tiny_llama(), rollout_config(), end_ids=ENDS)
 
 
 def test_ranks_must_divide_into_engines_and_know_each_other() -> None:

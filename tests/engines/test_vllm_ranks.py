@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ import pytest
 SCRIPT = Path(__file__).with_name("vllm_ranks.py")
 
 
+@pytest.fixture
+def left_by_a_killed_launch() -> Iterator[None]:
+    """Shared memory by the names that vLLM gives it in every launch of two ranks."""
+    files = [Path(f"/dev/shm/-tp:0-[0-1]-cpushm_{rank}") for rank in range(2)]
+    made = [file for file in files if not file.exists()]
+    for file in made:
+        file.touch()
+    yield
+    for file in made:
+        file.unlink()
+
+
+@pytest.mark.usefixtures("left_by_a_killed_launch")
 @pytest.mark.parametrize("tensor_parallel_size", [1, 2])
 def test_two_ranks_follow_the_trainer(tensor_parallel_size: int) -> None:
     """Log-probs of every rank's engine match the trainer's after an update; a failed push is known to all ranks."""

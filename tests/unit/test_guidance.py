@@ -192,13 +192,20 @@ def test_rollouts_are_kept_as_they_were_drawn_and_a_killed_step_finds_them(tmp_p
 
 
 def test_rollouts_of_refused_templates_are_let_go(tmp_path: Path) -> None:
-    kept = Evaluations(tmp_path / "rollouts.jsonl")
+    file = tmp_path / "rollouts.jsonl"
+    kept = Evaluations(file)
     made = [drawn("a", PLAIN, 0), drawn("a", Z, 0), drawn("a", OTHER, 0)]
     kept.keep([request for request, _ in made], [rollout for _, rollout in made])
     kept.on_event(Decided(Candidate(1, Z, reason="lost")))
     kept.on_event(Decided(Candidate(2, OTHER, accepted=True)))
     keys = [("plain", "a", 0), (Z.id, "a", 0), (OTHER.id, "a", 0)]
     assert kept.missing(keys) == [(Z.id, "a", 0)]
+    kept.on_event(Decided(Candidate(3, OTHER, reason="duplicate")))
+    assert kept.recall(keys) == [], "one that was proposed twice is in the file"
+    assert kept.missing(keys) == []
+    kept.on_event(Decided(Candidate(4, Z, reason="lost")))
+    file.write_bytes(b"")
+    assert kept.recall(keys) == [(Z.id, "a", 0)]
 
 
 def test_the_template_in_use_is_the_best_of_those_chosen_on_dev() -> None:

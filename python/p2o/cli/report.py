@@ -1,4 +1,4 @@
-"""`p2o report`: write the HTML report of a run directory."""
+"""`p2o report`: the HTML report of a run directory, or one page about several."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o report`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a run directory; several are compared"
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        metavar="FILE",
+        help="where to write; default: report.html in the run, or comparison.html here for several",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Writes the report and prints where it is."""
-    from p2o.track.report import write_report
+    from p2o.report.page import write_comparison
 
-    print(write_report(args.run))
+    alone = args.runs[0] / "report.html" if len(args.runs) == 1 else Path("comparison.html")
+    print(write_comparison(args.runs, args.to or alone))
     return 0

@@ -16,6 +16,7 @@ from p2o.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from p2o.memory import RunMemory
+    from p2o.report.problems import Story
     from p2o.sizes import Place
     from p2o.state import LoopState
     from p2o.track.console import Console
@@ -93,25 +94,35 @@ def run(args: argparse.Namespace) -> int:
         return check(config, console, processes)
     if not resume:
         path = processes.on_main(lambda: run_path(config, Path(recipe).stem))
-    state = train_at(config, path, console, processes, resume=resume)
+    state = train_at(config, path, recipe, console, processes, resume=resume)
     if args.compare is not None:
         other = other_method(config, args.compare, state.generated_tokens)
         other_path = processes.on_main(lambda: run_path(other, Path(recipe).stem))
         labelled = Console(console.rich, label=args.compare)
-        other_state = train_at(other, other_path, labelled, processes, resume=False)
+        other_state = train_at(other, other_path, recipe, labelled, processes, resume=False)
         console.comparison({config.run.method: state, args.compare: other_state})
     leave_processes()
     return 0
 
 
 def train_at(
-    config: Config, path: Path, console: Console, processes: Processes, *, resume: bool
+    config: Config, path: Path, recipe: str, console: Console, processes: Processes, *, resume: bool
 ) -> LoopState:
     """Trains in the run directory `path` and prints the summary."""
     from p2o.assembly import prepare
+    from p2o.track.about import note_launch
     from p2o.train import train
 
     prepared = prepare(config, path, resume=resume, console=console, processes=processes)
+    step, device = prepared.state.step, device_name(config)
+    if not resume:
+        console.note(
+            f"{config.model.source} on {device}, {len(prepared.problems):,} problems to train on and "
+            f"{len(prepared.evaluation_problems):,} for evaluation; run directory {path}"
+        )
+    processes.on_main(
+        lambda: note_launch(path, config, recipe, step=step, device=device, processes=processes.size)
+    )
     try:
         state = train(prepared)
     except KeyboardInterrupt:
@@ -119,8 +130,28 @@ def train_at(
         raise
     prepared.finish()
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
-    console.note(f"run directory: {path}")
+    if processes.is_main and (story := explaining(path)) is not None:
+        console.story(story)
+    console.note(f"\nrun directory: {path}  (report.html shows it)")
     return state
+
+
+def device_name(config: Config) -> str:
+    """What the run computes on."""
+    import torch
+
+    if torch.cuda.is_available() and not config.model.device.startswith("cpu"):
+        return str(torch.cuda.get_device_name())
+    threads = torch.get_num_threads()
+    return f"CPU ({threads} thread{'s' * (threads > 1)})"
+
+
+def explaining(path: Path) -> Story | None:
+    """A problem of the run that shows the method whole: failed plain, solved under a template, then solved plain."""
+    from p2o.report.problems import hard_problems
+    from p2o.report.records import read_run
+
+    return next((story for story in hard_problems(read_run(path)) if story.chapters == 3), None)
 
 
 def other_method(config: Config, method: str, tokens: int) -> Config:

@@ -16,7 +16,7 @@ from p2o.evolution.events import Decided, Event
 from p2o.files import append_jsonl, read_jsonl, write_jsonl
 from p2o.rollout.collect import RolloutRequest
 from p2o.templates import PLAIN
-from p2o.types import Group, Problem, Rollout, Template
+from p2o.types import Group, Problem, Rollout
 
 Key = tuple[str, str, int]
 """(template id, problem id, rollout index)."""
@@ -80,8 +80,20 @@ class Evaluations:
                 del self._rollouts[key]
 
     def missing(self, keys: Sequence[Key]) -> list[Key]:
-        """Those that are not here: of a killed step the last ones may be in its journal alone."""
+        """Those that are not in memory."""
         return [key for key in keys if key not in self._rollouts]
+
+    def recall(self, keys: Sequence[Key]) -> list[Key]:
+        """Reads back what was let go of, and returns what a damaged file lacks.
+
+        A template that was refused may be proposed again and accepted, or an accepted one proposed again and refused.
+        """
+        if lost := set(self.missing(keys)):
+            for record in read_jsonl(self._file):
+                rollout, tokens = _read(record)
+                if (rollout.template_id, rollout.problem_id, rollout.index) in lost:
+                    self._add(rollout, tokens)
+        return self.missing(keys)
 
     def groups(self, keys: Sequence[Key], problems: Mapping[str, Problem]) -> list[Group]:
         """A group of each problem, in the order of `keys`; indices count within it."""
@@ -124,8 +136,3 @@ def drawn_on_dev(evolution: Evolution) -> list[Key]:
         for candidate in used
         for index in range(int(candidate.scores.get(problem_id, (0.0, 0))[1]))
     ]
-
-
-def template_of(evolution: Evolution, template_id: str) -> Template:
-    """The plain prompt or a chosen template, by its id."""
-    return next(template for template in (PLAIN, *evolution.chosen) if template.id == template_id)

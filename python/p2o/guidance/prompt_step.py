@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2o.config import Config
-from p2o.errors import TooFewProblemsError
+from p2o.errors import RunDirectoryError, TooFewProblemsError
 from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
 from p2o.evolution.events import Decided, Event, RolloutsDone, Started
@@ -23,7 +23,7 @@ from p2o.evolution.types import (
     ReflectionReply,
     ReflectionRequest,
 )
-from p2o.guidance.evaluations import Evaluations, drawn_on_dev, template_of
+from p2o.guidance.evaluations import Evaluations, drawn_on_dev
 from p2o.guidance.spending import Allowance
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solution
@@ -189,7 +189,7 @@ class PromptStep:
         records = template_records(version, epoch, evolution)
         self.directory.log_templates(version, records)
         tokens = evolution.ledger.rollout_tokens + evolution.ledger.reflection_tokens
-        groups = self._groups(evolution, kept, seed) if keep_rollouts else ()
+        groups = self._groups(evolution, kept, version) if keep_rollouts else ()
         return PromptStepOutcome(
             evolution,
             tokens,
@@ -208,7 +208,7 @@ class PromptStep:
         """What keeps the step's rollouts, on rank 0; those of earlier steps are no longer needed."""
         if not self.collector.processes.is_main:
             return None
-        file = self.directory.journals / f"rollouts-{version:04d}.jsonl"
+        file = self.directory.journals / _rollouts_name(version)
         for other in self.directory.journals.glob("rollouts-*.jsonl"):
             if other != file:
                 other.unlink()
@@ -221,18 +221,22 @@ class PromptStep:
         budget = rollouts_of(self.settings.budget, min(self.settings.dev_size, hard // 2))
         return self.settings.model_copy(update={"budget": max(1, round(allowance.share * budget))})
 
-    def _groups(self, evolution: Evolution, kept: Evaluations | None, seed: int) -> list[Group]:
-        """What was drawn on the dev problems, on all ranks; rank 0 has `kept` it. What only a journal remembers is
-        drawn again: by the same seeds from the same weights."""
+    def _groups(self, evolution: Evolution, kept: Evaluations | None, version: int) -> list[Group]:
+        """What was drawn on the dev problems, on all ranks; rank 0 has `kept` it.
+
+        Raises:
+            RunDirectoryError: if the step's journal tells of rollouts that its file of rollouts lacks.
+        """
         processes, keys = self.collector.processes, drawn_on_dev(evolution)
-        if missing := processes.broadcast(kept.missing(keys) if kept is not None else []):
-            requests = [
-                self._request(self.problems[problem], template_of(evolution, template), index, seed)
-                for template, problem, index in missing
-            ]
-            rollouts = self._collect(requests)
-            if kept is not None:
-                kept.keep(requests, rollouts)
+        missing = kept.recall(keys) if kept is not None else []
+        processes.raise_on_all(
+            RunDirectoryError(
+                f"{self.directory.journals}: {_rollouts_name(version)} lacks {len(missing)} rollouts that "
+                f"{_journal_name(version)} tells of: delete both, and the prompt step is made again"
+            )
+            if missing
+            else None
+        )
         return processes.broadcast(kept.groups(keys, self.problems) if kept is not None else [])
 
     def _given(self, version: int) -> Sequence[Template]:
@@ -293,6 +297,11 @@ def in_use(evolution: Evolution | None) -> list[Template]:
 def _journal_name(version: int) -> str:
     """The journal of the prompt step of a policy version."""
     return f"prompt-step-{version:04d}.jsonl"
+
+
+def _rollouts_name(version: int) -> str:
+    """The rollouts of that step, where they are trained on."""
+    return f"rollouts-{version:04d}.jsonl"
 
 
 def outcome_of(evolution: Evolution) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from p2o.errors import InputError
+from p2o.templates import PLAIN
 from p2o.types import Group
 
 if TYPE_CHECKING:
@@ -138,6 +139,13 @@ class Outcomes:
         """Parameters of the Beta posterior of the success rate."""
         won, tried, _ = self.discounted(template_id, problem_id, discount)
         return prior[0] + won, prior[1] + tried - won
+
+    def began_hard(self, problem_id: str) -> bool:
+        """Whether the first plain rollouts of training on a problem all failed."""
+        for version in self._versions.values():
+            if found := version.get((TRAINING, PLAIN.id, problem_id)):
+                return found.successes == 0
+        return False
 
     def training(self, policy_version: str) -> dict[str, Tally]:
         """What the training groups of a version came to, by problem."""

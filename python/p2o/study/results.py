@@ -40,7 +40,8 @@ def record_of(
         totals: tokens and seconds of the whole run.
     """
     metrics = read_jsonl(run / "metrics.jsonl")
-    seconds = {m["step"]: m["time/total_s"] for m in metrics if "time/total_s" in m}
+    # Of the records of a step the first one: the prompt step after it is not yet in its time.
+    seconds = {m["step"]: m["time/total_s"] for m in reversed(metrics) if "time/total_s" in m}
     evaluations = [
         {
             "epoch": record["epoch"],

@@ -19,6 +19,7 @@ from rich.table import Table
 from p2o.rollout.sampler import Progress as ProgressCallback
 
 if TYPE_CHECKING:
+    from p2o.report.problems import Story
     from p2o.state import LoopState
 
 SPARSELY = 20.0
@@ -164,8 +165,8 @@ class Console:
         accuracy.add_row("all", f"{first['accuracy']:.2f}", f"{last['accuracy']:.2f}", style="bold")
         self.rich.print(accuracy)
         epochs = self._table("Epochs")
-        for column in ("after epoch", "accuracy", "hard samples", "prompt step", "tokens generated"):
-            epochs.add_column(column, justify="right")
+        for column in ("epoch", "accuracy", "hard", "prompt step", "tokens"):
+            epochs.add_column(column, justify="left" if column == "prompt step" else "right")
         # The token limit may end a run within an epoch, whose hard samples are then unknown.
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
@@ -183,6 +184,36 @@ class Console:
             for text in found:
                 self._line(f"  {printable(text or '(the plain prompt)')}")
         self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")
+
+    def story(self, story: Story) -> None:
+        """What the method did with one problem: failed plain, solved under a template, solved plain."""
+        assert story.guided is not None
+        assert story.learnt is not None
+        question, gold = shortened(story.question, 40), shortened(story.gold, 12)
+        self._line(f"\n[bold]One hard problem[/bold]  {question}  gold {gold}")
+        for attempt, under in (
+            (story.attempts[0], "plain prompt"),
+            (story.guided, "under a template"),
+            (story.learnt, "plain prompt"),
+        ):
+            mark = "[green]✓[/green]" if attempt.solved else "[red]×[/red]"
+            self._line(
+                f"  epoch {attempt.epoch + 1:<3}{under:<17}{mark} {shortened(attempt.text, 48, end=True)}"
+            )
+            if not attempt.plain:
+                self._line(f"{'':28}[dim]{shortened(attempt.template, 50)}[/dim]")
+
+
+def shortened(text: str, most: int, *, end: bool = False) -> str:
+    """A text on one line, printed literally: where it is longer than `most` characters its beginning, or its end."""
+    line = " ".join(text.split())
+    if len(line) > most:
+        line = (
+            f"\N{HORIZONTAL ELLIPSIS}{line[1 - most :]}"
+            if end
+            else f"{line[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+        )
+    return printable(line)
 
 
 def after_epoch(record: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from p2o.outcomes.outcomes import Outcomes
+from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.types import Group
 
@@ -22,6 +24,17 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "completions/clipped_ratio": mean([rollout.finish_reason == "length" for rollout in rollouts]),
         "templated/frac": mean([rollout.template_id != PLAIN.id for rollout in rollouts]),
     }
+
+
+def followed_first(groups: Sequence[Group], outcomes: Outcomes) -> list[Group]:
+    """The groups in the order in which they are worth reading: first of problems that were hard when they were met, and
+    in an order of the problems that is the same in every step. The same few can then be followed through a run."""
+
+    def order(group: Group) -> tuple[bool, int]:
+        identity = group.problem.id
+        return not outcomes.began_hard(identity), derive_seed(0, "followed", identity)
+
+    return sorted(groups, key=order)
 
 
 def over_mini_batches(parts: Sequence[dict[str, float]]) -> dict[str, float]:

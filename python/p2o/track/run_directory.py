@@ -28,7 +28,7 @@ from p2o.files import (
     write_text,
 )
 from p2o.locks import lock
-from p2o.types import Rollout
+from p2o.types import Group, Problem, Rollout
 
 if TYPE_CHECKING:
     from p2o.state import LoopState
@@ -196,13 +196,18 @@ class RunDirectory:
         """Appends one line of metrics; `step` says after which step."""
         append_jsonl(self.metrics, [record])
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
-        """Writes up to `most` of a step's rollouts, evenly spaced, texts included."""
-        shown = rollouts[:: max(1, len(rollouts) // most)][:most] if most else []
+    def log_rollouts(self, step: int, epoch: int, groups: Sequence[Group], most: int) -> None:
+        """Writes the rollouts of a step's first groups with their texts: whole groups until there are `most`."""
+        shown: list[tuple[Problem, Rollout]] = []
+        for group in groups:
+            if len(shown) < most:
+                shown += [(group.problem, rollout) for rollout in group.rollouts]
         records = [
             {
                 "epoch": epoch,
-                "problem": rollout.problem_id,
+                "problem": problem.id,
+                "question": problem.messages[-1]["content"],
+                "gold": problem.gold,
                 "template": rollout.template_id,
                 "index": rollout.index,
                 "reward": rollout.reward,
@@ -210,7 +215,7 @@ class RunDirectory:
                 "tokens": len(rollout.response_ids),
                 "text": rollout.text,
             }
-            for rollout in shown
+            for problem, rollout in shown
         ]
         write_jsonl(self.rollouts / f"step-{step:06d}.jsonl", records)
 
@@ -243,7 +248,7 @@ class FollowedRunDirectory(RunDirectory):
     def log(self, record: Mapping[str, Any]) -> None:
         """Rank 0 writes it."""
 
-    def log_rollouts(self, step: int, epoch: int, rollouts: Sequence[Rollout], most: int) -> None:
+    def log_rollouts(self, step: int, epoch: int, groups: Sequence[Group], most: int) -> None:
         """Rank 0 writes them."""
 
     def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:

@@ -17,7 +17,9 @@ from p2o.files import read_jsonl
 from p2o.outcomes.outcomes import Outcomes
 from p2o.state import LoopState
 from p2o.templates import make_template
+from p2o.track.metrics import followed_first
 from p2o.track.run_directory import RunDirectory, template_records
+from p2o.types import Group, Problem, Rollout
 
 HOLD = """
 import sys
@@ -81,6 +83,46 @@ def test_a_run_without_its_facts_is_told(tmp_path: Path, content: str | None) ->
     facts.unlink() if content is None else facts.write_text(content)
     with pytest.raises(RunDirectoryError, match=r"facts\.json is missing or damaged: .* start a new one$"):
         RunDirectory.resume(tmp_path / "run", config, {"data": "a"})
+
+
+def group_of(identity: str, rewards: list[float], template: str = "plain") -> Group:
+    problem = Problem(identity, ({"role": "user", "content": f"what is {identity}?"},), "4")
+    rollouts = [
+        Rollout(identity, template, index, [1], [2, 3], [0.0, 0.0], "stop", f"text {index}", reward)
+        for index, reward in enumerate(rewards)
+    ]
+    return Group(problem, rollouts)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0, []), (1, ["a"] * 2), (2, ["a"] * 2), (3, ["a", "a", "b", "b"])]
+)
+def test_rollouts_are_written_in_whole_groups(tmp_path: Path, most: int, expected: list[str]) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.rollouts.mkdir()
+    directory.log_rollouts(1, 0, [group_of(name, [0.0, 1.0]) for name in "abc"], most)
+    records = read_jsonl(tmp_path / "rollouts" / "step-000001.jsonl")
+    assert [record["problem"] for record in records] == expected
+    for record in records[:1]:
+        assert (record["question"], record["gold"], record["text"]) == ("what is a?", "4", "text 0")
+
+
+def test_problems_that_began_hard_are_followed_through_the_steps() -> None:
+    """First in every step and in one order, also when they are solved."""
+    names = [f"problem {number}" for number in range(8)]
+    hard = set(names[::2])
+    outcomes = Outcomes()
+    first = [group_of(name, [0.0, 0.0] if name in hard else [0.0, 1.0]) for name in names]
+    for group in first:
+        outcomes.observe(group, "0")
+    order = [group.problem.id for group in followed_first(first, outcomes)]
+    assert set(order[:4]) == hard
+    later = [group_of(name, [1.0, 1.0]) for name in reversed(names[:6])]
+    for group in later:
+        outcomes.observe(group, "1")
+    assert [group.problem.id for group in followed_first(later, outcomes)] == [
+        name for name in order if name in names[:6]
+    ]
 
 
 def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:

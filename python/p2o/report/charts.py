@@ -1,0 +1,164 @@
+"""The charts of a report, as plain values that its script hands to Chart.js."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+from p2o.report.records import Record, RunRecords
+
+MOST_POINTS = 400
+"""Points of a line; of a longer one so many means are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named line over generated tokens."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    band: Sequence[tuple[float, float]] = ()
+    """The ends of an interval at each point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart of lines over generated tokens."""
+
+    id: str
+    title: str
+    lines: Sequence[Line]
+    note: str = ""
+    bounds: tuple[float, float] | None = None
+    """Of the vertical axis."""
+    logarithmic: bool = False
+    table: bool = False
+    """Whether its figures stand below it as a table."""
+
+    def values(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def all_charts(runs: Sequence[RunRecords]) -> list[Chart]:
+    """Those that the runs have figures for, other than 0."""
+    charts = [accuracy_chart(runs), *(step_chart(runs, *each) for each in STEP_CHARTS), hard_chart(runs)]
+    return [chart for chart in charts if any(value for line in chart.lines for _, value in line.points)]
+
+
+def accuracy_chart(runs: Sequence[RunRecords]) -> Chart:
+    """Accuracy with its interval; of one run the families as well."""
+    lines = [_accuracy(run, "", _label(runs, run, "all problems")) for run in runs]
+    if len(runs) == 1:
+        lines += [_accuracy(runs[0], f"/{family}", family) for family in runs[0].families]
+    lines += [
+        Line(_label(runs, run, "all, under the template in use"), points)
+        for run in runs
+        if (points := _points(run.evaluations, "evaluation/guided_accuracy"))
+    ]
+    note = "The band is the 95% bootstrap interval over problems." if any(line.band for line in lines) else ""
+    title = "Accuracy on unseen problems, plain prompts"
+    return Chart("accuracy", title, lines, note, bounds=(0, 1), table=True)
+
+
+def hard_chart(runs: Sequence[RunRecords]) -> Chart:
+    """How many training problems are hard at the end of each epoch."""
+    lines = [Line(_label(runs, run, "hard problems"), _points(run.evaluations, "hard/count")) for run in runs]
+    return Chart("hard", "Hard problems at the end of an epoch", lines, table=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric of training steps in a chart."""
+
+    key: str
+    label: str
+
+
+STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
+    ("reward", "Reward", [Figure("reward", "mean reward")], {"bounds": (0, 1)}),
+    (
+        "groups",
+        "Groups and rollouts",
+        [
+            Figure("frac_reward_zero_std", "groups without a signal"),
+            Figure("templated/frac", "rollouts under a template"),
+            Figure("completions/clipped_ratio", "completions cut off"),
+        ],
+        {"bounds": (0, 1)},
+    ),
+    ("loss", "Loss", [Figure("policy_loss", "policy loss")], {}),
+    ("kl", "KL", [Figure("policy_kl", "to the old policy"), Figure("kl", "to the start")], {}),
+    ("gradient", "Gradient norm", [Figure("grad_norm", "before clipping")], {}),
+    ("length", "Length", [Figure("completions/mean_length", "tokens per completion")], {}),
+    (
+        "context",
+        "Context ratio of templated tokens",
+        [
+            Figure("context_ratio/max", "largest"),
+            Figure("context_ratio/mean", "mean"),
+            Figure("context_ratio/min", "smallest"),
+        ],
+        {
+            "logarithmic": True,
+            "note": "Probability on the plain prompt over that under the template: 1 where both agree.",
+        },
+    ),
+    (
+        "mask",
+        "Tokens that the context mask leaves out",
+        [
+            Figure("context_mask/frac", "all"),
+            Figure("context_mask/low", "below the lower bound"),
+            Figure("context_mask/high", "above the upper bound"),
+        ],
+        {},
+    ),
+)
+
+
+def step_chart(
+    runs: Sequence[RunRecords], identity: str, title: str, figures: Sequence[Figure], options: dict[str, Any]
+) -> Chart:
+    """Metrics of training steps."""
+    lines = [
+        Line(_label(runs, run, figure.label, alone=len(figures) == 1), thinned(points))
+        for run in runs
+        for figure in figures
+        if (points := _points(run.steps, figure.key))
+    ]
+    return Chart(identity, title, lines, **options)
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """The points, or means of neighbouring ones where there are more than `most`."""
+    size = -(-len(points) // most)
+    if size <= 1:
+        return list(points)
+    parts = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(part[-1][0], fmean(y for _, y in part)) for part in parts]
+
+
+def _accuracy(run: RunRecords, suffix: str, label: str) -> Line:
+    records = [record for record in run.evaluations if f"evaluation/accuracy{suffix}" in record]
+    ends = [
+        (record.get(f"evaluation/low{suffix}"), record.get(f"evaluation/high{suffix}")) for record in records
+    ]
+    band = [(low, high) for low, high in ends if low is not None and high is not None] if not suffix else []
+    points = _points(records, f"evaluation/accuracy{suffix}")
+    return Line(label, points, band if len(band) == len(points) else ())
+
+
+def _points(records: Sequence[Record], key: str) -> list[tuple[float, float]]:
+    return [
+        (record["num_tokens"], record[key]) for record in records if isinstance(record.get(key), int | float)
+    ]
+
+
+def _label(runs: Sequence[RunRecords], run: RunRecords, label: str, *, alone: bool = True) -> str:
+    """A line's name: the figure's of one run, the run's where there is one figure of several, else both."""
+    if len(runs) == 1:
+        return label
+    return run.name if alone else f"{run.name}: {label}"

@@ -1,0 +1,274 @@
+"""`report.html`: one self-contained page about one run or several. What a model or a user wrote is escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from jinja2.utils import htmlsafe_json_dumps
+from markupsafe import Markup
+
+from p2o.errors import RunDirectoryError, in_one_line
+from p2o.files import write_text
+from p2o.report.charts import all_charts
+from p2o.report.problems import Attempt, Story, hard_problems
+from p2o.report.records import Record, RunRecords, read_run
+from p2o.report.templates import CARRIED_OVER, CarriedOver, PromptStep, carried_over, prompt_steps
+from p2o.track.console import clock
+
+ASSETS = Path(__file__).parent / "assets"
+
+PHASES = {
+    "rollouts": "rollouts",
+    "update": "update",
+    "prompt_step": "prompt step",
+    "evaluation": "evaluation",
+}
+"""Phases of `time/PHASE_s`, and what they are called."""
+
+TELLING = 3
+"""Attempts shown of an epoch: each of another kind, where there are such."""
+
+_CONTROL = dict.fromkeys(
+    [
+        *(code for code in range(32) if code not in (9, 10)),
+        *range(127, 160),
+        0xFFFE,
+        0xFFFF,
+        *range(0xD800, 0xE000),
+    ],
+    "\N{REPLACEMENT CHARACTER}",
+)
+"""Characters that HTML does not allow, and that a pager would hand to the terminal."""
+
+
+@dataclass
+class RunView:
+    """What the page shows of a run."""
+
+    records: RunRecords
+
+    @property
+    def name(self) -> str:
+        """The directory's name."""
+        return self.records.name
+
+    @property
+    def about(self) -> Record:
+        """What made it and when."""
+        return self.records.about
+
+    @property
+    def settings(self) -> Record:
+        """Its settings by their dotted names."""
+        return self.records.settings
+
+    @property
+    def before(self) -> str:
+        """Accuracy at the start."""
+        return _accuracy(self.records.evaluations[:1])
+
+    @property
+    def after(self) -> str:
+        """Accuracy at the last evaluation."""
+        return _accuracy(self.records.evaluations[-1:])
+
+    @property
+    def by_family(self) -> dict[str, str]:
+        """Accuracy of each family at the last evaluation."""
+        last = self.records.evaluations[-1] if self.records.evaluations else {}
+        found = {name: last.get(f"evaluation/accuracy/{name}") for name in self.records.families}
+        return {name: "" if value is None else f"{value:.3f}" for name, value in found.items()}
+
+    @property
+    def tokens(self) -> str:
+        """Generated tokens so far."""
+        return f"{max((record['num_tokens'] for record in self.records.metrics), default=0):,}"
+
+    @property
+    def state(self) -> str:
+        """Whether it has ended, and how long it took."""
+        launches = self.about.get("launches", [])
+        if not launches:
+            return ""
+        if "ended" not in self.about:
+            return f"under way since {minute(launches[-1]['started'])}"
+        took = datetime.fromisoformat(self.about["ended"]) - datetime.fromisoformat(launches[0]["started"])
+        return f"ended {minute(self.about['ended'])}, {clock(took.total_seconds())} after its start"
+
+    @property
+    def costs(self) -> list[tuple[str, list[tuple[str, str, float]]]]:
+        """Time and tokens by phase: tables of name, amount and share."""
+        if not self.records.metrics:
+            return []
+        last = self.records.metrics[-1]
+        times = {name: last[f"time/{key}_s"] for key, name in PHASES.items() if f"time/{key}_s" in last}
+        guidance = sum(record["guidance/tokens"] for record in self.records.prompt_steps)
+        tokens = {"training": last["num_tokens"] - guidance, "prompt steps": guidance}
+        return [
+            (
+                caption,
+                [
+                    (name, shown(amount), amount / (sum(amounts.values()) or 1))
+                    for name, amount in amounts.items()
+                ],
+            )
+            for caption, amounts, shown in (
+                ("Time", times, clock),
+                ("Tokens generated", tokens, "{:,}".format),
+            )
+            if amounts
+        ]
+
+    @cached_property
+    def prompt_steps(self) -> list[PromptStep]:
+        """The prompt steps with their templates."""
+        return prompt_steps(self.records)
+
+    @property
+    def carried_over(self) -> list[CarriedOver]:
+        """What the templates left behind."""
+        return carried_over(self.records)
+
+    @cached_property
+    def stories(self) -> list[Story]:
+        """Hard problems followed through the run."""
+        return hard_problems(self.records)
+
+
+def write_report(run: Path) -> Path:
+    """Writes `report.html` into a run directory and returns its path.
+
+    Raises:
+        RunDirectoryError: if there is nothing to report, or a file is damaged.
+    """
+    return write_comparison([run], run / "report.html")
+
+
+def write_comparison(runs: Sequence[Path], path: Path) -> Path:
+    """Writes one page about several runs.
+
+    Raises:
+        RunDirectoryError: naming the run that there is nothing to report of, or whose files are damaged.
+    """
+    write_text(path, page_of(runs))
+    return path
+
+
+def page_of(runs: Sequence[Path], *, live: bool = False) -> str:
+    """The page about run directories; a `live` one looks for news (`p2o watch`).
+
+    Raises:
+        RunDirectoryError: naming the run that there is nothing to report of, or whose files are damaged.
+    """
+    records = [read_run(run) for run in runs]
+    try:
+        return render(records, live=live)
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        IndexError,
+        AttributeError,
+    ) as error:  # without checksums nothing else shows it
+        names = " or ".join(map(str, runs))
+        raise RunDirectoryError(
+            f"{names}: metrics.jsonl, templates.jsonl, transfer.jsonl or rollouts/ is damaged ({in_one_line(error)})"
+        ) from error
+
+
+def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
+    """The page of the records of one or more runs."""
+    views = [RunView(each) for each in records]
+    charts = all_charts(records)
+    several = len(views) > 1
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=printable,
+    )
+    environment.filters |= {"cut": cut, "minute": minute, "telling": telling}
+    return environment.get_template("page.html.j2").render(
+        title=" and ".join(view.name for view in views),
+        runs=views,
+        several=several,
+        live=live,
+        families=[] if several else records[0].families,
+        charts=charts,
+        carried_over=CARRIED_OVER,
+        chart_values=htmlsafe_json_dumps([_finite(chart.values()) for chart in charts]),
+        differing=differing(records) if several else [],
+        has_templates=any(step.nodes for view in views for step in view.prompt_steps),
+        has_stories=any(view.stories for view in views),
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        library=_asset("chart.umd.js"),
+    )
+
+
+def printable(value: Any) -> Any:
+    """A value as the page shows it: text without control characters. What is marked up already stays."""
+    return value.translate(_CONTROL) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def minute(moment: str) -> str:
+    """A moment of `about.json` to the minute."""
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M %Z}"
+
+
+def cut(text: str, most: int) -> str:
+    """A text, or its ends where it is longer than `most` characters: the answer stands at the end of a completion."""
+    if len(text) <= most:
+        return text
+    head = most // 3
+    return f"{text[:head]}\n[... {len(text) - most:,} characters ...]\n{text[head - most :]}"
+
+
+def telling(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """A few attempts of an epoch: solved and failed ones, plain and under templates, before more of a kind."""
+    kinds: set[tuple[bool, bool]] = set()
+    first: list[Attempt] = []
+    rest: list[Attempt] = []
+    for attempt in attempts:
+        kind = (attempt.solved, attempt.plain)
+        (rest if kind in kinds else first).append(attempt)
+        kinds.add(kind)
+    return [*first, *rest][: max(TELLING, len(first))]
+
+
+def differing(records: Sequence[RunRecords]) -> list[tuple[str, list[str]]]:
+    """The settings that are not the same in all runs."""
+    names = sorted({name for run in records for name in run.settings})
+    rows = [(name, [str(run.settings.get(name, "")) for run in records]) for name in names]
+    return [(name, values) for name, values in rows if len(set(values)) > 1]
+
+
+def _accuracy(records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    record = records[0]
+    text = f"{record['evaluation/accuracy']:.3f}"
+    if "evaluation/low" in record:
+        text += f" [{record['evaluation/low']:.3f}, {record['evaluation/high']:.3f}]"
+    return text
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: where a figure is none, the line has a gap."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _asset(name: str) -> Markup:
+    return Markup((ASSETS / name).read_text("utf-8"))

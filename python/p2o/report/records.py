@@ -1,0 +1,90 @@
+"""What a report is made of: the files of a run directory, or of one that `p2o evolve` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from p2o.errors import P2oError, RunDirectoryError
+from p2o.files import read_jsonl, read_toml
+from p2o.rollout.reward import RewardConfig
+from p2o.track.about import read_about
+from p2o.track.run_directory import RunDirectory, flatten
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """The records of one run, as its files have them."""
+
+    name: str
+    metrics: Sequence[Record] = ()
+    templates: Sequence[Record] = ()
+    transfer: Sequence[Record] = ()
+    rollouts: Sequence[Record] = ()
+    """Of all steps, each with its `step`."""
+    settings: Record = field(default_factory=dict)
+    """By their dotted names."""
+    about: Record = field(default_factory=dict)
+    reward: RewardConfig | None = None
+    """None where the settings cannot be read by this version of p2o."""
+
+    @property
+    def evaluations(self) -> list[Record]:
+        """The lines of metrics that hold an evaluation."""
+        return [record for record in self.metrics if "evaluation/accuracy" in record]
+
+    @property
+    def steps(self) -> list[Record]:
+        """Those of training steps."""
+        return [record for record in self.metrics if "reward" in record]
+
+    @property
+    def prompt_steps(self) -> list[Record]:
+        """Those of prompt steps."""
+        return [record for record in self.metrics if "guidance/outcome" in record]
+
+    @property
+    def families(self) -> list[str]:
+        """The families of evaluation problems, in alphabetical order."""
+        prefix = "evaluation/accuracy/"
+        return sorted({key.removeprefix(prefix) for r in self.metrics for key in r if key.startswith(prefix)})
+
+
+def read_run(path: Path) -> RunRecords:
+    """The records of a run directory.
+
+    Raises:
+        RunDirectoryError: if there is nothing to report, or a line is damaged.
+    """
+    metrics, templates = read_jsonl(path / "metrics.jsonl"), read_jsonl(path / "templates.jsonl")
+    if not metrics and not templates:
+        raise RunDirectoryError(
+            f"{path}: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?"
+        )
+    rollouts = [
+        {"step": int(file.stem.removeprefix("step-")), **record}
+        for file in sorted((path / "rollouts").glob("step-*.jsonl"))
+        for record in read_jsonl(file)
+    ]
+    settings: dict[str, Any] = {}
+    reward = None
+    if (path / "config.toml").exists():
+        settings = flatten(read_toml(path / "config.toml", RunDirectoryError))
+        try:
+            reward = RunDirectory.config_of(path).reward
+        except P2oError:  # of another version of p2o
+            reward = None
+    return RunRecords(
+        path.resolve().name,
+        metrics,
+        templates,
+        read_jsonl(path / "transfer.jsonl"),
+        rollouts,
+        settings,
+        read_about(path),
+        reward,
+    )

@@ -1,0 +1,99 @@
+"""`about.json`: of which recipe a run is, what made it and when. For people; a resumed run does not depend on it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from p2o import __version__
+from p2o.config import Config, build_config, shipped_base
+from p2o.files import write_text
+from p2o.shipped import load_toml
+from p2o.track.run_directory import config_values, flatten
+
+PACKAGES = ("torch", "transformers", "vllm", "deepspeed", "peft")
+"""Packages that compute, whose versions are noted where they are installed."""
+
+
+def read_about(run: Path) -> dict[str, Any]:
+    """What is in a run's file, or nothing: runs of earlier versions have none, and a damaged one is no loss."""
+    try:
+        found = json.loads((run / "about.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def note_launch(run: Path, config: Config, recipe: str, *, step: int, device: str, processes: int) -> None:
+    """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it."""
+    about = read_about(run) or {"recipe": recipe, **_changes(config, recipe), "launches": []}
+    about["launches"].append(
+        {
+            "started": _now(),
+            "step": step,
+            "device": device,
+            "processes": processes,
+            "commit": _commit(),
+            "versions": versions(),
+        }
+    )
+    about.pop("ended", None)
+    _write(run, about)
+
+
+def note_end(run: Path) -> None:
+    """Notes that the run has ended."""
+    _write(run, {**read_about(run), "ended": _now()})
+
+
+def versions() -> dict[str, str]:
+    """The versions of p2o, Python and the packages that compute."""
+    found = {"p2o": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _changes(config: Config, recipe: str) -> dict[str, Any]:
+    """The shipped recipe under the run's settings, and the settings that differ: (there, here)."""
+    base = shipped_base(recipe)
+    if base is None:
+        return {}
+    there = flatten(config_values(build_config(load_toml(base, "recipe", "recipes"))))
+    here = flatten(config_values(config))
+    names = sorted({*there, *here} - {"run.output"})
+    return {
+        "base": base,
+        "changed": {n: [there.get(n), here.get(n)] for n in names if there.get(n) != here.get(n)},
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the working directory, with `+` if files differ from it; None outside a repository."""
+    try:
+        said = [
+            subprocess.run(
+                ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "-uno"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write(run: Path, about: Mapping[str, Any]) -> None:
+    write_text(run / "about.json", json.dumps(about, indent=2) + "\n")

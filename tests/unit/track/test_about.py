@@ -1,0 +1,43 @@
+"""`about.json`: the recipe and what differs from it, and every launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2o import __version__
+from p2o.config import load_config, shipped_base
+from p2o.track.about import note_end, note_launch, read_about
+
+
+def test_launches_add_up_and_the_first_one_says_what_differs(tmp_path: Path) -> None:
+    config = load_config("quickstart", ["rollout.n=4", "run.max_generated_tokens=9000"])
+    note_launch(tmp_path, config, "quickstart", step=0, device="CPU", processes=1)
+    note_end(tmp_path)
+    assert read_about(tmp_path)["ended"]
+    other = load_config("quickstart")
+    note_launch(tmp_path, other, "quickstart", step=7, device="CPU", processes=2)
+    about = read_about(tmp_path)
+    assert "ended" not in about, "it goes on"
+    assert about["changed"] == {"rollout.n": [6, 4], "run.max_generated_tokens": [None, 9000]}
+    assert [(launch["step"], launch["processes"]) for launch in about["launches"]] == [(0, 1), (7, 2)]
+    assert about["launches"][0]["versions"]["p2o"] == __version__
+
+
+def test_a_recipe_is_compared_with_the_shipped_one_that_it_extends(tmp_path: Path) -> None:
+    first, second, own = tmp_path / "first.toml", tmp_path / "second.toml", tmp_path / "own.toml"
+    first.write_text('extends = "quickstart"\n[rollout]\nn = 5\n')
+    second.write_text(f'extends = "{first}"\n[run]\nepochs = 2\n')
+    own.write_text("[run]\nepochs = 2\n")
+    assert [shipped_base(str(name)) for name in ("quickstart", second, own)] == [
+        "quickstart",
+        "quickstart",
+        None,
+    ]
+    note_launch(tmp_path, load_config(str(second)), str(second), step=0, device="CPU", processes=1)
+    assert read_about(tmp_path)["changed"] == {"rollout.n": [6, 5], "run.epochs": [6, 2]}
+
+
+def test_a_damaged_file_is_no_loss(tmp_path: Path) -> None:
+    assert read_about(tmp_path) == {}
+    (tmp_path / "about.json").write_text("[1")
+    assert read_about(tmp_path) == {}
