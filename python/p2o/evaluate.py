@@ -63,6 +63,7 @@ class Evaluation:
         """Accuracies and the ends of their intervals by the names of metrics.
 
         `evaluation/accuracy`, `evaluation/low`, `evaluation/high`; of families `evaluation/accuracy/FAMILY` and so on.
+        `evaluation/problems` is how many problems there were.
         """
         found = self.intervals()
         suffixes = {"all": ""} | {name: f"/{name}" for name in self._families()}

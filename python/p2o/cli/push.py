@@ -13,7 +13,7 @@ from p2o.files import write_bytes, write_text
 from p2o.masking import scrub
 
 if TYPE_CHECKING:
-    from p2o.track.model_card import Card
+    from p2o.report.model_card import Card
 
 CARD = "README.md"
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         import huggingface_hub  # noqa: F401
     except ImportError:
         raise MissingDependencyError("the hub needs huggingface_hub: pip install 'p2o-rl[train]'") from None
-    from p2o.track.model_card import PICTURE, make_card
+    from p2o.report.model_card import PICTURE, make_card
 
     files = model_files(args.run)
     card = make_card(args.run, args.repo)
@@ -102,7 +102,7 @@ def upload(files: dict[str, Path], card: Card, repo: str, *, private: bool) -> s
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-    from p2o.track.model_card import PICTURE
+    from p2o.report.model_card import PICTURE
 
     token = get_token()
     if token is None:

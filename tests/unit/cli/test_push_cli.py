@@ -12,10 +12,12 @@ import pytest
 import tomli_w
 from huggingface_hub import ModelCard
 
+from p2o import __version__
 from p2o.cli.main import main
 from p2o.config import build_config, load_config
 from p2o.files import append_jsonl
-from p2o.track.model_card import PICTURE, make_card
+from p2o.report.model_card import PICTURE, make_card
+from p2o.track.about import note_launch
 from p2o.track.run_directory import config_values
 
 TOKEN = "hf_secret_of_this_test"
@@ -36,6 +38,8 @@ LAST = {
     "evaluation/low": 0.858,
     "evaluation/high": 0.938,
     "evaluation/accuracy/a|<b>": 1.0,
+    "evaluation/low/a|<b>": 0.955,
+    "evaluation/high/a|<b>": 1.0,
 }
 TEMPLATES = [
     {"text": "Use ```code```\x1b[31m <b>", "chosen": True},
@@ -106,7 +110,7 @@ def test_model_and_card_go_up_in_one_commit(
 def test_the_card_says_what_the_run_did(tmp_path: Path) -> None:
     card = make_card(a_run(tmp_path), "me/tiny").text
     assert "| all | 0.025 [0.008, 0.050] | 0.900 [0.858, 0.938] |" in card
-    assert r"| a\|&lt;b&gt; | 0.100 | 1.000 |" in card
+    assert r"| a\|&lt;b&gt; | 0.100 | 1.000 [0.955, 1.000] |" in card
     assert "240 problems that were not trained on, plain prompts, 1 completion each, greedy" in card
     assert "| generated tokens | 318,701 |" in card
     assert "| fingerprint of data | 0123456789abcdef |" in card
@@ -129,6 +133,21 @@ def test_the_settings_of_the_card_are_a_recipe(tmp_path: Path) -> None:
     wanted.pop("data")
     assert found == wanted
     assert r"""{"role": "user", "content": problem + '\nEnd.'}""" in card
+
+
+def test_the_settings_are_told_from_the_recipe_that_the_run_began_with(tmp_path: Path) -> None:
+    settings = ["run.epochs=3", "loss.name=gspo", "optimizer.lora.rank=4"]
+    run = a_run(tmp_path, *settings, "track.rollouts=0")
+    config = load_config("quickstart", settings)
+    note_launch(run, config, "quickstart", step=0, device="2 GPUs|", processes=2)
+    card = make_card(run, "me/tiny").text
+    recipe = card.partition("```toml\n")[2].partition("```")[0]
+    assert recipe.splitlines()[0] == 'extends = "quickstart"'
+    assert 'source = "p2o-tiny"' not in recipe, "as in quickstart"
+    (tmp_path / "mine.toml").write_text(recipe)
+    assert config_values(load_config(str(tmp_path / "mine.toml"))) == config_values(config)
+    assert r"| device | 2 GPUs\|, 2 processes |" in card
+    assert f"| versions | p2o {__version__}, python " in card
 
 
 def test_the_header_leads_to_model_and_data(tmp_path: Path) -> None:

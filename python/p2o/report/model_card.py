@@ -6,11 +6,9 @@ Everything that a model or a user wrote is shown as it stands: escaped in tables
 from __future__ import annotations
 
 import io
-import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl
 from p2o.model.fetch import MODELS
 from p2o.report.texts import displayable, escape
+from p2o.track.about import read_about, versions
 from p2o.track.run_directory import RunDirectory
 
 PICTURE = "accuracy.png"
@@ -61,7 +60,7 @@ def make_card(run: Path, repo: str) -> Card:
     Raises:
         RunDirectoryError: if it is no run directory, or was never evaluated.
     """
-    config, facts = RunDirectory.config_of(run), RunDirectory.facts_of(run)
+    config, facts, about = RunDirectory.config_of(run), RunDirectory.facts_of(run), read_about(run)
     metrics = read_jsonl(run / "metrics.jsonl")
     evaluations = [record for record in metrics if "evaluation/accuracy" in record]
     if not evaluations:
@@ -72,7 +71,7 @@ def make_card(run: Path, repo: str) -> Card:
         f"# {escape(repo.partition('/')[2])}\n\n{_opening(config)}",
         f"## Accuracy\n{_accuracy(config, evaluations, picture is not None)}",
         f"## How to load it\n{_loading(config, repo)}",
-        f"## Training\n{_training(config, facts, metrics)}",
+        f"## Training\n{_training(config, facts, about, metrics)}",
         f"## Templates\n{_templates(read_jsonl(run / 'templates.jsonl'))}",
         f"## Citation\n{fenced(PAPER, 'bibtex')}",
     )
@@ -109,8 +108,23 @@ def local_names(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
 
 
-def differing(config: Config) -> dict[str, Any]:
-    """The settings that are not the defaults, as a recipe."""
+def recipe_of(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's settings as a recipe: what differs from the shipped one that it began with, or from the defaults."""
+    base, changed = about.get("base"), about.get("changed", {})
+    if base is None or any(here is None for _, here in changed.values()):  # a file cannot unset anything
+        return _not_default(config)
+    values: dict[str, Any] = {"extends": base}
+    for name, (_, here) in changed.items():
+        *sections, setting = name.split(".")
+        if sections[0] not in _NOT_SHOWN:
+            table = values
+            for section in sections:
+                table = table.setdefault(section, {})
+            table[setting] = local_names(here)
+    return values
+
+
+def _not_default(config: Config) -> dict[str, Any]:
     values: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     values["data"] = {"kind": config.data.kind, **values["data"]}
     values.get("run", {}).pop("output", None)
@@ -182,7 +196,7 @@ def _accuracy(config: Config, evaluations: Sequence[Mapping[str, Any]], drawn: b
     rows = [
         [
             in_one_cell(name.removeprefix("evaluation/accuracy/")),
-            *(f"{of[name]:.3f}" for of in shown.values()),
+            *(_with_interval(of, name.removeprefix("evaluation/accuracy")) for of in shown.values()),
         ]
         for name in families
         if all(name in of for of in shown.values())
@@ -203,11 +217,11 @@ def _accuracy(config: Config, evaluations: Sequence[Mapping[str, Any]], drawn: b
     return "\n\n".join(lines)
 
 
-def _with_interval(record: Mapping[str, Any]) -> str:
-    accuracy = f"{record['evaluation/accuracy']:.3f}"
-    if "evaluation/low" not in record:  # of an earlier version of p2o
-        return accuracy
-    return f"{accuracy} [{record['evaluation/low']:.3f}, {record['evaluation/high']:.3f}]"
+def _with_interval(record: Mapping[str, Any], suffix: str = "") -> str:
+    accuracy = f"{record[f'evaluation/accuracy{suffix}']:.3f}"
+    low, high = (record.get(f"evaluation/{end}{suffix}") for end in ("low", "high"))
+    # Earlier versions of p2o wrote no intervals.
+    return accuracy if low is None or high is None else f"{accuracy} [{low:.3f}, {high:.3f}]"
 
 
 def _loading(config: Config, repo: str) -> str:
@@ -230,7 +244,12 @@ def _loading(config: Config, repo: str) -> str:
     return f"{fenced(chr(10).join(lines), 'python')}\n\n{prompt}"
 
 
-def _training(config: Config, facts: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> str:
+def _training(
+    config: Config,
+    facts: Mapping[str, Any],
+    about: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+) -> str:
     last = metrics[-1]
     data = config.data
     files = (
@@ -248,23 +267,33 @@ def _training(config: Config, facts: Mapping[str, Any], metrics: Sequence[Mappin
         ["steps", f"{last['step']:,}"],
         ["generated tokens", f"{last['num_tokens']:,}"],
         *([in_one_cell(f"fingerprint of {name}"), value] for name, value in hashes.items()),
-        ["card written with", ", ".join(f"{name} {number}" for name, number in versions())],
+        *_machine(about),
     ]
+    recipe = recipe_of(config, about)
+    what = (
+        "other than the defaults" if "extends" not in recipe else f"other than those of `{recipe['extends']}`"
+    )
     return (
-        f"{table(['', ''], rows)}\n\nSettings other than the defaults, as a recipe for `p2o-train`:\n\n"
-        f"{fenced(tomli_w.dumps(differing(config)), 'toml')}"
+        f"{table(['', ''], rows)}\n\nSettings {what}, as a recipe for `p2o-train`:\n\n"
+        f"{fenced(tomli_w.dumps(recipe), 'toml')}"
     )
 
 
-def versions() -> Iterable[tuple[str, str]]:
-    """Name and version of what the card was written with."""
-    yield "p2o", __version__
-    for package in ("torch", "transformers", "vllm", "deepspeed"):
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue
-    yield "Python", platform.python_version()
+def _machine(about: Mapping[str, Any]) -> Iterable[Sequence[str]]:
+    """Where and with what the run ended, or what the card was written with."""
+    if not about.get("launches"):  # of an earlier version of p2o
+        yield ["card written with", _listed(versions())]
+        return
+    last = about["launches"][-1]
+    yield [
+        "device",
+        in_one_cell(f"{last['device']}, {last['processes']} process{'es' * (last['processes'] > 1)}"),
+    ]
+    yield ["versions", in_one_cell(_listed(last["versions"]))]
+
+
+def _listed(numbers: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
 def _templates(records: Sequence[Mapping[str, Any]]) -> str:
