@@ -117,7 +117,7 @@ wheel: $(UV) ## Build the wheel into dist/
 
 # p2o without its extras, and Sphinx, in an environment of their own. A warning (a link that leads nowhere) is an error.
 docs: $(UV) ## The site, dist/site/index.html: all pages and the reference of the public names
-	$(UV) run --locked $(QUIET) --python $(PYTHON) --isolated --no-default-groups --group docs \
+	$(UV) run --locked $(QUIET) --python $(PYTHON) --isolated --no-editable --no-default-groups --group docs \
 		sphinx-build -j auto -q -W --keep-going -d .cache/site -c docs/site . dist/site
 	@echo "written to dist/site/index.html"
 

@@ -22,7 +22,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 root_doc = "README"
 include_patterns = [
     *("*.md", "docs/*.md", "docs/study/*/tables.md", "docs/site/api.rst"),
-    *("benches/*.md", "benches/gpu/README.md", "rust/p2o-core/README.md"),
+    *("benches/*.md", "benches/gpu/README.md", "examples/README.md", "rust/p2o-core/README.md"),
 ]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
@@ -48,10 +48,13 @@ CONTENTS = """
 docs/running
 docs/choose
 docs/probe
+docs/evaluation
+docs/trl
 docs/engines
 docs/models
 docs/tiny-world
 docs/smollm2
+examples/README
 ```
 ```{toctree}
 :hidden:

@@ -16,7 +16,7 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for pattern in ("*.md", "docs/*.md", "benches/**/*.md", "rust/p2o-core/README.md")
+    for pattern in ("*.md", "docs/*.md", "benches/**/*.md", "examples/*.md", "rust/p2o-core/README.md")
     for path in ROOT.glob(pattern)
 )
 

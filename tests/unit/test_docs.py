@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,14 @@ from pydantic import BaseModel
 
 from p2o.cli.data import data_settings
 from p2o.cli.main import COMMANDS, main, make_parser
-from p2o.config import Config, load_config
+from p2o.config import Config, load_config, recipe_names
 from p2o.former_settings import advice
 from p2o.study.plan import load_study
 
 NOT_RUN = {
+    "docs/running.md: import p2o": "trains SmolLM2: test_api.py does it with the tiny model",
     "docs/running.md: from transformers import AutoModelForCausalLM": "needs the model of a finished run and torch",
+    "docs/trl.md: from p2o.trl import Guide": "needs TRL, a model and torch: test_trl_guide.py trains with it",
     "docs/verifier.md: from trl import GRPOTrainer": "needs TRL, a model and torch: test_trl_rewards.py trains with it",
 }
 """Page and first line of the Python blocks that are only compiled -> why."""
@@ -40,6 +42,7 @@ GIVEN = {
 completions, golds, lengths = [r"\\boxed{2}", "none"], ["2", "3"], [900, 300, 650]
 exec(evolve_page)
 """,
+    "docs/running.md": "import p2o",
     "docs/verifier.md": r'completions, golds = [r"\boxed{2}", "none"], ["2", "3"]',
 }
 """Page -> what its examples take as given. `evolve_page` is the example of docs/evolve.md."""
@@ -148,12 +151,18 @@ def test_json_is_json(block: Block) -> None:
 def test_commands_are_commands(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
     """A transcript that ends in an error is run: the settings are wrong, so nothing is trained."""
     errors = [line for line in block.text.splitlines() if line.startswith("error: ")]
+    synopses: dict[str, list[list[str]]] = {}
     for words in commands(block):
         if errors:
             assert main(["train", *words[1:]]) == 2
             assert capsys.readouterr().err == errors.pop(0) + "\n"
+        elif any("[" in word for word in words) and words[0] in ("p2o", "p2o-train"):
+            synopses.setdefault("train" if words[0] == "p2o-train" else words[1], []).append(words)
         else:
             check_command(words)
+    for command, lines in synopses.items():
+        shown = set(re.findall(r"--[\w-]+", " ".join(chain(*lines))))
+        assert shown == command_options(command), "a synopsis names every option"
 
 
 def check_command(words: Sequence[str]) -> None:
@@ -182,15 +191,14 @@ def check_command(words: Sequence[str]) -> None:
 
 
 def check_ours(arguments: list[str]) -> None:
-    """A command line of `p2o`, or its synopsis, which names every option."""
-    if any("[" in word for word in arguments):
-        shown = set(re.findall(r"--[\w-]+", " ".join(arguments)))
-        assert shown == command_options(arguments[0])
-        return
+    """A command line of `p2o`: arguments, recipe and settings."""
     args = make_parser(arguments).parse_args(arguments)
     match args.command:
-        case "train" | "eval" | "probe":
+        case "train" | "probe":
             load_config(args.recipe or "quickstart", args.overrides)
+        case "eval":
+            if args.recipe in recipe_names():
+                load_config(args.recipe, args.overrides)
         case "evolve":
             if not args.source.endswith(".jsonl"):
                 load_config(args.source, args.overrides)
