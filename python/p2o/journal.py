@@ -49,7 +49,7 @@ class JournalFile(ABC):
                     self.load(record)
                 except (KeyError, TypeError, ValueError) as error:
                     raise RunDirectoryError(
-                        f"{path}, line {number}: not a record of a {self.work}; delete the file to start again"
+                        f"{path}, line {number}: not a record of {self._one}; delete the file to start again"
                     ) from error
             os.truncate(path, length)
             if not records:
@@ -58,6 +58,10 @@ class JournalFile(ABC):
         except BaseException:
             self._file.close()
             raise
+
+    @property
+    def _one(self) -> str:
+        return f"{'an' if self.work[0] in 'aeiou' else 'a'} {self.work}"
 
     @abstractmethod
     def load(self, record: dict[str, Any]) -> None:
@@ -115,7 +119,7 @@ class JournalFile(ABC):
         records: list[dict[str, Any]] = []
         data = path.read_bytes()
         if not data.startswith(_HEADER[: len(data)]):
-            raise RunDirectoryError(f"{path}: is no journal of a {self.work}; write elsewhere")
+            raise RunDirectoryError(f"{path}: is no journal of {self._one}; write elsewhere")
         # What follows the last newline is empty, or a torn line.
         lines = data.split(b"\n")[:-1]
         for number, line in enumerate(lines, start=1):
@@ -130,7 +134,7 @@ class JournalFile(ABC):
                 raise RunDirectoryError(f"{path}, line {number}: {error}; {remedy}") from error
             if text is None:
                 raise RunDirectoryError(
-                    f"{path}, line {number}: not a record of a {self.work}, or one of another version of p2o; {remedy}"
+                    f"{path}, line {number}: not a record of {self._one}, or one of another version of p2o; {remedy}"
                 )
             record = json.loads(text)
             records.append(record)

@@ -91,6 +91,11 @@ def test_other_settings_are_refused_in_one_line(tmp_path: Path) -> None:
         match=r"the evaluation there has another run.seed \(0, not 1\): go back to it, or give another --to$",
     ):
         EvaluationJournal(tmp_path / "completions.jsonl", {"run.seed": 1})
+    (tmp_path / "other.jsonl").write_text('{"text": "?"}\n')
+    with pytest.raises(
+        RunDirectoryError, match=r"other.jsonl: is no journal of an evaluation; write elsewhere$"
+    ):
+        EvaluationJournal(tmp_path / "other.jsonl", {})
 
 
 def test_what_an_evaluation_depends_on(shipped_tiny: tuple[Any, Any]) -> None:
