@@ -196,8 +196,7 @@ def train_at(
     console.summary(state.history, tokens=state.generated_tokens, seconds=state.seconds)
     if processes.is_main and (story := explaining(path)) is not None:
         console.story(story)
-    console.note("")
-    console.note(f"run directory: {path}  (report.html shows it)")
+    console.note(f"run directory: {path}, shown by its report.html")
     return state
 
 

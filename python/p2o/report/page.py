@@ -89,7 +89,7 @@ class RunView:
         if "ended" not in self.about:
             return f"under way since {minute(launches[-1]['started'])}"
         took = datetime.fromisoformat(self.about["ended"]) - datetime.fromisoformat(launches[0]["started"])
-        return f"ended {minute(self.about['ended'])}, {clock(took.total_seconds())} after its start"
+        return f"ended after {clock(took.total_seconds())}"
 
     @property
     def costs(self) -> list[tuple[str, list[tuple[str, str, float]]]]:

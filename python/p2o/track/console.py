@@ -207,7 +207,8 @@ class Console:
                 f"  epoch {attempt.epoch + 1:<3}{under:<17}{mark} {shortened(attempt.text, 48, end=True)}"
             )
             if not attempt.plain:
-                self._line(f"{'':28}[dim]{shortened(attempt.template, 50)}[/dim]")
+                self._line(f"{'':28}[dim]{shortened(attempt.template, 52)}[/dim]")
+        self._line("")
 
 
 def shortened(text: str, most: int, *, end: bool = False) -> str:
