@@ -270,10 +270,15 @@ def test_two_processes_draw_as_one(whole: tuple[Any, Watched, list[Any]], tmp_pa
         ),
         ({"rollout.sampler": "vllm"}, "rollout.sampler cannot be set .* p2o's own sampler"),
         ({"context.mode": "soft"}, "context.mode = 'soft' weighs tokens"),
+        ({"reflection.kind": "openai", "reflection.endpoint.model": "m"}, "OPENAI_API_KEY"),
         ({"evolve.bugdet": 3}, "did you mean evolve.budget"),
     ],
 )
-def test_settings_that_are_not_carried_over_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_are_not_carried_over_are_refused(
+    settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ConfigError, match=message):
         Guide(ROWS, settings)
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from transformers import TrainerCallback
 
-from p2o.assembly import given_templates
+from p2o.assembly import check_surroundings, given_templates
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
 from p2o.data import JsonlData, fingerprint, read_problems
 from p2o.distributed import Processes, join_processes
@@ -73,6 +73,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         refuse_owned(self.settings)
         config = self._configured({})
         refuse_weights(config.context)
+        check_surroundings(config)
         self.problems = problems_of(dataset, config, "train_dataset")
         evaluation = problems_of(eval_dataset, config, "eval_dataset") if eval_dataset else []
         self._by_prompt = {_key(each.messages): each for each in (*evaluation, *self.problems)}
@@ -111,6 +112,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         if training:
             for group in groups:
                 run.state.outcomes.observe(group, str(run.state.version))
+                if run.guidance is not None and run.guidance.quotes:
+                    run.state.solutions.observe(group, run.config.mining.success)
             run.state.step += 1
             run.state.epoch_step += 1
         start = sum(map(len, parts[: run.processes.rank]))
@@ -155,6 +158,11 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         """Puts ledger and templates beside the trainer's checkpoint."""
         if self.run is not None and self.run.processes.is_main:
             write_text(_checkpoint(args, state) / STATE, json.dumps(self.run.state.to_dict()))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Lets another process take the directory up."""
+        if self.run is not None:
+            self.run.directory.unlock()
 
     def _problem(self, prompt: Any) -> Problem:
         try:
