@@ -8,13 +8,14 @@ import logging
 import math
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Protocol
 
-from p2o.errors import RewardError
+from p2o.errors import ConfigError, RewardError
 from p2o.time_limit import OutOfTime, no_way_out, time_limit
 from p2o.types import Problem
 
@@ -93,6 +94,7 @@ class CountingReward:
         self.is_batched = _takes_lists(function)
         self._loop: asyncio.Runner | None = None
         """One for all calls: clients that a function keeps belong to it."""
+        self._loop_aside: asyncio.AbstractEventLoop | None = None
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
         self.faults = 0
@@ -139,12 +141,29 @@ class CountingReward:
         """What the function gave or raised for each pair of arguments."""
         if not self.is_async:
             return [self._call_one(*arguments) for arguments in calls]
-        if self._loop is None:
-            self._loop = asyncio.Runner()
-            weakref.finalize(self, self._loop.close)
         rounds = 1 + -(-len(calls) // self.concurrency)
         with no_way_out(), self._limited(rounds):  # a call that waits without `await` holds up all others
-            return self._loop.run(self._call_async(calls))
+            return self._run(self._call_async(calls))
+
+    def _run(self, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+        """What `work` gives; where the caller is inside a loop already, as in a notebook, by one in another thread."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if self._loop is None:
+                self._loop = asyncio.Runner()
+                weakref.finalize(self, self._loop.close)
+            return self._loop.run(work)
+        if self._loop_aside is None:
+            self._loop_aside = loop = asyncio.new_event_loop()
+            Thread(target=_serve, args=(loop,), name="p2o-reward", daemon=True).start()
+            weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop_aside)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
 
     def _limited(self, calls: int = 1) -> AbstractContextManager[None]:
         """Ends what takes longer than so many calls may, one after the other."""
@@ -156,7 +175,10 @@ class CountingReward:
         try:
             with no_way_out(), self._limited():
                 return self.function(*arguments)
-        except KeyboardInterrupt:  # Ctrl-C means the run
+        except (
+            KeyboardInterrupt,
+            ConfigError,
+        ):  # Ctrl-C, or what every completion of a task would meet, means the run
             raise
         except BaseException as error:
             return _Raised(error)
@@ -219,6 +241,12 @@ class CountingReward:
         if message not in self.errors and len(self.errors) >= 32:
             message = f"{type(error).__name__}: (other messages)"
         self.errors[message] += 1
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs a loop until it is stopped."""
+    loop.run_forever()
+    loop.close()
 
 
 def _takes_lists(function: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -183,6 +184,18 @@ def load_reward(path: str, *, timeout_s: float | None = None, concurrency: int =
 COMPOSITE = "composite"
 """reasoning-gym's name for a mixture of tasks; each problem's metadata tell its own."""
 
+RUN_ANSWERS = frozenset(
+    {
+        *("binary_matrix", "n_queens", "spiral_matrix", "string_insertion"),  # by eval
+        *("countdown", "puzzle24", "polynomial_multiplication"),  # by SymPy's parse_expr, which calls eval
+        *("simple_integration", "intermediate_integration"),
+    }
+)
+"""Tasks of reasoning-gym 0.1.25 whose scoring runs the answer as Python: a model could write code there."""
+
+CONSENT = "P2O_RUN_ANSWERS"
+"""Variable of the environment that allows those; its place is a container that holds nothing worth having."""
+
 TUPLE_TASKS = frozenset({"arc_agi", "rearc"})
 """Tasks that compare the answer with a grid of tuples in the metadata. JSON holds lists."""
 
@@ -198,6 +211,11 @@ def _reasoning_gym(task: str) -> Reward:
 
     def scorer(name: str) -> Callable[[str, dict[str, Any]], float]:
         if name not in scorers:
+            if name in RUN_ANSWERS and os.environ.get(CONSENT) != "1":
+                raise ConfigError(
+                    f"reasoning-gym scores {name} by running the model's answer as Python code: leave the task out, or "
+                    f"train in a container without secrets and network and set {CONSENT}=1 there"
+                )
             try:
                 scorers[name] = reasoning_gym.get_score_answer_fn(name)
             except Exception as error:

@@ -21,7 +21,6 @@ from p2o.tiny.world import make_problems
 SETTINGS = {
     "run.epochs": 2,
     "run.batch_problems": 6,
-    "run.threads": 1,
     "mining.min_count": 2,
     "evolve.budget": 20,
     "evolve.dev_size": 2,
@@ -83,12 +82,15 @@ def local_sampler() -> type[HfSampler]:
 
 
 def run(path: Path, **given: Any) -> p2o.Result:
+    import torch
+
+    threads = torch.get_num_threads() % 2 + 1  # another number than there is
     return p2o.train(
         problems=PROBLEMS,
         evaluation=EVALUATION,
         reward=reward_of(0.5),
         sampler=local_sampler(),
-        overrides={**SETTINGS, "run.output": path},
+        overrides={**SETTINGS, "run.output": path, "run.threads": threads},
         **given,
     )
 
@@ -98,9 +100,6 @@ def figures(result: p2o.Result) -> list[dict[str, Any]]:
 
 
 def test_a_run_its_result_and_what_it_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    import torch
-
-    torch.set_num_threads(2)
     before, recorder = state_of_the_process(), Recorder()
     result = run(tmp_path / "whole", callbacks=[recorder])
     assert state_of_the_process() == before

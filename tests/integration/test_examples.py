@@ -57,7 +57,11 @@ def example(name: str) -> dict[str, Any]:
 
 def test_the_table_has_every_example() -> None:
     named = set(re.findall(r"^\| \[([\w.]+)\]\(\1\)", (EXAMPLES / "README.md").read_text(), re.MULTILINE))
-    assert named == {path.name for path in EXAMPLES.iterdir()} - {"README.md", "__pycache__"}
+    assert named == {path.name for path in EXAMPLES.iterdir()} - {
+        "README.md",
+        "__pycache__",
+        "Dockerfile.dockerignore",
+    }
 
 
 def test_own_problems_on_one_gpu(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,9 @@ import p2o
 from launch import launch
 from p2o.errors import ConfigError, DataError, P2oError
 from p2o.tiny.world import make_problems
-from p2o.trl import STATE, Guide, frozen_copy
+from p2o.trl import Guide
+from p2o.trl.guide import STATE
+from p2o.trl.model import frozen_copy
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning"),
@@ -261,13 +263,22 @@ def test_two_processes_draw_as_one(whole: tuple[Any, Watched, list[Any]], tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rollout.n": 4}, r"rollout.n is TRL's to decide .*GRPOConfig\(num_generations=...\)"),
-        ({"optimizer.learning_rate": 1e-3}, "optimizer.learning_rate is TRL's to decide"),
+        ({"rollout.n": 4}, r"rollout.n cannot be set in p2o.trl: set GRPOConfig\(num_generations=...\)"),
+        (
+            {"optimizer.learning_rate": 1e-3},
+            "optimizer.learning_rate cannot be set in p2o.trl: GRPOConfig has arguments",
+        ),
+        ({"rollout.sampler": "vllm"}, "rollout.sampler cannot be set .* p2o's own sampler"),
         ({"context.mode": "soft"}, "context.mode = 'soft' weighs tokens"),
+        ({"reflection.kind": "openai", "reflection.endpoint.model": "m"}, "OPENAI_API_KEY"),
         ({"evolve.bugdet": 3}, "did you mean evolve.budget"),
     ],
 )
-def test_settings_that_are_not_carried_over_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_are_not_carried_over_are_refused(
+    settings: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ConfigError, match=message):
         Guide(ROWS, settings)
 

@@ -15,6 +15,7 @@ HEAVY = ["torch", "transformers", "vllm", "deepspeed", "openai", "datasets"]
         "p2o.config",
         "p2o.data",
         "p2o.evolution",
+        "p2o.api",
         "p2o.cli.main",
         "p2o.cli.train",
         "p2o.cli.study",
@@ -25,3 +26,9 @@ def test_importing_does_not_pull_in_the_training_stack(module: str) -> None:
     code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+def test_names_that_are_imported_later() -> None:
+    """A submodule of a function's name would hide it as soon as it is imported."""
+    code = "import p2o, p2o.loop; assert all(hasattr(p2o, name) for name in p2o.__all__); assert callable(p2o.train)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,7 +16,7 @@ from p2o.config import load_config
 from p2o.data import JsonlData, read_jsonl
 from p2o.errors import ConfigError
 from p2o.files import read_jsonl as read_records
-from p2o.rewards import CountingReward, load_reward
+from p2o.rewards import CONSENT, RUN_ANSWERS, CountingReward, load_reward
 from p2o.rollout.reward import FunctionReward, RewardConfig
 from p2o.types import Problem, Rollout
 
@@ -82,11 +82,14 @@ def compare(
     return None
 
 
-def test_every_task_is_scored_as_reasoning_gym_scores_it(tmp_path: Path) -> None:
+def test_every_task_is_scored_as_reasoning_gym_scores_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The right answer and wrong ones; where reasoning-gym's score raises, ours is 0 and counted."""
     import reasoning_gym
     from reasoning_gym.factory import DATASETS
 
+    monkeypatch.setenv(CONSENT, "1")
     differences, raising = {}, set()
     tasks = sorted(set(DATASETS) - {"composite"})
     assert len(tasks) > 100
@@ -133,6 +136,27 @@ def test_part_of_a_point_for_a_part_of_the_answer() -> None:
     """reasoning-gym's own rule for an answer with the right one in it: the share of its characters."""
     problem = Problem("p", ({"role": "user", "content": "How many legs?"},), "12", {"metadata": {}})
     assert load_reward("reasoning-gym:leg_counting")(problem, "<answer>12 legs</answer>") == 2 / 7
+
+
+def test_a_task_that_runs_answers_as_code_needs_consent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a mixture as well, where each problem names its own task."""
+    monkeypatch.delenv(CONSENT, raising=False)
+    ran = tmp_path / "ran"
+    question = ({"role": "user", "content": "?"},)
+    answer = f"<answer>[__import__('pathlib').Path({str(ran)!r}).touch()]</answer>"
+    for task in sorted(RUN_ANSWERS):
+        with pytest.raises(ConfigError, match=f"scores {task} by running the model's answer as Python code"):
+            load_reward(f"reasoning-gym:{task}")
+        problems = [
+            Problem(name, question, "12", {"metadata": {"source_dataset": name}})
+            for name in ("leg_counting", task)
+        ]
+        rollouts = [Rollout(each.id, "plain", 0, (1,), (2,), (-1.0,), "stop", answer) for each in problems]
+        with pytest.raises(ConfigError, match=f"scores {task} by running"):
+            FunctionReward(RewardConfig(function="reasoning-gym:composite"))(rollouts, problems)
+    assert not ran.exists()
 
 
 def test_an_unknown_task_is_refused() -> None:

@@ -544,6 +544,19 @@ def test_an_async_judge_that_does_not_await_is_ended(awaited: Any) -> None:
     assert ask("good", "odd", "good") == [1.0, 0.0, 1.0]
 
 
+def test_an_async_judge_is_asked_from_within_a_loop(awaited: Any) -> None:
+    """As in a notebook, whose cells run in one."""
+    judge = AsyncJudge(odd=fails, late=never_comes)
+    ask = awaited(judge.ask, timeout_s=0.05)
+
+    async def cell() -> list[float]:
+        return list(ask("good", "odd", "late"))
+
+    for _ in range(2):
+        assert asyncio.run(cell()) == [1.0, 0.0, 0.0]
+    assert len(judge.loops) == 1
+
+
 def test_ctrl_c_during_an_async_judge_means_the_run(awaited: Any) -> None:
     async def interrupted() -> None:
         signal.raise_signal(signal.SIGINT)

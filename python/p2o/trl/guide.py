@@ -1,27 +1,18 @@
-"""P²O inside TRL's `GRPOTrainer`: completions of hard problems are drawn under templates, and learnt on plain prompts.
-
-    guide = Guide(dataset, {"reflection.kind": "self"})
-    trainer = GRPOTrainer(..., reward_funcs=guide.reward, rollout_func=guide.rollout, callbacks=[guide])
-
-Ledger, mining, assignment, prompt step and context bounds are those of a run of p2o's own. Written for TRL 1.16, whose
-`rollout_func` is experimental.
-"""
+"""The guide: what TRL's trainer calls, around the loop of a run of p2o's own."""
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from transformers import TrainerCallback
 
-from p2o.assembly import given_templates
+from p2o.assembly import check_surroundings, given_templates
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
 from p2o.data import JsonlData, fingerprint, read_problems
 from p2o.distributed import Processes, join_processes
@@ -47,35 +38,11 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
+from p2o.trl.limits import refuse_owned, refuse_trainer, refuse_weights
+from p2o.trl.model import evaluating, frozen_copy, own_model
 from p2o.types import Group, Problem, Rollout
 
 LOGGER = logging.getLogger(__name__)
-
-OWNED = {
-    "rollout.n": "GRPOConfig(num_generations=...)",
-    "rollout.temperature": "GRPOConfig(temperature=...)",
-    "rollout.top_p": "GRPOConfig(top_p=...)",
-    "rollout.top_k": "GRPOConfig(top_k=...)",
-    "rollout.max_tokens": "GRPOConfig(max_completion_length=...)",
-    "rollout.sampler": "nothing: completions are drawn by p2o's own sampler from the trainer's model",
-    "run.seed": "GRPOConfig(seed=...)",
-    "data.train": "the dataset",
-    "data.suffix": "the prompts of the dataset",
-    "data.system": "the prompts of the dataset",
-    "context.distillation": "nothing: TRL trains on one prompt, the plain one",
-    "guidance.train_on_evaluations": "nothing: TRL trains on what rollout_func returns",
-    "guidance.every": "nothing: prompt steps take place between epochs",
-}
-"""Settings that TRL decides, and where."""
-
-OWNED_SECTIONS = ("run", "model", "optimizer", "loss", "correction", "evaluation", "checkpoint", "track")
-"""Sections that TRL has arguments of its own for."""
-
-MASKS = ("hard", "asymmetric", "none")
-"""Values of `context.mode` whose weights are 0 and 1, which is what TRL's `env_mask` takes."""
-
-WHOLE_MODELS = ("NO", "MULTI_GPU", "MULTI_CPU")
-"""accelerate's names of one process, and of several with a model each."""
 
 STATE = "p2o.json"
 """The guide's file in each of the trainer's checkpoints."""
@@ -87,7 +54,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
     Args:
         dataset: the trainer's `train_dataset`, with conversational prompts and a column with the gold answers.
         settings: of the sections `data`, `reward`, `mining`, `evolve`, `reflection`, `assign`, `guidance`, `context`
-            and `rollout` (`max_prompt_tokens`, `batch_size`), as of any run of p2o's.
+            and `rollout` (`max_prompt_tokens`, `batch_size`, `decoding`), as of any run of p2o's.
         eval_dataset: the trainer's `eval_dataset`, if it has one.
 
     Raises:
@@ -105,11 +72,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         self.settings = by_name(settings)
         refuse_owned(self.settings)
         config = self._configured({})
-        if config.context.mode not in MASKS:
-            raise ConfigError(
-                f"context.mode = {config.context.mode!r} weighs tokens, and TRL's env_mask only leaves some out: set "
-                f"one of {', '.join(MASKS)}"
-            )
+        refuse_weights(config.context)
+        check_surroundings(config)
         self.problems = problems_of(dataset, config, "train_dataset")
         evaluation = problems_of(eval_dataset, config, "eval_dataset") if eval_dataset else []
         self._by_prompt = {_key(each.messages): each for each in (*evaluation, *self.problems)}
@@ -148,6 +112,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         if training:
             for group in groups:
                 run.state.outcomes.observe(group, str(run.state.version))
+                if run.guidance is not None and run.guidance.quotes:
+                    run.state.solutions.observe(group, run.config.mining.success)
             run.state.step += 1
             run.state.epoch_step += 1
         start = sum(map(len, parts[: run.processes.rank]))
@@ -193,6 +159,11 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         if self.run is not None and self.run.processes.is_main:
             write_text(_checkpoint(args, state) / STATE, json.dumps(self.run.state.to_dict()))
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Lets another process take the directory up."""
+        if self.run is not None:
+            self.run.directory.unlock()
+
     def _problem(self, prompt: Any) -> Problem:
         try:
             return self._by_prompt[_key(prompt)]
@@ -236,9 +207,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         ends = list(trainer.eos_token_ids)
         self.model, self.end = model, ends[0]
         encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, ends)
-        sampler = HfSampler(
-            model, end_ids=ends, pad_id=pad_id(tokenizer), batch_size=config.rollout.batch_size
-        )
+        size, decoding = config.rollout.batch_size, config.rollout.decoding
+        sampler = HfSampler(model, end_ids=ends, pad_id=pad_id(tokenizer), batch_size=size, decoding=decoding)
         limit = config.rollout.max_prompt_tokens
         processes, reward = join_processes(), make_reward(config.reward)
         collector = Collector(sampler, encoder, reward, max_prompt_tokens=limit, processes=processes)
@@ -359,61 +329,6 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
 
 COLUMNS = ("prompt_ids", "completion_ids", "logprobs", "env_mask", "p2o_reward", "p2o_template")
 """What TRL is given of each completion."""
-
-
-def refuse_owned(settings: Mapping[str, Any]) -> None:
-    """Raises ConfigError for a setting that TRL has an argument of its own for."""
-    for name in settings:
-        place = OWNED.get(name)
-        if place is None and name.partition(".")[0] in OWNED_SECTIONS:
-            place = "an argument of GRPOConfig"
-        if place is not None:
-            raise ConfigError(f"{name} is TRL's to decide in p2o.trl: its place is {place}")
-
-
-def refuse_trainer(trainer: Any) -> None:
-    """Raises ConfigError for a trainer that draws completions in a way that p2o's sampler does not."""
-    args = trainer.args
-    kind = trainer.accelerator.distributed_type.value
-    if kind not in WHOLE_MODELS:
-        raise ConfigError(
-            f"p2o.trl draws from a model that is whole in each process, not by {kind}: launch plain DDP"
-        )
-    wrong = {
-        "use_vllm": trainer.use_vllm,
-        "min_p": args.min_p is not None,
-        "repetition_penalty": args.repetition_penalty != 1.0,
-        "generation_kwargs": bool(args.generation_kwargs),
-        "tools": bool(trainer.tools),
-    }
-    for name, is_set in wrong.items():
-        if is_set:
-            raise ConfigError(f"p2o.trl draws completions from the trainer's model itself: leave out {name}")
-
-
-def own_model(trainer: Any) -> Any:
-    """The trainer's model without what accelerate and peft put around it; adapters stay in it."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def frozen_copy(model: Any) -> Any:
-    """A copy with weights of its own."""
-    found = copy.deepcopy(model).eval()
-    # accelerate puts a function in the place of `forward`: that of a copy would go on calling the model.
-    vars(found).pop("forward", None)
-    return found
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """The model without dropout and gradient checkpointing."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def problems_of(dataset: Iterable[Mapping[str, Any]], config: Config, name: str) -> list[Problem]:
