@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from p2o.train import train
 
 from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.errors import ConfigError, MissingDependencyError
 from p2o.files import read_jsonl
+from p2o.loop import train
 from p2o.track.tensorboard import TensorBoard
 from p2o.track.tracker import Tracker, check_trackers, open_trackers
 from p2o.track.wandb import WandB
