@@ -6,14 +6,19 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from p2o.evolution.result import Candidate
+from p2o.files import append_jsonl, write_jsonl
 from p2o.report.page import render
 from p2o.report.records import RunRecords
+from p2o.report.watch import WatchServer
+from p2o.templates import make_template
 
 pytestmark = pytest.mark.browser
 
@@ -90,20 +95,18 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def measured(page: Path, width: int, *, dark: bool) -> dict[str, Any]:
+def opened(address: str, *options: str) -> str:
+    """The page as it stands after its scripts have run for a while."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
-    options = [
-        *("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"),
-        f"--window-size={width},900",
-        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-    ]
-    said = subprocess.run(
-        [chromium, *options, "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
+    usual = ("--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom")
+    return subprocess.run(
+        [chromium, *usual, *options, address], capture_output=True, text=True, timeout=300, check=True
     ).stdout
+
+
+def measured(page: Path, width: int, *, dark: bool) -> dict[str, Any]:
+    theme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    said = opened(page.as_uri(), f"--window-size={width},900", theme)
     found = re.search(r"\{.*\}", unescape(said.partition("<body")[2]), re.S)
     assert found is not None, said[-2000:]
     result: dict[str, Any] = json.loads(found[0])
@@ -123,3 +126,37 @@ def test_the_page_is_drawn_and_fits(page: Path, width: int, dark: bool) -> None:
     assert set(found["tooltip"]) == {1}, "the arrow keys move from point to point"
     assert found["smallest"] >= 12
     assert found["paper"] == ("rgb(20, 23, 26)" if dark else "rgb(255, 255, 255)")
+
+
+class GrowingRun(WatchServer):
+    """A run that goes on when the page asks for news the second time."""
+
+    asked = 0
+
+    def stamp(self) -> str:
+        self.asked += 1
+        if self.asked == 2:
+            log(self.runs[0], 0.625)
+        return super().stamp()
+
+
+def log(run: Path, accuracy: float) -> None:
+    record = {"step": 0, "num_tokens": 0, "evaluation/accuracy": accuracy}
+    append_jsonl(run / "metrics.jsonl", [record])
+    write_jsonl(run / "templates.jsonl", [Candidate(0, make_template("Carry.")).to_dict()])
+
+
+def test_a_page_under_watch_follows_the_run(tmp_path: Path) -> None:
+    log(tmp_path, 0.125)
+    server = GrowingRun([tmp_path])
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        page = opened(server.url)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert "<strong>0.625</strong>" in page
+    assert "<strong>0.125</strong>" not in page
+    assert server.asked > 2
