@@ -54,15 +54,15 @@ class RecordData(Settings, ABC):
     train: Any
     evaluation: Any = None
 
-    problem_key: str = "problem"
-    """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field. Not set, it is
-    recognised by the first record where that has no `problem`; so are the next two."""
+    problem_key: str | None = None
+    """Field with the problem: a text, or a list of chat messages. `prompt.text` names a nested field. Unset, it is
+    `problem`, or recognised by the first record where that has none; so are the next two."""
 
-    answer_key: str = "answer"
+    answer_key: str | None = None
     """Field with the gold answer, as text, number, or a list of them; `reward_model.ground_truth` names a nested field.
-    It may be missing or empty if `reward.function` is your own."""
+    Unset, it is `answer`, or recognised. It may be missing or empty if `reward.function` is your own."""
 
-    answer_is: Literal["answer", "solution"] = "answer"
+    answer_is: Literal["answer", "solution"] | None = None
     """What that field holds: the answer, or a worked `solution` that has it in its last box or after `####`."""
 
     solution_key: str | None = None
@@ -333,11 +333,12 @@ class Reader:
             DataError: if it lacks something, or its id is taken.
         """
         if self.records == 0:
-            found = recognise(record, self.config)
-            self.fields = describe(found, self.config)
-            self.config = self.config.model_copy(update=found)
+            self._fields = recognise(record, self.config)
+            self.fields = describe(self._fields, self.config)
         self.records += 1
-        problem = problem_of(record, where, self.config, self.verifier, needs_gold=self.needs_gold)
+        problem = problem_of(
+            record, where, self._fields, self.config, self.verifier, needs_gold=self.needs_gold
+        )
         key = _content(problem.messages)
         if self._ids.setdefault(problem.id, key) != key:
             raise DataError(

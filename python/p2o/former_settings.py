@@ -61,6 +61,9 @@ UNSET: dict[str, Any] = {
 }
 """Former name -> the value that it had in every run, of settings that today may be unset, or their section."""
 
+UNSET_OF_RECORDS = {"data.problem_key": "problem", "data.answer_key": "answer", "data.answer_is": "answer"}
+"""As `UNSET`, where problems are records of a file or a dataset."""
+
 SPLIT: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
     "correction.bounds": lambda bounds, settings: (
         {"correction.cap": bounds[1]}
@@ -200,4 +203,5 @@ def in_former_terms(settings: Mapping[str, Any], era: Collection[str] = ERAS[0])
         if words.present.items() <= kept.items() and words.present.keys() != words.former.keys():
             kept = {name: value for name, value in kept.items() if name not in words.present}
             said |= words.former
-    return UNSET | {present.get(name, name): value for name, value in kept.items()} | said
+    unset = UNSET if settings.get("data.kind") == "tiny" else UNSET | UNSET_OF_RECORDS
+    return unset | {present.get(name, name): value for name, value in kept.items()} | said

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from p2o.errors import DataError
 from p2o.types import Message, Problem
@@ -30,10 +31,11 @@ _ESCAPED = re.compile(
 """What is left of a LaTeX command whose backslash was read as an escape: a form feed of `\\frac`, a tab of `\\text`."""
 
 
-PROBLEM_FIELDS = ("question", "prompt", "messages", "query")
-"""Fields that hold the problem where there is no `problem`: of GSM8K and DeepMath, of verl and TRL, of chats."""
+PROBLEM_FIELDS = ("problem", "question", "prompt", "messages", "query")
+"""Fields that hold the problem, the usual one first: of GSM8K and DeepMath, of verl and TRL, of chats."""
 
 ANSWER_FIELDS = (
+    "answer",
     "final_answer",
     "reward_model.ground_truth",
     "ground_truth",
@@ -42,47 +44,67 @@ ANSWER_FIELDS = (
     "target",
     "solution",
 )
-"""Fields that hold the gold where there is no `answer`: of DeepMath, of verl, ..., of MATH, open-r1 and TRL."""
+"""Fields that hold the gold, the usual one first: of DeepMath, of verl, ..., of MATH, open-r1 and TRL."""
 
 
-def recognise(record: Mapping[str, Any], config: RecordData) -> dict[str, Any]:
-    """What `problem_key`, `answer_key` and `answer_is` must be for a record, where they are not set.
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of a file's records hold what."""
+
+    problem: str
+    answer: str
+    answer_is: Literal["answer", "solution"]
+    answer_named: bool
+    """Whether the settings name the field with the answer: who names one has one."""
+
+
+def recognise(record: Mapping[str, Any], config: RecordData) -> Fields:
+    """The fields that the settings name; of those that they do not, the ones that a record has.
 
     A gold is in a worked solution if the text has `####`, as in GSM8K, or is a `solution` with a box, as in MATH.
     """
-    found: dict[str, Any] = {}
-    for setting, names in (("problem_key", PROBLEM_FIELDS), ("answer_key", ANSWER_FIELDS)):
-        if setting not in config.model_fields_set and getattr(config, setting) not in record:
-            known = next((name for name in names if _present(record, name)), None)
-            found |= {setting: known} if known is not None else {}
-    key = found.get("answer_key", config.answer_key)
-    if "answer_is" not in config.model_fields_set and _present(record, key):
-        text = _field(record, key, "", "answer_key")
-        if isinstance(text, str) and ("####" in text or (key == "solution" and "\\boxed" in text)):
-            found["answer_is"] = "solution"
-    return found
+    problem = config.problem_key or _known(record, PROBLEM_FIELDS)
+    answer = config.answer_key or _known(record, ANSWER_FIELDS)
+    answer_is = config.answer_is
+    if answer_is is None:
+        text = _field(record, answer, "", "answer_key") if _present(record, answer) else None
+        marked = isinstance(text, str) and ("####" in text or (answer == "solution" and "\\boxed" in text))
+        answer_is = "solution" if marked else "answer"
+    return Fields(problem, answer, answer_is, config.answer_key is not None)
 
 
-def describe(found: Mapping[str, Any], config: RecordData) -> str:
-    """What was recognised, in a line; empty where nothing was."""
-    if not found:
+def _known(record: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The usual name, unless the record lacks it and has another one."""
+    if names[0] in record:
+        return names[0]
+    return next((name for name in names if _present(record, name)), names[0])
+
+
+def describe(fields: Fields, config: RecordData) -> str:
+    """What was recognised, in a line; empty where nothing had to be."""
+    recognised = (
+        config.problem_key is None and fields.problem != PROBLEM_FIELDS[0],
+        config.answer_key is None and fields.answer != ANSWER_FIELDS[0],
+        config.answer_is is None and fields.answer_is == "solution",
+    )
+    if not any(recognised):
         return ""
-    read = config.model_copy(update=dict(found))
-    place = "at the end of the solution in" if read.answer_is == "solution" else "in"
-    return f"the problem in the field {read.problem_key!r}, the gold {place} {read.answer_key!r}"
+    place = "at the end of the solution in" if fields.answer_is == "solution" else "in"
+    return f"the problem in the field {fields.problem!r}, the gold {place} {fields.answer!r}"
 
 
 def problem_of(
     record: dict[str, Any],
     where: str,
+    fields: Fields,
     config: RecordData,
     verifier: VerifyOptions | None,
     *,
     needs_gold: bool,
 ) -> Problem:
     """The problem of a record. Raises BadGoldError for a gold that cannot be used, which may be skipped."""
-    asked = _field(record, config.problem_key, where, "problem_key")
-    gold = _gold(record, where, config, needed=needs_gold)
+    asked = _field(record, fields.problem, where, "problem_key")
+    gold = _gold(record, where, fields, needed=needs_gold)
     if verifier is not None and config.on_bad_gold != "accept":
         if escape := _ESCAPED.search(gold):
             raise BadGoldError(
@@ -91,14 +113,14 @@ def problem_of(
             )
         if not gold_parses(gold, **verifier):
             raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
-    messages = _messages(asked, where, config)
+    messages = _messages(asked, where, fields, config)
     given = record.get(config.id_key)
     identity = str(given) if given is not None else content_hash(messages, gold)
-    used = (config.problem_key, config.answer_key, config.id_key)
+    used = (fields.problem, fields.answer, config.id_key)
     meta = {key: value for key, value in record.items() if key not in used}
     if config.family_key:
         meta["family"] = str(record.get(config.family_key, "?"))
-    return Problem(identity, messages, gold, meta, where, _solution(record, where, config))
+    return Problem(identity, messages, gold, meta, where, _solution(record, where, fields, config))
 
 
 def _present(record: Mapping[str, Any], key: str) -> bool:
@@ -121,17 +143,17 @@ def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any
     return value
 
 
-def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: bool) -> str:
+def _gold(record: Mapping[str, Any], where: str, fields: Fields, *, needed: bool) -> str:
     """The gold as text; empty where there is none and none is `needed`.
 
     Raises:
         BadGoldError: if it is missing or cannot be one.
     """
-    key = config.answer_key
+    key = fields.answer
     try:
         value = _field(record, key, where, "answer_key")
     except DataError as error:
-        if needed or "answer_key" in config.model_fields_set:  # who names a field has one
+        if needed or fields.answer_named:
             raise BadGoldError(str(error)) from None
         value = None
     if isinstance(value, list) and value and all(_can_be_gold(one) for one in value):
@@ -147,7 +169,7 @@ def _gold(record: Mapping[str, Any], where: str, config: RecordData, *, needed: 
     if isinstance(value, float) and not math.isfinite(value):
         raise BadGoldError(f"{where}: field {key!r} is {value}, which cannot be compared; {_REMEDY}")
     text = str(value)
-    if config.answer_is == "answer":
+    if fields.answer_is == "answer":
         return text
     _, mark, behind = text.rpartition("####")
     gold = behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
@@ -163,7 +185,7 @@ def _can_be_gold(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
+def _solution(record: Mapping[str, Any], where: str, fields: Fields, config: RecordData) -> str:
     """The worked solution of a record; empty where it has none.
 
     Raises:
@@ -171,8 +193,8 @@ def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
     """
     if config.solution_key is not None:
         value = _field(record, config.solution_key, where, "solution_key")
-    elif config.answer_is == "solution":
-        value = _field(record, config.answer_key, where, "answer_key")
+    elif fields.answer_is == "solution":
+        value = _field(record, fields.answer, where, "answer_key")
     else:
         return ""
     if value is not None and not isinstance(value, str):
@@ -180,7 +202,7 @@ def _solution(record: Mapping[str, Any], where: str, config: RecordData) -> str:
     return value or ""
 
 
-def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]:
+def _messages(value: Any, where: str, fields: Fields, config: RecordData) -> tuple[Message, ...]:
     if isinstance(value, str):
         messages = [Message(role="user", content=value)]
     elif isinstance(value, list) and all(
@@ -189,11 +211,9 @@ def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]
     ):
         messages = [Message(role=m["role"], content=m["content"]) for m in value]
     else:
-        raise DataError(f"{where}: field {config.problem_key!r} must hold a text or a list of chat messages")
+        raise DataError(f"{where}: field {fields.problem!r} must hold a text or a list of chat messages")
     if not messages or messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
-        raise DataError(
-            f"{where}: field {config.problem_key!r} must end with a user message that is not empty"
-        )
+        raise DataError(f"{where}: field {fields.problem!r} must end with a user message that is not empty")
     for message in messages:
         if not re.fullmatch(r"\w[\w-]*", message["role"]):
             raise DataError(
@@ -208,7 +228,7 @@ def _messages(value: Any, where: str, config: RecordData) -> tuple[Message, ...]
             if config.system
             else "more than one: join them"
         )
-        raise DataError(f"{where}: field {config.problem_key!r} holds a system message, {more}")
+        raise DataError(f"{where}: field {fields.problem!r} holds a system message, {more}")
     messages[-1]["content"] += config.suffix
     system = [Message(role="system", content=config.system)] if config.system else []
     return tuple(system + messages)

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,8 @@ def load_split(
     builder = BUILDERS.get(Path(source).suffix)
     try:
         if builder is not None:
-            found = datasets.load_dataset(builder, data_files=source)
+            with _without_bars(datasets):
+                found = datasets.load_dataset(builder, data_files=source)
         elif any((Path(source) / name).exists() for name in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(source)
         else:
@@ -189,6 +191,19 @@ def load_split(
         raise DataError(f"{source}: no split {split!r} (found: {', '.join(splits)}); set data.splits")
     name = split or next(iter(splits))
     return splits[name], name
+
+
+@contextmanager
+def _without_bars(datasets: Any) -> Iterator[None]:
+    """Reads a file without the bars that are meant for downloads."""
+    if datasets.are_progress_bars_disabled():
+        yield
+        return
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.enable_progress_bars()
 
 
 def dataset_rows(rows: Iterable[dict[str, Any]], source: str, split: str) -> Iterator[Record]:

@@ -91,6 +91,15 @@ def test_a_second_name_of_a_value_is_refused_with_the_first_which_is_the_one_has
     assert in_former_terms({"loss.name": "dapo"})["loss.name"] == "dapo"
 
 
+def test_fields_that_are_not_named_are_those_that_were_the_defaults() -> None:
+    """Of records; the tiny world has no fields."""
+    usual = {"data.problem_key": "problem", "data.answer_key": "answer", "data.answer_is": "answer"}
+    of_records = in_former_terms({"data.kind": "jsonl"})
+    assert usual.items() <= of_records.items()
+    assert in_former_terms({"data.kind": "jsonl", "data.answer_key": "gold"})["data.answer_key"] == "gold"
+    assert not usual.keys() & in_former_terms({"data.kind": "tiny"}).keys()
+
+
 def test_what_was_a_mode_of_the_engine_is_a_sampler() -> None:
     """A run by a server and one by an engine beside the trainer, as they were written down at first."""
     for sampler, former in [

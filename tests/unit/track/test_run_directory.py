@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas
 import pytest
 
 from p2o.config import load_config
+from p2o.data import read_problems
 from p2o.errors import RunDirectoryError
 from p2o.evolution import Candidate, Evolution
 from p2o.evolution.budget import Ledger
@@ -120,6 +123,22 @@ def test_problems_that_began_hard_are_followed_through_the_steps() -> None:
     assert [group.problem.id for group in followed_first(later, outcomes)] == [
         name for name in order if name in names[:6]
     ]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_fields_are_recognised_by_the_settings_that_a_run_wrote(tmp_path: Path, suffix: str) -> None:
+    """As they were when the run began: a default in `config.toml` must not pass for a name that was given."""
+    file = tmp_path / f"gsm8k{suffix}"
+    record = {"question": "3 + 4?", "answer": "It is 7.\n#### 7"}
+    if suffix == ".parquet":
+        pandas.DataFrame([record]).to_parquet(file)
+    else:
+        file.write_text(json.dumps(record) + "\n")
+    began = load_config("smollm2", [f"data.train={file}"])
+    RunDirectory.create(tmp_path / "run", began, {})
+    for config in (began, RunDirectory.config_of(tmp_path / "run")):
+        (problem,) = read_problems(config.data.training_records(), config.data, "x", verifier=None).problems  # type: ignore[union-attr]
+        assert (problem.messages[0]["content"].split("\n")[0], problem.gold) == ("3 + 4?", "7")
 
 
 def test_a_resumed_run_goes_on_after_its_last_step(tmp_path: Path) -> None:
