@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -44,8 +44,9 @@ class Chart:
 
 def all_charts(runs: Sequence[RunRecords]) -> list[Chart]:
     """Those that the runs have figures for, other than 0."""
-    charts = [accuracy_chart(runs), *(step_chart(runs, *each) for each in STEP_CHARTS), hard_chart(runs)]
-    return [chart for chart in charts if any(value for line in chart.lines for _, value in line.points)]
+    charts = [accuracy_chart(runs), *step_charts(runs), hard_chart(runs)]
+    shown = (replace(chart, lines=[line for line in chart.lines if line.points]) for chart in charts)
+    return [chart for chart in shown if any(value for line in chart.lines for _, value in line.points)]
 
 
 def accuracy_chart(runs: Sequence[RunRecords]) -> Chart:
@@ -54,7 +55,7 @@ def accuracy_chart(runs: Sequence[RunRecords]) -> Chart:
     if len(runs) == 1:
         lines += [_accuracy(runs[0], f"/{family}", family) for family in runs[0].families]
     lines += [
-        Line(_label(runs, run, "all, under the template in use"), points)
+        Line("all, under the template in use" if len(runs) == 1 else f"{run.name}, guided", points)
         for run in runs
         if (points := _points(run.evaluations, "evaluation/guided_accuracy"))
     ]
@@ -119,17 +120,23 @@ STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
 )
 
 
-def step_chart(
-    runs: Sequence[RunRecords], identity: str, title: str, figures: Sequence[Figure], options: dict[str, Any]
-) -> Chart:
-    """Metrics of training steps."""
-    lines = [
-        Line(_label(runs, run, figure.label, alone=len(figures) == 1), thinned(points))
-        for run in runs
-        for figure in figures
-        if (points := _points(run.steps, figure.key))
-    ]
-    return Chart(identity, title, lines, **options)
+def step_charts(runs: Sequence[RunRecords]) -> Iterator[Chart]:
+    """Metrics of training steps; of several runs each figure has a chart of its own."""
+    for identity, title, figures, options in STEP_CHARTS:
+        if len(runs) == 1:
+            yield Chart(
+                identity, title, [_line(runs[0], figure, figure.label) for figure in figures], **options
+            )
+            continue
+        for figure in figures:
+            name = title if len(figures) == 1 else f"{title}: {figure.label}"
+            yield Chart(
+                f"{identity}-{figure.key}", name, [_line(run, figure, run.name) for run in runs], **options
+            )
+
+
+def _line(run: RunRecords, figure: Figure, label: str) -> Line:
+    return Line(label, thinned(_points(run.steps, figure.key)))
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
@@ -157,8 +164,6 @@ def _points(records: Sequence[Record], key: str) -> list[tuple[float, float]]:
     ]
 
 
-def _label(runs: Sequence[RunRecords], run: RunRecords, label: str, *, alone: bool = True) -> str:
-    """A line's name: the figure's of one run, the run's where there is one figure of several, else both."""
-    if len(runs) == 1:
-        return label
-    return run.name if alone else f"{run.name}: {label}"
+def _label(runs: Sequence[RunRecords], run: RunRecords, label: str) -> str:
+    """A line's name: what it shows of one run, and of several the run's."""
+    return label if len(runs) == 1 else run.name

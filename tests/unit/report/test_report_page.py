@@ -327,7 +327,10 @@ def test_of_a_long_completion_the_end_is_kept() -> None:
 def test_runs_are_compared_line_by_line(tmp_path: Path) -> None:
     settings = {"rollout.n": 6, "run.seed": 1}
     records = [
-        RunRecords(name, [START, {"step": 1, "num_tokens": 5, "reward": 0.5, "policy_loss": 1.0}])
+        RunRecords(
+            name,
+            [START, {"step": 1, "num_tokens": 5, "reward": 0.5, "policy_loss": 1.0, "templated/frac": 0.5}],
+        )
         for name in "ab"
     ]
     page = render(
@@ -335,7 +338,8 @@ def test_runs_are_compared_line_by_line(tmp_path: Path) -> None:
     )
     charts = charts_of(page)
     assert [line["label"] for line in charts["accuracy"]["lines"]] == ["a", "b"]
-    assert [line["label"] for line in charts["loss"]["lines"]] == ["a", "b"]
+    assert [line["label"] for line in charts["loss-policy_loss"]["lines"]] == ["a", "b"]
+    assert charts["groups-templated/frac"]["title"] == "Groups and rollouts: rollouts under a template"
     table = page.partition("Settings that differ between the runs")[2].partition("</table>")[0]
     assert re.findall(r"<code>(.*?)</code>", table) == ["6", "12"]
     assert "run.seed" not in table

@@ -29,7 +29,7 @@ function datasets(chart) {
       borderWidth: 2,
       borderDash: DASHES[Math.floor(index / 6) % DASHES.length],
       pointStyle: MARKS[index % MARKS.length],
-      pointRadius: line.points.length > 60 ? 0 : 4,
+      pointRadius: line.points.length > 30 ? 0 : 4,
       pointHoverRadius: 6,
     };
     const ends = (end, fill) => ({
