@@ -105,7 +105,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
     """Steps of p2o's own loop; each record has the seconds of its phases."""
     from rich.console import Console as RichConsole
 
-    from p2o import train
+    from p2o import loop
     from p2o.assembly import prepare
     from p2o.config import build_config
     from p2o.track.console import Console
@@ -148,7 +148,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)
             records: list[dict[str, Any]] = []
-            collect_batch, log_step = train.collect_batch, run.log_step
+            collect_batch, log_step = loop.collect_batch, run.log_step
 
             def started(run: Any) -> Any:
                 clock.seconds.clear()
@@ -171,10 +171,10 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                     }
                 )
 
-            train.collect_batch, run.log_step = started, finished
+            loop.collect_batch, run.log_step = started, finished
             run.state.history.append({})  # no evaluation before the first step
             try:
-                train.train(run)
+                loop.train(run)
             except KeyError:  # the history has no real record; the steps are done by then
                 if len(records) < steps:
                     raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +90,10 @@ def test_the_best_template_in_use_is_evaluated_too(tmp_path: Path, monkeypatch: 
 def test_tokens_of_evaluations_are_counted_once(guided: Path) -> None:
     """Training on them generates nothing."""
     metrics = read_jsonl(guided / "metrics.jsonl")
-    for before, record in pairwise(metrics):
+    for before, guidance, record in zip(metrics, metrics[1:], metrics[2:], strict=False):
         if "guidance/groups" in record:
-            assert before["num_tokens"] < record["num_tokens"], "the prompt step itself"
+            assert before["num_tokens"] + guidance["guidance/tokens"] == guidance["num_tokens"]
+            assert record["num_tokens"] == guidance["num_tokens"]
     lines = read_jsonl(guided / "templates.jsonl")
     assert lines, "there were prompt steps"
 
@@ -112,7 +112,7 @@ def test_a_resumed_run_is_the_unbroken_run(
     assert what_happened(path) == what_happened(guided)
 
 
-def test_what_a_journal_alone_remembers_is_drawn_again(
+def test_a_step_killed_before_the_update_on_its_rollouts_finds_them(
     guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between the prompt step's last rollout and the update on its rollouts."""
