@@ -24,7 +24,7 @@ class TrackConfig(Settings):
     """What is written beside the checkpoints."""
 
     rollouts: int = Field(8, ge=0)
-    """Rollouts per step written to `rollouts/`, and to trackers that have tables."""
+    """Rollouts per step, rounded up to whole groups, that are written to `rollouts/` and to trackers with tables."""
 
     to: tuple[TrackerName | ImportPath, ...] = Field((), strict=False)
     """Where metrics and rollouts go as well: `tensorboard`, `wandb`, `trackio`, `mlflow`, each with the package of that
