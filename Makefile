@@ -125,13 +125,16 @@ package: wheel ## Build the wheel and check that the core crate packages
 	cargo package --package p2o-core --allow-dirty --quiet
 
 # Not locked: what pip would choose today.
-test-wheel: wheel ## The wheel with today's packages in an empty folder: it trains and writes nothing to stderr
+test-wheel: wheel ## The wheel with today's packages: it trains in an empty folder, silent on stderr, and the docs' code runs
 	rm -rf .cache/wheel
 	$(UV) venv --quiet --python $(PYTHON) .cache/wheel/venv
 	$(UV) pip install --quiet --python .cache/wheel/venv/bin/python "$$(ls -t dist/*.whl | head -n 1)[train]"
 	mkdir .cache/wheel/run
 	cd .cache/wheel/run && ../venv/bin/p2o-train 2> ../stderr || { cat ../stderr; exit 1; }
 	@if [ -s .cache/wheel/stderr ]; then cat .cache/wheel/stderr; exit 1; fi
+	$(UV) pip install --quiet --python .cache/wheel/venv/bin/python \
+		"$$(ls -t dist/*.whl | head -n 1)[train,api,data,study]" pytest pytest-timeout reasoning-gym==0.1.25
+	.cache/wheel/venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_docs.py
 
 clean: ## Remove build products (not the environments)
 	cargo clean
