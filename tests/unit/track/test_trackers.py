@@ -127,9 +127,8 @@ def test_the_settings_say_which_trackers_are_open(tmp_path: Path) -> None:
 
 
 def test_trackio_takes_metrics_and_tables_and_a_resumed_run_goes_on_in_the_same_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     trackio = pytest.importorskip("trackio", exc_type=ImportError)
     from p2o.track.trackio import Trackio
 
