@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
@@ -49,6 +50,8 @@ def main(size: int = 384, settings: dict[str, Any] = SETTINGS, **changed: Any) -
         "logging_steps": 4,
         "save_strategy": "epoch",
         "report_to": "none",
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
     }
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(MODEL_PATH, dtype="float32"),

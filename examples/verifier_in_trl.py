@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
@@ -33,6 +34,8 @@ def main(**changed: Any) -> GRPOTrainer:
         "activation_checkpointing": False,
         "logging_steps": 5,
         "report_to": "none",
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": torch.cuda.is_available(),
     }
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(MODEL_PATH, dtype="float32"),

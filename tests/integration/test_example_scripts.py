@@ -36,7 +36,7 @@ SMALL_RUN = {
     "evolve.dev_size": 2,
     "evolve.acceptance": "strict",
 }
-SMALL_TRL = {"max_steps": 1, "use_cpu": True, "bf16": False, "disable_tqdm": True, "save_strategy": "no"}
+SMALL_TRL = {"max_steps": 1, "disable_tqdm": True, "save_strategy": "no"}
 
 
 @pytest.fixture(autouse=True)
