@@ -215,7 +215,7 @@ def explaining(path: Path) -> Story | None:
     from p2o.report.problems import hard_problems
     from p2o.report.records import read_run
 
-    return next((story for story in hard_problems(read_run(path)) if story.chapters == 3), None)
+    return next((story for story in hard_problems(read_run(path), most=1) if story.chapters == 3), None)
 
 
 @contextmanager

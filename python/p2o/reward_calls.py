@@ -178,7 +178,7 @@ class CountingReward:
         except (
             KeyboardInterrupt,
             ConfigError,
-        ):  # Ctrl-C, or what every completion of a task would meet, means the run
+        ):  # Ctrl-C, or what all completions would meet: it means the run
             raise
         except BaseException as error:
             return _Raised(error)

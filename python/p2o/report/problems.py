@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from p2o.report.records import Record, RunRecords
+from p2o.rewards import with_usual_end_of_thought
 from p2o.rollout.reward import RewardConfig
 from p2o.templates import PLAIN
 from p2o.verifier import verify
@@ -33,9 +33,9 @@ class Attempt:
     """The template's text; empty on the plain prompt."""
     text: str
     reward: float
-    answer: str | None
+    answer: str | None = None
     """What the verifier took for the answer; None where there is none, or another function judges."""
-    reason: str
+    reason: str = ""
     """Why it was not rewarded, in a few words; empty where that is not known."""
 
     @property
@@ -90,9 +90,11 @@ def hard_problems(run: RunRecords, most: int = MOST) -> list[Story]:
         if "question" in record:  # runs of earlier versions do not say what was asked
             grouped.setdefault(str(record["problem"]), []).append(record)
     texts = {str(record["template"]["id"]): str(record["template"]["text"]) for record in run.templates}
-    began_hard = [records for records in grouped.values() if _began_hard(records)]
-    stories = [_story(records, texts, run.reward) for records in began_hard]
-    return sorted(stories, key=lambda story: (-story.chapters, -len(story.by_epoch()), story.problem))[:most]
+    began_hard = (records for records in grouped.values() if _began_hard(records))
+    stories = [_story(records, texts) for records in began_hard]
+    stories.sort(key=lambda story: (-story.chapters, -len(story.by_epoch()), story.problem))
+    # Only what is shown is verified again.
+    return [_judged(story, grouped[story.problem], run.reward) for story in stories[:most]]
 
 
 def _began_hard(records: Sequence[Record]) -> bool:
@@ -101,23 +103,28 @@ def _began_hard(records: Sequence[Record]) -> bool:
     return bool(first) and all(record["reward"] < 1 for record in first)
 
 
-def _story(records: Sequence[Record], texts: Mapping[str, str], reward: RewardConfig | None) -> Story:
-    attempts = [_attempt(record, texts, reward) for record in records]
+def _story(records: Sequence[Record], texts: Mapping[str, str]) -> Story:
+    attempts = []
+    for record in records:
+        identity = record["template"]
+        template = "" if identity == PLAIN.id else texts.get(identity, f"(template {identity})")
+        attempts.append(Attempt(record["epoch"], template, record["text"], record["reward"]))
     first = records[0]
     return Story(str(first["problem"]), str(first["question"]), str(first["gold"]), attempts)
 
 
-def _attempt(record: Record, texts: Mapping[str, str], reward: RewardConfig | None) -> Attempt:
-    identity = record["template"]
-    template = "" if identity == PLAIN.id else texts.get(identity, f"(template {identity})")
-    answer, reason = None, ""
-    paid: Any = record["reward"]
+def _judged(story: Story, records: Sequence[Record], reward: RewardConfig | None) -> Story:
+    """The story with what the verifier says of each attempt, as it was asked in training."""
     options = None if reward is None else reward.verifier_options()
-    if options is not None:
-        verdict = verify(record["text"], record["gold"], **options)
-        answer = verdict.extracted
-        if paid < 1:
-            reason = REASONS.get(verdict.status, verdict.status) or "refused by this run's rules"
-    if record["finish_reason"] == "length" and paid < 1:
-        reason = f"cut off after {record['tokens']:,} tokens"
-    return Attempt(record["epoch"], template, record["text"], paid, answer, reason)
+    judged = []
+    for attempt, record in zip(story.attempts, records, strict=True):
+        answer, reason = None, ""
+        if options is not None:
+            verdict = verify(with_usual_end_of_thought(attempt.text), story.gold, **options)
+            answer = verdict.extracted
+            if not attempt.solved:
+                reason = REASONS.get(verdict.status, verdict.status) or "refused by this run's rules"
+        if record["finish_reason"] == "length" and not attempt.solved:
+            reason = f"cut off after {record['tokens']:,} tokens"
+        judged.append(replace(attempt, answer=answer, reason=reason))
+    return replace(story, attempts=judged)
