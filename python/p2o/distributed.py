@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -36,6 +36,12 @@ class Processes:
     size: int = 1
     group: Any = None
     """The process group that objects travel over; None in a run of one process."""
+
+    def apart(self) -> Processes:
+        """The same processes over a group of their own, for a thread that talks to the others beside this one."""
+        if self.size == 1:
+            return self
+        return replace(self, group=_control_group())
 
     @property
     def is_main(self) -> bool:
@@ -254,5 +260,11 @@ def join_processes() -> Processes:
             f"{size} processes were launched, but the process group has {dist.get_world_size()}: something set it up "
             "before p2o did"
         )
-    control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    return Processes(dist.get_rank(), size, control)
+    return Processes(dist.get_rank(), size, _control_group())
+
+
+def _control_group() -> Any:
+    """A group of all processes for what travels between them beside tensors."""
+    import torch.distributed as dist
+
+    return dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)

@@ -417,7 +417,7 @@ def test_settings_that_vllm_refuses_become_one_line(monkeypatch: pytest.MonkeyPa
     r"ignore:\s*Encountered the use of a type that is scheduled"
 )  # vLLM's own, in numba
 def test_further_arguments_reach_the_engine_and_its_refusals_the_user(policy: TorchPolicy) -> None:
-    """What they make of the log-probs is vLLM's: on a CPU guessed tokens have other ones in each run, some of them NaN."""
+    """What they make of the log-probs is vLLM's: on a CPU guessed tokens have others in each run, some of them NaN."""
     guesses = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 3}
     sampler = VllmSampler(
         tiny_llama(), rollout_config(extra={"block_size": 64, "speculative_config": guesses}), end_ids=ENDS

@@ -69,6 +69,7 @@ class ServerSampler(Sampler):
     """
 
     in_process = False
+    beside_training = True
     max_model_len: int
 
     def __init__(
