@@ -77,9 +77,10 @@ test-browser: install ## The report in headless Chromium, which must be installe
 test-gpu: engines ## Tests that need a GPU
 	$(ENGINES)/bin/pytest -q -m gpu tests/gpu
 
-bench-evolve: install ## Pareto bookkeeping beside gepa (minutes), and what noise does to the acceptance rules
+bench-evolve: install ## Pareto bookkeeping beside gepa (minutes), what noise does to the acceptance rules, rounds at once
 	$(BIN)/python benches/bench_evolve.py --output benches/evolve.md
 	$(BIN)/python benches/bench_evolve_noise.py --output benches/evolve_noise.md
+	$(BIN)/python benches/bench_evolve_rounds.py --output benches/evolve_rounds.md
 
 bench-verify: install ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
 	$(BIN)/python benches/verify_differential.py

@@ -12,6 +12,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
@@ -37,6 +38,8 @@ class JournalFile(ABC):
     def __init__(self, path: Path | None, header: Mapping[str, Any]) -> None:
         self.path = path
         self._file: TextIO | None = None
+        self._writing = Lock()
+        """Replies may come in beside rollouts."""
         if path is None:
             return
         self._file = self._open(path)
@@ -84,7 +87,7 @@ class JournalFile(ABC):
         """Appends a record. A kill of the process loses at most the line being written."""
         if self._file is not None:
             assert self.path is not None
-            with naming(self.path):
+            with naming(self.path), self._writing:
                 self._file.write(with_check(json.dumps(record)))
                 self._file.flush()
 

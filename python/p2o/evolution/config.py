@@ -93,6 +93,11 @@ class EvolveConfig(Settings):
     parents: PositiveInt = 16
     """K: parents drawn from the front in each round; as many proposals, one batch, are spread over those there are."""
 
+    rounds_at_once: PositiveInt = 1
+    """Rounds open at once. With 2 or more the next one begins while rollouts and replies of those before are awaited,
+    from the front as it is then, and what all wait for is asked together: engines with room for more rollouts than a
+    round has are done sooner."""
+
     minibatch: PositiveInt = 3
     """Feedback problems on which a proposal is compared with its parent."""
 

@@ -9,6 +9,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.events import Callback
 from p2o.evolution.journal import Journal
+from p2o.evolution.search.turns import Turns
 from p2o.evolution.types import Evaluate, Fits, PlainEnough, Reads, Reflect
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solutions
@@ -52,3 +53,5 @@ class StepInputs:
     time_limit_s: float | None = None
     plain_enough: PlainEnough | None = None
     max_fruitless: int | None = None
+    turns: Turns = field(default_factory=Turns)
+    """The rounds that are open; whoever asks for rollouts or replies waits here."""

@@ -159,13 +159,15 @@ class PromptStep:
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self._reflect
             fits = self.reflect.fits
+        # One that answers beside rollouts, whose bar is shown.
+        reflect = self.reflect if getattr(self.reflect, "beside", False) else self._reflect
         try:
             evolution = self.collector.processes.lead(
                 actions,
                 lambda actions: evolve(
                     [self.problems[identity] for identity in hard],
                     lambda requests: self._evaluate(requests, seed, actions["collect"], kept),
-                    actions.get("reflect", self._reflect),
+                    actions.get("reflect", reflect),
                     self._settings(len(hard), allowance),
                     reflection=self.config.reflection,
                     seed=seed,

@@ -34,10 +34,15 @@ def evaluated(lines):
     return [(r["template"], r["problem"], r["rollout"]) for r in records if r["kind"] == "evaluation"]
 
 
-@pytest.mark.parametrize("acceptance", ["strict", "posterior", "sequential"])
-def test_killed_after_any_record_the_step_ends_as_if_unbroken(tmp_path, acceptance):
+@pytest.mark.parametrize(
+    ("acceptance", "rounds"), [("strict", 1), ("posterior", 1), ("sequential", 1), ("posterior", 3)]
+)
+def test_killed_after_any_record_the_step_ends_as_if_unbroken(tmp_path, acceptance, rounds):
+    """However far each of the rounds open at once had come."""
+    options = {"acceptance": acceptance, "rounds_at_once": rounds, "budget": 110 if rounds == 1 else 200}
     world = World()
-    straight = run(world, tmp_path / "straight.jsonl", acceptance=acceptance)
+    straight = run(world, tmp_path / "straight.jsonl", **options)
+    assert straight.rounds > rounds
     lines = (tmp_path / "straight.jsonl").read_text().splitlines(keepends=True)
     assert evaluated(lines) == list(world.rollouts)
     assert {json.loads(line)["kind"] for line in lines} == {
@@ -52,7 +57,7 @@ def test_killed_after_any_record_the_step_ends_as_if_unbroken(tmp_path, acceptan
         torn = lines[kept][: len(lines[kept]) // 2] if kept % 2 else ""
         journal.write_text("".join(lines[:kept]) + torn)
         again = World()
-        assert run(again, journal, acceptance=acceptance) == straight
+        assert run(again, journal, **options) == straight
         # Nothing is asked twice, and both lives together asked what the unbroken one asked.
         assert not set(again.rollouts) & set(evaluated(lines[:kept]))
         assert len(again.rollouts) + len(evaluated(lines[:kept])) == straight.ledger.rollouts
@@ -62,7 +67,7 @@ def test_killed_after_any_record_the_step_ends_as_if_unbroken(tmp_path, acceptan
 
 
 def test_killed_within_a_batch_the_rollouts_before_are_kept(tmp_path):
-    straight = run(World(), None)
+    straight = run(World(), None, rounds_at_once=2)
     for victim in range(0, straight.ledger.rollouts, 5):
         journal = tmp_path / f"{victim}.jsonl"
         first = World()
@@ -76,9 +81,9 @@ def test_killed_within_a_batch_the_rollouts_before_are_kept(tmp_path):
 
         first.evaluate = dies
         with pytest.raises(SystemExit):
-            run(first, journal)
+            run(first, journal, rounds_at_once=2)
         second = World()
-        assert run(second, journal) == straight
+        assert run(second, journal, rounds_at_once=2) == straight
         assert len(second.rollouts) == straight.ledger.rollouts - victim
 
 

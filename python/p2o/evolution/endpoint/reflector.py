@@ -19,6 +19,9 @@ class OpenAIReflector:
         ReflectionError: when called, if the server refuses for good or retries are used up.
     """
 
+    beside = True
+    """It answers while the policy is rolled out."""
+
     def __init__(self, config: ReflectionConfig) -> None:
         if config.endpoint is None:
             raise ConfigError("reflection.endpoint is missing: it says where the reflection model is")

@@ -1,11 +1,12 @@
-"""Questions to the reflection model: one flat batch, through ledger and journal."""
+"""Questions to the reflection model: those of all rounds that wait, one flat batch, through ledger and journal."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from p2o.errors import RunDirectoryError
 from p2o.evolution.contract import checked_reply, in_order
@@ -22,41 +23,75 @@ def ask(inputs: StepInputs, prompts: Sequence[tuple[Message, ...]]) -> list[Refl
         RunDirectoryError: if the journal's replies are those to other questions.
         ReflectionError: if the reflection model cannot be used any longer.
     """
-    ledger, journal = inputs.ledger, inputs.journal
-    requests: list[ReflectionRequest] = []
-    waiting: deque[str] = deque()
-    replies: list[ReflectionReply] = []
+    order = Questions(inputs, prompts, first=inputs.ledger.reflection_calls)
+    inputs.ledger.reflection_calls += len(prompts)
+    if prompts:
+        inputs.turns.wait(order)
+    return order.replies
 
-    def paid(reply: ReflectionReply) -> ReflectionReply:
-        ledger.reflection_tokens += reply.tokens
-        ledger.reflection_cost += reply.cost
-        return reply
 
-    first = ledger.reflection_calls
-    ledger.reflection_calls += len(prompts)
-    for call, messages in enumerate(prompts, start=first):
-        digest = hashlib.sha256(f"{inputs.seed}/{call}/{json.dumps(messages)}".encode())
-        name = digest.hexdigest()[:16]
-        if call < len(journal.reflections):
-            asked, reply = journal.reflections[call]
-            if asked != name:
-                raise RunDirectoryError(
-                    f"{journal.path}: reflection {call} asked something else; "
-                    "delete the journal to start the step again"
-                )
-            replies.append(paid(reply))
-        else:
-            requests.append(ReflectionRequest(messages, int.from_bytes(digest.digest()[:4]) >> 1))
-            waiting.append(name)
-    try:
-        if requests:
-            journal.before_asking()
-        answers = inputs.reflect(requests) if requests else ()
-        for answer in in_order("reflect", ReflectionReply, answers, len(requests)):
-            reply = checked_reply(answer)
-            journal.reflection(waiting.popleft(), reply)
-            replies.append(paid(reply))
-    finally:
-        ledger.reflection_calls -= len(waiting)
-        journal.sync()
-    return replies
+@dataclass
+class Questions:
+    """What one round asks."""
+
+    inputs: StepInputs
+    prompts: Sequence[tuple[Message, ...]]
+    first: int
+    """Calls of the step before."""
+
+    replies: list[ReflectionReply] = field(default_factory=list)
+
+    @property
+    def beside(self) -> bool:
+        """Whether the reflection model answers while the policy is rolled out: it is another one."""
+        return bool(getattr(self.inputs.reflect, "beside", False))
+
+    @classmethod
+    def serve(cls, orders: Sequence[Questions]) -> None:
+        """Has the questions of all orders answered in one batch."""
+        inputs = orders[0].inputs
+        journal = inputs.journal
+        requests: list[ReflectionRequest] = []
+        waiting: deque[tuple[Questions, str]] = deque()
+        for order in orders:
+            for call, name, request in order.requests():
+                if call < len(journal.reflections):
+                    asked, reply = journal.reflections[call]
+                    if asked != name:
+                        raise RunDirectoryError(
+                            f"{journal.path}: reflection {call} asked something else; "
+                            "delete the journal to start the step again"
+                        )
+                    order.take(reply)
+                else:
+                    requests.append(request)
+                    waiting.append((order, name))
+        try:
+            if requests:
+                journal.before_asking()
+            answers = inputs.reflect(requests) if requests else ()
+            for answer in in_order("reflect", ReflectionReply, answers, len(requests)):
+                reply = checked_reply(answer)
+                order, name = waiting.popleft()
+                journal.reflection(name, reply)
+                order.take(reply)
+        finally:
+            journal.sync()
+
+    def requests(self) -> Iterator[tuple[int, str, ReflectionRequest]]:
+        """The number of each call in the step, its name in the journal, and what is asked."""
+        for call, messages in enumerate(self.prompts, start=self.first):
+            digest = hashlib.sha256(f"{self.inputs.seed}/{call}/{json.dumps(messages)}".encode())
+            seed = int.from_bytes(digest.digest()[:4]) >> 1
+            yield call, digest.hexdigest()[:16], ReflectionRequest(messages, seed)
+
+    def take(self, reply: ReflectionReply) -> None:
+        """Counts a reply, which is the next one."""
+        self.inputs.ledger.reflection_tokens += reply.tokens
+        self.inputs.ledger.reflection_cost += reply.cost
+        self.replies.append(reply)
+
+    def give_back(self) -> None:
+        """See [`p2o.evolution.search.turns.Order`][]."""
+        self.inputs.ledger.reflection_calls -= len(self.prompts) - len(self.replies)
+        self.prompts = self.prompts[: len(self.replies)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from p2o.evolution.budget import Ledger
 from p2o.evolution.config import Acceptance
 from p2o.evolution.search.acceptance import Entrant, Finish, Posterior, Rule, Strict
 from p2o.evolution.search.rollouts import Rollouts
@@ -27,7 +26,7 @@ ACCEPTANCES: dict[Acceptance, type[Rule]] = {
 
 
 def race(
-    entrants: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, ledger: Ledger, rule: Rule
+    entrants: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, rule: Rule
 ) -> Iterator[Finish]:
     """Runs the entrants, the earlier ones first where the budget does not reach all; all racing ones in one batch.
 
@@ -42,13 +41,13 @@ def race(
         return rollouts.missing(entrant.template, entrant.dev[entrant.seen :])
 
     if waiting and (baseline := rule.baseline(dev)):
-        if rollouts.new(baseline) + outstanding(waiting[0]) <= ledger.affordable_rollouts:
-            rollouts.run(baseline, keep_text=False)
+        if rollouts.new(baseline) + outstanding(waiting[0]) <= rollouts.affordable:
+            rollouts.run(baseline)
         else:
             yield from (Finish(entrant.id, False, NO_BUDGET, 0, None) for entrant in waiting)
             return
     while waiting or racing:
-        free = ledger.affordable_rollouts - sum(map(outstanding, racing))
+        free = rollouts.affordable - sum(map(outstanding, racing))
         while waiting and (cost := outstanding(waiting[0])) <= free:
             free -= cost
             racing.append(waiting.popleft())
@@ -61,9 +60,10 @@ def race(
                 entrant.seen, entrant.threshold = plan[entrant.stage]
             entrant.stage += 1
             batch += rollouts.requests(entrant.template, entrant.dev[before : entrant.seen])
-        rollouts.run(batch, keep_text=False)
-        free = ledger.affordable_rollouts - sum(map(outstanding, racing))
-        rollouts.run(rule.further(racing, dev, free), keep_text=False)
+        rollouts.hold(sum(map(outstanding, racing)))
+        rollouts.run(batch)
+        free = rollouts.affordable - sum(map(outstanding, racing))
+        rollouts.run(rule.further(racing, dev, free))
         going: list[Entrant] = []
         for entrant in racing:
             finish = rule.judge(entrant, dev)

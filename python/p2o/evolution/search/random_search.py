@@ -50,8 +50,7 @@ class RandomSearch(Step):
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget."""
-        per_task = self.minibatches.size * self.config.rollouts_per_evaluation
-        return self.ledger.affordable_rollouts // per_task
+        return self.rollouts.affordable // self.cost_of_task
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from p2o.evolution.config import races
 from p2o.evolution.contract import checked_result, in_order
@@ -31,6 +32,10 @@ class Rollouts:
         watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
         self._repeats = Repeats() if watched else None
         self._most = config.rollouts_per_evaluation + config.race.replicates
+        self._turns = inputs.turns
+        self._asked: set[Key] = set()
+        """What is reserved and not there yet."""
+        self._feedback = {problem.id for problem in inputs.feedback}
         self.one_draw = getattr(inputs.evaluate, "repeats", None) == "same"
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
@@ -56,11 +61,9 @@ class Rollouts:
         indices = range(self._config.rollouts_per_evaluation)
         return sum((template_id, problem.id, i) not in results for problem in problems for i in indices)
 
-    def run(self, requests: Sequence[EvaluationRequest], *, keep_text: bool) -> list[EvaluationResult]:
+    def run(self, requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
         """The results of the requests, in order; only what is missing is rolled out, as one batch. Where solutions are
         quoted, no template is rolled out on a problem that it gives away.
-
-        Texts are kept (and journaled) only for rollouts that a reflection may show.
 
         Raises:
             InputError: if the evaluator breaks its contract (`p2o.evolution.contract`).
@@ -71,21 +74,15 @@ class Rollouts:
             for key, request in zip(keys, requests, strict=True):
                 if key not in results and gives_away(request.template, request.problem):
                     results[key] = GIVEN_AWAY
-        wanted: dict[Key, EvaluationRequest] = {}
-        fresh = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
+        missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in results}
+        # What another round waits for is there when this one goes on.
+        fresh = {key: request for key, request in missing.items() if key not in self._asked}
         self._ledger.reserve_rollouts(len(fresh))
-        for key, request in fresh.items():
-            if (journaled := self._journal.replay(key)) is not None:
-                results[key], said = journaled
-                self._ledger.rollout_tokens += results[key].tokens
-                if self._repeats is not None:
-                    self._repeats.add(key, said)
-            else:
-                wanted[key] = request
-        if wanted:
-            self._dispatch(wanted, keep_text=keep_text)
-        if self._repeats is not None:
-            self._repeats.check()
+        self._asked.update(fresh)
+        if self._turns.now is not None:
+            self._turns.now.spent += len(fresh)
+        if missing:
+            self._turns.wait(Batch(self, fresh))
         if fresh:
             self._on_batch(len(fresh))
         if self._solutions is not None:
@@ -95,8 +92,36 @@ class Rollouts:
                     self._solutions.add(request.problem, result.text)
         return [results[key] for key in keys]
 
-    def _dispatch(self, wanted: dict[Key, EvaluationRequest], *, keep_text: bool) -> None:
-        missing = len(wanted)
+    @property
+    def affordable(self) -> int:
+        """Rollouts that the round whose turn it is may still ask for."""
+        return max(self._ledger.affordable_rollouts - self._turns.held_by_others, 0)
+
+    def hold(self, count: int) -> None:
+        """Keeps so many rollouts of the budget for what is left of this round."""
+        self._turns.hold(count)
+
+    def serve(self, fresh: Mapping[Key, EvaluationRequest]) -> None:
+        """The results of rollouts that are not there: from the journal, the others as one batch of the evaluator."""
+        wanted: dict[Key, EvaluationRequest] = {}
+        for key, request in fresh.items():
+            if (journaled := self._journal.replay(key)) is not None:
+                self._take(key, *journaled)
+            else:
+                wanted[key] = request
+        if wanted:
+            self._dispatch(wanted)
+        if self._repeats is not None:
+            self._repeats.check()
+
+    def _take(self, key: Key, result: EvaluationResult, said: str) -> None:
+        self._results[key] = result
+        self._asked.discard(key)
+        self._ledger.rollout_tokens += result.tokens
+        if self._repeats is not None:
+            self._repeats.add(key, said)
+
+    def _dispatch(self, wanted: dict[Key, EvaluationRequest]) -> None:
         try:
             self._journal.before_asking()
             answers = self._evaluate(list(wanted.values()))
@@ -106,18 +131,25 @@ class Rollouts:
                 said = ""
                 if self._repeats is not None and result.text:
                     said = hashlib.sha256(result.text.encode("utf-8", "replace")).hexdigest()[:16]
-                    self._repeats.add(key, said)
-                if not keep_text and (result.text or result.feedback):
+                if not self._is_shown(key) and (result.text or result.feedback):
                     result = EvaluationResult(
                         result.reward, finish_reason=result.finish_reason, tokens=result.tokens
                     )
-                self._results[key] = result
-                missing -= 1
-                self._ledger.rollout_tokens += result.tokens
+                self._take(key, result, said)
                 self._journal.evaluation(key, result, said)
         finally:
-            self._ledger.rollouts -= missing
             self._journal.sync()
+
+    def _is_shown(self, key: Key) -> bool:
+        """Whether a reflection may show the text, which is kept (and journaled) only then: a rollout on a feedback
+        problem, be it on a minibatch or in a race."""
+        return key[1] in self._feedback and key[2] < self._config.rollouts_per_evaluation
+
+    def give_back(self, keys: Iterable[Key]) -> None:
+        """Returns to the budget what was reserved and never rolled out."""
+        left = self._asked.intersection(keys)
+        self._asked -= left
+        self._ledger.rollouts -= len(left)
 
     def total(self, template: Template, problem: Problem) -> tuple[float, int]:
         """Sum of rewards and number of all rollouts of a pair so far."""
@@ -185,6 +217,29 @@ class Rollouts:
         for (template, problem, _), result in self._results.items():
             if template in template_ids and result is not GIVEN_AWAY:
                 self._outcomes.record(policy_version, template, problem, result.reward, source)
+
+
+@dataclass
+class Batch:
+    """The rollouts that one round waits for."""
+
+    rollouts: Rollouts
+    fresh: Mapping[Key, EvaluationRequest]
+    """Those that no other round has asked for."""
+
+    @property
+    def beside(self) -> bool:
+        """The engines are asked from the main thread."""
+        return False
+
+    @classmethod
+    def serve(cls, orders: Sequence[Batch]) -> None:
+        """Rolls out what all orders want in one batch."""
+        orders[0].rollouts.serve({key: each for order in orders for key, each in order.fresh.items()})
+
+    def give_back(self) -> None:
+        """See [`p2o.evolution.search.turns.Order`][]."""
+        self.rollouts.give_back(self.fresh)
 
 
 def _key(request: EvaluationRequest) -> Key:

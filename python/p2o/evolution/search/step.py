@@ -64,7 +64,8 @@ class Step:
         self.refusals: Counter[str] = Counter()
         self.decided: set[str] = set()  # template ids that need no second trial
         self.solvers: dict[str, tuple[str, ...]] = {}  # ids of the templates that solve a dev problem
-        self.round = 0
+        self.turns = inputs.turns
+        self.rounds = 0  # that have begun
         self.quiet_rounds = 0
         self.fruitless = 0  # proposals in a row that were tried out and not accepted
         self.stalled_rounds = 0
@@ -80,17 +81,23 @@ class Step:
         try:
             self.emit(Started(dev_ids, feedback_ids, self.ledger.rollout_limit))
             reason = self.begin()
-            while reason is None:
-                self.one_round()
-                if self.inputs.callbacks:
-                    self.emit(RoundEnded(self.round, self.result("").metrics()))
-                reason = self.stop_reason()
+            while reason is None or self.turns:
+                if reason is None and self.may_begin and self.affordable_tasks() > 0:
+                    self.rounds += 1
+                    self.turns.begin(self.rounds, self.one_round)
+                self.turns.advance()
+                if reason is None and self.may_begin:
+                    reason = self.stop_reason()
+                    if reason == "budget" and self.turns:
+                        reason = None  # the rounds that are open may leave some of it
                 if self.journal.stop_wanted and self.journal.read_through:
                     reason = "interrupted"
         except KeyboardInterrupt:
             reason = "interrupted"
         except ReflectionError as error:
             reason = f"reflection: {error}"
+        finally:
+            self.turns.close()
         # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
         kept = {candidate.template.id for candidate in self.on_front()}
         self.rollouts.record(self.policy_version, kept, source)
@@ -104,7 +111,7 @@ class Step:
         requests = self.rollouts.requests(PLAIN, self.dev)
         if len(requests) > self.ledger.affordable_rollouts:
             return "budget"
-        self.rollouts.run(requests, keep_text=False)
+        self.rollouts.run(requests)
         plain = self.add(PLAIN, (), "plain")
         self.accept(plain.id, None)
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
@@ -124,7 +131,7 @@ class Step:
             return False
         more = [] if self.rollouts.one_draw else self.rollouts.replicas(PLAIN, self.dev)
         if self.rollouts.new(more) <= self.ledger.affordable_rollouts:
-            self.rollouts.run(more, keep_text=False)
+            self.rollouts.run(more)
         return self.solved_plain(enough.draws) >= enough.share
 
     def solved_plain(self, draws: float) -> float:
@@ -134,8 +141,6 @@ class Step:
 
     def one_round(self) -> None:
         """One batch of proposals, from the draw of parents to the front."""
-        self.round += 1
-        spent, accepted = self.ledger.rollouts, len(self.entries)
         tasks = self.draw_tasks()
         proposed = self.proposer.propose(tasks)
         proposals = list(in_order("evolve.proposer", Proposal, proposed, len(tasks)))
@@ -145,10 +150,24 @@ class Step:
             if child is not None:
                 children.append((child, task))
         self.try_out(children)
-        self.quiet_rounds = 0 if len(self.entries) > accepted else self.quiet_rounds + 1
-        self.fruitless = 0 if len(self.entries) > accepted else self.fruitless + len(children)
+        accepted = any(self.candidates[child.id].accepted for child, _ in children)
+        self.quiet_rounds = 0 if accepted else self.quiet_rounds + 1
+        self.fruitless = 0 if accepted else self.fruitless + len(children)
         attempted = any(proposal.attempted for proposal in proposals)
-        self.stalled_rounds = 0 if attempted and self.ledger.rollouts > spent else self.stalled_rounds + 1
+        spent = self.turns.now is not None and self.turns.now.spent > 0
+        self.stalled_rounds = 0 if attempted and spent else self.stalled_rounds + 1
+        if self.inputs.callbacks:
+            self.emit(RoundEnded(self.round, self.result("").metrics()))
+
+    @property
+    def round(self) -> int:
+        """The number of the round whose turn it is; between rounds, of the last one that began."""
+        return self.rounds if self.turns.now is None else self.turns.now.number
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether another round may be open."""
+        return len(self.turns) < self.config.rounds_at_once
 
     def draw_tasks(self) -> list[Task]:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
@@ -157,12 +176,13 @@ class Step:
         chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
         parents = [self.candidates[self.entries[entry]] for entry in chosen]
         drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
+        self.rollouts.hold(self.cost_of_task * wanted + self.cost_of_dev)  # for the children
         return self.make_tasks(drawn)
 
     def make_tasks(self, drawn: Sequence[tuple[Candidate, list[Problem]]]) -> list[Task]:
         """Tasks of (parent, minibatch) pairs, rolled out; those with nothing left to learn are left out."""
         requests = [r for parent, batch in drawn for r in self.rollouts.requests(parent.template, batch)]
-        results = iter(self.rollouts.run(requests, keep_text=True))
+        results = iter(self.rollouts.run(requests))
         count = self.config.rollouts_per_evaluation
         tasks: list[Task] = []
         chances, front = Random(f"{self.seed}/crossover/{self.round}"), self.on_front()
@@ -206,7 +226,8 @@ class Step:
         requests = [
             r for child, task in children for r in self.rollouts.requests(child.template, task.minibatch)
         ]
-        self.rollouts.run(requests, keep_text=True)
+        self.rollouts.hold(self.cost_of_dev)
+        self.rollouts.run(requests)
         better: list[tuple[float, Candidate]] = []
         for child, task in children:
             scores = tuple(
@@ -235,7 +256,7 @@ class Step:
             for each in candidates
         ]
         orders = {each.id: each.dev for each in entrants}
-        for finish in race(entrants, self.dev, self.rollouts, self.ledger, self.rule):
+        for finish in race(entrants, self.dev, self.rollouts, self.rule):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
@@ -304,9 +325,18 @@ class Step:
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
-        per_evaluation = self.config.rollouts_per_evaluation
-        left = self.ledger.affordable_rollouts - len(self.dev) * per_evaluation
-        return max(left, 0) // (2 * self.minibatches.size * per_evaluation)
+        left = self.rollouts.affordable - self.cost_of_dev
+        return max(left, 0) // (2 * self.cost_of_task)
+
+    @property
+    def cost_of_task(self) -> int:
+        """Rollouts of a template on a minibatch."""
+        return self.minibatches.size * self.config.rollouts_per_evaluation
+
+    @property
+    def cost_of_dev(self) -> int:
+        """Rollouts of a template on the whole dev set."""
+        return len(self.dev) * self.config.rollouts_per_evaluation
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""
@@ -317,7 +347,7 @@ class Step:
             return "reflection limit"
         if self.affordable_tasks() == 0:
             return "budget"
-        if inputs.max_rounds is not None and self.round >= inputs.max_rounds:
+        if inputs.max_rounds is not None and self.rounds >= inputs.max_rounds:
             return "rounds"
         if self.config.patience is not None and self.quiet_rounds >= self.config.patience:
             return "patience"
@@ -396,7 +426,7 @@ class Step:
             feedback_ids=tuple(problem.id for problem in self.inputs.feedback),
             ledger=replace(self.ledger),
             stop_reason=reason,
-            rounds=self.round,
+            rounds=self.rounds,
             solved=len(self.solvers),
             solvers=dict(self.solvers),
             refusals=dict(

@@ -79,9 +79,9 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     inputs = step_inputs(evaluate=rewarded(rewards), config=config, ledger=ledger)
     rollouts = Rollouts(inputs, lambda count: None)
     dev = make_problems(8)
-    rollouts.run(rollouts.requests(PLAIN, dev), keep_text=False)
+    rollouts.run(rollouts.requests(PLAIN, dev))
     entrants = [Entrant(number, make_template(name), dev) for number, name in enumerate(names)]
-    return list(race(entrants, dev, rollouts, ledger, Posterior(config, rollouts))), ledger.rollouts
+    return list(race(entrants, dev, rollouts, Posterior(config, rollouts))), ledger.rollouts
 
 
 def first_three(request: EvaluationRequest) -> float:

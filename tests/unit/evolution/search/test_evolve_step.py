@@ -68,6 +68,7 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
             "dev_size": st.integers(1, 30),
             "acceptance": st.sampled_from(["strict", "posterior", "sequential"]),
             "crossover": st.sampled_from([0.0, 0.5]),
+            "rounds_at_once": st.integers(1, 4),
         }
     ),
     st.integers(2, 40),

@@ -63,12 +63,12 @@ def raced(
     ledger = Ledger(budget)
     rollouts = Rollouts(step_inputs(evaluate=evaluate, config=config, ledger=ledger), lambda count: None)
     problems = make_problems(dev + held_out)
-    rollouts.run(rollouts.requests(PLAIN, problems[:dev]), keep_text=False)
+    rollouts.run(rollouts.requests(PLAIN, problems[:dev]))
     entrants = [
         Entrant(number, make_template(f"template {number}"), problems[:dev], held_out=problems[dev:])
         for number in range(names)
     ]
-    ends = list(race(entrants, problems[:dev], rollouts, ledger, Sequential(config, rollouts)))
+    ends = list(race(entrants, problems[:dev], rollouts, Sequential(config, rollouts)))
     assert sorted(end.id for end in ends) == list(range(names))
     return ends, ledger.rollouts
 

@@ -1,0 +1,125 @@
+"""Rounds that are open at once. Each goes on until it needs rollouts or replies; once all of them wait, what they wait
+for is asked together, and they go on in the order in which they began.
+
+Who goes on when depends on answers alone, never on the clock or on what a journal holds already: a step that is resumed
+takes the same turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+
+class Order(Protocol):
+    """What a round waits for. What it was promised of the budget is taken when it is made."""
+
+    @property
+    def beside(self) -> bool:
+        """Whether it may be served in another thread while orders of other classes are."""
+        ...
+
+    @classmethod
+    def serve(cls, orders: Sequence[Self]) -> None:
+        """Fills orders, of one class and one step."""
+        ...
+
+    def give_back(self) -> None:
+        """Takes back the promise of what was not served."""
+        ...
+
+
+@dataclass(slots=True)
+class Round:
+    """A round that has begun."""
+
+    number: int
+    work: greenlet
+    waits_for: Any = None
+    """Its order, until that is served."""
+    held: int = 0
+    """Rollouts that the others must leave it."""
+    spent: int = 0
+    """Rollouts that it asked for."""
+
+
+class Turns:
+    """The open rounds of a step."""
+
+    def __init__(self) -> None:
+        self._open: list[Round] = []
+        self._now: Round | None = None
+
+    def __len__(self) -> int:
+        """How many rounds are open."""
+        return len(self._open)
+
+    @property
+    def now(self) -> Round | None:
+        """The round whose turn it is; None between rounds."""
+        return self._now
+
+    @property
+    def held_by_others(self) -> int:
+        """Rollouts that are not this round's to spend."""
+        return sum(each.held for each in self._open if each is not self._now)
+
+    def hold(self, count: int) -> None:
+        """Keeps so many rollouts for the rest of this round; replaces what it held before."""
+        if self._now is not None:
+            self._now.held = count
+
+    def begin(self, number: int, work: Callable[[], None]) -> None:
+        """Opens a round, and lets it go on to its first order."""
+        self._open.append(Round(number, greenlet(work)))
+        self._go_on(self._open[-1])
+
+    def wait(self, order: Order) -> None:
+        """Returns when the order is served: at once where no round is open, else when all wait."""
+        if self._now is not None:
+            self._now.waits_for = order
+            getcurrent().parent.switch()
+            return
+        try:
+            order.serve([order])
+        finally:
+            order.give_back()
+
+    def advance(self) -> None:
+        """Serves what the open rounds wait for, and lets each go on to its next order or its end."""
+        waiting = list(self._open)
+        by_kind: dict[type[Any], list[Any]] = {}
+        for round in waiting:
+            by_kind.setdefault(type(round.waits_for), []).append(round.waits_for)
+        kinds = list(by_kind.values())
+        here = [each for each in kinds if not each[0].beside] or kinds[:1]
+        with ThreadPoolExecutor(1, thread_name_prefix="p2o-replies") as thread:
+            aside = [thread.submit(each[0].serve, each) for each in kinds if each not in here]
+            for each in here:
+                each[0].serve(each)
+            for served in aside:
+                served.result()
+        for round in waiting:
+            round.waits_for = None
+            self._go_on(round)
+
+    def close(self) -> None:
+        """Ends the rounds that are still open where they stand."""
+        while self._open:
+            left = self._open.pop()
+            if left.waits_for is not None:
+                left.waits_for.give_back()
+            left.work.throw(GreenletExit)
+
+    def _go_on(self, round: Round) -> None:
+        self._now = round
+        try:
+            round.work.switch()
+        finally:
+            self._now = None
+            if round.work.dead and round in self._open:
+                self._open.remove(round)
