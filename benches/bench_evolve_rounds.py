@@ -114,10 +114,20 @@ def simulate(name: str, settings: dict[str, int], seeds: int, alone: list[float]
         alone += times
     ratio = fmean(time / first for time, first in zip(times, alone, strict=True))
     shown = f"{fmean(found):.0%}" if WORLDS[name].get("better") else ""
-    return (
-        f"| {name} | {settings['parents']} | {settings['rounds_at_once']} | {fmean(times) / 1000:,.0f} | {ratio:.2f} "
-        f"| {fmean(occupied):.0%} | {fmean(batch):.0f} | {fmean(proposals):.0f} | {false / max(raced, 1):.2%} | {shown} | {fmean(spent):,.0f} |"
+    cells = (
+        name,
+        settings["parents"],
+        settings["rounds_at_once"],
+        f"{fmean(times) / 1000:,.0f}",
+        f"{ratio:.2f}",
+        f"{fmean(occupied):.0%}",
+        f"{fmean(batch):.0f}",
+        f"{fmean(proposals):.0f}",
+        f"{false / max(raced, 1):.2%}",
+        shown,
+        f"{fmean(spent):,.0f}",
     )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 HEADER = """# Rounds of a prompt step open at once
