@@ -55,7 +55,8 @@ class Rollout:
     """One sampled completion `y_i`, with the reward once it is verified.
 
     `prompt_ids` (tokens of T(x, z)) and `response_ids` (including the end token if one was sampled);
-    `sampler_logprobs` are those of the distribution that was sampled, in nats, one per response token.
+    `sampler_logprobs` are those of the distribution that was sampled, in nats, one per response token. A step may have
+    millions of both: the collector keeps them as arrays of C's int and float, which processes exchange as they are.
     """
 
     problem_id: str

@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from p2o.evolution import Evolution
 from p2o.evolution.events import Decided, Event
 from p2o.files import append_jsonl, read_jsonl, write_jsonl
@@ -20,9 +17,6 @@ from p2o.types import Group, Problem, Rollout
 Key = tuple[str, str, int]
 """(template id, problem id, rollout index)."""
 
-Tokens = tuple[NDArray[np.int32], NDArray[np.float32]]
-"""Of a response: ids and log-probs, [T] each."""
-
 
 class Evaluations:
     """What was drawn under the plain prompt and under templates that are not refused, of one prompt step.
@@ -33,7 +27,7 @@ class Evaluations:
     """
 
     def __init__(self, file: Path) -> None:
-        self._rollouts: dict[Key, tuple[Rollout, Tokens]] = {}
+        self._rollouts: dict[Key, Rollout] = {}
         self._file = file
         if file.exists():
             records = read_jsonl(file)
@@ -59,20 +53,10 @@ class Evaluations:
         keys = [(request.template.id, request.problem.id, request.index) for request in requests]
         if self.missing(keys):
             return None
-        return [self._whole(key) for key in keys]
-
-    def _whole(self, key: Key) -> Rollout:
-        rollout, (ids, logprobs) = self._rollouts[key]
-        return replace(rollout, response_ids=ids.tolist(), sampler_logprobs=logprobs.tolist())
+        return [self._rollouts[key] for key in keys]
 
     def _add(self, rollout: Rollout) -> None:
-        """Its tokens as arrays: a prompt step draws millions."""
-        tokens = (
-            np.asarray(rollout.response_ids, np.int32),
-            np.asarray(rollout.sampler_logprobs, np.float32),
-        )
-        bare = replace(rollout, response_ids=(), sampler_logprobs=())
-        self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = bare, tokens
+        self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = rollout
 
     def on_event(self, event: Event) -> None:
         """Lets go of what was drawn under a template that was refused; a callback of `p2o.evolve`."""
@@ -102,7 +86,7 @@ class Evaluations:
         grouped: dict[str, list[Rollout]] = {}
         for key in keys:
             rollouts = grouped.setdefault(key[1], [])
-            rollouts.append(replace(self._whole(key), index=len(rollouts)))
+            rollouts.append(replace(self._rollouts[key], index=len(rollouts)))
         return [Group(problems[identity], rollouts) for identity, rollouts in grouped.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -183,8 +184,8 @@ class Collector:
             template_id=request.template.id,
             index=request.index,
             prompt_ids=prompt,
-            response_ids=sample.response_ids,
-            sampler_logprobs=sample.logprobs,
+            response_ids=array("i", sample.response_ids),
+            sampler_logprobs=array("f", sample.logprobs),
             finish_reason=sample.finish_reason,
             text=self.encoder.decode(sample.response_ids),
             teacher_ids=self._teacher_ids(request),
