@@ -256,9 +256,9 @@ class Judged:
 
 HEADER = """# What a rank does beside sampling and passes of the model
 
-`python benches/bench_bookkeeping.py`: rank 0 of 8 in a simulated step of 128 problems x 6 rollouts of {tokens:,}
-tokens, half of them under a template. CPU seconds. A step of {step:.0f} s ({rate:,} tokens a second on eight GPUs) spends
-{share:.2%} on it.
+`python benches/bench_bookkeeping.py`: rank 0 of 8 in a simulated step of 128 problems x 6 rollouts of
+{tokens:,} tokens, half of them under a template. CPU seconds. A step of {step:.0f} s ({rate:,} tokens a second
+on eight GPUs) spends {share:.2%} on it.
 
 | | s |
 | --- | ---: |
