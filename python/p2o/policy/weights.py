@@ -117,7 +117,7 @@ def saved_weights(weights: Weights, *, merged: bool = True) -> Iterator[list[tup
     """
     from transformers.core_model_loading import revert_weight_conversion
 
-    groups = weights.weights(merged=merged)
+    groups = weights.weights() if merged else weights.weights(merged=False)
     try:
         for group in groups:
             yield list(revert_weight_conversion(weights.model, dict(group)).items())

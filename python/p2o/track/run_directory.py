@@ -54,6 +54,7 @@ MAY_CHANGE = (
     "rollout.batch_size",
     "rollout.decoding",
     "rollout.vllm.gpu_memory_utilization",
+    "rollout.vllm.lora",
     "rollout.vllm.tensor_parallel_size",
     "rollout.vllm.timeout_s",
     "rollout.vllm.transfer",
