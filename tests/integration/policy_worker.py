@@ -209,6 +209,8 @@ RESUMED: dict[str, tuple[dict[str, Any], str]] = {
     "zero-1": ({"zero_stage": 1}, "float32"),
     "zero-2": ({"zero_stage": 2}, "float32"),
     "zero-3": ({"zero_stage": 3}, "float32"),
+    "zero-2-offload": ({"zero_stage": 2, "offload": "optimizer"}, "float32"),
+    "zero-3-offload": ({"zero_stage": 3, "offload": "all"}, "float32"),
     "zero-1-bfloat16": ({"zero_stage": 1}, "bfloat16"),
     "zero-3-bfloat16": ({"zero_stage": 3}, "bfloat16"),
     "zero-2-lora": ({"zero_stage": 2, "lora": {"rank": 2}}, "float32"),
@@ -239,6 +241,8 @@ def differences(resumed: Any, metrics: list[dict[str, float]], weights: dict[str
 def resume(folder: str) -> dict[str, Any]:
     """A run that is saved after a step and goes on, beside those that are taken up from what was saved: by the same
     processes, and by one; and one process's run beside those of both."""
+    from p2o.tiny.tokenizer import build_tokenizer
+
     processes = join_processes()
     found: dict[str, Any] = {}
     for name, (settings, dtype) in RESUMED.items():
@@ -258,7 +262,9 @@ def resume(folder: str) -> dict[str, Any]:
             "weights": gap(whole(resumed), weights),
             "steps": resumed.steps,
         }
-        alone = taken_up(Processes(), path, {**settings, "zero_stage": None, "backend": "torch"}, dtype)
+        alone = taken_up(
+            Processes(), path, {**settings, "zero_stage": None, "offload": "none", "backend": "torch"}, dtype
+        )
         found[f"{name} in one"] = differences(alone, expected, weights)
 
     for name, of_one, dtype in (
@@ -270,7 +276,7 @@ def resume(folder: str) -> dict[str, Any]:
         one = policy_of(Processes(), {**of_one, "backend": "torch"}, dtype)
         one.update(*make_scored(0, ROWS[0]))
         if processes.is_main:
-            one.save(path, None)
+            one.save(path, build_tokenizer())
         processes.gather(None)
         expected = train_steps(one, 1)
         for stage in range(dtype == "bfloat16", 4):
