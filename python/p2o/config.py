@@ -216,9 +216,11 @@ class Config(Settings):
 
     @property
     def needs_start_weights(self) -> bool:
-        """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term."""
+        """Whether a frozen copy of the start weights is needed: for self-reflection or the KL term. An engine that has
+        the policy as adapters has the start weights under them."""
         reflects = self.asks_reflection and self.reflection.kind == "self"
-        return reflects or self.loss.kl_coef > 0
+        adapters = self.rollout.sampler in ("vllm", "vllm-server") and self.rollout.vllm.lora == "adapter"
+        return (reflects and not adapters) or self.loss.kl_coef > 0
 
     @property
     def asks_reflection(self) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
+from p2o.heartbeat import start_heartbeat, stop_heartbeat
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -215,6 +216,7 @@ def leave_processes() -> None:
         return
     import torch.distributed as dist
 
+    stop_heartbeat()
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -260,7 +262,13 @@ def join_processes() -> Processes:
             f"{size} processes were launched, but the process group has {dist.get_world_size()}: something set it up "
             "before p2o did"
         )
-    return Processes(dist.get_rank(), size, _control_group())
+    processes = Processes(dist.get_rank(), size, _control_group())
+    if size > local_size():
+        found = processes.gather((local_rank(), socket.gethostname()))
+        nodes = {rank: name for rank, (local, name) in enumerate(found) if local == 0}
+        if processes.rank in nodes:
+            start_heartbeat(processes.rank, nodes)
+    return processes
 
 
 def _control_group() -> Any:

@@ -50,7 +50,7 @@ class RunDirectoryError(P2oError, RuntimeError):
 
 
 class CheckpointError(P2oError, RuntimeError):
-    """A checkpoint cannot be resumed: it is damaged, or was written with another backend or number of ranks."""
+    """A checkpoint cannot be resumed: it is damaged, or of another model."""
 
 
 class TrainingError(P2oError, RuntimeError):

@@ -168,6 +168,7 @@ ADDED: dict[str, Any] = {
     "correction.old_logprobs": "trainer",
     "evolve.rounds_at_once": 1,
     "rollout.ahead": 0,
+    "rollout.vllm.lora": "merged",
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

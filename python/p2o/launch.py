@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -44,14 +45,23 @@ def start_facts(model: Any, tokenizer: Any) -> dict[str, str]:
 def weights_digest(model: Any) -> str:
     """A hash of the first entries of each weight.
 
-    Weights that are partitioned already are left out: each rank holds others.
+    Weights that are partitioned already are gathered, one after the other: all ranks call it.
     """
-    weights = [
-        (name, list(weight.shape), weight.detach().flatten()[:4].float().tolist())
-        for name, weight in model.named_parameters()
-        if not hasattr(weight, "ds_id")
-    ]
+    weights = []
+    for name, weight in model.named_parameters():
+        with whole(weight):
+            weights.append((name, list(weight.shape), weight.detach().flatten()[:4].float().tolist()))
     return digest(weights)
+
+
+def whole(weight: Any) -> AbstractContextManager[None]:
+    """A context in which a weight is whole, which ZeRO-3 may have partitioned."""
+    if not hasattr(weight, "ds_id"):
+        return nullcontext()
+    import deepspeed
+
+    context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters([weight])
+    return context
 
 
 def tokenizer_digest(tokenizer: Any) -> str:

@@ -15,7 +15,7 @@ from p2o.evolution.types import Reflect, ReflectionReply, ReflectionRequest, nob
 from p2o.policy.policy import Policy
 from p2o.policy.weights import FrozenWeights
 from p2o.rollout.encode import PromptEncoder
-from p2o.rollout.lent import LentSampler
+from p2o.rollout.lent import BareSampler, LentSampler
 from p2o.rollout.sampler import Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN
 from p2o.types import Message
@@ -86,8 +86,11 @@ class Surroundings:
 
 def by_start_weights(config: Config, run: Surroundings) -> Reflect:
     """The policy as it was at the start."""
+    sampler: Sampler
     if run.sampler.shares_weights:
         sampler = run.sampler.make(config, run.start_weights, run.tokenizer, run.processes)
+    elif run.sampler.adapters:
+        sampler = BareSampler(run.sampler)
     else:
         sampler = LentSampler(run.sampler, FrozenWeights(run.start_weights), run.policy)
     return SelfReflection(sampler, run.encoder, _params(config), run.processes)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import torch
+from serving import free_port, served
 from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
 
 from p2o.errors import ConfigError, TrainingError
@@ -36,12 +35,6 @@ SAMPLED = SamplingParams(24)
 ENDS = (4, 5, 6)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def server(
     tmp_path_factory: pytest.TempPathFactory, tokenizer: Any
@@ -49,51 +42,8 @@ def server(
     """Address and process of a server of the tiny model, which starts with other weights than the policies."""
     folder = tmp_path_factory.mktemp("served") / "model"
     save_model(tiny_llama(seed=1), tokenizer, folder)
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "p2o",
-        "serve",
-        str(folder),
-        "--port",
-        str(port),
-        "--max-model-len",
-        "128",
-    ]
-    process = subprocess.Popen(
-        [
-            *command,
-            "--vllm",
-            "--kv-cache-memory-bytes",
-            str(2**26),
-            "--max-num-seqs",
-            "64",
-            "--api-key",
-            "a-key-of-vllms-own",
-        ],
-        stderr=subprocess.STDOUT,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"},
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if "Application startup complete" in line:
-            break
-    else:
-        pytest.fail("the server did not start:\n" + "".join(lines[-20:]))
-    reader = threading.Thread(target=process.stdout.read, daemon=True)
-    reader.start()
-    yield f"http://127.0.0.1:{port}", process
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-    process.wait(timeout=60)
-    reader.join()
-    process.stdout.close()
+    with served(folder, "--vllm", "--api-key", "a-key-of-vllms-own") as found:
+        yield found
 
 
 @pytest.fixture

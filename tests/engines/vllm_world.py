@@ -10,7 +10,7 @@ import pytest
 
 from p2o.packing import Rows
 from p2o.policy.config import LossConfig
-from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
 from p2o.policy.streams import GlobalCounts
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout import vllm as engine
@@ -107,10 +107,12 @@ VLLM_WARNINGS = [
 ]
 
 
-def make_policy(model: Any, *, temperature: float = 1.0, learning_rate: float = 1e-3) -> TorchPolicy:
+def make_policy(
+    model: Any, *, temperature: float = 1.0, learning_rate: float = 1e-3, lora: LoraConfig | None = None
+) -> TorchPolicy:
     return TorchPolicy(
         model,
-        OptimizerConfig(learning_rate=learning_rate),
+        OptimizerConfig(learning_rate=learning_rate, lora=lora),
         LossConfig(),
         pad_id=0,
         temperature=temperature,

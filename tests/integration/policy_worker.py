@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from p2o.distributed import Processes, join_processes
 from p2o.errors import P2oError
@@ -24,6 +26,9 @@ from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.streams import GlobalCounts
 
 STEPS = 3
+
+WHOLE, METRICS = "whole.safetensors", "metrics.json"
+"""Files beside a checkpoint: what the run that wrote it came to."""
 
 
 def shrink_limits() -> None:
@@ -199,36 +204,84 @@ def agreement(
     return found
 
 
+RESUMED: dict[str, tuple[dict[str, Any], str]] = {
+    "zero-0": ({"zero_stage": 0}, "float32"),
+    "zero-1": ({"zero_stage": 1}, "float32"),
+    "zero-2": ({"zero_stage": 2}, "float32"),
+    "zero-3": ({"zero_stage": 3}, "float32"),
+    "zero-2-offload": ({"zero_stage": 2, "offload": "optimizer"}, "float32"),
+    "zero-3-offload": ({"zero_stage": 3, "offload": "all"}, "float32"),
+    "zero-1-bfloat16": ({"zero_stage": 1}, "bfloat16"),
+    "zero-3-bfloat16": ({"zero_stage": 3}, "bfloat16"),
+    "zero-2-lora": ({"zero_stage": 2, "lora": {"rank": 2}}, "float32"),
+    "zero-3-lora": ({"zero_stage": 3, "lora": {"rank": 2}}, "float32"),
+}
+"""Runs that are saved after a step, by the folder of their checkpoint: settings, and the type of the weights."""
+
+
+def taken_up(processes: Processes, path: Path, settings: dict[str, Any], dtype: str) -> Any:
+    """A policy of other weights that has loaded what was saved."""
+    other = make_model(dtype)
+    if "lora" not in settings:  # what LoRA does not train is not in the checkpoint
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.add_(1)
+    resumed = policy_of(processes, settings, dtype, other)
+    resumed.load(path)
+    return resumed
+
+
+def differences(resumed: Any, metrics: list[dict[str, float]], weights: dict[str, torch.Tensor]) -> Any:
+    """How far a run that was taken up ends from the unbroken one."""
+    found = metric_gap(train_steps(resumed, 1), metrics)
+    mean = mean_gap(whole(resumed), weights)
+    return {"metrics": found, "mean weights": mean, "weights": gap(whole(resumed), weights)}
+
+
 def resume(folder: str) -> dict[str, Any]:
-    """A run that is saved after a step and goes on, beside one that is taken up from what was saved."""
+    """A run that is saved after a step and goes on, beside those that are taken up from what was saved: by the same
+    processes, and by one; and one process's run beside those of both."""
+    from p2o.tiny.tokenizer import build_tokenizer
+
     processes = join_processes()
     found: dict[str, Any] = {}
-    for name, settings, dtype in (
-        ("zero-0", {"zero_stage": 0}, "float32"),
-        ("zero-2", {"zero_stage": 2}, "float32"),
-        ("zero-3", {"zero_stage": 3}, "float32"),
-        ("zero-1-bfloat16", {"zero_stage": 1}, "bfloat16"),
-        ("zero-3-bfloat16", {"zero_stage": 3}, "bfloat16"),
-        ("zero-2-lora", {"zero_stage": 2, "lora": {"rank": 2}}, "float32"),
-    ):
+    for name, (settings, dtype) in RESUMED.items():
         path = Path(folder, name)
         unbroken = policy_of(processes, settings, dtype)
         unbroken.update(*make_scored(0, ROWS[0]))
         unbroken.save(path, None)
         expected = train_steps(unbroken, 1)
-        other = make_model(dtype)
-        if "lora" not in settings:  # what LoRA does not train is not in the checkpoint
-            with torch.no_grad():
-                for parameter in other.parameters():
-                    parameter.add_(1)
-        resumed = policy_of(processes, settings, dtype, other)
-        resumed.load(path)
+        weights = whole(unbroken)
+        if processes.is_main:
+            save_file(weights, path / WHOLE)
+            (path / METRICS).write_text(json.dumps(expected))
+        resumed = taken_up(processes, path, settings, dtype)
         metrics = train_steps(resumed, 1)
         found[name] = {
             "same metrics": metrics == expected,
-            "weights": gap(whole(resumed), whole(unbroken)),
+            "weights": gap(whole(resumed), weights),
             "steps": resumed.steps,
         }
+        alone = taken_up(
+            Processes(), path, {**settings, "zero_stage": None, "offload": "none", "backend": "torch"}, dtype
+        )
+        found[f"{name} in one"] = differences(alone, expected, weights)
+
+    for name, of_one, dtype in (
+        ("float32", {}, "float32"),
+        ("bfloat16", {}, "bfloat16"),
+        ("lora", {"lora": {"rank": 2}}, "float32"),
+    ):
+        path = Path(folder, f"one-{name}")
+        one = policy_of(Processes(), {**of_one, "backend": "torch"}, dtype)
+        one.update(*make_scored(0, ROWS[0]))
+        if processes.is_main:
+            one.save(path, build_tokenizer())
+        processes.gather(None)
+        expected = train_steps(one, 1)
+        for stage in range(dtype == "bfloat16", 4):
+            both = taken_up(processes, path, {**of_one, "zero_stage": stage}, dtype)
+            found[f"one {name} in two, zero {stage}"] = differences(both, expected, whole(one))
     return found
 
 
@@ -279,15 +332,14 @@ def files(folder: str) -> dict[str, Any]:
     saved = policy_of(processes, {"zero_stage": 2})
     saved.save(base_folder / "saved", tokenizer)
     third = policy_of(processes, {"zero_stage": 3})
-    found["other stage"] = refused(lambda: third.load(base_folder / "saved"))
+    lora = policy_of(processes, {"zero_stage": 3, "lora": {"rank": 2}})
+    found["lora"] = refused(lambda: lora.load(base_folder / "saved"))
+    experts = policy_of(processes, {"zero_stage": 2}, model=make_experts())
+    found["other model"] = refused(lambda: experts.load(base_folder / "saved"))
     if processes.is_main:
-        identity = json.loads((base_folder / "saved" / "policy.json").read_text())
-        (base_folder / "four").mkdir()
-        (base_folder / "four" / "policy.json").write_text(json.dumps({**identity, "ranks": 4}))
-        (base_folder / "damaged").mkdir()
-        (base_folder / "damaged" / "policy.json").write_text(json.dumps(identity))
+        shutil.copytree(base_folder / "saved", base_folder / "damaged")
+        (base_folder / "damaged" / "optimizer-00001-of-00002.safetensors").unlink()
     processes.gather(None)
-    found["other ranks"] = refused(lambda: saved.load(base_folder / "four"))
     found["damaged"] = refused(lambda: saved.load(base_folder / "damaged"))
     found["missing"] = refused(lambda: saved.load(base_folder / "nothing"))
 
@@ -336,9 +388,15 @@ def everything(folder: str) -> dict[str, Any]:
     return found
 
 
-def alone() -> dict[str, Any]:
-    """DeepSpeed without a launcher."""
-    return agreement("float32", ["zero 2"], None)
+def alone(folder: str) -> dict[str, Any]:
+    """DeepSpeed without a launcher; it goes on where two processes were."""
+    shrink_limits()
+    found = agreement("float32", ["zero 2"], None)
+    for name, (settings, dtype) in RESUMED.items():
+        path = Path(folder, name)
+        resumed = taken_up(Processes(), path, {**settings, "backend": "deepspeed"}, dtype)
+        found[name] = differences(resumed, json.loads((path / METRICS).read_text()), load_file(path / WHOLE))
+    return found
 
 
 def fail_on_rank_1() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from chat_server import Server, completion
 
 from p2o.cli.main import main
@@ -205,6 +206,37 @@ def test_slurm() -> None:
     )
     launch = "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-id 7 --rdzv-backend c10d --rdzv-endpoint n1:29500"
     assert ran.stdout == f"8 {launch} -m p2o train p2o --set data.train=a b.jsonl\n"
+
+
+def test_jobset() -> None:
+    """Its numbers and names agree, and its commands, with torchrun replaced by one that says what it was given."""
+    jobset = yaml.safe_load((EXAMPLES / "jobset.yaml").read_text())
+    assert (jobset["apiVersion"], jobset["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    (replicated,) = jobset["spec"]["replicatedJobs"]
+    job = replicated["template"]["spec"]
+    assert (replicated["replicas"], job["completionMode"], job["backoffLimit"]) == (1, "Indexed", 0)
+    pod = job["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    (container,) = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {each["name"] for each in pod["volumes"]}
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert job["parallelism"] == job["completions"] == int(variables["NODES"])
+    gpus = container["resources"]["limits"]["nvidia.com/gpu"]
+
+    Path("torchrun").write_text('#!/bin/sh\necho "$@"\n')
+    Path("torchrun").chmod(0o755)
+    shared = Path.cwd() / "shared"
+    command = [*container["command"], *container["args"]]
+    command = [word.replace("/shared", str(shared)) for word in command]
+    environment = {**variables, "PATH": f"{Path.cwd()}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "1"}
+    meeting = f"{jobset['metadata']['name']}-{replicated['name']}-0-0.{jobset['metadata']['name']}"
+    launch = f"--nnodes 2 --nproc-per-node {gpus} --node-rank 1 --master-addr {meeting} --master-port 29500"
+    settings = f"--set run.output={shared}/run --set data.train={shared}/problems.jsonl"
+    for flags in ("", " --resume"):
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert ran.stdout == f"{launch} -m p2o train p2o {settings}{flags}\n"
+        (shared / "run").mkdir(parents=True, exist_ok=True)
+        (shared / "run" / "config.toml").touch()
 
 
 def test_dockerfile() -> None:

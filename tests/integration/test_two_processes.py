@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,3 +118,13 @@ def test_two_processes_killed_together_resume_to_the_unbroken_run(two: Path, tmp
     assert (path / "model" / "model.safetensors").read_bytes() == (
         two / "model" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_run_of_two_processes_goes_on_in_one(two: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    shutil.copytree(two, path)
+    (path / "checkpoints" / "LATEST").unlink()
+    shutil.rmtree(sorted((path / "checkpoints").glob("epoch-*"))[-1])
+    shutil.rmtree(path / "model")
+    train(small_run(path, resume=True))  # by the backend torch
+    check_same(two, path, abs=2e-5)

@@ -238,7 +238,14 @@ class ModelServer(FaultyServer):
     def p2o_describe(self) -> dict[str, Any]:
         config = self.model.config
         sizes = {name: getattr(config, name) for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
-        return {**sizes, "dtype": "float32", "device": "cuda", "max_model_len": 512, "transfer": BACKEND}
+        return {
+            **sizes,
+            "dtype": "float32",
+            "device": "cuda",
+            "max_model_len": 512,
+            "transfer": BACKEND,
+            "lora_rank": 0,
+        }
 
     def p2o_missing_weights(self) -> list[str]:
         return sorted({name for name, _ in self.model.named_parameters()} - self.loaded)

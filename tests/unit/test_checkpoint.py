@@ -94,7 +94,8 @@ def test_a_full_disk_leaves_the_earlier_export(
 
 
 @pytest.mark.parametrize(
-    "name", ["state.json", "optimizer.safetensors", "model/model.safetensors", "checksums.json"]
+    "name",
+    ["state.json", "optimizer-00000-of-00001.safetensors", "model/model.safetensors", "checksums.json"],
 )
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone"])
 def test_a_damaged_checkpoint_is_refused(

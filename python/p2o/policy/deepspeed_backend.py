@@ -8,7 +8,7 @@ undoes DeepSpeed's mean over them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from p2o.policy.deepspeed_config import (
     zero_stage,
 )
 from p2o.policy.layout import empty_micro_batch
-from p2o.policy.lora import adapter_name, adapter_writer, add_adapters
+from p2o.policy.lora import add_adapters
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import BETAS, OptimizerConfig
+from p2o.policy.partitions import Partition, Piece, whole_parameters
 from p2o.policy.policy import Policy
-from p2o.policy.weights import host_state, model_weights, weight_groups
+from p2o.policy.weights import host_state
 
 
 class ClippingAdamW(torch.optim.AdamW):  # type: ignore[misc]  # torch is not followed by mypy
@@ -70,6 +71,8 @@ def restore_rotary_tables(model: Any) -> None:
 class DeepSpeedPolicy(Policy):
     """A causal language model under training in all processes."""
 
+    fused = True
+
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         super().__init__(model, config, loss, **options)
         prepare_deepspeed(self.processes)
@@ -77,6 +80,7 @@ class DeepSpeedPolicy(Policy):
 
         self.stage = zero_stage(config)
         self.shares_model = self.stage < 3
+        self.holds_all = self.stage == 0
         restore_rotary_tables(model)
         dtype = str(model.dtype).removeprefix("torch.")
         values = engine_config(config, dtype, cuda=model.device.type == "cuda")
@@ -129,7 +133,7 @@ class DeepSpeedPolicy(Policy):
             lr=self.config.learning_rate,
             betas=BETAS,
             weight_decay=self.config.weight_decay,
-            fused=True,
+            fused=self.fused,
         )
         if self.stage == 0:
             optimizer.max_grad_norm = self.config.max_grad_norm
@@ -161,111 +165,52 @@ class DeepSpeedPolicy(Policy):
         context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(partitioned)
         return context
 
-    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
-        """The current weights in groups, gathered from the ranks; see [`p2o.policy.weights.Weights`][]."""
-        yield from weight_groups(model_weights(self.model), self._gather)
-
     def export(self, folder: Path, tokenizer: Any) -> None:
         """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
         main = self.processes.is_main
         check = self._reader()
         state = host_state(self.weights(), keep=main)
-        beside = None
-        if self.config.lora is not None:
-            with self._gather(list(self.trained.values())):
-                adapters = {adapter_name(name): p.detach().cpu().clone() for name, p in self.trained.items()}
-            beside = adapter_writer(adapters, self.config.lora, self.model.name_or_path)
+        adapter = self.adapter()
+        beside = None if adapter is None else lambda export: adapter.write(export / "adapter")
         # Nobody goes on before the export is complete.
         self.processes.on_main(
             lambda: save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)
         )
 
-    def _identity(self) -> dict[str, Any]:
-        return {**super()._identity(), "backend": "deepspeed", "zero_stage": self.stage}
-
-    def _partitions(self) -> list[Tensor]:
-        """This rank's part of what the optimizer trains, in float32: flat tensors, or at stage 0 the parameters."""
+    def _partitions(self) -> list[Partition]:
+        """What is this rank's own: flat tensors, or at stage 0 the parameters."""
         optimizer = self.engine.optimizer
         if self.stage == 0:
-            return list(self.trained.values())
-        for name in (
-            "fp32_partitioned_groups_flat",
-            "single_partition_of_fp32_groups",
-            "fp32_groups_flat_partition",
-        ):
-            if hasattr(optimizer, name):
-                return list(getattr(optimizer, name))
-        raise CheckpointError(
-            f"{type(optimizer).__name__} of this DeepSpeed keeps its weights in a way not known here: install 0.19.8"
-        )
+            return whole_parameters(self.trained)
+        names = {id(parameter): name for name, parameter in self.trained.items()}
+        if self.stage == 3:
+            return [
+                Partition(flat, shares_of(group, names, self.processes.rank))
+                for flat, group in zip(
+                    optimizer.fp32_partitioned_groups_flat, optimizer.fp16_groups, strict=True
+                )
+            ]
+        for attribute in ("single_partition_of_fp32_groups", "fp32_groups_flat_partition"):
+            if hasattr(optimizer, attribute):
+                partitions = [Partition(flat, []) for flat in getattr(optimizer, attribute)]
+                break
+        else:
+            raise CheckpointError(
+                f"{type(optimizer).__name__} of this DeepSpeed keeps its weights in a way not known here: install "
+                "0.19.8"
+            )
+        for name, parameter in self.trained.items():
+            if (held := parameter._hp_mapping) is not None:  # None: all of it is with other ranks
+                inside, address = held.lp_fragment_address, held.hp_fragment_address
+                piece = Piece(name, inside.start, address.start, address.numel)
+                partitions[held.param_group_index].pieces.append(piece)
+        return partitions
 
     def _states(self) -> dict[Any, dict[str, Any]]:
         """The state of AdamW by partition."""
         optimizer = self.engine.optimizer
         states: dict[Any, dict[str, Any]] = (optimizer if self.stage == 0 else optimizer.optimizer).state
         return states
-
-    def _file(self, folder: Path) -> Path:
-        return folder / f"optimizer-{self.processes.rank:05d}-of-{self.processes.size:05d}.safetensors"
-
-    def save(self, folder: Path, tokenizer: Any) -> None:
-        """Every rank writes its part of what is trained and of AdamW's state: one file each, safetensors.
-
-        The weights are in it in float32; a Hugging Face model is what `export` writes.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import save_file
-
-        probe = self.probe()
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors: dict[str, Tensor] = {}
-        for index, partition in enumerate(self._partitions()):
-            tensors[f"{index}.master"] = partition.detach().clone()
-            for name, value in self._states().get(partition, {}).items():
-                tensors[f"{index}.{name}"] = torch.as_tensor(value).contiguous()
-        failure = None
-        try:
-            save_file(tensors, self._file(folder))
-            if self.processes.is_main:
-                self._write_identity(folder, probe)
-        except (OSError, SafetensorError) as error:
-            failure = error
-        # The checkpoint is complete when every rank has written. Where one could not, none waits for it.
-        for found in self.processes.gather(None if failure is None else str(failure)):
-            if found is not None:
-                raise OSError(found) from failure
-
-    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
-    def load(self, folder: Path) -> None:
-        """Restores what `save` wrote, in as many processes and at the same stage."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        self._read_identity(folder)
-        tensors: dict[str, Tensor] = {}
-        problem = None
-        try:
-            tensors = load_file(self._file(folder))
-        except (OSError, SafetensorError) as error:
-            problem = f"{self._file(folder)} cannot be read ({error}): the checkpoint is damaged"
-        problems = [found for found in self.processes.gather(problem) if found is not None]
-        if problems:  # on all ranks: the others would wait for one that gave up
-            raise CheckpointError(problems[0])
-        partitions = self._partitions()
-        for key, value in tensors.items():
-            index, name = key.split(".", 1)
-            partition = partitions[int(index)]
-            if name == "master":
-                if partition.shape != value.shape:
-                    raise CheckpointError(
-                        f"{folder} is of another model: part {index} has {value.numel()} weights"
-                    )
-                partition.copy_(value)
-            else:
-                # AdamW counts its steps on the device of the weights, as fused kernels want it.
-                self._states().setdefault(partition, {})[name] = value.to(partition.device)
-        self._refresh()
-        self._confirm(folder)
 
     def _refresh(self) -> None:
         """Makes the weights of the forward pass those of the partitions."""
@@ -277,3 +222,15 @@ class DeepSpeedPolicy(Policy):
                 optimizer._reassign_or_swap_out_partitioned_parameters(index)
             if optimizer.persistent_parameters:
                 optimizer.persistent_parameters[0].all_gather(optimizer.persistent_parameters)
+
+
+def shares_of(group: list[Any], names: Mapping[int, str], rank: int) -> list[Piece]:
+    """The pieces of a partition of ZeRO-3: an equal share of each parameter, the last ranks' filled up."""
+    pieces, offset = [], 0
+    for parameter in group:
+        share = int(parameter.ds_tensor.ds_numel)
+        start = rank * share
+        size = max(0, min(share, int(parameter.ds_numel) - start))
+        pieces.append(Piece(names[id(parameter)], start, offset, size))
+        offset += share
+    return pieces

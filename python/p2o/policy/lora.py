@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,27 +146,26 @@ def merged_weight(layer: Any) -> Tensor:
     return (weight.float() + layer.scaling[ADAPTER] * product).to(weight.dtype)
 
 
-def adapter_writer(adapters: dict[str, Tensor], config: LoraConfig, source: str) -> Callable[[Path], None]:
-    """What writes adapters into the folder `adapter` of an export, as peft loads them over the start model.
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The adapters of a model as they are now, on the CPU."""
 
-    Args:
-        adapters: their tensors under `adapter_name`s.
-        config: their settings.
-        source: the start model's name or folder.
-    """
+    config: LoraConfig
+    tensors: dict[str, Tensor]
+    """By `adapter_name`."""
+    source: str
+    """The start model's name or folder."""
 
-    def write(export: Path) -> None:
+    def write(self, folder: Path) -> None:
+        """Makes the folder, with what peft (and vLLM) load over the start model."""
         from safetensors.torch import save_file
 
-        folder = export / "adapter"
         folder.mkdir()
-        written = peft_config(config)
-        written.base_model_name_or_path = source
+        written = peft_config(self.config)
+        written.base_model_name_or_path = self.source
         written.inference_mode = True
         written.save_pretrained(folder)
-        save_file(adapters, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-
-    return write
+        save_file(self.tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def adapter_name(name: str) -> str:

@@ -14,7 +14,8 @@ BETAS = (0.9, 0.999)
 
 
 class LoraConfig(Settings):
-    """Low-rank adapters (LoRA, arXiv 2106.09685): only they are trained; samplers and exports get merged weights.
+    """Low-rank adapters (LoRA, arXiv 2106.09685): only they are trained. Samplers and exports get merged weights;
+    vLLM may get the adapters (`rollout.vllm.lora`).
 
     There is no dropout: a token must get the same log-prob when it is sampled, scored and trained.
     """

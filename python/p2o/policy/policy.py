@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -37,15 +37,19 @@ from p2o.policy.layout import (
     resolve_layout,
     score_share,
 )
+from p2o.policy.lora import Adapter, adapter_name
 from p2o.policy.losses import LOSSES, Loss
 from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.partitions import Partition, partition_file, read_partitions, write_partitions
 from p2o.policy.ratios import NO_TOKENS, RatioStatistics
 from p2o.policy.readback import difference, probe_sequences, read_back, tolerance
+from p2o.policy.recomputation import checkpointing, enable_checkpointing
 from p2o.policy.rows import Sequences
 from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
 from p2o.policy.unscored import complete
+from p2o.policy.weights import model_weights, weight_groups
 
 IDENTITY = "policy.json"
 """File of a checkpoint that says what wrote it."""
@@ -63,6 +67,12 @@ class Policy(ABC):
     shares_model = True
     forward: Forward
     """Runs the model; what the backend wraps around a `LogprobModel`."""
+    trained: dict[str, Any]
+    """The parameters that are trained, by name."""
+    holds_all = True
+    """Whether every rank holds the whole state of the optimizer."""
+    fused = False
+    """Whether AdamW is the fused one."""
 
     def __init__(
         self,
@@ -155,20 +165,32 @@ class Policy(ABC):
         """Forgets the accumulated gradient."""
 
     @abstractmethod
-    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+    def _partitions(self) -> list[Partition]:
+        """This rank's part of what the optimizer trains, in float32."""
+
+    @abstractmethod
+    def _states(self) -> dict[Any, dict[str, Any]]:
+        """The state of AdamW by the partitions' tensors."""
+
+    @abstractmethod
+    def _refresh(self) -> None:
+        """Makes the weights of the forward pass those of the partitions."""
+
+    def _gather(self, parameters: list[Any]) -> AbstractContextManager[None]:
+        """A context in which the parameters are whole."""
+        return nullcontext()
+
+    def weights(self, *, merged: bool = True) -> Iterator[list[tuple[str, Any]]]:
         """See [`p2o.policy.weights.Weights`][]."""
+        yield from weight_groups(model_weights(self.model, merged=merged), self._gather)
 
-    @abstractmethod
-    def save(self, folder: Path, tokenizer: Any) -> None:
-        """Writes into `folder` what `load` needs to go on exactly: weights and optimizer state."""
-
-    @abstractmethod
-    def load(self, folder: Path) -> None:
-        """Restores what `save` wrote.
-
-        Raises:
-            CheckpointError: if it was written by another backend or number of ranks.
-        """
+    def adapter(self) -> Adapter | None:
+        """See [`p2o.policy.weights.Weights`][]."""
+        if self.config.lora is None:
+            return None
+        with self._gather(list(self.trained.values())):
+            tensors = {adapter_name(name): p.detach().cpu().clone() for name, p in self.trained.items()}
+        return Adapter(self.config.lora, tensors, self.model.name_or_path)
 
     @abstractmethod
     def export(self, folder: Path, tokenizer: Any) -> None:
@@ -277,10 +299,55 @@ class Policy(ABC):
                 f'{float(gap):.2g}): set optimizer.layout = "padded"'
             )
 
-    def _identity(self) -> dict[str, Any]:
-        """What must be the same where a checkpoint is taken up: kept in the checkpoint."""
-        lora = 0 if self.config.lora is None else self.config.lora.rank
-        return {"backend": "torch", "ranks": self.processes.size, "lora": lora}
+    def save(self, folder: Path, tokenizer: Any) -> None:
+        """Writes into `folder` what `load` needs to go on exactly: weights, in float32, and the optimizer's state.
+
+        Each rank writes a file with its part.
+
+        Raises:
+            OSError: on all ranks, if one could not write.
+        """
+        from safetensors import SafetensorError
+
+        probe = self.probe()
+        folder.mkdir(parents=True, exist_ok=True)
+        rank, ranks = self.processes.rank, self.processes.size
+        own = self._partitions() if rank == 0 or not self.holds_all else []
+        failure = None
+        try:
+            write_partitions(partition_file(folder, rank, ranks), own, self._states())
+            if self.processes.is_main:
+                self._write_identity(folder, probe)
+        except (OSError, SafetensorError) as error:
+            failure = error
+        # The checkpoint is complete when every rank has written. Where one could not, none waits for it.
+        for found in self.processes.gather(None if failure is None else str(failure)):
+            if found is not None:
+                raise failure or OSError(found)
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+    def load(self, folder: Path) -> None:
+        """Restores what `save` wrote, under whichever backend, at whichever stage, in however many processes.
+
+        Raises:
+            CheckpointError: on all ranks, if it is damaged, or of another model.
+        """
+        ranks = self._read_identity(folder)
+        failed = None
+        try:
+            read_partitions(
+                folder,
+                ranks,
+                self._partitions(),
+                self._states(),
+                sizes={name: int(getattr(p, "ds_numel", p.numel())) for name, p in self.trained.items()},
+                fused=self.fused,
+            )
+        except CheckpointError as error:
+            failed = error
+        self.processes.raise_on_all(failed)
+        self._refresh()
+        self._confirm(folder)
 
     def probe(self) -> list[NDArray[np.float32]]:
         """Log-probs of `probe_sequences`.
@@ -322,79 +389,40 @@ class Policy(ABC):
 
     def _write_identity(self, folder: Path, probe: list[NDArray[np.float32]]) -> None:
         values = {
-            **self._identity(),
+            "ranks": self.processes.size,
+            "lora": self._lora_rank(),
             "steps": self.steps,
             "probe": [logprobs.tolist() for logprobs in probe],
         }
         (folder / IDENTITY).write_text(json.dumps(values), encoding="utf-8")
 
-    def _read_identity(self, folder: Path) -> None:
-        """Takes over the number of steps and the log-probs to compare with.
+    def _lora_rank(self) -> int:
+        return 0 if self.config.lora is None else self.config.lora.rank
+
+    def _read_identity(self, folder: Path) -> int:
+        """How many ranks wrote the checkpoint. Takes over the number of steps and the log-probs to compare with.
 
         Raises:
-            CheckpointError: if the checkpoint is incomplete or not one of this backend, stage and number of ranks.
+            CheckpointError: if the checkpoint is incomplete or trains other adapters.
         """
         try:
             values = json.loads((folder / IDENTITY).read_bytes())
-            steps = values.pop("steps")
-            self._recorded = values.pop("probe")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            ranks, lora, steps = (int(values[name]) for name in ("ranks", "lora", "steps"))
+            self._recorded = values["probe"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "
                 "without its folder --resume takes the one before"
             ) from error
-        own = self._identity()
-        if values != own:
+        if lora != self._lora_rank():
             raise CheckpointError(
-                f"{folder} was written by {describe(values)}, this run is {describe(own)}: resume it as it was"
+                f"{folder} is of a run {with_lora(lora)}, this one is {with_lora(self._lora_rank())}: resume it as it "
+                "was"
             )
         self.steps = steps
+        return ranks
 
 
-def describe(identity: Mapping[str, Any]) -> str:
-    """An identity in words."""
-    ranks = identity.get("ranks")
-    parts = [f"backend {identity.get('backend')}"]
-    if "zero_stage" in identity:
-        parts.append(f"ZeRO stage {identity['zero_stage']}")
-    parts.append(f"{ranks} {'process' if ranks == 1 else 'processes'}")
-    if identity.get("lora"):
-        parts.append(f"LoRA of rank {identity['lora']}")
-    return ", ".join(parts)
-
-
-def enable_checkpointing(model: Any) -> None:
-    """Prepares `model` for [`checkpointing`][].
-
-    Raises:
-        ModelError: if the architecture cannot.
-    """
-    if not getattr(model, "supports_gradient_checkpointing", False):
-        raise ModelError(
-            f"{type(model).__name__} cannot compute activations again: set optimizer.gradient_checkpointing = false"
-        )
-    if hasattr(model, "activation_checkpointing_enable"):  # its name since transformers 5.24
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-@contextmanager
-def checkpointing(model: Any, enabled: bool) -> Iterator[None]:
-    """Computes the layers' activations again in the backward passes of the block.
-
-    transformers asks a layer's own `training` flag. It stands for nothing else here: modules within, dropout among
-    them, stay in evaluation mode. Outside the block it is off, since it would cost a sampler its cache.
-    """
-    layers = (
-        [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
-        if enabled
-        else []
-    )
-    for layer in layers:
-        layer.training = True
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = False
+def with_lora(rank: int) -> str:
+    """A run in words."""
+    return f"with LoRA of rank {rank}" if rank else "without LoRA"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from p2o.policy.lora import ADAPTER, is_adapter, lora_layers, merged_weight
+from p2o.policy.lora import ADAPTER, Adapter, is_adapter, lora_layers, merged_weight
 
 Gather = Callable[[list[Any]], AbstractContextManager[None]]
 """A context in which the parameters it is called with are whole."""
@@ -29,12 +29,17 @@ class Weights(Protocol):
     shares_model: bool
     """Whether `model` holds the whole current weights, so that a sampler in this process can draw from it."""
 
-    def weights(self) -> Iterator[list[tuple[str, Any]]]:
+    def weights(self, *, merged: bool = True) -> Iterator[list[tuple[str, Any]]]:
         """The current weights and saved buffers under their Hugging Face names, whole, in groups of about
         `WEIGHT_GROUP_BYTES`.
 
-        Tied weights come once. LoRA is merged. A group's tensors are only good until the next one is asked for.
+        Tied weights come once. LoRA is merged, or left out. A group's tensors are only good until the next one is asked
+        for.
         """
+        ...
+
+    def adapter(self) -> Adapter | None:
+        """The adapters that `weights(merged=False)` leaves out; None where there are none. All ranks call it."""
         ...
 
 
@@ -63,13 +68,18 @@ class FrozenWeights:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def weights(self) -> Iterator[list[tuple[str, Tensor]]]:
+    def weights(self, *, merged: bool = True) -> Iterator[list[tuple[str, Tensor]]]:
         """The model's weights in groups."""
-        yield from weight_groups(model_weights(self.model))
+        yield from weight_groups(model_weights(self.model, merged=merged))
+
+    def adapter(self) -> Adapter | None:
+        """None."""
+        return None
 
 
-def model_weights(model: Any) -> list[Weight]:
-    """Every weight once, tied ones too, and the buffers that are saved, under the names of the model without adapters.
+def model_weights(model: Any, *, merged: bool = True) -> list[Weight]:
+    """Every weight once, tied ones too, and the buffers that are saved, under the names of the model without adapters,
+    which are merged into the weights or left out.
 
     Buffers are not trained, but an engine has them from here alone: the biases by which a router chooses experts, say.
     """
@@ -80,7 +90,7 @@ def model_weights(model: Any) -> list[Weight]:
             continue
         module, _, leaf = name.rpartition(".")
         layer = layers.get(module.removesuffix(".base_layer"))
-        if layer is not None and leaf == "weight":
+        if merged and layer is not None and leaf == "weight":
             adapters = (layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight)
             weights.append(
                 Weight(plain_name(name), (parameter, *adapters), lambda layer=layer: merged_weight(layer))  # type: ignore[misc]
@@ -100,14 +110,14 @@ def plain_name(name: str) -> str:
     return name.replace(".base_layer.", ".")
 
 
-def saved_weights(weights: Weights) -> Iterator[list[tuple[str, Tensor]]]:
-    """The groups of `weights.weights()` as the model's files hold them, which is what engines read.
+def saved_weights(weights: Weights, *, merged: bool = True) -> Iterator[list[tuple[str, Tensor]]]:
+    """The groups of `weights.weights(merged=merged)` as the model's files hold them, which is what engines read.
 
     transformers keeps the experts of a layer in one tensor, and renames some parts when it loads a model.
     """
     from transformers.core_model_loading import revert_weight_conversion
 
-    groups = weights.weights()
+    groups = weights.weights() if merged else weights.weights(merged=False)
     try:
         for group in groups:
             yield list(revert_weight_conversion(weights.model, dict(group)).items())

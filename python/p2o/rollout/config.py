@@ -79,6 +79,9 @@ FIXED = frozenset(
         "weight_transfer_config",
         "distributed_executor_backend",
         "enable_lora",
+        "max_loras",
+        "max_lora_rank",
+        "lora_target_modules",
     }
 )
 """Arguments of vLLM's engine on which weight pushes, log-probs or the processes of a run depend."""
@@ -101,6 +104,11 @@ class VllmConfig(Settings):
 
     tensor_parallel_size: int = Field(1, ge=1)
     """Training processes that hold one engine together (`vllm`); neighbouring ranks, all given the same requests."""
+
+    lora: Literal["merged", "adapter"] = "merged"
+    """What the engine gets of a policy with `optimizer.lora`: `merged` weights, all of them at each push, or those of
+    the start once and then the `adapter`, a few MB. The engine without it then reflects as the policy at the start,
+    with no further push. A server must have room for it (`p2o serve --lora RANK`)."""
 
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the engine, as vLLM names them (`vllm`), e.g. `{ kv_cache_dtype = "fp8" }`. A server takes

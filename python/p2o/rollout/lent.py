@@ -1,4 +1,4 @@
-"""An engine lent to other weights: the reflection model of a run whose sampler is a vLLM engine."""
+"""An engine lent to the reflection model: a run's own, which is a vLLM engine, with other weights than the policy's."""
 
 from __future__ import annotations
 
@@ -37,3 +37,25 @@ class LentSampler(Sampler):
     def sync(self, policy: Weights) -> None:
         """Its weights are frozen; the engine's owner is from now on `policy`."""
         self.owner = policy
+
+
+class BareSampler(Sampler):
+    """Samples from the weights under the adapters of `sampler`: the policy as it was at the start, without a push."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.sampler = sampler
+        self.ranks_per_engine = sampler.ranks_per_engine
+        self.max_model_len = sampler.max_model_len
+
+    def sample(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
+    ) -> list[Sample]:
+        """One sample per request, in request order."""
+        adapter, self.sampler.adapter = self.sampler.adapter, None
+        try:
+            return self.sampler.sample(requests, params, progress)
+        finally:
+            self.sampler.adapter = adapter
+
+    def sync(self, policy: Weights) -> None:
+        """Nothing: what is under the adapters is frozen."""

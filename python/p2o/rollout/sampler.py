@@ -77,6 +77,13 @@ class Sampler(ABC):
     """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
     elsewhere."""
 
+    adapters: bool = False
+    """Whether it has the policy as adapters over the weights of the start, and can sample from these alone
+    ([`p2o.rollout.lent.BareSampler`][])."""
+
+    adapter: Any = None
+    """What it names the adapter by that it samples under; None for the weights alone."""
+
     ranks_per_engine: int = 1
     """Neighbouring ranks that sample as one: they must be given the same requests."""
 

@@ -96,10 +96,16 @@ class ServerClient:
         return self.submit("GET", path, None, read, repeat=repeat).result()
 
     def post(
-        self, path: str, body: Mapping[str, Any], read: Callable[[Any], T], *, repeat: bool = False
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        read: Callable[[Any], T],
+        *,
+        repeat: bool = False,
+        decode: bool = True,
     ) -> T:
         """See `submit`."""
-        return self.submit("POST", path, body, read, repeat=repeat).result()
+        return self.submit("POST", path, body, read, repeat=repeat, decode=decode).result()
 
     def submit(
         self,
@@ -109,8 +115,9 @@ class ServerClient:
         read: Callable[[Any], T],
         *,
         repeat: bool = False,
+        decode: bool = True,
     ) -> Future[T]:
-        """What `read` makes of the decoded JSON of an answer (None where there is no body).
+        """What `read` makes of the decoded JSON of an answer (None where there is no body), or of its text.
 
         An error of `read` (ValueError, TypeError, LookupError, AttributeError) says that the answer is another than was
         asked for. With `repeat` the request is sent again after what may pass.
@@ -119,7 +126,11 @@ class ServerClient:
             ServerError: in the future's `result`, for such an answer and any status but 200.
             SamplerError: there, if there is no whole answer in time.
         """
-        return self._start(self._ask(method, path, body, read, RETRIES if repeat else 0))
+
+        def decoded(answer: Any) -> T:
+            return read((answer.json() if decode else answer.text) if answer.content else None)
+
+        return self._start(self._ask(method, path, body, decoded, RETRIES if repeat else 0))
 
     def hold(self, path: str, headers: Mapping[str, str]) -> None:
         """Sends a request whose answer begins at once and goes on until `close`.
@@ -182,7 +193,7 @@ class ServerClient:
 
     def _read(self, path: str, answer: Any, read: Callable[[Any], T]) -> T:
         try:
-            return read(answer.json() if answer.content else None)
+            return read(answer)
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise ServerError(

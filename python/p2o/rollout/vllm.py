@@ -17,18 +17,19 @@ from pydantic import ValidationError
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingError
-from p2o.policy.weights import saved_weights
-from p2o.rollout.config import RolloutConfig
+from p2o.rollout.config import SHARED_MEMORY, RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.rollout.vllm_classes import kept_apart
+from p2o.rollout.vllm_lora import AdapterPush, EngineSlot, MergedPush, check_lora, engine_arguments
 from p2o.rollout.vllm_start import own_shared_memory, plain_modules, quiet_engine, undisturbed
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer, SentTypes
 from p2o.sizes import GIB, ITEMSIZE, Item, attention_sizes
 
 if TYPE_CHECKING:
     from p2o.config import Config
+    from p2o.policy.optimizer_config import LoraConfig
     from p2o.policy.weights import Weights
 
 AT_ONCE = 256
@@ -51,6 +52,7 @@ class VllmSampler(Sampler):
         model: the policy's model; only its configuration and device are used here.
         config: the rollout's settings.
         end_ids: tokens that end a response.
+        lora: the adapters that the engine takes in place of merged weights; unset, none.
         processes: the processes of the run, whose process group exists already.
         trust_remote_code: the model's configuration comes with code.
 
@@ -68,10 +70,15 @@ class VllmSampler(Sampler):
         config: RolloutConfig,
         *,
         end_ids: Sequence[int],
+        lora: LoraConfig | None = None,
         processes: Processes = ONE_PROCESS,
         trust_remote_code: bool = False,
     ) -> None:
         settings = config.vllm
+        self.lora = lora
+        self.adapters = lora is not None
+        self.adapter: Any = None
+        """vLLM's name of the current adapter; None for weights without one."""
         self.processes = processes
         self.ranks_per_engine = settings.tensor_parallel_size
         self.end_ids = sorted(end_ids)
@@ -88,7 +95,12 @@ class VllmSampler(Sampler):
         """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
         self.llm = self._start(model, config, trust_remote_code)
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
-        self.transfer = InProcessTransfer(InProcessControl(self.llm), types)
+        transfer = InProcessTransfer(InProcessControl(self.llm), types)
+        self.pusher = (
+            AdapterPush(transfer, EngineSlot(self.llm), SHARED_MEMORY)
+            if self.adapters
+            else MergedPush(transfer)
+        )
 
     @classmethod
     def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
@@ -97,6 +109,7 @@ class VllmSampler(Sampler):
             model,
             config.rollout,
             end_ids=end_ids(model, tokenizer),
+            lora=config.optimizer.lora if config.rollout.vllm.lora == "adapter" else None,
             processes=processes,
             trust_remote_code=config.model.trust_remote_code,
         )
@@ -104,6 +117,7 @@ class VllmSampler(Sampler):
     @classmethod
     def check(cls, config: Config) -> None:
         """Refuses a limit that the longest prompt would meet, or a reflection at the first prompt step."""
+        check_lora(config)
         rollout = config.rollout
         needed = rollout.max_prompt_tokens + rollout.max_tokens
         limit = rollout.vllm.max_model_len or needed
@@ -172,6 +186,8 @@ class VllmSampler(Sampler):
         if self.processes.size > 1:
             options["distributed_executor_backend"] = "external_launcher"
             options["tensor_parallel_size"] = settings.tensor_parallel_size
+        if self.lora is not None:
+            options |= engine_arguments(model, self.lora)
         options |= settings.extra
         if on_cpu:
             check_head_size(model.config, "the policy")
@@ -206,14 +222,13 @@ class VllmSampler(Sampler):
         Raises:
             TrainingError: if the push fails on any rank; nothing is sampled before one succeeds.
         """
-        self.version = None
+        held, self.version = self.version, None
         self.pushes += 1
-        version = f"p2o-{self.pushes}"
-        failed: P2oError | None = None
+        version, failed = "", None
         try:
             if self.asleep:
                 self.llm.wake_up(tags=["weights"])
-            self.transfer.push(lambda: saved_weights(policy), version)
+            version, self.adapter = self.pusher.push(policy, f"p2o-{self.pushes}", held)
             if self.asleep:
                 self.llm.wake_up(tags=["kv_cache"])
                 self.asleep = False
@@ -233,10 +248,10 @@ class VllmSampler(Sampler):
     def sleep(self) -> None:
         """Gives the engine's GPU memory to the trainer; on a CPU nothing happens.
 
-        The weights are dropped, not kept in CPU memory: `sync` pushes new ones anyway.
+        Weights that `sync` pushes anyway are dropped, not kept in CPU memory.
         """
         if self.sleeps and not self.asleep:
-            self.llm.sleep(level=2)
+            self.llm.sleep(level=self.pusher.sleep_level)
             self.asleep = True
 
     def sample(
@@ -260,7 +275,8 @@ class VllmSampler(Sampler):
         try:
             for index, request in enumerate(requests):
                 prompt = {"prompt_token_ids": list(request.prompt_ids)}
-                engine.add_request(str(index), prompt, self._params(request.seed, params))
+                own = self._params(request.seed, params)
+                engine.add_request(str(index), prompt, own, lora_request=self.adapter)
             while engine.has_unfinished_requests():
                 for output in engine.step():
                     samples[int(output.request_id)] = self._sample(output)

@@ -20,9 +20,8 @@ import torch
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, P2oError, SamplerError, TrainingError
 from p2o.masking import mask_url
-from p2o.policy.weights import drain, saved_weights
 from p2o.rollout import server_client
-from p2o.rollout.config import Nccl, RolloutConfig, parse_transfer
+from p2o.rollout.config import Nccl, RolloutConfig, SharedMemory, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
@@ -30,6 +29,7 @@ from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
 from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
 from p2o.rollout.vllm import AT_ONCE, check_length
+from p2o.rollout.vllm_lora import AdapterPush, MergedPush, ServerSlot, check_lora
 from p2o.rollout.vllm_weights import (
     BACKEND,
     HttpControl,
@@ -42,6 +42,7 @@ from p2o.sizes import ITEMSIZE
 
 if TYPE_CHECKING:
     from p2o.config import Config
+    from p2o.policy.optimizer_config import LoraConfig
     from p2o.policy.weights import Weights
 
 _ABOVE_ZERO = 1e-3
@@ -61,6 +62,7 @@ class ServerSampler(Sampler):
         model: the policy's model; only its configuration is used here.
         config: the rollout's settings.
         end_ids: tokens that end a response.
+        lora: the adapters that the server takes in place of merged weights; unset, none.
         processes: the processes of the run.
 
     Raises:
@@ -73,9 +75,19 @@ class ServerSampler(Sampler):
     max_model_len: int
 
     def __init__(
-        self, model: Any, config: RolloutConfig, *, end_ids: Sequence[int], processes: Processes = ONE_PROCESS
+        self,
+        model: Any,
+        config: RolloutConfig,
+        *,
+        end_ids: Sequence[int],
+        lora: LoraConfig | None = None,
+        processes: Processes = ONE_PROCESS,
     ) -> None:
         settings = config.vllm
+        self.lora = lora
+        self.adapters = lora is not None
+        self.adapter: str | None = None
+        """The server's name of the current adapter; None for weights without one."""
         self.at_once = config.batch_size or AT_ONCE
         self.way = parse_transfer(settings.transfer)
         self.processes = processes
@@ -101,20 +113,39 @@ class ServerSampler(Sampler):
         self.dtype = description["dtype"]
         self.computes_in = vllm_computes_in(self.dtype, gpu=description["device"] == "cuda")
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
-        self.transfer: Transfer = (
+        transfer: Transfer = (
             NcclTransfer(self.control, types, rank=processes.rank, way=self.way)
             if isinstance(self.way, Nccl)
             else SharedMemoryTransfer(self.control, types, self.way.folder)
+        )
+        self.pusher = (
+            AdapterPush(transfer, ServerSlot(self.client), self.way.folder)
+            if self.adapters and isinstance(self.way, SharedMemory)
+            else MergedPush(transfer)
         )
 
     @classmethod
     def make(cls, config: Config, model: Any, tokenizer: Any, processes: Processes) -> Self:
         """A client of the server at `rollout.vllm.url`, which must be running."""
-        return cls(model, config.rollout, end_ids=end_ids(model, tokenizer), processes=processes)
+        return cls(
+            model,
+            config.rollout,
+            end_ids=end_ids(model, tokenizer),
+            lora=config.optimizer.lora if config.rollout.vllm.lora == "adapter" else None,
+            processes=processes,
+        )
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuses arguments of an engine that the server has long had."""
+        """Refuses arguments of an engine that the server has long had, and adapters by NCCL."""
+        check_lora(config)
+        if config.rollout.vllm.lora == "adapter" and isinstance(
+            parse_transfer(config.rollout.vllm.transfer), Nccl
+        ):
+            raise ConfigError(
+                'rollout.vllm.lora = "adapter" goes through files: set rollout.vllm.transfer = '
+                '"shared-memory:/FOLDER", a folder that the server sees too'
+            )
         if config.rollout.vllm.extra:
             raise ConfigError(
                 "rollout.vllm.extra: a server takes further arguments when it starts (p2o serve MODEL --vllm ...); "
@@ -181,6 +212,12 @@ class ServerSampler(Sampler):
                 f"the server at {self.url} takes its weights by {description['transfer']!r}: start it with "
                 f"`p2o serve --transfer {kind}`, or change rollout.vllm.transfer"
             )
+        if self.lora is not None and description["lora_rank"] < self.lora.rank:
+            raise ConfigError(
+                f"the server at {self.url} takes adapters of rank {description['lora_rank']} at most, and "
+                f"optimizer.lora.rank is {self.lora.rank}: start it with `p2o serve --lora {self.lora.rank}`, or set "
+                'rollout.vllm.lora = "merged"'
+            )
         needed = config.max_prompt_tokens + config.max_tokens
         if description["max_model_len"] < needed:
             raise ConfigError(
@@ -207,15 +244,13 @@ class ServerSampler(Sampler):
 
     def _push(self, policy: Weights) -> None:
         """Pushes the weights once. What fails on one rank is raised on all."""
-        self.version = None
+        held, self.version = self.version, None
         self.pushes += 1
-        version = f"p2o-{self.pushes}"
-        failed: P2oError | None = None
+        version, failed = "", None
+        pushes = self.processes.is_main or isinstance(self.way, Nccl)
         try:
-            if self.processes.is_main or isinstance(self.way, Nccl):
-                self.transfer.push(lambda: saved_weights(policy), version)
-            else:
-                drain(policy.weights())
+            take_part = self.pusher.push if pushes else self.pusher.follow
+            version, self.adapter = take_part(policy, f"p2o-{self.pushes}", held)
             if self.processes.is_main and not self.client.post(
                 "/reset_prefix_cache", {}, lambda answer: bool(answer["success"])
             ):
@@ -283,6 +318,8 @@ class ServerSampler(Sampler):
             "logprobs": 0,  # of the sampled token alone
             "return_token_ids": True,
         }
+        if self.adapter is not None:
+            asked["model"] = self.adapter
         return self.client.submit(
             "POST",
             "/v1/completions",
@@ -300,7 +337,7 @@ def describe(description: Any) -> dict[str, Any]:
     """
     if description["dtype"] not in ITEMSIZE:
         raise ValueError(f"dtype is {description['dtype']!r}")
-    sizes = {name: int(description[name]) for name in (*COMPARED, "max_model_len")}
+    sizes = {name: int(description[name]) for name in (*COMPARED, "max_model_len", "lora_rank")}
     return {**sizes, **{name: description[name] for name in ("dtype", "device", "transfer")}}
 
 

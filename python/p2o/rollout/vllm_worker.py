@@ -73,7 +73,7 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
         self.abandon()
         initialize_layerwise_reload(self.model)
         self.updating = True
-        self.expected = {name for name, _ in self.model.named_parameters()}
+        self.expected = {checkpoint_name(name) for name, _ in self.model.named_parameters()}
         self.loaded = set()
 
     def receive_weights(self, update_info: UpdateInfo) -> None:
@@ -107,7 +107,10 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
 
     def missing_weights(self) -> list[str]:
         """Parameters that the last update left as they were, save those that share the memory of another."""
-        parameters = dict(self.model.named_parameters(remove_duplicate=False))
+        parameters = {
+            checkpoint_name(name): parameter
+            for name, parameter in self.model.named_parameters(remove_duplicate=False)
+        }
 
         def memory(name: str) -> int | None:
             """Where the parameter lies; None if nowhere (CPU kernels keep packed weights elsewhere)."""
@@ -121,6 +124,11 @@ class TransferEngine(WeightTransferEngine[InitInfo, UpdateInfo]):  # type: ignor
         """Holds nothing."""
 
 
+def checkpoint_name(name: str) -> str:
+    """The name of a parameter as its model's loader has it: without the wrapper of an engine that takes adapters."""
+    return name.replace(".base_layer.", ".")
+
+
 def lost_weights(model: torch.nn.Module) -> set[str]:
     """Parameters of layers that nothing has reached since the reload began.
 
@@ -128,7 +136,7 @@ def lost_weights(model: torch.nn.Module) -> set[str]:
     itself, and reports them as loaded.
     """
     return {
-        f"{prefix}.{name}".removeprefix(".")
+        checkpoint_name(f"{prefix}.{name}".removeprefix("."))
         for prefix, layer in model.named_modules()
         if (progress := get_layerwise_info(layer)).can_load() and progress.load_numel == 0
         for name in layer._parameters
@@ -144,8 +152,8 @@ def repack_shared_weights(model: torch.nn.Module) -> None:
     owners: set[int] = set()
     for module in model.modules():
         weight = getattr(module, "weight", None)
-        if not isinstance(weight, Tensor) or weight.numel() == 0:
-            continue
+        if not isinstance(weight, Tensor) or weight.numel() == 0 or hasattr(module, "base_layer"):
+            continue  # a wrapper only hands on the weight of its layer
         quant_method: Any = getattr(module, "quant_method", None)
         if weight.data_ptr() in owners and hasattr(module, "cpu_linear"):
             quant_method.process_weights_after_loading(module)
@@ -180,6 +188,7 @@ class WorkerExtension:
             "device": self.vllm_config.device_config.device_type,
             "max_model_len": model.max_model_len,
             "logprobs_mode": str(model.logprobs_mode),
+            "lora_rank": lora.max_lora_rank if (lora := self.vllm_config.lora_config) is not None else 0,
             "transfer": self.vllm_config.weight_transfer_config.backend,
         }
 

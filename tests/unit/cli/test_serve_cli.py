@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from p2o.cli import main, serve
 from p2o.config import build_config
@@ -17,10 +18,25 @@ from p2o.errors import ConfigError, MissingDependencyError
 from p2o.rollout.server_access import find_token
 
 
+class Outline(nn.Module):
+    """A model with three linear layers and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q_proj, self.up_proj, self.lm_head = (nn.Linear(2, 2) for _ in range(3))
+        self.layers = nn.ModuleList([nn.ModuleDict({"q_proj": nn.Linear(2, 2)})])
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+
+OUTLINE = Outline()
+
+
 def command(*arguments: str) -> list[str]:
     parser = argparse.ArgumentParser()
     serve.add_arguments(parser)
-    return serve.serve_command(parser.parse_args(arguments), "/models/m")
+    return serve.serve_command(parser.parse_args(arguments), "/models/m", OUTLINE)
 
 
 def option(words: list[str], name: str) -> str:
@@ -41,6 +57,16 @@ def test_the_server_takes_weights_by_p2os_backend_and_reports_what_it_sampled_fr
 
 def test_nccl_is_vllms_own_backend() -> None:
     assert option(command("m", "--transfer", "nccl"), "--weight-transfer-config") == '{"backend": "nccl"}'
+
+
+def test_room_for_adapters_is_what_vllm_has_above_the_rank() -> None:
+    words = command("m", "--lora", "9")
+    assert option(words, "--max-lora-rank") == "16"
+    start = words.index("--lora-target-modules") + 1
+    assert words[start:] == ["q_proj", "up_proj"]  # the head is as it was
+    assert "--enable-lora" not in command("m")
+    with pytest.raises(ConfigError, match=r"rank is 513, and vLLM takes adapters of rank 512 at most"):
+        command("m", "--lora", "513")
 
 
 def test_what_stands_after_vllm_comes_last() -> None:

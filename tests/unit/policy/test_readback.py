@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from p2o.errors import CheckpointError, ModelError
@@ -16,6 +17,7 @@ from p2o.model.load import load_model
 from p2o.policy import weights
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import LoraConfig, OptimizerConfig
+from p2o.policy.partitions import partition_file
 from p2o.policy.readback import TOLERANCE, difference, probe_sequences
 from p2o.policy.torch_backend import TorchPolicy
 from small_models import make_model
@@ -154,11 +156,15 @@ def test_a_checkpoint_that_leads_to_another_model_is_refused(
     again = make_policy(make_model("Llama", tokenizer), lora)
     again.load(tmp_path)
     assert difference(again.probe(), policy.probe()) == 0
-    file = tmp_path / ("model/model.safetensors" if lora is None else "optimizer.safetensors")
+    file = partition_file(tmp_path, 0, 1)
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    kinds = ("lora_B.default.weight", "q_proj.weight")
+    pieces = json.loads(metadata["pieces"])
+    index = next(i for i, ((parameter, *_),) in enumerate(pieces) if parameter.endswith(kinds))
     state = load_file(file)
-    name = next(name for name in state if name.endswith(("lora_B.default.weight", "q_proj.weight")))
-    state[name] = state[name] + 1.0
-    save_file(state, file, metadata={"format": "pt"})
+    state[f"{index}.master"] += 1.0
+    save_file(state, file, metadata=metadata)
     with pytest.raises(CheckpointError, match="does not lead back to the model it was written from"):
         make_policy(make_model("Llama", tokenizer), lora).load(tmp_path)
 
