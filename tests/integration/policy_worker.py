@@ -14,6 +14,7 @@ import torch
 
 from p2o.distributed import Processes, join_processes
 from p2o.errors import P2oError
+from p2o.model.head import set_head_dtype
 from p2o.model.load import load_model
 from p2o.packing import Rows
 from p2o.policy import deepspeed_config, layout
@@ -51,6 +52,13 @@ def make_model(dtype: str = "float32") -> Any:
         initializer_range=0.15,
     )
     return LlamaForCausalLM(config).to(getattr(torch, dtype)).eval()
+
+
+def make_float32_head(dtype: str) -> Any:
+    """Logits in float32; the output matrix, tied to the embeddings, stays in `dtype`."""
+    model = make_model(dtype)
+    set_head_dtype(model, "float32")
+    return model
 
 
 def make_experts(dtype: str = "float32") -> Any:
@@ -327,6 +335,7 @@ def everything(folder: str) -> dict[str, Any]:
     found = {
         "float32": agreement("float32", list(SPLITS), None),
         "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),
+        "float32 head": agreement("bfloat16", ["zero 2", "zero 3"], None, make_float32_head),
         "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4}),
         "experts": agreement("float32", ["zero 2", "zero 3"], None, make_experts),
         "resume": resume(folder),

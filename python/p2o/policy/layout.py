@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from p2o.model.head import logits_dtype
 from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack, unpack
 from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
 from p2o.policy.logprobs import CHUNK_TOKENS, kept, output_head, token_logprobs
@@ -56,7 +57,7 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
             output_head(self.model),
             temperature=self.temperature,
             chunks=chunks,
-            keep=kept(chunks, self.vocabulary, hidden.element_size()),
+            keep=kept(chunks, self.vocabulary, logits_dtype(self.model).itemsize),
         )
 
 
