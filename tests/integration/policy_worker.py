@@ -172,6 +172,8 @@ SPLITS: dict[str, dict[str, Any]] = {
     "zero 3, one micro-batch": {"zero_stage": 3, "micro_batch_tokens": 100_000},
     "zero 2, packed": {"layout": "packed"},
     "zero 3, packed, checkpointing": {"zero_stage": 3, "layout": "packed", "gradient_checkpointing": True},
+    "zero 2, shared": {"layout": "shared"},
+    "zero 3, shared, checkpointing": {"zero_stage": 3, "layout": "shared", "gradient_checkpointing": True},
     "zero 2, offload": {"offload": "optimizer"},
     "zero 3, offload": {"zero_stage": 3, "offload": "all"},
 }
