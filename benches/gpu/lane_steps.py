@@ -48,7 +48,7 @@ STEPS = (
         "training",
         300,
         "A GRPO step beside TRL's GRPOTrainer (`benches/bench_train.py`): SmolLM2-135M, bfloat16, the same problems, "
-        "lengths and numbers of rollouts, rewards by coin. Seconds by phase, means of the steps after a warm-up.",
+        "lengths and numbers of rollouts, rewards by coin. Seconds by phase, medians of the steps after a warm-up.",
     ),
     Step(
         "update",

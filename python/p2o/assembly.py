@@ -393,6 +393,7 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     model, tokenizer = load_model(
         resolve_source(settings.source),
         dtype=settings.dtype,
+        head_dtype=settings.head_dtype,
         device=device,
         trust_remote_code=settings.trust_remote_code,
     )

@@ -83,6 +83,11 @@ class ModelConfig(Settings):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Type of the weights in training."""
 
+    head_dtype: Literal["float32"] | None = None
+    """Type of the logits: `float32` multiplies the output matrix in float32, in training and in sampling, which brings
+    a bfloat16 trainer and its sampler closer together. Unset: that of the weights, unless the model's configuration
+    has a `head_dtype`."""
+
     device: str = "auto"
     """`auto` takes a GPU if there is one; else `cpu`, `cuda`, `cuda:1`."""
 

@@ -97,6 +97,8 @@ def activation_bytes(config: Config, model: Any) -> int | None:
     from p2o.policy.logprobs import CHUNK_TOKENS, kept
 
     itemsize = ITEMSIZE[config.model.dtype]
+    head_dtype = config.model.head_dtype or getattr(model, "head_dtype", None)
+    logits_itemsize = ITEMSIZE["float32"] if head_dtype == "float32" else itemsize
     model = model.get_text_config(decoder=True)
     hidden, layers = getattr(model, "hidden_size", None), getattr(model, "num_hidden_layers", None)
     inner, sizes = largest(getattr(model, "intermediate_size", None)), attention_sizes(model)
@@ -110,8 +112,8 @@ def activation_bytes(config: Config, model: Any) -> int | None:
     tokens = max(config.optimizer.micro_batch_tokens, longest)
     chunks = -(-tokens // CHUNK_TOKENS)
     vocabulary = int(model.vocab_size)
-    held = chunks if kept(chunks, vocabulary, itemsize) else 1
-    logits = (held * itemsize + 2 * ITEMSIZE["float32"]) * CHUNK_TOKENS * vocabulary
+    held = chunks if kept(chunks, vocabulary, logits_itemsize) else 1
+    logits = (held * logits_itemsize + 2 * ITEMSIZE["float32"]) * CHUNK_TOKENS * vocabulary
     return int(tokens * per_token * itemsize) + logits
 
 

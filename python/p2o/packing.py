@@ -198,6 +198,15 @@ class Rows:
         return np.diff(self.offsets)
 
     @property
+    def prompts(self) -> list[NDArray[np.int64]]:
+        """Prompt ids of each row."""
+        starts = self.offsets[:-1].tolist()
+        return [
+            self.tokens[start : start + length]
+            for start, length in zip(starts, self.prompt_lengths.tolist(), strict=True)
+        ]
+
+    @property
     def response_lengths(self) -> NDArray[np.int64]:
         """Response tokens of each row, shape [rows]."""
         return self.lengths - self.prompt_lengths

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from p2o.distributed import Processes, join_processes
 from p2o.errors import P2oError
+from p2o.model.head import set_head_dtype
 from p2o.model.load import load_model
 from p2o.packing import Rows
 from p2o.policy import deepspeed_config, layout
@@ -56,6 +57,13 @@ def make_model(dtype: str = "float32") -> Any:
         initializer_range=0.15,
     )
     return LlamaForCausalLM(config).to(getattr(torch, dtype)).eval()
+
+
+def make_float32_head(dtype: str) -> Any:
+    """Logits in float32; the output matrix, tied to the embeddings, stays in `dtype`."""
+    model = make_model(dtype)
+    set_head_dtype(model, "float32")
+    return model
 
 
 def make_experts(dtype: str = "float32") -> Any:
@@ -169,6 +177,8 @@ SPLITS: dict[str, dict[str, Any]] = {
     "zero 3, one micro-batch": {"zero_stage": 3, "micro_batch_tokens": 100_000},
     "zero 2, packed": {"layout": "packed"},
     "zero 3, packed, checkpointing": {"zero_stage": 3, "layout": "packed", "gradient_checkpointing": True},
+    "zero 2, shared": {"layout": "shared"},
+    "zero 3, shared, checkpointing": {"zero_stage": 3, "layout": "shared", "gradient_checkpointing": True},
     "zero 2, offload": {"offload": "optimizer"},
     "zero 3, offload": {"zero_stage": 3, "offload": "all"},
 }
@@ -379,6 +389,7 @@ def everything(folder: str) -> dict[str, Any]:
     found = {
         "float32": agreement("float32", list(SPLITS), None),
         "bfloat16": agreement("bfloat16", ["zero 1", "zero 2", "zero 3", "zero 2, offload"], None),
+        "float32 head": agreement("bfloat16", ["zero 2", "zero 3"], None, make_float32_head),
         "lora": agreement("float32", ["zero 2", "zero 3"], {"rank": 4}),
         "experts": agreement("float32", ["zero 2", "zero 3"], None, make_experts),
         "resume": resume(folder),

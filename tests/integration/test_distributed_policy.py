@@ -70,6 +70,17 @@ def test_bfloat16_is_trained_on_float32_copies_as_by_torch(ranks: list[dict[str,
 
 
 @pytest.mark.parametrize("name", ["zero 2", "zero 3"])
+def test_a_float32_head_on_bfloat16_weights_is_trained_as_by_torch(
+    ranks: list[dict[str, Any]], name: str
+) -> None:
+    """Its backward pass meets the output matrix gathered anew."""
+    found = ranks[0]["float32 head"]
+    assert found["mean moved"] > 1e-3
+    assert found[name]["mean weights"] < 0.03 * found["mean moved"]
+    assert found[name]["scores"] < 0.1
+
+
+@pytest.mark.parametrize("name", ["zero 2", "zero 3"])
 def test_a_mixture_of_experts_is_trained_as_by_torch(ranks: list[dict[str, Any]], name: str) -> None:
     """Ranks need different experts at the same time: none waits for weights that another does not ask for."""
     found = ranks[0]["experts"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ def test_the_papers_run_on_8_gpus_by_hand(qwen3_4b: Any) -> None:
     memory = run_memory(load_config("paper"), qwen3_4b, ranks=8, gpu=True, gpu_memory=80 * GIB)
     assert memory.total("GPU") == training + items[ACTIVATIONS].size
     assert memory.total("host") == 2 * PARAMETERS
+
+
+def test_float32_logits_take_twice_the_room(qwen3_4b: Any) -> None:
+    """One chunk of them, whether a setting or the model's own configuration asks for them."""
+    plain = found(qwen3_4b)[ACTIVATIONS].size
+    asked = found(qwen3_4b, "model.head_dtype=float32")[ACTIVATIONS].size
+    assert asked - plain == (4 - 2) * 512 * 151_936
+    config = copy.deepcopy(qwen3_4b.config)
+    config.head_dtype = "float32"
+    assert activation_bytes(load_config("paper"), config) == asked
 
 
 def test_zero_3_and_offloading_by_hand(qwen3_4b: Any) -> None:

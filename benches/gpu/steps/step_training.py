@@ -16,7 +16,7 @@ SIZES = ((32, 6), (128, 16))
 
 
 def measure(lane: Lane, side: str, problems: int, n: int) -> Values:
-    """Means of a side's steps."""
+    """Medians of a side's steps."""
     if side.startswith("TRL"):
         require("trl", "datasets")
     if side.endswith("vllm"):

@@ -30,6 +30,7 @@ def load_model(
     source: str | Path,
     *,
     dtype: str = "float32",
+    head_dtype: str | None = None,
     device: str = "cpu",
     trust_remote_code: bool = False,
     attn_implementation: str | None = None,
@@ -40,6 +41,7 @@ def load_model(
         source: a hub id (`owner/name`), a local folder with `config.json` and safetensors, or a `.gguf` file.
             What exists on disk is never looked for on the hub.
         dtype: `float32`, `bfloat16` or `float16`.
+        head_dtype: `float32` for logits in float32; None: as the model's configuration says, else in `dtype`.
         device: where the weights go, as torch names it.
         trust_remote_code: let a model repository run its own Python code.
         attn_implementation: `sdpa`, `eager`, `flash_attention_2`; None: the best that transformers finds.
@@ -54,6 +56,8 @@ def load_model(
     location, options = _locate(source)
     options |= {"trust_remote_code": trust_remote_code}
     torch, transformers = _libraries()
+    from p2o.model.head import set_head_dtype
+
     if location.endswith(".gguf"):
         model, tokenizer = _load_gguf(Path(location), getattr(torch, dtype), attn_implementation)
     else:
@@ -80,6 +84,7 @@ def load_model(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     drop_contradictions(model, source)
+    set_head_dtype(model, head_dtype)
     if _is_bpe(tokenizer):
         # transformers ignores it for BPE, and warns at the first response that is decoded.
         tokenizer.clean_up_tokenization_spaces = False

@@ -1,9 +1,9 @@
-"""Attention over packed sequences: variable-length flash attention where the device has it.
+"""Attention over sequences that share a row: variable-length flash attention where the device has it.
 
 Rows that lie end to end must not see each other. Under transformers' `sdpa` restarting positions see to that, through a
 mask of all tokens by all tokens. `p2o_varlen` hands the rows' bounds to `torch.nn.attention.varlen.varlen_attn`
 (torch >= 2.11) instead: neither the mask nor the masked products exist. Without bounds it is `sdpa`, so a model keeps
-one attention for training, scoring and sampling.
+one attention for training, scoring and sampling. Prompts that several responses go on from are `Segments`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from p2o.errors import ModelError
 from p2o.packing import MicroBatch
+from p2o.policy.segments import Segments
 from p2o.sizes import attention_sizes
 
 VARLEN_ATTENTION = "p2o_varlen"
@@ -49,17 +50,21 @@ def shares_heads(varlen: Callable[..., Tensor]) -> bool:
 
 def supports_varlen(model: Any) -> bool:
     """Whether packed sequences of `model` can go through `p2o_varlen`: a GPU, 16-bit weights, heads that fit."""
-    config = model.config
     if model.device.type != "cuda" or model.dtype not in (torch.bfloat16, torch.float16):
         return False
-    sizes = attention_sizes(config)
+    sizes = attention_sizes(model.config)
     return (
         sizes is not None
         and sizes[2] <= MAX_HEAD_DIM
-        and getattr(config.get_text_config(decoder=True), "attn_logit_softcapping", None) is None
-        and config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
+        and takes_segments(model)
         and find_varlen_attention() is not None
     )
+
+
+def takes_segments(model: Any) -> bool:
+    """Whether the attention of `model` is one that `p2o_varlen` can take the place of."""
+    softcap = getattr(model.config.get_text_config(decoder=True), "attn_logit_softcapping", None)
+    return softcap is None and model.config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
 
 
 def use_varlen(model: Any) -> None:
@@ -76,13 +81,22 @@ def varlen_inputs(batch: MicroBatch, device: Any) -> dict[str, Any]:
     """What a model needs beside ids and positions for its attention to be `p2o_varlen` over the rows of `batch`."""
     bounds = torch.from_numpy(batch.cu_seqlens).to(device)
     return {
-        # A mask of four dimensions is passed on as it is: transformers builds none from the positions.
-        "attention_mask": torch.zeros((1, 1, 1, 1), dtype=torch.bool, device=device),
+        "attention_mask": _no_mask(device),
         "cu_seq_lens_q": bounds,
         "cu_seq_lens_k": bounds,
         "max_length_q": batch.max_seqlen,
         "max_length_k": batch.max_seqlen,
     }
+
+
+def segment_inputs(segments: Segments, device: Any) -> dict[str, Any]:
+    """As `varlen_inputs`, for `segments`."""
+    return {"attention_mask": _no_mask(device), "segments": segments}
+
+
+def _no_mask(device: Any) -> Tensor:
+    """A mask of four dimensions is passed on as it is: transformers builds none from the positions."""
+    return torch.zeros((1, 1, 1, 1), dtype=torch.bool, device=device)
 
 
 def varlen_attention(
@@ -95,20 +109,22 @@ def varlen_attention(
     sliding_window: int | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
+    segments: Segments | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each row of a packed batch, as transformers calls an attention function.
+    """Causal attention within each sequence of a row, as transformers calls an attention function.
 
     Args:
         module: the attention layer.
         query: shape [1, heads, tokens, head size].
         key: shape [1, key/value heads, tokens, head size]; query heads share them in groups.
         value: like `key`.
-        attention_mask: only read without bounds.
+        attention_mask: only read without bounds and segments.
         scaling: factor of the scores; None: 1 / sqrt(head size).
         sliding_window: tokens a token sees, itself included; None: all before it.
         cu_seq_lens_q: start of each row and the end of the last, int32, shape [rows + 1]; None: `sdpa`.
         max_length_q: tokens of the longest row.
+        segments: pieces of the row, in place of bounds.
         options: further arguments, passed on to `sdpa`.
 
     Returns:
@@ -117,7 +133,7 @@ def varlen_attention(
     Raises:
         ModelError: if the architecture asks for what the kernels cannot do.
     """
-    if cu_seq_lens_q is None:
+    if cu_seq_lens_q is None and segments is None:
         if query.shape[2] == 1 and attention_mask is not None and options.get("position_bias") is None:
             return _decode(query, key, value, attention_mask, scaling), None
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -138,6 +154,8 @@ def varlen_attention(
         raise ModelError(
             f'{type(module).__name__} needs {asked[0]}, which packed rows cannot have: set optimizer.layout = "padded"'
         )
+    if segments is not None:
+        return segments.attend(query, key, value, scaling, sliding_window), None
     varlen = find_varlen_attention()
     assert varlen is not None, "checked by supports_varlen"
     # [1, heads, tokens, size] -> [tokens, heads, size]

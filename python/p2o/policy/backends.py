@@ -7,7 +7,6 @@ from typing import Any
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.plugins import look_up
 from p2o.policy.config import LossConfig
-from p2o.policy.layout import PackedLayout
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.policy import Policy
@@ -52,6 +51,6 @@ def make_policy(
     backend.check(config, str(model.dtype).removeprefix("torch."), processes.size)
     policy = backend(model, config, loss, processes=processes, **options)
     check_output_head(policy.model)  # not before: partitioned weights cannot run until DeepSpeed has them
-    if isinstance(policy.layout, PackedLayout):
+    if policy.layout.shares_rows:
         policy.check_layout()
     return policy

@@ -1,25 +1,29 @@
 """Layouts: how sequences become micro-batches, and how a micro-batch goes through the model.
 
 `padded` puts sequences of similar length side by side and fills the shorter ones up; `packed` puts them end to end in
-one row. Either way what comes out is the log-prob of every response token, in row order, so scoring, losses and metrics
-do not know the layout. To add one: a class with `split` and `inputs`, a name in `LayoutName`, a line in `LAYOUTS`.
+one row; `shared` does so with one copy of each prompt. In any case what comes out is the log-prob of every response
+token, in row order, so scoring, losses and metrics do not know the layout. To add one: a class with `split` and
+`inputs`, a name in `LayoutName`, a line in `LAYOUTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from p2o.model.head import logits_dtype
 from p2o.packing import IGNORED_LABEL, MicroBatch, Packing, Rows, balance, fill, pack, unpack
-from p2o.policy.attention import supports_varlen, use_varlen, varlen_inputs
+from p2o.policy.attention import segment_inputs, supports_varlen, takes_segments, use_varlen, varlen_inputs
 from p2o.policy.logprobs import CHUNK_TOKENS, kept, output_head, token_logprobs
 from p2o.policy.optimizer_config import LayoutName
 from p2o.policy.rows import Sequences
+from p2o.policy.segments import Segments
+from p2o.policy.shared_layout import SharedLayout
 
 Forward = Callable[..., Tensor]
 """A `LogprobModel`, or an engine around one."""
@@ -56,15 +60,24 @@ class LogprobModel(nn.Module):  # type: ignore[misc]  # torch is not followed by
             output_head(self.model),
             temperature=self.temperature,
             chunks=chunks,
-            keep=kept(chunks, self.vocabulary, hidden.element_size()),
+            keep=kept(chunks, self.vocabulary, logits_dtype(self.model).itemsize),
         )
 
 
 class Layout(Protocol):
     """How sequences share micro-batches."""
 
-    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
-        """Deals sequences to micro-batches and those to ranks."""
+    shares_rows: bool
+    """Whether several sequences lie in one row: not every architecture keeps them apart."""
+
+    def split(self, lengths: ArrayLike, ranks: int = 1, prompts: Sequence[ArrayLike] = ()) -> Packing:
+        """Deals sequences to micro-batches and those to ranks.
+
+        Args:
+            lengths: tokens of each sequence.
+            ranks: how many there are.
+            prompts: prompt ids of each sequence, for a layout in which equal ones have a meaning.
+        """
         ...
 
     def inputs(self, batch: MicroBatch, device: Any) -> dict[str, Any]:
@@ -75,11 +88,13 @@ class Layout(Protocol):
 class PaddedLayout:
     """Sequences of similar length side by side, padded on the right."""
 
+    shares_rows = False
+
     def __init__(self, model: Any, *, pad_id: int, token_budget: int) -> None:
         self.pad_id = pad_id
         self.token_budget = token_budget
 
-    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
+    def split(self, lengths: ArrayLike, ranks: int = 1, prompts: Sequence[ArrayLike] = ()) -> Packing:
         """Longest first, at most `token_budget` padded tokens together; a longer sequence gets a pass of its own."""
         tokens = np.asarray(lengths, dtype=np.int64).tolist()
         return Packing.of(deal(padded_micro_batches(tokens, self.token_budget), tokens, ranks))
@@ -106,15 +121,18 @@ class PaddedLayout:
 class PackedLayout:
     """Sequences end to end in one row, positions from 0 in each; see [`p2o.packing.pack`][]."""
 
+    shares_rows = True
+
     def __init__(self, model: Any, *, pad_id: int, token_budget: int) -> None:
         self.token_budget = token_budget
         # Attention's share of a layer's work on L tokens: 2 L² hidden of 24 L hidden² + 2 L² hidden.
         self.quadratic = 1 / (12 * model.config.get_text_config(decoder=True).hidden_size)
         self.varlen = supports_varlen(model)
-        if self.varlen:
+        self.segments = not self.varlen and takes_segments(model)
+        if self.varlen or self.segments:
             use_varlen(model)
 
-    def split(self, lengths: ArrayLike, ranks: int = 1) -> Packing:
+    def split(self, lengths: ArrayLike, ranks: int = 1, prompts: Sequence[ArrayLike] = ()) -> Packing:
         """Bins of at most `token_budget` tokens. A sequence longer than that sets the budget: it must fit anyway."""
         tokens = np.asarray(lengths, dtype=np.int64)
         budget = max(self.token_budget, int(tokens.max(initial=0)))
@@ -123,29 +141,39 @@ class PackedLayout:
     def inputs(self, batch: MicroBatch, device: Any) -> dict[str, Any]:
         """See [`Layout`][]."""
         labelled = torch.from_numpy(batch.labels != IGNORED_LABEL)
+        # Without a mask transformers isolates rows by their restarting positions, at the cost of the bin's square.
+        apart: dict[str, Any] = {"attention_mask": None}
+        if self.varlen:
+            apart = varlen_inputs(batch, device)
+        elif self.segments:
+            lengths = np.diff(batch.cu_seqlens).tolist()
+            apart = segment_inputs(Segments(lengths, range(len(lengths))), device)
         return {
             "input_ids": torch.from_numpy(batch.input_ids)[None].to(device),
             "position_ids": torch.from_numpy(batch.position_ids)[None].to(device),
             "predicting": labelled.nonzero()[:, 0].to(device),
             "targets": torch.from_numpy(batch.labels)[labelled].to(device),
-            # Without a mask transformers' sdpa isolates rows by their restarting positions.
-            **(varlen_inputs(batch, device) if self.varlen else {"attention_mask": None}),
+            **apart,
         }
 
 
-LAYOUTS: dict[LayoutName, Callable[..., Layout]] = {"padded": PaddedLayout, "packed": PackedLayout}
+LAYOUTS: dict[LayoutName, Callable[..., Layout]] = {
+    "padded": PaddedLayout,
+    "packed": PackedLayout,
+    "shared": SharedLayout,
+}
 
 
 def make_layout(name: LayoutName, model: Any, *, pad_id: int, token_budget: int) -> Layout:
-    """The layout called `name`; on a GPU a packed model's attention becomes `p2o_varlen`."""
+    """The layout called `name`, which may make `p2o_varlen` the model's attention."""
     return LAYOUTS[name](model, pad_id=pad_id, token_budget=token_budget)
 
 
-def resolve_layout(name: str, model: Any) -> LayoutName:
+def resolve_layout(name: LayoutName | Literal["auto"], model: Any) -> LayoutName:
     """What `auto` stands for: packed where attention keeps to the rows, padded where it would compute their square."""
-    if name == "packed" or (name == "auto" and supports_varlen(model)):
-        return "packed"
-    return "padded"
+    if name != "auto":
+        return name
+    return "packed" if supports_varlen(model) else "padded"
 
 
 def padded_micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
@@ -212,6 +240,12 @@ def empty_micro_batch(pad_id: int) -> MicroBatch:
     return fill(pack([2], 2), Rows.of([[pad_id]], [[pad_id]]))[0]
 
 
+def split_sequences(layout: Layout, sequences: Sequences, ranks: int = 1) -> Packing:
+    """How `layout` deals sequences to micro-batches and ranks."""
+    lengths = [len(prompt) + len(response) for prompt, response in sequences]
+    return layout.split(lengths, ranks, [prompt for prompt, _ in sequences])
+
+
 @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
 def score_share(
     forward: Forward,
@@ -248,7 +282,7 @@ def score_sequences(
 ) -> list[NDArray[np.float32]]:
     """Log-probs of each response given its prompt under `model`, in this process: [T] each, in the order given."""
     chosen = make_layout(layout, model, pad_id=pad_id, token_budget=micro_batch_tokens)
-    packing = chosen.split([len(prompt) + len(response) for prompt, response in sequences])
+    packing = split_sequences(chosen, sequences)
     forward = LogprobModel(model, temperature)
     scored = score_share(forward, chosen, sequences, packing, pad_id=pad_id, device=model.device)
     return [logp for _, logp in sorted(scored, key=lambda pair: pair[0])]

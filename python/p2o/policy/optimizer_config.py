@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from p2o.settings import Settings
 
-LayoutName = Literal["padded", "packed"]
+LayoutName = Literal["padded", "packed", "shared"]
 BETAS = (0.9, 0.999)
 """AdamW's decays of the gradient mean and of the squared gradient mean."""
 
@@ -43,10 +43,11 @@ class OptimizerConfig(Settings):
     """What DeepSpeed keeps in the host's memory: the optimizer's state (from stage 1), or the weights between their
     uses as well (`all`, stage 3)."""
 
-    layout: Literal["auto", "padded", "packed"] = "auto"
-    """How sequences share a forward pass: `padded` to the longest of a few of similar length, or `packed` end to end
-    without padding. `auto`: packed on a GPU with bfloat16 weights (torch 2.11 or later), whose attention keeps to each
-    row; padded elsewhere, where packing computes more than it saves."""
+    layout: Literal["auto"] | LayoutName = "auto"
+    """How sequences share a forward pass: `padded` to the longest of a few of similar length, `packed` end to end
+    without padding, or `shared`, packed with one copy of a prompt that several rows have. `auto`: packed on a GPU with
+    bfloat16 weights (torch 2.11 or later), whose attention keeps to each row; padded elsewhere, where packing computes
+    more than it saves."""
 
     gradient_checkpointing: bool = False
     """Compute each layer's activations again in the backward pass instead of keeping them: about a third more time,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import CheckpointError, ConfigError, ModelError, TrainingError
+from p2o.errors import CheckpointError, ConfigError, ModelError, P2oError, TrainingError, in_one_line
 from p2o.model.checks import refuse_quantised
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
@@ -36,6 +36,7 @@ from p2o.policy.layout import (
     make_layout,
     resolve_layout,
     score_share,
+    split_sequences,
 )
 from p2o.policy.lora import Adapter, adapter_name
 from p2o.policy.losses import LOSSES, Loss
@@ -207,7 +208,7 @@ class Policy(ABC):
             self.forward,
             self.layout,
             sequences,
-            self.layout.split([len(prompt) + len(response) for prompt, response in sequences], ranks),
+            split_sequences(self.layout, sequences, ranks),
             rank=self.processes.rank,
             ranks=ranks,
             pad_id=self.pad_id,
@@ -251,7 +252,7 @@ class Policy(ABC):
     def _accumulate(self, rows: Rows, counts: GlobalCounts) -> tuple[dict[str, float], RatioStatistics]:
         """Runs this rank's micro-batches forward and backward; of all ranks together the loss and the metrics, and the
         engine ratio of rows whose old log-probs are those of this pass."""
-        packing = self.layout.split(rows.lengths, self.processes.size)
+        packing = self.layout.split(rows.lengths, self.processes.size, rows.prompts)
         chunks = head_chunks(packing, rows.response_lengths, self.processes.size)
         indices, own = packing.share(self.processes.rank)
         totals: dict[str, Tensor] = {}
@@ -276,23 +277,31 @@ class Policy(ABC):
         return sums, reduce(add, (ratio for _, ratio in parts))
 
     def check_layout(self) -> None:
-        """Compares two sequences that share a row with the same ones alone.
+        """Compares sequences that share a row, two of them a prompt as well, with the same ones side by side.
 
         Raises:
-            ModelError: if they see each other: the architecture keeps a state that does not restart with positions.
+            ModelError: if they see each other (the architecture keeps a state that does not restart with positions), or
+                the model cannot run on them.
         """
         vocabulary = int(self.model.config.get_text_config(decoder=True).vocab_size)
         first, second = ([int(7 * i + start) % vocabulary for i in range(12)] for start in (1, 4))
-        pairs = [(first[:4], first[4:]), (second[:4], second[4:])]
+        pairs = [(first[:4], first[4:]), (first[:4], second[6:]), (second[:4], second[4:])]
+        packing = Packing.of([[[0, 1, 2]]])
 
-        def logprobs(batches: list[list[int]]) -> Tensor:
-            packing = Packing.of([batches])
-            scored = score_share(
-                self.forward, self.layout, pairs, packing, pad_id=self.pad_id, device=self.device
-            )
-            return torch.from_numpy(np.concatenate([logp for _, logp in scored]))
+        def logprobs(layout: Layout) -> NDArray[np.float32]:
+            scored = score_share(self.forward, layout, pairs, packing, pad_id=self.pad_id, device=self.device)
+            return np.concatenate([logp for _, logp in scored])
 
-        gap = (logprobs([[0], [1]]) - logprobs([[0, 1]])).abs().mean()
+        apart = make_layout("padded", self.model, pad_id=self.pad_id, token_budget=1)
+        try:
+            gap = np.abs(logprobs(apart) - logprobs(self.layout)).mean()
+        except (P2oError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a model that was not made for it can raise anything
+            raise ModelError(
+                f"{type(self.model).__name__} cannot read several sequences in one row ({in_one_line(error)}): set "
+                'optimizer.layout = "padded"'
+            ) from error
         if not gap < (1e-3 if self.model.dtype == torch.float32 else 0.1):
             raise ModelError(
                 f"{type(self.model).__name__} mixes sequences that are packed into one row (log-probs differ by "

@@ -107,9 +107,13 @@ def test_scores_come_back_in_the_order_given(random_model: Any, name: Any, budge
 class Shape:
     """What a layout asks of a model."""
 
-    config = PretrainedConfig(hidden_size=32)
+    config = PretrainedConfig(hidden_size=32, attn_implementation="sdpa")
     device = torch.device("cpu")
     dtype = torch.float32
+
+    @staticmethod
+    def set_attn_implementation(name: str) -> None:
+        """There is no attention."""
 
 
 def padded_cost(lengths: list[int], batch: list[int]) -> int:
@@ -218,7 +222,15 @@ def test_packing_by_hand() -> None:
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
     assert inputs["predicting"].tolist() == [1, 3]
     assert inputs["targets"].tolist() == [7, 4]
-    assert inputs["attention_mask"] is None
+    assert (inputs["segments"].lengths, inputs["segments"].parents) == ([3, 2], [0, 1])
+
+
+def test_packed_rows_where_attention_takes_no_segments(random_model: Any) -> None:
+    """transformers' own masks, from the positions."""
+    random_model.set_attn_implementation("eager")
+    test_log_probs_are_those_of_single_sequences(random_model, "packed")
+    layout = make_layout("packed", random_model, pad_id=0, token_budget=1000)
+    assert layout.inputs(micro_batch(SEQUENCES), "cpu")["attention_mask"] is None
 
 
 def test_auto_packs_where_attention_keeps_to_the_rows(
@@ -395,7 +407,22 @@ def test_the_check_of_a_layout_passes_where_rows_are_apart(random_model: Any, na
         lambda model, args, kwargs: forwarded.append(kwargs["input_ids"].numel()), with_kwargs=True
     )
     policy.check_layout()
-    assert forwarded == [12, 12, 24], "two sequences alone, then both together"
+    read = {"padded": 36, "packed": 34, "shared": 30}
+    assert forwarded == [36, read[name]], "side by side, then as the layout has them"
+
+
+def test_a_model_that_takes_no_such_rows_is_refused_in_one_line(
+    random_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = policy_over(random_model, layout="shared")
+    forward = random_model.model.forward
+    monkeypatch.setattr(
+        random_model.model, "forward", lambda input_ids, attention_mask, use_cache: forward(input_ids)
+    )
+    with pytest.raises(
+        ModelError, match=r'in one row \(.*position_ids.*\): set optimizer.layout = "padded"$'
+    ):
+        policy.check_layout()
 
 
 def test_the_check_of_a_layout_finds_rows_that_see_each_other() -> None:
@@ -406,6 +433,9 @@ def test_the_check_of_a_layout_finds_rows_that_see_each_other() -> None:
     config = MambaConfig(
         vocab_size=64, hidden_size=32, num_hidden_layers=2, state_size=4, initializer_range=0.5
     )
-    policy = policy_over(MambaForCausalLM(config).eval(), layout="packed")
+    model = MambaForCausalLM(config).eval()
+    policy = policy_over(model, layout="packed")
     with pytest.raises(ModelError, match=r'mixes sequences.*optimizer.layout = "padded"'):
         policy.check_layout()
+    with pytest.raises(ModelError, match=r'optimizer.layout = "padded"'):
+        policy_over(model, layout="shared").check_layout()
