@@ -96,6 +96,11 @@ class CoinReward:
         self.verifier = verifier
         self.take_counts, self.metrics = verifier.take_counts, verifier.metrics
 
+    def begin(self, *, apart: bool) -> Any:
+        from p2o.rollout.judging import AtTheEnd
+
+        return AtTheEnd(self)
+
     def __call__(self, rollouts: Any, problems: Any) -> list[float]:
         self.verifier(rollouts, problems)
         return [coin(f"{rollout.text}{rollout.index}") for rollout in rollouts]

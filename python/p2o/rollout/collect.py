@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -158,24 +159,37 @@ class Collector:
     def _collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
     ) -> list[Rollout]:
-        prompts = [self.prompt_ids(request.problem, request.template) for request in requests]
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.max_prompt_tokens]
-        asked = [SampleRequest(prompts[i], requests[i].seed) for i in fitting]
-        drawn = self.sampler.sample(asked, params, progress)
-        if not all(np.isfinite(sample.logprobs).all() for sample in drawn):
-            raise TrainingError(
-                "the sampler gave a log-prob that is no number: are the model's outputs finite?"
-            )
-        samples = dict(zip(fitting, drawn, strict=True))
-        if progress is not None and len(fitting) < len(requests):
-            progress(len(requests) - len(fitting))
-        rollouts = [
-            self._rollout(request, prompt, samples.get(i, TOO_LONG))
-            for i, (request, prompt) in enumerate(zip(requests, prompts, strict=True))
-        ]
-        rewards = self.reward([rollouts[i] for i in fitting], [requests[i].problem for i in fitting])
-        earned = dict(zip(fitting, rewards, strict=True))
-        return [replace(rollout, reward=float(earned.get(i, 0.0))) for i, rollout in enumerate(rollouts)]
+        rollouts: dict[int, Rollout] = {}
+        asked: list[tuple[int, tuple[int, ...]]] = []  # place and prompt of each that the sampler has taken
+
+        def fitting() -> Iterator[SampleRequest]:
+            for place, request in enumerate(requests):
+                prompt = self.prompt_ids(request.problem, request.template)
+                if len(prompt) <= self.max_prompt_tokens:
+                    asked.append((place, prompt))
+                    yield SampleRequest(prompt, request.seed)
+                else:
+                    rollouts[place] = self._rollout(request, prompt, TOO_LONG)
+                    if progress is not None:
+                        progress(1)
+
+        with (
+            closing(self.reward.begin(apart=not self.sampler.in_process)) as judging,
+            closing(self.sampler.stream(fitting(), params, progress)) as stream,  # type: ignore[type-var]
+        ):
+            for ended in stream:
+                for number, sample in ended:
+                    if not np.isfinite(sample.logprobs).all():
+                        raise TrainingError(
+                            "the sampler gave a log-prob that is no number: are the model's outputs finite?"
+                        )
+                    place, prompt = asked[number]
+                    rollouts[place] = self._rollout(requests[place], prompt, sample)
+                    judging.add(place, rollouts[place], requests[place].problem)
+                judging.turn()
+            rewards = judging.rewards()
+        earned = dict(zip(sorted(place for place, _ in asked), rewards, strict=True))
+        return [replace(rollouts[i], reward=float(earned.get(i, 0.0))) for i in range(len(requests))]
 
     def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:
         return Rollout(

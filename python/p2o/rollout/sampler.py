@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from p2o.errors import ConfigError
@@ -54,12 +56,16 @@ class Sample:
 Progress = Callable[[int], None]
 """Called with the number of requests that have just finished."""
 
+Ended = list[tuple[int, Sample]]
+"""Completions that have ended since the last look, each with the number of its request, from 0 in the order taken."""
+
 
 class Sampler(ABC):
     """Draws completions from the policy's current weights.
 
     To add one: a class of this kind, and its name in `SamplerName` and `SAMPLERS`
-    (`p2o.rollout.config`); or nothing but the class, named by its import path.
+    (`p2o.rollout.config`); or nothing but the class, named by its import path. One that hands on completions as they
+    end defines `stream` as well.
     """
 
     shares_weights: ClassVar[bool] = False
@@ -113,11 +119,40 @@ class Sampler(ABC):
         """What it takes in a training process beside the trainer's own weights; arguments as of `run_memory`."""
         return []
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """A class that changes `sample` alone is streamed from through it, whatever it is derived from."""
+        super().__init_subclass__(**arguments)
+        if "sample" in vars(cls) and "stream" not in vars(cls):
+            cls.stream = Sampler.stream  # type: ignore[method-assign]
+
     @abstractmethod
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """One sample per request, in request order."""
+
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Iterator[Ended]:
+        """Hands on completions as they end, and takes requests as it has room for them; here by `sample`.
+
+        Between two steps it yields what has ended, often nothing, so that its caller can see to other things. Closed
+        early it gives up what is under way.
+
+        Args:
+            requests: those to draw. An iterator may share them out among several samplers: what one takes no other has.
+            params: how to draw.
+            progress: as in `sample`.
+            at_once: most requests under way at a time, if fewer than it would take; None takes all there are.
+        """
+        waiting, taken = iter(requests), 0
+        while batch := list(islice(waiting, at_once and min(at_once, self.at_once))):
+            yield list(enumerate(self.sample(batch, params, progress), start=taken))
+            taken += len(batch)
 
     @abstractmethod
     def sync(self, policy: Weights) -> None:
@@ -129,6 +164,13 @@ class Sampler(ABC):
 
     def sleep(self) -> None:  # noqa: B027  # most have nothing to give
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
+
+
+def in_order(stream: Iterator[Ended]) -> list[Sample]:
+    """All samples of a stream, in the order of their requests."""
+    with closing(stream):  # type: ignore[type-var]  # streams are generators
+        samples = dict(chain.from_iterable(stream))
+    return [samples[number] for number in range(len(samples))]
 
 
 BATCHES = 4

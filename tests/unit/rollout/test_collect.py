@@ -14,6 +14,7 @@ from p2o.evolution.types import ReflectionRequest
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Rollout
@@ -50,7 +51,7 @@ class Engine(Sampler):
         self.given.append(policy)
 
 
-class Reward:
+class Reward(RewardFunction):
     """The digit that was answered."""
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
