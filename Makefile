@@ -81,6 +81,9 @@ bench-evolve: install ## Pareto bookkeeping beside gepa (minutes), and what nois
 	$(BIN)/python benches/bench_evolve.py --output benches/evolve.md
 	$(BIN)/python benches/bench_evolve_noise.py --output benches/evolve_noise.md
 
+bench-queue: install ## How long ranks wait for the longest one, simulated; writes benches/queue.md
+	$(BIN)/python benches/bench_queue.py --output benches/queue.md
+
 bench-verify: install ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
 	$(BIN)/python benches/verify_differential.py
 	$(BIN)/python benches/verify_speed.py

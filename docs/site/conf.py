@@ -78,6 +78,7 @@ benches/evolve
 benches/evolve_noise
 benches/pack
 benches/train
+benches/queue
 benches/gpu/README
 ```
 ```{toctree}

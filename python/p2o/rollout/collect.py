@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,8 +45,8 @@ class RolloutRequest:
 class Collector:
     """Turns requests into verified rollouts.
 
-    Every rank of `processes` calls `collect` with the same requests; each samples and verifies a share, and all get the
-    whole.
+    Every rank of `processes` calls `collect` with the same requests; each samples and verifies what it takes from a
+    common queue as it has room for it, and all get the whole.
     """
 
     def __init__(
@@ -141,55 +142,103 @@ class Collector:
 
         A reward that the reward function could not give is NaN.
         """
-        if progress is not None and self.processes.size > 1:
-            shown = progress
+        teams = self.processes.size // self.sampler.ranks_per_engine
+        pieces = in_pieces(len(requests), teams, self.sampler.at_once, refills=self.sampler.refills)
+        left = len(requests)
 
-            def progress(done: int) -> None:
-                # The others are about as far.
-                shown(done * (self.processes.size // self.sampler.ranks_per_engine))
+        def others_too(done: int) -> None:
+            """They are about as far."""
+            nonlocal left
+            assert progress is not None
+            counted = min(done * teams, left)
+            left -= counted
+            progress(counted)
 
-        return self.processes.map(
-            lambda share: self._collect(share, params, progress), requests, self.sampler.ranks_per_engine
+        rollouts = self.processes.deal(
+            lambda numbers: self._collect(
+                requests,
+                (pieces[number] for number in numbers),
+                params,
+                None if progress is None else others_too,
+            ),
+            len(pieces),
+            self.sampler.ranks_per_engine,
         )
+        return [rollouts[place] for place in range(len(requests))]
 
     def reward_metrics(self) -> dict[str, float]:
         """What happened in verification since the last call, on all ranks."""
         return self.reward.metrics(sum(self.processes.gather(self.reward.take_counts()), Counter()))
 
     def _collect(
-        self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
-    ) -> list[Rollout]:
+        self,
+        requests: Sequence[RolloutRequest],
+        pieces: Iterator[range],
+        params: SamplingParams,
+        progress: Progress | None,
+    ) -> dict[int, Rollout]:
+        """The rollouts of this rank, by their places among the requests; it takes `pieces` as it has room for them."""
+        first = next(pieces, range(0))
+        # Where there is nobody to share with, the sampler decides how many it holds.
+        at_once = None if len(first) == len(requests) else len(first)
+        # One that takes further requests gets all in one stream, any other one a stream for each piece.
+        shares: Iterable[Iterable[int]] = chain([first], pieces)
+        if self.sampler.refills:
+            shares = [chain.from_iterable(shares)]
         rollouts: dict[int, Rollout] = {}
-        asked: list[tuple[int, tuple[int, ...]]] = []  # place and prompt of each that the sampler has taken
+        judged: list[int] = []
+        with closing(self.reward.begin(apart=not self.sampler.in_process)) as judging:
+            for places in shares:
+                with closing(self._drawn(requests, places, params, progress, at_once)) as stream:
+                    for ended in stream:
+                        for place, rollout in ended:
+                            rollouts[place] = rollout
+                            if rollout.finish_reason != "prompt_too_long":
+                                judged.append(place)
+                                judging.add(place, rollout, requests[place].problem)
+                        judging.turn()
+            earned = dict(zip(sorted(judged), judging.rewards(), strict=True))
+        return {
+            place: replace(rollout, reward=float(earned.get(place, 0.0)))
+            for place, rollout in rollouts.items()
+        }
+
+    def _drawn(
+        self,
+        requests: Sequence[RolloutRequest],
+        places: Iterable[int],
+        params: SamplingParams,
+        progress: Progress | None,
+        at_once: int | None,
+    ) -> Generator[list[tuple[int, Rollout]]]:
+        """The rollouts of one stream as they end, by their places; those whose prompt is too long among them."""
+        taken: list[tuple[int, tuple[int, ...]]] = []  # places and prompts
+        ended: list[tuple[int, Rollout]] = []
 
         def fitting() -> Iterator[SampleRequest]:
-            for place, request in enumerate(requests):
+            for place in places:
+                request = requests[place]
                 prompt = self.prompt_ids(request.problem, request.template)
                 if len(prompt) <= self.max_prompt_tokens:
-                    asked.append((place, prompt))
+                    taken.append((place, prompt))
                     yield SampleRequest(prompt, request.seed)
                 else:
-                    rollouts[place] = self._rollout(request, prompt, TOO_LONG)
+                    ended.append((place, self._rollout(request, prompt, TOO_LONG)))
                     if progress is not None:
                         progress(1)
 
-        with (
-            closing(self.reward.begin(apart=not self.sampler.in_process)) as judging,
-            closing(self.sampler.stream(fitting(), params, progress)) as stream,  # type: ignore[type-var]
-        ):
-            for ended in stream:
-                for number, sample in ended:
+        with closing(self.sampler.stream(fitting(), params, progress, at_once)) as stream:
+            for samples in stream:
+                for number, sample in samples:
                     if not np.isfinite(sample.logprobs).all():
                         raise TrainingError(
                             "the sampler gave a log-prob that is no number: are the model's outputs finite?"
                         )
-                    place, prompt = asked[number]
-                    rollouts[place] = self._rollout(requests[place], prompt, sample)
-                    judging.add(place, rollouts[place], requests[place].problem)
-                judging.turn()
-            rewards = judging.rewards()
-        earned = dict(zip(sorted(place for place, _ in asked), rewards, strict=True))
-        return [replace(rollouts[i], reward=float(earned.get(i, 0.0))) for i in range(len(requests))]
+                    place, prompt = taken[number]
+                    ended.append((place, self._rollout(requests[place], prompt, sample)))
+                yield ended
+                ended.clear()
+        yield ended
 
     def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:
         return Rollout(
@@ -211,6 +260,25 @@ class Collector:
             return ()
         ids = self.prompt_ids(request.problem, request.teacher)
         return ids if len(ids) <= self.max_prompt_tokens else ()
+
+
+def in_pieces(requests: int, ranks: int, at_once: int, *, refills: bool) -> list[range]:
+    """The requests that a rank takes from the queue in one go, by their places.
+
+    The first piece of each rank is as much as it draws at once, and no more than an equal share: neighbours, so that a
+    prompt is read once. Of the later ones a sampler that refills takes one by one, since what it held without drawing
+    it others would miss that have nothing to do; any other takes a batch, the same ones every time.
+
+    Args:
+        requests: how many there are.
+        ranks: how many there are, those that sample as one counted once.
+        at_once: `Sampler.at_once`.
+        refills: `Sampler.refills`.
+    """
+    batches = 1 if ranks == 1 else max(ranks, -(-requests // at_once))
+    equal, count = (min(requests, ranks * at_once), ranks) if refills and ranks > 1 else (requests, batches)
+    edges = [equal * k // count for k in range(count + 1)]
+    return [*map(range, edges, edges[1:]), *(range(i, i + 1) for i in range(equal, requests))]
 
 
 def in_groups(problems: Sequence[Problem], rollouts: Sequence[Rollout], n: int) -> list[Group]:

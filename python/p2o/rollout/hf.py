@@ -8,8 +8,7 @@ completion does not depend on the batch it is in (bit for bit up to the rounding
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -151,24 +150,20 @@ class HfSampler(Sampler):
         params: SamplingParams,
         progress: Progress | None = None,
         at_once: int | None = None,
-    ) -> Iterator[Ended]:
-        """Draws batch by batch; see [`p2o.rollout.sampler.Sampler.stream`][]. A batch takes no requests under way."""
-        waiting, taken = iter(requests), 0
-        while known := list(islice(waiting, at_once and min(at_once, self.at_once))):
-            # Similar lengths together waste least padding; equal prompts stay together.
-            order = sorted(
-                range(len(known)), key=lambda i: (len(known[i].prompt_ids), known[i].prompt_ids, i)
-            )
-            size = self._batch_size(known, params)
-            for start in range(0, len(order), size):
-                rows = order[start : start + size]
-                for ended in self._draw([known[i] for i in rows], params, progress):
-                    yield [(taken + rows[row], sample) for row, sample in ended]
-            taken += len(known)
+    ) -> Generator[Ended]:
+        """Draws batch by batch; see [`p2o.rollout.sampler.Sampler.stream`][]. A batch takes no further requests."""
+        known = list(requests)
+        # Similar lengths together waste least padding; equal prompts stay together.
+        order = sorted(range(len(known)), key=lambda i: (len(known[i].prompt_ids), known[i].prompt_ids, i))
+        size = self._batch_size(known, params)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            for ended in self._draw([known[i] for i in rows], params, progress):
+                yield [(rows[row], sample) for row, sample in ended]
 
     def _draw(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
-    ) -> Iterator[Ended]:
+    ) -> Generator[Ended]:
         try:
             yield from self._draw_batch(requests, params, progress)
         except RecordingError as error:  # at the first step: nothing is lost
@@ -187,7 +182,7 @@ class HfSampler(Sampler):
 
     def _draw_batch(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
-    ) -> Iterator[Ended]:
+    ) -> Generator[Ended]:
         """What ends of one batch, at each look; nothing before the decoder's first step, which may not work."""
         device = self.model.device
         uniforms = torch.from_numpy(

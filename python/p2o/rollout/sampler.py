@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from p2o.errors import ConfigError
@@ -79,6 +79,9 @@ class Sampler(ABC):
     """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
     elsewhere."""
 
+    refills: ClassVar[bool] = False
+    """Whether `stream` takes further requests while others are under way."""
+
     ranks_per_engine: int = 1
     """Neighbouring ranks that sample as one: they must be given the same requests."""
 
@@ -137,22 +140,20 @@ class Sampler(ABC):
         params: SamplingParams,
         progress: Progress | None = None,
         at_once: int | None = None,
-    ) -> Iterator[Ended]:
-        """Hands on completions as they end, and takes requests as it has room for them; here by `sample`.
+    ) -> Generator[Ended]:
+        """Hands on completions as they end; here all together, by `sample`.
 
         Between two steps it yields what has ended, often nothing, so that its caller can see to other things. Closed
         early it gives up what is under way.
 
         Args:
-            requests: those to draw. An iterator may share them out among several samplers: what one takes no other has.
+            requests: those to draw; an iterator, where it `refills`, shares them out among ranks as these have room.
             params: how to draw.
             progress: as in `sample`.
-            at_once: most requests under way at a time, if fewer than it would take; None takes all there are.
+            at_once: where it `refills`, the most requests under way at a time; None takes all there are.
         """
-        waiting, taken = iter(requests), 0
-        while batch := list(islice(waiting, at_once and min(at_once, self.at_once))):
-            yield list(enumerate(self.sample(batch, params, progress), start=taken))
-            taken += len(batch)
+        if known := list(requests):
+            yield list(enumerate(self.sample(known, params, progress)))
 
     @abstractmethod
     def sync(self, policy: Weights) -> None:
@@ -166,9 +167,9 @@ class Sampler(ABC):
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
 
 
-def in_order(stream: Iterator[Ended]) -> list[Sample]:
+def in_order(stream: Generator[Ended]) -> list[Sample]:
     """All samples of a stream, in the order of their requests."""
-    with closing(stream):  # type: ignore[type-var]  # streams are generators
+    with closing(stream):
         samples = dict(chain.from_iterable(stream))
     return [samples[number] for number in range(len(samples))]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
@@ -61,6 +61,7 @@ class VllmSampler(Sampler):
     """
 
     interruptible = True
+    refills = True
     max_model_len: int
 
     def __init__(
@@ -252,7 +253,7 @@ class VllmSampler(Sampler):
         params: SamplingParams,
         progress: Progress | None = None,
         at_once: int | None = None,
-    ) -> Iterator[Ended]:
+    ) -> Generator[Ended]:
         """What ends at each step of the engine; see [`p2o.rollout.sampler.Sampler.stream`][].
 
         Ranks that hold one engine together pass the same requests.

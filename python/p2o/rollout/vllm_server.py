@@ -10,7 +10,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
@@ -77,6 +77,7 @@ class ServerSampler(Sampler):
     """
 
     in_process = False
+    refills = True
     max_model_len: int
 
     def __init__(
@@ -250,7 +251,7 @@ class ServerSampler(Sampler):
         params: SamplingParams,
         progress: Progress | None = None,
         at_once: int | None = None,
-    ) -> Iterator[Ended]:
+    ) -> Generator[Ended]:
         """Completions as their answers come; see [`p2o.rollout.sampler.Sampler.stream`][].
 
         Raises:

@@ -113,7 +113,7 @@ def test_completions_are_handed_on_while_one_is_not_answered(
         assert len(taken) <= len(found) + 2
         found |= dict(ended)
         turns += not ended
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert all(expected[number] == sample for number, sample in found.items())
     server.fault_of = lambda number, path: ""
     assert sampler.sample(REQUESTS, PARAMS) == expected
