@@ -153,15 +153,16 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)
             records: list[dict[str, Any]] = []
-            collect_batch, log_step = loop.collect_batch, run.log_step
+            take, log_step = run.batches.take, run.log_step
 
-            def started(run: Any) -> Any:
+            def started() -> Any:
                 clock.seconds.clear()
                 clock.seconds["start"] = time.perf_counter()
-                return collect_batch(run)
+                return take()
 
-            def finished(groups: Any, metrics: Any) -> None:
-                log_step(groups, metrics)
+            def finished(batch: Any, metrics: Any) -> None:
+                log_step(batch, metrics)
+                groups = batch.groups
                 total = time.perf_counter() - clock.seconds.pop("start")
                 rollouts = [rollout for group in groups for rollout in group.rollouts]
                 records.append(
@@ -176,7 +177,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                     }
                 )
 
-            loop.collect_batch, run.log_step = started, finished
+            run.batches.take, run.log_step = started, finished
             run.state.history.append({})  # no evaluation before the first step
             try:
                 loop.train(run)

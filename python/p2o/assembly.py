@@ -44,7 +44,7 @@ from p2o.rollout.encode import (
 )
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
 from p2o.rollout.reward import make_reward
-from p2o.rollout.sampler import SamplingParams, sampler_class
+from p2o.rollout.sampler import Sampler, SamplingParams, sampler_class
 from p2o.run import Run
 from p2o.state import LoopState
 from p2o.template_files import read_templates
@@ -158,6 +158,7 @@ def load_parts(
     """
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
+    check_ahead(config, sampler)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     problems: list[Problem] = []
@@ -185,12 +186,13 @@ def load_parts(
     sampled = model
     if sampler.shares_weights and backend.partitions(config.optimizer):
         sampled = load_again(config, model)
+    beside = processes.apart() if config.rollout.ahead else processes
     collector = Collector(
-        sampler.make(config, sampled, tokenizer, processes),
+        sampler.make(config, sampled, tokenizer, beside),
         encoder,
         reward,
         max_prompt_tokens=config.rollout.max_prompt_tokens,
-        processes=processes,
+        processes=beside,
     )
     if config.rollout.long_problems == "skip":
         problems = without_long(problems, collector, "training")
@@ -199,6 +201,19 @@ def load_parts(
         prompt = encoder.encode(evaluation_problems[0].messages)
         say_how_turns_end(encoder, prompt, end_ids(model, tokenizer), added_end)
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
+
+
+def check_ahead(config: Config, sampler: type[Sampler]) -> None:
+    """Refuses to draw ahead with a sampler that has to wait for the trainer.
+
+    Raises:
+        ConfigError: naming one that has not.
+    """
+    if config.rollout.ahead and not sampler.beside_training:
+        raise ConfigError(
+            f"rollout.ahead = 1, but the sampler {config.rollout.sampler!r} works on the trainer's device: "
+            'set rollout.sampler = "vllm-server", or rollout.ahead = 0'
+        )
 
 
 def check_length(config: Config, model: Any) -> None:
@@ -242,10 +257,13 @@ def prepare(
     policy = parts.make_policy(config, processes)
     directory = open_directory(config, path, parts, resume=resume, processes=processes)
     state = LoopState(Outcomes(config.mining.success))
+    ahead = None
     if resume:
         newest = processes.on_main(lambda: latest_checkpoint(directory.checkpoints))
         if newest is not None:
-            state = LoopState.from_dict(load_checkpoint(newest, policy, processes))
+            values = load_checkpoint(newest, policy, processes)
+            ahead = values.pop("ahead", None)
+            state = LoopState.from_dict(values)
         processes.on_main(lambda: directory.rewind(state))
         console.note(f"resuming {path} at step {state.step}")
     probe = make_probe(config, evaluation_problems, collector, policy, processes)
@@ -266,7 +284,7 @@ def prepare(
         if processes.is_main
         else []
     )
-    return Run(
+    run = Run(
         config=config,
         problems=problems,
         evaluation_problems=evaluation_problems,
@@ -285,6 +303,8 @@ def prepare(
         # Where sampler and trainer are one model there is nothing that could become stale.
         probe=dict if collector.sampler.shares_weights and policy.shares_model else probe,
     )
+    run.batches.restore(ahead)
+    return run
 
 
 def frozen_start_weights(config: Config, model: Any, processes: Processes) -> Any:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -42,6 +42,12 @@ class Processes:
     store: Any = None
     """The launch's key-value store (`torch.distributed.Store`), where work is queued; None in a run of one process."""
     _queues: Iterator[int] = field(default_factory=count, init=False, repr=False, compare=False)
+
+    def apart(self) -> Processes:
+        """The same processes over a group of their own, for a thread that talks to the others beside this one."""
+        if self.size == 1:
+            return self
+        return replace(self, group=_control_group(), store=_control_store())
 
     @property
     def is_main(self) -> bool:
@@ -312,7 +318,7 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-_JOINED = count()
+_STORES = count()
 
 
 def join_processes() -> Processes:
@@ -341,7 +347,18 @@ def join_processes() -> Processes:
             f"{size} processes were launched, but the process group has {dist.get_world_size()}: something set it up "
             "before p2o did"
         )
-    control = dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    # torch has no public name for the store by which the processes found each other.
-    store = dist.PrefixStore(f"p2o {next(_JOINED)}", dist.distributed_c10d._get_default_store())
-    return Processes(dist.get_rank(), size, control, store)
+    return Processes(dist.get_rank(), size, _control_group(), _control_store())
+
+
+def _control_group() -> Any:
+    """A group of all processes for what travels between them beside tensors."""
+    import torch.distributed as dist
+
+    return dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
+
+
+def _control_store() -> Any:
+    """A part of its own of the store by which the processes found each other, for which torch has no public name."""
+    import torch.distributed as dist
+
+    return dist.PrefixStore(f"p2o {next(_STORES)}", dist.distributed_c10d._get_default_store())

@@ -166,6 +166,7 @@ ADDED: dict[str, Any] = {
     "evaluation.guided": False,
     "data.on_conflict": "refuse",
     "correction.old_logprobs": "trainer",
+    "rollout.ahead": 0,
 }
 """Settings of later versions -> the value at which a run is what it was without them."""
 

@@ -7,28 +7,21 @@ those. Every draw is seeded by names, so a run resumed from a checkpoint is the 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 
 from p2o.config import Config
-from p2o.errors import RewardError, SamplerError
+from p2o.errors import RewardError, SamplerError, TrainingError
 from p2o.evaluate import Evaluation, evaluate
 from p2o.outcomes import HardKind, hard_problems, likely_hard
-from p2o.outcomes.rehearsal import rehearsed, solved_under
+from p2o.outcomes.rehearsal import solved_under
 from p2o.outcomes.transfer import transfer_records
-from p2o.policy.distillation import DISTILLATIONS
-from p2o.policy.rows import enters_update, prepare, teaches
-from p2o.rollout.collect import RolloutRequest, generated_tokens, in_groups
-from p2o.rollout.sampler import SamplingParams
+from p2o.policy.rows import prepare, teaches
 from p2o.run import Run
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.metrics import over_mini_batches
-from p2o.types import Group, Problem, Template
-
-REFILL_LIMIT = 4
-"""Under `loss.zero_variance = "refill"` a step rolls out at most so many times `run.batch_problems` problems."""
+from p2o.types import Group, Template
 
 
 def train(run: Run) -> LoopState:
@@ -38,37 +31,44 @@ def train(run: Run) -> LoopState:
         measure(run, hard=None)
     if state.finished and state.epoch < config.run.epochs and not run.out_of_tokens:
         go_on(run)  # it was resumed for more epochs than it had
-    while not state.finished:
-        while not run.epoch_is_done and not run.out_of_tokens:
-            if is_guided_within(run):
-                run.checkpoint()  # a prompt step that is killed must not cost the steps before it
-                guide(run, mine(run))
-                continue
-            before = (state.epoch_problems, state.training_tokens)
-            try:
-                if is_measured_within(config, state):
-                    measure(run, hard=None)
-                with run.timed("rollouts"):
-                    groups, trained = collect_batch(run)
-            except (RewardError, SamplerError):  # no step is lost: the run goes on when the other works again
-                state.epoch_problems, state.training_tokens = before
-                run.checkpoint()
-                raise
-            with run.timed("update"):
-                metrics = update(run, trained)
-            for group in groups:
-                state.outcomes.observe(group, str(state.version))
-                if run.guidance is not None and run.guidance.quotes:
-                    state.solutions.observe(group, config.mining.success)
-            state.step += 1
-            state.epoch_step += 1
-            run.log_step(groups, metrics)
-            if state.step % config.checkpoint.every == 0:
-                run.checkpoint()
-        run.checkpoint()  # a prompt step that is killed must not cost the epoch
-        end_epoch(run)
-        run.checkpoint()
+    with run.batches:
+        while not state.finished:
+            while not run.epoch_is_done and not run.out_of_tokens:
+                if is_guided_within(run, state.step):
+                    run.checkpoint()  # a prompt step that is killed must not cost the steps before it
+                    guide(run, mine(run))
+                    continue
+                take_step(run)
+            run.checkpoint()  # a prompt step that is killed must not cost the epoch
+            end_epoch(run)
+            run.checkpoint()
     return state
+
+
+def take_step(run: Run) -> None:
+    """A batch of rollouts, and an update on it."""
+    state, config = run.state, run.config
+    try:
+        if is_measured_within(config, state):
+            measure(run, hard=None)
+        with run.timed("rollouts"):
+            batch = run.batches.take()
+    except (RewardError, SamplerError):  # no step is lost: the run goes on when the other works again
+        run.checkpoint()
+        raise
+    if is_drawn_ahead(run):
+        run.batches.draw_ahead()
+    with run.timed("update"):
+        metrics = update(run, batch.trained)
+    for group in batch.groups:
+        state.outcomes.observe(group, str(state.version))
+        if run.guidance is not None and run.guidance.quotes:
+            state.solutions.observe(group, config.mining.success)
+    state.step += 1
+    state.epoch_step += 1
+    run.log_step(batch, metrics)
+    if state.step % config.checkpoint.every == 0:
+        run.checkpoint()
 
 
 def is_measured_within(config: Config, state: LoopState) -> bool:
@@ -77,64 +77,12 @@ def is_measured_within(config: Config, state: LoopState) -> bool:
     return every is not None and state.step % every == 0 and state.history[-1]["step"] != state.step
 
 
-def collect_batch(run: Run) -> tuple[list[Group], list[Group]]:
-    """The groups of a step, under `refill` with further ones for those without a signal; and the groups trained on."""
-    config = run.config
-    groups: list[Group] = []
-    trained: list[Group] = []
-    missing = size = config.run.batch_problems
-    most = REFILL_LIMIT * size if config.loss.zero_variance == "refill" else size
-    run.collector.reward_metrics()  # a step's counts leave out evaluations and the prompt step
-    while True:
-        found = roll_out(run, next_problems(run, min(missing, most - len(groups))))
-        groups += found
-        trained += [group for group in found if enters_update(group, config.loss, config.rollout.max_tokens)]
-        missing = size - len(trained)
-        if missing <= 0 or len(groups) >= most or run.epoch_is_done or run.out_of_tokens:
-            break
-    run.collector.sampler.sleep()  # until the next weights are published
-    return groups, trained
-
-
-def next_problems(run: Run, count: int) -> list[Problem]:
-    """The next problems of this epoch, in the epoch's own order."""
-    state = run.state
-    order = list(run.problems)
-    random.Random(derive_seed(run.config.run.seed, "order", state.epoch)).shuffle(order)
-    problems = order[state.epoch_problems : state.epoch_problems + count]
-    state.epoch_problems += len(problems)
-    return problems
-
-
-def roll_out(run: Run, problems: Sequence[Problem]) -> list[Group]:
-    """One verified group per problem: hard samples under their templates, the others plain."""
-    state, config = run.state, run.config
-    n = config.rollout.n
-    drawn = DISTILLATIONS[config.context.distillation].drawn
-    requests = [
-        RolloutRequest(
-            problem,
-            under,
-            index,
-            derive_seed(config.run.seed, "rollout", state.epoch, state.step, problem.id, index),
-            teacher,
-        )
-        for problem in problems
-        for index, (under, teacher) in enumerate(map(drawn, templates_of(run, problem)))
-    ]
-    with run.console.phase(f"epoch {state.epoch + 1}  rollouts", len(requests)) as progress:
-        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), progress)
-    state.training_tokens += generated_tokens(rollouts)
-    return in_groups(problems, rollouts, n)
-
-
-def templates_of(run: Run, problem: Problem) -> list[Template]:
-    """The templates of a problem's rollouts: of a hard one those assigned to it, of one that a template unlocked that
-    one now and then, else none."""
-    state, n = run.state, run.config.rollout.n
-    if (assigned := state.assignment.get(problem.id)) is not None:
-        return assigned
-    return rehearsed(state.solved_under.get(problem.id), n, run.config.assign.rehearsal)
+def is_drawn_ahead(run: Run) -> bool:
+    """Whether the next batch is drawn while the policy learns: the epoch's end and the prompt step wait for no one."""
+    at_once = (
+        not run.epoch_is_done and not run.out_of_tokens and not is_guided_within(run, run.state.step + 1)
+    )
+    return run.config.rollout.ahead > 0 and at_once
 
 
 def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
@@ -142,11 +90,14 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     config = run.config
     size = config.run.mini_batch_problems or config.run.batch_problems
     mini_batches = [groups[start : start + size] for start in range(0, len(groups), size)]
+    age = age_of(groups, run.state.step)
+    if age > config.rollout.ahead:
+        raise TrainingError(f"rollouts are {age} steps old, over rollout.ahead = {config.rollout.ahead}")
     with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
-        # Everything is scored before the first optimizer step: old log-probs are those of the sampling weights.
+        # Everything is scored before the first optimizer step, by the weights that are about to learn.
         plain = run.collector.plain_ids
         prepared = [
-            prepare(part, plain, run.policy.score, run.reference, config, fresh=number == 0)
+            prepare(part, plain, run.policy.score, run.reference, config, fresh=number == age == 0)
             for number, part in enumerate(mini_batches)
         ]
         learnt = []
@@ -154,16 +105,24 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
             run.state.outcomes.observe_context(str(run.state.version), ready.by_template)
             learnt.append({**run.policy.update(ready.rows, ready.counts, ready.engine), **ready.metrics})
             progress(len(part))
+    run.batches.settle()  # what is drawn ahead is all drawn with the same weights
     run.collector.publish(run.policy, run.state.step + 1)
-    return over_mini_batches([*learnt, run.probe()])
+    stale = {"rollouts/age": float(age)} if config.rollout.ahead else {}
+    return over_mini_batches([*learnt, run.probe(), stale])
 
 
-def is_guided_within(run: Run) -> bool:
-    """Whether a prompt step is due within an epoch, and has not taken place."""
+def age_of(groups: Sequence[Group], step: int) -> int:
+    """Steps by which the policy is ahead of the oldest rollout's weights."""
+    return max((step - rollout.version for group in groups for rollout in group.rollouts), default=0)
+
+
+def is_guided_within(run: Run, step: int) -> bool:
+    """Whether a prompt step is due after so many steps of the run, within an epoch, and has not taken place."""
     every, state = run.config.guidance.every, run.state
-    if every is None or run.guidance is None or state.epoch_step == 0:
+    begun = state.epoch_step + step - state.step
+    if every is None or run.guidance is None or begun == 0:
         return False
-    return state.step - state.guided_at >= every
+    return step - state.guided_at >= every
 
 
 def end_epoch(run: Run) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from p2o.batches import Batch, Batches
 from p2o.checkpoint import save_checkpoint
 from p2o.config import Config
 from p2o.distributed import ONE_PROCESS, Processes
@@ -21,7 +23,7 @@ from p2o.track.console import Console, RunProgress
 from p2o.track.metrics import followed_first, rollout_metrics
 from p2o.track.run_directory import RunDirectory, rollout_records
 from p2o.track.tracker import Tracker
-from p2o.types import Group, Problem
+from p2o.types import Problem
 
 
 @dataclass
@@ -47,6 +49,12 @@ class Run:
     """The processes of the run. All of them hold the same state; rank 0 writes."""
     probe: Callable[[], dict[str, float]] = dict
     """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
+    batches: Batches = field(init=False)
+    """What the steps learn from."""
+
+    def __post_init__(self) -> None:
+        """Nothing is drawn yet."""
+        self.batches = Batches(self)
 
     def finish(self) -> None:
         """Exports the trained model, writes the report and closes the trackers."""
@@ -65,10 +73,15 @@ class Run:
         return self.state.epoch_problems >= len(self.problems)
 
     @property
+    def tokens_left(self) -> float:
+        """Tokens until the run's limit; infinite where it has none."""
+        limit = self.config.run.max_generated_tokens
+        return math.inf if limit is None else limit - self.state.generated_tokens
+
+    @property
     def out_of_tokens(self) -> bool:
         """Whether the run's token limit is reached."""
-        limit = self.config.run.max_generated_tokens
-        return limit is not None and self.state.generated_tokens >= limit
+        return self.tokens_left <= 0
 
     @property
     def progress(self) -> RunProgress:
@@ -84,25 +97,26 @@ class Run:
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Adds the time of what is done within to that of a phase, unless it fails."""
-        started = time.monotonic()
-        yield
+        """Adds the time of what is done within to that of a phase, unless it fails; not that of phases within it."""
         phases = self.state.phases
-        phases[phase] = phases.get(phase, 0.0) + time.monotonic() - started
+        started, counted = time.monotonic(), sum(phases.values())
+        yield
+        within = sum(phases.values()) - counted
+        phases[phase] = phases.get(phase, 0.0) + time.monotonic() - started - within
 
-    def log_step(self, groups: Sequence[Group], metrics: dict[str, float]) -> None:
+    def log_step(self, batch: Batch, metrics: dict[str, float]) -> None:
         """One line of metrics and a sample of the rollouts."""
         state = self.state
         record = {
             "step": state.step,
             "epoch": state.epoch,
             "num_tokens": state.generated_tokens,
-            **rollout_metrics(groups),
-            **self.collector.reward_metrics(),
+            **rollout_metrics(batch.groups),
+            **batch.metrics,
             **metrics,
         }
         self.log(record)
-        shown = followed_first(groups, state.outcomes)
+        shown = followed_first(batch.groups, state.outcomes)
         records = rollout_records(state.epoch, shown, self.config.track.rollouts)
         self.directory.log_rollouts(state.step, records)
         for tracker in self.trackers if records else ():
@@ -143,7 +157,7 @@ class Run:
             f"epoch-{self.state.epoch:06d}-step-{self.state.epoch_step:08d}",
             self.policy,
             self.tokenizer,
-            self.state.to_dict(),
+            {**self.state.to_dict(), "ahead": self.batches.to_dict()},
             keep=self.config.checkpoint.keep,
             processes=self.processes,
         )

@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import p2o.loop as train_module
 from p2o.assembly import prepare
+from p2o.batches import Batch
 from p2o.checkpoint import latest_checkpoint
 from p2o.config import load_config
 from p2o.errors import RunDirectoryError
@@ -423,16 +423,16 @@ def test_uniform_groups_are_refilled_from_the_epoch(tmp_path: Path) -> None:
     options = ["run.method=grpo", "loss.zero_variance=refill", "run.epochs=1"]
     run = small_run(tmp_path / "run", *options)
     steps: list[list[Any]] = []
-    original = train_module.collect_batch
+    take = run.batches.take
 
-    def spy(run: Run) -> Any:
-        groups, trained = original(run)
-        steps.append(list(groups))
-        return groups, trained
+    def spy() -> Batch:
+        batch = take()
+        steps.append(batch.groups)
+        return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_module, "collect_batch", spy)
-        patch.setattr(train_module, "REFILL_LIMIT", 2)
+        patch.setattr(run.batches, "take", spy)
+        patch.setattr("p2o.batches.REFILL_LIMIT", 2)
         state = train(run)
     seen = [group.problem.id for groups in steps for group in groups]
     assert sorted(seen) == sorted(problem.id for problem in run.problems)

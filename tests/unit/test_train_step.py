@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from p2o.batches import order_of_epoch, roll_out
 from p2o.config import Config, build_config
 from p2o.distributed import ONE_PROCESS
 from p2o.evaluate import Evaluation
@@ -21,7 +22,7 @@ from p2o.files import read_jsonl
 from p2o.guidance.evolved import Evolved
 from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.prompt_step import PromptStepOutcome
-from p2o.loop import collect_batch, end_epoch, next_problems, roll_out, train, update
+from p2o.loop import end_epoch, train, update
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
 from p2o.policy.ratios import RatioStatistics
@@ -135,17 +136,18 @@ def run_of(config: Config, engine: Engine, problems: Sequence[Problem] = (), **m
 
 def test_every_epoch_has_an_order_of_its_own() -> None:
     problems = [problem(f"{i:02}") for i in range(12)]
-    run = run_of(config_of(), Engine(), problems)
 
-    def order(epoch: int, sizes: Sequence[int]) -> list[str]:
-        run.state.epoch, run.state.epoch_problems = epoch, 0
-        return [one.id for size in sizes for one in next_problems(run, size)]
+    def order(epoch: int, size: int) -> list[str]:
+        run = run_of(config_of(run={"batch_problems": size}), Engine(), problems)
+        run.state.epoch = epoch
+        taken = [run.batches.take() for _ in range(-(-len(problems) // size))]
+        assert run.epoch_is_done
+        return [group.problem.id for batch in taken for group in batch.groups]
 
-    first, second = order(0, [12]), order(1, [12])
+    first, second = order(0, 12), order(1, 12)
     assert sorted(first) == sorted(second) == [one.id for one in problems]
     assert len({tuple(first), tuple(second), tuple(one.id for one in problems)}) == 3
-    assert order(0, [5, 5, 5]) == first, "whatever the steps, none twice and none left out"
-    assert run.state.epoch_problems == 12
+    assert order(0, 5) == first, "whatever the steps, none twice and none left out"
 
 
 def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
@@ -158,7 +160,8 @@ def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
     for epoch, step in [(0, 0), (0, 1), (1, 1)]:
         run.state.epoch, run.state.step = epoch, step
         run.state.assignment = {"a": [template, template, PLAIN]}
-        groups = roll_out(run, [problem("a"), problem("b")])
+        groups, tokens = roll_out(run, [problem("a"), problem("b")], step)
+        assert tokens == 6 * 2
         assert [group.problem.id for group in groups] == ["a", "b"]
         assert [len(group.rollouts) for group in groups] == [3, 3]
         assert {one.problem_id for one in groups[1].rollouts} == {"b"}
@@ -167,7 +170,6 @@ def test_every_rollout_has_a_seed_and_the_template_that_was_assigned() -> None:
     assert [request.template for request in engine.requests[:6]] == [template, template, PLAIN] + [PLAIN] * 3
     params = engine.params
     assert (params.temperature, params.top_p, params.top_k, params.max_tokens) == (0.7, 0.9, 5, 7)
-    assert run.state.training_tokens == 18 * 2
 
 
 def test_everything_is_scored_before_the_first_optimizer_step() -> None:
@@ -183,6 +185,7 @@ def test_everything_is_scored_before_the_first_optimizer_step() -> None:
     engine = Recording()
     config = config_of(run={"batch_problems": 3, "mini_batch_problems": 2})
     groups = [Group(problem(str(n)), [rollout(1, tokens=n), rollout(0, tokens=n)]) for n in (2, 3, 4)]
+    groups = [Group(group.problem, [replace(one, version=6) for one in group.rollouts]) for group in groups]
     run = run_of(config, engine)
     run.state.step = 6
     update(run, groups)
@@ -227,8 +230,9 @@ def check_batch(loss: dict[str, Any], rolled_out: int, trained: int, *, every: i
     config = config_of(run={"batch_problems": 3}, rollout={"n": 2}, loss=loss)
     run = run_of(config, engine, [problem(str(n)) for n in range(20)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("p2o.loop.random.Random.shuffle", lambda *_: None)
-        groups, chosen = collect_batch(run)
+        patch.setattr("p2o.batches.random.Random.shuffle", lambda *_: None)
+        batch = run.batches.take()
+    groups, chosen = batch.groups, batch.trained
     assert [group.problem.id for group in groups] == [str(n) for n in range(rolled_out)]
     assert len(chosen) == trained
     assert all(group in groups for group in chosen)
@@ -349,7 +353,8 @@ def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
 
 
 def roll_epoch(run: Run) -> None:
-    for one in next_problems(run, len(run.problems)):
+    run.state.epoch_problems = len(run.problems)
+    for one in order_of_epoch(run):
         failed = Group(one, [rollout(0, identity=one.id)] * 4)
         run.state.outcomes.observe(failed, str(run.state.version))
     run.state.training_tokens += 50
@@ -438,11 +443,10 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
 
     class Scripted(Engine):
         def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
+            won = [one.index < successes[run.state.epoch][one.problem.id] for one in requests]
             return [
-                rollout(
-                    float(one.index < successes[run.state.epoch][one.problem.id]), identity=one.problem.id
-                )
-                for one in requests
+                replace(rollout(float(each), identity=one.problem.id), version=run.state.step)
+                for each, one in zip(won, requests, strict=True)
             ]
 
         def save(self, folder: Path, tokenizer: Any) -> None:

@@ -156,8 +156,8 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
         raise ConfigError(f"run.method = {config.run.method!r} has no prompt step; set run.method=p2o")
     require_training_packages()
     from p2o.assembly import prepare
+    from p2o.batches import roll_out
     from p2o.guidance.evolved import Evolved
-    from p2o.loop import roll_out
     from p2o.track.console import Console
 
     resume = (output / "config.toml").exists()
@@ -168,7 +168,8 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
             f'guidance.kind = {config.guidance.kind!r} evolves nothing: set guidance.kind="evolve"'
         )
     outcomes, solutions = prepared.state.outcomes, prepared.state.solutions
-    for group in roll_out(prepared, prepared.problems):
+    groups, _ = roll_out(prepared, prepared.problems, step=0)
+    for group in groups:
         outcomes.observe(group, "0")
         solutions.observe(group, config.mining.success)
     hard = hard_problems(outcomes, config.mining)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from p2o.evolution import Evolution
 from p2o.evolution.events import Decided, Event
 from p2o.files import append_jsonl, read_jsonl, write_jsonl
 from p2o.rollout.collect import RolloutRequest
+from p2o.rollout.record import rollout_from_dict, rollout_to_dict
 from p2o.templates import PLAIN
 from p2o.types import Group, Problem, Rollout
 
@@ -40,19 +39,16 @@ class Evaluations:
             records = read_jsonl(file)
             write_jsonl(file, records)  # without a line that a kill cut off: what it held is drawn again
             for record in records:
-                self._add(*_read(record))
+                self._add(rollout_from_dict(record))
 
     def keep(self, requests: Sequence[RolloutRequest], rollouts: Sequence[Rollout]) -> None:
-        """Keeps the rollouts of the requests, their tokens as arrays: a prompt step draws millions."""
-        records = []
-        for request, rollout in zip(requests, rollouts, strict=True):
-            tokens = (
-                np.asarray(rollout.response_ids, np.int32),
-                np.asarray(rollout.sampler_logprobs, np.float32),
-            )
-            self._add(replace(rollout, index=request.index, response_ids=(), sampler_logprobs=()), tokens)
-            records.append(_written(rollout, request.index, tokens))
-        append_jsonl(self._file, records)
+        """Keeps the rollouts of the requests."""
+        kept = [
+            replace(rollout, index=request.index) for request, rollout in zip(requests, rollouts, strict=True)
+        ]
+        for rollout in kept:
+            self._add(rollout)
+        append_jsonl(self._file, map(rollout_to_dict, kept))
 
     def find(self, requests: Sequence[RolloutRequest]) -> list[Rollout] | None:
         """What was drawn for these requests; None unless all of it is here.
@@ -69,8 +65,14 @@ class Evaluations:
         rollout, (ids, logprobs) = self._rollouts[key]
         return replace(rollout, response_ids=ids.tolist(), sampler_logprobs=logprobs.tolist())
 
-    def _add(self, rollout: Rollout, tokens: Tokens) -> None:
-        self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = rollout, tokens
+    def _add(self, rollout: Rollout) -> None:
+        """Its tokens as arrays: a prompt step draws millions."""
+        tokens = (
+            np.asarray(rollout.response_ids, np.int32),
+            np.asarray(rollout.sampler_logprobs, np.float32),
+        )
+        bare = replace(rollout, response_ids=(), sampler_logprobs=())
+        self._rollouts[rollout.template_id, rollout.problem_id, rollout.index] = bare, tokens
 
     def on_event(self, event: Event) -> None:
         """Lets go of what was drawn under a template that was refused; a callback of `p2o.evolve`."""
@@ -90,9 +92,9 @@ class Evaluations:
         """
         if lost := set(self.missing(keys)):
             for record in read_jsonl(self._file):
-                rollout, tokens = _read(record)
+                rollout = rollout_from_dict(record)
                 if (rollout.template_id, rollout.problem_id, rollout.index) in lost:
-                    self._add(rollout, tokens)
+                    self._add(rollout)
         return self.missing(keys)
 
     def groups(self, keys: Sequence[Key], problems: Mapping[str, Problem]) -> list[Group]:
@@ -102,26 +104,6 @@ class Evaluations:
             rollouts = grouped.setdefault(key[1], [])
             rollouts.append(replace(self._whole(key), index=len(rollouts)))
         return [Group(problems[identity], rollouts) for identity, rollouts in grouped.items()]
-
-
-def _written(rollout: Rollout, index: int, tokens: Tokens) -> dict[str, Any]:
-    """A rollout as a line of the file."""
-    ids, logprobs = (base64.b64encode(values.tobytes()).decode() for values in tokens)
-    bare = replace(
-        rollout, index=index, prompt_ids=list(rollout.prompt_ids), response_ids=(), sampler_logprobs=()
-    )
-    record = {**asdict(bare), "response_ids": ids, "sampler_logprobs": logprobs}
-    del record["teacher_ids"]  # a prompt step's rollouts have none
-    return record
-
-
-def _read(record: dict[str, Any]) -> tuple[Rollout, Tokens]:
-    """What `_written` wrote."""
-    tokens = (
-        np.frombuffer(base64.b64decode(record.pop("response_ids")), np.int32),
-        np.frombuffer(base64.b64decode(record.pop("sampler_logprobs")), np.float32),
-    )
-    return Rollout(**record, response_ids=(), sampler_logprobs=()), tokens
 
 
 def drawn_on_dev(evolution: Evolution) -> list[Key]:

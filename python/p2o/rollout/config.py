@@ -176,6 +176,10 @@ class RolloutConfig(Settings):
     """Completions sampled at once; of a server, requests sent at once. Unset, 256 with vLLM; with `hf` 64 on a CPU, and
     on a GPU as many as a fifth of its memory holds the keys and values of, at most 4,096."""
 
+    ahead: int = Field(0, ge=0, le=1)
+    """Steps by which rollouts are ahead of the update. With 1 the next batch is drawn while the policy learns from this
+    one (`vllm-server`), and its weights are one step older."""
+
     decoding: Decoding = "auto"
     """How `hf` decodes. `growing`: on transformers' own cache, which any model has. `fixed`: on a cache of fixed size,
     on a GPU with CUDA graphs; a model that cannot goes on with `growing` and says why. `auto`: `fixed` on a GPU."""

@@ -75,6 +75,10 @@ class Sampler(ABC):
     in_process: ClassVar[bool] = True
     """Whether it runs in the training processes and takes their memory."""
 
+    beside_training: ClassVar[bool] = False
+    """Whether it can draw while the trainer learns: in a thread, from weights of its own, on a device that the trainer
+    does not need."""
+
     interruptible: ClassVar[bool] = False
     """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
     elsewhere."""

@@ -77,6 +77,7 @@ class ServerSampler(Sampler):
     """
 
     in_process = False
+    beside_training = True
     refills = True
     max_model_len: int
 

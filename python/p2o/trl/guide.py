@@ -13,13 +13,14 @@ from typing import Any, cast
 from transformers import TrainerCallback
 
 from p2o.assembly import check_surroundings, given_templates
+from p2o.batches import roll_out, templates_of
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
 from p2o.data import JsonlData, fingerprint, read_problems
 from p2o.distributed import Processes, join_processes
 from p2o.errors import CheckpointError, ConfigError, DataError
 from p2o.files import read_json, write_text
 from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
-from p2o.loop import between_epochs, roll_out, templates_of
+from p2o.loop import between_epochs
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.outcomes.outcomes import is_success
 from p2o.outcomes.transfer import transfer_records
@@ -106,8 +107,11 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         if any(problem is not problems[i - i % n] for i, problem in enumerate(problems)):
             raise ConfigError(f"prompts come to p2o.trl in groups of {n}, and these do not")
         with evaluating(self.model):
-            draw = roll_out if training else partial(_evaluated, n=n)
-            groups = draw(run, problems[::n])
+            if training:
+                groups, tokens = roll_out(run, problems[::n], run.state.step)
+                run.state.training_tokens += tokens
+            else:
+                groups = _evaluated(run, problems[::n], n)
             rows = self._as_trl_takes_them(run, groups, n)
         if training:
             for group in groups:
@@ -358,7 +362,7 @@ def _checkpoint(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-def _evaluated(run: Run, problems: Sequence[Problem], *, n: int) -> list[Group]:
+def _evaluated(run: Run, problems: Sequence[Problem], n: int) -> list[Group]:
     """`n` completions of each problem on the plain prompt, by the same draws at every evaluation."""
     seed = partial(derive_seed, run.config.run.seed, "evaluation")
     requests = [
