@@ -79,6 +79,7 @@ benches/evolve_noise
 benches/pack
 benches/train
 benches/queue
+benches/refill
 benches/gpu/README
 ```
 ```{toctree}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 TOO_LONG = Sample([], [], "prompt_too_long")
 """What stands for a response where the template does not fit."""
+
+
+Enough = Callable[[int, Rollout], range | None]
+"""Is told of each rollout whose reward is known, with its place, in any order. When they are enough it names those that
+are needed, of which each must be known: the first so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,30 @@ class Collector:
                     f"rollout.max_prompt_tokens = {self.max_prompt_tokens} or leave it out"
                 )
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for."""
+        apart = not self.sampler.in_process
+        return self.processes.size == 1 and self.sampler.refills and self.reward.judges_beside(apart=apart)
+
+    def collect_until(
+        self,
+        requests: Sequence[RolloutRequest],
+        enough: Enough,
+        params: SamplingParams,
+        progress: Progress | None = None,
+    ) -> tuple[list[Rollout], int]:
+        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`.
+
+        Returns:
+            The rollouts at the beginning of `requests` that `enough` named, or all; and the tokens that were generated
+            for others, as far as the engine tells.
+        """
+        if not self.stops_early:
+            return self.collect(requests, params, progress), 0
+        rollouts, surplus = self._collect(requests, iter([range(len(requests))]), params, progress, enough)
+        return [rollouts[place] for place in range(len(rollouts))], surplus
+
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Rollout]:
@@ -160,7 +189,7 @@ class Collector:
                 (pieces[number] for number in numbers),
                 params,
                 None if progress is None else others_too,
-            ),
+            )[0],
             len(pieces),
             self.sampler.ranks_per_engine,
         )
@@ -176,8 +205,12 @@ class Collector:
         pieces: Iterator[range],
         params: SamplingParams,
         progress: Progress | None,
-    ) -> dict[int, Rollout]:
-        """The rollouts of this rank, by their places among the requests; it takes `pieces` as it has room for them."""
+        enough: Enough = lambda place, rollout: None,
+    ) -> tuple[dict[int, Rollout], int]:
+        """The rollouts of this rank, by their places among the requests; it takes `pieces` as it has room for them.
+
+        Also the tokens of those that were not needed any more when it was `enough`.
+        """
         first = next(pieces, range(0))
         # Where there is nobody to share with, the sampler decides how many it holds.
         at_once = None if len(first) == len(requests) else len(first)
@@ -186,22 +219,33 @@ class Collector:
         if self.sampler.refills:
             shares = [chain.from_iterable(shares)]
         rollouts: dict[int, Rollout] = {}
-        judged: list[int] = []
+        kept: range | None = None
         with closing(self.reward.begin(apart=not self.sampler.in_process)) as judging:
             for places in shares:
                 with closing(self._drawn(requests, places, params, progress, at_once)) as stream:
                     for ended in stream:
+                        certain: list[tuple[int, float]] = []
                         for place, rollout in ended:
                             rollouts[place] = rollout
-                            if rollout.finish_reason != "prompt_too_long":
-                                judged.append(place)
+                            if rollout.finish_reason == "prompt_too_long":
+                                certain.append((place, 0.0))
+                            else:
                                 judging.add(place, rollout, requests[place].problem)
                         judging.turn()
-            earned = dict(zip(sorted(judged), judging.rewards(), strict=True))
-        return {
-            place: replace(rollout, reward=float(earned.get(place, 0.0)))
-            for place, rollout in rollouts.items()
-        }
+                        for place, reward in [*certain, *judging.news()]:
+                            kept = kept or enough(place, replace(rollouts[place], reward=reward))
+                        if kept is not None:
+                            break
+            rewards = judging.rewards(kept)
+        surplus = 0
+        if kept is not None:
+            surplus = self.sampler.given_up()
+            surplus += generated_tokens([rollout for place, rollout in rollouts.items() if place not in kept])
+            rollouts = {place: rollouts[place] for place in kept}
+        judged = [p for p in sorted(rollouts) if rollouts[p].finish_reason != "prompt_too_long"]
+        earned = dict(zip(judged, rewards, strict=True))
+        found = {p: replace(rollout, reward=float(earned.get(p, 0.0))) for p, rollout in rollouts.items()}
+        return found, surplus
 
     def _drawn(
         self,

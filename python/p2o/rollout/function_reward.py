@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from p2o.errors import RewardError
@@ -78,6 +78,10 @@ class FunctionReward:
         if self.function.is_async and not inside_a_loop():
             return Awaited(self)
         return Called(self, apart=apart)
+
+    def judges_beside(self, *, apart: bool) -> bool:
+        """See [`p2o.rollout.reward.RewardFunction`][]: what fails is looked into at the end."""
+        return False
 
     def settle(self, asked: list[Pair], answers: list[Answer]) -> list[float]:
         """The rewards that follow from the first answers; NaN where the function does not work.
@@ -176,10 +180,14 @@ class Called:
         if self.apart and self.waiting:
             self._ask()
 
-    def rewards(self) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
+        """See [`Judging`][]."""
+        return []
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
         self._ask()
-        numbers = sorted(self.asked)
+        numbers = [number for number in sorted(self.asked) if kept is None or number in kept]
         return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
 
     def close(self) -> None:
@@ -218,11 +226,15 @@ class Awaited:
             self._start()
         self.calls.turn()
 
-    def rewards(self) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
+        """See [`Judging`][]."""
+        return []
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
         self._start()
         answers = dict(zip(self.asked, self.calls.answers(), strict=True))
-        numbers = sorted(answers)
+        numbers = [number for number in sorted(answers) if kept is None or number in kept]
         return self.reward.settle([self.asked[n] for n in numbers], [answers[n] for n in numbers])
 
     def close(self) -> None:

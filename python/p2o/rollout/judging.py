@@ -13,14 +13,16 @@ only when all have been asked about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from p2o.types import Problem, Rollout
 
-Judge = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[float]]
-"""Rewards of rollouts, each beside its problem."""
+V = TypeVar("V")
+
+Judge = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[V]]
+"""Verdicts on rollouts, each beside its problem."""
 
 
 class Judging(Protocol):
@@ -34,8 +36,12 @@ class Judging(Protocol):
         """Goes on with it for a moment; called between two steps of the sampler."""
         ...
 
-    def rewards(self) -> list[float]:
-        """All rewards, in the order of their numbers; NaN where nobody knows it."""
+    def news(self) -> list[tuple[int, float]]:
+        """Rewards that are certain since the last call, with their numbers; those of what failed never are."""
+        ...
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+        """All rewards, in the order of their numbers; NaN where nobody knows it. Of some, as if no others were."""
         ...
 
     def close(self) -> None:
@@ -46,7 +52,7 @@ class Judging(Protocol):
 class AtTheEnd:
     """Judges everything when everything has ended."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge[float]) -> None:
         self.judge = judge
         self.ended: dict[int, tuple[Rollout, Problem]] = {}
 
@@ -57,45 +63,71 @@ class AtTheEnd:
     def turn(self) -> None:
         """See [`Judging`][]."""
 
-    def rewards(self) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
         """See [`Judging`][]."""
-        pairs = [self.ended[number] for number in sorted(self.ended)]
+        return []
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+        """See [`Judging`][]."""
+        pairs = [self.ended[number] for number in sorted(self.ended) if kept is None or number in kept]
         return list(self.judge([rollout for rollout, _ in pairs], [problem for _, problem in pairs]))
 
     def close(self) -> None:
         """See [`Judging`][]."""
 
 
-class InThread:
-    """Judges in a thread what has ended since the last turn."""
+class InThread(Generic[V]):
+    """Judges in a thread what has ended since the last turn.
 
-    def __init__(self, judge: Judge) -> None:
+    Args:
+        judge: verdicts on rollouts, each beside its problem.
+        value: the reward of a verdict.
+        count: takes the verdicts whose rewards are kept.
+    """
+
+    def __init__(
+        self, judge: Judge[V], value: Callable[[V], float], count: Callable[[list[V]], None]
+    ) -> None:
         self.judge = judge
+        self.value = value
+        self.count = count
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="p2o-verify")
-        self.waiting = AtTheEnd(judge)
-        self.asked: list[tuple[list[int], Future[list[float]]]] = []
+        self.ended: dict[int, tuple[Rollout, Problem]] = {}
+        self.asked: list[tuple[list[int], Future[Sequence[V]]]] = []
+        self.told = 0
 
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
         """See [`Judging`][]."""
-        self.waiting.add(number, rollout, problem)
+        self.ended[number] = (rollout, problem)
 
     def turn(self) -> None:
         """See [`Judging`][]."""
-        if self.waiting.ended and (not self.asked or self.asked[-1][1].done()):
+        if self.ended and (not self.asked or self.asked[-1][1].done()):
             self._ask()
 
-    def rewards(self) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
         """See [`Judging`][]."""
-        self._ask()
-        found = {
-            n: reward for ns, future in self.asked for n, reward in zip(ns, future.result(), strict=True)
-        }
-        return [found[number] for number in sorted(found)]
+        done = [(ns, future.result()) for ns, future in self.asked[self.told :] if future.done()]
+        self.told += len(done)  # one is asked after the other
+        return [(n, self.value(v)) for ns, verdicts in done for n, v in zip(ns, verdicts, strict=True)]
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+        """See [`Judging`][]."""
+        if kept is None:
+            self._ask()
+        asked = self.asked if kept is None else self.asked[: self.told]
+        found = {n: v for ns, future in asked for n, v in zip(ns, future.result(), strict=True)}
+        verdicts = [found[number] for number in sorted(found) if kept is None or number in kept]
+        self.count(verdicts)
+        return list(map(self.value, verdicts))
 
     def close(self) -> None:
         """See [`Judging`][]."""
         self.thread.shutdown(cancel_futures=True)
 
     def _ask(self) -> None:
-        self.asked.append((sorted(self.waiting.ended), self.thread.submit(self.waiting.rewards)))
-        self.waiting = AtTheEnd(self.judge)
+        numbers = sorted(self.ended)
+        rollouts = [self.ended[number][0] for number in numbers]
+        problems = [self.ended[number][1] for number in numbers]
+        self.asked.append((numbers, self.thread.submit(self.judge, rollouts, problems)))
+        self.ended = {}

@@ -14,7 +14,7 @@ from p2o.rollout.function_reward import FunctionReward
 from p2o.rollout.judging import AtTheEnd, InThread, Judging
 from p2o.settings import Settings
 from p2o.types import Problem, Rollout
-from p2o.verifier import VerifyOptions, verify_batch
+from p2o.verifier import Verdict, VerifyOptions, verify_batch
 from p2o.verifier import licences as all_licences
 
 
@@ -96,6 +96,10 @@ class RewardFunction(Protocol):
         """
         return AtTheEnd(self)
 
+    def judges_beside(self, *, apart: bool) -> bool:
+        """Whether rewards are known while other completions are sampled; arguments as of `begin`."""
+        return False
+
     def take_counts(self) -> Counter[str]:
         """What happened since the last call. Counts of several processes add up."""
         ...
@@ -116,18 +120,28 @@ class VerifierReward(RewardFunction):
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
         """One reward per rollout, all verified in parallel."""
-        verdicts = verify_batch(
+        verdicts = self._verify(rollouts, problems)
+        self._count(verdicts)
+        return [float(verdict.correct) for verdict in verdicts]
+
+    def begin(self, *, apart: bool) -> Judging:
+        """See [`RewardFunction`][]."""
+        return InThread(self._verify, lambda verdict: float(verdict.correct), self._count)
+
+    def judges_beside(self, *, apart: bool) -> bool:
+        """See [`RewardFunction`][]."""
+        return True
+
+    def _verify(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[Verdict]:
+        return verify_batch(
             [with_usual_end_of_thought(rollout.text) for rollout in rollouts],
             [problem.gold for problem in problems],
             return_verdicts=True,
             **self.options,
         )
-        self.statuses.update(verdict.status for verdict in verdicts)
-        return [float(verdict.correct) for verdict in verdicts]
 
-    def begin(self, *, apart: bool) -> Judging:
-        """See [`RewardFunction`][]."""
-        return InThread(self)
+    def _count(self, verdicts: Sequence[Verdict]) -> None:
+        self.statuses.update(verdict.status for verdict in verdicts)
 
     def take_counts(self) -> Counter[str]:
         """Verdicts by status."""

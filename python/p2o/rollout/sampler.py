@@ -159,6 +159,10 @@ class Sampler(ABC):
         if known := list(requests):
             yield list(enumerate(self.sample(known, params, progress)))
 
+    def given_up(self) -> int:
+        """Tokens of the completions that the last `stream` left unfinished when it was closed."""
+        return 0
+
     @abstractmethod
     def sync(self, policy: Weights) -> None:
         """Takes over the policy's current weights, and is awake afterwards.

@@ -88,6 +88,7 @@ class VllmSampler(Sampler):
         self.pushes = 0
         self.cached_tokens = 0
         """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
+        self._given_up = 0
         self.llm = self._start(model, config, trust_remote_code)
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
         self.transfer = InProcessTransfer(InProcessControl(self.llm), types)
@@ -290,7 +291,13 @@ class VllmSampler(Sampler):
                 yield ended
         finally:  # the next call must not meet what is left of this one
             with suppress(Exception):
+                states = engine.output_processor.request_states.values()
+                self._given_up = sum(state.detokenizer.num_output_tokens() for state in states)
                 engine.abort_request([str(number) for number in under_way])
+
+    def given_up(self) -> int:
+        """See [`p2o.rollout.sampler.Sampler.given_up`][]."""
+        return self._given_up
 
     def _params(self, seed: int, params: SamplingParams) -> Any:
         from vllm import SamplingParams as EngineParams

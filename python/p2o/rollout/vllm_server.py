@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -102,6 +103,8 @@ class ServerSampler(Sampler):
         self.control = HttpControl(self.client)
         try:
             description = self._connect(model, config)
+            self._accounted = self._generated() if processes.size == 1 else 0
+            """Tokens that the server has generated and that are known of."""
         except P2oError:
             self.close()
             raise
@@ -278,6 +281,7 @@ class ServerSampler(Sampler):
                 if not under_way:
                     break
                 ended = [(under_way.pop(future), future.result()) for future in _within(LOOK_S, done)]
+                self._accounted += sum(len(sample.response_ids) for _, sample in ended)
                 if progress is not None and ended:
                     progress(len(ended))
                 yield ended
@@ -286,6 +290,23 @@ class ServerSampler(Sampler):
                 future.cancel()
         if self.client.repeated > repeated:  # the server may have started again meanwhile
             self._check_version()
+
+    def given_up(self) -> int:
+        """See [`p2o.rollout.sampler.Sampler.given_up`][].
+
+        It is what the server has generated and nobody has received, by its own count: of requests sent again as well. A
+        few tokens more may come of those that it has not ended yet, and are in the next sum.
+        """
+        generated = self._generated()
+        given_up, self._accounted = max(0, generated - self._accounted), max(generated, self._accounted)
+        return given_up
+
+    def _generated(self) -> int:
+        """Tokens that the server has generated since it was started, which its metrics tell."""
+        counts = re.findall(
+            r"^vllm:generation_tokens_total(?:{.*})? (\S+)$", self.client.text("/metrics"), re.M
+        )
+        return round(sum(map(float, counts)))
 
     def _check_version(self) -> None:
         """Raises TrainingError if the server does not hold the weights that were pushed last."""
