@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ class Clock:
                 self.seconds[phase] += time.perf_counter() - started
 
         return call
+
+    def timed_stream(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As `timed`, of what is done between two things that a generator hands on."""
+
+        def stream(*arguments: Any, **options: Any) -> Any:
+            step = self.timed(phase, partial(next, function(*arguments, **options), None))
+            while (handed := step()) is not None:
+                yield handed
+
+        return stream
 
 
 def coin(text: str) -> float:
@@ -148,7 +159,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                 run.collector.reward = CoinReward(run.collector.reward)
             clock = Clock()
             sampler_ = run.collector.sampler
-            run.collector.sampler.sample = clock.timed("generation", sampler_.sample)
+            run.collector.sampler.stream = clock.timed_stream("generation", sampler_.stream)
             run.collector.sampler.sync = clock.timed("sync", sampler_.sync)
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)
