@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -85,6 +86,16 @@ class Clock:
 
         return call
 
+    def timed_stream(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As `timed`, of what is done between two things that a generator hands on."""
+
+        def stream(*arguments: Any, **options: Any) -> Any:
+            step = self.timed(phase, partial(next, function(*arguments, **options), None))
+            while (handed := step()) is not None:
+                yield handed
+
+        return stream
+
 
 def coin(text: str) -> float:
     """0 or 1, the same for the same text."""
@@ -97,6 +108,11 @@ class CoinReward:
     def __init__(self, verifier: Any) -> None:
         self.verifier = verifier
         self.take_counts, self.metrics = verifier.take_counts, verifier.metrics
+
+    def begin(self, *, apart: bool) -> Any:
+        from p2o.rollout.judging import AtTheEnd
+
+        return AtTheEnd(self)
 
     def __call__(self, rollouts: Any, problems: Any) -> list[float]:
         self.verifier(rollouts, problems)
@@ -145,7 +161,7 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
                 run.collector.reward = CoinReward(run.collector.reward)
             clock = Clock()
             sampler_ = run.collector.sampler
-            run.collector.sampler.sample = clock.timed("generation", sampler_.sample)
+            run.collector.sampler.stream = clock.timed_stream("generation", sampler_.stream)
             run.collector.sampler.sync = clock.timed("sync", sampler_.sync)
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)

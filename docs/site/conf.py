@@ -78,6 +78,8 @@ benches/evolve
 benches/evolve_noise
 benches/pack
 benches/train
+benches/queue
+benches/refill
 benches/gpu/README
 ```
 ```{toctree}

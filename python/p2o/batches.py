@@ -8,21 +8,23 @@ and seeds alone, never on how far the update is.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from math import ceil
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from p2o.outcomes.rehearsal import rehearsed
 from p2o.policy.distillation import DISTILLATIONS
 from p2o.policy.rows import enters_update
-from p2o.rollout.collect import RolloutRequest, generated_tokens, in_groups
+from p2o.rollout.collect import Enough, RolloutRequest, generated_tokens, in_groups
 from p2o.rollout.record import rollout_from_dict, rollout_to_dict
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
-from p2o.types import Group, Problem, Template
+from p2o.types import Group, Problem, Rollout, Template
 
 if TYPE_CHECKING:
     from p2o.run import Run
@@ -106,6 +108,8 @@ class Batches:
         """Rollouts of it so far."""
         self._thread: Thread | None = None
         self._abandoned = Event()
+        self.share = 1.0
+        """Share of the last batch's groups that entered the update: no more than a guess at how many to begin."""
 
     def __enter__(self) -> Self:
         return self
@@ -196,18 +200,29 @@ def collect_batch(run: Run, place: Place, progress: Progress | None = None) -> B
     tokens = 0
     missing = size = config.run.batch_problems
     most = REFILL_LIMIT * size if config.loss.zero_variance == "refill" else size
+    # More are begun than are missing where they are given up when enough have a signal.
+    surplus = size < most and run.collector.stops_early
     left = order_of_epoch(run)[place.epoch_problems :]
     run.collector.reward_metrics()  # a step's counts leave out evaluations and the prompt step
     while True:
-        asked = left[len(groups) :][: min(missing, most - len(groups))]
-        found, generated = roll_out(run, asked, place.step, progress)
-        groups += found
+        count = ceil(missing / run.batches.share) if surplus else missing
+        asked = left[len(groups) :][: min(count, most - len(groups))]
+        found, generated = roll_out(run, asked, place.step, progress, missing if surplus else None)
         tokens += generated
-        trained += [group for group in found if enters_update(group, config.loss, config.rollout.max_tokens)]
+        for group in found:
+            if len(trained) == size:  # they are taken in the order of the epoch, whichever ended first
+                break
+            groups.append(group)
+            trained += [group] if has_part(run, group) else []
+        run.batches.share = max(1 / REFILL_LIMIT, len(trained) / max(1, len(groups)))
         missing = size - len(trained)
         if missing <= 0 or len(groups) >= min(most, len(left)) or tokens >= place.tokens_left:
             break
-    return Batch(groups, trained, len(groups), tokens, run.collector.reward_metrics())
+    metrics = run.collector.reward_metrics()
+    if surplus:
+        kept = sum(generated_tokens(group.rollouts) for group in groups)
+        metrics["rollouts/surplus_tokens"] = float(tokens - kept)
+    return Batch(groups, trained, len(groups), tokens, metrics)
 
 
 def order_of_epoch(run: Run) -> list[Problem]:
@@ -217,12 +232,38 @@ def order_of_epoch(run: Run) -> list[Problem]:
     return order
 
 
+def has_part(run: Run, group: Group) -> bool:
+    """Whether a group enters the update."""
+    return enters_update(group, run.config.loss, run.config.rollout.max_tokens)
+
+
+def until(run: Run, problems: Sequence[Problem], wanted: int) -> Enough:
+    """Until so many groups enter the update: those first in the order of `problems`, whichever are known first."""
+    n = run.config.rollout.n
+    known: defaultdict[int, list[Rollout]] = defaultdict(list)
+    counted: list[bool] = []
+
+    def enough(place: int, rollout: Rollout) -> range | None:
+        known[place // n].append(rollout)
+        while sum(counted) < wanted and len(known[len(counted)]) == n:
+            group = sorted(known[len(counted)], key=lambda each: each.index)
+            counted.append(has_part(run, Group(problems[len(counted)], group)))
+        return range(len(counted) * n) if sum(counted) == wanted else None
+
+    return enough
+
+
 def roll_out(
-    run: Run, problems: Sequence[Problem], step: int, progress: Progress | None = None
+    run: Run,
+    problems: Sequence[Problem],
+    step: int,
+    progress: Progress | None = None,
+    wanted: int | None = None,
 ) -> tuple[list[Group], int]:
     """One verified group per problem, hard samples under their templates, the others plain; and the generated tokens.
 
-    `progress` takes the place of the console's bar.
+    `progress` takes the place of the console's bar. With `wanted` the problems behind that which completes so many
+    groups that enter the update may be left out.
     """
     state, config = run.state, run.config
     drawn = DISTILLATIONS[config.context.distillation].drawn
@@ -238,8 +279,14 @@ def roll_out(
         for index, (under, teacher) in enumerate(map(drawn, templates_of(run, problem)))
     ]
     with rollout_phase(run, len(requests)) if progress is None else nullcontext(progress) as shown:
-        rollouts = run.collector.collect(requests, SamplingParams.of(config.rollout), shown)
-    return in_groups(problems, rollouts, config.rollout.n), generated_tokens(rollouts)
+        params, surplus = SamplingParams.of(config.rollout), 0
+        if wanted is None:
+            rollouts = run.collector.collect(requests, params, shown)
+        else:
+            enough = until(run, problems, wanted)
+            rollouts, surplus = run.collector.collect_until(requests, enough, params, shown)
+    n = config.rollout.n
+    return in_groups(problems[: len(rollouts) // n], rollouts, n), generated_tokens(rollouts) + surplus
 
 
 def rollout_phase(run: Run, total: int) -> AbstractContextManager[Progress]:

@@ -1,8 +1,9 @@
 """The processes of a run: one, or as many as `torchrun` or `deepspeed` started, over any number of nodes.
 
-Every rank holds the same problems, rollouts and loop state; what is shared out is the work (sampling, scoring,
-forward and backward passes). Objects travel over a gloo group of their own, so that a rank may wait for a slow
-reflection API without running into NCCL's timeout.
+Every rank holds the same problems, rollouts and loop state; what is shared out is the work: scoring, forward and
+backward passes in equal shares; sampling from one queue, since nobody knows how long a completion will be. Objects
+travel over a gloo group of their own, so that a rank may wait for a slow reflection API without running into NCCL's
+timeout.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
 from p2o.heartbeat import start_heartbeat, stop_heartbeat
 
+K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -37,12 +40,15 @@ class Processes:
     size: int = 1
     group: Any = None
     """The process group that objects travel over; None in a run of one process."""
+    store: Any = None
+    """The launch's key-value store (`torch.distributed.Store`), where work is queued; None in a run of one process."""
+    _queues: Iterator[int] = field(default_factory=count, init=False, repr=False, compare=False)
 
     def apart(self) -> Processes:
         """The same processes over a group of their own, for a thread that talks to the others beside this one."""
         if self.size == 1:
             return self
-        return replace(self, group=_control_group())
+        return replace(self, group=_control_group(), store=_control_store())
 
     @property
     def is_main(self) -> bool:
@@ -65,19 +71,40 @@ class Processes:
 
         What it raises on one rank is raised on all: none is left waiting.
         """
+        parts = self._each(lambda: function(self.share(items, team)))
+        return [result for part in parts[::team] for result in part]
+
+    def deal(
+        self, function: Callable[[Iterator[int]], Mapping[K, R]], pieces: int, team: int = 1
+    ) -> dict[K, R]:
+        """Deals out the numbers of `pieces` of work: each rank (or `team` of ranks) gets the next when it asks for it.
+
+        `function` asks for as many as it has room for; the first number is always that of the rank or team. Every rank
+        gets what all of them found. What one raises is raised on all, none of which gets another number.
+        """
+        if self.size == team:
+            parts = self._each(lambda: function(iter(range(pieces))))
+        else:
+            queue = WorkQueue(f"queue {next(self._queues)}", pieces, self, team)
+            parts = self._each(lambda: queue.drawn_by(function))
+            queue.clear()
+        return {key: found for part in parts[::team] for key, found in part.items()}
+
+    def _each(self, function: Callable[[], T]) -> list[T]:
+        """What `function` returns on each rank. What it raises on one is raised on all: none is left waiting."""
         if self.size == 1:
-            return list(function(items))
-        results: Sequence[R] = ()
+            return [function()]
+        found: Any = None
         failure: Exception | None = None
         try:
-            results = function(self.share(items, team))
+            found = function()
         except Exception as error:
             failure = error
-        outcomes = self.gather((results, failure))
+        outcomes = self.gather((found, failure))
         for _, raised in outcomes:
             if raised is not None:
                 raise raised
-        return [result for part, _ in outcomes[::team] for result in part]
+        return [found for found, _ in outcomes]
 
     def on_main(self, function: Callable[[], T]) -> T:
         """What `function` returns on rank 0, on every rank. What it raises there is raised everywhere."""
@@ -193,6 +220,63 @@ class Processes:
         return box[0]
 
 
+class WorkQueue:
+    """The numbers below `pieces`: each team of ranks begins with its own, then gets the next when it asks for it.
+
+    A counter in the launch's store says how many have been given out. What a team got in its n-th turn is there for the
+    others in it: they ask in the same order, since they hold one engine together, but not at the same time.
+    """
+
+    def __init__(self, name: str, pieces: int, processes: Processes, team: int) -> None:
+        self.store = processes.store
+        self.name = name
+        self.pieces = pieces
+        self.rank = processes.rank
+        self.number, self.teams = self.rank // team, processes.size // team
+        self.place = f"{name} team {self.number}"
+        self.follows = self.rank % team > 0
+        self.led = team > 1 and not self.follows
+        self.turns = 0
+        """Numbers that this team has got, the end among them."""
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        place = f"{self.place} turn {self.turns}"
+        self.turns += 1
+        if self.turns == 1:
+            number = self.number
+        elif self.follows:
+            self.store.wait([place], CONTROL_TIMEOUT)
+            number = int(self.store.get(place))
+        else:
+            number = self.teams + self.store.add(self.name, 1) - 1
+            if self.led:
+                self.store.set(place, str(number))
+        if number >= self.pieces:
+            raise StopIteration
+        return number
+
+    def drawn_by(self, function: Callable[[Iterator[int]], T]) -> T:
+        """What `function` makes of the numbers; if it fails, nobody gets another one."""
+        try:
+            return function(self)
+        except BaseException:
+            self.store.add(self.name, self.pieces)
+            if self.led:
+                self.store.set(f"{self.place} turn {self.turns}", str(self.pieces))
+            raise
+
+    def clear(self) -> None:
+        """Takes out of the store what this rank answers for, when all have been told the end."""
+        if self.rank == 0:
+            self.store.delete_key(self.name)
+        if self.led:
+            for turn in range(self.turns + 1):
+                self.store.delete_key(f"{self.place} turn {turn}")
+
+
 SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)
 """Seconds between looks for a file that another node has written: network file systems may show it late."""
 
@@ -236,6 +320,9 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+_STORES = count()
+
+
 def join_processes() -> Processes:
     """Joins the processes started by `torchrun` or `deepspeed`; one process where there was no launcher.
 
@@ -262,7 +349,7 @@ def join_processes() -> Processes:
             f"{size} processes were launched, but the process group has {dist.get_world_size()}: something set it up "
             "before p2o did"
         )
-    processes = Processes(dist.get_rank(), size, _control_group())
+    processes = Processes(dist.get_rank(), size, _control_group(), _control_store())
     if size > local_size():
         found = processes.gather((local_rank(), socket.gethostname()))
         nodes = {rank: name for rank, (local, name) in enumerate(found) if local == 0}
@@ -276,3 +363,10 @@ def _control_group() -> Any:
     import torch.distributed as dist
 
     return dist.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
+
+
+def _control_store() -> Any:
+    """A part of its own of the store by which the processes found each other, for which torch has no public name."""
+    import torch.distributed as dist
+
+    return dist.PrefixStore(f"p2o {next(_STORES)}", dist.distributed_c10d._get_default_store())

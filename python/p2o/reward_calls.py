@@ -6,20 +6,26 @@ import asyncio
 import inspect
 import logging
 import math
-import weakref
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, closing, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from threading import Thread
 from typing import Any, Protocol
 
 from p2o.errors import ConfigError, RewardError
+from p2o.reward_loop import RewardLoop
 from p2o.time_limit import OutOfTime, no_way_out, time_limit
 from p2o.types import Problem
 
 LOGGER = logging.getLogger("p2o.rewards")
+
+Pair = tuple[Problem, str]
+"""What is asked about: a problem and a completion."""
+
+Answer = float | BaseException
+"""A reward, or what the function raised instead."""
 
 
 class Reward(Protocol):
@@ -92,9 +98,7 @@ class CountingReward:
         self.code = code
         self.is_async = inspect.iscoroutinefunction(function)
         self.is_batched = _takes_lists(function)
-        self._loop: asyncio.Runner | None = None
-        """One for all calls: clients that a function keeps belong to it."""
-        self._loop_aside: asyncio.AbstractEventLoop | None = None
+        self.loop = RewardLoop()
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
         self.faults = 0
@@ -114,7 +118,7 @@ class CountingReward:
         """Whether it judges many completions at a time."""
         return self.is_async or self.is_batched
 
-    def ask(self, problem: Problem, completion: str) -> float | BaseException:
+    def ask(self, problem: Problem, completion: str) -> Answer:
         """The reward, or what the function raised instead: `exit()` of a completion that it ran is no end of the run.
 
         Raises:
@@ -122,50 +126,36 @@ class CountingReward:
         """
         return self.ask_all([(problem, completion)])[0]
 
-    def ask_all(self, pairs: Sequence[tuple[Problem, str]]) -> list[float | BaseException]:
+    def ask_all(self, pairs: Sequence[Pair]) -> list[Answer]:
         """As `ask`, of each pair: a list in one call, an `async def` in concurrent calls, else one after the other."""
+        if self.is_async:
+            with closing(AsyncCalls(self)) as calls:
+                calls.start(pairs)
+                return calls.answers()
+        found = [self._call_one(*call) for call in self.calls(pairs)]
+        return (
+            self.read(found[0], pairs) if self.is_batched and pairs else list(map(self._read, found, pairs))
+        )
+
+    def calls(self, pairs: Sequence[Pair]) -> list[tuple[Any, Any]]:
+        """The arguments of each call about the pairs."""
         # A copy: what the function writes into a problem must not be in the next prompt.
         calls = [(deepcopy(problem), completion) for problem, completion in pairs]
-        if self.is_batched and calls:
-            problems, completions = map(list, zip(*calls, strict=True))
-            (values,) = self._call([(problems, completions)])
-            found = self._spread(values, len(calls))
-        else:
-            found = self._call(calls)
-        return [
-            value.error if isinstance(value, _Raised) else self._checked(value, problem)
-            for value, (problem, _) in zip(found, pairs, strict=True)
-        ]
+        if not self.is_batched or not calls:
+            return list(calls)
+        problems, completions = map(list, zip(*calls, strict=True))
+        return [(problems, completions)]
 
-    def _call(self, calls: Sequence[tuple[Any, Any]]) -> list[Any]:
-        """What the function gave or raised for each pair of arguments."""
-        if not self.is_async:
-            return [self._call_one(*arguments) for arguments in calls]
-        rounds = 1 + -(-len(calls) // self.concurrency)
-        with no_way_out(), self._limited(rounds):  # a call that waits without `await` holds up all others
-            return self._run(self._call_async(calls))
+    def read(self, given: Any, pairs: Sequence[Pair]) -> list[Answer]:
+        """The answers about the pairs of one call.
 
-    def _run(self, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-        """What `work` gives; where the caller is inside a loop already, as in a notebook, by one in another thread."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            if self._loop is None:
-                self._loop = asyncio.Runner()
-                weakref.finalize(self, self._loop.close)
-            return self._loop.run(work)
-        if self._loop_aside is None:
-            self._loop_aside = loop = asyncio.new_event_loop()
-            Thread(target=_serve, args=(loop,), name="p2o-reward", daemon=True).start()
-            weakref.finalize(self, loop.call_soon_threadsafe, loop.stop)
-        future = asyncio.run_coroutine_threadsafe(work, self._loop_aside)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
+        Raises:
+            RewardError: if a reward is outside [0, 1] or not a number, or there are not as many as pairs.
+        """
+        values = self._spread(given, len(pairs)) if self.is_batched else [given]
+        return list(map(self._read, values, pairs))
 
-    def _limited(self, calls: int = 1) -> AbstractContextManager[None]:
+    def limited(self, calls: int = 1) -> AbstractContextManager[None]:
         """Ends what takes longer than so many calls may, one after the other."""
         if self.timeout_s is None:
             return nullcontext()
@@ -173,7 +163,7 @@ class CountingReward:
 
     def _call_one(self, *arguments: Any) -> Any:
         try:
-            with no_way_out(), self._limited():
+            with no_way_out(), self.limited():
                 return self.function(*arguments)
         except (
             KeyboardInterrupt,
@@ -182,25 +172,6 @@ class CountingReward:
             raise
         except BaseException as error:
             return _Raised(error)
-
-    async def _call_async(self, calls: Sequence[tuple[Any, Any]]) -> list[Any]:
-        slots = asyncio.Semaphore(self.concurrency)
-
-        async def one(arguments: tuple[Any, Any]) -> Any:
-            async with slots:
-                limit = asyncio.timeout(self.timeout_s)
-                try:
-                    async with limit:
-                        return await self.function(*arguments)
-                except BaseException as error:
-                    task = asyncio.current_task()
-                    if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
-                        raise  # Ctrl-C means the run
-                    if limit.expired():
-                        return _Raised(OutOfTime(f"no result after reward.timeout_s = {self.timeout_s:g} s"))
-                    return _Raised(error)
-
-        return await asyncio.gather(*map(one, calls))
 
     def _spread(self, values: Any, count: int) -> list[Any]:
         """What a call for many gave for each.
@@ -221,11 +192,13 @@ class CountingReward:
             )
         return found
 
-    def _checked(self, value: Any, problem: Problem) -> float:
+    def _read(self, value: Any, pair: Pair) -> Answer:
+        if isinstance(value, _Raised):
+            return value.error
         reward = as_reward(value)
         if reward is None:
             raise RewardError(
-                f"reward.function = {self.name!r} gave the reward {shown(value)} on {problem.name}: "
+                f"reward.function = {self.name!r} gave the reward {shown(value)} on {pair[0].name}: "
                 "rewards must be numbers from 0 to 1"
             )
         return reward
@@ -243,10 +216,68 @@ class CountingReward:
         self.errors[message] += 1
 
 
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    """Runs a loop until it is stopped."""
-    loop.run_forever()
-    loop.close()
+class AsyncCalls:
+    """Calls of an `async def`, at most `concurrency` under way at once, that go on beside what their caller does.
+
+    They do so in the caller's thread, where it gives them a `turn` or waits for the `answers`: the time limit is an
+    alarm there, which ends a call that waits without `await` as well, and would hold up all others.
+    """
+
+    def __init__(self, reward: CountingReward) -> None:
+        self.reward = reward
+        self.slots = asyncio.Semaphore(reward.concurrency)
+        self.started: list[tuple[Sequence[Pair], Future[Any]]] = []
+        self.under_way: set[Future[Any]] = set()
+
+    def start(self, pairs: Sequence[Pair]) -> None:
+        """Asks about the pairs, all of them in one call if the function takes lists."""
+        shares = [pairs] if self.reward.is_batched else [[pair] for pair in pairs]
+        for share in shares:
+            for call in self.reward.calls(share):
+                future = self.reward.loop.start(self._call(call))
+                self.started.append((share, future))
+                self.under_way.add(future)
+                future.add_done_callback(self.under_way.discard)
+
+    def turn(self) -> None:
+        """Goes on as far as that takes no waiting."""
+        if self.under_way:
+            with no_way_out(), self.reward.limited():
+                self.reward.loop.turn()
+
+    def answers(self) -> list[Answer]:
+        """The answers about all pairs, in the order in which they were started.
+
+        Raises:
+            RewardError: if a reward is outside [0, 1] or not a number, or there are not as many as pairs.
+        """
+        rounds = 1 + -(-len(self.under_way) // self.reward.concurrency)
+        with no_way_out(), self.reward.limited(rounds):
+            for _, future in self.started:
+                self.reward.loop.wait(future)
+        return [answer for pairs, call in self.started for answer in self.reward.read(call.result(), pairs)]
+
+    def close(self) -> None:
+        """Gives up what is under way."""
+        if self.under_way:
+            for future in list(self.under_way):
+                future.cancel()
+            self.reward.loop.turn()
+
+    async def _call(self, arguments: tuple[Any, Any]) -> Any:
+        timeout_s = self.reward.timeout_s
+        async with self.slots:
+            limit = asyncio.timeout(timeout_s)
+            try:
+                async with limit:
+                    return await self.reward.function(*arguments)
+            except BaseException as error:
+                task = asyncio.current_task()
+                if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
+                    raise  # Ctrl-C means the run
+                if limit.expired():
+                    return _Raised(OutOfTime(f"no result after reward.timeout_s = {timeout_s:g} s"))
+                return _Raised(error)
 
 
 def _takes_lists(function: Any) -> bool:

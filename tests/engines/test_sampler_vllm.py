@@ -36,7 +36,7 @@ from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.encode import PromptEncoder, end_ids, pad_id
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.probe import MAX_GAP, check_gap, default_max_gap
-from p2o.rollout.sampler import SampleRequest, SamplingParams
+from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import VllmSampler, check_group
 
 pytestmark = VLLM_WARNINGS
@@ -237,6 +237,32 @@ def test_rollouts_of_a_group_share_their_prompts_cache(synced: VllmSampler) -> N
     same_start = [SampleRequest((*range(20, 84), 7, 7, 7), seed) for seed in range(2)]
     synced.sample(same_start, SAMPLED)
     assert synced.cached_tokens == 2 * 64
+
+
+def test_a_stream_that_is_closed_leaves_nothing_and_counts_its_tokens(synced: VllmSampler) -> None:
+    """Requests are taken as there is room; those given up have as many tokens as the engine has made steps for them."""
+    requests = tiny_requests(copies=4)
+    params = SamplingParams(24, 0.0)
+    expected = synced.sample(requests, params)
+    assert synced.given_up() == 0
+    taken: list[SampleRequest] = []
+
+    def source() -> Iterator[SampleRequest]:
+        for request in requests:
+            taken.append(request)
+            yield request
+
+    found: dict[int, Sample] = {}
+    for ended in synced.stream(source(), params, at_once=3):
+        assert len(taken) <= len(found) + 3
+        found |= dict(ended)
+    assert found == dict(enumerate(expected))
+    stream = synced.stream(requests, SAMPLED)
+    for _ in range(6):
+        next(stream)
+    stream.close()
+    assert 0 < synced.given_up() <= 6 * len(requests)
+    assert synced.sample(requests, params) == expected
 
 
 def test_progress_counts_every_request_once(synced: VllmSampler) -> None:

@@ -92,6 +92,19 @@ def test_the_same_request_gives_the_same_completion_whatever_the_batch(sampler: 
     assert ends[0].response_ids != ends[1].response_ids
 
 
+def test_a_stream_that_is_closed_leaves_nothing_and_counts_its_tokens(sampler: ServerSampler) -> None:
+    """The server says how many it has made; those that were received are known."""
+    requests = tiny_requests(copies=4)
+    expected = [sample.response_ids for sample in sampler.sample(requests, SAMPLED)]
+    assert sampler.given_up() == 0
+    stream = sampler.stream(requests, SAMPLED)
+    ended = next(filter(None, stream))
+    stream.close()
+    assert len(ended) < len(requests)
+    assert 0 < sampler.given_up() <= SAMPLED.max_tokens * (len(requests) - len(ended))
+    assert [sample.response_ids for sample in sampler.sample(requests, SAMPLED)] == expected
+
+
 def test_a_response_ends_at_an_end_token_and_carries_it(sampler: ServerSampler) -> None:
     counts: list[int] = []
     samples = sampler.sample(tiny_requests(copies=8), SAMPLED, counts.append)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
@@ -10,7 +11,7 @@ from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_l
 from p2o.distributed import join_processes
 from p2o.errors import TrainingError
 from p2o.rollout.probe import check_gap
-from p2o.rollout.sampler import Sample, SamplingParams
+from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import VllmSampler
 
 
@@ -23,8 +24,20 @@ def main(tensor_parallel_size: int) -> None:
     requests = tiny_requests(copies=4)
     params = SamplingParams(24)
 
+    def draw(numbers: Iterator[int]) -> dict[int, Sample]:
+        taken: list[int] = []
+
+        def asked() -> Iterator[SampleRequest]:
+            for number in numbers:
+                taken.append(number)
+                yield requests[number]
+
+        stream = sampler.stream(asked(), params, at_once=3)
+        return {taken[place]: sample for ended in stream for place, sample in ended}
+
     def sample() -> list[Sample]:
-        return processes.map(lambda share: sampler.sample(share, params), requests, sampler.ranks_per_engine)
+        drawn = processes.deal(draw, len(requests), sampler.ranks_per_engine)
+        return [drawn[number] for number in range(len(requests))]
 
     sampler.sync(policy)
     optimizer_step(policy, requests, sample())

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -23,7 +23,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -33,6 +32,7 @@ from p2o.files import read_jsonl
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout import server_client
 from p2o.rollout.hf import HfSampler
+from p2o.rollout.sampler import Ended
 
 SETTINGS = (
     *(
@@ -99,8 +99,14 @@ def observed(path: Path) -> Callable[[], None]:
         library = disk()
         library.faulty_disk_arm(f"{path}/".encode(), 0, 0)
         calls: Counter[str] = Counter()
-        for owner, name in ((HfSampler, "sample"), (TorchPolicy, "score"), (TorchPolicy, "update")):
-            _count_calls(owner, name, calls)
+        _count_calls(TorchPolicy, "score", calls)
+        _count_calls(TorchPolicy, "update", calls)
+
+        def counted(ended: Ended) -> Ended:
+            calls["sample"] += 1
+            return ended
+
+        _change_streams(counted)
 
         def write() -> None:
             found = {
@@ -140,33 +146,50 @@ def not_a_number(where: str, share: float) -> Callable[[], None]:
 
     `share` in [0, 1) says at which of the calls that the unbroken run makes.
     """
-    owner = HfSampler if where == "sample" else TorchPolicy
     chosen = int(share * CALLS[where])
 
     def arm() -> None:
-        original, calls = getattr(owner, where), count()
+        calls = count()
+
+        def poison(ended: Ended) -> Ended:
+            if next(calls) != chosen:
+                return ended
+            (number, sample), *others = ended
+            return [(number, replace(sample, logprobs=[math.nan] * len(sample.logprobs))), *others]
 
         def poisoned(self: Any, *arguments: Any, **options: Any) -> Any:
             if where == "update" and next(calls) == chosen:
                 with torch.no_grad():
                     next(iter(self.model.parameters()))[0] = math.nan
             result = original(self, *arguments, **options)
-            if where == "update" or len(result) == 0 or next(calls) != chosen:
-                return result
-            if where == "score":
+            if where == "score" and len(result) > 0 and next(calls) == chosen:
                 result[0][:] = math.nan
-            else:
-                unknown = np.full_like(result[0].logprobs, math.nan)
-                result = [replace(result[0], logprobs=unknown), *result[1:]]
             return result
 
-        setattr(owner, where, poisoned)
+        if where == "sample":
+            _change_streams(poison)
+        else:
+            original = getattr(TorchPolicy, where)
+            setattr(TorchPolicy, where, poisoned)
 
     return arm
 
 
+def _change_streams(change: Callable[[Ended], Ended]) -> None:
+    """Changes what ends first of each stream of `hf`."""
+    original = HfSampler.stream
+
+    def stream(*arguments: Any, **options: Any) -> Generator[Ended]:
+        seen = False
+        for ended in original(*arguments, **options):
+            yield change(ended) if ended and not seen else ended
+            seen = seen or bool(ended)
+
+    HfSampler.stream = stream  # type: ignore[method-assign]
+
+
 CALLS: dict[str, int] = {}
-"""Calls of `HfSampler.sample` and `TorchPolicy.score` and `.update` in the last unbroken run."""
+"""Calls of `HfSampler.stream`, `TorchPolicy.score` and `.update` in the last unbroken run."""
 
 
 def _count_calls(owner: type, name: str, calls: Counter[str]) -> None:

@@ -36,7 +36,7 @@ BATCH = 4 * 3
 @pytest.fixture
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of the reward function."""
-    monkeypatch.setattr("p2o.rollout.reward.WAITS", (0.0,))
+    monkeypatch.setattr("p2o.rollout.function_reward.WAITS", (0.0,))
     (tmp_path / "some_judge.py").write_text(SOURCE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "some_judge", raising=False)

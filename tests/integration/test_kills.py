@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import traceback
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from test_train import small_run, what_happened
 from p2o.loop import train
 from p2o.policy.torch_backend import TorchPolicy
 from p2o.rollout.hf import HfSampler
+from p2o.rollout.sampler import Ended
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,8 +49,16 @@ class Moments:
                 self.tick()
 
         sys.addaudithook(audit)
-        for owner, name in ((HfSampler, "sample"), (TorchPolicy, "score"), (TorchPolicy, "update")):
-            setattr(owner, name, self._ticking(getattr(owner, name)))
+        for name in ("score", "update"):
+            setattr(TorchPolicy, name, self._ticking(getattr(TorchPolicy, name)))
+        stream = HfSampler.stream
+
+        def ticking(*arguments: Any, **options: Any) -> Generator[Ended]:
+            self.tick()
+            yield from stream(*arguments, **options)
+            self.tick()
+
+        HfSampler.stream = ticking  # type: ignore[method-assign]
 
     def _ticking(self, function: Any) -> Any:
         def wrapper(*arguments: Any, **options: Any) -> Any:

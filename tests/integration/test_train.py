@@ -144,13 +144,14 @@ def test_no_template_reaches_the_update_or_the_evaluation(
     monkeypatch.setattr(TorchPolicy, "update", spy)
     held_out = {run.collector.prompt_ids(p, PLAIN) for p in run.evaluation_problems}
     sampled: list[tuple[int, ...]] = []
-    sample = run.collector.sampler.sample
+    stream = run.collector.sampler.stream
 
-    def recording(requests: Any, params: Any, progress: Any = None) -> Any:
-        sampled.extend(request.prompt_ids for request in requests if params.temperature == 0)
-        return sample(requests, params, progress)
+    def recording(requests: Any, params: Any, *others: Any) -> Any:
+        known = list(requests)
+        sampled.extend(request.prompt_ids for request in known if params.temperature == 0)
+        return stream(known, params, *others)
 
-    monkeypatch.setattr(run.collector.sampler, "sample", recording)
+    monkeypatch.setattr(run.collector.sampler, "stream", recording)
     train(run)
     assert templated > 0, "rollouts under templates must be among the rows"  # their ratio is not 1 everywhere
     assert set(seen) <= plain
@@ -189,7 +190,7 @@ def test_a_run_ended_by_its_token_limit_is_not_prolonged_by_a_resume(
     whole = train(small_run(tmp_path / "whole", limit))
     run = small_run(tmp_path / "killed", limit)
     with monkeypatch.context() as patch:
-        kill_after(patch, run.collector.sampler, "sample", 1 + whole.step)  # in the last evaluation
+        kill_after(patch, run.collector.sampler, "stream", 1 + whole.step)  # in the last evaluation
         with pytest.raises(Killed):
             train(run)
     resumed = train(small_run(tmp_path / "killed", limit, resume=True))
@@ -251,7 +252,7 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: in
 
 @pytest.mark.parametrize(
     ("where", "calls"),
-    [("update", 1), ("update", 4), ("update", 8), ("sample", 6), ("sample", 9), ("checkpoint", 3)],
+    [("update", 1), ("update", 4), ("update", 8), ("stream", 6), ("stream", 9), ("checkpoint", 3)],
 )
 def test_a_resumed_run_is_the_unbroken_run(
     unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
@@ -262,8 +263,8 @@ def test_a_resumed_run_is_the_unbroken_run(
         match where:
             case "update":
                 kill_after(patch, TorchPolicy, "update", calls)
-            case "sample":  # the prompt step's rollouts too
-                kill_after(patch, run.collector.sampler, "sample", calls)
+            case "stream":  # the prompt step's rollouts too
+                kill_after(patch, run.collector.sampler, "stream", calls)
             case "checkpoint":
                 kill_after(patch, run.tokenizer, "save_pretrained", calls)
         with pytest.raises(Killed):
@@ -314,7 +315,7 @@ def test_settings_that_keep_more_state_resume_exactly_too(
     assert kept[: len(kept) // 2] == kept[len(kept) // 2 :]
 
 
-@pytest.mark.parametrize(("where", "calls"), [("sample", 8), ("update", 4)])
+@pytest.mark.parametrize(("where", "calls"), [("stream", 8), ("update", 4)])
 def test_a_run_that_quotes_solutions_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
 ) -> None:
@@ -330,7 +331,7 @@ def test_a_run_that_quotes_solutions_resumes_exactly(
     )
     run = small_run(tmp_path / "killed", *options)
     with monkeypatch.context() as patch:
-        kill_after(patch, run.collector.sampler if where == "sample" else TorchPolicy, where, calls)
+        kill_after(patch, run.collector.sampler if where == "stream" else TorchPolicy, where, calls)
         with pytest.raises(Killed):
             train(run)
     assert run.state.epoch == 1

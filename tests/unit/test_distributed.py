@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch.distributed import HashStore
 
 from p2o import distributed
 from p2o.distributed import ONE_PROCESS, Processes
@@ -18,8 +19,10 @@ from p2o.errors import ConfigError, DataError, ReflectionError, RunDirectoryErro
 class ThreadWorld(Processes):
     """Ranks as threads that meet at a barrier."""
 
-    def __init__(self, rank: int, size: int, meeting: threading.Barrier, board: list[Any]) -> None:
-        super().__init__(rank, size)
+    def __init__(
+        self, rank: int, size: int, meeting: threading.Barrier, board: list[Any], store: Any
+    ) -> None:
+        super().__init__(rank, size, store=store)
         object.__setattr__(self, "meeting", meeting)
         object.__setattr__(self, "board", board)
 
@@ -38,12 +41,12 @@ def on_ranks(
     size: int, function: Callable[[Processes], Any], kind: type[ThreadWorld] = ThreadWorld
 ) -> list[Any]:
     """What `function` returns or raises on each rank."""
-    meeting, board = threading.Barrier(size, timeout=20), [None] * size
+    meeting, board, store = threading.Barrier(size, timeout=20), [None] * size, HashStore()
     outcomes: list[Any] = [None] * size
 
     def run(rank: int) -> None:
         try:
-            outcomes[rank] = function(kind(rank, size, meeting, board))
+            outcomes[rank] = function(kind(rank, size, meeting, board, store))
         except Exception as error:
             outcomes[rank] = error
 
@@ -101,6 +104,76 @@ def test_an_error_on_one_rank_is_raised_on_all() -> None:
 
     outcomes = on_ranks(3, function)
     assert all(isinstance(outcome, DataError) for outcome in outcomes), outcomes
+
+
+@pytest.mark.parametrize(("size", "team"), [(1, 1), (2, 1), (2, 2), (5, 1), (4, 2), (6, 3)])
+@pytest.mark.parametrize("pieces", [0, 1, 17])
+def test_pieces_go_to_whoever_asks_and_every_rank_gets_the_whole(size: int, team: int, pieces: int) -> None:
+    def function(processes: Processes) -> Any:
+        drawn: list[list[int]] = []
+
+        def double(numbers: Iterator[int]) -> dict[int, int]:
+            drawn.append(list(numbers))
+            return {number: 2 * number for number in drawn[-1]}
+
+        return [processes.deal(double, pieces, team) for _ in range(2)], drawn
+
+    outcomes = on_ranks(size, function)
+    for found, _ in outcomes:
+        assert found == [{number: 2 * number for number in range(pieces)}] * 2
+    for call in range(2):
+        taken = [drawn[call] for _, drawn in outcomes]
+        assert sorted(number for each in taken[::team] for number in each) == list(range(pieces))
+        assert all(taken[rank] == taken[rank // team * team] for rank in range(size)), "a team draws as one"
+
+
+def test_a_rank_that_is_slow_gets_fewer_pieces() -> None:
+    """The first piece of rank 0 takes until all others are done."""
+    all_taken, first_taken = threading.Event(), threading.Event()
+
+    def function(processes: Processes) -> Any:
+        def draw(numbers: Iterator[int]) -> dict[int, int]:
+            found: dict[int, int] = {}
+            if processes.rank == 1:
+                assert first_taken.wait(20)
+            for number in numbers:
+                found[number] = processes.rank
+                first_taken.set()
+                if processes.rank == 0:
+                    assert all_taken.wait(20)
+            all_taken.set()
+            return found
+
+        return processes.deal(draw, 9)
+
+    assert on_ranks(2, function) == [{0: 0, **dict.fromkeys(range(1, 9), 1)}] * 2
+
+
+@pytest.mark.parametrize("team", [1, 2])
+def test_who_fails_ends_the_queue(team: int) -> None:
+    """The leading rank of a team as well, whose others would wait for its next turn."""
+
+    def function(processes: Processes) -> Any:
+        def fail(numbers: Iterator[int]) -> dict[int, int]:
+            next(numbers)
+            if processes.rank == 2:
+                raise DataError("only here")
+            return dict.fromkeys(numbers, 0)
+
+        return processes.deal(fail, 10**9, team)
+
+    assert [str(outcome) for outcome in on_ranks(4, function)] == ["only here"] * 4
+
+
+def test_a_queue_leaves_nothing_in_the_store() -> None:
+    store = HashStore()
+
+    def function(processes: Processes) -> Any:
+        object.__setattr__(processes, "store", store)
+        return processes.deal(lambda numbers: dict.fromkeys(numbers, 1), 30, 2)
+
+    on_ranks(4, function)
+    assert store.num_keys() == 0
 
 
 def test_rank_0_leads_and_the_others_join_its_actions() -> None:

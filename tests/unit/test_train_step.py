@@ -71,6 +71,7 @@ class Engine:
     """Collector, sampler and policy in one; writes down what it is asked, in order."""
 
     processes = ONE_PROCESS
+    stops_early = False
 
     def __init__(self, log_probs: Sequence[float] = (-0.5,)) -> None:
         self.events: list[Any] = []

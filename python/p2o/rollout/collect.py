@@ -6,8 +6,10 @@ import logging
 import math
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +31,11 @@ TOO_LONG = Sample([], [], "prompt_too_long")
 """What stands for a response where the template does not fit."""
 
 
+Enough = Callable[[int, Rollout], range | None]
+"""Is told of each rollout whose reward is known, with its place, in any order. When they are enough it names those that
+are needed, of which each must be known: the first so many."""
+
+
 @dataclass(frozen=True, slots=True)
 class RolloutRequest:
     """One rollout to draw: `index` within the problem's group, `seed` of its random stream."""
@@ -44,8 +51,8 @@ class RolloutRequest:
 class Collector:
     """Turns requests into verified rollouts.
 
-    Every rank of `processes` calls `collect` with the same requests; each samples and verifies a share, and all get the
-    whole.
+    Every rank of `processes` calls `collect` with the same requests; each samples and verifies what it takes from a
+    common queue as it has room for it, and all get the whole.
     """
 
     def __init__(
@@ -130,6 +137,30 @@ class Collector:
                     f"rollout.max_prompt_tokens = {self.max_prompt_tokens} or leave it out"
                 )
 
+    @property
+    def stops_early(self) -> bool:
+        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for."""
+        apart = not self.sampler.in_process
+        return self.processes.size == 1 and self.sampler.refills and self.reward.judges_beside(apart=apart)
+
+    def collect_until(
+        self,
+        requests: Sequence[RolloutRequest],
+        enough: Enough,
+        params: SamplingParams,
+        progress: Progress | None = None,
+    ) -> tuple[list[Rollout], int]:
+        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`.
+
+        Returns:
+            The rollouts at the beginning of `requests` that `enough` named, or all; and the tokens that were generated
+            for others, as far as the engine tells.
+        """
+        if not self.stops_early:
+            return self.collect(requests, params, progress), 0
+        rollouts, surplus = self._collect(requests, iter([range(len(requests))]), params, progress, enough)
+        return [rollouts[place] for place in range(len(rollouts))], surplus
+
     def collect(
         self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Rollout]:
@@ -141,42 +172,118 @@ class Collector:
 
         A reward that the reward function could not give is NaN.
         """
-        if progress is not None and self.processes.size > 1:
-            shown = progress
+        teams = self.processes.size // self.sampler.ranks_per_engine
+        pieces = in_pieces(len(requests), teams, self.sampler.at_once, refills=self.sampler.refills)
+        left = len(requests)
 
-            def progress(done: int) -> None:
-                # The others are about as far.
-                shown(done * (self.processes.size // self.sampler.ranks_per_engine))
+        def others_too(done: int) -> None:
+            """They are about as far."""
+            nonlocal left
+            assert progress is not None
+            counted = min(done * teams, left)
+            left -= counted
+            progress(counted)
 
-        return self.processes.map(
-            lambda share: self._collect(share, params, progress), requests, self.sampler.ranks_per_engine
+        rollouts = self.processes.deal(
+            lambda numbers: self._collect(
+                requests,
+                (pieces[number] for number in numbers),
+                params,
+                None if progress is None else others_too,
+            )[0],
+            len(pieces),
+            self.sampler.ranks_per_engine,
         )
+        return [rollouts[place] for place in range(len(requests))]
 
     def reward_metrics(self) -> dict[str, float]:
         """What happened in verification since the last call, on all ranks."""
         return self.reward.metrics(sum(self.processes.gather(self.reward.take_counts()), Counter()))
 
     def _collect(
-        self, requests: Sequence[RolloutRequest], params: SamplingParams, progress: Progress | None
-    ) -> list[Rollout]:
-        prompts = [self.prompt_ids(request.problem, request.template) for request in requests]
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) <= self.max_prompt_tokens]
-        asked = [SampleRequest(prompts[i], requests[i].seed) for i in fitting]
-        drawn = self.sampler.sample(asked, params, progress)
-        if not all(np.isfinite(sample.logprobs).all() for sample in drawn):
-            raise TrainingError(
-                "the sampler gave a log-prob that is no number: are the model's outputs finite?"
-            )
-        samples = dict(zip(fitting, drawn, strict=True))
-        if progress is not None and len(fitting) < len(requests):
-            progress(len(requests) - len(fitting))
-        rollouts = [
-            self._rollout(request, prompt, samples.get(i, TOO_LONG))
-            for i, (request, prompt) in enumerate(zip(requests, prompts, strict=True))
-        ]
-        rewards = self.reward([rollouts[i] for i in fitting], [requests[i].problem for i in fitting])
-        earned = dict(zip(fitting, rewards, strict=True))
-        return [replace(rollout, reward=float(earned.get(i, 0.0))) for i, rollout in enumerate(rollouts)]
+        self,
+        requests: Sequence[RolloutRequest],
+        pieces: Iterator[range],
+        params: SamplingParams,
+        progress: Progress | None,
+        enough: Enough = lambda place, rollout: None,
+    ) -> tuple[dict[int, Rollout], int]:
+        """The rollouts of this rank, by their places among the requests; it takes `pieces` as it has room for them.
+
+        Also the tokens of those that were not needed any more when it was `enough`.
+        """
+        first = next(pieces, range(0))
+        # Where there is nobody to share with, the sampler decides how many it holds.
+        at_once = None if len(first) == len(requests) else len(first)
+        # One that takes further requests gets all in one stream, any other one a stream for each piece.
+        shares: Iterable[Iterable[int]] = chain([first], pieces)
+        if self.sampler.refills:
+            shares = [chain.from_iterable(shares)]
+        rollouts: dict[int, Rollout] = {}
+        kept: range | None = None
+        with closing(self.reward.begin(apart=not self.sampler.in_process)) as judging:
+            for places in shares:
+                with closing(self._drawn(requests, places, params, progress, at_once)) as stream:
+                    for ended in stream:
+                        certain: list[tuple[int, float]] = []
+                        for place, rollout in ended:
+                            rollouts[place] = rollout
+                            if rollout.finish_reason == "prompt_too_long":
+                                certain.append((place, 0.0))
+                            else:
+                                judging.add(place, rollout, requests[place].problem)
+                        judging.turn()
+                        for place, reward in [*certain, *judging.news()]:
+                            kept = kept or enough(place, replace(rollouts[place], reward=reward))
+                        if kept is not None:
+                            break
+            rewards = judging.rewards(kept)
+        surplus = 0
+        if kept is not None:
+            surplus = self.sampler.given_up()
+            surplus += generated_tokens([rollout for place, rollout in rollouts.items() if place not in kept])
+            rollouts = {place: rollouts[place] for place in kept}
+        judged = [p for p in sorted(rollouts) if rollouts[p].finish_reason != "prompt_too_long"]
+        earned = dict(zip(judged, rewards, strict=True))
+        found = {p: replace(rollout, reward=float(earned.get(p, 0.0))) for p, rollout in rollouts.items()}
+        return found, surplus
+
+    def _drawn(
+        self,
+        requests: Sequence[RolloutRequest],
+        places: Iterable[int],
+        params: SamplingParams,
+        progress: Progress | None,
+        at_once: int | None,
+    ) -> Generator[list[tuple[int, Rollout]]]:
+        """The rollouts of one stream as they end, by their places; those whose prompt is too long among them."""
+        taken: list[tuple[int, tuple[int, ...]]] = []  # places and prompts
+        ended: list[tuple[int, Rollout]] = []
+
+        def fitting() -> Iterator[SampleRequest]:
+            for place in places:
+                request = requests[place]
+                prompt = self.prompt_ids(request.problem, request.template)
+                if len(prompt) <= self.max_prompt_tokens:
+                    taken.append((place, prompt))
+                    yield SampleRequest(prompt, request.seed)
+                else:
+                    ended.append((place, self._rollout(request, prompt, TOO_LONG)))
+                    if progress is not None:
+                        progress(1)
+
+        with closing(self.sampler.stream(fitting(), params, progress, at_once)) as stream:
+            for samples in stream:
+                for number, sample in samples:
+                    if not np.isfinite(sample.logprobs).all():
+                        raise TrainingError(
+                            "the sampler gave a log-prob that is no number: are the model's outputs finite?"
+                        )
+                    place, prompt = taken[number]
+                    ended.append((place, self._rollout(requests[place], prompt, sample)))
+                yield ended
+                ended.clear()
+        yield ended
 
     def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:
         return Rollout(
@@ -198,6 +305,25 @@ class Collector:
             return ()
         ids = self.prompt_ids(request.problem, request.teacher)
         return ids if len(ids) <= self.max_prompt_tokens else ()
+
+
+def in_pieces(requests: int, ranks: int, at_once: int, *, refills: bool) -> list[range]:
+    """The requests that a rank takes from the queue in one go, by their places.
+
+    The first piece of each rank is as much as it draws at once, and no more than an equal share: neighbours, so that a
+    prompt is read once. Of the later ones a sampler that refills takes one by one, since what it held without drawing
+    it others would miss that have nothing to do; any other takes a batch, the same ones every time.
+
+    Args:
+        requests: how many there are.
+        ranks: how many there are, those that sample as one counted once.
+        at_once: `Sampler.at_once`.
+        refills: `Sampler.refills`.
+    """
+    batches = 1 if ranks == 1 else max(ranks, -(-requests // at_once))
+    equal, count = (min(requests, ranks * at_once), ranks) if refills and ranks > 1 else (requests, batches)
+    edges = [equal * k // count for k in range(count + 1)]
+    return [*map(range, edges, edges[1:]), *(range(i, i + 1) for i in range(equal, requests))]
 
 
 def in_groups(problems: Sequence[Problem], rollouts: Sequence[Rollout], n: int) -> list[Group]:

@@ -8,12 +8,12 @@ completion does not depend on the batch it is in (bit for bit up to the rounding
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from p2o.errors import TrainingError
 from p2o.model.load import longest_sequence
@@ -21,7 +21,7 @@ from p2o.rollout.config import Decoding
 from p2o.rollout.decoding import Decoder, GrowingDecoder, ReadPrompts, RecordingError, read_prompts
 from p2o.rollout.draw import draw
 from p2o.rollout.encode import end_ids, pad_id
-from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams, in_order
 from p2o.sizes import ITEMSIZE, Item, attention_sizes
 
 if TYPE_CHECKING:
@@ -137,27 +137,38 @@ class HfSampler(Sampler):
             for name, weight in group:
                 own[name].copy_(weight)
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][]."""
+        return in_order(HfSampler.stream(self, requests, params, progress))
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Generator[Ended]:
+        """Draws batch by batch; see [`p2o.rollout.sampler.Sampler.stream`][]. A batch takes no further requests."""
+        known = list(requests)
         # Similar lengths together waste least padding; equal prompts stay together.
-        order = sorted(
-            range(len(requests)), key=lambda i: (len(requests[i].prompt_ids), requests[i].prompt_ids, i)
-        )
-        samples: dict[int, Sample] = {}
-        size = self._batch_size(requests, params)
+        order = sorted(range(len(known)), key=lambda i: (len(known[i].prompt_ids), known[i].prompt_ids, i))
+        size = self._batch_size(known, params)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            batch = [requests[i] for i in rows]
-            try:
-                drawn = self._sample_batch(batch, params, progress)
-            except RecordingError as error:  # at the first step: nothing is lost
-                self._give_up_fixed(str(error))
-                drawn = self._sample_batch(batch, params, progress)
-            samples.update(zip(rows, drawn, strict=True))
-        return [samples[i] for i in range(len(requests))]
+            for ended in self._draw([known[i] for i in rows], params, progress):
+                yield [(rows[row], sample) for row, sample in ended]
+
+    def _draw(
+        self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
+    ) -> Generator[Ended]:
+        try:
+            yield from self._draw_batch(requests, params, progress)
+        except RecordingError as error:  # at the first step: nothing is lost
+            self._give_up_fixed(str(error))
+            yield from self._draw_batch(requests, params, progress)
 
     def _batch_size(self, requests: Sequence[SampleRequest], params: SamplingParams) -> int:
         if self.batch_size is not None or not requests:
@@ -169,9 +180,10 @@ class HfSampler(Sampler):
         memory = torch.cuda.get_device_properties(self.model.device).total_memory
         return default_batch_size(longest * per_token, memory)
 
-    def _sample_batch(
+    def _draw_batch(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
-    ) -> list[Sample]:
+    ) -> Generator[Ended]:
+        """What ends of one batch, at each look; nothing before the decoder's first step, which may not work."""
         device = self.model.device
         uniforms = torch.from_numpy(
             np.stack(
@@ -187,29 +199,34 @@ class HfSampler(Sampler):
         logprobs_RT = torch.zeros(uniforms.shape, dtype=torch.float32, device=device)
         rows = torch.arange(len(requests), device=device)  # the request of each row still in the batch
         ended = torch.zeros_like(rows, dtype=torch.bool)
-        finished = 0  # requests that progress knows of
+        left = set(range(len(requests)))  # requests that have not been handed on
         for step in range(params.max_tokens):
             drawn, logprobs = draw(logits, uniforms[rows, step], params)
             drawn_RT[rows, step], logprobs_RT[rows, step] = drawn, logprobs
             ended = ended | torch.isin(drawn, end_ids)
+            new: list[int] = []
             if step + 1 == params.max_tokens:
                 break
-            if device.type == "cpu" or (step + 1) % _STEPS_UNSEEN == 0:
+            looks = device.type == "cpu" or (step + 1) % _STEPS_UNSEEN == 0
+            if looks:
                 active = (~ended).nonzero()[:, 0]
                 if not bool(logprobs[active].isfinite().all()):
                     raise TrainingError(NOT_FINITE)
-                if progress is not None and len(requests) - len(active) > finished:
-                    progress(len(requests) - len(active) - finished)
-                    finished = len(requests) - len(active)
+                new = sorted(left - set(rows[active].tolist()))
+                if progress is not None and new:
+                    progress(len(new))
                 if not len(active):
                     break
                 if len(active) <= decoder.shrink_at * len(rows):
                     decoder.keep(active)
                     rows, drawn, ended = rows[active], drawn[active], ended[active]
             logits = decoder.step(drawn)
-        if progress is not None and len(requests) > finished:
-            progress(len(requests) - finished)
-        return self._to_samples(drawn_RT.cpu().numpy(), logprobs_RT.cpu().numpy())
+            if looks:
+                left -= set(new)
+                yield self._to_samples(new, drawn_RT, logprobs_RT)
+        if progress is not None and len(left) > len(new):
+            progress(len(left) - len(new))
+        yield self._to_samples(sorted(left), drawn_RT, logprobs_RT)
 
     def _make_decoder(self, prompts: ReadPrompts, max_tokens: int) -> Decoder:
         """The decoder of a batch: recorded steps on a GPU where the model can, else transformers' growing cache."""
@@ -231,21 +248,27 @@ class HfSampler(Sampler):
             (reason.splitlines() or ["no reason given"])[0],
         )
 
-    def _to_samples(self, drawn_RT: NDArray[np.int64], logprobs_RT: NDArray[np.float32]) -> list[Sample]:
-        """Each row up to its first end token.
+    def _to_samples(self, rows: list[int], drawn_RT: Tensor, logprobs_RT: Tensor) -> Ended:
+        """These rows, each up to its first end token.
 
         Raises:
             TrainingError: if a log-prob is no number.
         """
-        ends_RT = np.isin(drawn_RT, list(self.end_ids))
-        stopped_R = ends_RT.sum(axis=1) > 0
-        length_R = np.where(stopped_R, ends_RT.argmax(1) + 1, drawn_RT.shape[1])
-        inside_RT = np.arange(drawn_RT.shape[1]) < length_R[:, None]
-        if not np.isfinite(logprobs_RT[inside_RT]).all():
+        if not rows:
+            return []
+        drawn, logprobs = drawn_RT[rows].cpu().numpy(), logprobs_RT[rows].cpu().numpy()
+        ends = np.isin(drawn, list(self.end_ids))
+        stopped_R = ends.sum(axis=1) > 0
+        length_R = np.where(stopped_R, ends.argmax(1) + 1, drawn.shape[1])
+        inside = np.arange(drawn.shape[1]) < length_R[:, None]
+        if not np.isfinite(logprobs[inside]).all():
             raise TrainingError(NOT_FINITE)
         return [
-            Sample(tokens[:length].tolist(), logprobs[:length].tolist(), "stop" if stopped else "length")
-            for tokens, logprobs, length, stopped in zip(
-                drawn_RT, logprobs_RT, length_R, stopped_R, strict=True
+            (
+                row,
+                Sample(
+                    drawn[i, :length].tolist(), logprobs[i, :length].tolist(), "stop" if stopped else "length"
+                ),
             )
+            for i, (row, length, stopped) in enumerate(zip(rows, length_R, stopped_R, strict=True))
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from p2o.errors import ConfigError
@@ -54,12 +56,16 @@ class Sample:
 Progress = Callable[[int], None]
 """Called with the number of requests that have just finished."""
 
+Ended = list[tuple[int, Sample]]
+"""Completions that have ended since the last look, each with the number of its request, from 0 in the order taken."""
+
 
 class Sampler(ABC):
     """Draws completions from the policy's current weights.
 
     To add one: a class of this kind, and its name in `SamplerName` and `SAMPLERS`
-    (`p2o.rollout.config`); or nothing but the class, named by its import path.
+    (`p2o.rollout.config`); or nothing but the class, named by its import path. One that hands on completions as they
+    end defines `stream` as well.
     """
 
     shares_weights: ClassVar[bool] = False
@@ -83,6 +89,9 @@ class Sampler(ABC):
 
     adapter: Any = None
     """What it names the adapter by that it samples under; None for the weights alone."""
+
+    refills: ClassVar[bool] = False
+    """Whether `stream` takes further requests while others are under way."""
 
     ranks_per_engine: int = 1
     """Neighbouring ranks that sample as one: they must be given the same requests."""
@@ -124,11 +133,42 @@ class Sampler(ABC):
         """What it takes in a training process beside the trainer's own weights; arguments as of `run_memory`."""
         return []
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """A class that changes `sample` alone is streamed from through it, whatever it is derived from."""
+        super().__init_subclass__(**arguments)
+        if "sample" in vars(cls) and "stream" not in vars(cls):
+            cls.stream = Sampler.stream  # type: ignore[method-assign]
+
     @abstractmethod
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
         """One sample per request, in request order."""
+
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Generator[Ended]:
+        """Hands on completions as they end; here all together, by `sample`.
+
+        Between two steps it yields what has ended, often nothing, so that its caller can see to other things. Closed
+        early it gives up what is under way.
+
+        Args:
+            requests: those to draw; an iterator, where it `refills`, shares them out among ranks as these have room.
+            params: how to draw.
+            progress: as in `sample`.
+            at_once: where it `refills`, the most requests under way at a time; None takes all there are.
+        """
+        if known := list(requests):
+            yield list(enumerate(self.sample(known, params, progress)))
+
+    def given_up(self) -> int:
+        """Tokens of the completions that the last `stream` left unfinished when it was closed."""
+        return 0
 
     @abstractmethod
     def sync(self, policy: Weights) -> None:
@@ -140,6 +180,13 @@ class Sampler(ABC):
 
     def sleep(self) -> None:  # noqa: B027  # most have nothing to give
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
+
+
+def in_order(stream: Generator[Ended]) -> list[Sample]:
+    """All samples of a stream, in the order of their requests."""
+    with closing(stream):
+        samples = dict(chain.from_iterable(stream))
+    return [samples[number] for number in range(len(samples))]
 
 
 BATCHES = 4

@@ -107,6 +107,15 @@ class ServerClient:
         """See `submit`."""
         return self.submit("POST", path, body, read, repeat=repeat, decode=decode).result()
 
+    def text(self, path: str) -> str:
+        """The text of an answer that is no JSON.
+
+        Raises:
+            SamplerError: as of `submit`.
+        """
+        answer = self._start(self._answer(self._client.build_request("GET", path))).result()
+        return str(answer.text)
+
     def submit(
         self,
         method: str,

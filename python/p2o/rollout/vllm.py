@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -20,7 +21,7 @@ from p2o.errors import ConfigError, MissingDependencyError, P2oError, TrainingEr
 from p2o.rollout.config import SHARED_MEMORY, RolloutConfig
 from p2o.rollout.encode import end_ids
 from p2o.rollout.probe import vllm_computes_in
-from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams, in_order
 from p2o.rollout.vllm_classes import kept_apart
 from p2o.rollout.vllm_lora import AdapterPush, EngineSlot, MergedPush, check_lora, engine_arguments
 from p2o.rollout.vllm_start import own_shared_memory, plain_modules, quiet_engine, undisturbed
@@ -62,6 +63,7 @@ class VllmSampler(Sampler):
     """
 
     interruptible = True
+    refills = True
     max_model_len: int
 
     def __init__(
@@ -93,6 +95,7 @@ class VllmSampler(Sampler):
         self.pushes = 0
         self.cached_tokens = 0
         """Prompt tokens of the last `sample` whose keys and values were in the cache already."""
+        self._given_up = 0
         self.llm = self._start(model, config, trust_remote_code)
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
         transfer = InProcessTransfer(InProcessControl(self.llm), types)
@@ -257,7 +260,17 @@ class VllmSampler(Sampler):
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
-        """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][].
+        """Draws one completion per request; see `stream`."""
+        return in_order(VllmSampler.stream(self, requests, params, progress))
+
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Generator[Ended]:
+        """What ends at each step of the engine; see [`p2o.rollout.sampler.Sampler.stream`][].
 
         Ranks that hold one engine together pass the same requests.
 
@@ -267,34 +280,40 @@ class VllmSampler(Sampler):
         """
         if self.version is None or self.asleep:
             raise TrainingError("the vLLM engine has no current weights: sync before sampling")
-        for request in requests:
-            check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
         engine = self.llm.llm_engine
-        samples: dict[int, Sample] = {}
+        waiting, taken = iter(requests), 0
+        under_way: set[int] = set()
         self.cached_tokens = 0
         try:
-            for index, request in enumerate(requests):
-                prompt = {"prompt_token_ids": list(request.prompt_ids)}
-                own = self._params(request.seed, params)
-                engine.add_request(str(index), prompt, own, lora_request=self.adapter)
-            while engine.has_unfinished_requests():
-                for output in engine.step():
-                    samples[int(output.request_id)] = self._sample(output)
-                    self.cached_tokens += output.num_cached_tokens or 0
-                    if progress is not None:
-                        progress(1)
-        except BaseException as error:
-            # The next call must not meet what is left of this one.
+            while True:
+                room = None if at_once is None else min(at_once, self.at_once) - len(under_way)
+                for request in islice(waiting, room):
+                    check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
+                    prompt = {"prompt_token_ids": list(request.prompt_ids)}
+                    with one_line_for_sampling():
+                        own = self._params(request.seed, params)
+                        engine.add_request(str(taken), prompt, own, lora_request=self.adapter)
+                    under_way.add(taken)
+                    taken += 1
+                if not under_way:
+                    return
+                with one_line_for_sampling():
+                    outputs = engine.step()
+                    ended = [(int(output.request_id), self._sample(output)) for output in outputs]
+                under_way -= {number for number, _ in ended}
+                self.cached_tokens += sum(output.num_cached_tokens or 0 for output in outputs)
+                if progress is not None and ended:
+                    progress(len(ended))
+                yield ended
+        finally:  # the next call must not meet what is left of this one
             with suppress(Exception):
-                engine.abort_request([str(i) for i in range(len(requests)) if i not in samples])
-            if isinstance(error, P2oError) or not isinstance(error, Exception):
-                raise
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise TrainingError(
-                f"vLLM failed while sampling ({reason}): does it support the model on this device? rollout.sampler = "
-                "'hf' samples with transformers"
-            ) from error
-        return [samples[index] for index in range(len(requests))]
+                states = engine.output_processor.request_states.values()
+                self._given_up = sum(state.detokenizer.num_output_tokens() for state in states)
+                engine.abort_request([str(number) for number in under_way])
+
+    def given_up(self) -> int:
+        """See [`p2o.rollout.sampler.Sampler.given_up`][]."""
+        return self._given_up
 
     def _params(self, seed: int, params: SamplingParams) -> Any:
         from vllm import SamplingParams as EngineParams
@@ -323,6 +342,25 @@ class VllmSampler(Sampler):
         return Sample(
             list(completion.token_ids), list(completion.logprobs.logprobs), completion.finish_reason
         )
+
+
+@contextmanager
+def one_line_for_sampling() -> Iterator[None]:
+    """Makes one line of what an engine raises while it samples.
+
+    Raises:
+        TrainingError: with its first words, and what else could be done.
+    """
+    try:
+        yield
+    except P2oError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TrainingError(
+            f"vLLM failed while sampling ({reason}): does it support the model on this device? rollout.sampler = 'hf' "
+            "samples with transformers"
+        ) from error
 
 
 def check_group(processes: Processes, tensor_parallel_size: int) -> None:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, as_completed
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 import torch
@@ -24,7 +28,7 @@ from p2o.rollout import server_client
 from p2o.rollout.config import Nccl, RolloutConfig, SharedMemory, parse_transfer
 from p2o.rollout.encode import end_ids
 from p2o.rollout.probe import vllm_computes_in
-from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams, in_order
 from p2o.rollout.server_access import TOKEN_VARIABLE, find_token
 from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
@@ -45,11 +49,16 @@ if TYPE_CHECKING:
     from p2o.policy.optimizer_config import LoraConfig
     from p2o.policy.weights import Weights
 
+T = TypeVar("T")
+
 _ABOVE_ZERO = 1e-3
 """Log-probs are at most 0, up to rounding."""
 
 COMPARED = ("vocab_size", "hidden_size", "num_hidden_layers")
 """What a server's model must have in common with the policy's."""
+
+LOOK_S = 0.02
+"""Seconds after which a stream gives its caller a turn although nothing has ended."""
 
 RUN = uuid4().hex
 """This process to a server that works for one run: a run may have several samplers."""
@@ -72,6 +81,7 @@ class ServerSampler(Sampler):
 
     in_process = False
     beside_training = True
+    refills = True
     max_model_len: int
 
     def __init__(
@@ -105,6 +115,8 @@ class ServerSampler(Sampler):
         self.control = HttpControl(self.client)
         try:
             description = self._connect(model, config)
+            self._accounted = self._generated() if processes.size == 1 else 0
+            """Tokens that the server has generated and that are known of."""
         except P2oError:
             self.close()
             raise
@@ -269,7 +281,17 @@ class ServerSampler(Sampler):
     def sample(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None = None
     ) -> list[Sample]:
-        """Draws one completion per request; see [`p2o.rollout.sampler.Sampler`][].
+        """Draws one completion per request; see `stream`."""
+        return in_order(ServerSampler.stream(self, requests, params, progress))
+
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Generator[Ended]:
+        """Completions as their answers come; see [`p2o.rollout.sampler.Sampler.stream`][].
 
         Raises:
             TrainingError: if the server is dead, or does not hold the weights of the last `sync`.
@@ -277,23 +299,49 @@ class ServerSampler(Sampler):
         """
         if self.version is None:
             raise TrainingError("the vLLM server has no current weights: sync before sampling")
-        for request in requests:
-            check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
         self._check_version()
         repeated = self.client.repeated
-        futures = [self._complete(request, params) for request in requests]
+        waiting, taken = iter(requests), 0
+        under_way: dict[Future[Sample], int] = {}
+        done: SimpleQueue[Future[Sample]] = SimpleQueue()
         try:
-            for future in as_completed(futures):
-                future.result()
-                if progress is not None:
-                    progress(1)
-        except BaseException:
-            for future in futures:
+            while True:
+                room = None if at_once is None else min(at_once, self.at_once) - len(under_way)
+                for request in islice(waiting, room):
+                    check_length(len(request.prompt_ids), params.max_tokens, self.max_model_len)
+                    future = self._complete(request, params)
+                    under_way[future] = taken
+                    future.add_done_callback(done.put)
+                    taken += 1
+                if not under_way:
+                    break
+                ended = [(under_way.pop(future), future.result()) for future in _within(LOOK_S, done)]
+                self._accounted += sum(len(sample.response_ids) for _, sample in ended)
+                if progress is not None and ended:
+                    progress(len(ended))
+                yield ended
+        finally:
+            for future in under_way:
                 future.cancel()
-            raise
         if self.client.repeated > repeated:  # the server may have started again meanwhile
             self._check_version()
-        return [future.result() for future in futures]
+
+    def given_up(self) -> int:
+        """See [`p2o.rollout.sampler.Sampler.given_up`][].
+
+        It is what the server has generated and nobody has received, by its own count: of requests sent again as well. A
+        few tokens more may come of those that it has not ended yet, and are in the next sum.
+        """
+        generated = self._generated()
+        given_up, self._accounted = max(0, generated - self._accounted), max(generated, self._accounted)
+        return given_up
+
+    def _generated(self) -> int:
+        """Tokens that the server has generated since it was started, which its metrics tell."""
+        counts = re.findall(
+            r"^vllm:generation_tokens_total(?:{.*})? (\S+)$", self.client.text("/metrics"), re.M
+        )
+        return round(sum(map(float, counts)))
 
     def _check_version(self) -> None:
         """Raises TrainingError if the server does not hold the weights that were pushed last."""
@@ -327,6 +375,14 @@ class ServerSampler(Sampler):
             lambda answer: completion(answer, self.end_ids, params.max_tokens, self.vocabulary),
             repeat=True,
         )
+
+
+def _within(seconds: float, queue: SimpleQueue[T]) -> Iterator[T]:
+    """What is in the queue; if nothing is, what comes first within these seconds."""
+    with suppress(Empty):
+        yield queue.get(timeout=seconds)
+        while True:
+            yield queue.get_nowait()
 
 
 def describe(description: Any) -> dict[str, Any]:

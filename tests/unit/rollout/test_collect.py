@@ -12,8 +12,9 @@ from tokenizer_families import FAMILIES, make
 from p2o.errors import ConfigError, DataError
 from p2o.evolution.types import ReflectionRequest
 from p2o.reflection import SelfReflection
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens
+from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens, in_pieces
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.reward import RewardFunction
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Rollout
@@ -50,7 +51,7 @@ class Engine(Sampler):
         self.given.append(policy)
 
 
-class Reward:
+class Reward(RewardFunction):
     """The digit that was answered."""
 
     def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
@@ -124,3 +125,16 @@ def test_a_rollout_carries_the_version_of_the_weights_it_was_drawn_with() -> Non
         ]
     assert versions == [0, 7]
     assert engine.given == ["weights 0", "weights 7"]
+
+
+@pytest.mark.parametrize("refills", [False, True])
+def test_pieces_are_equal_shares_where_all_requests_begin_at_once(refills: bool) -> None:
+    for requests, ranks, at_once in ((17, 3, 6), (17, 3, 99), (2, 4, 8), (0, 2, 1), (12, 1, 5)):
+        expected = [range(requests * k // ranks, requests * (k + 1) // ranks) for k in range(ranks)]
+        assert in_pieces(requests, ranks, at_once, refills=refills) == expected
+
+
+def test_later_pieces_are_single_requests_or_batches() -> None:
+    single = [range(i, i + 1) for i in range(10, 13)]
+    assert in_pieces(13, 2, 5, refills=True) == [range(5), range(5, 10), *single]
+    assert in_pieces(13, 2, 5, refills=False) == [range(4), range(4, 8), range(8, 13)]

@@ -162,7 +162,7 @@ class Judge:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes a judge a reward function and asks it about texts."""
-    monkeypatch.setattr("p2o.rollout.reward.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("p2o.rollout.function_reward.WAITS", (0.0, 0.0))
 
     def make(judge: Judge, **settings: Any) -> Callable[..., list[float]]:
         monkeypatch.setattr(f"{__name__}.JUDGE", judge, raising=False)
@@ -462,7 +462,7 @@ class AsyncJudge:
 @pytest.fixture
 def awaited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes a coroutine function, or one that takes lists, a reward function, and asks it about texts."""
-    monkeypatch.setattr("p2o.rollout.reward.WAITS", (0.0, 0.0))
+    monkeypatch.setattr("p2o.rollout.function_reward.WAITS", (0.0, 0.0))
 
     def make(function: Any, **settings: Any) -> Callable[..., list[float]]:
         monkeypatch.setattr(f"{__name__}.FUNCTION", function, raising=False)

@@ -93,6 +93,32 @@ def test_a_completion_that_fails_is_asked_for_again(
     assert server.calls[-1] == "/weight_info", "a server that has started again has other weights"
 
 
+def test_completions_are_handed_on_while_one_is_not_answered(
+    server: ModelServer, sampler: ServerSampler
+) -> None:
+    expected = sampler.sample(REQUESTS, PARAMS)
+    server.calls.clear()
+    server.fault_of = lambda number, path: "hangs" if number == 3 else ""  # the first is about the weights
+    taken: list[int] = []
+    found, turns = {}, 0
+
+    def source() -> Iterator[SampleRequest]:
+        for request in REQUESTS:
+            taken.append(request.seed)
+            yield request
+
+    stream = sampler.stream(source(), PARAMS, at_once=2)
+    while len(found) < 5 or turns < 2:
+        ended = next(stream)
+        assert len(taken) <= len(found) + 2
+        found |= dict(ended)
+        turns += not ended
+    stream.close()
+    assert all(expected[number] == sample for number, sample in found.items())
+    server.fault_of = lambda number, path: ""
+    assert sampler.sample(REQUESTS, PARAMS) == expected
+
+
 @pytest.mark.parametrize("fault", [*BROKEN, *DAMAGES, "leaves"])
 def test_completions_that_fail_for_good_are_one_line(
     server: ModelServer, sampler: ServerSampler, fault: str
