@@ -42,8 +42,9 @@ from p2o.rollout.encode import (
     read_chat_template,
     say_how_turns_end,
 )
+from p2o.rollout.function_reward import FunctionReward
 from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
-from p2o.rollout.reward import make_reward
+from p2o.rollout.reward import RewardFunction, make_reward
 from p2o.rollout.sampler import Sampler, SamplingParams, sampler_class
 from p2o.run import Run
 from p2o.state import LoopState
@@ -158,9 +159,9 @@ def load_parts(
     """
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
-    check_ahead(config, sampler)
     backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
+    check_ahead(config, sampler, reward)
     problems: list[Problem] = []
     if evaluation is not None:
         evaluation_problems = evaluation
@@ -203,13 +204,20 @@ def load_parts(
     return Parts(problems, evaluation_problems, model, tokenizer, encoder, collector)
 
 
-def check_ahead(config: Config, sampler: type[Sampler]) -> None:
-    """Refuses to draw ahead with a sampler that has to wait for the trainer.
+def check_ahead(config: Config, sampler: type[Sampler], reward: RewardFunction) -> None:
+    """Refuses to draw ahead with a sampler that has to wait for the trainer, or a reward that has to have its thread.
 
     Raises:
-        ConfigError: naming one that has not.
+        ConfigError: naming what works.
     """
-    if config.rollout.ahead and not sampler.beside_training:
+    if not config.rollout.ahead:
+        return
+    if isinstance(reward, FunctionReward) and not reward.function.is_async:
+        raise ConfigError(
+            f"rollout.ahead = 1 judges rollouts while the policy learns, and reward.timeout_s cannot end a call of "
+            f"{config.reward.function!r} there: make it an async def, or set rollout.ahead = 0"
+        )
+    if not sampler.beside_training:
         raise ConfigError(
             f"rollout.ahead = 1, but the sampler {config.rollout.sampler!r} works on the trainer's device: "
             'set rollout.sampler = "vllm-server", or rollout.ahead = 0'

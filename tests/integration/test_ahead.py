@@ -195,6 +195,17 @@ def test_a_sampler_on_the_trainer_s_device_cannot_draw_ahead(tmp_path: Path) -> 
         small_run(tmp_path / "run", "rollout.ahead=1")
 
 
+def judge(problem: object, completion: str) -> float:
+    return 0.0
+
+
+def test_a_reward_that_no_alarm_could_end_is_not_asked_beside_the_update(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"cannot end a call of 'test_ahead:judge' there: make it an async def"
+    ):
+        small_run(tmp_path / "run", *AHEAD, "reward.function=test_ahead:judge")
+
+
 def test_two_processes_draw_ahead_and_survive_a_kill(ahead: Path, tmp_path: Path) -> None:
     path = tmp_path / "two"
     flags = [f"--set={override}" for override in [*AHEAD, "optimizer.zero_stage=2"]]
