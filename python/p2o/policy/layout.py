@@ -24,6 +24,10 @@ from p2o.policy.optimizer_config import LayoutName
 from p2o.policy.rows import Sequences
 from p2o.policy.segments import Segments
 from p2o.policy.shared_layout import SharedLayout
+from p2o.sizes import largest
+
+SHARED_FROM = 512
+"""Hidden size from which `auto` shares prompts on a processor: it wins at 576 (benches/layouts.md), and not at 96."""
 
 Forward = Callable[..., Tensor]
 """A `LogprobModel`, or an engine around one."""
@@ -170,10 +174,15 @@ def make_layout(name: LayoutName, model: Any, *, pad_id: int, token_budget: int)
 
 
 def resolve_layout(name: LayoutName | Literal["auto"], model: Any) -> LayoutName:
-    """What `auto` stands for: packed where attention keeps to the rows, padded where it would compute their square."""
+    """What `auto` stands for: packed where a kernel keeps to the rows; on a processor shared, if the model is not so
+    small that calls of attention count; else padded."""
     if name != "auto":
         return name
-    return "packed" if supports_varlen(model) else "padded"
+    if supports_varlen(model):
+        return "packed"
+    hidden = largest(getattr(model.config.get_text_config(decoder=True), "hidden_size", None)) or 0
+    wins = model.device.type == "cpu" and takes_segments(model) and hidden >= SHARED_FROM
+    return "shared" if wins else "padded"
 
 
 def padded_micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:

@@ -46,8 +46,8 @@ class OptimizerConfig(Settings):
     layout: Literal["auto"] | LayoutName = "auto"
     """How sequences share a forward pass: `padded` to the longest of a few of similar length, `packed` end to end
     without padding, or `shared`, packed with one copy of a prompt that several rows have. `auto`: packed on a GPU with
-    bfloat16 weights (torch 2.11 or later), whose attention keeps to each row; padded elsewhere, where packing computes
-    more than it saves."""
+    bfloat16 weights (torch 2.11 or later), whose attention keeps to each row; shared on a CPU, but for models of a
+    hidden size under 512 or an architecture that cannot; else padded."""
 
     gradient_checkpointing: bool = False
     """Compute each layer's activations again in the backward pass instead of keeping them: about a third more time,

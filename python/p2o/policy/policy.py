@@ -41,7 +41,7 @@ from p2o.policy.layout import (
 from p2o.policy.lora import Adapter, adapter_name
 from p2o.policy.losses import LOSSES, Loss
 from p2o.policy.memory import Memory, memory_estimate
-from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.optimizer_config import LayoutName, OptimizerConfig
 from p2o.policy.partitions import Partition, partition_file, read_partitions, write_partitions
 from p2o.policy.ratios import NO_TOKENS, RatioStatistics
 from p2o.policy.readback import difference, probe_sequences, read_back, tolerance
@@ -107,9 +107,7 @@ class Policy(ABC):
         self.planned_steps = max(1, planned_steps)
         self.processes = processes
         self.steps = 0
-        self.layout: Layout = make_layout(
-            resolve_layout(config.layout, model), model, pad_id=pad_id, token_budget=config.micro_batch_tokens
-        )
+        self.set_layout(resolve_layout(config.layout, model))
         if config.gradient_checkpointing:
             enable_checkpointing(model)
         model.eval()  # no dropout: a token must get the same log-prob when sampled, scored and trained
@@ -275,6 +273,11 @@ class Policy(ABC):
         names = {name: None for found, _ in parts for name in found}
         sums = {name: sum(found.get(name, 0.0) for found, _ in parts) for name in names}
         return sums, reduce(add, (ratio for _, ratio in parts))
+
+    def set_layout(self, name: LayoutName) -> None:
+        """Sequences share forward passes by the layout `name` from now on."""
+        budget = self.config.micro_batch_tokens
+        self.layout: Layout = make_layout(name, self.model, pad_id=self.pad_id, token_budget=budget)
 
     def check_layout(self) -> None:
         """Compares sequences that share a row, two of them a prompt as well, with the same ones side by side.

@@ -69,9 +69,7 @@ def test_the_sampler_vllm(
 def test_deepspeed_and_the_layout(packages: dict[str, str]) -> None:
     _, deepspeed, layout = doctor.settings(False)
     assert deepspeed == "optimizer.backend = 'deepspeed': usable"
-    assert layout.startswith(
-        "optimizer.layout = 'packed': usable, but costs more than it saves without a GPU"
-    )
+    assert layout.startswith("optimizer.layout = 'packed': usable, but without a GPU 'auto' shares prompts")
     packages["deepspeed"] = "0.19.7"
     _, deepspeed, layout = doctor.settings(True)
     assert deepspeed == "optimizer.backend = 'deepspeed': not usable, p2o needs deepspeed>=0.19.8"

@@ -16,6 +16,7 @@ from transformers import PretrainedConfig
 from p2o.errors import ModelError
 from p2o.packing import MicroBatch, Packing, Rows, fill
 from p2o.policy import attention
+from p2o.policy.backends import make_policy
 from p2o.policy.config import LossConfig
 from p2o.policy.layout import (
     LAYOUTS,
@@ -29,6 +30,7 @@ from p2o.policy.layout import (
     score_sequences,
 )
 from p2o.policy.optimizer_config import OptimizerConfig
+from p2o.policy.shared_layout import SharedLayout
 from p2o.policy.torch_backend import TorchPolicy
 
 SEQUENCES = [([2, 10, 3], [20, 21, 4]), ([2, 11, 12, 13, 14, 3], [4]), ([2, 3], list(range(30, 41)))]
@@ -241,6 +243,34 @@ def test_auto_packs_where_attention_keeps_to_the_rows(
     monkeypatch.setattr("p2o.policy.layout.supports_varlen", lambda _: True)
     assert resolve_layout("auto", random_model) == "packed"
     assert [resolve_layout(name, random_model) for name in NAMES] == NAMES
+
+
+def test_auto_shares_prompts_on_a_processor(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the hidden size at which it was measured to win, and where attention can be told who sees whom."""
+    monkeypatch.setattr("p2o.policy.layout.SHARED_FROM", random_model.config.hidden_size)
+    assert resolve_layout("auto", random_model) == "shared"
+    policy = make_policy(
+        random_model,
+        OptimizerConfig(backend="torch"),
+        LossConfig(),
+        pad_id=0,
+        temperature=1.0,
+        planned_steps=1,
+    )
+    assert isinstance(policy.layout, SharedLayout)
+    random_model.set_attn_implementation("eager")
+    assert resolve_layout("auto", random_model) == "padded"
+
+
+def test_auto_pads_where_the_check_fails(random_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("p2o.policy.layout.SHARED_FROM", 1)
+    sees_all = lambda segments, query, *rest: query.transpose(1, 2) * query.mean()  # noqa: E731
+    monkeypatch.setattr("p2o.policy.segments.Segments.attend", sees_all)
+    options = {"pad_id": 0, "temperature": 1.0, "planned_steps": 1}
+    policy = make_policy(random_model, OptimizerConfig(backend="torch"), LossConfig(), **options)
+    assert isinstance(policy.layout, PaddedLayout)
+    with pytest.raises(ModelError, match="mixes sequences"):
+        make_policy(random_model, OptimizerConfig(backend="torch", layout="shared"), LossConfig(), **options)
 
 
 def test_varlen_attention_by_device_type_and_heads(monkeypatch: pytest.MonkeyPatch) -> None:
