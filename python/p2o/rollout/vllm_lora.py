@@ -164,9 +164,9 @@ class AdapterPush:
 
     def push(self, policy: Weights, name: str, held: str | None) -> tuple[str, Any]:
         """As of [`p2o.rollout.vllm_lora.MergedPush`][]."""
+        adapter = policy.adapter()  # first: the other ranks take part in it, whatever fails here
         if held is None:
             self.transfer.push(lambda: saved_weights(policy, merged=False), name)
-        adapter = policy.adapter()
         if adapter is None:
             return held or name, None
         try:
@@ -185,6 +185,7 @@ class AdapterPush:
 
     def follow(self, policy: Weights, name: str, held: str | None) -> tuple[str, Any]:
         """As of [`p2o.rollout.vllm_lora.MergedPush`][]."""
+        adapter = policy.adapter()
         if held is None:
             drain(policy.weights(merged=False))
-        return held or name, None if policy.adapter() is None else name
+        return held or name, None if adapter is None else name
