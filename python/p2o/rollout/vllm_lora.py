@@ -58,10 +58,11 @@ def room(rank: int) -> int:
 
 
 def adapted_names(model: Any, targets: tuple[str, ...] = ()) -> list[str]:
-    """The last parts of the names of layers that get an adapter: vLLM leaves all others as they are."""
-    from p2o.policy.lora import linear_shapes
+    """The last parts of the names of layers that get an adapter, or have one: vLLM leaves all others as they are."""
+    from p2o.policy.lora import linear_shapes, lora_layers
 
-    return sorted({name.rpartition(".")[2] for name in targets or linear_shapes(model)})
+    names = targets or lora_layers(model) or linear_shapes(model)
+    return sorted({name.rpartition(".")[2] for name in names})
 
 
 def engine_arguments(model: Any, lora: LoraConfig) -> dict[str, Any]:
