@@ -27,15 +27,15 @@ def left_by_a_killed_launch() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("left_by_a_killed_launch")
-@pytest.mark.parametrize("tensor_parallel_size", [1, 2])
-def test_two_ranks_follow_the_trainer(tensor_parallel_size: int) -> None:
+@pytest.mark.parametrize("arguments", [["1"], ["2"], ["2", "adapter"]])
+def test_two_ranks_follow_the_trainer(arguments: list[str]) -> None:
     """Log-probs of every rank's engine match the trainer's after an update; a failed push is known to all ranks."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
     ranks = [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(tensor_parallel_size)],
+            [sys.executable, str(SCRIPT), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

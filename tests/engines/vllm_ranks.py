@@ -1,4 +1,4 @@
-"""One rank of `test_vllm_ranks.py`: `python vllm_ranks.py TENSOR_PARALLEL_SIZE`, with the variables of torchrun."""
+"""One rank of `test_vllm_ranks.py`: `python vllm_ranks.py TENSOR_PARALLEL_SIZE [adapter]`, as under torchrun."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_l
 
 from p2o.distributed import join_processes
 from p2o.errors import TrainingError
+from p2o.policy.optimizer_config import LoraConfig
 from p2o.rollout.probe import check_gap
 from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import VllmSampler
 
 
-def main(tensor_parallel_size: int) -> None:
+def main(tensor_parallel_size: int, lora: LoraConfig | None) -> None:
     """Trains the same step on every rank; rank 0 checks what all of them sampled."""
     processes = join_processes()
-    policy = make_policy(tiny_llama())
+    policy = make_policy(tiny_llama(), lora=lora, learning_rate=1e-3 if lora is None else 3e-2)
     config = rollout_config(tensor_parallel_size=tensor_parallel_size)
-    sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), processes=processes)
+    sampler = VllmSampler(policy.model, config, end_ids=(4, 5, 6), lora=lora, processes=processes)
     requests = tiny_requests(copies=4)
     params = SamplingParams(24)
 
@@ -56,11 +57,11 @@ def main(tensor_parallel_size: int) -> None:
                 raise RuntimeError("rank 1 has no weights")
             yield from policy.weights()
 
-    if tensor_parallel_size == 1:
+    if tensor_parallel_size == 1 and lora is None:
         with pytest.raises(TrainingError, match="rank 1 has no weights"):
             sampler.sync(FailsOnRankOne())  # type: ignore[arg-type]
     print(f"rank {processes.rank} of {processes.size}: {[s.response_ids for s in samples]}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), LoraConfig(rank=3) if "adapter" in sys.argv else None)

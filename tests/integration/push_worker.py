@@ -14,6 +14,7 @@ from p2o.distributed import Processes, join_processes
 from p2o.errors import P2oError
 from p2o.rollout import server_client
 from p2o.rollout.server_client import ServerError
+from p2o.rollout.vllm_lora import AdapterPush, MergedPush
 from p2o.rollout.vllm_server import ServerSampler
 from p2o.rollout.vllm_weights import SentTypes, SharedMemoryTransfer
 
@@ -30,7 +31,12 @@ class Policy:
         self.model = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=1, num_key_value_heads=1))
         self.processes, self.broken, self.gathered = processes, broken, 0
 
-    def weights(self) -> Iterator[Any]:
+    def adapter(self) -> Any:
+        self.processes.gather(None)
+        self.gathered += 1
+        return SimpleNamespace(write=Path.mkdir)
+
+    def weights(self, *, merged: bool = True) -> Iterator[Any]:
         for number in range(GROUPS):
             self.processes.gather(None)
             self.gathered += 1
@@ -76,14 +82,36 @@ class Transfer:
         ).push(groups, version)  # type: ignore[arg-type]
 
 
+class Slot:
+    """A place for adapters on a server that is overloaded the first `failures` times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def load(self, folder: Path, name: str) -> str:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise ServerError("overloaded", 503)
+        return name
+
+
 def pushes(
-    processes: Processes, failures: list[int | None], *, dropped: bool = True, broken: bool = False
+    processes: Processes,
+    failures: list[int | None],
+    *,
+    dropped: bool = True,
+    broken: bool = False,
+    slot: Slot | None = None,
 ) -> dict[str, Any]:
-    """What a `sync` comes to whose attempts meet `failures`; `dropped`: whether the server drops its prefix cache."""
+    """What a `sync` comes to whose attempts meet `failures`; `dropped`: whether the server drops its prefix cache.
+    With a `slot` for adapters, where there are weights already."""
     policy = Policy(processes, broken=broken)
     sampler: Any = object.__new__(ServerSampler)
     sampler.processes, sampler.url, sampler.way = processes, "http://host", None
-    sampler.version, sampler.pushes, sampler.transfer = "p2o-0", 0, Transfer(failures)
+    sampler.version, sampler.pushes, transfer = "p2o-0", 0, Transfer(failures)
+    sampler.pusher = (
+        MergedPush(transfer) if slot is None else AdapterPush(transfer, slot, Path("/dev/shm"))  # type: ignore[arg-type]
+    )
     sampler.client = SimpleNamespace(post=lambda path, body, read: read({"success": dropped}))
     try:
         sampler.sync(policy)
@@ -103,4 +131,7 @@ def everything() -> list[dict[str, Any]]:
         pushes(processes, [1, 2, 0]),
         pushes(processes, [None], dropped=False),
         pushes(processes, [None], broken=True),
+        pushes(processes, [], slot=Slot(0)),
+        pushes(processes, [None], slot=Slot(1)),
+        pushes(processes, [1, None], slot=Slot(1)),
     ]

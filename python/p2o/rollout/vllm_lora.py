@@ -58,10 +58,11 @@ def room(rank: int) -> int:
 
 
 def adapted_names(model: Any, targets: tuple[str, ...] = ()) -> list[str]:
-    """The last parts of the names of layers that get an adapter: vLLM leaves all others as they are."""
-    from p2o.policy.lora import linear_shapes
+    """The last parts of the names of layers that get an adapter, or have one: vLLM leaves all others as they are."""
+    from p2o.policy.lora import linear_shapes, lora_layers
 
-    return sorted({name.rpartition(".")[2] for name in targets or linear_shapes(model)})
+    names = targets or lora_layers(model) or linear_shapes(model)
+    return sorted({name.rpartition(".")[2] for name in names})
 
 
 def engine_arguments(model: Any, lora: LoraConfig) -> dict[str, Any]:
@@ -164,9 +165,9 @@ class AdapterPush:
 
     def push(self, policy: Weights, name: str, held: str | None) -> tuple[str, Any]:
         """As of [`p2o.rollout.vllm_lora.MergedPush`][]."""
+        adapter = policy.adapter()  # first: the other ranks take part in it, whatever fails here
         if held is None:
             self.transfer.push(lambda: saved_weights(policy, merged=False), name)
-        adapter = policy.adapter()
         if adapter is None:
             return held or name, None
         try:
@@ -185,6 +186,7 @@ class AdapterPush:
 
     def follow(self, policy: Weights, name: str, held: str | None) -> tuple[str, Any]:
         """As of [`p2o.rollout.vllm_lora.MergedPush`][]."""
+        adapter = policy.adapter()
         if held is None:
             drain(policy.weights(merged=False))
-        return held or name, None if policy.adapter() is None else name
+        return held or name, None if adapter is None else name
