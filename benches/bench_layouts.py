@@ -126,8 +126,9 @@ def main() -> None:
         "|---|---:|---|---:|---:|---:|---|---:|---:|",
         *(line for dtype in args.dtype for line in measure(args, dtype)),
         "",
-        "`shared` reads a group's prompt once. `packed` and `padded` read as many tokens here, since all responses are of one "
-        "length. In bfloat16 the tokens, which are random and so unlikely, have log-probs that are rounded coarsely.",
+        "`shared` reads a group's prompt once. `packed` and `padded` read as many tokens here, since all responses are "
+        "of one length. In bfloat16 the tokens, which are random and so unlikely, have log-probs that are rounded "
+        "coarsely.",
         "",
     ]
     text = "\n".join(lines)
