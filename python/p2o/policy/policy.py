@@ -6,10 +6,9 @@ names. A backend adds how a gradient is accumulated, clipped and applied, and ho
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from operator import add
@@ -27,6 +26,7 @@ from p2o.model.checks import refuse_quantised
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
 from p2o.policy.config import CorrectionConfig, LossConfig
+from p2o.policy.identity import Identity
 from p2o.policy.layout import (
     Forward,
     Layout,
@@ -51,9 +51,6 @@ from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
 from p2o.policy.unscored import complete
 from p2o.policy.weights import model_weights, weight_groups
-
-IDENTITY = "policy.json"
-"""File of a checkpoint that says what wrote it."""
 
 USUAL_CORRECTION = CorrectionConfig()
 
@@ -329,7 +326,9 @@ class Policy(ABC):
         try:
             write_partitions(partition_file(folder, rank, ranks), own, self._states())
             if self.processes.is_main:
-                self._write_identity(folder, probe)
+                Identity(ranks, self._lora_rank(), self.steps, [each.tolist() for each in probe]).write(
+                    folder
+                )
         except (OSError, SafetensorError) as error:
             failure = error
         # The checkpoint is complete when every rank has written. Where one could not, none waits for it.
@@ -342,14 +341,19 @@ class Policy(ABC):
         """Restores what `save` wrote, under whichever backend, at whichever stage, in however many processes.
 
         Raises:
-            CheckpointError: on all ranks, if it is damaged, or of another model.
+            CheckpointError: on all ranks, if it is damaged, of another model or other adapters, or of another version.
         """
-        ranks = self._read_identity(folder)
+        identity = Identity.read(folder)
+        if identity.lora != self._lora_rank():
+            raise CheckpointError(
+                f"{folder} is of a run {with_lora(identity.lora)}, this one is {with_lora(self._lora_rank())}: resume "
+                "it as it was"
+            )
         failed = None
         try:
             read_partitions(
                 folder,
-                ranks,
+                identity.ranks,
                 self._partitions(),
                 self._states(),
                 sizes={name: int(getattr(p, "ds_numel", p.numel())) for name, p in self.trained.items()},
@@ -358,8 +362,9 @@ class Policy(ABC):
         except CheckpointError as error:
             failed = error
         self.processes.raise_on_all(failed)
+        self.steps = identity.steps
         self._refresh()
-        self._confirm(folder)
+        self._confirm(folder, identity.probe)
 
     def probe(self) -> list[NDArray[np.float32]]:
         """Log-probs of `probe_sequences`.
@@ -386,53 +391,21 @@ class Policy(ABC):
             trust_remote_code=self.trust_remote_code,
         )
 
-    def _confirm(self, folder: Path) -> None:
+    def _confirm(self, folder: Path, recorded: Sequence[Sequence[float]]) -> None:
         """Compares the weights with the log-probs that the checkpoint they came from was written with.
 
         Raises:
             CheckpointError: if they are not those.
         """
-        apart, limit = difference(self.probe(), self._recorded), tolerance(self.model, self.temperature)
+        apart, limit = difference(self.probe(), recorded), tolerance(self.model, self.temperature)
         if not apart <= limit:
             raise CheckpointError(
                 f"{folder} does not lead back to the model it was written from: log-probs differ by {apart:.2g} nats a "
                 f"token, over {limit:g}; without its folder --resume takes the one before"
             )
 
-    def _write_identity(self, folder: Path, probe: list[NDArray[np.float32]]) -> None:
-        values = {
-            "ranks": self.processes.size,
-            "lora": self._lora_rank(),
-            "steps": self.steps,
-            "probe": [logprobs.tolist() for logprobs in probe],
-        }
-        (folder / IDENTITY).write_text(json.dumps(values), encoding="utf-8")
-
     def _lora_rank(self) -> int:
         return 0 if self.config.lora is None else self.config.lora.rank
-
-    def _read_identity(self, folder: Path) -> int:
-        """How many ranks wrote the checkpoint. Takes over the number of steps and the log-probs to compare with.
-
-        Raises:
-            CheckpointError: if the checkpoint is incomplete or trains other adapters.
-        """
-        try:
-            values = json.loads((folder / IDENTITY).read_bytes())
-            ranks, lora, steps = (int(values[name]) for name in ("ranks", "lora", "steps"))
-            self._recorded = values["probe"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{folder / IDENTITY} cannot be read: the checkpoint is damaged; "
-                "without its folder --resume takes the one before"
-            ) from error
-        if lora != self._lora_rank():
-            raise CheckpointError(
-                f"{folder} is of a run {with_lora(lora)}, this one is {with_lora(self._lora_rank())}: resume it as it "
-                "was"
-            )
-        self.steps = steps
-        return ranks
 
 
 def with_lora(rank: int) -> str:

@@ -179,6 +179,17 @@ def test_a_checkpoint_without_log_probs_is_damaged(random_model: Any, tokenizer:
         policy.load(tmp_path)
 
 
+def test_a_checkpoint_of_another_format_says_so(random_model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    """Those of before formats were counted say nothing, and are of the first."""
+    policy = make_policy(random_model)
+    policy.save(tmp_path, tokenizer)
+    identity = json.loads((tmp_path / "policy.json").read_text())
+    assert identity.pop("format") == 2
+    (tmp_path / "policy.json").write_text(json.dumps(identity))
+    with pytest.raises(CheckpointError, match=r"is of format 1, and this version of p2o reads 2: go on with"):
+        policy.load(tmp_path)
+
+
 def test_code_that_comes_with_the_model_is_found_again(tokenizer: Any, tmp_path: Path) -> None:
     """From the start folder, from a checkpoint and from an export."""
     start = tmp_path / "start"
