@@ -82,9 +82,10 @@ bench-evolve: install ## Pareto bookkeeping beside gepa (minutes), what noise do
 	$(BIN)/python benches/bench_evolve_noise.py --output benches/evolve_noise.md
 	$(BIN)/python benches/bench_evolve_rounds.py --output benches/evolve_rounds.md
 
-bench-queue: install ## Simulations of a step's rollouts: ranks that wait for the longest one, and groups drawn in surplus
+bench-queue: smollm2 ## Simulated steps: ranks that wait for the longest one, groups in surplus, what a rank does besides
 	$(BIN)/python benches/bench_queue.py --output benches/queue.md
 	$(BIN)/python benches/bench_refill.py --output benches/refill.md
+	$(BIN)/python benches/bench_bookkeeping.py --output benches/bookkeeping.md
 
 bench-verify: install ## Speed of the verifier beside Math-Verify; writes benches/verify_speed.md
 	$(BIN)/python benches/verify_differential.py
