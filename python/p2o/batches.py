@@ -112,6 +112,7 @@ class Batches:
         """Share of the last batch's groups that entered the update: no more than a guess at how many to begin."""
 
     def __enter__(self) -> Self:
+        self._abandoned.clear()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -134,7 +135,8 @@ class Batches:
         batch, self._ready = self._ready, None
         if batch is None:
             batch = collect_batch(run, self._place())
-            run.collector.sampler.sleep()  # until the next weights are published
+            if not run.config.rollout.ahead:
+                run.collector.sampler.sleep()  # until the next weights are published
         state.epoch_problems += batch.problems
         state.training_tokens += batch.tokens
         return batch
