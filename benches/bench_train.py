@@ -163,6 +163,8 @@ def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict
             sampler_ = run.collector.sampler
             run.collector.sampler.stream = clock.timed_stream("generation", sampler_.stream)
             run.collector.sampler.sync = clock.timed("sync", sampler_.sync)
+            # `sample` draws the gap probe's completions, after a sync.
+            run.collector.sampler.sample = clock.timed("sync", sampler_.sample)
             run.policy.score = clock.timed("scoring", run.policy.score)
             run.policy.update = clock.timed("update", run.policy.update)
             records: list[dict[str, Any]] = []
@@ -331,8 +333,8 @@ def report(args: argparse.Namespace, results: list[dict[str, Any]]) -> str:
     lines = [
         "# Time of a training step",
         "",
-        f"`make bench-train`: {args.problems_per_step} problems x {args.n} rollouts a step, at most {args.max_tokens} "
-        f"response tokens, medians of {args.steps} steps after a warm-up, {args.clock} clock. {units()}, "
+        f"`benches/bench_train.py`: {args.problems_per_step} problems x {args.n} rollouts a step, at most "
+        f"{args.max_tokens} response tokens, medians of {args.steps} steps after a warm-up, {args.clock} clock. {units()}, "
         f"{args.threads} threads, torch {version('torch')}, transformers {version('transformers')}, "
         f"TRL {version('trl')}, {vllm_version()}.",
         "",
