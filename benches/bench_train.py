@@ -334,8 +334,8 @@ def report(args: argparse.Namespace, results: list[dict[str, Any]]) -> str:
         "# Time of a training step",
         "",
         f"`benches/bench_train.py`: {args.problems_per_step} problems x {args.n} rollouts a step, at most "
-        f"{args.max_tokens} response tokens, medians of {args.steps} steps after a warm-up, {args.clock} clock. {units()}, "
-        f"{args.threads} threads, torch {version('torch')}, transformers {version('transformers')}, "
+        f"{args.max_tokens} response tokens, medians of {args.steps} steps after a warm-up, {args.clock} clock. "
+        f"{units()}, {args.threads} threads, torch {version('torch')}, transformers {version('transformers')}, "
         f"TRL {version('trl')}, {vllm_version()}.",
         "",
         "| | type | step s | generation s | scoring s | update s | sync s | bookkeeping s (share) | response tokens | "
