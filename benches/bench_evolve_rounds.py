@@ -12,13 +12,13 @@ beside the rollouts of the same turn. Every world has 600 problems, 300 of them 
 from __future__ import annotations
 
 import argparse
-from heapq import heapify, heapreplace
 from math import log
 from pathlib import Path
 from random import Random
 from statistics import fmean
 
 from bench_evolve_noise import WORLDS, World
+from bench_queue import simulate as simulate_slots
 from p2o import evolve
 from p2o.evolution import (
     EvaluationRequest,
@@ -38,17 +38,8 @@ ROWS = (
 )
 
 
-def makespan(durations: list[float], slots: int) -> float:
-    """Time until all are done, each begun by the first slot that is free."""
-    free = [0.0] * slots
-    heapify(free)
-    for duration in durations:
-        heapreplace(free, free[0] + duration)
-    return max(free)
-
-
 def length(random: Random, median: float, most: float) -> float:
-    """A log-normal number of tokens: a third of the completions are longer than twice the median."""
+    """A log-normal number of tokens: a quarter of the completions are longer than twice the median."""
     return min(most, random.lognormvariate(log(median), 1.0))
 
 
@@ -67,7 +58,7 @@ class Clocked:
         lengths = [length(self.random, 3000, 12288) for _ in requests]
         self.batches.append(len(requests))
         self.busy += sum(lengths)
-        self.of_turn["rollouts"] += makespan(lengths, SLOTS)
+        self.of_turn["rollouts"] += simulate_slots([lengths], SLOTS).last
         return self.world.evaluate(requests)
 
     def reflect(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:

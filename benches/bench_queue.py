@@ -57,7 +57,7 @@ def draw_lengths(seed: int, problems: int, n: int, between: float, within: float
     ]
 
 
-def simulate(sources: list[Iterable[int]], slots: int) -> Times:
+def simulate(sources: list[Iterable[float]], slots: int) -> Times:
     """Each rank draws from its source, of lengths, whenever a slot is free; ranks may share a source."""
     waiting = [iter(source) for source in sources]
     ends = [0.0] * len(sources)

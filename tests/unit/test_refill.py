@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from character_encoder import Encoder
 
 from p2o.batches import Batch, Place, collect_batch
 from p2o.config import load_config
@@ -22,16 +23,6 @@ from p2o.state import LoopState
 from p2o.types import Problem
 
 PROBLEMS = [Problem(f"p{i}", ({"role": "user", "content": f"{i} + 1"},), "5") for i in range(40)]
-
-
-class Encoder:
-    """A token a character."""
-
-    def encode(self, messages: Any) -> tuple[int, ...]:
-        return tuple(ord(c) for message in messages for c in message["content"])
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(map(chr, ids))
 
 
 class Engine(Sampler):

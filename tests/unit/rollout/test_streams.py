@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from random import Random
 from typing import Any
 
 import pytest
+from character_encoder import Encoder
 
 from p2o.errors import RewardError, TrainingError
 from p2o.rollout import reward as rewards
@@ -20,16 +21,6 @@ from p2o.templates import PLAIN, make_template
 from p2o.types import Problem
 
 PARAMS = SamplingParams(4)
-
-
-class Encoder:
-    """A token a character."""
-
-    def encode(self, messages: Any) -> tuple[int, ...]:
-        return tuple(ord(c) for message in messages for c in message["content"])
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(map(chr, ids))
 
 
 class Engine(Sampler):
