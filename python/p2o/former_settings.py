@@ -34,10 +34,6 @@ RENAMED: dict[str, str] = {
     "correction.cap": "correction.bounds[1]",
     "correction.sequence_low": "correction.bounds[0]",
     "correction.sequence_high": "correction.bounds[1]",
-    "evolve.confidence": "evolve.race.confidence",
-    "evolve.race_stages": "evolve.race.stages",
-    "evolve.race_thresholds": "evolve.race.stages",
-    "evolve.replicates": "evolve.race.replicates",
     "reflection.price_per_million_input": "reflection.prices[0]",
     "reflection.price_per_million_output": "reflection.prices[1]",
     "rollout.vllm.timeout": "rollout.vllm.timeout_s",
@@ -45,7 +41,7 @@ RENAMED: dict[str, str] = {
 """Former name -> present name, in full (`section.name`). `name[i]` is entry i of a list that holds what were several
 settings."""
 
-_ENDPOINT = "model base_url api_key_env concurrency timeout_s send_seed max_tokens_field extra_body"
+_ENDPOINT = "model base_url api_key_env concurrency timeout_s extra_body"
 RENAMED |= {f"reflection.{name}": f"reflection.endpoint.{name}" for name in _ENDPOINT.split()}
 
 UNSET: dict[str, Any] = {
@@ -56,8 +52,6 @@ UNSET: dict[str, Any] = {
     "reflection.api_key_env": "OPENAI_API_KEY",
     "reflection.concurrency": 16,
     "reflection.timeout_s": 120.0,
-    "reflection.send_seed": True,
-    "reflection.max_tokens_field": "max_tokens",
 }
 """Former name -> the value that it had in every run, of settings that today may be unset, or their section."""
 
@@ -75,13 +69,12 @@ SPLIT: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
         if advantage in ("grpo", "dr_grpo")
         else {"loss.advantage": advantage}
     ),
-    "evolve.race.stages": lambda stages, _: {
-        "evolve.race_stages": [share for share, _ in stages],
-        "evolve.race_thresholds": [threshold for _, threshold in stages],
-    },
 }
 """Present name -> (value, all settings) -> the former settings that it holds, where more than a place tells them
 apart."""
+
+_RACE = "the race's numbers are constants (docs/evolve.md, Acceptance); leave it out"
+_ASKED = "a field that the server does not know is left out or renamed by itself; leave it out"
 
 GONE: dict[str, Gone] = {
     "optimizer.beta1": Gone(0.9, "it is 0.9; leave it out"),
@@ -100,7 +93,16 @@ GONE: dict[str, Gone] = {
     "evolve.cover_threshold": Gone(0.5, "it is 0.5; leave it out"),
     "evolve.max_rounds": Gone(None, "limit the step with evolve.budget; p2o evolve takes --max-rounds"),
     "evolve.time_limit_s": Gone(None, "limit the step with evolve.budget; p2o evolve takes --time-limit"),
-    "evolve.cover_min_gain": Gone(1, "limit the training templates with evolve.cover_max_size"),
+    "evolve.cover_min_gain": Gone(
+        1, "a training template solves a dev problem that the others do not; leave it out"
+    ),
+    "evolve.cover_max_size": Gone(None, 'for one template write evolve.cover = "best"; leave it out'),
+    "evolve.crossover": Gone(0.0, 'write evolve.proposer = "reflection+crossover": half of the tasks'),
+    "evolve.confidence": Gone(0.99, _RACE),
+    "evolve.race_stages": Gone([0.1, 0.25, 0.5], _RACE),
+    "evolve.race_thresholds": Gone([0.5, 0.7, 0.9], _RACE),
+    "evolve.replicates": Gone(2, _RACE),
+    "evolve.race": Gone(None, _RACE),
     "evolve.target_score": Gone(None, "limit the step with evolve.budget or evolve.patience"),
     "evolve.stop_file": Gone(None, "interrupt the step (Ctrl-C): it ends with the best so far"),
     "evolve.max_rollout_tokens": Gone(None, "limit the step with evolve.budget"),
@@ -109,6 +111,10 @@ GONE: dict[str, Gone] = {
         "reference", 'for the policy as trained so far write reflection.kind = "current"'
     ),
     "reflection.weights": Gone(None, 'for the policy as trained so far write reflection.kind = "current"'),
+    "reflection.send_seed": Gone(True, _ASKED),
+    "reflection.max_tokens_field": Gone("max_tokens", _ASKED),
+    "reflection.endpoint.send_seed": Gone(None, _ASKED),
+    "reflection.endpoint.max_tokens_field": Gone(None, _ASKED),
     "reflection.crossover_prompt": Gone(
         "crossover", "a proposer of your own (evolve.proposer) asks as it likes"
     ),
@@ -159,7 +165,6 @@ ADDED: dict[str, Any] = {
     "reward.max_failures": 0,
     "reward.concurrency": 64,
     "rollout.long_problems": "refuse",
-    "evolve.race.margin": 0.005,
     "assign.rehearsal": 0,
     "guidance.kind": "evolve",
     "guidance.prefix_shares": [0.5, 0.25],

@@ -285,7 +285,7 @@ def test_settings_that_keep_more_state_resume_exactly_too(
         "optimizer.schedule=cosine",
         "evolve.acceptance=posterior",
         "evolve.rollouts_per_evaluation=2",
-        "evolve.crossover=0.4",
+        "evolve.proposer=reflection+crossover",
         "evaluation.every=2",
         "evaluation.temperature=0.8",
         "checkpoint.every=1",

@@ -72,7 +72,6 @@ PAPER = {
     "evolve.minibatch": 3,
     "evolve.rollouts_per_evaluation": 1,
     "evolve.acceptance": "strict",
-    "evolve.crossover": 0.0,
     "evolve.cover": "greedy_with_plain",
     "evolve.carry_over": False,
     "reflection.kind": "self",

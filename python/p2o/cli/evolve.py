@@ -256,7 +256,7 @@ def _inherit(endpoint: dict[str, Any], policy: Mapping[str, Any]) -> None:
         names.append("api_key_env")
     if not endpoint.get("model"):
         endpoint.pop("model", None)
-        names += ["model", "max_tokens_field", "send_seed"]
+        names.append("model")
         if "api_key_env" in names or not secrets_in(policy.get("extra_body")):
             names.append("extra_body")
     for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -22,45 +22,16 @@ from p2o.settings import Settings
 Acceptance = Literal["strict", "posterior", "sequential"]
 Level = Literal["light", "medium", "heavy", "heavy_2", "heavy_3", "heavy_4", "heavy_16"]
 
-ProposerName = Literal["reflection", "examples", "reflection+examples", "given"]
+ProposerName = Literal["reflection", "reflection+crossover", "examples", "reflection+examples", "given"]
 
 PROPOSERS: dict[str, str] = {
     "reflection": "p2o.evolution.propose.reflection:Reflection",
-    "crossover": "p2o.evolution.propose.crossover:Crossover",
+    "reflection+crossover": "p2o.evolution.propose.crossover:ReflectionAndCrossover",
     "examples": "p2o.evolution.propose.examples:Examples",
     "reflection+examples": "p2o.evolution.propose.examples:ReflectionAndExamples",
     "given": "p2o.evolution.propose.given:Given",
 }
-"""Where the classes are. `reflection` is `crossover` where `evolve.crossover` asks for some."""
-
-
-class RaceConfig(Settings):
-    """The race that acceptances `posterior` and `sequential` have on the dev set."""
-
-    confidence: float = Field(default=0.99, gt=0.5, lt=1)
-    """Posterior probability of being better, on further rollouts of the dev problems it won, that is asked of a
-    template. In `sequential`, a template of no use is accepted with at most twice the chance that is missing to 1."""
-
-    stages: tuple[Annotated[tuple[float, float], Field(strict=False)], ...] = Field(
-        default=((0.1, 0.5), (0.25, 0.7), (0.5, 0.9)), strict=False
-    )
-    """Shares of the dev set after which templates that are not promising are dropped, and the same probability needed
-    to go on after each."""
-
-    replicates: PositiveInt = 2
-    """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat
-    the plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not
-    win again. In `sequential` the plain prompt has them on all dev problems."""
-
-    margin: float = Field(default=0.005, ge=0, lt=0.5)
-    """In `sequential`, a mean gain over the plain prompt, in reward a problem, that is not more than this is none."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        shares = [share for share, _ in self.stages]
-        if shares != sorted(set(shares)) or not all(0 < share < 1 for share in shares):
-            raise ValueError("the shares of stages must ascend between 0 and 1")
-        return self
+"""Where the classes are."""
 
 
 class EvolveConfig(Settings):
@@ -68,13 +39,14 @@ class EvolveConfig(Settings):
 
     search: Literal["evolve", "random"] = "evolve"
     """`evolve`: propose, try out, select (the method). `random`: the first proposals of the reflection model on the
-    plain prompt's failures become the training templates, as many as `cover_max_size` (unset: `parents`), without an
+    plain prompt's failures become the training templates, as many as `parents`, without an
     evaluation; under `reflection.kind = "none"` all of `evolve.templates` do. What remains of P²O without evolution."""
 
     proposer: ProposerName | ImportPath = "reflection"
-    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `examples`: nobody; the
-    templates are worked examples, the policy's own verified solutions of other problems. `reflection+examples`: both in
-    turn. `given`: nobody beyond `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
+    """Who proposes templates. `reflection`: a model that is shown failures (`[reflection]`). `reflection+crossover`:
+    the same, which also joins two templates that solve different problems. `examples`: nobody; the templates are worked
+    examples, the policy's own verified solutions of other problems. `reflection+examples`: both in turn. `given`:
+    nobody beyond `evolve.templates`. `module:name`: a `p2o.evolution.propose.Proposer` of your own."""
 
     examples: PositiveInt = 2
     """Worked examples in a template of `examples`; fewer where `reflection.max_template_chars` leaves no room."""
@@ -106,25 +78,15 @@ class EvolveConfig(Settings):
 
     acceptance: Acceptance = "sequential"
     """`strict`: a higher sum of rewards on the minibatch is enough (the paper, GEPA). `posterior`: a higher reward on
-    one of its problems is the ticket to a race on the dev set, which a template wins if, with `race.confidence`, it
-    is better than the plain prompt on the problems it won from it. `sequential`: the same ticket and race; a template
-    wins if its mean gain over the plain prompt exceeds `race.margin`, or if it solves again what it solved far more
+    one of its problems is the ticket to a race on the dev set, which a template wins if, with 99% confidence, it is
+    better than the plain prompt on the problems it won from it. `sequential`: the same ticket and race; a template
+    wins if its mean gain over the plain prompt exceeds 0.005, or if it solves again what it solved far more
     reliably, so that what it does carries over to other problems. No greedy or caching policy misleads it."""
 
-    race: RaceConfig = RaceConfig()
-    """The race that `posterior` and `sequential` have on the dev set."""
-
-    crossover: float = Field(default=0.0, ge=0, le=1)
-    """Share of the proposals that join two parents which solve different problems."""
-
-    cover: Literal["greedy", "greedy_with_plain", "best", "transfer"] = "greedy"
+    cover: Literal["greedy", "greedy_with_plain", "best"] = "greedy"
     """Which accepted templates are trained under. `greedy`: a set cover of the dev problems. `greedy_with_plain`: the
     plain prompt may be one of it, and then has its share of the rollouts that get a template (the paper). `best`: only
-    the one with the highest mean dev reward. `transfer`: the set cover, where a problem counts by the share of
-    problems solved under the template that were later solved plain (in a training run)."""
-
-    cover_max_size: PositiveInt | None = None
-    """Most training templates."""
+    the one with the highest mean dev reward."""
 
     carry_over: bool = True
     """In a training run: start from the templates the step before chose, and go on using them where a step is
@@ -161,12 +123,6 @@ class EndpointConfig(Settings):
 
     timeout_s: float = Field(default=120.0, gt=0)
     """Seconds until one attempt counts as failed. An error that may pass is met with four further ones."""
-
-    send_seed: bool = True
-    """Whether requests carry a seed; some servers refuse it."""
-
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """The request field that carries `max_tokens`; OpenAI's reasoning models want the second."""
 
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """Further fields of each request, such as `chat_template_kwargs`."""
@@ -210,7 +166,7 @@ class EndpointConfig(Settings):
         return mask_fields(value)
 
 
-TRANSPORT = {"base_url", "api_key_env", "concurrency", "timeout_s", "send_seed", "max_tokens_field"}
+TRANSPORT = {"base_url", "api_key_env", "concurrency", "timeout_s"}
 """Settings of how a model is reached: what a journal holds does not depend on them."""
 
 

@@ -128,11 +128,11 @@ def evolve(
         raise TooFewProblemsError(
             f"{len(dev)} dev and {len(feedback)} feedback problems; evolution needs at least one of each"
         )
-    least = 1 if config.search == "random" else ACCEPTANCES[config.acceptance].least_dev_problems(config)
+    least = 1 if config.search == "random" else ACCEPTANCES[config.acceptance].least_dev_problems()
     if len(dev) < least:
         raise TooFewProblemsError(
             f"{len(dev)} dev problems are too few to accept any template, even one that wins all of them: give "
-            f"{least} or more ({2 * least} problems where half of them are dev), or lower race.confidence"
+            f"{least} or more ({2 * least} problems where half of them are dev)"
         )
     if config.templates is not None:
         templates = [*read_templates(config.templates, "evolve.templates"), *templates]

@@ -10,7 +10,6 @@ from p2o.errors import ConfigError
 from p2o.evolution.result import Candidate, Evolution
 from p2o.outcomes.config import AssignConfig
 from p2o.outcomes.outcomes import Outcomes
-from p2o.outcomes.transfer import transfer_posteriors
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -93,13 +92,11 @@ def _paper(
 def _thompson(
     chosen: Sequence[Candidate],
     outcomes: Outcomes,
-    transfer: Sequence[tuple[float, float]] | None,
     problem_id: str,
     count: int,
     random: Random,
 ) -> list[Template]:
-    """For each rollout the template with the highest draw from its posterior on this problem, times a draw from its
-    posterior of `transfer` if given.
+    """For each rollout the template with the highest draw from its posterior on this problem.
 
     The prior of a template is its success rate on dev, worth `PRIOR_STRENGTH` trials; what is known from rollouts is
     discounted by age.
@@ -114,18 +111,8 @@ def _thompson(
     drawn: list[Template] = []
     for _ in range(count):
         draws = [random.betavariate(a, b) for a, b in posteriors]
-        if transfer is not None:
-            draws = [
-                success * random.betavariate(a, b) for success, (a, b) in zip(draws, transfer, strict=True)
-            ]
         drawn.append(chosen[draws.index(max(draws))].template)
     return drawn
-
-
-def _transfer(evolution: Evolution | None, chosen: Sequence[Candidate], outcomes: Outcomes) -> _Draw:
-    """Thompson sampling of success times transfer; where nothing tells the templates' transfer apart, of success."""
-    transfer = transfer_posteriors(outcomes, [candidate.template.id for candidate in chosen])
-    return partial(_thompson, chosen, outcomes, transfer if len(set(transfer)) > 1 else None)
 
 
 _Draw = Callable[[str, int, Random], list[Template]]
@@ -133,6 +120,5 @@ _Draw = Callable[[str, int, Random], list[Template]]
 
 _RULES: dict[str, Callable[[Evolution | None, Sequence[Candidate], Outcomes], _Draw]] = {
     "paper": lambda evolution, chosen, outcomes: partial(_paper, evolution, chosen),
-    "thompson": lambda evolution, chosen, outcomes: partial(_thompson, chosen, outcomes, None),
-    "transfer": _transfer,
+    "thompson": lambda evolution, chosen, outcomes: partial(_thompson, chosen, outcomes),
 }

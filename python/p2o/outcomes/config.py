@@ -25,10 +25,9 @@ class MiningConfig(Settings):
 class AssignConfig(Settings):
     """Which templates the rollouts of a hard sample get."""
 
-    rule: Literal["paper", "thompson", "transfer"] = "thompson"
+    rule: Literal["paper", "thompson"] = "thompson"
     """`paper`: drawn by mean dev score, on a dev sample among the templates that solve it. `thompson`: for
-    each rollout the template with the highest draw from its posterior on this sample. `transfer`: as `thompson`, times
-    a draw from the posterior of the share of samples solved under the template that are later solved plain."""
+    each rollout the template with the highest draw from its posterior on this sample."""
 
     per_group: bool = False
     """Whether all rollouts of a group that get a template get the same one; otherwise each has a draw of its own."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp
 from typing import Any
 
 from p2o.outcomes.outcomes import TRAINING, ContextTally, Outcomes, Tally
 from p2o.templates import PLAIN
-
-TRANSFER_STRENGTH = 4.0
-"""Trials that the transfer of all templates together is worth as the prior of one template's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +100,6 @@ def reliances(outcomes: Outcomes) -> dict[str, list[Reliance]]:
             under, without = (sum(side) / len(rates) for side in zip(*rates, strict=True))
             found.setdefault(template, []).append(Reliance(version, len(rates), under, without))
     return found
-
-
-def transfer_posteriors(outcomes: Outcomes, template_ids: Sequence[str]) -> list[tuple[float, float]]:
-    """Parameters of the Beta posterior of each template's transfer.
-
-    The prior is the share of all templates' problems together (with one success and one failure added), worth
-    `TRANSFER_STRENGTH` trials.
-    """
-    known = transfers(outcomes)
-    solved, tried = sum(each.solved for each in known.values()), sum(each.tried for each in known.values())
-    mean = (solved + 1) / (tried + 2)
-    own = [known.get(template, Transfer()) for template in template_ids]
-    return [
-        (
-            TRANSFER_STRENGTH * mean + each.solved,
-            TRANSFER_STRENGTH * (1 - mean) + each.tried - each.solved,
-        )
-        for each in own
-    ]
 
 
 def transfer_records(outcomes: Outcomes) -> list[dict[str, Any]]:

@@ -293,10 +293,8 @@ def make_job(
     given = flatten(study.set) | flatten(arm.set) | flatten(chosen)
     if arm.teacher:
         given = {"reflection.endpoint.model": TEACHER} | given
-        given |= {"reflection.kind": "openai", "reflection.endpoint.send_seed": True}
-        given |= {
-            "reflection.endpoint.base_url": "http://127.0.0.1:1/v1"
-        }  # the real one is known when it is up
+        # The real address is known when the server is up.
+        given |= {"reflection.kind": "openai", "reflection.endpoint.base_url": "http://127.0.0.1:1/v1"}
     if learning_rate is not None:
         given["optimizer.learning_rate"] = learning_rate
     given["run.seed"] = seed

@@ -17,7 +17,7 @@ OPTIONS = {
     "parents": 3,
     "dev_size": 12,
     "minibatch": 2,
-    "crossover": 0.3,
+    "proposer": "reflection+crossover",
     "acceptance": "posterior",
 }
 

@@ -38,7 +38,7 @@ def test_one_rollout_of_a_problem_that_is_no_longer_hard_keeps_its_template() ->
 
 def test_a_problem_that_is_hard_again_gets_its_template_back() -> None:
     """Whatever the prompt step brought, or where none took place: nothing at all, and all but the plain rollout."""
-    for rule in ("thompson", "paper", "transfer"):
+    for rule in ("thompson", "paper"):
         config = AssignConfig(rule=rule, plain_rollouts=1)
         given = assign(
             None, ["a", "b"], 4, config, Outcomes(), seed=0, solved_under={"a": ADD, "other": TAKE}

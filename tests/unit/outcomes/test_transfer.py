@@ -12,7 +12,6 @@ from p2o.outcomes.transfer import (
     Reliance,
     Transfer,
     reliances,
-    transfer_posteriors,
     transfer_records,
     transfers,
 )
@@ -102,21 +101,6 @@ def test_reliance_compares_on_the_same_problems_in_the_same_version() -> None:
     assert newest == Reliance("2", 1, 1.0, 1.0)
     assert (before.policy_version, before.problems, before.under, before.plain) == ("1", 2, 0.5, 0.5)
     assert before.difference == 0.0
-
-
-def test_the_posterior_starts_from_what_all_templates_transfer() -> None:
-    """Together 3 of 4, with one of each added 4 of 6, worth four trials: Beta(8/3, 4/3)."""
-    outcomes = known(
-        *(("1", "y", problem, 1, 1) for problem in "abc"),
-        ("1", "z", "d", 1, 1),
-        *(("2", "plain", problem, 1, 1) for problem in "abc"),
-        ("2", "plain", "d", 0, 1),
-    )
-    y, z, new = transfer_posteriors(outcomes, ["y", "z", "new"])
-    assert y == pytest.approx((8 / 3 + 3, 4 / 3))
-    assert z == pytest.approx((8 / 3, 4 / 3 + 1))
-    assert new == pytest.approx((8 / 3, 4 / 3))
-    assert transfer_posteriors(Outcomes(), ["y"]) == [(2.0, 2.0)]
 
 
 def test_a_line_for_each_template() -> None:

@@ -52,6 +52,14 @@ _CONTENT = re.compile(
     re.IGNORECASE,
 )
 
+_IN_PLACE_OF = {"max_tokens": "max_completion_tokens", "seed": None}
+"""Fields that some servers do not know, and what is sent instead: OpenAI's reasoning models have another name for the
+limit, other servers no seed."""
+
+_UNKNOWN = re.compile(
+    r"not supported|unsupported|unknown|unrecogni[sz]ed|unexpected|not permitted", re.IGNORECASE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
@@ -96,6 +104,8 @@ class ChatClient:
         self._spare = spare
         self._served = False
         """Whether a request was taken yet. If none ever is, it is the settings that are wrong."""
+        self._unknown: set[str] = set()
+        """Fields of `_IN_PLACE_OF` that the server does not know."""
         address = address_of(config)
         self._secrets = [self._key, *secrets_in_url(address), *secrets_in(config.extra_body)]
 
@@ -142,7 +152,7 @@ class ChatClient:
         fields: dict[str, Any] = {
             "model": config.model,
             "temperature": temperature,
-            config.max_tokens_field: max_tokens,
+            "max_tokens": max_tokens,
         }
         if top_p is not None:
             fields["top_p"] = top_p
@@ -188,9 +198,7 @@ class ChatClient:
 
             async def one(messages: Sequence[Message], seed: int, reply: Future[ChatReply]) -> None:
                 async with slots:
-                    asked = {**fields, "messages": list(messages)}
-                    if self._config.send_seed:
-                        asked["seed"] = seed
+                    asked = {**fields, "messages": list(messages), "seed": seed}
                     reply.set_result(await self._ask(client, asked, Random(seed)))
 
             try:
@@ -206,15 +214,23 @@ class ChatClient:
 
         for attempt in range(RETRIES + 1):
             wait: float | None = None
+            sent = {
+                known: value
+                for field, value in asked.items()
+                if (known := _IN_PLACE_OF[field] if field in self._unknown else field) is not None
+            }
             try:
                 # The client's own limit is for each read: a server that sends a byte now and then never meets it.
                 async with asyncio.timeout(self._config.timeout_s):
-                    reply = await client.chat.completions.create(**asked)
+                    reply = await client.chat.completions.create(**sent)
                 return self._reply(reply)
             except openai.APIStatusError as error:
-                message = _first_line(error.message)
+                message = _first_line(_said(error))
                 if _is_too_long(error):
                     return ChatReply("", "prompt_too_long")
+                if unknown := _unknown_fields(error) & sent.keys():
+                    self._unknown |= unknown  # each once, so this ends
+                    return await self._ask(client, asked, random)
                 reason = f"answers {error.status_code}: {message}"
                 if _is_refusal(error) or (self._spare and error.status_code in _OF_THE_REQUEST):
                     return ChatReply("", "refused", reason=reason)
@@ -334,18 +350,31 @@ def _fail(replies: Sequence[Future[ChatReply]], error: BaseException) -> None:
             reply.set_exception(error)
 
 
+def _said(error: APIStatusError) -> str:
+    """What a server says is wrong. The client tells only what it finds where OpenAI puts it."""
+    body = error.body
+    return str(body) if body and not (isinstance(body, dict) and "message" in body) else error.message
+
+
 def _is_too_long(error: APIStatusError) -> bool:
     """Whether a server refuses one request for its length. OpenAI has a code for it, others say it in words."""
     if error.status_code not in (400, 413, 422):
         return False
-    return error.code == "context_length_exceeded" or _CONTEXT.search(error.message) is not None
+    return error.code == "context_length_exceeded" or _CONTEXT.search(_said(error)) is not None
+
+
+def _unknown_fields(error: APIStatusError) -> set[str]:
+    """The fields of `_IN_PLACE_OF` that a server says it does not know."""
+    if error.status_code not in (400, 422) or not _UNKNOWN.search(_said(error)):
+        return set()
+    return {field for field in _IN_PLACE_OF if re.search(rf"\b{field}\b", _said(error))}
 
 
 def _is_refusal(error: APIStatusError) -> bool:
     """Whether a server refuses one request for its content."""
     return (
         error.status_code in (400, 403, 422, 451)
-        and _CONTENT.search(f"{error.code} {error.message}") is not None
+        and _CONTENT.search(f"{error.code} {_said(error)}") is not None
     )
 
 

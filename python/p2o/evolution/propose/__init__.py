@@ -15,8 +15,7 @@ def proposer_class(evolve: EvolveConfig, reflection: ReflectionConfig) -> type[P
     Raises:
         ConfigError: if there is no such class.
     """
-    name = "crossover" if evolve.proposer == "reflection" and evolve.crossover > 0 else evolve.proposer
-    found = look_up_class(PROPOSERS, name, "evolve.proposer", Proposer)
+    found = look_up_class(PROPOSERS, evolve.proposer, "evolve.proposer", Proposer)
     if found.reflects and reflection.kind == "none":
         return look_up_class(PROPOSERS, found.without_reflection, "evolve.proposer", Proposer)
     return found

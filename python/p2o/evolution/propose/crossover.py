@@ -16,9 +16,13 @@ CROSSOVER_PROMPT = "crossover"
 """The shipped prompt that joins two templates; it has `{other}` for the second."""
 
 
-class Crossover(Reflection):
-    """Asks for a crossover on the share `evolve.crossover` of the tasks, where a partner is of use, else as
-    `Reflection`. The plain prompt is no parent of a crossover."""
+SHARE = 0.5
+"""The share of the tasks that ask for a crossover."""
+
+
+class ReflectionAndCrossover(Reflection):
+    """Asks for a crossover on half of the tasks, where a partner is of use, else as `Reflection`. The plain prompt is
+    no parent of a crossover."""
 
     def __init__(self, inputs: StepInputs) -> None:
         super().__init__(inputs)
@@ -29,8 +33,8 @@ class Crossover(Reflection):
         """Refuses a search without templates to join."""
         if evolve.search == "random":
             raise ConfigError(
-                f"evolve.crossover = {evolve.crossover:g} joins templates that were accepted, and evolve.search = "
-                '"random" asks about the plain prompt alone: leave it out'
+                'evolve.proposer = "reflection+crossover" joins templates that were accepted, and evolve.search = '
+                '"random" asks about the plain prompt alone: write evolve.proposer = "reflection"'
             )
 
     @classmethod
@@ -38,13 +42,13 @@ class Crossover(Reflection):
         """Both prompts."""
         return {
             **super().prompts(evolve, reflection),
-            "the prompt of evolve.crossover": load_prompt(CROSSOVER_PROMPT),
+            "the prompt of crossovers": load_prompt(CROSSOVER_PROMPT),
         }
 
     def question(self, task: Task) -> Question:
         """A better template, or the parent joined with its partner."""
         partner = None
-        if task.chance < self.inputs.config.crossover and task.parent.made_by != "plain":
+        if task.chance < SHARE and task.parent.made_by != "plain":
             partner = complementary(task.parent, task.front)
         if partner is None:
             return super().question(task)

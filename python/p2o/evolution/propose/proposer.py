@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from p2o.errors import ConfigError
 from p2o.evolution.config import EvolveConfig, ReflectionConfig
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose.prompt import ReflectionExample, ReflectionPrompt
@@ -72,18 +71,13 @@ class Proposer(ABC):
     def __init__(self, inputs: StepInputs) -> None:
         self.inputs = inputs
 
-    @classmethod
+    @classmethod  # noqa: B027 (most refuse nothing)
     def check(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> None:
         """Refuses what it would otherwise refuse only in the run: called before anything is loaded.
 
         Raises:
             ConfigError: naming the setting and the remedy.
         """
-        if evolve.crossover > 0:
-            raise ConfigError(
-                f"evolve.crossover = {evolve.crossover:g} joins two templates, which the proposer {cls.__name__} does "
-                "not: leave it out"
-            )
 
     @classmethod
     def prompts(cls, evolve: EvolveConfig, reflection: ReflectionConfig) -> dict[str, ReflectionPrompt]:

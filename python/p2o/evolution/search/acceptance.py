@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import ClassVar
 
-from p2o.evolution.config import EvolveConfig
-from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.rollouts import REPLICATES, Rollouts
 from p2o.evolution.search.statistics import probability_better
 from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
@@ -17,6 +16,14 @@ from p2o.types import Problem, Template
 
 LOST_RACE = "what it won from the plain prompt it did not win again"
 TOO_FEW_WINS = "what it won from the plain prompt it won again, but on too few problems"
+
+CONFIDENCE = 0.99
+"""Posterior probability of being better, on further rollouts of the dev problems it won, that `posterior` asks of a
+template. In `sequential`, a template of no use is accepted with at most twice the chance that is missing to 1."""
+
+STAGES = ((0.1, 0.5), (0.25, 0.7), (0.5, 0.9))
+"""Shares of the dev set after which templates that are not promising are dropped, and the same probability needed to go
+on after each."""
 
 _FIRST_STAGE = 8
 """Fewest dev problems worth a look: below, chance alone drops good templates."""
@@ -64,8 +71,7 @@ class Rule(ABC):
     needs_random_order: ClassVar[bool] = False
     """Whether the order of problems that were given must not matter."""
 
-    def __init__(self, config: EvolveConfig, rollouts: Rollouts) -> None:
-        self.config = config
+    def __init__(self, rollouts: Rollouts) -> None:
         self.rollouts = rollouts
 
     @staticmethod
@@ -81,18 +87,18 @@ class Rule(ABC):
         return sum(max(after - before, 0) for _, before, after in scores)
 
     @staticmethod
-    def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
+    def stages(dev_size: int) -> list[tuple[int, float]]:
         """Number of dev problems and the probability needed after each stage; the last stage is all of them."""
         found: list[tuple[int, float]] = []
-        for share, threshold in config.race.stages:
+        for share, threshold in STAGES:
             size = max(_FIRST_STAGE, ceil(share * dev_size))
             if size < dev_size and (not found or size > found[-1][0]):
                 found.append((size, threshold))
-        return [*found, (dev_size, config.race.confidence)]
+        return [*found, (dev_size, CONFIDENCE)]
 
     @staticmethod
     @abstractmethod
-    def least_dev_problems(config: EvolveConfig) -> int:
+    def least_dev_problems() -> int:
         """Dev problems that a template has to win, each time it is repeated, to be accepted."""
 
     def baseline(self, dev: Sequence[Problem]) -> list[EvaluationRequest]:
@@ -121,12 +127,12 @@ class Strict(Rule):
         return sum(after - before for _, before, after in scores)
 
     @staticmethod
-    def stages(config: EvolveConfig, dev_size: int) -> list[tuple[int, float]]:
+    def stages(dev_size: int) -> list[tuple[int, float]]:
         """See [`Rule`][]."""
         return [(dev_size, 0.0)]
 
     @staticmethod
-    def least_dev_problems(config: EvolveConfig) -> int:
+    def least_dev_problems() -> int:
         """See [`Rule`][]."""
         return 1
 
@@ -143,12 +149,10 @@ class Posterior(Rule):
     """
 
     @staticmethod
-    def least_dev_problems(config: EvolveConfig) -> int:
+    def least_dev_problems() -> int:
         """See [`Rule`][]."""
         return next(
-            count
-            for count in range(1, 1000)
-            if probability_better(count * config.race.replicates, 0) >= config.race.confidence
+            count for count in range(1, 1000) if probability_better(count * REPLICATES, 0) >= CONFIDENCE
         )
 
     def further(
@@ -157,7 +161,7 @@ class Posterior(Rule):
         """Repeats the problems that undecided entrants won, those of the earlier ones first if `free` is too little."""
         batch: list[EvaluationRequest] = []
         for entrant in racing:
-            if self._probability(entrant, dev) < self.config.race.confidence:
+            if self._probability(entrant, dev) < CONFIDENCE:
                 won = self.rollouts.won(entrant.template, PLAIN, entrant.tried)
                 replicas = self.rollouts.replicas(entrant.template, won)
                 more = [*batch, *replicas, *self.rollouts.replicas(PLAIN, won)]
@@ -171,7 +175,7 @@ class Posterior(Rule):
         if probability < entrant.threshold:
             seen = entrant.tried
             wins, _ = self.rollouts.compare(entrant.template, PLAIN, seen)
-            all_won = len(self.rollouts.won(entrant.template, PLAIN, seen)) * self.config.race.replicates
+            all_won = len(self.rollouts.won(entrant.template, PLAIN, seen)) * REPLICATES
             reason = TOO_FEW_WINS if 0 < wins == all_won else LOST_RACE
             return Finish(entrant.id, False, reason, entrant.seen, probability)
         if entrant.seen == len(dev):

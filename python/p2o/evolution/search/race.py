@@ -33,7 +33,7 @@ def race(
     An entrant starts only when its whole evaluation fits beside those of all who are racing, so no accepted
     one is ever cut short. What a dropped entrant leaves lets the next one start.
     """
-    plan = rule.stages(rule.config, len(dev))
+    plan = rule.stages(len(dev))
     waiting = deque(entrants)
     racing: list[Entrant] = []
 

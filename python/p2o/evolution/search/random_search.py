@@ -35,7 +35,7 @@ class RandomSearch(Step):
     @property
     def wanted(self) -> int:
         """Templates still to be found."""
-        return (self.config.cover_max_size or self.config.parents) - len(self.entries)
+        return self.config.parents - len(self.entries)
 
     def draw_tasks(self) -> list[Task]:
         """One task for each template that is missing."""

@@ -15,6 +15,11 @@ from p2o.evolution.search.repeats import Repeats
 from p2o.evolution.types import GIVEN_AWAY, EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
+REPLICATES = 2
+"""Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat the
+plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not win again.
+In `sequential` the plain prompt has them on all dev problems."""
+
 
 class Rollouts:
     """The cache of one step, keyed by (template, problem, rollout index) under one policy version."""
@@ -31,7 +36,7 @@ class Rollouts:
         # Only a policy that is known to draw can be told to have failed to.
         watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
         self._repeats = Repeats() if watched else None
-        self._most = config.rollouts_per_evaluation + config.race.replicates
+        self._most = config.rollouts_per_evaluation + REPLICATES
         self._turns = inputs.turns
         self._asked: set[Key] = set()
         """What is reserved and not there yet."""
@@ -46,9 +51,9 @@ class Rollouts:
         return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
 
     def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
-        """The `race.replicates` further rollouts of each problem; their indices follow those of `requests`."""
+        """The `REPLICATES` further rollouts of each problem; their indices follow those of `requests`."""
         first = self._config.rollouts_per_evaluation
-        indices = range(first, first + self._config.race.replicates)
+        indices = range(first, first + REPLICATES)
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def new(self, requests: Iterable[EvaluationRequest]) -> int:

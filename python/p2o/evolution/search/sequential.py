@@ -1,10 +1,10 @@
 """The acceptance `sequential`: does what a template does carry over to problems like these?
 
-Two tests by betting (`betting.py`), whose levels add up to twice 1 - `race.confidence`: with that chance at most a
+Two tests by betting (`betting.py`), whose levels add up to twice 1 - `CONFIDENCE`: with that chance at most a
 template of no use is accepted. Each problem counts once in each, so that neither is fooled by rollouts of a pair that
 resemble each other, or by a greedy policy.
 
-The mean gain: on average over problems a template earns more than the plain prompt, by more than `race.margin`.
+The mean gain: on average over problems a template earns more than the plain prompt, by more than `MARGIN`.
 
 Persistence: problems that it solved it solves again, much more reliably than the plain prompt those that that one
 solved. This is how a template for some of the problems is known that spoils the others; one that makes some problems
@@ -18,8 +18,7 @@ from itertools import count
 from math import sqrt
 from statistics import NormalDist, fmean, pstdev
 
-from p2o.evolution.config import EvolveConfig
-from p2o.evolution.search.acceptance import Entrant, Finish, Rule
+from p2o.evolution.search.acceptance import CONFIDENCE, Entrant, Finish, Rule
 from p2o.evolution.search.betting import wealth
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.types import EvaluationRequest
@@ -29,6 +28,9 @@ from p2o.types import Problem, Template
 NO_GAIN = "no gain over the plain prompt that would carry over"
 UNCERTAIN_GAIN = "its gain over the plain prompt is too uncertain on the problems there are"
 
+MARGIN = 0.005
+"""A mean gain over the plain prompt, in reward a problem, that is not more than this is none."""
+
 GAIN_BETS = (0.5, 0.9)
 """The least and the largest share of what can be bet on a gain. Half is near the best for gains from a twentieth to a
 half; a template that wins a few problems and loses none deserves more."""
@@ -37,7 +39,7 @@ PERSISTENCE_BET = 0.7
 """The same of persistence, as a share of the largest possible bet."""
 
 GAIN_LEVEL, PERSISTENCE_LEVEL = 1.5, 0.5
-"""The levels of the two tests, in units of 1 - `race.confidence`. Persistence has evidence in plenty."""
+"""The levels of the two tests, in units of 1 - `CONFIDENCE`. Persistence has evidence in plenty."""
 
 PERSISTENCE_MARGIN = 0.25
 """By how much persistence must exceed that of the plain prompt. Random shifts with a standard deviation of 2 in the
@@ -52,20 +54,17 @@ class Sequential(Rule):
 
     needs_random_order = True
 
-    def __init__(self, config: EvolveConfig, rollouts: Rollouts) -> None:
-        super().__init__(config, rollouts)
+    def __init__(self, rollouts: Rollouts) -> None:
+        super().__init__(rollouts)
         self._plain_persistence: tuple[float, float] | None = None
 
     @staticmethod
-    def least_dev_problems(config: EvolveConfig) -> int:
+    def least_dev_problems() -> int:
         """See [`Rule`][]."""
         return next(
             size
             for size in count(1)
-            if wealth([1.0] * size, config.race.margin, *GAIN_BETS)[1]
-            * GAIN_LEVEL
-            * (1 - config.race.confidence)
-            >= 1
+            if wealth([1.0] * size, MARGIN, *GAIN_BETS)[1] * GAIN_LEVEL * (1 - CONFIDENCE) >= 1
         )
 
     def baseline(self, dev: Sequence[Problem]) -> list[EvaluationRequest]:
@@ -78,7 +77,7 @@ class Sequential(Rule):
         """Repeats what the entrants solved; one undecided after the whole dev set goes on to held-out problems."""
         batch: list[EvaluationRequest] = []
         for entrant in racing:
-            on_dev = entrant.stage <= len(self.stages(self.config, len(dev)))
+            on_dev = entrant.stage <= len(self.stages(len(dev)))
             if on_dev:
                 more = self._repetitions(entrant.template, dev, entrant.tried)
             else:
@@ -102,11 +101,11 @@ class Sequential(Rule):
         gains = [self._gain(template, problem) for problem in (*seen, *entrant.held_out[: entrant.held])]
         bound = self._persistence_bound(dev)
         repeats = [] if bound >= 1 else self._repeat_rates(template, seen)
-        now, most = wealth(gains, self.config.race.margin, *GAIN_BETS)
+        now, most = wealth(gains, MARGIN, *GAIN_BETS)
         persists = wealth(repeats, bound, PERSISTENCE_BET / bound)[1]
         evidence = max(most * GAIN_LEVEL, persists * PERSISTENCE_LEVEL)
         whole, probability = entrant.seen == len(dev), max(0.0, 1 - 1 / evidence)
-        if evidence * (1 - self.config.race.confidence) >= 1:
+        if evidence * (1 - CONFIDENCE) >= 1:
             return Finish(entrant.id, True, "", entrant.seen, probability) if whole else None
         if not whole:
             if _near(repeats, bound) or self._gains(entrant, seen, gains, repeated=bound < 1):
@@ -150,7 +149,7 @@ class Sequential(Rule):
         self, entrant: Entrant, seen: Sequence[Problem], gains: Sequence[float], *, repeated: bool
     ) -> bool:
         """Whether the gain is promising. What is solved twice counts twice, where it was `repeated`: luck rarely is."""
-        beyond = [gain - self.config.race.margin for gain in gains]
+        beyond = [gain - MARGIN for gain in gains]
         if not repeated:
             return NormalDist().cdf(_z(beyond)) >= entrant.threshold
         both = [

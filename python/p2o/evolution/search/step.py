@@ -54,7 +54,7 @@ class Step:
         self.journal = inputs.journal
         self.ledger = inputs.ledger
         self.rollouts = Rollouts(inputs, self.on_batch)
-        self.rule = ACCEPTANCES[self.config.acceptance](self.config, self.rollouts)
+        self.rule = ACCEPTANCES[self.config.acceptance](self.rollouts)
         self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
         self.front = ParetoFront(len(self.dev))
@@ -404,7 +404,7 @@ class Step:
     def chosen(self) -> Iterator[Template]:
         """The training templates, by `evolve.cover`."""
         entries = self.on_front()
-        cover = COVERS[self.config.cover](self.front_of_successes, entries, self.config, self.outcomes)
+        cover = COVERS[self.config.cover](self.front_of_successes, entries)
         return (entries[entry].template for entry in cover)
 
     def result(self, reason: str) -> Evolution:

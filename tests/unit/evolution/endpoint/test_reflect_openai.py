@@ -56,11 +56,37 @@ def test_requests_carry_model_sampling_seed_and_messages(server):
     assert reply.cost == pytest.approx((10 * 2 + 20 * 8) / 1e6)
 
 
-def test_requests_adapt_to_the_server(server):
-    list(reflector(server, send_seed=False, max_tokens_field="max_completion_tokens")([ask("q")]))
-    assert "seed" not in server.bodies[0]
-    assert "max_tokens" not in server.bodies[0]
-    assert server.bodies[0]["max_completion_tokens"] == 2048
+def test_requests_adapt_to_what_the_server_knows(server):
+    """As OpenAI words it for its reasoning models, and a server whose fields pydantic checks: each is told once."""
+    renamed = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    forbidden = [
+        {"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}
+    ]
+
+    def answer(body):
+        if "max_tokens" in body:
+            return 400, {
+                "error": {"message": renamed, "param": "max_tokens", "code": "unsupported_parameter"}
+            }
+        return (422, {"detail": forbidden}) if "seed" in body else completion(str(len(server.bodies)))
+
+    server.answer = answer
+    replies = reflector(server, concurrency=1)([ask("q"), ask("r")])
+    assert [reply.text for reply in replies] == ["3", "4"], "the second request is right at once"
+    assert [sorted(set(body) - {"model", "messages", "temperature"}) for body in server.bodies] == [
+        ["max_tokens", "seed"],
+        ["max_completion_tokens", "seed"],
+        ["max_completion_tokens"],
+        ["max_completion_tokens"],
+    ]
+    assert server.bodies[-1]["max_completion_tokens"] == 2048
+
+
+def test_a_server_that_refuses_the_value_of_a_field_is_not_asked_again(server):
+    server.answer = lambda body: (400, {"error": {"message": "max_tokens must be at most 1024"}})
+    with pytest.raises(ReflectionError, match=r"answers 400: .*max_tokens must be at most 1024"):
+        list(reflector(server)([ask("q")]))
+    assert len(server.bodies) == 1
 
 
 def test_replies_come_in_order_with_limited_concurrency(server):

@@ -11,7 +11,7 @@ from evolve_world import by_race, step_inputs
 from p2o.errors import ReflectionError
 from p2o.evolution.budget import Ledger
 from p2o.evolution.propose import Proposal, Task
-from p2o.evolution.propose.crossover import Crossover, complementary
+from p2o.evolution.propose.crossover import ReflectionAndCrossover, complementary
 from p2o.evolution.propose.reflection import Reflection
 from p2o.evolution.result import Candidate
 from p2o.evolution.search.tasks import Minibatches, make_example
@@ -110,7 +110,7 @@ def test_a_crossover_is_asked_and_read_by_its_own_prompt_file(
         return [ReflectionReply("no fence")] * len(requests)
 
     monkeypatch.setattr("p2o.evolution.propose.crossover.CROSSOVER_PROMPT", str(crossover))
-    proposer = Crossover(step_inputs(reflect=reflect, config=by_race(crossover=0.5)))
+    proposer = ReflectionAndCrossover(step_inputs(reflect=reflect, config=by_race()))
     shown = make_example(problem("a"), [EvaluationResult(0.0, "wrong")])
     parent, partner, plain = candidate(1), candidate(2, "a"), candidate(0, made_by="plain")
     tasks = [

@@ -10,7 +10,7 @@ from evolve_world import World, by_race, make_problems, step_inputs
 
 from p2o.assembly import check_surroundings
 from p2o.config import load_config
-from p2o.errors import ConfigError, RunDirectoryError
+from p2o.errors import RunDirectoryError
 from p2o.evolution import EvaluationRequest, Evolution, ReflectionConfig, evolve
 from p2o.evolution.propose import Task
 from p2o.evolution.propose.examples import Examples, nearest_first, worked_examples
@@ -179,8 +179,6 @@ def test_without_a_reflection_model_both_is_examples_alone() -> None:
     assert {candidate.made_by for candidate in evolution.candidates} == {"plain", "examples"}
     for proposer in ("examples", "reflection+examples"):
         check_surroundings(load_config("quickstart", [f"evolve.proposer={proposer}", "reflection.kind=none"]))
-    with pytest.raises(ConfigError, match=r"evolve\.crossover = 0\.5 joins two templates, which .* does not"):
-        check_surroundings(load_config("quickstart", ["evolve.proposer=examples", "evolve.crossover=0.5"]))
 
 
 def task(minibatch: list[Problem], failed: Problem) -> Task:

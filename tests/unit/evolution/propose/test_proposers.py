@@ -154,15 +154,12 @@ def test_what_it_cannot_work_with_is_for_the_proposer_to_refuse() -> None:
     with pytest.raises(ConfigError, match=r"evolve\.minibatch: Picky quotes one problem"):
         check("Picky")
     check("Picky", "evolve.minibatch=1")
+    crossover = "evolve.proposer=reflection+crossover"
+    check_surroundings(load_config("quickstart", [crossover]))
     with pytest.raises(
-        ConfigError, match=r"evolve\.crossover = 0\.5 .* WorkedExamples does not: leave it out"
+        ConfigError, match=r'reflection\+crossover.*evolve\.search = "random" .*: write evolve'
     ):
-        check("WorkedExamples", "evolve.crossover=0.5")
-    check_surroundings(load_config("quickstart", ["evolve.crossover=0.5"]))
-    with pytest.raises(
-        ConfigError, match=r'evolve\.crossover = 0\.5 .*evolve\.search = "random" .*: leave it out'
-    ):
-        check_surroundings(load_config("quickstart", ["evolve.crossover=0.5", "evolve.search=random"]))
+        check_surroundings(load_config("quickstart", [crossover, "evolve.search=random"]))
 
 
 def test_one_that_reflects_is_silent_where_nobody_reflects() -> None:

@@ -2,7 +2,6 @@ import pytest
 from evolve_world import World, by_race, make_problems
 
 from p2o.evolution import evolve
-from p2o.evolution.config import RaceConfig
 from p2o.evolution.types import EvaluationRequest
 from p2o.templates import PLAIN
 
@@ -23,7 +22,7 @@ def run(world, **options):
 
 def test_replicas_are_made_of_won_problems_for_both_sides_and_in_equal_number():
     world = Specialist()
-    evolution = run(world, race=RaceConfig(replicates=2))
+    evolution = run(world)
     pairs: dict[str, dict[str, set[int]]] = {}
     for template, problem, index in world.rollouts:
         if problem in evolution.dev_ids and index > 0:
@@ -90,13 +89,15 @@ def test_strict_makes_no_replicas():
     assert {index for _, _, index in world.rollouts} == {0}
 
 
-def test_more_replicas_find_specialists_for_fewer_problems():
+def test_more_replicas_find_specialists_for_fewer_problems(monkeypatch):
     found = {}
     for replicates in (1, 4):
         found[replicates] = 0
+        for module in ("acceptance", "rollouts"):
+            monkeypatch.setattr(f"p2o.evolution.search.{module}.REPLICATES", replicates)
         for seed in range(6):
             world = Specialist(seed=seed, useful=1.0)
-            config = by_race(budget=6000, parents=8, race=RaceConfig(replicates=replicates), dev_size=150)
+            config = by_race(budget=6000, parents=8, dev_size=150)
             evolution = evolve(make_problems(300), world.evaluate, world.reflect, config, seed=seed)
             found[replicates] += any("circles" in template.text for template in evolution.chosen)
     assert found[4] > found[1]

@@ -68,8 +68,8 @@ def templated(request: EvaluationRequest) -> float:
     ],
 )
 def test_stages_worked_by_hand(dev_size: int, expected: list[tuple[int, float]]) -> None:
-    assert Posterior.stages(by_race(), dev_size) == expected
-    assert Strict.stages(by_race(acceptance="strict"), dev_size) == [(dev_size, 0.0)]
+    assert Posterior.stages(dev_size) == expected
+    assert Strict.stages(dev_size) == [(dev_size, 0.0)]
 
 
 def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Finish], int]:
@@ -81,7 +81,7 @@ def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Fin
     dev = make_problems(8)
     rollouts.run(rollouts.requests(PLAIN, dev))
     entrants = [Entrant(number, make_template(name), dev) for number, name in enumerate(names)]
-    return list(race(entrants, dev, rollouts, Posterior(config, rollouts))), ledger.rollouts
+    return list(race(entrants, dev, rollouts, Posterior(rollouts))), ledger.rollouts
 
 
 def first_three(request: EvaluationRequest) -> float:
@@ -221,7 +221,7 @@ def test_each_round_has_its_own_coin_for_crossover() -> None:
         return float(request.problem.id.split("-")[0] in request.template.text)
 
     texts = [f"{kind} {i}" for i in range(20) for kind in kinds]
-    evolution = step(rewards, *texts, budget=4000, max_rounds=40, crossover=0.5, count=60)
+    evolution = step(rewards, *texts, budget=4000, max_rounds=40, proposer="reflection+crossover", count=60)
     first = {kind: min(c.round for c in evolution.accepted() if kind in c.template.text) for kind in kinds}
     partners = sorted(first.values())[1]  # from here on every template has one that solves other problems
     later = [c for c in evolution.candidates if c.round > partners and c.parents[0] != 0]

@@ -45,7 +45,7 @@ def test_probability_better_is_symmetric_and_monotone(wins, losses):
 
 @given(st.integers(1, 2000), st.sampled_from(["strict", "posterior", "sequential"]))
 def test_stages_grow_to_the_whole_dev_set(dev_size, acceptance):
-    plan = ACCEPTANCES[acceptance].stages(by_race(acceptance=acceptance), dev_size)
+    plan = ACCEPTANCES[acceptance].stages(dev_size)
     sizes = [size for size, _ in plan]
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == dev_size
@@ -66,9 +66,6 @@ def test_the_ledger_refuses_what_does_not_fit():
     [
         ({"budget": "heavier"}, "budget"),
         ({"budget": 0}, "budget"),
-        ({"race": {"stages": [0.25, 0.5]}}, "valid tuple"),
-        ({"race": {"stages": [[0.5, 0.7], [0.25, 0.9]]}}, "ascend"),
-        ({"race": {"stages": [[0.1, 0.5], [1.0, 0.9]]}}, "between 0 and 1"),
         ({"dev_sizes": 3}, "dev_sizes"),
     ],
 )

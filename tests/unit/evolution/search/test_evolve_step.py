@@ -67,7 +67,7 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
             "rollouts_per_evaluation": st.integers(1, 3),
             "dev_size": st.integers(1, 30),
             "acceptance": st.sampled_from(["strict", "posterior", "sequential"]),
-            "crossover": st.sampled_from([0.0, 0.5]),
+            "proposer": st.sampled_from(["reflection", "reflection+crossover"]),
             "rounds_at_once": st.integers(1, 4),
         }
     ),
@@ -282,7 +282,7 @@ def test_templates_given_are_evaluated_first():
 
 def test_crossover_asks_with_both_templates_and_names_both_parents():
     world = World(plain=0.0, right=0.9)
-    evolution = run(world, make_problems(240), budget=6000, crossover=1.0, max_rounds=6)
+    evolution = run(world, make_problems(240), budget=6000, proposer="reflection+crossover", max_rounds=6)
     crossed = [c for c in evolution.candidates if c.made_by == "crossover"]
     assert crossed
     for candidate in crossed:
@@ -362,7 +362,7 @@ def test_the_plain_prompt_is_no_partner_and_has_none():
         World(plain=0.4, useful=0.9),
         make_problems(120),
         budget=4000,
-        crossover=1.0,
+        proposer="reflection+crossover",
         parents=4,
         acceptance="strict",
     )
@@ -471,7 +471,7 @@ def test_metric_names_do_not_depend_on_the_run():
 
 
 def test_evolution_survives_json():
-    evolution = run(World(), make_problems(100), budget=2000, crossover=0.5)
+    evolution = run(World(), make_problems(100), budget=2000, proposer="reflection+crossover")
     back = Evolution.from_dict(json.loads(json.dumps(evolution.to_dict())))
     assert back == evolution
     with pytest.raises(InputError, match="schema 2"):

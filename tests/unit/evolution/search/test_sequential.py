@@ -14,7 +14,6 @@ from evolve_world import make_problems, step_inputs
 from p2o.errors import InputError
 from p2o.evolution import EvaluationRequest, EvaluationResult, EvolveConfig, evolve
 from p2o.evolution.budget import Ledger
-from p2o.evolution.config import RaceConfig
 from p2o.evolution.search.acceptance import Entrant, Finish
 from p2o.evolution.search.betting import wealth
 from p2o.evolution.search.race import NO_BUDGET, race
@@ -51,7 +50,6 @@ def raced(
     held_out: int = 0,
     budget: int = 10**6,
     repeats: str = "drawn",
-    **settings: float,
 ) -> tuple[list[Finish], int]:
     """The ends of a race after the plain prompt's evaluation, and the rollouts spent."""
 
@@ -59,7 +57,7 @@ def raced(
         return [EvaluationResult(float(reward(request))) for request in requests]
 
     evaluate.repeats = repeats  # type: ignore[attr-defined]
-    config = EvolveConfig(acceptance="sequential", race=RaceConfig(**settings))  # type: ignore[arg-type]
+    config = EvolveConfig(acceptance="sequential")
     ledger = Ledger(budget)
     rollouts = Rollouts(step_inputs(evaluate=evaluate, config=config, ledger=ledger), lambda count: None)
     problems = make_problems(dev + held_out)
@@ -68,7 +66,7 @@ def raced(
         Entrant(number, make_template(f"template {number}"), problems[:dev], held_out=problems[dev:])
         for number in range(names)
     ]
-    ends = list(race(entrants, problems[:dev], rollouts, Sequential(config, rollouts)))
+    ends = list(race(entrants, problems[:dev], rollouts, Sequential(rollouts)))
     assert sorted(end.id for end in ends) == list(range(names))
     return ends, ledger.rollouts
 
@@ -130,12 +128,13 @@ def test_fractions_drawn_anew_are_not_accepted() -> None:
 
 
 @pytest.mark.parametrize(("gain", "wins"), [(1e-6, False), (0.004, False), (0.1, True)])
-def test_a_gain_up_to_the_margin_is_none(gain: float, wins: bool) -> None:
+def test_a_gain_up_to_the_margin_is_none(gain: float, wins: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each problem earns that much more, without any noise; the bet of 0.5 on 0.095 grows by 4.6% a problem."""
     (end,), _ = raced(lambda request: 0.4 + gain * (request.template != PLAIN))
     assert end.accepted is wins
     assert end.reason == ("" if wins else NO_GAIN)
-    (end,), _ = raced(lambda request: 0.4 + gain * (request.template != PLAIN), margin=0.2)
+    monkeypatch.setattr("p2o.evolution.search.sequential.MARGIN", 0.2)
+    (end,), _ = raced(lambda request: 0.4 + gain * (request.template != PLAIN))
     assert not end.accepted
 
 
