@@ -27,6 +27,7 @@ import torch
 from rich.console import Console as RichConsole
 
 import p2o.assembly
+import p2o.parts
 from bench_train import arithmetic
 from p2o import loop
 from p2o.config import build_config
@@ -210,7 +211,7 @@ def run(tokens: int) -> dict[str, float]:
                 "checkpoint": {"every": 1000},
             }
         )
-        p2o.assembly.check_length = lambda config, model: None  # the model's positions do not matter here
+        p2o.parts.check_length = lambda config, model: None  # the model's positions do not matter here
         p2o.assembly.make_probe = lambda *arguments: dict
         prepared = p2o.assembly.prepare(
             config, Path(folder) / "run", console=Console(RichConsole(quiet=True))

@@ -61,9 +61,9 @@ def settings(path: Path, suffix: str, args: argparse.Namespace) -> list[str]:
 
 def probe_cells(args: argparse.Namespace) -> None:
     """Probes the cells that have no `probe.json` yet, until the seconds are over."""
-    from p2o.assembly import load_parts
     from p2o.config import load_config
     from p2o.data import load_data
+    from p2o.parts import load_parts
     from p2o.probe.run import probe_recipe, to_dict
     from p2o.template_files import read_templates
     from p2o.track.console import Console

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from test_train import what_happened
 
-from p2o.assembly import planned_optimizer_steps
 from p2o.cli.main import COMMANDS, main, main_train
 from p2o.cli.train import other_method
 from p2o.config import load_config
+from p2o.parts import planned_optimizer_steps
 from p2o.tiny import MODEL_PATH
 
 TINY_RUN = [

@@ -11,10 +11,11 @@ import pytest
 import torch
 import transformers
 
-from p2o.assembly import load_parts, load_policy_model, planned_optimizer_steps, prepare
+from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS
 from p2o.errors import DataError
+from p2o.parts import load_parts, load_policy_model, planned_optimizer_steps
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy

@@ -113,7 +113,7 @@ def test_the_paper_recipe_has_the_papers_values() -> None:
 
 def test_the_warm_up_is_5_percent_of_the_optimizer_steps() -> None:
     """An epoch is 39 batches of 128, each two mini-batches of 64, and one of the 8 problems that are left."""
-    from p2o.assembly import planned_optimizer_steps
+    from p2o.parts import planned_optimizer_steps
 
     config = load_config("paper")
     assert planned_optimizer_steps(config, 5000) == 10 * (39 * 2 + 1) == 790

@@ -136,8 +136,9 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     """Estimates the memory and checks what a run checks before its first step; trains nothing."""
     import torch
 
-    from p2o.assembly import assemble, make_probe
+    from p2o.assembly import assemble
     from p2o.memory import host_memory, shortage
+    from p2o.parts import make_probe
 
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     available: dict[Place, int] = {"GPU": torch.cuda.mem_get_info(local_rank())[0]} if gpu else {}

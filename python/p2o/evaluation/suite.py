@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from p2o.assembly import Parts, load_parts, publish_loaded
 from p2o.config import Config
 from p2o.data import DatasetData, JsonlData
 from p2o.errors import DataError
@@ -18,6 +17,7 @@ from p2o.evaluation.journal import Completion, EvaluationJournal
 from p2o.evaluation.result import SuiteResult, judge
 from p2o.files import write_text
 from p2o.launch import start_facts
+from p2o.parts import Parts, load_parts, publish_loaded
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rewards import with_usual_end_of_thought
 from p2o.rollout.collect import Collector, RolloutRequest, all_known

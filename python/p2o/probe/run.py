@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.assembly import Parts, load_parts, publish_loaded
 from p2o.config import Config
 from p2o.data import fingerprint
 from p2o.errors import ConfigError
 from p2o.outcomes.outcomes import is_success
+from p2o.parts import Parts, load_parts, publish_loaded
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest, all_known

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from p2o.assembly import load_policy_model
 from p2o.config import Config, load_config
 from p2o.errors import ModelError
 from p2o.model.load import load_model, load_outline, save_model
+from p2o.parts import load_policy_model
 from p2o.policy.config import LossConfig
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.optimizer_config import OptimizerConfig

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from p2o.assembly import load_parts, prepare
+from p2o.assembly import prepare
 from p2o.config import Config, load_config
 from p2o.distributed import Processes
 from p2o.errors import ConfigError
@@ -19,6 +19,7 @@ from p2o.files import read_jsonl
 from p2o.loop import train
 from p2o.memory import run_memory
 from p2o.model.load import load_outline
+from p2o.parts import load_parts
 from p2o.rollout.config import FIXED, SAMPLERS, SET_ELSEWHERE, Nccl, SharedMemory, parse_transfer
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler

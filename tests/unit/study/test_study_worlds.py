@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from p2o.assembly import load_policy_model
 from p2o.config import load_config
+from p2o.parts import load_policy_model
 from p2o.study.plan import Study, WorldConfig, make_job
 from p2o.study.worlds import make_world, missing_worlds, model_source
 from p2o.tiny import MODEL_PATH
