@@ -112,7 +112,7 @@ def test_cover() -> None:
     for scores in SCORES.values():
         front.insert(scores)
     for name, expected in ((RULES.evolve.cover, [0, 1]), ("greedy", [1])):
-        assert COVERS[name](front, candidates(), RULES.evolve, Outcomes()) == expected
+        assert COVERS[name](front, candidates()) == expected
 
 
 def drawn(problem_id: str, n: int, config: AssignConfig = RULES.assign, seed: int = 3) -> list[Template]:
