@@ -122,6 +122,12 @@ def test_the_engines_share(qwen3_4b: Any) -> None:
     assert all(item.place == "host" for item in on_cpu.values())
     halved = found(qwen3_4b, "rollout.vllm.dtype=float32", "rollout.vllm.tensor_parallel_size=2", gpu=False)
     assert halved["vLLM's weights and KV cache"].size == 2 * PARAMETERS + GIB
+    adapters = ("optimizer.lora={rank=16}", "rollout.vllm.lora=adapter")
+    asleep = found(qwen3_4b, *adapters, "rollout.vllm.tensor_parallel_size=2", gpu_memory=80 * GIB)
+    assert asleep["vLLM's weights, while the trainer works"] == Item(
+        "vLLM's weights, while the trainer works", "host", PARAMETERS
+    ), "which adapters alone could not bring back"
+    assert not any("works" in name for name in found(qwen3_4b, *adapters, gpu=False))
     server = found(qwen3_4b, "rollout.sampler=vllm-server", gpu_memory=80 * GIB)
     assert not any("vLLM" in name for name in server)
     assert server[START].place == "host", "lent to the server as to an engine"

@@ -141,19 +141,24 @@ class VllmSampler(Sampler):
     def memory(cls, config: Config, model: Any, *, gpu: bool, gpu_memory: int | None) -> list[Item]:
         """Weights and KV cache; on a GPU they are given back while the trainer works."""
         settings = config.rollout.vllm
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        weights = -(
+            -ITEMSIZE[settings.dtype or config.model.dtype] * parameters // settings.tensor_parallel_size
+        )
         if not gpu:
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            weights = ITEMSIZE[settings.dtype or config.model.dtype] * parameters
-            size = -(-weights // settings.tensor_parallel_size) + CPU_KV_CACHE
-        elif gpu_memory is not None:
-            size = int(settings.gpu_memory_utilization * gpu_memory)
-        else:
-            share, back = settings.gpu_memory_utilization, "gives it back while the trainer works"
-            return [
-                Item(f"vLLM takes {share:g} of the GPU while it samples, and {back}", "GPU", None, apart=True)
-            ]
-        name = "vLLM's weights and KV cache" + (", while it samples" if gpu else "")
-        return [Item(name, "GPU" if gpu else "host", size, apart=gpu)]
+            return [Item("vLLM's weights and KV cache", "host", weights + CPU_KV_CACHE)]
+        asleep = []
+        if settings.lora == "adapter":
+            # No push would bring them back: an engine that sleeps keeps them.
+            asleep = [Item("vLLM's weights, while the trainer works", "host", weights)]
+        share = settings.gpu_memory_utilization
+        if gpu_memory is None:
+            back = (
+                f"vLLM takes {share:g} of the GPU while it samples, and gives it back while the trainer works"
+            )
+            return [*asleep, Item(back, "GPU", None, apart=True)]
+        size = int(share * gpu_memory)
+        return [*asleep, Item("vLLM's weights and KV cache, while it samples", "GPU", size, apart=True)]
 
     def _start(self, model: Any, config: RolloutConfig, trust_remote_code: bool) -> Any:
         check_group(self.processes, config.vllm.tensor_parallel_size)
