@@ -111,6 +111,10 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
     """
     run = Path(args.recipe)
     is_run = (run / "config.toml").exists()
+    if not is_run and run.suffix != ".toml" and (run.is_dir() or len(run.parts) > 1):
+        raise RunDirectoryError(
+            f"{run}: no run directory there (no config.toml), and a recipe is a name or a .toml"
+        )
     values = read_toml(run / "config.toml", RunDirectoryError) if is_run else load_recipe(args.recipe)
     benchmarks: list[str] = args.benchmarks
     if args.preset is not None:
