@@ -43,13 +43,15 @@ fmt: install ## Format Rust and Python
 	$(BIN)/ruff format python tests benches examples
 	$(BIN)/ruff check --fix python tests benches examples
 
-lint: install ## Formatting, clippy, ruff, mypy, stubtest
+lint: install ## Formatting, clippy, ruff, mypy, stubtest; the workflows and the Dockerfile
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	$(BIN)/ruff format --check python tests benches examples
 	$(BIN)/ruff check python tests benches examples
 	$(BIN)/mypy python
 	$(BIN)/python -m mypy.stubtest p2o._core
+	$(BIN)/zizmor --offline --quiet --strict-collection .github
+	$(BIN)/hadolint --ignore DL3008 examples/Dockerfile
 
 test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet

@@ -339,4 +339,5 @@ def require_training_packages() -> None:
     """Raises `MissingDependencyError` if torch or transformers are not installed."""
     missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if missing:
-        raise MissingDependencyError(f"training needs {' and '.join(missing)}: pip install 'p2o-rl[train]'")
+        names = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'}"
+        raise MissingDependencyError(f"{names} not installed: pip install 'p2o-rl[train]'")

@@ -38,7 +38,7 @@ def explain(error: ValidationError, root: type[BaseModel], section: str = "") ->
             return f"{name} is a section, not a value: write [{name}] in a file, or {name}.SETTING=value"
     if (reworded := advice_on_value(name, first["input"])) is not None:
         return reworded
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list, in brackets")
     if not name or first["type"] == "value_error":
         return f"{name}: {message}" if name else message
     # A setting of several types has an error for each of them.

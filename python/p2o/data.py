@@ -135,14 +135,16 @@ class JsonlData(RecordData):
 
     def training_records(self) -> Iterable[Record]:
         """The records of `train`."""
-        return self._records(self.train)
+        return self._records(self.train, "data.train")
 
     def evaluation_records(self) -> Iterable[Record] | None:
         """The records of `evaluation`."""
-        return None if self.evaluation is None else self._records(self.evaluation)
+        return None if self.evaluation is None else self._records(self.evaluation, "data.evaluation")
 
-    def _records(self, file: Path) -> Iterable[Record]:
+    def _records(self, file: Path, setting: str) -> Iterable[Record]:
         text = self._held.get(file)
+        if text is None and not file.exists() and "*" not in str(file):
+            raise DataError(f"{file}: no such file; {setting} names it")
         return file_records(file) if text is None else objects(parse_lines(text.encode(), str(file)))
 
 
@@ -250,7 +252,8 @@ def load_data(
     train = [problem for problem in train if _content(problem.messages) not in held_out_content]
     if not train:
         raise DataError(
-            f"{config.train}: no training problem is left after the evaluation problems are held out"
+            f"{config.train}: no training problem is left after the {len(evaluation):,} for evaluation are held out: "
+            "lower data.evaluation_size, or set data.evaluation to another file"
         )
     evaluation = _apart(evaluation, {problem.id for problem in train})
     drawn = _draw(train, config.train_size, config.seed)

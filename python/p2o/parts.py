@@ -85,14 +85,17 @@ def load_parts(
     say: Callable[[str], None] = lambda line: None,
     *,
     evaluation: list[Problem] | None = None,
+    trains: bool = True,
 ) -> Parts:
     """Data, model, sampler and reward; prompts are not checked yet.
 
     `say` takes lines about the data. With problems for `evaluation` nothing is read and there are none to train on.
+    Where nothing `trains`, any number of processes goes with any backend.
     """
     sampler, backend = sampler_class(config.rollout.sampler), backend_class(config.optimizer, processes.size)
     sampler.check(config)
-    backend.check(config.optimizer, config.model.dtype, processes.size)
+    if trains:
+        backend.check(config.optimizer, config.model.dtype, processes.size)
     reward = make_reward(config.reward)
     check_ahead(config, sampler, reward)
     problems: list[Problem] = []
@@ -214,7 +217,7 @@ def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) ->
     parts.collector.publish(FrozenWeights(parts.model))
     if parts.collector.sampler.shares_weights:
         own = FullForward(parts.model, config.rollout.temperature)
-        make_probe(config, problems, parts.collector, own, ONE_PROCESS)()
+        make_probe(config, problems, parts.collector, own, parts.collector.processes)()
 
 
 def load_policy_model(config: Config) -> tuple[Any, Any]:

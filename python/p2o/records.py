@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,9 @@ Record = tuple[str, dict[str, Any]]
 
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Builders of `datasets` by the suffix of a file."""
+
+NOT_READ = {".xls", ".xlsx", ".ods", ".gz", ".zip", ".zst", ".bz2", ".xz", ".pkl"}
+"""Suffixes of files that would be taken for damaged JSON Lines."""
 
 
 def jsonl_records(path: Path) -> Iterator[Record]:
@@ -45,6 +49,10 @@ def file_records(path: Path) -> Iterator[Record]:
             return csv_records(path)
         case ".json":
             return objects(array_items(path))
+        case suffix if suffix in NOT_READ:
+            raise DataError(
+                f"{path}: {suffix} is not read; save it as JSON Lines, JSON, CSV or Parquet, not compressed"
+            )
     return jsonl_records(path)
 
 
@@ -118,7 +126,7 @@ def _decode(raw: bytes, where: str) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason})") from None
+        raise DataError(f"{where}: cannot be read as UTF-8 text ({error.reason}); save it as UTF-8") from None
 
 
 def _parse(line: str, where: str) -> Any:
@@ -175,12 +183,13 @@ def load_split(
     builder = BUILDERS.get(Path(source).suffix)
     try:
         if builder is not None:
-            with _without_bars(datasets):
+            with _without_bars(datasets), _without_logs():
                 found = datasets.load_dataset(builder, data_files=source)
         elif any((Path(source) / name).exists() for name in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(source)
         else:
-            found = datasets.load_dataset(source, subset, revision=revision)
+            with _without_logs():
+                found = datasets.load_dataset(source, subset, revision=revision)
     except Exception as error:  # from the file system, the hub, Arrow and each builder
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
         raise DataError(f"{source}: cannot be read ({' '.join(str(cause).split())[:300]})") from None
@@ -204,6 +213,20 @@ def _without_bars(datasets: Any) -> Iterator[None]:
         yield
     finally:
         datasets.enable_progress_bars()
+
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """Reads without the lines that are logged on the way to an error, which says the same."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def dataset_rows(rows: Iterable[dict[str, Any]], source: str, split: str) -> Iterator[Record]:

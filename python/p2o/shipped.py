@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ def load_toml(source: str, kind: str, folder: str) -> dict[str, Any]:
     """
     path, known = Path(source), shipped(folder)
     if path.suffix != ".toml" and source not in known:
+        near = get_close_matches(source, known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"no {kind} {source!r}: give one of {', '.join(known)}, or the path of a .toml file"
+            f"no {kind} {source!r}: {meant}give one of {', '.join(known)}, or the path of a .toml file"
         )
     return read_toml(known.get(source, path), ConfigError)

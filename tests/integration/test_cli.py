@@ -47,7 +47,14 @@ GOOD = [json.dumps({"problem": f"{i}+1=?", "answer": str(i + 1)}) for i in range
 MISTAKES = {
     "a misspelt setting": (["--set=optimizer.learning_rat=1"], "did you mean optimizer.learning_rate?"),
     "a wrong type": (["--set=rollout.n=six"], "rollout.n"),
-    "an unknown recipe": (["quickstrat"], "quickstart"),
+    "an unknown recipe": (["quickstrat"], "did you mean quickstart?"),
+    "an argument that is none": (["--recume"], "unrecognized arguments: --recume; p2o --help explains them"),
+    "a wrong choice": (["--compare=ppo"], "invalid choice: 'ppo' (choose from 'grpo'); p2o train --help"),
+    "a value where a list belongs": (["--set=track.to=wandb"], "track.to = 'wandb': Input should be a list"),
+    "problems that are not there": (
+        ['--set=data={kind="jsonl", train="no.jsonl"}'],
+        "no.jsonl: no such file; data.train names it",
+    ),
     "a missing recipe file": (["missing.toml"], "no such file"),
     "a model that does not exist": (["--set=model.source=./nowhere"], "nowhere"),
     "a model folder without a model": (["--set=model.source=."], "not a model"),
@@ -347,7 +354,7 @@ def test_without_torch_training_says_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={**os.environ}
     )
     assert result.returncode == 2
-    assert result.stderr == "error: training needs torch and transformers: pip install 'p2o-rl[train]'\n"
+    assert result.stderr == "error: torch and transformers are not installed: pip install 'p2o-rl[train]'\n"
 
 
 def test_doctor_says_what_works(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

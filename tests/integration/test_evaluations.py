@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from p2o.cli.main import main
+from launch import launch
+from p2o.cli.main import LOST_PROCESS, main
 from p2o.config import load_config
 from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import make_problems
 from p2o.track.run_directory import config_values
+
+WORKER = Path(__file__).with_name("eval_worker.py")
 
 SETTINGS = [
     "evaluation.temperature=1.0",
@@ -41,6 +44,21 @@ def evaluated(folder: str, *arguments: str) -> dict[str, bytes]:
         == 0
     )
     return {name: Path(folder, name).read_bytes() for name in FILES}
+
+
+def test_two_processes_share_an_evaluation_out(tmp_path: Path) -> None:
+    """They find what one process finds, and rank 0 writes it; if one ends, the other says so, and all can go on."""
+    whole = evaluated("whole")
+    command = ["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--to", "shared"]
+    (lost, said_nothing, line), _ = launch(2, WORKER, "evaluate_until_one_ends", str(tmp_path), command)
+    assert (lost, said_nothing, line) == ("2", "", LOST_PROCESS + "\n")
+    drawn = Path("shared/completions.jsonl").read_bytes()
+    assert len(whole["completions.jsonl"]) > len(drawn) > 0
+
+    first, second = launch(2, WORKER, "evaluate", str(tmp_path), command)
+    assert {name: Path("shared", name).read_bytes() for name in FILES} == whole
+    assert (first[0], second) == ("0", ["0", "", ""])
+    assert first[1].endswith("Written to shared.\n")
 
 
 def test_an_evaluation_killed_within_a_batch_ends_in_the_same_bits(

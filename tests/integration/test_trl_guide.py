@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from docs_pages import blocks
 
 import p2o
 from launch import launch
 from p2o.errors import ConfigError, DataError, P2oError
+from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import make_problems
 from p2o.trl import Guide
 from p2o.trl.guide import STATE
@@ -243,6 +245,35 @@ def one_rank(folder: str) -> dict[str, Any]:
     # Times are each process's own, and so is what is computed of the lines of metrics that hold them.
     state = {**guide.run.state.to_dict(), "phases": {}, "logged_check": 0}
     return {"steps": [step["columns"] for step in guide.steps], "state": state}
+
+
+def test_the_documented_lines_train(shipped_tiny: tuple[Any, Any], tmp_path: Path) -> None:
+    """Those of the page, with a small model in place of the reader's."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    model = copy.deepcopy(shipped_tiny[0])
+    model.config._name_or_path = str(MODEL_PATH)  # from where the trainer takes the tokenizer
+    model.config.max_position_embeddings = 4096  # the default reflection prompt is long in characters
+    args = GRPOConfig(
+        output_dir=str(tmp_path),
+        max_steps=1,
+        per_device_train_batch_size=4 * N,
+        num_generations=N,
+        max_completion_length=16,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,
+        activation_checkpointing=False,
+        disable_tqdm=True,
+    )
+    given = {"model": model, "args": args, "dataset": Dataset.from_list(ROWS), "GRPOTrainer": GRPOTrainer}
+    lines = next(block.text for block in blocks("docs/trl.md") if block.language == "python")
+    exec(lines, given)
+    given["trainer"].train()
+    assert given["guide"].run.state.step == 1
+    assert given["guide"].run.state.training_tokens > 0
 
 
 def test_two_processes_draw_as_one(whole: tuple[Any, Watched, list[Any]], tmp_path: Path) -> None:

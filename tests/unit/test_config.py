@@ -78,11 +78,12 @@ def test_the_printed_settings_are_the_recipe(
         ("rollout.n=1", "setting rollout.n = 1:"),
         ("rollout.n=2.5", "setting rollout.n = 2.5:"),
         ("loss.name=ppo", "setting loss.name = 'ppo':"),
-        ("loss.clip=0.2", "setting loss.clip = 0.2: Input should be a valid tuple"),
+        ("loss.clip=0.2", "setting loss.clip = 0.2: Input should be a list, in brackets"),
         (
             "correction.bounds=[0.5, 2]",
             'correction: bounds must begin with 0, since correction.mode = "token"',
         ),
+        ("reflection.prices=2", "setting reflection.prices = 2: Input should be a list, in brackets"),
         ("context.c_low=2", "setting context.c_low = 2:"),
         ("assign.plain_rollouts=6", "assign.plain_rollouts is 6, but a group has only rollout.n = 6"),
         ("assign.rehearsal=6", "assign.rehearsal is 6, but a group has only rollout.n = 6"),

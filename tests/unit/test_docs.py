@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import chain, pairwise
 from pathlib import Path
@@ -23,26 +23,54 @@ import pytest
 from docs_pages import PAGES, ROOT, Block, anchors, blocks, code, commands, links
 from pydantic import BaseModel
 
+import p2o
 from p2o.cli.data import data_settings
 from p2o.cli.main import COMMANDS, main, make_parser
 from p2o.config import Config, load_config, recipe_names
 from p2o.former_settings import advice
+from p2o.model.fetch import MODELS
 from p2o.study.plan import load_study
 
-NOT_RUN = {
-    "docs/running.md: import p2o": "trains SmolLM2: test_api.py does it with the tiny model",
-    "docs/running.md: from transformers import AutoModelForCausalLM": "needs the model of a finished run and torch",
-    "docs/trl.md: from p2o.trl import Guide": "needs TRL, a model and torch: test_trl_guide.py trains with it",
-    "docs/verifier.md: from trl import GRPOTrainer": "needs TRL, a model and torch: test_trl_rewards.py trains with it",
+RUN_ELSEWHERE = {
+    "docs/trl.md: from p2o.trl import Guide": "tests/integration/test_trl_guide.py",
+    "docs/verifier.md: from trl import GRPOTrainer": "tests/unit/test_trl_rewards.py",
 }
-"""Page and first line of the Python blocks that are only compiled -> why."""
+"""Page and first line of the Python blocks that need TRL -> the test that takes them from there and trains by them."""
+
+RUN = [
+    "p2o-train smollm2 --check --set data.train=problems.jsonl",
+    "p2o-train smollm2 --set data.train=problems.jsonl",
+    "p2o eval runs/smollm2-p2o-seed0 --on other.jsonl",
+    "p2o push runs/smollm2-p2o-seed0 OWNER/NAME --dry-run card",
+    "p2o study main --dry-run",
+]
+"""Commands that are run as a reader would, one after the other, with a small model in the place of SmolLM2."""
+
+PARSED = {
+    "make": "each target is a CI job, or takes minutes",
+    "pip install": "make test-wheel does it",
+    "python benches/": "minutes or a GPU: test_real_map.py and test_gpu_lane.py run parts",
+    "python -m verl": "needs verl: make test-verl",
+    "benches/gpu/": "installs on a GPU machine: test_gpu_bundle.py",
+    "export": "goes with the line before",
+    "torchrun": "several processes: test_two_processes.py and test_nodes.py",
+    "deepspeed": "several processes: test_distributed_policy.py",
+    "p2o serve": "needs vLLM: tests/engines/test_server_vllm.py",
+    "p2o eval": "test_evaluations.py",
+    "p2o evolve": "an API, or minutes: test_cli.py and test_evolve_recipe.py",
+    "p2o probe": "minutes: tests/unit/probe",
+    "p2o data": "needs the data sets of the page: test_data_survey.py",
+    "p2o study": "hours: test_study.py",
+    "p2o-train": "minutes: test_train.py",
+}
+"""Beginnings of the others, which are parsed with their settings -> why they do not run here, and what runs alike."""
 
 GIVEN = {
     "README.md": """
 completions, golds, lengths = [r"\\boxed{2}", "none"], ["2", "3"], [900, 300, 650]
 exec(evolve_page)
 """,
-    "docs/running.md": "import p2o",
+    "docs/running.md": "small_smollm2()",
     "docs/verifier.md": r'completions, golds = [r"\boxed{2}", "none"], ["2", "3"]',
 }
 """Page -> what its examples take as given. `evolve_page` is the example of docs/evolve.md."""
@@ -70,6 +98,34 @@ def of_language(*languages: str) -> list[Any]:
     return [pytest.param(block, id=block.name) for block in BLOCKS if block.language in languages]
 
 
+SMALL = {
+    "reflection.prompt": "tiny",
+    "reflection.max_tokens": 16,
+    "rollout.max_tokens": 16,
+    "evolve.budget": 20,
+    "evolve.dev_size": 2,
+    "data.train_size": 12,
+    "data.evaluation_size": 4,
+    "run.epochs": 1,
+}
+
+
+def small_smollm2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model `smollm2` is the shipped one, and `p2o.train` trains in the smallest size."""
+    from p2o.tiny import MODEL_PATH
+
+    cache = Path("cache")
+    cache.mkdir()
+    (cache / MODELS["smollm2"].folder).symlink_to(MODEL_PATH)
+    monkeypatch.setenv("P2O_CACHE", str(cache))
+    train = p2o.train
+
+    def train_small(*arguments: Any, overrides: dict[str, Any], **others: Any) -> p2o.Result:
+        return train(*arguments, overrides={**overrides, **SMALL}, **others)
+
+    monkeypatch.setattr(p2o, "train", train_small)
+
+
 @pytest.fixture(autouse=True)
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,27 +138,35 @@ def test_the_pages_are_found() -> None:
     assert len(BLOCKS) > 40
     assert {block.language for block in BLOCKS} == LANGUAGES.keys()
     first_lines = {f"{block.page}: {block.text}" for block in BLOCKS}
-    for key in NOT_RUN:
+    for key, test in RUN_ELSEWHERE.items():
         assert any(line.startswith(key) for line in first_lines), f"{key}: there is no such block any more"
+        assert Path(key.partition(":")[0]).name in (ROOT / test).read_text(), (
+            f"{test} runs no block of this page"
+        )
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS if block.language == "python"}))
-def test_python_runs_and_gives_what_its_comments_say(page: str) -> None:
+def test_python_runs_and_gives_what_its_comments_say(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a page share their names; what they print is the block that follows."""
     evolve_page = next(block.text for block in blocks("docs/evolve.md") if block.language == "python")
-    namespace: dict[str, Any] = {"evolve_page": evolve_page.replace("print(evolution)", "")}
+    namespace: dict[str, Any] = {
+        "evolve_page": evolve_page.replace("print(evolution)", ""),
+        "small_smollm2": partial(small_smollm2, monkeypatch),
+    }
     exec(GIVEN.get(page, ""), namespace)
     checked = 0
     for block, following in pairwise([*blocks(page), Block(page, 0, "end", "")]):
         if block.language != "python":
             continue
-        if any(f"{page}: {block.text}".startswith(key) for key in NOT_RUN):
-            compile(block.text, block.name, "exec")
+        if any(f"{page}: {block.text}".startswith(key) for key in RUN_ELSEWHERE):
             continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             checked += run(block, namespace)
-        assert not printed.getvalue() or following.text == printed.getvalue(), f"{block.name} prints this"
+        shown = following.text if following.language == "" else None
+        assert shown is None or not printed.getvalue() or shown == printed.getvalue(), (
+            f"{block.name} prints this"
+        )
     assert checked == RESULTS.get(page, 0)
 
 
@@ -163,6 +227,34 @@ def test_commands_are_commands(block: Block, capsys: pytest.CaptureFixture[str])
     for command, lines in synopses.items():
         shown = set(re.findall(r"--[\w-]+", " ".join(chain(*lines))))
         assert shown == command_options(command), "a synopsis names every option"
+
+
+def test_commands_do_what_a_reader_expects(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of `RUN`, on problems as the pages have them; the others are known to be run elsewhere."""
+    small_smollm2(monkeypatch)
+    for name, start in (("problems", 2), ("other", 30)):
+        lines = [json.dumps({"problem": f"{n}+7=?", "answer": str(n + 7)}) for n in range(start, start + 20)]
+        Path(f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    shown = [" ".join(words) for block in BLOCKS if block.language in ("sh", "") for words in commands(block)]
+    for command in RUN:
+        assert command in shown, f"no page shows {command}"
+        name, *arguments = command.split()
+        if name == "p2o-train":
+            arguments = [
+                "train",
+                *arguments,
+                *chain(*(("--set", f"{key}={value}") for key, value in SMALL.items())),
+            ]
+        assert main(arguments) == 0, capsys.readouterr().err
+    assert Path("card", "README.md").is_file()
+    for command in shown:
+        assert command in RUN or command.startswith(tuple(PARSED)), f"is {command} run anywhere?"
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for begin, why in PARSED.items():
+        assert tests.issuperset(re.findall(r"\w+\.py", why)), why
+        assert any(command.startswith(begin) for command in shown), f"no page shows {begin} any more"
 
 
 def check_command(words: Sequence[str]) -> None:

@@ -33,7 +33,10 @@ def test_a_name_is_a_shipped_file_and_a_path_a_users(tmp_path: Path) -> None:
     own = tmp_path / "quickstart.toml"
     own.write_text("\ufeffseed = 1\n", encoding="utf-8")
     assert load_toml(str(own), "recipe", "recipes") == read_toml(own, ConfigError) == {"seed": 1}
-    with pytest.raises(ConfigError, match=r"no recipe 'quickstrat': give one of .*quickstart.*\.toml file"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no recipe 'quickstrat': did you mean quickstart? give one of .*quickstart.*\.toml file",
+    ):
         load_toml("quickstrat", "recipe", "recipes")
 
 

@@ -13,7 +13,7 @@ from p2o.cli.common import add_overrides
 from p2o.config import apply_overrides
 from p2o.config_errors import explain
 from p2o.data import JsonlData
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from p2o.track.console import Console
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     config = data_settings(args.file, args.overrides)
     found = survey(file_records(args.file), config)
+    if not found.records:
+        raise DataError(f"{args.file}: holds no problems")
     console.note(
         f"{args.file}: {found.records:,} read, {found.merged:,} merged as duplicates, {len(found.problems):,} problems"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text, positive
 from p2o.config import Config, apply_overrides, build_config, load_recipe, merged
+from p2o.distributed import join_processes, leave_processes
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evaluation.benchmarks import BENCHMARKS, load_benchmarks
 from p2o.evaluation.compare import compare
@@ -72,18 +73,25 @@ def run(args: argparse.Namespace) -> int:
     require_training_packages()
     from p2o.track.console import Console
 
-    console = Console.beside_output()
+    processes = join_processes()
+    if processes.size > 1:
+        from p2o.launch import launch_facts
+
+        flags = {"--on": benchmarks, "--to": args.to, "--json": args.json}
+        processes.require_same({**launch_facts(config), **flags})
+    console = Console.beside_output() if processes.is_main else Console.silent()
     loaded = load_benchmarks(benchmarks, config, console.note) if benchmarks else None
     # The model's packages come after the problems are known to be good.
     from p2o.evaluation.result import NOTE
     from p2o.evaluation.suite import run_suite
 
-    result = run_suite(config, loaded, args.to, console)
-    if args.json:
+    result = run_suite(config, loaded, args.to, console, processes)
+    leave_processes()
+    if processes.is_main and args.json:
         print(json_text(result.to_dict()))
-        return 0
-    written = [] if args.to is None else [f"Written to {args.to}."]
-    print("\n".join([*result.tables(), "", NOTE, *written]))
+    elif processes.is_main:
+        written = [] if args.to is None else [f"Written to {args.to}."]
+        print("\n".join([*result.tables(), "", NOTE, *written]))
     return 0
 
 
@@ -103,6 +111,10 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
     """
     run = Path(args.recipe)
     is_run = (run / "config.toml").exists()
+    if not is_run and run.suffix != ".toml" and (run.is_dir() or len(run.parts) > 1):
+        raise RunDirectoryError(
+            f"{run}: no run directory there (no config.toml), and a recipe is a name or a .toml"
+        )
     values = read_toml(run / "config.toml", RunDirectoryError) if is_run else load_recipe(args.recipe)
     benchmarks: list[str] = args.benchmarks
     if args.preset is not None:

@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
 from p2o.distributed import launched_size, local_rank
-from p2o.errors import P2oError
+from p2o.errors import ConfigError, P2oError
 
 COMMANDS = {
     "train": "train a model with P²O or GRPO",
@@ -75,9 +76,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, as every mistake is told."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises ConfigError."""
+        raise ConfigError(f"{message}; {self.prog} --help explains them")
+
+
 def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of a command line. It knows the arguments of the command that the line names, and of no other."""
-    parser = argparse.ArgumentParser(prog="p2o", description=ABOUT, epilog=EPILOG)
+    parser = Parser(prog="p2o", description=ABOUT, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"p2o {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     # Only the chosen command's module is imported: `p2o verify` must not pay for the trainer.

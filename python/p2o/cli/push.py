@@ -85,6 +85,8 @@ def model_files(run: Path) -> dict[str, Path]:
         RunDirectoryError: if there are none: a run writes its model when it ends.
     """
     folder = run / "model"
+    if not run.is_dir():
+        raise RunDirectoryError(f"{run}: no such run directory")
     if not folder.is_dir():
         raise RunDirectoryError(
             f"{run} has no trained model: a run writes it when it ends; finish it with p2o-train --resume {run}"

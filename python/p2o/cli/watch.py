@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         server = WatchServer(args.runs, args.port)
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"--port {args.port} cannot be used ({error})") from None
+        raise ConfigError(
+            f"--port {args.port} cannot be used ({error}): leave it out for a free one"
+        ) from None
     print(f"{server.url}  (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from p2o.config import Config
 from p2o.data import DatasetData, JsonlData
+from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import DataError
 from p2o.evaluate import evaluation_params, evaluation_requests
 from p2o.evaluation.benchmarks import Benchmark
@@ -20,8 +21,8 @@ from p2o.launch import start_facts
 from p2o.parts import Parts, load_parts, publish_loaded
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rewards import with_usual_end_of_thought
-from p2o.rollout.collect import Collector, RolloutRequest, all_known
-from p2o.rollout.sampler import Progress, SamplingParams, requests_at_once
+from p2o.rollout.collect import RolloutRequest, all_known
+from p2o.rollout.sampler import Progress, requests_at_once
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
 from p2o.types import Problem, Rollout
@@ -48,14 +49,18 @@ def run_suite(
     benchmarks: Sequence[Benchmark] | None,
     folder: Path | None,
     console: Console,
+    processes: Processes = ONE_PROCESS,
 ) -> SuiteResult:
     """Evaluates `config.model`; completions that are in `folder` already are not drawn again.
+
+    All ranks of `processes` call it and draw; rank 0 alone reads and writes `folder`. Every rank gets the result.
 
     Args:
         config: the recipe.
         benchmarks: what to evaluate on; None: the recipe's evaluation problems.
         folder: where completions and results are written; None: nowhere.
         console: shows the progress.
+        processes: those that share the work out.
 
     Raises:
         P2oError: one line about the data, the model, the settings or the folder.
@@ -64,7 +69,7 @@ def run_suite(
     no_prompt_step = config.run.model_copy(update={"method": "grpo"})
     config = config.model_copy(update={"run": no_prompt_step, "optimizer": OptimizerConfig(backend="torch")})
     given = None if benchmarks is None else [problem for one in benchmarks for problem in one.problems]
-    parts = load_parts(config, evaluation=given)
+    parts = load_parts(config, processes, evaluation=given, trains=False)
     if benchmarks is None:
         benchmarks = [Benchmark("evaluation", parts.evaluation_problems, source_of(config))]
     else:
@@ -72,19 +77,30 @@ def run_suite(
     problems = [problem for one in benchmarks for problem in one.problems]
     for problem in problems:
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
-    options = config.reward.verifier_options()
+    options, params = config.reward.verifier_options(), evaluation_params(config)
+    header, requests = header_of(config, parts, benchmarks), evaluation_requests(problems, config)
     path = None if folder is None else folder / COMPLETIONS
-    with EvaluationJournal(path, header_of(config, parts, benchmarks)) as journal:
-        publish_loaded(config, parts, problems)
-        requests = evaluation_requests(problems, config)
-        with console.phase("evaluation (plain prompts)", len(requests)) as progress:
-            draw(requests, parts.collector, evaluation_params(config), journal, progress, options)
-    result = summarise(config, benchmarks, journal.completions)
-    if folder is not None:
-        values = {**result.to_dict(), "by_problem": result.by_problem()}
-        write_text(folder / RESULT, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
-        write_text(folder / PAGE, result.markdown())
-    return result
+    at_once = requests_at_once(parts.collector.sampler) * parts.collector.teams
+    with console.phase("evaluation (plain prompts)", len(requests)) as progress:
+
+        def publish() -> None:
+            publish_loaded(config, parts, problems)
+
+        def collect(start: int, end: int) -> list[Rollout]:
+            return all_known(parts.collector.collect(requests[start:end], params, progress))
+
+        def lead(actions: Mapping[str, Callable[..., Any]]) -> SuiteResult:
+            with EvaluationJournal(path, header) as journal:
+                actions["publish"]()
+                draw(requests, actions["collect"], at_once, journal, progress, options)
+            result = summarise(config, benchmarks, journal.completions)
+            if folder is not None:
+                values = {**result.to_dict(), "by_problem": result.by_problem()}
+                write_text(folder / RESULT, json.dumps(values, ensure_ascii=False, indent=1) + "\n")
+                write_text(folder / PAGE, result.markdown())
+            return result
+
+        return processes.lead({"publish": publish, "collect": collect}, lead)
 
 
 def source_of(config: Config) -> str:
@@ -126,22 +142,30 @@ def header_of(config: Config, parts: Parts, benchmarks: Sequence[Benchmark]) -> 
 
 def draw(
     requests: Sequence[RolloutRequest],
-    collector: Collector,
-    params: SamplingParams,
+    collect: Callable[[int, int], list[Rollout]],
+    at_once: int,
     journal: EvaluationJournal,
     progress: Progress,
     options: VerifyOptions | None,
 ) -> None:
-    """Draws the completions that the journal lacks, batch by batch; `options` as in `answers_of`.
+    """Draws the completions that the journal lacks, `at_once` by `at_once`; `options` as in `answers_of`.
 
     A batch of which a part is there is drawn again as a whole and completed: what is drawn together rounds together.
+
+    Args:
+        requests: all of them.
+        collect: draws the requests from one place up to another.
+        at_once: requests of a batch.
+        journal: holds what is known, and gets the rest.
+        progress: is told of what is known.
+        options: those of the verifier.
     """
-    at_once, known = requests_at_once(collector.sampler), journal.completions
+    known = journal.completions
     progress(len(known) // at_once * at_once)
     while len(known) < len(requests):
         start = len(known) // at_once * at_once
         batch = requests[start : start + at_once]
-        rollouts = all_known(collector.collect(batch, params, progress))
+        rollouts = collect(start, start + len(batch))
         answers = answers_of(rollouts, [request.problem for request in batch], options)
         completions = [
             Completion(r.problem_id, r.index, r.reward, answer, len(r.response_ids), r.finish_reason, r.text)

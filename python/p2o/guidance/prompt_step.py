@@ -310,7 +310,8 @@ def outcome_of(evolution: Evolution) -> str:
     """A prompt step in a few words."""
     proposals = sum(candidate.proposed for candidate in evolution.candidates)
     given = sum(candidate.made_by == "given" for candidate in evolution.candidates)
-    found = f"{len(evolution.chosen)} templates from {proposals} proposals"
+    chosen = len(evolution.chosen)
+    found = f"{chosen} template{'s' * (chosen != 1)} from {proposals} proposal{'s' * (proposals != 1)}"
     if evolution.stop_reason == COMPLETE and not proposals:
         return f"{len(evolution.chosen)} templates of {given} given"
     if evolution.stop_reason == PLAIN_ENOUGH:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from p2o.report.records import Record, RunRecords
 from p2o.rewards import with_usual_end_of_thought
-from p2o.rollout.reward import RewardConfig
 from p2o.templates import PLAIN
-from p2o.verifier import verify
+from p2o.verifier import VerifyOptions, verify
 
 MOST = 12
 """Problems in a report."""
+
+SOLVED = 1
+"""The full reward."""
 
 REASONS = {
     "correct": "",
@@ -46,7 +48,7 @@ class Attempt:
     @property
     def solved(self) -> bool:
         """Whether the reward is full."""
-        return self.reward >= 1
+        return self.reward >= SOLVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Story:
     gold: str
     attempts: Sequence[Attempt]
     """In the order of the run."""
+    chapters: int
+    """How much of the method it shows: see `Course`."""
 
     @property
     def guided(self) -> Attempt | None:
@@ -70,11 +74,6 @@ class Story:
         after = self.attempts[self.attempts.index(self.guided) :] if self.guided else self.attempts
         return next((each for each in after if each.solved and each.plain), None)
 
-    @property
-    def chapters(self) -> int:
-        """How much of the method it shows: solved under a template, then plain."""
-        return 2 * (self.guided is not None) + (self.learnt is not None)
-
     def by_epoch(self) -> dict[int, list[Attempt]]:
         """The attempts of each epoch."""
         found: dict[int, list[Attempt]] = {}
@@ -83,48 +82,78 @@ class Story:
         return found
 
 
+@dataclass(slots=True)
+class Course:
+    """What became of a problem, without the texts: all problems of a run are followed, few of them are shown."""
+
+    first_step: int | None = None
+    """Of the first plain attempts."""
+    began_hard: bool = True
+    """Whether those all failed."""
+    guided: bool = False
+    """Whether a template solved it."""
+    learnt: bool = False
+    """Whether it was solved plain: after a template solved it, where one did."""
+    epochs: set[int] = field(default_factory=set)
+
+    def add(self, record: Record) -> None:
+        """Takes in the next attempt."""
+        plain, solved = record["template"] == PLAIN.id, record["reward"] >= SOLVED
+        self.epochs.add(record["epoch"])
+        if plain and self.first_step in (None, record["step"]):
+            self.first_step = record["step"]
+            self.began_hard &= not solved
+        if solved and plain:
+            self.learnt = True
+        elif solved and not self.guided:
+            self.guided, self.learnt = True, False
+
+    @property
+    def chapters(self) -> int:
+        """How much of the method it shows: solved under a template, then plain."""
+        return 2 * self.guided + self.learnt
+
+
 def hard_problems(run: RunRecords, most: int = MOST) -> list[Story]:
-    """The problems of the rollouts on file whose first plain attempts all failed, those that show most first."""
-    grouped: dict[str, list[Record]] = {}
+    """The problems of the rollouts on file whose first plain attempts all failed, those that show most first.
+
+    The rollouts are gone through twice, and only the texts of what is shown are kept.
+    """
+    courses: dict[str, Course] = {}
     for record in run.rollouts:
         if "question" in record:  # runs of earlier versions do not say what was asked
-            grouped.setdefault(str(record["problem"]), []).append(record)
+            courses.setdefault(str(record["problem"]), Course()).add(record)
+    hard = [name for name, course in courses.items() if course.began_hard and course.first_step is not None]
+    hard.sort(key=lambda name: (-courses[name].chapters, -len(courses[name].epochs), name))
+    shown: dict[str, list[Record]] = {name: [] for name in hard[:most]}
+    if shown:
+        for record in run.rollouts:
+            if str(record["problem"]) in shown:
+                shown[str(record["problem"])].append(record)
     texts = {str(record["template"]["id"]): str(record["template"]["text"]) for record in run.templates}
-    began_hard = (records for records in grouped.values() if _began_hard(records))
-    stories = [_story(records, texts) for records in began_hard]
-    stories.sort(key=lambda story: (-story.chapters, -len(story.by_epoch()), story.problem))
-    # Only what is shown is verified again.
-    return [_judged(story, grouped[story.problem], run.reward) for story in stories[:most]]
+    options = None if run.reward is None else run.reward.verifier_options()
+    return [
+        Story(
+            name,
+            str(records[0]["question"]),
+            str(records[0]["gold"]),
+            [_attempt(record, texts, options) for record in records],
+            courses[name].chapters,
+        )
+        for name, records in shown.items()
+    ]
 
 
-def _began_hard(records: Sequence[Record]) -> bool:
-    plain = [record for record in records if record["template"] == PLAIN.id]
-    first = [record for record in plain if record["step"] == plain[0]["step"]]
-    return bool(first) and all(record["reward"] < 1 for record in first)
-
-
-def _story(records: Sequence[Record], texts: Mapping[str, str]) -> Story:
-    attempts = []
-    for record in records:
-        identity = record["template"]
-        template = "" if identity == PLAIN.id else texts.get(identity, f"(template {identity})")
-        attempts.append(Attempt(record["epoch"], template, record["text"], record["reward"]))
-    first = records[0]
-    return Story(str(first["problem"]), str(first["question"]), str(first["gold"]), attempts)
-
-
-def _judged(story: Story, records: Sequence[Record], reward: RewardConfig | None) -> Story:
-    """The story with what the verifier says of each attempt, as it was asked in training."""
-    options = None if reward is None else reward.verifier_options()
-    judged = []
-    for attempt, record in zip(story.attempts, records, strict=True):
-        answer, reason = None, ""
-        if options is not None:
-            verdict = verify(with_usual_end_of_thought(attempt.text), story.gold, **options)
-            answer = verdict.extracted
-            if not attempt.solved:
-                reason = REASONS.get(verdict.status, verdict.status) or "refused by this run's rules"
-        if record["finish_reason"] == "length" and not attempt.solved:
-            reason = f"cut off after {record['tokens']:,} tokens"
-        judged.append(replace(attempt, answer=answer, reason=reason))
-    return replace(story, attempts=judged)
+def _attempt(record: Record, texts: Mapping[str, str], options: VerifyOptions | None) -> Attempt:
+    """An attempt, with what the verifier says of it, as it was asked in training."""
+    identity, reward, answer, reason = record["template"], record["reward"], None, ""
+    template = "" if identity == PLAIN.id else texts.get(identity, f"(template {identity})")
+    if options is not None:
+        verdict = verify(with_usual_end_of_thought(record["text"]), str(record["gold"]), **options)
+        answer = verdict.extracted
+        reason = REASONS.get(verdict.status, verdict.status) or "refused by this run's rules"
+    if record["finish_reason"] == "length":
+        reason = f"cut off after {record['tokens']:,} tokens"
+    return Attempt(
+        record["epoch"], template, record["text"], reward, answer, reason if reward < SOLVED else ""
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ class RunRecords:
     metrics: Sequence[Record] = ()
     templates: Sequence[Record] = ()
     transfer: Sequence[Record] = ()
-    rollouts: Sequence[Record] = ()
-    """Of all steps, each with its `step`."""
+    rollouts: Iterable[Record] = ()
+    """Of all steps, each with its `step`; may be gone through several times."""
     settings: Record = field(default_factory=dict)
     """By their dotted names."""
     about: Record = field(default_factory=dict)
@@ -54,8 +54,25 @@ class RunRecords:
         return sorted({key.removeprefix(prefix) for r in self.metrics for key in r if key.startswith(prefix)})
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutFiles:
+    """The rollouts of a run, read one file after the other whenever they are gone through: all may not fit into memory.
+
+    Raises:
+        RunDirectoryError: when a damaged line is come to.
+    """
+
+    folder: Path
+
+    def __iter__(self) -> Iterator[Record]:
+        for file in sorted(self.folder.glob("step-*.jsonl")):
+            step = int(file.stem.removeprefix("step-"))
+            for record in read_jsonl(file):
+                yield {"step": step, **record}
+
+
 def read_run(path: Path) -> RunRecords:
-    """The records of a run directory.
+    """The records of a run directory; rollouts are read when they are asked for.
 
     Raises:
         RunDirectoryError: if there is nothing to report, or a line is damaged.
@@ -65,11 +82,6 @@ def read_run(path: Path) -> RunRecords:
         raise RunDirectoryError(
             f"{path}: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?"
         )
-    rollouts = [
-        {"step": int(file.stem.removeprefix("step-")), **record}
-        for file in sorted((path / "rollouts").glob("step-*.jsonl"))
-        for record in read_jsonl(file)
-    ]
     settings: dict[str, Any] = {}
     reward = None
     if (path / "config.toml").exists():
@@ -83,7 +95,7 @@ def read_run(path: Path) -> RunRecords:
         metrics,
         templates,
         read_jsonl(path / "transfer.jsonl"),
-        rollouts,
+        RolloutFiles(path / "rollouts"),
         settings,
         read_about(path),
         reward,

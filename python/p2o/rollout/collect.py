@@ -138,6 +138,11 @@ class Collector:
                 )
 
     @property
+    def teams(self) -> int:
+        """How many draw apart from each other: the ranks, or the engines that several of them hold together."""
+        return self.processes.size // self.sampler.ranks_per_engine
+
+    @property
     def stops_early(self) -> bool:
         """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for."""
         apart = not self.sampler.in_process
@@ -172,7 +177,7 @@ class Collector:
 
         A reward that the reward function could not give is NaN.
         """
-        teams = self.processes.size // self.sampler.ranks_per_engine
+        teams = self.teams
         pieces = in_pieces(len(requests), teams, self.sampler.at_once, refills=self.sampler.refills)
         left = len(requests)
 

@@ -132,9 +132,9 @@ class Console:
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """A line per evaluation."""
-        families = "  ".join(f"{printable(name)} {value:.2f}" for name, value in record["by_family"].items())
+        families = "".join(f"{printable(name)} {value:.2f}  " for name, value in record["by_family"].items())
         self._line(
-            f"after step {record['step']}: plain accuracy [bold]{record['accuracy']:.3f}[/bold]  {families}  "
+            f"after step {record['step']}: plain accuracy [bold]{record['accuracy']:.3f}[/bold]  {families}"
             f"tokens {record['generated_tokens']:,}"
         )
 

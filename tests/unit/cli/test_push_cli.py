@@ -208,6 +208,5 @@ def test_mistakes_are_one_line(
         printed = capsys.readouterr().err
         assert printed.startswith(f"error: {message}")
         assert printed.count("\n") == 1
-    with pytest.raises(SystemExit):
-        main(["push", str(run), "no-owner"])
+    assert main(["push", str(run), "no-owner"]) == 2
     assert "'no-owner' is not OWNER/NAME" in capsys.readouterr().err

@@ -15,30 +15,29 @@ from p2o.evaluate import evaluation_requests
 from p2o.evaluation.benchmarks import Benchmark
 from p2o.evaluation.journal import EvaluationJournal
 from p2o.evaluation.suite import answers_of, draw, header_of, summarise, without_left_out
-from p2o.rollout.collect import RolloutRequest
-from p2o.rollout.sampler import SamplingParams
+from p2o.rollout.sampler import Progress
 from p2o.types import Problem, Rollout
 
 PROBLEMS = [Problem(f"p{i}", ({"role": "user", "content": "?"},), str(i)) for i in range(5)]
 CONFIG = load_config("quickstart", ["evaluation.samples=3", "evaluation.temperature=1.0"])
 REQUESTS = evaluation_requests(PROBLEMS, CONFIG)
-PARAMS = SamplingParams(8)
 
 
 class Collector:
     """Answers by the request's seed; what is drawn together has a common trait, as rounding would give it."""
 
-    def __init__(self, dies_after: int | None = None) -> None:
-        self.sampler = SimpleNamespace(at_once=1)  # so that four are requested at once
+    def __init__(self, dies_after: int | None = None, progress: Progress = lambda count: None) -> None:
+        self.progress = progress
         self.dies_after = dies_after
         self.batches: list[int] = []
 
-    def collect(self, requests: Sequence[RolloutRequest], params: Any, progress: Any) -> list[Rollout]:
+    def collect(self, start: int, end: int) -> list[Rollout]:
         if len(self.batches) == self.dies_after:
             raise KeyboardInterrupt
+        requests = REQUESTS[start:end]
         self.batches.append(len(requests))
         common = sum(request.seed for request in requests) % 997
-        progress(len(requests))
+        self.progress(len(requests))
         return [
             Rollout(
                 r.problem.id,
@@ -57,7 +56,7 @@ class Collector:
 
 def drawn(path: Path, collector: Collector) -> EvaluationJournal:
     with EvaluationJournal(path, {"run.seed": 0}) as journal:
-        draw(REQUESTS, collector, PARAMS, journal, lambda count: None, {})  # type: ignore[arg-type]
+        draw(REQUESTS, collector.collect, 4, journal, lambda count: None, {})
         return journal
 
 
@@ -80,7 +79,7 @@ def test_progress_counts_what_is_drawn_and_what_was_there(tmp_path: Path) -> Non
     counts: list[int] = []
     with EvaluationJournal(tmp_path / "journal.jsonl", {"run.seed": 0}) as journal:
         assert [one.problem for one in journal.completions] == [r.problem.id for r in REQUESTS[:8]]
-        draw(REQUESTS, Collector(), PARAMS, journal, counts.append, {})  # type: ignore[arg-type]
+        draw(REQUESTS, Collector(progress=counts.append).collect, 4, journal, counts.append, {})
     assert (counts, sum(counts)) == ([8, 4, 3], len(REQUESTS))
 
 

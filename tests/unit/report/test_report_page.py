@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,7 @@ from p2o.files import write_jsonl
 from p2o.report.charts import thinned
 from p2o.report.page import page_of, render, telling, write_comparison
 from p2o.report.problems import Attempt, hard_problems
-from p2o.report.records import RunRecords
+from p2o.report.records import RunRecords, read_run
 from p2o.report.templates import changes, prompt_steps
 from p2o.report.texts import cut
 from p2o.rollout.reward import RewardConfig
@@ -298,6 +300,27 @@ def test_a_hard_problem_is_followed_through_the_run() -> None:
     page = render([RunRecords("run", [START], records, rollouts=rollouts, reward=RewardConfig())])
     assert "Epoch 1: 0 of 2 solved" in page
     assert "what is easy?" not in page
+
+
+def test_a_long_run_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    """Other problems in each step, with long completions: of four times as many the same twelve are shown."""
+    peaks = {}
+    for steps in (20, 80):
+        (run := tmp_path / f"run{steps}" / "rollouts").mkdir(parents=True)
+        write_jsonl(run.parent / "metrics.jsonl", [START])
+        every = []
+        for step in range(1, steps + 1):
+            rollouts = [rollout(step, "a" * 20_000, 0.0, problem=f"p{step:02}", epoch=0) for _ in range(4)]
+            write_jsonl(run / f"step-{step:06d}.jsonl", rollouts)
+            every += rollouts
+        gc.collect()
+        tracemalloc.start()
+        stories = hard_problems(read_run(run.parent))
+        peaks[steps] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert [story.problem for story in stories] == [f"p{step:02}" for step in range(1, 13)]
+        assert stories == hard_problems(RunRecords("run", rollouts=every))
+    assert peaks[80] < 1.1 * peaks[20]
 
 
 def test_of_a_reward_of_ones_own_no_verdict_is_shown() -> None:

@@ -1,0 +1,46 @@
+"""What commands say to mistakes: one line, with what is to be done, and exit code 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from p2o.cli.main import main
+
+FILES = {
+    "empty.jsonl": b"",
+    "table.xlsx": b"PK\x03\x04",
+    "latin.csv": "problem,answer\nSchön,1\n".encode("latin-1"),
+    "broken.parquet": b"no Parquet",
+}
+
+MISTAKES = {
+    "": "error: the following arguments are required: COMMAND; p2o --help explains them",
+    "trian": "error: argument COMMAND: invalid choice: 'trian'",
+    "data": "error: the following arguments are required: FILE; p2o data --help explains them",
+    "doctor all": "error: unrecognized arguments: all; p2o --help explains them",
+    "probe quickstart --problems 0": "error: argument --problems: must be 1 or more; p2o probe --help explains",
+    "data empty.jsonl": "error: empty.jsonl: holds no problems",
+    "data table.xlsx": "error: table.xlsx: .xlsx is not read; save it as JSON Lines, JSON, CSV or Parquet, not",
+    "data latin.csv": "error: latin.csv: cannot be read as UTF-8 text (invalid start byte); save it as UTF-8",
+    "data broken.parquet": "error: broken.parquet: cannot be read (",
+    "eval runs/none": "error: runs/none: no run directory there (no config.toml), and a recipe is a name or a .toml",
+    "eval smolm2": "error: no recipe 'smolm2': did you mean smollm2? give one of ",
+    "push runs/none me/model": "error: runs/none: no such run directory",
+    "watch . --port 65536": "error: --port 65536 cannot be used (",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in FILES.items():
+        Path(name).write_bytes(content)
+    assert main(command.split()) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(MISTAKES[command])
+    assert err.count("\n") == 1
