@@ -112,3 +112,48 @@ fn formulae_and_units() {
         (r"10:45", r"\boxed{2:9}", false),
     ]);
 }
+
+#[test]
+fn quantities_in_several_units() {
+    check(&[
+        (r"5 \text{ cm}", r"\boxed{0.05 \text{ m}}", true),
+        (r"5 \text{ cm}", r"\boxed{0.5 \text{ m}}", false),
+        (r"-5 \text{ cm}", r"\boxed{-5 \text{ m}}", false),
+        (r"36 \text{ km/h}", r"\boxed{10 \text{ m/s}}", true),
+        (r"2 \text{ L}", r"\boxed{2000 \text{ cm}^3}", true),
+        (r"1 \text{ cm}^2", r"\boxed{10 \text{ mm}^2}", false),
+        (r"1 \text{ cm}^2", r"\boxed{100 \text{ mm}^2}", true),
+        (r"450 \text{ THz}", r"\boxed{4.5 \times 10^{14} \text{ Hz}}", true),
+        (r"9.8 \text{ N} \cdot \text{m}", r"\boxed{9.8 \text{ N}}", false),
+        (r"5 \text{ feet } 6 \text{ inches}", r"\boxed{66 \text{ inches}}", true),
+        (r"90 \text{ minutes}", r"\boxed{1 \text{ hour and } 20 \text{ minutes}}", false),
+        (
+            r"1 \text{ hour } 30 \text{ minutes}",
+            r"\boxed{1 \text{ hour } 30 \text{ minutes} = 90 \text{ minutes}}",
+            true,
+        ),
+        (r"1 \text{ hour}", r"\boxed{60}", false),
+        // A scale of temperature is no multiple of another.
+        (r"77^\circ F", r"\boxed{77 K}", false),
+        (r"300 \text{ K}", r"\boxed{300^\circ\text{C}}", false),
+    ]);
+}
+
+#[test]
+fn money() {
+    check(&[
+        (r"\$5", r"\boxed{500 \text{ cents}}", true),
+        (r"\$5", r"\boxed{5 \text{ cents}}", false),
+        (r"5 \text{ cents}", r"\boxed{$5}", false),
+        (r"5 \text{ cents}", r"\boxed{\$0.05}", true),
+        (r"€20", r"\boxed{\$20}", false),
+        (r"\$2.5 \text{ million}", r"\boxed{\$2,500,000}", true),
+        (r"\$15 \text{ per hour}", r"\boxed{\$15/\text{hour}}", true),
+        (r"\$15 \text{ per hour}", r"\boxed{\$15 \text{ per day}}", false),
+        (r"£12.50", r"\boxed{12.5 \text{ pounds}}", true),
+        (r"20", r"\boxed{Rs. 20}", true),
+        (r"8", r"\boxed{\$5 + \$3}", true),
+        (r"15", r"\boxed{3 \times \$5 = \$15}", true),
+        (r"\$20", r"\boxed{20\%}", false),
+    ]);
+}

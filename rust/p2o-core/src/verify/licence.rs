@@ -76,6 +76,8 @@ licences! {
         "Digits in a base as the number they write.";
     UnitDropped, "unit-dropped", [1 1 1], r"5 \text{ cm}", "5",
         "A unit that one of the two leaves out.";
+    UnitConverted, "unit-converted", [1 1 0], r"1 \text{ hour}", r"60 \text{ minutes}",
+        "The same quantity in another unit.";
     UnitDivisorDropped, "unit-divisor-dropped", [1 1 1], r"15 \text{ dollars per hour}", r"15 \text{ dollars}",
         "A divisor of a unit that one of the two leaves out.";
     UnitExponentDropped, "unit-exponent-dropped", [0 0 1], r"5 \text{ cm}^2", r"5 \text{ cm}",

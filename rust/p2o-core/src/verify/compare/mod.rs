@@ -10,6 +10,7 @@ mod family;
 mod names;
 mod piecewise;
 mod policy;
+mod quantity;
 mod real_set;
 mod relation;
 

@@ -46,7 +46,7 @@ pub(crate) fn unwrapped(text: &str) -> String {
                 rest = &rest[length..];
                 continue;
             }
-            if words::is_invisible(&command[1..]) {
+            if words::command(&command[1..]) == Some(words::Command::Invisible) {
                 result.push(' ');
             } else {
                 result.push_str(command);

@@ -68,7 +68,7 @@ impl Parser<'_, '_> {
                 ']' => self.french_interval(),
                 _ => Err(Halt::Unsupported),
             },
-            Kind::SetClose | Kind::NewRow => Err(Halt::Unsupported),
+            Kind::SetClose | Kind::NewRow | Kind::Currency(_) => Err(Halt::Unsupported),
         }
     }
 

@@ -50,7 +50,8 @@ pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed,
         return Err(Halt::Unsupported);
     }
     let tokens = structure::without_redundant_brackets(list);
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, fuel };
+    let mut parser =
+        Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, currency: None, fuel };
     parser.skip_noise();
     let expr = parser.list()?;
     parser.skip_noise();
@@ -71,6 +72,8 @@ struct Parser<'a, 'f> {
     colons: usize,
     /// Inside `]a, b[` an opening bracket closes.
     reversed: bool,
+    /// That of the product being read.
+    currency: Option<&'static str>,
     fuel: &'f mut Fuel,
 }
 
@@ -335,6 +338,9 @@ impl<'a> Parser<'a, '_> {
             }
             let term = self.product()?;
             terms.push(signed(sign, term));
+        }
+        while self.continues_quantity(&terms[terms.len() - 1]) {
+            terms.push(self.product()?);
         }
         if self.modulus_ahead() {
             let sum = if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) };

@@ -27,6 +27,15 @@ impl Parser<'_, '_> {
             let operand = self.nested(Self::product)?;
             return Ok(signed(sign, operand));
         }
+        let outer = self.currency.take();
+        let product = self.factors()?;
+        Ok(match std::mem::replace(&mut self.currency, outer) {
+            Some(currency) => in_currency(product, currency),
+            None => product,
+        })
+    }
+
+    fn factors(&mut self) -> Result<Expr, Halt> {
         // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
         let mut factors = vec![self.first_factor()?];
         let mut divisors = Vec::new();
@@ -35,6 +44,10 @@ impl Parser<'_, '_> {
             self.fuel.spend(2)?;
             if self.take_op('*') || self.scientific_cross() {
                 factors.push(self.signed_factor()?);
+            } else if let Some(unit) = self.rate() {
+                let amount = quotient(factors, std::mem::take(&mut divisors));
+                factors = vec![Expr::Quantity(Box::new(amount), unit.into())];
+                has_unit = true;
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
             } else if self.to_ahead()
@@ -118,6 +131,11 @@ impl Parser<'_, '_> {
 
     /// The first factor, or the mixed number that it begins.
     fn first_factor(&mut self) -> Result<Expr, Halt> {
+        if let Some(Kind::Currency(unit)) = self.peek() {
+            self.currency = Some(unit);
+            self.at += 1;
+            return self.signed_factor();
+        }
         let Some(Kind::Number(literal)) = self.peek() else { return self.power() };
         if !literal.number.value.is_int() || literal.number.decimal || literal.exponent != 0 {
             return self.power();
@@ -196,33 +214,19 @@ impl Parser<'_, '_> {
             ),
             Some(Kind::Op('[')) => !self.reversed,
             Some(Kind::Op('|')) => self.bars == 0,
-            Some(Kind::Command(name)) => matches!(
+            // What closes a bracket or joins two things begins none.
+            Some(Kind::Command(name)) => !matches!(
                 *name,
-                "frac"
-                    | "dfrac"
-                    | "tfrac"
-                    | "cfrac"
-                    | "sfrac"
-                    | "sqrt"
-                    | "cbrt"
-                    | "binom"
-                    | "dbinom"
-                    | "tbinom"
-                    | "lfloor"
-                    | "lceil"
-                    | "sum"
-                    | "prod"
-                    | "hat"
-                    | "vec"
-                    | "overrightarrow"
-                    | "bar"
-                    | "tilde"
-                    | "overline"
-                    | "dot"
-                    | "ddot"
-                    | "vulgar"
-                    | "begin"
-                    | "widehat"
+                "choose"
+                    | "over"
+                    | "end"
+                    | "rfloor"
+                    | "rceil"
+                    | "rangle"
+                    | "langle"
+                    | "forall"
+                    | "boxed"
+                    | "fbox"
             ),
             _ => false,
         }
@@ -367,6 +371,19 @@ fn is_ordinal(exponent: &Expr) -> bool {
                 if matches!((&**first, &**second), ("t", "h") | ("s", "t") | ("n" | "r", "d")))
         }
         _ => false,
+    }
+}
+
+/// An amount of money, whose unit so far may be a rate: `\$15 \text{ per hour}`.
+fn in_currency(amount: Expr, currency: &str) -> Expr {
+    match amount {
+        Expr::Quantity(inner, unit) if *unit == *currency => Expr::Quantity(inner, unit),
+        Expr::Quantity(inner, rate) if rate.is_empty() || rate.starts_with('/') => {
+            Expr::Quantity(inner, format!("{currency}{rate}").into())
+        }
+        // "\$5 cents" is neither.
+        Expr::Quantity(inner, unit) => Expr::Quantity(inner, format!("{currency}·{unit}").into()),
+        plain => Expr::Quantity(Box::new(plain), currency.into()),
     }
 }
 

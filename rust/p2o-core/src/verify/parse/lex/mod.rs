@@ -26,6 +26,8 @@ pub(crate) enum Kind<'a> {
     Command(&'a str),
     /// Upright words from `\text{..}` and its kin, or a long word of plain text.
     Text(&'a str),
+    /// The sign of a currency in front of its amount.
+    Currency(&'static str),
     Op(char),
     SetOpen,
     SetClose,
@@ -130,6 +132,8 @@ impl<'a> Lexer<'a, '_> {
             '>' if rest.starts_with(">=") => self.push(Kind::Op('≥'), 2),
             '=' if rest.starts_with("==") => self.push(Kind::Op('='), 2),
             '!' if rest.starts_with("!=") => self.push(Kind::Op('≠'), 2),
+            // A dollar sign without another one is no bracket around mathematics.
+            '$' if self.text.matches('$').count() == 1 => self.currency("$", 1),
             '$' | '~' | '`' | '"' => self.skip(1),
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
@@ -157,7 +161,7 @@ impl<'a> Lexer<'a, '_> {
             '¼' => self.vulgar("1/4", length),
             '¾' => self.vulgar("3/4", length),
             '⅔' => self.vulgar("2/3", length),
-            '€' | '£' | '¥' | '₹' => self.skip(length),
+            '€' | '£' | '¥' | '₹' | '¢' => self.currency(&rest[..length], length),
             _ if character.is_whitespace() || character.is_control() => self.skip(length),
             '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}'..='\u{2064}' => self.skip(length),
             _ => match words::letter_name(character) {
@@ -167,6 +171,19 @@ impl<'a> Lexer<'a, '_> {
             },
         }
         Ok(())
+    }
+
+    /// The sign or the code of a currency in front of an amount or behind it; alone it says nothing.
+    fn currency(&mut self, sign: &'a str, length: usize) {
+        let behind = self.rest()[length..].trim_start_matches([' ', '~', '\\', '$', '-', '.', ',']);
+        let amount = behind.starts_with(|next: char| next.is_ascii_digit());
+        match units::normal(sign) {
+            Some(unit) if amount => self.push(Kind::Currency(unit), length),
+            Some(_) if matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. })) => {
+                self.push(Kind::Text(sign), length);
+            }
+            _ => self.skip(length),
+        }
     }
 
     fn after_digit(&self) -> bool {
@@ -264,6 +281,17 @@ impl<'a> Lexer<'a, '_> {
         if self.rest().starts_with("np.") || self.rest().starts_with("math.") {
             let prefix = self.rest().find('.').unwrap_or(0) + 1;
             self.at += prefix;
+            return;
+        }
+        // "USD 20", "Rs. 20"; the "US" of `US\$20` says no more than its sign.
+        if matches!(run, "USD" | "EUR" | "GBP" | "RMB" | "CNY" | "INR" | "Rs") {
+            let rest = self.rest()[length..].trim_start_matches(['.', ' ', '~']);
+            if rest.starts_with(|next: char| next.is_ascii_digit()) {
+                self.currency(run, length);
+                return;
+            }
+        } else if run == "US" && self.rest()[length..].trim_start_matches('\\').starts_with('$') {
+            self.skip(length);
             return;
         }
         if let Some(half) = self.half_of_day() {
