@@ -131,7 +131,7 @@ impl Comparer<'_> {
     /// no exact value.
     fn rounds_to(&mut self, gold: &Expr, answer: &Expr) -> bool {
         const SIGNIFICANT: usize = 3;
-        if has_decimal(answer) {
+        if answer.any(&|node| matches!(node, Expr::Number(number) if number.decimal)) {
             return false;
         }
         let (literal, percent) = match gold {

@@ -36,8 +36,12 @@ pub(crate) enum Role {
     Conclusion,
     /// "after", "of": what follows is no subject of the sentence.
     Preposition,
-    /// "answer", "total": fits every value.
+    /// "answer", "total", "length": what a value is said to be.
     Answer,
+    /// "could": what is said may be so.
+    Modal,
+    /// "step": the number behind it is its name.
+    Heading,
 }
 
 /// The classes of English, each with its words.
@@ -75,7 +79,14 @@ const CLASSES: &[(Role, &str)] = &[
     ),
     (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
     (Role::Preposition, "of in on at by from to with after before for until near"),
-    (Role::Answer, "answer answers value result solution total final ans amount both either"),
+    (
+        Role::Answer,
+        "answer answers value result solution total final ans amount both either profit gain distance length \
+         width height area perimeter circumference volume radius diameter speed age price cost weight mass \
+         probability number",
+    ),
+    (Role::Modal, "could might may"),
+    (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
 
 /// Those of Chinese, which sets no space between words.

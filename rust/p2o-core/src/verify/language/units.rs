@@ -30,6 +30,8 @@ pub(crate) fn normal(word: &str) -> Option<&'static str> {
         "degrees Fahrenheit" | "degree Fahrenheit" | "Fahrenheit" => "degree F",
         "degrees Celsius" | "degree Celsius" | "Celsius" => "degree C",
         "AM" | "am" | "a.m" | "A.M" => "am",
+        "noon" => "noon",
+        "midnight" => "midnight",
         "PM" | "pm" | "p.m" | "P.M" => "pm",
         "day" | "days" => "day",
         "week" | "weeks" => "week",

@@ -10,6 +10,7 @@ use crate::verify::language::english;
 use crate::verify::language::numerals;
 use crate::verify::language::units;
 use crate::verify::language::words::Word;
+use crate::verify::licence::Licence;
 
 /// Most signs behind one atom; each is a level of the tree.
 const POSTFIXES: usize = 8;
@@ -121,6 +122,9 @@ impl Parser<'_, '_> {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
+                if !divisors.is_empty() {
+                    self.note(Licence::SlashBeforeProduct);
+                }
                 factors.push(self.power()?);
             } else {
                 break;
@@ -130,7 +134,7 @@ impl Parser<'_, '_> {
     }
 
     /// The first factor, or the mixed number that it begins.
-    fn first_factor(&mut self) -> Result<Expr, Halt> {
+    pub(super) fn first_factor(&mut self) -> Result<Expr, Halt> {
         if let Some(Kind::Currency(unit)) = self.peek() {
             self.currency = Some(unit);
             self.at += 1;
@@ -153,6 +157,7 @@ impl Parser<'_, '_> {
             _ => None,
         };
         if let Some(fraction) = fraction {
+            self.note(Licence::MixedNumber);
             return self.power_of(Expr::rational(whole + fraction));
         }
         self.at = start;
@@ -201,7 +206,9 @@ impl Parser<'_, '_> {
     /// Whether the next token can begin a factor that is multiplied by juxtaposition.
     pub(super) fn starts_factor(&self) -> bool {
         match self.peek() {
-            Some(Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
+            Some(
+                Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Currency(_) | Kind::Op('(' | '{'),
+            ) => true,
             Some(Kind::Word(word)) => matches!(
                 word,
                 Word::Function(_)
@@ -212,7 +219,8 @@ impl Parser<'_, '_> {
                     | Word::Infinity
                     | Word::Cis
             ),
-            Some(Kind::Op('[')) => !self.reversed,
+            // The last bracket of `[2, 5[` opens nothing.
+            Some(Kind::Op('[')) => !self.reversed && self.starts_at(1),
             Some(Kind::Op('|')) => self.bars == 0,
             // What closes a bracket or joins two things begins none.
             Some(Kind::Command(name)) => !matches!(
@@ -258,7 +266,10 @@ impl Parser<'_, '_> {
                 self.at += 1;
                 let exponent = self.nested_by(4, Self::exponent)?;
                 base = match exponent {
-                    exponent if matches!(base, Expr::Number(_)) && is_ordinal(&exponent) => base,
+                    exponent if matches!(base, Expr::Number(_)) && is_ordinal(&exponent) => {
+                        self.note(Licence::OrdinalAsNumber);
+                        base
+                    }
                     Expr::Symbol(name) if matches!(&*name, "T" | "top") && is_array(&base) => {
                         transposed(base)
                     }
@@ -280,6 +291,9 @@ impl Parser<'_, '_> {
                 }
                 Some(Kind::Op('!')) => Expr::Call(Function::Factorial, vec![base]),
                 Some(Kind::Op('%') | Kind::Word(Word::Percent)) => Expr::Percent(Box::new(base)),
+                Some(Kind::Op('‰')) => {
+                    Expr::Percent(Box::new(Expr::Div(Box::new((base, Expr::integer(10))))))
+                }
                 Some(Kind::Op('°') | Kind::Word(Word::Degree)) => Expr::Degrees(Box::new(base)),
                 Some(Kind::Op('\'')) => match base {
                     Expr::Symbol(name) => Expr::Symbol(format!("{name}'").into()),

@@ -43,7 +43,7 @@ impl Parser<'_, '_> {
     }
 
     /// Whether a number or a symbol stands at an offset.
-    fn starts_at(&self, offset: usize) -> bool {
+    pub(super) fn starts_at(&self, offset: usize) -> bool {
         matches!(self.peek_at(offset), Some(Kind::Number(_) | Kind::Symbol(_)))
     }
 

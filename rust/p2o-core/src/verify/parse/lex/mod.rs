@@ -8,6 +8,7 @@ use crate::verify::fuel::{Fuel, Halt};
 use crate::verify::language::english;
 use crate::verify::language::units;
 use crate::verify::language::words::{self, Word};
+use crate::verify::licence::Licences;
 use crate::verify::parse::lex::number::{Literal, literal};
 
 pub(crate) use command::balanced;
@@ -48,6 +49,8 @@ pub(crate) struct Token<'a> {
 #[derive(Debug)]
 pub(crate) struct Tokens<'a> {
     pub(crate) list: Vec<Token<'a>>,
+    /// The conventions by which its numbers are read.
+    pub(crate) notation: Licences,
     pub(crate) grouped_by_comma: bool,
 }
 
@@ -63,12 +66,13 @@ pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<To
         upright_until: 0,
         list: Vec::new(),
         grouped: false,
+        notation: Licences::NONE,
     };
     while lexer.at < text.len() {
         lexer.fuel.spend(4)?;
         lexer.step()?;
     }
-    Ok(Tokens { list: lexer.list, grouped_by_comma: lexer.grouped })
+    Ok(Tokens { list: lexer.list, notation: lexer.notation, grouped_by_comma: lexer.grouped })
 }
 
 struct Lexer<'a, 'f> {
@@ -83,6 +87,7 @@ struct Lexer<'a, 'f> {
     upright_until: usize,
     list: Vec<Token<'a>>,
     grouped: bool,
+    notation: Licences,
 }
 
 impl<'a> Lexer<'a, '_> {
@@ -193,6 +198,7 @@ impl<'a> Lexer<'a, '_> {
     fn number(&mut self) {
         if let Some(literal) = literal(self.rest(), self.commas && self.depth == 0) {
             self.grouped |= literal.grouped_by_comma;
+            self.notation = self.notation.union(literal.notation);
             let length = literal.length;
             self.push(Kind::Number(literal), length);
         } else {
