@@ -238,6 +238,9 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
     bare(left) == bare(right) || dates::same_date(left, right)
 }
 
+/// Words that begin a sentence about something: "right triangle" is none about a triangle.
+const BEGINS: &str = "the it this that so thus therefore hence then we they he she";
+
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
 /// diverges" says that it diverges, "it is not true" does not say true.
 pub(crate) fn says(sentence: &str, expected: &str) -> bool {
@@ -273,26 +276,8 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }
-    // "Right triangle" is no sentence about a triangle.
     let begins = |before: &str| {
-        matches!(
-            before.split(' ').next(),
-            Some(
-                "the"
-                    | "it"
-                    | "this"
-                    | "that"
-                    | "so"
-                    | "thus"
-                    | "therefore"
-                    | "hence"
-                    | "then"
-                    | "we"
-                    | "they"
-                    | "he"
-                    | "she"
-            )
-        )
+        before.split(' ').next().is_some_and(|first| BEGINS.split(' ').any(|word| word == first))
     };
     // The "t" is that of "isn't".
     let denies =

@@ -139,12 +139,12 @@ pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
 
 /// Whether a text ends with a word that has one of several roles, in a language that sets no space between words.
 pub(crate) fn ends_with_any(text: &str, roles: &[Role]) -> bool {
-    !text.ends_with(|last: char| last.is_ascii()) && unspaced(roles).any(|word| text.ends_with(word))
+    text.ends_with(|last: char| !last.is_ascii()) && unspaced(roles).any(|word| text.ends_with(word))
 }
 
 /// Whether a text begins with such a word.
 pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
-    !text.starts_with(|first: char| first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
+    text.starts_with(|first: char| !first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
 }
 
 /// Whether such a word stands anywhere in a text.
