@@ -11,6 +11,7 @@ mod function;
 pub(super) mod lex;
 mod modulo;
 mod piecewise;
+mod power;
 mod product;
 mod ratio;
 mod structure;
