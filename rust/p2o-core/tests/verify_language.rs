@@ -58,6 +58,14 @@ fn chinese() {
         (r"矩形", r"所以它是矩形。", true),
         (r"矩形", r"\boxed{不是矩形}", false),
         (r"12", r"\boxed{12（个）}", true),
+        (r"\frac23", r"\boxed{三分之二}", true),
+        (r"\frac23", r"\boxed{二分之三}", false),
+        (r"25", r"\boxed{二十五个}", true),
+        (r"25", r"\boxed{二十}", false),
+        (r"105", r"\boxed{一百零五}", true),
+        (r"105", r"\boxed{一百五十}", false),
+        (r"-3", r"\boxed{负三}", true),
+        (r"30\%", r"\boxed{百分之三十}", true),
     ]);
 }
 
@@ -110,5 +118,99 @@ fn formulae_and_units() {
         (r"3\mathbf{i}-2\mathbf{j}", r"\boxed{3\hat{i}+2\hat{j}}", false),
         (r"\text{DNE}", r"\boxed{\text{The limit does not exist.}}", true),
         (r"10:45", r"\boxed{2:9}", false),
+    ]);
+}
+
+#[test]
+fn quantities_in_several_units() {
+    check(&[
+        (r"5 \text{ cm}", r"\boxed{0.05 \text{ m}}", true),
+        (r"5 \text{ cm}", r"\boxed{0.5 \text{ m}}", false),
+        (r"-5 \text{ cm}", r"\boxed{-5 \text{ m}}", false),
+        (r"36 \text{ km/h}", r"\boxed{10 \text{ m/s}}", true),
+        (r"2 \text{ L}", r"\boxed{2000 \text{ cm}^3}", true),
+        (r"1 \text{ cm}^2", r"\boxed{10 \text{ mm}^2}", false),
+        (r"1 \text{ cm}^2", r"\boxed{100 \text{ mm}^2}", true),
+        (r"450 \text{ THz}", r"\boxed{4.5 \times 10^{14} \text{ Hz}}", true),
+        (r"9.8 \text{ N} \cdot \text{m}", r"\boxed{9.8 \text{ N}}", false),
+        (r"5 \text{ feet } 6 \text{ inches}", r"\boxed{66 \text{ inches}}", true),
+        (r"90 \text{ minutes}", r"\boxed{1 \text{ hour and } 20 \text{ minutes}}", false),
+        (
+            r"1 \text{ hour } 30 \text{ minutes}",
+            r"\boxed{1 \text{ hour } 30 \text{ minutes} = 90 \text{ minutes}}",
+            true,
+        ),
+        (r"1 \text{ hour}", r"\boxed{60}", false),
+        // A scale of temperature is no multiple of another.
+        (r"77^\circ F", r"\boxed{77 K}", false),
+        (r"300 \text{ K}", r"\boxed{300^\circ\text{C}}", false),
+    ]);
+}
+
+#[test]
+fn money() {
+    check(&[
+        (r"\$5", r"\boxed{500 \text{ cents}}", true),
+        (r"\$5", r"\boxed{5 \text{ cents}}", false),
+        (r"5 \text{ cents}", r"\boxed{$5}", false),
+        (r"5 \text{ cents}", r"\boxed{\$0.05}", true),
+        (r"€20", r"\boxed{\$20}", false),
+        (r"\$2.5 \text{ million}", r"\boxed{\$2,500,000}", true),
+        (r"\$15 \text{ per hour}", r"\boxed{\$15/\text{hour}}", true),
+        (r"\$15 \text{ per hour}", r"\boxed{\$15 \text{ per day}}", false),
+        (r"£12.50", r"\boxed{12.5 \text{ pounds}}", true),
+        (r"20", r"\boxed{Rs. 20}", true),
+        (r"8", r"\boxed{\$5 + \$3}", true),
+        (r"15", r"\boxed{3 \times \$5 = \$15}", true),
+        (r"\$20", r"\boxed{20\%}", false),
+    ]);
+}
+
+#[test]
+fn bounds_doubts_and_headings_say_no_value() {
+    check(&[
+        (r"6", r"The value is between 5 and 6.", false),
+        (r"5", r"The value is between 5 and 6 so about 5.", false),
+        (r"7", r"The value is between 5 and 6, and doubling it gives 7.", true),
+        (r"42", r"I don't think the answer is 42.", false),
+        (r"42", r"I am not sure about the lemma, but the answer is 42.", true),
+        (r"42", r"The answer could be 42.", false),
+        (r"42", r"The answer must be 42.", true),
+        ("2", "Step 1: 2+3=5.\nStep 2:", false),
+        (r"50", r"\boxed{\text{a profit of } \$50}", true),
+        (r"50", r"\boxed{\text{a loss of } \$50}", false),
+    ]);
+}
+
+#[test]
+fn sentences_about_a_name() {
+    check(&[
+        (r"Alice", r"\boxed{\text{Alice wins}}", true),
+        (r"Alice", r"\boxed{\text{Alice loses}}", false),
+        (r"red", r"\boxed{\text{red, not blue}}", true),
+        (r"red", r"\boxed{\text{blue, not red}}", false),
+        (r"\text{Friday}", r"\boxed{\text{on a Friday}}", true),
+        (r"\text{March 5, 2020}", r"\boxed{2020-03-05}", true),
+        (r"\text{March 5, 2020}", r"\boxed{2020-05-03}", false),
+        (r"12:00 \text{ noon}", r"\boxed{\text{noon}}", true),
+        (r"12:00 \text{ noon}", r"\boxed{\text{midnight}}", false),
+        (r"\infty", r"\boxed{\text{infinitely many}}", true),
+        (r"20\%", r"\boxed{\text{twenty percent}}", true),
+        (r"5‰", r"\boxed{0.005}", true),
+    ]);
+}
+
+#[test]
+fn signs_and_names_of_points() {
+    check(&[
+        (r"(\pm 3, \pm 2)", r"\boxed{(3,2), (3,-2), (-3,2), (-3,-2)}", true),
+        (r"(\pm 3, \pm 2)", r"\boxed{(3,2), (-3,-2)}", false),
+        (r"(\pm 3, \mp 2)", r"\boxed{(3,-2), (-3,2)}", true),
+        (r"(3,2), (-3,-2)", r"\boxed{\pm(3,2)}", true),
+        (r"(3,2), (-3,-2)", r"\boxed{\pm(3,-2)}", false),
+        (r"(2,3)", r"\boxed{y=3, x=2}", true),
+        (r"(2,3)", r"\boxed{y=2, x=3}", false),
+        (r"[2,5)", r"\boxed{[2,5[}", true),
+        (r"[2,5)", r"\boxed{]2,5]}", false),
     ]);
 }

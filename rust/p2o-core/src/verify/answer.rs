@@ -204,8 +204,7 @@ fn in_some_meaning(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>
         .flat_map(|left| answer.meanings.iter().map(move |right| (left, right)))
         .enumerate()
     {
-        let licences = left.licences.union(right.licences);
-        let outcome = comparer.by(licences, |comparer| comparer.equal(&left.expr, &right.expr));
+        let outcome = comparer.by(left.needed(right), |comparer| comparer.equal(&left.expr, &right.expr));
         if outcome.is_equal() {
             return outcome;
         }

@@ -120,8 +120,8 @@ impl Half {
     /// The half that a unit in its normal spelling names.
     pub(crate) fn named(unit: &str) -> Option<Self> {
         match unit {
-            "am" => Some(Self::Am),
-            "pm" => Some(Self::Pm),
+            "am" | "midnight" => Some(Self::Am),
+            "pm" | "noon" => Some(Self::Pm),
             _ => None,
         }
     }
@@ -204,6 +204,64 @@ pub(crate) enum Expr {
     Matrix(Vec<Vec<Self>>),
 }
 
+/// Both of a pair, borrowed as the iterator says.
+macro_rules! both {
+    ($pair:ident, $visit:ident, iter) => {{
+        $visit(&$pair.0);
+        $visit(&$pair.1);
+    }};
+    ($pair:ident, $visit:ident, iter_mut) => {{
+        $visit(&mut $pair.0);
+        $visit(&mut $pair.1);
+    }};
+}
+
+/// Calls `visit` on every direct child of a node that is borrowed, mutably if the iterators are.
+macro_rules! children {
+    ($node:expr, $visit:ident, $iter:ident) => {
+        match $node {
+            Expr::Number(_)
+            | Expr::Symbol(_)
+            | Expr::Constant(_)
+            | Expr::Based { .. }
+            | Expr::Clock { .. }
+            | Expr::Reals
+            | Expr::EmptySet => {}
+            Expr::Add(items)
+            | Expr::Mul(items)
+            | Expr::Call(_, items)
+            | Expr::Apply(_, items)
+            | Expr::Ratio(items)
+            | Expr::Tuple { items, .. }
+            | Expr::Vector(items)
+            | Expr::Set(items)
+            | Expr::List(items, _)
+            | Expr::Chain { operands: items, .. } => items.$iter().for_each($visit),
+            Expr::Neg(inner)
+            | Expr::Percent(inner)
+            | Expr::Degrees(inner)
+            | Expr::Quantity(inner, _)
+            | Expr::PlusMinus { term: inner, .. } => $visit(inner),
+            Expr::Div(pair)
+            | Expr::Pow(pair)
+            | Expr::Member(pair)
+            | Expr::SetBuilder(pair)
+            | Expr::SetOperation(_, pair) => both!(pair, $visit, $iter),
+            Expr::Series { bounds, body, .. } => {
+                both!(bounds, $visit, $iter);
+                $visit(body);
+            }
+            Expr::Piecewise(pieces) => {
+                for (value, condition) in pieces {
+                    $visit(value);
+                    $visit(condition);
+                }
+            }
+            Expr::Matrix(rows) => rows.$iter().flatten().for_each($visit),
+        }
+    };
+}
+
 impl Expr {
     /// An integer literal.
     pub(crate) fn integer(value: i64) -> Self {
@@ -246,108 +304,19 @@ impl Expr {
 
     /// Calls `visit` on every direct child.
     pub(crate) fn for_each_child<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
-        match self {
-            Self::Number(_)
-            | Self::Symbol(_)
-            | Self::Constant(_)
-            | Self::Based { .. }
-            | Self::Clock { .. }
-            | Self::Reals
-            | Self::EmptySet => {}
-            Self::Add(items)
-            | Self::Mul(items)
-            | Self::Call(_, items)
-            | Self::Apply(_, items)
-            | Self::Ratio(items)
-            | Self::Tuple { items, .. }
-            | Self::Vector(items)
-            | Self::Set(items)
-            | Self::List(items, _)
-            | Self::Chain { operands: items, .. } => items.iter().for_each(visit),
-            Self::Neg(inner) | Self::Percent(inner) | Self::Degrees(inner) | Self::Quantity(inner, _) => {
-                visit(inner);
-            }
-            Self::PlusMinus { term, .. } => visit(term),
-            Self::Div(pair)
-            | Self::Pow(pair)
-            | Self::Member(pair)
-            | Self::SetBuilder(pair)
-            | Self::SetOperation(_, pair) => {
-                visit(&pair.0);
-                visit(&pair.1);
-            }
-            Self::Series { bounds, body, .. } => {
-                visit(&bounds.0);
-                visit(&bounds.1);
-                visit(body);
-            }
-            Self::Piecewise(pieces) => {
-                for (value, condition) in pieces {
-                    visit(value);
-                    visit(condition);
-                }
-            }
-            Self::Matrix(rows) => rows.iter().flatten().for_each(visit),
-        }
+        children!(self, visit, iter);
     }
 
     /// Rebuilds the tree bottom-up through `change`.
     pub(crate) fn map(&self, change: &mut dyn FnMut(Self) -> Self) -> Self {
-        let pair = |pair: &(Self, Self), change: &mut dyn FnMut(Self) -> Self| {
-            Box::new((pair.0.map(change), pair.1.map(change)))
-        };
-        let all = |items: &[Self], change: &mut dyn FnMut(Self) -> Self| -> Vec<Self> {
-            items.iter().map(|item| item.map(change)).collect()
-        };
-        let rebuilt = match self {
-            Self::Number(_)
-            | Self::Symbol(_)
-            | Self::Constant(_)
-            | Self::Based { .. }
-            | Self::Clock { .. }
-            | Self::Reals
-            | Self::EmptySet => self.clone(),
-            Self::Add(items) => Self::Add(all(items, change)),
-            Self::Mul(items) => Self::Mul(all(items, change)),
-            Self::Neg(inner) => Self::Neg(Box::new(inner.map(change))),
-            Self::Div(operands) => Self::Div(pair(operands, change)),
-            Self::Pow(operands) => Self::Pow(pair(operands, change)),
-            Self::Call(function, items) => Self::Call(*function, all(items, change)),
-            Self::Apply(name, items) => Self::Apply(name.clone(), all(items, change)),
-            Self::PlusMinus { term, lower } => {
-                Self::PlusMinus { term: Box::new(term.map(change)), lower: *lower }
-            }
-            Self::Percent(inner) => Self::Percent(Box::new(inner.map(change))),
-            Self::Degrees(inner) => Self::Degrees(Box::new(inner.map(change))),
-            Self::Quantity(inner, unit) => Self::Quantity(Box::new(inner.map(change)), unit.clone()),
-            Self::Ratio(items) => Self::Ratio(all(items, change)),
-            Self::Series { kind, variable, bounds, body } => Self::Series {
-                kind: *kind,
-                variable: variable.clone(),
-                bounds: pair(bounds, change),
-                body: Box::new(body.map(change)),
-            },
-            Self::Chain { operands, relations } => {
-                Self::Chain { operands: all(operands, change), relations: relations.clone() }
-            }
-            Self::Member(operands) => Self::Member(pair(operands, change)),
-            Self::Tuple { items, left_closed, right_closed } => Self::Tuple {
-                items: all(items, change),
-                left_closed: *left_closed,
-                right_closed: *right_closed,
-            },
-            Self::Vector(items) => Self::Vector(all(items, change)),
-            Self::Set(items) => Self::Set(all(items, change)),
-            Self::SetBuilder(parts) => Self::SetBuilder(pair(parts, change)),
-            Self::SetOperation(operation, operands) => Self::SetOperation(*operation, pair(operands, change)),
-            Self::List(items, joint) => Self::List(all(items, change), *joint),
-            Self::Piecewise(pieces) => {
-                let mapped = |(value, condition): &(Self, Self)| (value.map(change), condition.map(change));
-                Self::Piecewise(pieces.iter().map(mapped).collect())
-            }
-            Self::Matrix(rows) => Self::Matrix(rows.iter().map(|row| all(row, change)).collect()),
-        };
-        change(rebuilt)
+        fn rebuild(node: &mut Expr, change: &mut dyn FnMut(Expr) -> Expr) {
+            let visit = &mut |child: &mut Expr| rebuild(child, change);
+            children!(node, visit, iter_mut);
+            *node = change(std::mem::replace(node, Expr::EmptySet));
+        }
+        let mut tree = self.clone();
+        rebuild(&mut tree, change);
+        tree
     }
 
     /// Whether `test` holds for this node or one below it.

@@ -76,6 +76,8 @@ licences! {
         "Digits in a base as the number they write.";
     UnitDropped, "unit-dropped", [1 1 1], r"5 \text{ cm}", "5",
         "A unit that one of the two leaves out.";
+    UnitConverted, "unit-converted", [1 1 0], r"1 \text{ hour}", r"60 \text{ minutes}",
+        "The same quantity in another unit.";
     UnitDivisorDropped, "unit-divisor-dropped", [1 1 1], r"15 \text{ dollars per hour}", r"15 \text{ dollars}",
         "A divisor of a unit that one of the two leaves out.";
     UnitExponentDropped, "unit-exponent-dropped", [0 0 1], r"5 \text{ cm}^2", r"5 \text{ cm}",
@@ -148,6 +150,24 @@ licences! {
         "A gold time of day as a ratio.";
     RatioAsQuotient, "ratio-as-quotient", [1 1 1], "3:4", r"\frac34",
         "A ratio of two as their quotient.";
+    LogBaseTen, "log-base-ten", [1 1 1], "2", r"\log 100",
+        "A logarithm without a base as one to base ten.";
+    MixedNumber, "mixed-number", [1 1 1], r"\frac32", r"1\frac12",
+        "A whole number in front of a fraction as their sum.";
+    DigitsGrouped, "digits-grouped", [1 1 1], "10000", "10,000",
+        "Digits in groups of three with a comma or a space between them.";
+    DigitsRepeat, "digits-repeat", [1 1 1], r"\frac16", "0.1666...",
+        "Digits that repeat before an ellipsis or stand in parentheses, as ones that go on so.";
+    EllipsisFilled, "ellipsis-filled", [1 1 1], "1,2,3,4,5", r"1,2,\ldots,5",
+        "An ellipsis as the terms that it leaves out.";
+    SlashBeforeProduct, "slash-before-product", [1 1 1], r"\frac{x}{2}", "1/2x",
+        "A factor behind a quotient as one of the dividend.";
+    InverseFunction, "inverse-function", [1 1 1], r"\frac{\pi}{2}", r"\sin^{-1} 1",
+        "A function to the power -1 as its inverse.";
+    SignsIndependent, "signs-independent", [1 1 1], "(3,2),(3,-2),(-3,2),(-3,-2)", r"(\pm3,\pm2)",
+        "Each plus-minus in a tuple with either sign.";
+    OrdinalAsNumber, "ordinal-as-number", [1 1 1], "4", "4^{th}",
+        "An ordinal number as the number.";
 }
 
 /// A set of licences.
@@ -167,6 +187,12 @@ impl Licences {
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Those of one set that are not in the other.
+    #[must_use]
+    pub fn difference(self, other: Self) -> Self {
+        Self(self.0 ^ other.0)
     }
 
     /// Those that are not in the other set.

@@ -12,11 +12,21 @@ use crate::verify::language::text;
 /// Longest text that is parsed.
 const LONGEST: usize = 1 << 16;
 
-/// A value that a text may have, and the convention by which it has it.
+/// A value that a text may have.
 #[derive(Clone, Debug)]
 pub(crate) struct Meaning {
     pub(crate) expr: Expr,
+    /// The convention by which the text has it at all.
     pub(crate) licences: Licences,
+    /// The conventions of the notation it is written in, which count only where the other side is written otherwise.
+    pub(crate) notation: Licences,
+}
+
+impl Meaning {
+    /// The licences that two texts with these values need to be compared.
+    pub(crate) fn needed(&self, other: &Self) -> Licences {
+        self.licences.union(other.licences).union(self.notation.difference(other.notation))
+    }
 }
 
 /// Everything a text may mean.
@@ -44,41 +54,48 @@ impl Reading {
         let text = text::interval_behind(text).unwrap_or(text);
         let (label, text) = english::label(text).map_or((None, text), |(label, rest)| (Some(label), rest));
         let prose = text::is_prose(text);
-        let (mut expr, mut as_list) = (None, None);
+        let read = |text: &str, commas: bool, fuel: &mut Fuel| {
+            let Parsed { expr, notation, grouped_by_comma } = parse(text, commas, fuel).ok()?;
+            Some((Meaning { expr, licences: Licences::NONE, notation }, grouped_by_comma))
+        };
+        let (mut literal, mut as_list) = (None, None);
         let without_points = text::reals_except(text);
-        if !text.is_empty()
-            && let Ok(Parsed { expr: parsed, grouped_by_comma }) =
-                parse(without_points.as_deref().unwrap_or(text), true, fuel)
-        {
-            expr = Some(parsed);
+        let whole = if text.is_empty() { None } else { without_points.as_deref().or(Some(text)) };
+        if let Some((meaning, grouped_by_comma)) = whole.and_then(|whole| read(whole, true, fuel)) {
+            literal = Some(meaning);
             if grouped_by_comma {
-                as_list = parse(text, false, fuel).ok().map(|parsed| parsed.expr);
+                as_list = read(text, false, fuel);
             }
         } else if let Some(value) = text::value_of_operation(text) {
-            expr = parse(value, true, fuel).ok().map(|parsed| parsed.expr);
+            literal = read(value, true, fuel).map(|(meaning, _)| meaning);
         }
         // Where numbers stand among words there is a name or a sentence, and no value.
-        let mut words = (prose || expr.is_none() && text::is_prose_with_numbers(text))
+        let mut words = (prose || literal.is_none() && text::is_prose_with_numbers(text))
             .then(|| text::normalized_words(text))
-            .or_else(|| if expr.is_none() { chemistry::formula(text) } else { None });
+            .or_else(|| if literal.is_none() { chemistry::formula(text) } else { None });
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
-            (expr, words) = (Some(set), None);
+            literal = Some(Meaning { expr: set, licences: Licences::NONE, notation: Licences::NONE });
+            words = None;
         }
-        let spelled = words.as_deref().and_then(numerals::spelled_value);
-        let skeleton = if expr.is_none() { text::skeleton(text) } else { String::new() };
+        let spelled =
+            words.as_deref().or((!text.is_ascii()).then_some(text)).and_then(numerals::spelled_value);
+        let skeleton = if literal.is_none() { text::skeleton(text) } else { String::new() };
         let (choice, behind) = text::choice(text).unzip();
-        let behind_choice = behind
-            .filter(|behind| !behind.is_empty())
-            .and_then(|behind| parse(&behind, true, fuel).ok().map(|parsed| parsed.expr));
-        let unscaled = english::without_scale(text)
-            .and_then(|text| parse(&text, true, fuel).ok().map(|parsed| parsed.expr));
+        let behind_choice =
+            behind.filter(|behind| !behind.is_empty()).and_then(|behind| read(&behind, true, fuel));
+        let unscaled = english::without_scale(text).and_then(|text| read(&text, true, fuel));
         let label = label.map(text::normalized_words).filter(|label| !english::says_nothing(label));
-        let by = |licence: Licence, expr: Option<Expr>| {
-            expr.map(|expr| Meaning { expr, licences: licence.into() })
+        let by = |licence: Licence, found: Option<(Meaning, bool)>| {
+            found.map(|(meaning, _)| Meaning { licences: licence.into(), ..meaning })
         };
+        let spelled = spelled.map(|expr| Meaning {
+            expr,
+            licences: Licence::NumberInWords.into(),
+            notation: Licences::NONE,
+        });
         let meanings = [
-            expr.map(|expr| Meaning { expr, licences: Licences::NONE }),
-            by(Licence::NumberInWords, spelled),
+            literal,
+            spelled,
             by(Licence::CommaList, as_list),
             by(Licence::ChoiceValue, behind_choice),
             by(Licence::ScaleDropped, unscaled),

@@ -49,7 +49,10 @@ impl Comparer<'_> {
             (
                 Expr::Tuple { items: left, left_closed: false, right_closed: false } | Expr::Vector(left),
                 Expr::List(right, Joint::Comma | Joint::And) | Expr::Set(right),
-            ) => self.by(Licence::ListForTuple, |comparer| comparer.in_order(left, right)),
+            ) => {
+                let right = in_order_of_names(right);
+                self.by(Licence::ListForTuple, |comparer| comparer.in_order(left, &right))
+            }
             (Expr::List(left, _) | Expr::Set(left), single)
                 if left.len() == 1 && left[0] != Expr::EmptySet =>
             {
@@ -282,6 +285,19 @@ fn assigned(item: &Expr) -> Expr {
         Some((operands, _)) => operands[1].clone(),
         None => item.clone(),
     }
+}
+
+/// "y = 3, x = 2" as the tuple names its places: x before y before z.
+fn in_order_of_names(items: &[Expr]) -> Vec<Expr> {
+    let place = |item: &Expr| match super::equation(item) {
+        Some(([Expr::Symbol(name), _], _)) => "xyz".find(&**name),
+        _ => None,
+    };
+    let mut sorted = items.to_vec();
+    if items.iter().all(|item| place(item).is_some()) {
+        sorted.sort_by_key(place);
+    }
+    sorted
 }
 
 /// The names that items assign values to, without subscripts: `x_1 = 2` is about an x.

@@ -10,6 +10,7 @@ mod family;
 mod names;
 mod piecewise;
 mod policy;
+mod quantity;
 mod real_set;
 mod relation;
 
@@ -234,6 +235,11 @@ fn distributed(expr: Expr) -> Expr {
     };
     match &expr {
         Expr::Neg(inner) => match &**inner {
+            Expr::Tuple { items, left_closed: false, right_closed: false } => Expr::Tuple {
+                items: items.iter().map(|item| Expr::Neg(Box::new(item.clone()))).collect(),
+                left_closed: false,
+                right_closed: false,
+            },
             Expr::Matrix(rows) => cells(rows, &|cell| Expr::Neg(Box::new(cell.clone()))),
             _ => expr,
         },
@@ -323,6 +329,23 @@ fn is_named_point(factors: &[Expr]) -> bool {
 fn both_signs(expr: &Expr) -> Vec<Expr> {
     if !expr.any(&|node| matches!(node, Expr::PlusMinus { .. })) {
         return vec![expr.clone()];
+    }
+    // `(±3, ±2)` are four points, `(±3, ∓2)` two.
+    let lower = |node: &Expr| matches!(node, Expr::PlusMinus { lower: true, .. });
+    if let Expr::Tuple { items, left_closed, right_closed } = expr
+        && !expr.any(&lower)
+        && items.len() <= 8
+    {
+        let (left_closed, right_closed) = (*left_closed, *right_closed);
+        let choices = items.iter().fold(vec![Vec::new()], |begun, item| {
+            let signs = both_signs(item);
+            let longer = |begun: &Vec<Expr>| {
+                let begun = begun.clone();
+                signs.clone().into_iter().map(move |sign| [begun.clone(), vec![sign]].concat())
+            };
+            begun.iter().flat_map(longer).collect::<Vec<_>>()
+        });
+        return choices.into_iter().map(|items| Expr::Tuple { items, left_closed, right_closed }).collect();
     }
     let reading = |upper: bool| {
         expr.map(&mut |node| match node {

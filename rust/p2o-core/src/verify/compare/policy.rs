@@ -1,8 +1,9 @@
-//! What counts as the same scalar beyond exact equality: units, percent, degrees, bases, rounding.
+//! What counts as the same number beyond exact equality: percent, degrees, bases, names, rounding.
 
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
+use super::quantity::{is_unit, with_unit_of_letters};
 use super::{Comparer, constants};
 use crate::verify::Tier;
 use crate::verify::expr::{Constant, Expr, Function};
@@ -18,7 +19,7 @@ const STEPS: [(Licence, Step); 4] = [
     (Licence::CaseIgnored, |gold, answer| both(gold, answer, in_lower_case)),
     (Licence::SymbolsRenamed, with_names_of),
     (Licence::UnitLettersDropped, |gold, answer| {
-        let number = if gold.symbols().is_empty() { without_unit_letters(answer)? } else { return None };
+        let number = if gold.symbols().is_empty() { with_unit_of_letters(answer)?.0 } else { return None };
         Some((gold.clone(), number))
     }),
     (Licence::VariablesAsUnits, |gold, answer| both(gold, answer, without_last_unit)),
@@ -39,27 +40,8 @@ const NOTATION_STEPS: [(Licence, Step); 4] = [
 ];
 
 impl Comparer<'_> {
-    /// Compares two scalars.
-    pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let (gold, gold_unit) = without_unit(gold);
-        let (answer, answer_unit) = without_unit(answer);
-        let Some(licences) = between_units(gold_unit, answer_unit) else {
-            return Outcome::Different(Tier::Exact);
-        };
-        if self.has_no_value(answer) {
-            return Outcome::Different(Tier::Exact);
-        }
-        let marks = (mark(gold, gold_unit), mark(answer, answer_unit));
-        let clash = marks.0.is_some() && marks.1.is_some() && marks.0 != marks.1;
-        if clash && !self.may(Licence::UnitIgnored) {
-            let licences = licences.union(as_written(gold, answer));
-            return self.by(licences, |comparer| comparer.values(gold, answer));
-        }
-        self.by(licences, |comparer| comparer.in_some_reading(gold, answer))
-    }
-
     /// Compares two scalars without units as they are written, then by each convention.
-    fn in_some_reading(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+    pub(super) fn in_some_reading(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let notation = has_notation(gold) || has_notation(answer);
         let literal = if notation { as_written(gold, answer) } else { Licences::NONE };
         let mut result = self.by(literal, |comparer| comparer.values(gold, answer));
@@ -99,20 +81,14 @@ impl Comparer<'_> {
     }
 
     /// Whether a part of an expression is the logarithm of 0, which nothing takes away again.
-    fn has_no_value(&mut self, expr: &Expr) -> bool {
+    pub(super) fn has_no_value(&mut self, expr: &Expr) -> bool {
         let mut arguments = Vec::new();
         logarithms(expr, &mut arguments);
         arguments.into_iter().any(|argument| scalar::rational(argument, self.fuel) == Some(RBig::ZERO))
     }
 
-    /// Whether two quantities are in units that contradict each other.
-    pub(super) fn in_other_units(&self, gold: &Expr, answer: &Expr) -> bool {
-        let licences = between_units(without_unit(gold).1, without_unit(answer).1);
-        licences.is_none_or(|licences| !licences.are_within(self.allowed))
-    }
-
     /// Equal as written, or one a rounding of the other.
-    fn values(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+    pub(super) fn values(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let exact = scalar::equal(gold, answer, self.fuel);
         if exact.is_equal() || !(has_decimal(gold) || has_decimal(answer)) {
             return exact;
@@ -155,7 +131,7 @@ impl Comparer<'_> {
     /// no exact value.
     fn rounds_to(&mut self, gold: &Expr, answer: &Expr) -> bool {
         const SIGNIFICANT: usize = 3;
-        if has_decimal(answer) {
+        if answer.any(&|node| matches!(node, Expr::Number(number) if number.decimal)) {
             return false;
         }
         let (literal, percent) = match gold {
@@ -193,45 +169,8 @@ fn logarithms<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
     expr.for_each_child(&mut |child| logarithms(child, found));
 }
 
-/// What a number is marked as: percent, degrees, or a quantity with a unit that is no scale of degrees. Of two numbers that
-/// are marked differently neither leaves its mark out.
-fn mark(expr: &Expr, unit: &str) -> Option<char> {
-    match expr {
-        Expr::Percent(_) => Some('%'),
-        Expr::Degrees(_) => Some('°'),
-        _ if unit.is_empty() || unit.starts_with("degree") => None,
-        _ => Some('u'),
-    }
-}
-
-/// The conventions that two units need to agree; none if they contradict each other. A modulus and a half of the day are
-/// no units of measurement.
-fn between_units(gold: &str, answer: &str) -> Option<Licences> {
-    let measures = |unit: &str| !(unit.starts_with("mod ") || matches!(unit, "am" | "pm"));
-    if gold == answer {
-        Some(Licences::NONE)
-    } else if gold.is_empty() || answer.is_empty() {
-        Some(Licence::UnitDropped.into())
-    } else if same_unit(gold, answer, false) {
-        Some(Licence::UnitDivisorDropped.into())
-    } else if same_unit(gold, answer, true) {
-        Some(Licence::UnitExponentDropped.into())
-    } else {
-        (measures(gold) && measures(answer)).then(|| Licence::UnitIgnored.into())
-    }
-}
-
-/// Whether two units agree but for a divisor that one of them leaves out, and an exponent if `exponents` may be left out.
-fn same_unit(gold: &str, answer: &str, exponents: bool) -> bool {
-    gold.split('/').zip(answer.split('/')).all(|(gold, answer)| {
-        let (unit, exponent) = gold.split_once('^').unwrap_or((gold, ""));
-        let (given, other) = answer.split_once('^').unwrap_or((answer, ""));
-        unit == given && (exponent == other || exponents && (exponent.is_empty() || other.is_empty()))
-    })
-}
-
 /// The conventions that a pair needs as it is written.
-fn as_written(gold: &Expr, answer: &Expr) -> Licences {
+pub(super) fn as_written(gold: &Expr, answer: &Expr) -> Licences {
     let one_has = |test: &dyn Fn(&Expr) -> bool| gold.any(test) != answer.any(test);
     let ratio = |expr: &Expr| matches!(expr, Expr::Ratio(_));
     let needed = [
@@ -305,53 +244,6 @@ fn without_percent(gold: &Expr, answer: &Expr, whole: bool) -> Option<(Expr, Exp
     };
     let is_whole = |expr: &Expr| matches!(expr, Expr::Number(number) if number.value.is_int());
     (whole == (is_whole(gold) && is_whole(answer))).then(|| (gold.clone(), answer.clone()))
-}
-
-fn without_unit(expr: &Expr) -> (&Expr, &str) {
-    match expr {
-        Expr::Quantity(inner, unit) => {
-            let (inner, _) = without_unit(inner);
-            (inner, unit)
-        }
-        other => (other, ""),
-    }
-}
-
-/// `6m` or `9.8 m/s^2` where no variable is expected: the letters can only be units.
-fn without_unit_letters(expr: &Expr) -> Option<Expr> {
-    match expr {
-        // A unit stands behind its number: `A5` is no current.
-        Expr::Mul(factors) if is_unit(&factors[0]) => None,
-        Expr::Mul(factors) => {
-            let (units, mut numbers): (Vec<_>, Vec<_>) = factors.iter().cloned().partition(is_unit);
-            match numbers.len() {
-                0 => None,
-                _ if units.is_empty() => None,
-                1 => numbers.pop(),
-                _ => Some(Expr::Mul(numbers)),
-            }
-        }
-        Expr::Div(pair) => {
-            let units_below = match &pair.1 {
-                Expr::Mul(factors) => factors.iter().all(is_unit),
-                other => is_unit(other),
-            };
-            units_below.then(|| without_unit_letters(&pair.0))?
-        }
-        _ => None,
-    }
-    .filter(|number| number.symbols().is_empty())
-}
-
-/// `m`, `m^2`, `m/s`, `m\,s^{-1}`.
-fn is_unit(expr: &Expr) -> bool {
-    match expr {
-        Expr::Symbol(letter) => units::normal(letter).is_some(),
-        Expr::Pow(pair) => is_unit(&pair.0) && pair.1.symbols().is_empty(),
-        Expr::Mul(factors) => factors.iter().all(is_unit),
-        Expr::Div(pair) => is_unit(&pair.0) && is_unit(&pair.1),
-        _ => false,
-    }
 }
 
 /// A product without its last factor if that may be a unit: the 6 of `6m`. Two symbols are a product of variables.

@@ -116,6 +116,9 @@ impl Comparer<'_> {
 
     /// Whether a chain says that two numbers are equal which are further apart than any rounding: "6 = 5".
     fn contradicts_itself(&mut self, operands: &[Expr]) -> bool {
+        if operands.windows(2).any(|pair| self.in_other_units(&pair[0], &pair[1])) {
+            return false;
+        }
         let mut values =
             operands.iter().filter(|operand| !operand.is_structure() && operand.symbols().is_empty());
         let Some(first) = values.next().and_then(|value| scalar::magnitude(value, self.fuel)) else {

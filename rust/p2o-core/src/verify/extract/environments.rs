@@ -40,7 +40,8 @@ pub(super) fn last(text: &str) -> Last<'_> {
 }
 
 fn ends_proof(content: &str) -> bool {
-    content == "Q.E.D." || content.strip_prefix('\\').is_some_and(words::is_invisible)
+    content == "Q.E.D."
+        || content.strip_prefix('\\').and_then(words::command) == Some(words::Command::Invisible)
 }
 
 /// The contents of the math environments, in order.

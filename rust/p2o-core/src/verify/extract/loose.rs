@@ -30,7 +30,10 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         }
         for behind in [" is ", " are ", "'s ", "’s ", ": ", "="] {
             if let Some(at) = last.rfind(behind) {
-                found.push(Candidate::new(last[at + behind.len()..].trim(), Mark::Loose));
+                let said = last[at + behind.len()..].trim();
+                if !is_denied(text, said) {
+                    found.push(Candidate::new(said, Mark::Loose));
+                }
             }
         }
     }
@@ -44,7 +47,10 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 /// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    let sentence = &text[text[..start].rfind(['\n', '.']).map_or(0, |at| at + 1)..];
     english::denies_next(&text[..start])
+        || english::is_between(sentence, part)
+        || english::doubts_next(&text[..start])
         || english::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
 }
 

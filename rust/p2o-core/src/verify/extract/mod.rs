@@ -194,6 +194,9 @@ fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
         limit = at;
         let after = &lower[at + "answer".len()..];
         let Some(skip) = introduction(after) else { continue };
+        if english::doubts_next(&text[..at]) {
+            continue;
+        }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
         let start = at + "answer".len() + skip;
         if kind == Phrase::Final {

@@ -7,29 +7,25 @@ pub(crate) fn same_date(left: &str, right: &str) -> bool {
 
 /// The parts of a date in words, sorted: "january 5 2020", "5th jan 2020".
 fn date(words: &str) -> Option<Vec<String>> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
+    const MONTHS: &str =
+        "january february march april may june july august september october november december";
+    // "2020-03-05"
+    if let [year, month, day] = words.split(' ').collect::<Vec<_>>()[..]
+        && year.len() == 4
+        && words.bytes().all(|byte| byte.is_ascii_digit() || byte == b' ')
+    {
+        let name = MONTHS.split(' ').nth(month.parse::<usize>().ok()?.checked_sub(1)?)?;
+        return date(&format!("{name} {} {year}", day.trim_start_matches('0')));
+    }
     let month = |word: &str| {
-        MONTHS.iter().find(|month| **month == word || word.len() == 3 && month.starts_with(word))
+        MONTHS.split(' ').find(|month| *month == word || word.len() == 3 && month.starts_with(word))
     };
     let mut parts: Vec<String> = words
         .split(' ')
         .filter(|word| !matches!(*word, "of" | "the"))
         .map(|word| {
             if let Some(month) = month(word) {
-                return Some((*month).to_string());
+                return Some(month.to_string());
             }
             let digits = word.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
             let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

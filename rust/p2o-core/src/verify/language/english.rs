@@ -149,7 +149,9 @@ pub(crate) fn denies_next(before: &str) -> bool {
     let mut words = before.rsplit([' ', '\n', '{']);
     let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
     match words.next() {
-        Some("be" | "equal") => words.next().is_some_and(denies),
+        Some("be" | "equal") => {
+            words.next().is_some_and(|word| denies(word) || lexicon::is(word, Role::Modal))
+        }
         Some("to") => words.next() == Some("up"),
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
@@ -161,10 +163,29 @@ pub(crate) fn denies_next(before: &str) -> bool {
         last => last.is_some_and(|last| {
             denies(last)
                 || is_one_side(last)
-                || lexicon::is(last, Role::Hedge)
+                || lexicon::is_any(last, &[Role::Hedge, Role::Heading])
                 || lexicon::is(last, Role::Operation) && last != "point"
         }),
     }
+}
+
+/// Whether a sentence begins by naming a value as one of two bounds: "between 5 and 6".
+pub(crate) fn is_between(sentence: &str, value: &str) -> bool {
+    let bounds = sentence.split_once("between ").and_then(|(_, bounds)| bounds.split_once(" and "));
+    bounds.is_some_and(|(low, high)| {
+        let high = lexicon::words(high).next().unwrap_or("");
+        [low, high].iter().any(|bound| bound.trim_matches(['$', ' ']) == value.trim_matches(['$', '.', ',']))
+    })
+}
+
+/// Whether what is said next is only thought, and not so: "I don't think the".
+pub(crate) fn doubts_next(before: &str) -> bool {
+    let clause = before.rsplit(['.', ',', ';', '\n']).next().unwrap_or(before);
+    let words: Vec<&str> = lexicon::words(clause).collect();
+    words.windows(2).any(|pair| {
+        let thinks = matches!(pair[1], "think" | "believe" | "sure" | "certain" | "convinced" | "know");
+        thinks && lexicon::is(pair[0], Role::Denial)
+    })
 }
 
 /// Whether a value behind a word is only a bound: "than", "least".
@@ -195,12 +216,12 @@ pub(crate) fn denies_previous(after: &str) -> bool {
     }
 }
 
-/// Words in lower case without the article in front of them: "an ellipse" is "ellipse".
+/// Words in lower case without the articles in front of them: "an ellipse" is "ellipse", "on a Friday" is "Friday".
 pub(crate) fn without_article(words: &str) -> &str {
-    ["a ", "an ", "the ", "on ", "due "]
-        .into_iter()
-        .find_map(|article| words.strip_prefix(article))
-        .unwrap_or(words)
+    match ["a ", "an ", "the ", "on ", "due "].into_iter().find_map(|article| words.strip_prefix(article)) {
+        Some(rest) => without_article(rest),
+        None => words,
+    }
 }
 
 /// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
@@ -217,6 +238,9 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
     bare(left) == bare(right) || dates::same_date(left, right)
 }
 
+/// Words that begin a sentence about something: "right triangle" is none about a triangle.
+const BEGINS: &str = "the it this that so thus therefore hence then we they he she";
+
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
 /// diverges" says that it diverges, "it is not true" does not say true.
 pub(crate) fn says(sentence: &str, expected: &str) -> bool {
@@ -227,6 +251,16 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
             lexicon::ends_with_any(before, &[Role::Verb])
                 && !lexicon::contains_any(before, &[Role::Denial, Role::Bound])
         });
+    }
+    // "Alice wins", "red, not blue"
+    if let Some(rest) = sentence.strip_prefix(expected) {
+        let wins =
+            matches!(rest, " wins" | " will win" | " won" | " has a winning strategy" | " wins the game");
+        let others =
+            [" not ", " rather than ", " instead of "].iter().find_map(|over| rest.strip_prefix(over));
+        if wins || others.is_some_and(|others| !others.contains(expected)) {
+            return true;
+        }
     }
     if matches!(expected, "yes" | "no") {
         // "No idea" says no noun.
@@ -242,26 +276,8 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }
-    // "Right triangle" is no sentence about a triangle.
     let begins = |before: &str| {
-        matches!(
-            before.split(' ').next(),
-            Some(
-                "the"
-                    | "it"
-                    | "this"
-                    | "that"
-                    | "so"
-                    | "thus"
-                    | "therefore"
-                    | "hence"
-                    | "then"
-                    | "we"
-                    | "they"
-                    | "he"
-                    | "she"
-            )
-        )
+        before.split(' ').next().is_some_and(|first| BEGINS.split(' ').any(|word| word == first))
     };
     // The "t" is that of "isn't".
     let denies =

@@ -3,6 +3,10 @@
 //! A row names a class and all its words, in lower case. A word in no row is open: a noun, a name, an adjective. Behind a
 //! number such words are its unit ("5 apples"); in front of one they make it something else ("Sphere 3").
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// What a word may be. A word may have several roles: "times" counts and multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -32,181 +36,66 @@ pub(crate) enum Role {
     Conclusion,
     /// "after", "of": what follows is no subject of the sentence.
     Preposition,
-    /// "answer", "total": fits every value.
+    /// "answer", "total", "length": what a value is said to be.
     Answer,
+    /// "could": what is said may be so.
+    Modal,
+    /// "step": the number behind it is its name.
+    Heading,
 }
 
-const CLASSES: &[(Role, &[&str])] = &[
-    (Role::Article, &["a", "an", "the", "this", "that", "these", "those", "our", "your", "its"]),
-    (
-        Role::Pronoun,
-        &["i", "we", "you", "he", "she", "it", "they", "this", "that", "there", "which", "who", "one's"],
-    ),
+/// The classes of English, each with its words.
+const CLASSES: &[(Role, &str)] = &[
+    (Role::Article, "a an the this that these those our your its"),
+    (Role::Pronoun, "i we you he she it they this that there which who one's"),
     (
         Role::Verb,
-        &[
-            "is", "are", "was", "were", "be", "been", "being", "am", "equals", "equal", "gives", "give",
-            "gets", "get", "got", "becomes", "become", "yields", "has", "have", "had", "obtain", "find",
-            "do", "does", "did", "will", "would", "shall", "should", "can", "could", "may", "might", "must",
-            "seems", "looks", "是", "为", "等于", "有", "得", "需", "要", "剩", "共", "了",
-        ],
+        "is are was were be been being am equals equal gives give gets get got becomes become yields has \
+         have had obtain find do does did will would shall should can could may might must seems looks",
     ),
-    (
-        Role::Denial,
-        &[
-            "no", "none", "not", "never", "neither", "nor", "cannot", "without", "non", "nothing", "nobody",
-            "不", "没", "非", "错", "除", "除了",
-        ],
-    ),
-    (Role::Judgement, &["incorrect", "wrong", "false", "untrue", "invalid", "impossible"]),
-    (
-        Role::Hedge,
-        &[
-            "maybe",
-            "perhaps",
-            "possibly",
-            "probably",
-            "likely",
-            "guess",
-            "unsure",
-            "sometimes",
-            "可能",
-            "也许",
-            "或",
-        ],
-    ),
-    (
-        Role::Approximation,
-        &["about", "around", "approximately", "roughly", "exactly", "precisely", "only", "just", "simply"],
-    ),
+    (Role::Denial, "no none not never neither nor cannot without non nothing nobody"),
+    (Role::Judgement, "incorrect wrong false untrue invalid impossible"),
+    (Role::Hedge, "maybe perhaps possibly probably likely guess unsure sometimes"),
+    (Role::Approximation, "about around approximately roughly exactly precisely only just simply"),
     (
         Role::Bound,
-        &[
-            "least",
-            "most",
-            "more",
-            "less",
-            "than",
-            "fewer",
-            "above",
-            "below",
-            "over",
-            "under",
-            "between",
-            "greater",
-            "higher",
-            "lower",
-            "up",
-            "beyond",
-            "within",
-            "exceeding",
-            "almost",
-            "nearly",
-            "至少",
-            "最少",
-            "至多",
-            "最多",
-            "超过",
-            "不到",
-            "不足",
-            "大于",
-            "小于",
-            "多于",
-            "少于",
-            "高于",
-            "低于",
-            "以上",
-            "以下",
-            "以内",
-            "之间",
-        ],
+        "least most more less than fewer above below over under between greater higher lower up beyond \
+         within exceeding almost nearly",
     ),
     (
         Role::Operation,
-        &[
-            "half",
-            "twice",
-            "thrice",
-            "double",
-            "triple",
-            "minus",
-            "negative",
-            "plus",
-            "times",
-            "squared",
-            "cubed",
-            "factorial",
-            "except",
-            "point",
-            "doubled",
-            "tripled",
-            "halved",
-            "负",
-            "分之",
-            "的平方",
-            "的立方",
-            "的一半",
-            "的倒数",
-            "的相反数",
-            "的倍数",
-        ],
+        "half twice thrice double triple minus negative plus times squared cubed factorial except point \
+         doubled tripled halved",
     ),
     (
         Role::Computed,
-        &[
-            "square",
-            "cube",
-            "root",
-            "log",
-            "logarithm",
-            "reciprocal",
-            "inverse",
-            "opposite",
-            "power",
-            "sum",
-            "difference",
-            "product",
-            "quotient",
-            "remainder",
-        ],
+        "square cube root log logarithm reciprocal inverse opposite power sum difference product quotient \
+         remainder",
     ),
     (
         Role::Connective,
-        &[
-            "or",
-            "and",
-            "but",
-            "because",
-            "since",
-            "if",
-            "unless",
-            "although",
-            "though",
-            "however",
-            "whereas",
-            "while",
-            "instead",
-            "rather",
-            "otherwise",
-            "else",
-            "yet",
-        ],
+        "or and but because since if unless although though however whereas while instead rather \
+         otherwise else yet",
     ),
-    (
-        Role::Conclusion,
-        &["so", "thus", "hence", "therefore", "then", "consequently", "finally", "altogether"],
-    ),
-    (
-        Role::Preposition,
-        &["of", "in", "on", "at", "by", "from", "to", "with", "after", "before", "for", "until", "near"],
-    ),
+    (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
+    (Role::Preposition, "of in on at by from to with after before for until near"),
     (
         Role::Answer,
-        &[
-            "answer", "answers", "value", "result", "solution", "total", "final", "ans", "amount", "both",
-            "either",
-        ],
+        "answer answers value result solution total final ans amount both either profit gain distance length \
+         width height area perimeter circumference volume radius diameter speed age price cost weight mass \
+         probability number",
     ),
+    (Role::Modal, "could might may"),
+    (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
+];
+
+/// Those of Chinese, which sets no space between words.
+const UNSPACED: &[(Role, &str)] = &[
+    (Role::Verb, "是 为 等于 有 得 需 要 剩 共 了"),
+    (Role::Denial, "不 没 非 错 除 除了"),
+    (Role::Hedge, "可能 也许 或"),
+    (Role::Bound, "至少 最少 至多 最多 超过 不到 不足 大于 小于 多于 少于 高于 低于 以上 以下 以内 之间"),
+    (Role::Operation, "负 分之 的平方 的立方 的一半 的倒数 的相反数 的倍数"),
 ];
 
 /// Phrases, in lower case, and what they are said for.
@@ -225,37 +114,46 @@ pub(crate) fn plain_phrase(words: &str) -> &str {
     PHRASES.iter().find(|(said, _)| *said == words).map_or(words, |(_, plain)| plain)
 }
 
+/// The roles of each word, one bit a role.
+static ROLES: LazyLock<HashMap<&str, u16>> = LazyLock::new(|| {
+    let mut roles = HashMap::new();
+    for (role, words) in CLASSES.iter().chain(UNSPACED) {
+        words.split(' ').for_each(|word| *roles.entry(word).or_default() |= 1 << *role as u16);
+    }
+    roles
+});
+
 /// Whether a word, in whatever case, has a role.
 pub(crate) fn is(word: &str, role: Role) -> bool {
-    CLASSES
-        .iter()
-        .any(|(class, words)| *class == role && words.iter().any(|known| word.eq_ignore_ascii_case(known)))
-        || role == Role::Denial && word.to_ascii_lowercase().ends_with("n't")
+    is_any(word, &[role])
 }
 
-/// Whether a word has one of several roles.
+/// Whether a word, in whatever case, has one of several roles.
 pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
-    roles.iter().any(|role| is(word, *role))
+    let upper = word.bytes().any(|byte| byte.is_ascii_uppercase());
+    let word = if upper { Cow::Owned(word.to_ascii_lowercase()) } else { Cow::Borrowed(word) };
+    let has = ROLES.get(&*word).copied().unwrap_or_default();
+    roles.iter().any(|role| has & 1 << *role as u16 != 0)
+        || roles.contains(&Role::Denial) && word.ends_with("n't")
 }
 
 /// Whether a text ends with a word that has one of several roles, in a language that sets no space between words.
 pub(crate) fn ends_with_any(text: &str, roles: &[Role]) -> bool {
-    !text.ends_with(|last: char| last.is_ascii()) && unspaced(roles).any(|word| text.ends_with(word))
+    text.ends_with(|last: char| !last.is_ascii()) && unspaced(roles).any(|word| text.ends_with(word))
 }
 
 /// Whether a text begins with such a word.
 pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
-    !text.starts_with(|first: char| first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
+    text.starts_with(|first: char| !first.is_ascii()) && unspaced(roles).any(|word| text.starts_with(word))
 }
 
 /// Whether such a word stands anywhere in a text.
 pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
-    unspaced(roles).any(|word| text.contains(word))
+    !text.is_ascii() && unspaced(roles).any(|word| text.contains(word))
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {
-    let rows = CLASSES.iter().filter(|(class, _)| roles.contains(class));
-    rows.flat_map(|(_, words)| words.iter().copied()).filter(|word| !word.is_ascii())
+    UNSPACED.iter().filter(|(class, _)| roles.contains(class)).flat_map(|(_, words)| words.split(' '))
 }
 
 /// The words of a text between white space, without the punctuation around them.

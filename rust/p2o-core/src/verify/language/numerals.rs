@@ -1,8 +1,8 @@
-//! Numbers spelled in English.
+//! Numbers spelled in words, of English and of Chinese.
 
 use dashu_ratio::RBig;
 
-use crate::verify::expr::{Constant, Expr};
+use crate::verify::expr::{Constant, Expr, Half};
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
 pub(crate) fn spelled_number(words: &str) -> Option<i64> {
@@ -44,8 +44,14 @@ pub(crate) fn spelled_number(words: &str) -> Option<i64> {
     (previous != "and").then_some(total + group)
 }
 
-/// The value that English words spell, in lower case: "twenty five", "two thirds", "negative five".
+/// The value that words spell, in lower case: "twenty five", "two thirds", "negative five", "ten percent", 三分之二.
 pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
+    if let Some(number) = words.strip_suffix(" percent").or_else(|| words.strip_suffix(" per cent")) {
+        return Some(Expr::Percent(Box::new(spelled_value(number)?)));
+    }
+    if let Some(value) = chinese_value(words) {
+        return Some(value);
+    }
     let (negative, words) = match words.strip_prefix("negative ").or_else(|| words.strip_prefix("minus ")) {
         Some(rest) => (true, rest),
         None => (false, words),
@@ -55,7 +61,13 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         Some(RBig::from(spelled_number(whole)?) + spelled_fraction(part)?)
     };
     let value = match spelled_number(words) {
-        None if words == "infinity" => Expr::Constant(Constant::Infinity),
+        None if matches!(words, "infinity" | "infinite" | "infinitely many") => {
+            Expr::Constant(Constant::Infinity)
+        }
+        None if words == "half" => Expr::rational(RBig::ONE / RBig::from(2)),
+        None if words == "a dozen" => Expr::integer(12),
+        None if words == "noon" => Expr::Clock { hour: 12, minute: 0, half: Some(Half::Pm) },
+        None if words == "midnight" => Expr::Clock { hour: 12, minute: 0, half: Some(Half::Am) },
         Some(number) => Expr::integer(number),
         None => Expr::rational(spelled_fraction(words).or_else(mixed)?),
     };
@@ -140,37 +152,97 @@ fn denominator(word: &str) -> Option<i64> {
 }
 
 fn small_number(word: &str) -> Option<i64> {
-    const BELOW_TWENTY: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-    let place = |words: &[&str]| words.iter().position(|known| *known == word);
-    let value = place(&BELOW_TWENTY).or_else(|| place(&TENS).map(|tens| 10 * (tens + 2)))?;
+    const BELOW_TWENTY: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen \
+        fifteen sixteen seventeen eighteen nineteen";
+    const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
+    let place = |words: &str| words.split(' ').position(|known| known == word);
+    let value = place(BELOW_TWENTY).or_else(|| place(TENS).map(|tens| 10 * (tens + 2)))?;
     i64::try_from(value).ok()
+}
+
+/// The value of a Chinese numeral, perhaps with its measure word: 三分之二, 百分之三十, 负三, 二十五个.
+fn chinese_value(text: &str) -> Option<Expr> {
+    const MEASURES: [char; 12] = ['个', '元', '人', '次', '种', '天', '条', '只', '本', '页', '米', '岁'];
+    if text.is_ascii() {
+        return None;
+    }
+    if let Some(rest) = text.strip_prefix('负') {
+        return Some(Expr::Neg(Box::new(chinese_value(rest)?)));
+    }
+    match text.split_once("分之") {
+        Some(("百", above)) => Some(Expr::Percent(Box::new(Expr::integer(chinese_number(above)?)))),
+        Some((below, above)) => {
+            let below = chinese_number(below).filter(|parts| *parts > 0)?;
+            Some(Expr::rational(RBig::from(chinese_number(above)?) / RBig::from(below)))
+        }
+        None => chinese_number(text.strip_suffix(MEASURES).unwrap_or(text)).map(Expr::integer),
+    }
+}
+
+/// 一百零五 is 105: a digit counts the place behind it.
+fn chinese_number(text: &str) -> Option<i64> {
+    const DIGITS: &str = "零一二三四五六七八九";
+    let (mut total, mut group, mut digit) = (0i64, 0i64, None);
+    let mut smallest = i64::MAX;
+    for character in text.chars() {
+        let character = if character == '两' { '二' } else { character };
+        if let Some(value) = DIGITS.chars().position(|known| known == character) {
+            // A zero only says that a place is left out.
+            if digit.is_some_and(|digit| digit != 0) {
+                return None;
+            }
+            digit = Some(i64::try_from(value).ok()?);
+            continue;
+        }
+        let place = match character {
+            '十' => 10,
+            '百' => 100,
+            '千' => 1_000,
+            '万' => 10_000,
+            '亿' => 100_000_000,
+            _ => return None,
+        };
+        if place >= 10_000 {
+            let counted = group + digit.take().unwrap_or(0);
+            total = total.checked_add(counted)?.checked_mul(place).filter(|value| *value > 0)?;
+            (group, smallest) = (0, i64::MAX);
+        } else {
+            // 十五 leaves out that it is one ten.
+            let count =
+                digit.take().or((place == 10 && group == 0).then_some(1)).filter(|count| *count > 0)?;
+            if place >= smallest {
+                return None;
+            }
+            (group, smallest) = (group + count * place, place);
+        }
+    }
+    (!text.is_empty()).then_some(total + group + digit.unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_in_chinese() {
+        for (words, value) in [
+            ("二十五", 25),
+            ("十五", 15),
+            ("一百零五", 105),
+            ("两千零一", 2_001),
+            ("三万五千", 35_000),
+            ("一亿", 100_000_000),
+        ] {
+            assert_eq!(chinese_number(words), Some(value), "{words}");
+        }
+        for words in ["", "百", "十百", "二三", "零十", "矩形"] {
+            assert_eq!(chinese_number(words), None, "{words}");
+        }
+        let third = Expr::rational(RBig::from(2) / RBig::from(3));
+        assert_eq!(chinese_value("三分之二"), Some(third));
+        assert_eq!(chinese_value("零分之二"), None);
+        assert_eq!(chinese_value("百分之三十"), Some(Expr::Percent(Box::new(Expr::integer(30)))));
+    }
 
     #[test]
     fn numbers_in_words() {

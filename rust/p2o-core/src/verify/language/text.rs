@@ -46,7 +46,7 @@ pub(crate) fn unwrapped(text: &str) -> String {
                 rest = &rest[length..];
                 continue;
             }
-            if words::is_invisible(&command[1..]) {
+            if words::command(&command[1..]) == Some(words::Command::Invisible) {
                 result.push(' ');
             } else {
                 result.push_str(command);
@@ -268,6 +268,10 @@ pub(crate) fn letters_only(text: &str) -> Option<String> {
     (!letters.is_empty()).then_some(letters)
 }
 
+/// Phrases, in lower case, for the empty set.
+const NONE: &str = "no solution|none|no solutions|no real solution|no real solutions|empty set|the empty set|\
+    no such values|no such value|no solution exists|no solutions exist|no such solution exists";
+
 /// The set that some words stand for: none, or all real numbers.
 pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
     if matches!(
@@ -285,26 +289,7 @@ pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
         "negative real numbers" | "negative reals" => return half(false, false),
         _ => {}
     }
-    let none = says_no_solution(normalized)
-        || matches!(
-            normalized,
-            "no solution"
-                | "none"
-                | "no solutions"
-                | "no real solution"
-                | "no real solutions"
-                | "empty set"
-                | "the empty set"
-                | "no such values"
-                | "no such value"
-                | "no solution exists"
-                | "no solutions exist"
-                | "no such solution exists"
-                | "there is no solution"
-                | "there are no solutions"
-                | "there is no real solution"
-                | "there are no real solutions"
-        );
+    let none = says_no_solution(normalized) || NONE.split('|').any(|said| said == normalized);
     none.then_some(Expr::EmptySet)
 }
 

@@ -1,5 +1,8 @@
 //! The vocabulary: which names are functions, constants, operators, letters, units, or nothing at all.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::verify::expr::Function;
 
 /// Names with a meaning of their own.
@@ -76,211 +79,81 @@ pub(crate) fn plain_word(name: &str) -> Option<Word> {
     })
 }
 
-/// The meaning of `\name` where it differs from the plain word, or the plain word's.
-pub(crate) fn command_word(name: &str) -> Option<Word> {
-    Some(match name {
-        "emptyset" | "varnothing" | "O" => Word::EmptySet,
-        "Reals" | "reals" | "R" => Word::Reals,
-        "degree" | "circ" | "textdegree" => Word::Degree,
-        "inf" | "sqrt" | "cbrt" | "binom" | "U" | "sup" | "Pi" => return None,
-        "land" | "wedge" => Word::And,
-        "lor" | "vee" => Word::Or,
-        "pmod" | "bmod" => Word::Modulo,
-        _ => return plain_word(name),
-    })
+/// What a LaTeX command is to the lexer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Spacing, sizing and layout.
+    Invisible,
+    /// Its argument is set in another font.
+    Font,
+    /// One operator character.
+    Operator(char),
+    Word(Word),
+    /// It has arguments or a bracket's role, which the parser knows.
+    Structural,
 }
 
-/// Commands that are one operator character.
-pub(crate) fn operator(name: &str) -> Option<char> {
-    Some(match name {
-        "cdot" | "times" | "ast" | "bullet" | "cdotp" => '*',
-        "div" => '/',
-        "pm" => '±',
-        "mp" => '∓',
-        "le" | "leq" | "leqslant" | "leqq" => '≤',
-        "ge" | "geq" | "geqslant" | "geqq" => '≥',
-        "lt" => '<',
-        "gt" => '>',
-        "ne" | "neq" => '≠',
-        "approx" | "simeq" | "thickapprox" => '≈',
-        "equiv" => '=',
-        "cup" | "bigcup" => '∪',
-        "cap" | "bigcap" => '∩',
-        "setminus" | "backslash" | "smallsetminus" => '∖',
-        "in" => '∈',
-        "colon" => ':',
-        "mid" | "vert" | "lvert" | "rvert" => '|',
-        "Vert" | "lVert" | "rVert" | "parallel" => '‖',
-        "prime" => '\'',
-        "to" | "rightarrow" | "Rightarrow" | "implies" | "iff" | "Leftrightarrow" | "mapsto" => '→',
-        "dots" | "ldots" | "cdots" | "dotsc" => '…',
-        "lbrack" => '[',
-        "rbrack" => ']',
-        "lparen" => '(',
-        "rparen" => ')',
-        "sim" => '∼',
-        _ => return None,
-    })
-}
+const INVISIBLE: &str = "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr middle quad qquad displaystyle \
+    textstyle scriptstyle limits nolimits hspace thinspace enspace space hfill hline underline nonumber \
+    notag centering small large Large therefore because negthinspace checkmark mathstrut strut \
+    ensuremath blacksquare square Box qed QED qedsymbol qedhere rm bf it tt sf";
+const FONTS: &str = "text textbf textit textrm textsf texttt textnormal textup mathrm mathbf mathit mathsf mathtt mathcal \
+    mathscr mathfrak mathbb Bbb mbox hbox boldsymbol bm pmb emph operatorname textsc mathop mathnormal";
+const STRUCTURAL: &str = "frac dfrac tfrac cfrac sfrac sqrt cbrt binom dbinom tbinom choose begin end lfloor rfloor lceil \
+    rceil langle rangle sum prod int iint oint lim limsup liminf overline bar hat widehat vec tilde \
+    widetilde dot ddot over overrightarrow boxed fbox atop partial nabla det sup forall exists \
+    underbrace overbrace xrightarrow stackrel substack cancel phantom conj";
+const OPERATORS: &[(char, &str)] = &[
+    ('*', "cdot times ast bullet cdotp"),
+    ('/', "div"),
+    ('±', "pm"),
+    ('∓', "mp"),
+    ('≤', "le leq leqslant leqq"),
+    ('≥', "ge geq geqslant geqq"),
+    ('<', "lt"),
+    ('>', "gt"),
+    ('≠', "ne neq"),
+    ('≈', "approx simeq thickapprox"),
+    ('=', "equiv"),
+    ('∪', "cup bigcup"),
+    ('∩', "cap bigcap"),
+    ('∖', "setminus backslash smallsetminus"),
+    ('∈', "in"),
+    (':', "colon"),
+    ('|', "mid vert lvert rvert"),
+    ('‖', "Vert lVert rVert parallel"),
+    ('\'', "prime"),
+    ('→', "to rightarrow Rightarrow implies iff Leftrightarrow mapsto"),
+    ('…', "dots ldots cdots dotsc"),
+    ('[', "lbrack"),
+    (']', "rbrack"),
+    ('(', "lparen"),
+    (')', "rparen"),
+    ('∼', "sim"),
+];
 
-/// Commands with arguments or a bracket's role, which the parser knows.
-pub(crate) fn is_structural(name: &str) -> bool {
-    matches!(
-        name,
-        "frac"
-            | "dfrac"
-            | "tfrac"
-            | "cfrac"
-            | "sfrac"
-            | "sqrt"
-            | "cbrt"
-            | "binom"
-            | "dbinom"
-            | "tbinom"
-            | "choose"
-            | "begin"
-            | "end"
-            | "lfloor"
-            | "rfloor"
-            | "lceil"
-            | "rceil"
-            | "langle"
-            | "rangle"
-            | "sum"
-            | "prod"
-            | "int"
-            | "iint"
-            | "oint"
-            | "lim"
-            | "limsup"
-            | "liminf"
-            | "overline"
-            | "bar"
-            | "hat"
-            | "widehat"
-            | "vec"
-            | "tilde"
-            | "widetilde"
-            | "dot"
-            | "ddot"
-            | "over"
-            | "overrightarrow"
-            | "boxed"
-            | "fbox"
-            | "atop"
-            | "operatorname"
-            | "partial"
-            | "nabla"
-            | "det"
-            | "sup"
-            | "forall"
-            | "exists"
-            | "underbrace"
-            | "overbrace"
-            | "xrightarrow"
-            | "stackrel"
-            | "substack"
-            | "cancel"
-            | "phantom"
-            | "conj"
-    )
-}
+static COMMANDS: LazyLock<HashMap<&str, Command>> = LazyLock::new(|| {
+    let named = |command: Command, names: &'static str| names.split(' ').map(move |name| (name, command));
+    [(Command::Structural, STRUCTURAL), (Command::Invisible, INVISIBLE), (Command::Font, FONTS)]
+        .into_iter()
+        .chain(OPERATORS.iter().map(|(operator, names)| (Command::Operator(*operator), *names)))
+        .flat_map(|(command, names)| named(command, names))
+        .collect()
+});
 
-/// Spacing, sizing and layout commands.
-pub(crate) fn is_invisible(name: &str) -> bool {
-    matches!(
-        name,
-        "left"
-            | "right"
-            | "big"
-            | "Big"
-            | "bigg"
-            | "Bigg"
-            | "bigl"
-            | "bigr"
-            | "Bigl"
-            | "Bigr"
-            | "biggl"
-            | "biggr"
-            | "middle"
-            | "quad"
-            | "qquad"
-            | "displaystyle"
-            | "textstyle"
-            | "scriptstyle"
-            | "limits"
-            | "nolimits"
-            | "hspace"
-            | "thinspace"
-            | "enspace"
-            | "space"
-            | "hfill"
-            | "hline"
-            | "underline"
-            | "nonumber"
-            | "notag"
-            | "centering"
-            | "small"
-            | "large"
-            | "Large"
-            | "therefore"
-            | "because"
-            | "dollar"
-            | "pounds"
-            | "euro"
-            | "negthinspace"
-            | "checkmark"
-            | "mathstrut"
-            | "strut"
-            | "ensuremath"
-            | "blacksquare"
-            | "square"
-            | "Box"
-            | "qed"
-            | "QED"
-            | "qedsymbol"
-            | "qedhere"
-            | "rm"
-            | "bf"
-            | "it"
-            | "tt"
-            | "sf"
-    )
-}
-
-/// Commands whose argument is set in another font.
-pub(crate) fn is_text_command(name: &str) -> bool {
-    matches!(
-        name,
-        "text"
-            | "textbf"
-            | "textit"
-            | "textrm"
-            | "textsf"
-            | "texttt"
-            | "textnormal"
-            | "textup"
-            | "mathrm"
-            | "mathbf"
-            | "mathit"
-            | "mathsf"
-            | "mathtt"
-            | "mathcal"
-            | "mathscr"
-            | "mathfrak"
-            | "mathbb"
-            | "Bbb"
-            | "mbox"
-            | "hbox"
-            | "boldsymbol"
-            | "bm"
-            | "pmb"
-            | "emph"
-            | "operatorname"
-            | "textsc"
-            | "mathop"
-            | "mathnormal"
-    )
+/// What the command of a name is; none of a letter's.
+pub(crate) fn command(name: &str) -> Option<Command> {
+    let word = |word| Some(Command::Word(word));
+    match name {
+        "emptyset" | "varnothing" | "O" => word(Word::EmptySet),
+        "Reals" | "reals" | "R" => word(Word::Reals),
+        "degree" | "circ" | "textdegree" => word(Word::Degree),
+        "inf" | "U" | "sup" | "Pi" => COMMANDS.get(name).copied(),
+        "land" | "wedge" => word(Word::And),
+        "lor" | "vee" => word(Word::Or),
+        "pmod" | "bmod" => word(Word::Modulo),
+        _ => COMMANDS.get(name).copied().or_else(|| plain_word(name).map(Command::Word)),
+    }
 }
 
 /// The letter a Unicode character stands for.
@@ -321,22 +194,8 @@ pub(crate) fn letter_name(character: char) -> Option<&'static str> {
 
 /// A Greek letter written out in plain text.
 pub(crate) fn spelled_letter(run: &str) -> Option<&'static str> {
-    Some(match run {
-        "alpha" => "alpha",
-        "beta" => "beta",
-        "gamma" => "gamma",
-        "delta" => "delta",
-        "epsilon" => "epsilon",
-        "theta" => "theta",
-        "lambda" => "lambda",
-        "mu" => "mu",
-        "rho" => "rho",
-        "sigma" => "sigma",
-        "tau" => "tau",
-        "phi" => "phi",
-        "omega" => "omega",
-        _ => return None,
-    })
+    const LETTERS: &str = "alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega";
+    if run.len() < 2 { None } else { LETTERS.split(' ').find(|letter| *letter == run) }
 }
 
 /// The letter of a command: variants of a Greek letter are that letter.

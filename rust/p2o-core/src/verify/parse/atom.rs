@@ -35,7 +35,7 @@ impl Parser<'_, '_> {
             Kind::Symbol(name) => self.symbol(name),
             // Words in front of a value introduce it: `\text{The answer is } 5`.
             Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
-                self.nested(Self::atom)
+                self.nested(Self::first_factor)
             }
             // Beside any other word a number is a part of a name: "Sphere 3".
             Kind::Text(words)
@@ -47,6 +47,7 @@ impl Parser<'_, '_> {
             {
                 Err(Halt::Unsupported)
             }
+            Kind::Text("constant" | "const" | "const.") => Ok(Expr::Symbol("C".into())),
             Kind::Text(words) => {
                 let name: String = words.chars().filter(|character| !character.is_whitespace()).collect();
                 // Capitals are a product however they are set: `\text{MR} = \text{MC}`.
@@ -68,7 +69,7 @@ impl Parser<'_, '_> {
                 ']' => self.french_interval(),
                 _ => Err(Halt::Unsupported),
             },
-            Kind::SetClose | Kind::NewRow => Err(Halt::Unsupported),
+            Kind::SetClose | Kind::NewRow | Kind::Currency(_) => Err(Halt::Unsupported),
         }
     }
 

@@ -5,6 +5,7 @@ use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function};
 use crate::verify::fuel::Halt;
 use crate::verify::language::words::Word;
+use crate::verify::licence::Licence;
 
 impl Parser<'_, '_> {
     /// A function whose name has just been read.
@@ -15,6 +16,7 @@ impl Parser<'_, '_> {
             let power = self.macro_argument()?;
             if power == Expr::Neg(Box::new(Expr::integer(1))) {
                 function = inverse(function).ok_or(Halt::Unsupported)?;
+                self.note(Licence::InverseFunction);
             } else {
                 exponent = Some(power);
             }
@@ -48,6 +50,8 @@ impl Parser<'_, '_> {
 
     /// `\log`, with its base if one is given; base ten otherwise.
     pub(super) fn logarithm(&mut self) -> Result<Expr, Halt> {
+        let name = &self.tokens[self.at - 1];
+        let assumed = self.text[name.start..name.end].ends_with("og");
         let mut base = None;
         let mut exponent = None;
         loop {
@@ -67,6 +71,9 @@ impl Parser<'_, '_> {
                 return Err(Halt::Unsupported);
             }
             return Ok(Expr::Call(Function::Log, vec![argument, first]));
+        }
+        if base.is_none() && assumed {
+            self.note(Licence::LogBaseTen);
         }
         let call = Expr::Call(Function::Log, vec![base.unwrap_or_else(|| Expr::integer(10)), argument]);
         Ok(match exponent {

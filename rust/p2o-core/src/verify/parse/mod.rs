@@ -11,6 +11,7 @@ mod function;
 pub(super) mod lex;
 mod modulo;
 mod piecewise;
+mod power;
 mod product;
 mod ratio;
 mod structure;
@@ -22,6 +23,7 @@ use dashu_ratio::RBig;
 
 use super::expr::{Expr, Joint, Relation, SetOperation};
 use super::fuel::{Fuel, Halt};
+use super::licence::{Licence, Licences};
 use crate::verify::language::words::Word;
 use lex::{Kind, Token, Tokens, lex};
 
@@ -39,25 +41,38 @@ const TOKENS: usize = 1 << 13;
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) expr: Expr,
+    /// The conventions by which it is read so.
+    pub(crate) notation: Licences,
     /// A comma was read as a thousands separator; the text is a list too.
     pub(crate) grouped_by_comma: bool,
 }
 
 /// Parses a whole answer. `commas` allows `1,234` to be one number.
 pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed, Halt> {
-    let Tokens { list, grouped_by_comma } = lex(text, commas, fuel)?;
+    let Tokens { list, notation, grouped_by_comma } = lex(text, commas, fuel)?;
     if list.len() > TOKENS {
         return Err(Halt::Unsupported);
     }
     let tokens = structure::without_redundant_brackets(list);
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, bars: 0, colons: 0, reversed: false, fuel };
+    let mut parser = Parser {
+        text,
+        tokens,
+        at: 0,
+        depth: 0,
+        bars: 0,
+        colons: 0,
+        reversed: false,
+        currency: None,
+        notation,
+        fuel,
+    };
     parser.skip_noise();
     let expr = parser.list()?;
     parser.skip_noise();
     if parser.at < parser.tokens.len() {
         return Err(Halt::Unsupported);
     }
-    Ok(Parsed { expr, grouped_by_comma })
+    Ok(Parsed { expr, notation: parser.notation, grouped_by_comma })
 }
 
 struct Parser<'a, 'f> {
@@ -71,10 +86,19 @@ struct Parser<'a, 'f> {
     colons: usize,
     /// Inside `]a, b[` an opening bracket closes.
     reversed: bool,
+    /// That of the product being read.
+    currency: Option<&'static str>,
+    /// The conventions used so far.
+    notation: Licences,
     fuel: &'f mut Fuel,
 }
 
 impl<'a> Parser<'a, '_> {
+    /// Notes that a convention was used.
+    fn note(&mut self, licence: Licence) {
+        self.notation = self.notation.union(licence.into());
+    }
+
     fn peek(&self) -> Option<&Kind<'a>> {
         self.tokens.get(self.at).map(|token| &token.kind)
     }
@@ -187,6 +211,7 @@ impl<'a> Parser<'a, '_> {
                 self.at += 1;
                 let last = self.relation()?;
                 progress(&mut items, last).ok_or(Halt::Unsupported)?;
+                self.note(Licence::EllipsisFilled);
                 continue;
             }
             items.push(self.relation()?);
@@ -331,10 +356,14 @@ impl<'a> Parser<'a, '_> {
                 self.at += 2;
                 let last = self.product()?;
                 terms = vec![ellipsis::sum(&terms, &last).ok_or(Halt::Unsupported)?];
+                self.note(Licence::EllipsisFilled);
                 continue;
             }
             let term = self.product()?;
             terms.push(signed(sign, term));
+        }
+        while self.continues_quantity(&terms[terms.len() - 1]) {
+            terms.push(self.product()?);
         }
         if self.modulus_ahead() {
             let sum = if terms.len() == 1 { terms.swap_remove(0) } else { Expr::Add(terms) };

@@ -1,18 +1,16 @@
-//! Products, quotients, powers, and what may follow a factor: units, percent signs, factorials.
+//! Products and quotients, and what may follow a factor: units, words, the fraction of a mixed number.
 
 use dashu_ratio::RBig;
 
 use super::lex::Kind;
 use super::{Parser, signed};
-use crate::verify::expr::{Expr, Function};
+use crate::verify::expr::Expr;
 use crate::verify::fuel::Halt;
 use crate::verify::language::english;
 use crate::verify::language::numerals;
 use crate::verify::language::units;
 use crate::verify::language::words::Word;
-
-/// Most signs behind one atom; each is a level of the tree.
-const POSTFIXES: usize = 8;
+use crate::verify::licence::Licence;
 
 impl Parser<'_, '_> {
     /// Factors joined by `*`, `/` or nothing.
@@ -27,6 +25,15 @@ impl Parser<'_, '_> {
             let operand = self.nested(Self::product)?;
             return Ok(signed(sign, operand));
         }
+        let outer = self.currency.take();
+        let product = self.factors()?;
+        Ok(match std::mem::replace(&mut self.currency, outer) {
+            Some(currency) => in_currency(product, currency),
+            None => product,
+        })
+    }
+
+    fn factors(&mut self) -> Result<Expr, Halt> {
         // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
         let mut factors = vec![self.first_factor()?];
         let mut divisors = Vec::new();
@@ -35,6 +42,10 @@ impl Parser<'_, '_> {
             self.fuel.spend(2)?;
             if self.take_op('*') || self.scientific_cross() {
                 factors.push(self.signed_factor()?);
+            } else if let Some(unit) = self.rate() {
+                let amount = quotient(factors, std::mem::take(&mut divisors));
+                factors = vec![Expr::Quantity(Box::new(amount), unit.into())];
+                has_unit = true;
             } else if self.take_op('/') {
                 divisors.push(self.signed_factor()?);
             } else if self.to_ahead()
@@ -108,6 +119,9 @@ impl Parser<'_, '_> {
                 if let (Some(Kind::Number(_)), Some(Expr::Number(_))) = (self.peek(), factors.last()) {
                     return Err(Halt::Unsupported);
                 }
+                if !divisors.is_empty() {
+                    self.note(Licence::SlashBeforeProduct);
+                }
                 factors.push(self.power()?);
             } else {
                 break;
@@ -117,7 +131,12 @@ impl Parser<'_, '_> {
     }
 
     /// The first factor, or the mixed number that it begins.
-    fn first_factor(&mut self) -> Result<Expr, Halt> {
+    pub(super) fn first_factor(&mut self) -> Result<Expr, Halt> {
+        if let Some(Kind::Currency(unit)) = self.peek() {
+            self.currency = Some(unit);
+            self.at += 1;
+            return self.signed_factor();
+        }
         let Some(Kind::Number(literal)) = self.peek() else { return self.power() };
         if !literal.number.value.is_int() || literal.number.decimal || literal.exponent != 0 {
             return self.power();
@@ -135,6 +154,7 @@ impl Parser<'_, '_> {
             _ => None,
         };
         if let Some(fraction) = fraction {
+            self.note(Licence::MixedNumber);
             return self.power_of(Expr::rational(whole + fraction));
         }
         self.at = start;
@@ -183,7 +203,9 @@ impl Parser<'_, '_> {
     /// Whether the next token can begin a factor that is multiplied by juxtaposition.
     pub(super) fn starts_factor(&self) -> bool {
         match self.peek() {
-            Some(Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Op('(' | '{')) => true,
+            Some(
+                Kind::Number(_) | Kind::Digits(_) | Kind::Symbol(_) | Kind::Currency(_) | Kind::Op('(' | '{'),
+            ) => true,
             Some(Kind::Word(word)) => matches!(
                 word,
                 Word::Function(_)
@@ -194,179 +216,38 @@ impl Parser<'_, '_> {
                     | Word::Infinity
                     | Word::Cis
             ),
-            Some(Kind::Op('[')) => !self.reversed,
+            // The last bracket of `[2, 5[` opens nothing.
+            Some(Kind::Op('[')) => !self.reversed && self.starts_at(1),
             Some(Kind::Op('|')) => self.bars == 0,
-            Some(Kind::Command(name)) => matches!(
+            // What closes a bracket or joins two things begins none.
+            Some(Kind::Command(name)) => !matches!(
                 *name,
-                "frac"
-                    | "dfrac"
-                    | "tfrac"
-                    | "cfrac"
-                    | "sfrac"
-                    | "sqrt"
-                    | "cbrt"
-                    | "binom"
-                    | "dbinom"
-                    | "tbinom"
-                    | "lfloor"
-                    | "lceil"
-                    | "sum"
-                    | "prod"
-                    | "hat"
-                    | "vec"
-                    | "overrightarrow"
-                    | "bar"
-                    | "tilde"
-                    | "overline"
-                    | "dot"
-                    | "ddot"
-                    | "vulgar"
-                    | "begin"
-                    | "widehat"
+                "choose"
+                    | "over"
+                    | "end"
+                    | "rfloor"
+                    | "rceil"
+                    | "rangle"
+                    | "langle"
+                    | "forall"
+                    | "boxed"
+                    | "fbox"
             ),
             _ => false,
         }
     }
-
-    /// An atom with its postfix signs and exponents.
-    pub(super) fn power(&mut self) -> Result<Expr, Halt> {
-        let base = self.nested(Self::atom)?;
-        self.power_of(base)
-    }
-
-    pub(super) fn power_of(&mut self, base: Expr) -> Result<Expr, Halt> {
-        let mut base = self.postfix(base)?;
-        for count in 0.. {
-            if !self.is_op('^') {
-                break;
-            }
-            if count == POSTFIXES {
-                return Err(Halt::Unsupported);
-            }
-            if let Some(half) = self.half_of_reals(&base) {
-                base = half;
-            } else if let Some(primes) = self.degree_or_prime() {
-                base = match primes {
-                    0 => Expr::Degrees(Box::new(base)),
-                    count => primed(base, count)?,
-                };
-            } else {
-                self.at += 1;
-                let exponent = self.nested_by(4, Self::exponent)?;
-                base = match exponent {
-                    exponent if matches!(base, Expr::Number(_)) && is_ordinal(&exponent) => base,
-                    Expr::Symbol(name) if matches!(&*name, "T" | "top") && is_array(&base) => {
-                        transposed(base)
-                    }
-                    exponent => Expr::Pow(Box::new((base, exponent))),
-                };
-            }
-            base = self.postfix(base)?;
-        }
-        Ok(base)
-    }
-
-    /// `!`, `%`, `°`, primes.
-    fn postfix(&mut self, mut base: Expr) -> Result<Expr, Halt> {
-        for _ in 0..POSTFIXES {
-            base = match self.peek() {
-                Some(Kind::Op('!')) if self.peek_at(1) == Some(&Kind::Op('!')) => {
-                    self.at += 1;
-                    double_factorial(&base).ok_or(Halt::Unsupported)?
-                }
-                Some(Kind::Op('!')) => Expr::Call(Function::Factorial, vec![base]),
-                Some(Kind::Op('%') | Kind::Word(Word::Percent)) => Expr::Percent(Box::new(base)),
-                Some(Kind::Op('°') | Kind::Word(Word::Degree)) => Expr::Degrees(Box::new(base)),
-                Some(Kind::Op('\'')) => match base {
-                    Expr::Symbol(name) => Expr::Symbol(format!("{name}'").into()),
-                    other => return Ok(other),
-                },
-                // "20°C": the scale is a unit.
-                Some(Kind::Text(scale @ ("C" | "F")) | Kind::Symbol(scale @ ("C" | "F")))
-                    if matches!(base, Expr::Degrees(_)) =>
-                {
-                    Expr::Quantity(Box::new(base), format!("degree {scale}").into())
-                }
-                _ => return Ok(base),
-            };
-            self.at += 1;
-        }
-        Err(Halt::Unsupported)
-    }
-
-    /// `^\circ` gives 0, `^{\prime\prime}` the number of primes; anything else is an exponent.
-    fn degree_or_prime(&mut self) -> Option<usize> {
-        let braced = self.peek_at(1) == Some(&Kind::Op('{'));
-        let first = 1 + usize::from(braced);
-        let primes = (first..self.tokens.len())
-            .take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\'')))
-            .count();
-        let circle = matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')));
-        if primes == 0 && !circle {
-            return None;
-        }
-        let after = first + primes.max(1);
-        if braced && self.peek_at(after) != Some(&Kind::Op('}')) {
-            return None;
-        }
-        self.at += after + usize::from(braced);
-        Some(primes)
-    }
-
-    /// Whether `^\circ` or `^{\circ}` is next.
-    fn degree_ahead(&self) -> bool {
-        let first = 1 + usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
-        matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')))
-    }
-
-    /// What stands behind `^`: a group, or one atom with its own exponent (`2^3^4` is `2^(3^4)`).
-    pub(super) fn exponent(&mut self) -> Result<Expr, Halt> {
-        if let Some(Kind::Op(sign @ ('-' | '+'))) = self.peek() {
-            let sign = *sign;
-            self.at += 1;
-            let operand = self.nested_by(4, Self::exponent)?;
-            return Ok(signed(sign, operand));
-        }
-        let base = self.nested(Self::atom)?;
-        if self.is_op('^') {
-            self.at += 1;
-            let exponent = self.nested_by(4, Self::exponent)?;
-            return Ok(Expr::Pow(Box::new((base, exponent))));
-        }
-        Ok(if self.take_op('!') { Expr::Call(Function::Factorial, vec![base]) } else { base })
-    }
 }
 
-fn is_array(expr: &Expr) -> bool {
-    matches!(expr, Expr::Tuple { .. } | Expr::Vector(_) | Expr::Matrix(_))
-}
-
-/// Rows as columns; a tuple stands for both.
-fn transposed(array: Expr) -> Expr {
-    let Expr::Matrix(rows) = array else { return array };
-    let width = rows[0].len();
-    Expr::Matrix((0..width).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect())
-}
-
-/// `7!! = 7 · 5 · 3 · 1`, of small numbers only.
-fn double_factorial(base: &Expr) -> Option<Expr> {
-    const LARGEST: i64 = 300;
-    let number =
-        i64::try_from(base.literal_integer()?).ok().filter(|number| (0..=LARGEST).contains(number))?;
-    let product =
-        (1..=number).rev().step_by(2).fold(RBig::ONE, |product, factor| product * RBig::from(factor));
-    Some(Expr::rational(product))
-}
-
-/// The "th" of `4^{th}`, which names the fourth and is no power.
-fn is_ordinal(exponent: &Expr) -> bool {
-    match exponent {
-        Expr::Symbol(ending) => matches!(&**ending, "th" | "st" | "nd" | "rd"),
-        Expr::Mul(letters) => {
-            matches!(&letters[..], [Expr::Symbol(first), Expr::Symbol(second)]
-                if matches!((&**first, &**second), ("t", "h") | ("s", "t") | ("n" | "r", "d")))
+/// An amount of money, whose unit so far may be a rate: `\$15 \text{ per hour}`.
+fn in_currency(amount: Expr, currency: &str) -> Expr {
+    match amount {
+        Expr::Quantity(inner, unit) if *unit == *currency => Expr::Quantity(inner, unit),
+        Expr::Quantity(inner, rate) if rate.is_empty() || rate.starts_with('/') => {
+            Expr::Quantity(inner, format!("{currency}{rate}").into())
         }
-        _ => false,
+        // "\$5 cents" is neither.
+        Expr::Quantity(inner, unit) => Expr::Quantity(inner, format!("{currency}·{unit}").into()),
+        plain => Expr::Quantity(Box::new(plain), currency.into()),
     }
 }
 
@@ -385,11 +266,4 @@ fn numeric_fraction(expr: &Expr) -> Option<RBig> {
     let (Expr::Number(top), Expr::Number(bottom)) = (&pair.0, &pair.1) else { return None };
     let plain = top.value.is_int() && bottom.value.is_int() && !top.decimal && !bottom.decimal;
     (plain && !bottom.value.is_zero()).then(|| top.value.clone() / bottom.value.clone())
-}
-
-fn primed(base: Expr, count: usize) -> Result<Expr, Halt> {
-    match base {
-        Expr::Symbol(name) => Ok(Expr::Symbol(format!("{name}{}", "'".repeat(count)).into())),
-        _ => Err(Halt::Unsupported),
-    }
 }

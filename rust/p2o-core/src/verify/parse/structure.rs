@@ -4,6 +4,7 @@ use super::Parser;
 use super::lex::{Kind, Token};
 use crate::verify::expr::{Expr, Function, Joint, Relation};
 use crate::verify::fuel::Halt;
+use crate::verify::licence::Licence;
 
 impl Parser<'_, '_> {
     /// After `(` or `[`: a grouping, a tuple or an interval.
@@ -22,7 +23,13 @@ impl Parser<'_, '_> {
         self.at += 1;
         let inner = self.base_behind(inner)?;
         Ok(match inner {
-            Expr::List(items, Joint::Comma) => Expr::Tuple { items, left_closed: open == '[', right_closed },
+            Expr::List(items, Joint::Comma) => {
+                let signed = |item: &&Expr| item.any(&|node| matches!(node, Expr::PlusMinus { .. }));
+                if items.iter().filter(signed).count() > 1 {
+                    self.note(Licence::SignsIndependent);
+                }
+                Expr::Tuple { items, left_closed: open == '[', right_closed }
+            }
             other if (open == '[') == right_closed => other,
             _ => return Err(Halt::Unsupported),
         })

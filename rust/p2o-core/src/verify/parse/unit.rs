@@ -43,7 +43,7 @@ impl Parser<'_, '_> {
     }
 
     /// Whether a number or a symbol stands at an offset.
-    fn starts_at(&self, offset: usize) -> bool {
+    pub(super) fn starts_at(&self, offset: usize) -> bool {
         matches!(self.peek_at(offset), Some(Kind::Number(_) | Kind::Symbol(_)))
     }
 
@@ -56,6 +56,28 @@ impl Parser<'_, '_> {
             self.at = start;
         }
         found.map(|parts| parts.map_or(String::new(), |parts| units::product(&parts)))
+    }
+
+    /// The `/ \text{hour}` behind an amount of money.
+    pub(super) fn rate(&mut self) -> Option<String> {
+        let known = matches!(self.peek_at(1), Some(Kind::Text(words)) if units::spelled(words).is_some());
+        if self.currency.is_some() && self.is_op('/') && known { self.unit() } else { None }
+    }
+
+    /// Whether a part of a quantity in a smaller unit of the same kind is next: the "30 minutes" or "and 30 minutes" behind
+    /// "1 hour". The "and" is passed over.
+    pub(super) fn continues_quantity(&mut self, whole: &Expr) -> bool {
+        let Expr::Quantity(_, unit) = whole else { return false };
+        let joint = usize::from(self.peek() == Some(&Kind::Word(Word::And)));
+        let (Some(Kind::Number(_)), Some(Kind::Text(words))) = (self.peek_at(joint), self.peek_at(joint + 1))
+        else {
+            return false;
+        };
+        let part = units::spelled(words.trim_end_matches('.'));
+        let size = part.and_then(|part| units::conversion(&part, unit));
+        let smaller = size.is_some_and(|size| size < RBig::ONE);
+        self.at += if smaller { joint } else { 0 };
+        smaller
     }
 
     /// A unit in a group of its own: what `\mathrm{kJ\,mol^{-1}}` leaves of its font.

@@ -3,7 +3,7 @@
 use super::{Kind, Lexer};
 use crate::verify::fuel::Halt;
 use crate::verify::language::units;
-use crate::verify::language::words::{self, Word};
+use crate::verify::language::words::{self, Command, Word};
 
 impl<'a> Lexer<'a, '_> {
     pub(super) fn command(&mut self) -> Result<(), Halt> {
@@ -26,29 +26,26 @@ impl<'a> Lexer<'a, '_> {
                 '|' => self.push(Kind::Op('‖'), 2),
                 '&' => self.push(Kind::Word(Word::And), 2),
                 '!' => self.at += 2,
-                // Spacing, `\(`, `\)`, `\[`, `\]`, `\$`.
+                '$' => self.currency("$", 2),
+                // Spacing, `\(`, `\)`, `\[`, `\]`.
                 _ => self.skip(1 + character.len_utf8()),
             }
             return Ok(());
         }
         let name = &after[..letters];
         let length = 1 + letters;
-        if words::is_invisible(name) {
-            self.skip(length);
-            if self.rest().trim_start().starts_with('.') && matches!(name, "left" | "right") {
-                self.at += self.rest().find('.').unwrap_or(0) + 1;
+        match words::command(name) {
+            Some(Command::Invisible) => {
+                self.skip(length);
+                if self.rest().trim_start().starts_with('.') && matches!(name, "left" | "right") {
+                    self.at += self.rest().find('.').unwrap_or(0) + 1;
+                }
             }
-            return Ok(());
-        }
-        if words::is_text_command(name) {
-            return self.text_command(name, length);
-        }
-        if let Some(op) = words::operator(name) {
-            self.push(Kind::Op(op), length);
-        } else if let Some(word) = words::command_word(name) {
-            self.push(Kind::Word(word), length);
-        } else {
-            match name {
+            Some(Command::Font) => return self.text_command(name, length),
+            Some(Command::Operator(operator)) => self.push(Kind::Op(operator), length),
+            Some(Command::Word(word)) => self.push(Kind::Word(word), length),
+            Some(Command::Structural) => self.push(Kind::Command(name), length),
+            None => match name {
                 "tag" => {
                     // The number of a line is no part of it.
                     let number = balanced(&self.rest()[length..]).map_or(0, |number| number.len() + 2);
@@ -59,13 +56,15 @@ impl<'a> Lexer<'a, '_> {
                     let colour = balanced(&self.rest()[length..]).map_or(0, |colour| colour.len() + 2);
                     self.skip(length + colour);
                 }
+                "dollar" | "textdollar" => self.currency("$", length),
+                "euro" => self.currency("€", length),
+                "pounds" | "textsterling" => self.currency("£", length),
                 "nicefrac" | "flatfrac" => self.push(Kind::Command("frac"), length),
                 "lbrace" => self.bracket(Kind::SetOpen, length, true),
                 "rbrace" => self.bracket(Kind::SetClose, length, false),
                 "cr" | "newline" => self.push(Kind::NewRow, length),
-                _ if words::is_structural(name) => self.push(Kind::Command(name), length),
                 _ => self.push(Kind::Symbol(words::letter_command(name)), length),
-            }
+            },
         }
         Ok(())
     }
@@ -92,7 +91,7 @@ impl<'a> Lexer<'a, '_> {
         self.fuel.spend(inside.len() as u64 / 16)?;
         if let Some(operator) = punctuation(inside.trim()) {
             match operator {
-                '$' => self.skip(total),
+                '$' => self.currency("$", total),
                 '(' => self.bracket(Kind::Op('('), total, true),
                 ')' => self.bracket(Kind::Op(')'), total, false),
                 other => self.push(Kind::Op(other), total),

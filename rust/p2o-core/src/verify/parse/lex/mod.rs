@@ -8,6 +8,7 @@ use crate::verify::fuel::{Fuel, Halt};
 use crate::verify::language::english;
 use crate::verify::language::units;
 use crate::verify::language::words::{self, Word};
+use crate::verify::licence::Licences;
 use crate::verify::parse::lex::number::{Literal, literal};
 
 pub(crate) use command::balanced;
@@ -26,6 +27,8 @@ pub(crate) enum Kind<'a> {
     Command(&'a str),
     /// Upright words from `\text{..}` and its kin, or a long word of plain text.
     Text(&'a str),
+    /// The sign of a currency in front of its amount.
+    Currency(&'static str),
     Op(char),
     SetOpen,
     SetClose,
@@ -46,6 +49,8 @@ pub(crate) struct Token<'a> {
 #[derive(Debug)]
 pub(crate) struct Tokens<'a> {
     pub(crate) list: Vec<Token<'a>>,
+    /// The conventions by which its numbers are read.
+    pub(crate) notation: Licences,
     pub(crate) grouped_by_comma: bool,
 }
 
@@ -61,12 +66,13 @@ pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<To
         upright_until: 0,
         list: Vec::new(),
         grouped: false,
+        notation: Licences::NONE,
     };
     while lexer.at < text.len() {
         lexer.fuel.spend(4)?;
         lexer.step()?;
     }
-    Ok(Tokens { list: lexer.list, grouped_by_comma: lexer.grouped })
+    Ok(Tokens { list: lexer.list, notation: lexer.notation, grouped_by_comma: lexer.grouped })
 }
 
 struct Lexer<'a, 'f> {
@@ -81,6 +87,7 @@ struct Lexer<'a, 'f> {
     upright_until: usize,
     list: Vec<Token<'a>>,
     grouped: bool,
+    notation: Licences,
 }
 
 impl<'a> Lexer<'a, '_> {
@@ -130,6 +137,8 @@ impl<'a> Lexer<'a, '_> {
             '>' if rest.starts_with(">=") => self.push(Kind::Op('≥'), 2),
             '=' if rest.starts_with("==") => self.push(Kind::Op('='), 2),
             '!' if rest.starts_with("!=") => self.push(Kind::Op('≠'), 2),
+            // A dollar sign without another one is no bracket around mathematics.
+            '$' if self.text.matches('$').count() == 1 => self.currency("$", 1),
             '$' | '~' | '`' | '"' => self.skip(1),
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
@@ -157,7 +166,7 @@ impl<'a> Lexer<'a, '_> {
             '¼' => self.vulgar("1/4", length),
             '¾' => self.vulgar("3/4", length),
             '⅔' => self.vulgar("2/3", length),
-            '€' | '£' | '¥' | '₹' => self.skip(length),
+            '€' | '£' | '¥' | '₹' | '¢' => self.currency(&rest[..length], length),
             _ if character.is_whitespace() || character.is_control() => self.skip(length),
             '\u{200b}'..='\u{200f}' | '\u{feff}' | '\u{2060}'..='\u{2064}' => self.skip(length),
             _ => match words::letter_name(character) {
@@ -169,6 +178,19 @@ impl<'a> Lexer<'a, '_> {
         Ok(())
     }
 
+    /// The sign or the code of a currency in front of an amount or behind it; alone it says nothing.
+    fn currency(&mut self, sign: &'a str, length: usize) {
+        let behind = self.rest()[length..].trim_start_matches([' ', '~', '\\', '$', '-', '.', ',']);
+        let amount = behind.starts_with(|next: char| next.is_ascii_digit());
+        match units::normal(sign) {
+            Some(unit) if amount => self.push(Kind::Currency(unit), length),
+            Some(_) if matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. })) => {
+                self.push(Kind::Text(sign), length);
+            }
+            _ => self.skip(length),
+        }
+    }
+
     fn after_digit(&self) -> bool {
         !self.spaced && matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }))
     }
@@ -176,6 +198,7 @@ impl<'a> Lexer<'a, '_> {
     fn number(&mut self) {
         if let Some(literal) = literal(self.rest(), self.commas && self.depth == 0) {
             self.grouped |= literal.grouped_by_comma;
+            self.notation = self.notation.union(literal.notation);
             let length = literal.length;
             self.push(Kind::Number(literal), length);
         } else {
@@ -264,6 +287,17 @@ impl<'a> Lexer<'a, '_> {
         if self.rest().starts_with("np.") || self.rest().starts_with("math.") {
             let prefix = self.rest().find('.').unwrap_or(0) + 1;
             self.at += prefix;
+            return;
+        }
+        // "USD 20", "Rs. 20"; the "US" of `US\$20` says no more than its sign.
+        if matches!(run, "USD" | "EUR" | "GBP" | "RMB" | "CNY" | "INR" | "Rs") {
+            let rest = self.rest()[length..].trim_start_matches(['.', ' ', '~']);
+            if rest.starts_with(|next: char| next.is_ascii_digit()) {
+                self.currency(run, length);
+                return;
+            }
+        } else if run == "US" && self.rest()[length..].trim_start_matches('\\').starts_with('$') {
+            self.skip(length);
             return;
         }
         if let Some(half) = self.half_of_day() {

@@ -6,6 +6,7 @@ use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use crate::verify::expr::Number;
+use crate::verify::licence::{Licence, Licences};
 
 /// Exponents beyond this are kept as powers of ten, so that `1e400000000` costs nothing.
 const LARGEST_EXPONENT: i64 = 4096;
@@ -25,6 +26,8 @@ pub(crate) struct Literal {
     pub(crate) length: usize,
     /// Read with commas between groups of three digits, where a list was also possible.
     pub(crate) grouped_by_comma: bool,
+    /// The conventions by which it is read so.
+    pub(crate) notation: Licences,
 }
 
 /// Spellings of a separator between groups of three digits, longest first.
@@ -51,6 +54,7 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     let mut whole = String::from(&text[..first]);
     let mut at = first;
     let mut grouped_by_comma = false;
+    let mut notation = Licences::NONE;
     if (1..=3).contains(&first) && !text.starts_with('0') {
         let mut style = None;
         while let Some((length, comma)) = separator(&text[at..], commas) {
@@ -59,6 +63,7 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
                 break;
             }
             grouped_by_comma |= comma;
+            notation = Licence::DigitsGrouped.into();
             whole.push_str(&text[at + length..at + length + 3]);
             at += length + 3;
         }
@@ -93,6 +98,9 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     if whole.is_empty() && fraction.is_empty() && repeating.is_empty() {
         return None;
     }
+    if !repeating.is_empty() && text[..at].ends_with([')', '.', '…', 's']) {
+        notation = notation.union(Licence::DigitsRepeat.into());
+    }
     let (exponent, length) = exponent(&text[at..]);
     at += length;
     let decimal = (point || length > 0) && repeating.is_empty();
@@ -104,6 +112,7 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
         exponent,
         length: at,
         grouped_by_comma,
+        notation,
     })
 }
 
