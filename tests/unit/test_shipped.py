@@ -35,7 +35,7 @@ def test_a_name_is_a_shipped_file_and_a_path_a_users(tmp_path: Path) -> None:
     assert load_toml(str(own), "recipe", "recipes") == read_toml(own, ConfigError) == {"seed": 1}
     with pytest.raises(
         ConfigError,
-        match=r"no recipe 'quickstrat': did you mean quickstart? give one of .*quickstart.*\.toml file",
+        match=r"no recipe 'quickstrat': did you mean quickstart\? give one of .*quickstart.*\.toml file",
     ):
         load_toml("quickstrat", "recipe", "recipes")
 
