@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import make_problems
 from p2o.trl import Guide
 from p2o.trl.guide import STATE
+from p2o.trl.limits import refuse_trainer
 from p2o.trl.model import frozen_copy
 
 pytestmark = [
@@ -313,6 +315,28 @@ def test_settings_that_are_not_carried_over_are_refused(
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ConfigError, match=message):
         Guide(ROWS, settings)
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"vllm_mode": "server"}, 'vllm_mode="server"'),
+        ({"vllm_tensor_parallel_size": 2}, "vllm_tensor_parallel_size"),
+        ({"vllm_enable_sleep_mode": True}, "vllm_enable_sleep_mode"),
+        ({"min_p": 0.1}, "min_p"),
+    ],
+)
+def test_ways_to_draw_that_are_not_carried_over_are_refused(changed: dict[str, Any], name: str) -> None:
+    args = {"vllm_mode": "colocate", "vllm_tensor_parallel_size": 1, "vllm_enable_sleep_mode": False}
+    args |= {"min_p": None, "repetition_penalty": 1.0, "generation_kwargs": None, **changed}
+    accelerator = SimpleNamespace(distributed_type=SimpleNamespace(value="NO"))
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(**args), accelerator=accelerator, use_vllm=True, tools=None
+    )
+    with pytest.raises(
+        ConfigError, match=f"itself, from the trainer's model or its engine: leave out {name}"
+    ):
+        refuse_trainer(trainer)
 
 
 def test_prompts_must_be_messages_and_known() -> None:

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
         print(upload(files, card, args.repo, private=args.private))
     elif args.dry_run:
         folder = Path(args.dry_run)
+        if folder.is_file():
+            raise RunDirectoryError(f"{folder} is a file: give another folder after --dry-run")
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / CARD, card.text)
         if card.picture is not None:

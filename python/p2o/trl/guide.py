@@ -39,6 +39,7 @@ from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
+from p2o.trl.engine import TrainersEngine
 from p2o.trl.limits import refuse_owned, refuse_trainer, refuse_weights
 from p2o.trl.model import evaluating, frozen_copy, own_model
 from p2o.types import Group, Problem, Rollout
@@ -212,7 +213,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         self.model, self.end = model, ends[0]
         encoder = PromptEncoder(tokenizer, config.model.chat_template_kwargs, ends)
         size, decoding = config.rollout.batch_size, config.rollout.decoding
-        sampler = HfSampler(model, end_ids=ends, pad_id=pad_id(tokenizer), batch_size=size, decoding=decoding)
+        hf = HfSampler(model, end_ids=ends, pad_id=pad_id(tokenizer), batch_size=size, decoding=decoding)
+        sampler = TrainersEngine(trainer, ends, hf.at_once) if trainer.use_vllm else hf
         limit = config.rollout.max_prompt_tokens
         processes, reward = join_processes(), make_reward(config.reward)
         collector = Collector(sampler, encoder, reward, max_prompt_tokens=limit, processes=processes)
@@ -221,10 +223,10 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         templates = given_templates(config)
         collector.check_templates(templates, self.problems, f"evolve.templates = {config.evolve.templates!r}")
         check_solutions(config, self.problems)
-        check_prompts_fit(config, encoder, sampler.max_model_len)
+        check_prompts_fit(config, encoder, hf.max_model_len)
         start = frozen_copy(model) if config.needs_start_weights else None
         reflect = make_reflection(
-            config, Surroundings(sampler, encoder, cast("Any", None), start, tokenizer, processes)
+            config, Surroundings(hf, encoder, cast("Any", None), start, tokenizer, processes)
         )
         state, directory = self._opened(config, processes)
         console = Console.silent()

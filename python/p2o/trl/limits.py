@@ -68,7 +68,9 @@ def refuse_trainer(trainer: Any) -> None:
             f"p2o.trl draws from a model that is whole in each process, not by {kind}: launch plain DDP"
         )
     wrong = {
-        "use_vllm": trainer.use_vllm,
+        'vllm_mode="server"': trainer.use_vllm and args.vllm_mode != "colocate",
+        "vllm_tensor_parallel_size": trainer.use_vllm and args.vllm_tensor_parallel_size > 1,
+        "vllm_enable_sleep_mode": trainer.use_vllm and args.vllm_enable_sleep_mode,
         "min_p": args.min_p is not None,
         "repetition_penalty": args.repetition_penalty != 1.0,
         "generation_kwargs": bool(args.generation_kwargs),
@@ -76,4 +78,6 @@ def refuse_trainer(trainer: Any) -> None:
     }
     for name, is_set in wrong.items():
         if is_set:
-            raise ConfigError(f"p2o.trl draws completions from the trainer's model itself: leave out {name}")
+            raise ConfigError(
+                f"p2o.trl draws completions itself, from the trainer's model or its engine: leave out {name}"
+            )

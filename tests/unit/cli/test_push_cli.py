@@ -188,6 +188,9 @@ def test_a_dry_run_uploads_nothing(
     printed = capsys.readouterr()
     assert printed.out == make_card(run, "me/m").text
     assert printed.err.startswith("not uploaded to me/m: the card and 3 files, ")
+    (tmp_path / "file").touch()
+    assert main(["push", str(run), "me/m", "--dry-run", str(tmp_path / "file")]) == 2
+    assert "file is a file: give another folder after --dry-run\n" in capsys.readouterr().err
     assert main(["push", str(run), "me/m", "--dry-run", str(tmp_path / "card")]) == 0
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == ["README.md", PICTURE]
     assert hub.asked == []
