@@ -45,6 +45,12 @@ PERSISTENCE_MARGIN = 0.25
 """By how much persistence must exceed that of the plain prompt. Random shifts with a standard deviation of 2 in the
 logit, which carry over to no other problem, raise it by 0.15 to 0.22."""
 
+PROMISING = ((15, 0.5), (30, 0.7), (75, 0.8), (150, 0.9))
+"""The probability of a gain that it takes to go on after a look at fewer dev problems than these, and `_AT_MOST` after
+more. On a few problems chance alone would drop good templates; on many, one that does nothing is known by then."""
+
+_AT_MOST = 0.97
+
 _HELD_OUT_PARTS = 4
 """The held-out problems come in so many parts, with a look after each."""
 
@@ -57,6 +63,12 @@ class Sequential(Rule):
     def __init__(self, rollouts: Rollouts) -> None:
         super().__init__(rollouts)
         self._plain_persistence: tuple[float, float] | None = None
+
+    @staticmethod
+    def stages(dev_size: int) -> list[tuple[int, float]]:
+        """See [`Rule`][]."""
+        *looks, whole = Rule.stages(dev_size)
+        return [*((size, _needed(size)) for size, _ in looks), whole]
 
     @staticmethod
     def least_dev_problems() -> int:
@@ -169,6 +181,10 @@ class Sequential(Rule):
         both = once * (again or 0.0)
         solved, tried = self.rollouts.successes(PLAIN, problem)
         return both - (solved * (solved - 1) / (tried * (tried - 1)) if tried > 1 else 0)
+
+
+def _needed(seen: int) -> float:
+    return next((probability for problems, probability in PROMISING if seen < problems), _AT_MOST)
 
 
 def _z(values: Sequence[float]) -> float:

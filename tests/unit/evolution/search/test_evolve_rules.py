@@ -27,6 +27,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.search.acceptance import LOST_RACE, TOO_FEW_WINS, Entrant, Finish, Posterior, Strict
 from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
+from p2o.evolution.search.sequential import Sequential
 from p2o.outcomes import Outcomes
 from p2o.templates import PLAIN, make_template
 
@@ -70,6 +71,21 @@ def templated(request: EvaluationRequest) -> float:
 def test_stages_worked_by_hand(dev_size: int, expected: list[tuple[int, float]]) -> None:
     assert Posterior.stages(dev_size) == expected
     assert Strict.stages(dev_size) == [(dev_size, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("dev_size", "expected"),
+    [
+        (300, [(30, 0.8), (75, 0.9), (150, 0.97), (300, 0.99)]),
+        (60, [(8, 0.5), (15, 0.7), (30, 0.8), (60, 0.99)]),
+        (8, [(8, 0.99)]),
+        (2000, [(200, 0.97), (500, 0.97), (1000, 0.97), (2000, 0.99)]),
+    ],
+)
+def test_sequential_asks_the_more_the_more_it_has_seen(
+    dev_size: int, expected: list[tuple[int, float]]
+) -> None:
+    assert Sequential.stages(dev_size) == expected
 
 
 def raced(rewards: Rewards, names: Sequence[str], budget: int) -> tuple[list[Finish], int]:
