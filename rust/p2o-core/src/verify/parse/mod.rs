@@ -28,7 +28,7 @@ use crate::verify::language::words::Word;
 use lex::{Kind, Token, Tokens, lex};
 
 /// Deepest nesting. The parser and everything that walks the tree recurse, so this bounds their stack.
-const DEPTH: usize = 200;
+const DEPTH: usize = 64;
 
 /// Most set operations in a row; each is a level of the tree.
 const SET_OPERATIONS: usize = 160;
