@@ -130,10 +130,10 @@ def test_a_batch_is_drawn_while_the_policy_learns_and_published_to_by_nobody(
 @pytest.mark.parametrize(
     ("owner", "where", "calls"),
     [
-        (TorchPolicy, "update", 2),
+        pytest.param(TorchPolicy, "update", 2, marks=pytest.mark.slow),
         (TorchPolicy, "update", 5),
         (Beside, "sync", 3),
-        (Run, "log_step", 6),
+        pytest.param(Run, "log_step", 6, marks=pytest.mark.slow),
         (Run, "checkpoint", 4),
         (Collector, "collect", 9),
     ],
@@ -208,14 +208,14 @@ def test_a_reward_that_no_alarm_could_end_is_not_asked_beside_the_update(tmp_pat
 
 def test_two_processes_draw_ahead_and_survive_a_kill(ahead: Path, tmp_path: Path) -> None:
     path = tmp_path / "two"
-    flags = [f"--set={override}" for override in [*AHEAD, "optimizer.zero_stage=2"]]
-    process = start(path, *flags)
+    flags = [f"--set={override}" for override in AHEAD]
+    process = start(path, *flags, zero_stage=2)
     deadline = time.monotonic() + 200
     while len(steps_of(path)) < 4 and time.monotonic() < deadline:
         assert process.poll() is None, path.with_suffix(".log").read_text()[-3000:]
         time.sleep(0.01)  # polling other processes, not waiting for a race
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    finish(path, start(path, *flags, "--resume"))
+    finish(path, start(path, *flags, "--resume", zero_stage=2))
     assert len(metrics_of(path)) == len(metrics_of(ahead))
     check_same(path, ahead, abs=2e-5)

@@ -70,7 +70,9 @@ def test_hard_problems_are_guided(unbroken: tuple[str, Path, LoopState]) -> None
     assert metrics[-1]["num_tokens"] == state.training_tokens + state.prompt_step_tokens
 
 
-@pytest.mark.parametrize(("where", "calls"), [("update", 4), ("collect", 7)])
+@pytest.mark.parametrize(
+    ("where", "calls"), [pytest.param("update", 4, marks=pytest.mark.slow), ("collect", 7)]
+)
 def test_a_resumed_run_is_the_unbroken_run(
     unbroken: tuple[str, Path, LoopState],
     tmp_path: Path,

@@ -252,7 +252,14 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: in
 
 @pytest.mark.parametrize(
     ("where", "calls"),
-    [("update", 1), ("update", 4), ("update", 8), ("stream", 6), ("stream", 9), ("checkpoint", 3)],
+    [
+        pytest.param("update", 1, marks=pytest.mark.slow),
+        ("update", 4),
+        pytest.param("update", 8, marks=pytest.mark.slow),
+        ("stream", 6),
+        pytest.param("stream", 9, marks=pytest.mark.slow),
+        ("checkpoint", 3),
+    ],
 )
 def test_a_resumed_run_is_the_unbroken_run(
     unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
@@ -315,7 +322,7 @@ def test_settings_that_keep_more_state_resume_exactly_too(
     assert kept[: len(kept) // 2] == kept[len(kept) // 2 :]
 
 
-@pytest.mark.parametrize(("where", "calls"), [("stream", 8), ("update", 4)])
+@pytest.mark.parametrize(("where", "calls"), [("stream", 8), pytest.param("update", 4, marks=pytest.mark.slow)])
 def test_a_run_that_quotes_solutions_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
 ) -> None:

@@ -227,11 +227,12 @@ def test_a_request_that_is_too_long_costs_no_other(server, status, error):
     assert len(server.bodies) == 3
 
 
-def test_an_unreachable_server_is_named():
+def test_an_unreachable_server_is_named(monkeypatch):
+    monkeypatch.setattr("p2o.evolution.endpoint.chat.RETRIES", 1)
     server = Server()
     server.close()
     with pytest.raises(
-        ReflectionError, match=r"model m at http://127.* failed 5 times, last: Connection error"
+        ReflectionError, match=r"model m at http://127.* failed 2 times, last: Connection error"
     ):
         list(reflector(server)([ask("q")]))
 
