@@ -111,6 +111,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ):
         assert main(["data", str(good), f"--set={setting}"]) == 2
         assert message in capsys.readouterr().err
+    blank = write(tmp_path / "blank.jsonl")
+    assert (
+        main(
+            [
+                "data",
+                str(good),
+                "--set=data.problem_key=q",
+                "--set=data.answer_key=a",
+                f"--evaluation={blank}",
+            ]
+        )
+        == 2
+    )
+    assert capsys.readouterr().err == f"error: {blank}: holds no problems\n"
 
 
 def test_contradictions_are_refused_or_settled(tmp_path: Path) -> None:
