@@ -111,6 +111,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ):
         assert main(["data", str(good), f"--set={setting}"]) == 2
         assert message in capsys.readouterr().err
+    lost = tmp_path / "lost.jsonl"
+    lost.write_text('{"problem": "3 \\times 2 = ?", "answer": 6}\n{"problem": "a\\tb", "answer": 6}\n')
+    assert main(["data", str(lost)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "problems that a backslash of LaTeX may be missing from (double it in JSON): 1",
+        f"  {lost}, line 1: '\\t' in '3 \\times 2 = ?'",
+    ]
     blank = write(tmp_path / "blank.jsonl")
     assert (
         main(

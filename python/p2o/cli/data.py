@@ -25,7 +25,9 @@ SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o data`."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, CSV or Parquet")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, CSV, TSV or Parquet"
+    )
     parser.add_argument(
         "--evaluation",
         type=Path,
@@ -48,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if found.fields:
         console.note(found.fields)
-    console.note("golds: " + ", ".join(f"{count:,} {kind}" for kind, count in found.golds.most_common()))
+    if found.problems:
+        console.note("golds: " + ", ".join(f"{count:,} {kind}" for kind, count in found.golds.most_common()))
     if lengths := found.lengths:
         middle, most = lengths[len(lengths) // 2], lengths[-1]
         console.note(f"characters of a problem: {lengths[0]:,} to {most:,}, half of them at most {middle:,}")
@@ -60,6 +63,10 @@ def run(args: argparse.Namespace) -> int:
         f"golds that contradict earlier ones (data.on_conflict): {len(found.conflicts):,}",
         found.conflicts,
     )
+    title = (
+        f"problems that a backslash of LaTeX may be missing from (double it in JSON): {len(found.damaged):,}"
+    )
+    _list(console, title, found.damaged)
     if args.evaluation is not None:
         other = _survey(args.evaluation, data_settings(args.evaluation, args.overrides))
         pairs = seen(found.problems, other.problems)
