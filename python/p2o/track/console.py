@@ -173,7 +173,7 @@ class Console:
         epochs = self._table("Epochs")
         for column in ("epoch", "accuracy", "hard", "prompt step", "tokens"):
             epochs.add_column(column, justify="left" if column == "prompt step" else "right")
-        # The token limit may end a run within an epoch, whose hard samples are then unknown.
+        # The token limit may end a run within an epoch, whose hard problems are then unknown.
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
             epochs.add_row(
