@@ -189,7 +189,8 @@ class Console:
             self._line("\n[bold]Templates found[/bold]")
             for text in found:
                 self._line(f"  {printable(text or '(the plain prompt)')}")
-        self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")
+        took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+        self._line(f"\n{tokens:,} tokens generated in {took}")
 
     def story(self, story: Story) -> None:
         """What the method did with one problem: failed plain, solved under a template, solved plain."""
