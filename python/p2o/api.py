@@ -36,7 +36,7 @@ Recipe = str | Path | Mapping[str, Any] | Config
 """The name of a shipped recipe, a TOML file, its values as nested mappings (`extends` included), or a configuration."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Result:
     """What a run left in its directory; of one that is under way, what is there when it is first asked for.
 
@@ -45,8 +45,8 @@ class Result:
 
     directory: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "directory", Path(self.directory))  # a text, from whoever makes one
+    def __init__(self, directory: str | Path) -> None:
+        object.__setattr__(self, "directory", Path(directory))
 
     @property
     def model(self) -> Path:
@@ -133,8 +133,8 @@ def train(
         recipe: the name of a shipped recipe, a TOML file, nested mappings (`{"extends": "smollm2", "rollout":
             {"n": 8}}`) or a `Config`; without one, `quickstart`.
         problems: training problems, dicts as in a data file (`{"problem": ..., "answer": ...}`) or `Problem`s, in place
-            of those of `data`, whose settings (`suffix`, `problem_key`, ...) stay in
-            force for records. They are written into the run directory.
+            of those of `data`, whose settings (`suffix`, `problem_key`, ...) stay in force for records. They are
+            written into the run directory.
         evaluation: evaluation problems; without them, `data.evaluation_size` of `problems` (or a tenth) are held out.
         reward: `(problem, completion) -> float` in [0, 1], an `async def` of that shape, or `(problems, completions)
             -> list`. One without an import path (a lambda, a function of a script or notebook) is not known to

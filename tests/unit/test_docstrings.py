@@ -35,4 +35,4 @@ def test_arguments_of_another_type_are_named() -> None:
 
 def test_a_result_is_made_of_a_path_or_its_text(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 0, "evaluation/accuracy": 0.25}\n')
-    assert p2o.Result(str(tmp_path)).accuracy_before == p2o.Result(tmp_path).accuracy_after == 0.25  # type: ignore[arg-type]
+    assert p2o.Result(str(tmp_path)).accuracy_before == p2o.Result(tmp_path).accuracy_after == 0.25
