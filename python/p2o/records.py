@@ -200,7 +200,13 @@ def load_split(
         if "corresponds to no data" in str(error):
             raise DataError(f"{source}: holds no rows") from None
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
-        raise DataError(f"{source}: cannot be read ({' '.join(str(cause).split())[:300]})") from None
+        reason = " ".join(str(cause).split())[:300].rstrip(".")
+        remedy = (
+            "a file is missing, damaged, or not what its suffix says"
+            if builder is not None or Path(source).exists()
+            else "check the name and the connection"
+        )
+        raise DataError(f"{source}: cannot be read ({reason}); {remedy}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     if split is None and len(splits) > 1:
         split = usual_split
