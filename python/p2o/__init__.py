@@ -1,11 +1,16 @@
 """P²O: joint policy and prompt optimization of language models.
 
-Importing this package is light: it never imports torch. `train` runs a recipe, with problems, rewards and samplers in
-memory if you like. The other names stand on their own:
+Importing this package is light: it never imports torch.
 
-- `verify`, `verify_batch`, `equivalent`: the answer verifier;
-- `ParetoFront`, `evolve`: prompt evolution;
-- `pack`: rollout packing.
+- `train` runs a recipe, with problems, rewards and samplers in memory if you like, and returns a `Result`; a `Callback`
+  is told how it goes;
+- `verify`, `verify_batch`, `equivalent`, `gold_parses`: the answer verifier, with a `Verdict`; its options are
+  `VerifyOptions`, its conventions `licences`;
+- `evolve`, `ParetoFront`: prompt evolution on `Problem`s; its requests, results and settings are in `p2o.evolution`;
+- `pack`, `balance`: rows into micro-batches, a `Packing`;
+- `p2o.trl` (imported by itself): P²O in TRL's trainer.
+
+What a caller can get wrong raises an error of `p2o.errors`, a `P2oError` of one line. `docs/` has a page for each part.
 """
 
 from importlib import import_module as _import_module
@@ -16,7 +21,16 @@ from p2o._core import ParetoFront
 from p2o.evolution import evolve
 from p2o.packing import Packing, balance, pack
 from p2o.types import Problem
-from p2o.verifier import Licence, Verdict, equivalent, gold_parses, licences, verify, verify_batch
+from p2o.verifier import (
+    Licence,
+    Verdict,
+    VerifyOptions,
+    equivalent,
+    gold_parses,
+    licences,
+    verify,
+    verify_batch,
+)
 
 if TYPE_CHECKING:
     from p2o.api import Result, train
@@ -32,6 +46,7 @@ __all__ = [
     "Problem",
     "Result",
     "Verdict",
+    "VerifyOptions",
     "__version__",
     "balance",
     "equivalent",
@@ -52,3 +67,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(_import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names: the modules that importing them brings along are not shown."""
+    return __all__

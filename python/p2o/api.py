@@ -36,11 +36,17 @@ Recipe = str | Path | Mapping[str, Any] | Config
 """The name of a shipped recipe, a TOML file, its values as nested mappings (`extends` included), or a configuration."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Result:
-    """What a run left in its directory; of one that is under way, what is there when it is first asked for."""
+    """What a run left in its directory; of one that is under way, what is there when it is first asked for.
+
+    `p2o.Result("runs/quickstart-p2o-seed0")` is that of a run which a command trained.
+    """
 
     directory: Path
+
+    def __init__(self, directory: str | Path) -> None:
+        object.__setattr__(self, "directory", Path(directory))
 
     @property
     def model(self) -> Path:
@@ -124,15 +130,17 @@ def train(
     """Trains as the command `p2o train` does. Environment, random states and threads of the process stay as they are.
 
     Args:
-        recipe: what is run; without one, `quickstart`.
-        problems: training problems in place of those of `data`, whose settings (`suffix`, `problem_key`, ...) stay in
-            force for records. They are written into the run directory.
+        recipe: the name of a shipped recipe, a TOML file, nested mappings (`{"extends": "smollm2", "rollout":
+            {"n": 8}}`) or a `Config`; without one, `quickstart`.
+        problems: training problems, dicts as in a data file (`{"problem": ..., "answer": ...}`) or `Problem`s, in place
+            of those of `data`, whose settings (`suffix`, `problem_key`, ...) stay in force for records. They are
+            written into the run directory.
         evaluation: evaluation problems; without them, `data.evaluation_size` of `problems` (or a tenth) are held out.
         reward: `(problem, completion) -> float` in [0, 1], an `async def` of that shape, or `(problems, completions)
             -> list`. One without an import path (a lambda, a function of a script or notebook) is not known to
             another process: the run is then resumed from Python, with the same `reward`.
         sampler: a class derived from `p2o.rollout.sampler.Sampler`; as with `reward`.
-        callbacks: told of steps, evaluations and prompt steps.
+        callbacks: `Callback`s, told of steps, evaluations and prompt steps.
         overrides: settings over those of the recipe: `{"run.epochs": 2}` or `["run.epochs=2"]`.
         resume: a run directory to continue, by the settings that it began with, or True for the newest one of the
             recipe. `problems` are then those of the run; given again, they must be the same.

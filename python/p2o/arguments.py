@@ -111,7 +111,8 @@ def lines_of(problems: Problems, name: str) -> tuple[str, dict[str, str]]:
 
 def _record(problem: Problem, where: str) -> dict[str, Any]:
     own = {"id": problem.id, "problem": list(problem.messages), "answer": problem.gold}
-    own |= {"solution": problem.solution} if problem.solution else {}
+    if problem.solution or "solution" not in problem.meta:
+        own["solution"] = problem.solution  # `FIELDS` names it, so each record has one
     if taken := own.keys() & problem.meta.keys():
         raise DataError(
             f"{where}: meta has {min(taken)!r}, which is a field of the problem itself: rename it"

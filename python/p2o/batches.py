@@ -262,7 +262,7 @@ def roll_out(
     progress: Progress | None = None,
     wanted: int | None = None,
 ) -> tuple[list[Group], int]:
-    """One verified group per problem, hard samples under their templates, the others plain; and the generated tokens.
+    """One verified group per problem, hard problems under their templates, the others plain; and the generated tokens.
 
     `progress` takes the place of the console's bar. With `wanted` the problems behind that which completes so many
     groups that enter the update may be left out.

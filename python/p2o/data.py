@@ -110,7 +110,7 @@ class RecordData(Settings, ABC):
 
 
 class JsonlData(RecordData):
-    """Files, read by their suffix: JSON Lines, a JSON array, CSV, Parquet or Arrow."""
+    """Files, read by their suffix: JSON Lines, a JSON array, CSV, TSV, Parquet or Arrow."""
 
     kind: Literal["jsonl"] = "jsonl"
 
@@ -345,7 +345,8 @@ class Reader:
         key = _content(problem.messages)
         if self._ids.setdefault(problem.id, key) != key:
             raise DataError(
-                f"{where}: id {problem.id!r} belongs to another problem already; ids must be unique"
+                f"{where}: id {problem.id!r} belongs to another problem already: make ids unique, or set "
+                'data.id_key to another field (to "" for ids made of the problems)'
             )
         place = self._places.setdefault(key, where.rpartition(", ")[2])
         known = self._problems.setdefault(key, problem)

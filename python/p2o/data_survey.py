@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from p2o.data import OWN_RULES, ConflictError, Reader, RecordData
-from p2o.problem_fields import BadGoldError
+from p2o.problem_fields import BadGoldError, lost_backslash
 from p2o.records import Record
 from p2o.types import Problem
 
@@ -40,6 +40,14 @@ class Survey:
     """Why golds cannot be used, a line each."""
     conflicts: list[str] = field(default_factory=list)
     """Golds that contradict earlier ones, a line each."""
+
+    @property
+    def damaged(self) -> list[str]:
+        """Problems that have lost a backslash of LaTeX, a line each."""
+        texts = ((problem.place, problem.messages[-1]["content"]) for problem in self.problems)
+        return [
+            f"{place}: {lost!r} in {text[:60]!r}" for place, text in texts if (lost := lost_backslash(text))
+        ]
 
     @property
     def golds(self) -> Counter[str]:

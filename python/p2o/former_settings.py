@@ -82,7 +82,7 @@ GONE: dict[str, Gone] = {
     "optimizer.lora.alpha": Gone(None, "alpha is twice optimizer.lora.rank; leave it out"),
     "loss.refill_limit": Gone(4.0, "a step rolls out at most 4 times run.batch_problems; leave it out"),
     "loss.overlong_penalty": Gone(1.0, "it is 1; loss.overlong_buffer sets where it begins"),
-    "mining.recheck": Gone(False, "hard samples are those of the epoch's rollouts; leave it out"),
+    "mining.recheck": Gone(False, "hard problems are those of the epoch's rollouts; leave it out"),
     "mining.hardness": Gone("group", "samples are judged by all rollouts of their group"),
     "assign.graduate": Gone(None, "it changed nothing (docs/study.md); leave it out"),
     "assign.discount": Gone(0.5, "it is a constant, p2o.outcomes.assign.DISCOUNT; leave it out"),

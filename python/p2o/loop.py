@@ -1,6 +1,6 @@
 """P²O, read downward: collect -> verify -> mine -> update, epoch by epoch, with a prompt step in between.
 
-Each epoch draws groups of rollouts (hard samples under the templates assigned to them), updates the policy as if no
+Each epoch draws groups of rollouts (hard problems under the templates assigned to them), updates the policy as if no
 template had been there, and notes which samples stay unsolved. Between epochs the prompt step evolves templates on
 those. Every draw is seeded by names, so a run resumed from a checkpoint is the run that was never stopped.
 """

@@ -23,7 +23,10 @@ IGNORED_LABEL = -100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packing:
-    """Which rows go into which bin (micro-batch), and which bins to which rank."""
+    """Which rows go into which bin (micro-batch), and which bins to which rank.
+
+    It is a sequence of bins: `len`, `[bin]` and iteration give the row indices of each; `of_rank` the bins of a rank.
+    """
 
     indices: NDArray[np.uint32]
     """Row indices bin by bin, shape [rows]; those of `pack` ascend within a bin."""
@@ -88,8 +91,15 @@ def pack(lengths: ArrayLike, budget: int, *, ranks: int = 1, quadratic: float = 
         ranks: number of ranks.
         quadratic: a row of L tokens costs L + quadratic · L² (attention's share).
 
+    Returns:
+        The bins, a sequence of arrays of row indices, and their ranks.
+
     Raises:
         InputError: if a row is longer than the budget (it is named), or an argument makes no sense.
+
+        >>> packing = p2o.pack([900, 300, 650, 120, 700, 80], budget=1_000, ranks=2)
+        >>> [rows.tolist() for rows in packing], packing.of_rank(1)
+        ([[0], [1, 3, 5], [4], [2]], range(2, 4))
     """
     return Packing(
         *_core.pack_rows(_lengths(lengths), _count("budget", budget), _count("ranks", ranks), quadratic)
@@ -97,13 +107,19 @@ def pack(lengths: ArrayLike, budget: int, *, ranks: int = 1, quadratic: float = 
 
 
 def balance(costs: ArrayLike, parts: int) -> NDArray[np.uint32]:
-    """Deals items to parts of equal size (give or take one) and about equal cost; returns each item's part.
+    """Deals items to parts of equal size (give or take one) and about equal cost.
+
+        >>> p2o.balance([5, 1, 4, 2], parts=2)
+        array([0, 0, 1, 1], dtype=uint32)
 
     The k-th items of all parts cost about the same as well. Deterministic: ties go to the lower index.
 
     Args:
         costs: cost of each item, shape [items].
         parts: number of parts, at least 1.
+
+    Returns:
+        Each item's part, from 0, shape [items].
 
     Raises:
         InputError: if a cost is no finite number or there are no parts.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from p2o.errors import DataError
+from p2o.errors import DataError, brief
 from p2o.types import Message, Problem
 from p2o.verifier import VerifyOptions, gold_parses, verify
 
@@ -56,6 +56,8 @@ class Fields:
     answer_is: Literal["answer", "solution"]
     answer_named: bool
     """Whether the settings name the field with the answer: who names one has one."""
+    others: tuple[str, ...] = ()
+    """Fields of the first record that might hold the problem or the gold as well."""
 
 
 def recognise(record: Mapping[str, Any], config: RecordData) -> Fields:
@@ -70,7 +72,12 @@ def recognise(record: Mapping[str, Any], config: RecordData) -> Fields:
         text = _field(record, answer, "", "answer_key") if _present(record, answer) else None
         marked = isinstance(text, str) and ("####" in text or (answer == "solution" and "\\boxed" in text))
         answer_is = "solution" if marked else "answer"
-    return Fields(problem, answer, answer_is, config.answer_key is not None)
+    usual = (
+        *(PROBLEM_FIELDS if config.problem_key is None else ()),
+        *(ANSWER_FIELDS if config.answer_key is None else ()),
+    )
+    others = tuple(name for name in usual if name not in (problem, answer) and _present(record, name))
+    return Fields(problem, answer, answer_is, config.answer_key is not None, others)
 
 
 def _known(record: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -86,11 +93,13 @@ def describe(fields: Fields, config: RecordData) -> str:
         config.problem_key is None and fields.problem != PROBLEM_FIELDS[0],
         config.answer_key is None and fields.answer != ANSWER_FIELDS[0],
         config.answer_is is None and fields.answer_is == "solution",
+        bool(fields.others),
     )
     if not any(recognised):
         return ""
     place = "at the end of the solution in" if fields.answer_is == "solution" else "in"
-    return f"the problem in the field {fields.problem!r}, the gold {place} {fields.answer!r}"
+    others = f"; not used: {', '.join(map(repr, fields.others))}" if fields.others else ""
+    return f"the problem in the field {fields.problem!r}, the gold {place} {fields.answer!r}{others}"
 
 
 def problem_of(
@@ -106,9 +115,9 @@ def problem_of(
     asked = _field(record, fields.problem, where, "problem_key")
     gold = _gold(record, where, fields, needed=needs_gold)
     if verifier is not None and config.on_bad_gold != "accept":
-        if escape := _ESCAPED.search(gold):
+        if escape := lost_backslash(gold):
             raise BadGoldError(
-                f"{where}: the gold answer {gold[:80]!r} holds {escape[0]!r} where a LaTeX command began: its "
+                f"{where}: the gold answer {gold[:80]!r} holds {escape!r} where a LaTeX command began: its "
                 f"backslashes must be doubled in JSON; {_REMEDY}"
             )
         if not gold_parses(gold, **verifier):
@@ -121,6 +130,12 @@ def problem_of(
     if config.family_key:
         meta["family"] = str(record.get(config.family_key, "?"))
     return Problem(identity, messages, gold, meta, where, _solution(record, where, fields, config))
+
+
+def lost_backslash(text: str) -> str:
+    """The control character that stands where a LaTeX command began; empty without one."""
+    found = _ESCAPED.search(text)
+    return found[0] if found else ""
 
 
 def _present(record: Mapping[str, Any], key: str) -> bool:
@@ -165,7 +180,9 @@ def _gold(record: Mapping[str, Any], where: str, fields: Fields, *, needed: bool
             )
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise BadGoldError(f"{where}: field {key!r} must hold a text or a number; {_REMEDY}")
+        raise BadGoldError(
+            f"{where}: field {key!r} must hold a text or a number, not {brief(value)}; {_REMEDY}"
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise BadGoldError(f"{where}: field {key!r} is {value}, which cannot be compared; {_REMEDY}")
     text = str(value)
@@ -211,9 +228,15 @@ def _messages(value: Any, where: str, fields: Fields, config: RecordData) -> tup
     ):
         messages = [Message(role=m["role"], content=m["content"]) for m in value]
     else:
-        raise DataError(f"{where}: field {fields.problem!r} must hold a text or a list of chat messages")
+        raise DataError(
+            f"{where}: field {fields.problem!r} must hold a text or a list of chat messages (role and content, both "
+            f"texts), not {brief(value)}; fix it or set data.problem_key"
+        )
     if not messages or messages[-1]["role"] != "user" or not messages[-1]["content"].strip():
-        raise DataError(f"{where}: field {fields.problem!r} must end with a user message that is not empty")
+        raise DataError(
+            f"{where}: field {fields.problem!r} must end with a user message that is not empty: take out what follows "
+            "it, or set data.problem_key"
+        )
     for message in messages:
         if not re.fullmatch(r"\w[\w-]*", message["role"]):
             raise DataError(

@@ -36,35 +36,41 @@ def jsonl_records(path: Path) -> Iterator[Record]:
 
 
 def file_records(path: Path) -> Iterator[Record]:
-    """The records of a file, by its suffix: rows of Parquet, Arrow or CSV, else JSON objects, a line each or an array.
+    """The records of a file, by its suffix: rows of Parquet, Arrow, CSV, TSV; else JSON objects in lines or an array.
 
     Raises:
         DataError: the file is missing or malformed; the line or row is named.
         MissingDependencyError: if Parquet or Arrow needs the package datasets.
     """
+    if path.is_dir():
+        raise DataError(
+            f'{path}: is a folder; name a file, or several by a pattern: data.kind = "dataset", data.train = '
+            f'"{path}/*.jsonl" (or .parquet, ...)'
+        )
     match path.suffix.lower():
         case ".parquet" | ".arrow":
             return dataset_records(str(path), None, None, usual_split="train")
-        case ".csv":
+        case ".csv" | ".tsv":
             return csv_records(path)
-        case ".json":
-            return objects(array_items(path))
         case suffix if suffix in NOT_READ:
             raise DataError(
                 f"{path}: {suffix} is not read; save it as JSON Lines, JSON, CSV or Parquet, not compressed"
             )
-    return jsonl_records(path)
+    return objects(array_items(path))
 
 
 def csv_records(path: Path) -> Iterator[Record]:
     """The rows of a CSV file whose first line names the fields; every value is text, and an empty one is missing.
+
+    Values are separated by commas, semicolons or tabs: by what the first line has most of.
 
     Raises:
         DataError: the file is missing, is no text, or a row has more values than there are fields.
     """
     text = _decode(read_bytes(path).removeprefix(codecs.BOM_UTF8), str(path))
     try:
-        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row:
@@ -191,8 +197,16 @@ def load_split(
             with _without_logs():
                 found = datasets.load_dataset(source, subset, revision=revision)
     except Exception as error:  # from the file system, the hub, Arrow and each builder
+        if "corresponds to no data" in str(error):
+            raise DataError(f"{source}: holds no rows") from None
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
-        raise DataError(f"{source}: cannot be read ({' '.join(str(cause).split())[:300]})") from None
+        reason = " ".join(str(cause).split())[:300].rstrip(".")
+        remedy = (
+            "a file is missing, damaged, or not what its suffix says"
+            if builder is not None or Path(source).exists()
+            else "check the name and the connection"
+        )
+        raise DataError(f"{source}: cannot be read ({reason}); {remedy}") from None
     splits = found if isinstance(found, dict) else {"train": found}
     if split is None and len(splits) > 1:
         split = usual_split

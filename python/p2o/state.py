@@ -43,7 +43,7 @@ class LoopState:
     solutions: Solutions = field(default_factory=Solutions)
     """Verified responses of the run; none are kept where no proposer quotes any."""
     assignment: dict[str, list[Template]] = field(default_factory=dict)
-    """Templates of each hard sample's rollouts in this epoch, one per rollout."""
+    """Templates of each hard problem's rollouts in this epoch, one per rollout."""
     solved_under: dict[str, Template] = field(default_factory=dict)
     """The template under which training last solved each problem, as of the last prompt step."""
     guided_at: int = 0
@@ -63,7 +63,7 @@ class LoopState:
     templates_check: int = 0
     """CRC-32 of their lines."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One record per evaluation: step, tokens, accuracies, hard samples, templates."""
+    """One record per evaluation: step, tokens, accuracies, hard problems, templates."""
     finished: bool = False
 
     @property

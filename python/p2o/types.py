@@ -24,7 +24,11 @@ class Message(TypedDict):
 class Problem:
     """A problem `x` and its gold answer `g`.
 
-    `id` is stable across runs and epochs: given in the data or derived from the messages and the gold.
+        >>> p2o.Problem("sum-1", ({"role": "user", "content": "1 + 8 = ?"},), gold="9").name
+        "problem 'sum-1'"
+
+    `id` is stable across runs and epochs: given in the data or derived from the messages and the gold. `messages` are
+    those of a chat, the last one the user's; `meta` is what else is known of the problem, for a reward function.
     """
 
     id: str

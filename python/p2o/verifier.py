@@ -46,16 +46,20 @@ class VerifyOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of one verification. It is true in a boolean context if the answer is correct."""
+    """The result of one verification. It is true in a boolean context if the answer is correct.
+
+    `status` is `correct`, `wrong`, `no_answer`, `gold_unparsable` (bad data) or `timeout` (not decided); `extracted`
+    is the answer as it stands in the completion, `tier` the method that decided between correct and wrong, and
+    `licences` are the conventions by which the answer is correct.
+    """
 
     status: Status
-    """`correct`, `wrong`, `no_answer`, `gold_unparsable` (bad data) or `timeout` (not decided)."""
     extracted: str | None
-    """The answer as it stands in the completion."""
+    """None if there is none."""
     tier: Tier | None
-    """The method that decided between correct and wrong."""
+    """None if nothing was compared."""
     licences: tuple[str, ...] = ()
-    """The conventions by which the answer is correct, such as `unit-dropped`; none if it says what the gold says."""
+    """Such as `unit-dropped`; none if it says what the gold says."""
 
     @property
     def correct(self) -> bool:
@@ -130,6 +134,12 @@ def _checked(options: VerifyOptions) -> _core.VerifyOptions:
     return _options(**options)
 
 
+def _require_strings(**arguments: str) -> None:
+    for name, value in arguments.items():
+        if not isinstance(value, str):
+            raise InputError(f"{name} is a {type(value).__name__}, not a string: give str({name})")
+
+
 def _verdict(details: tuple[str, str | None, str | None, list[str]]) -> Verdict:
     status, extracted, tier, used = details
     return Verdict(status, extracted, tier, tuple(used))  # type: ignore[arg-type]
@@ -138,17 +148,24 @@ def _verdict(details: tuple[str, str | None, str | None, list[str]]) -> Verdict:
 def verify(completion: str, gold: str, **options: Unpack[VerifyOptions]) -> Verdict:
     """Finds the final answer in a completion and compares it with the gold.
 
-    The gold is a bare answer (`\\frac{1}{2}`), or one between dollar signs or in a box.
+        >>> p2o.verify("Half of one is 0.5.", r"\\frac{1}{2}")
+        Verdict(status='correct', extracted='0.5', tier='exact', licences=())
+        >>> bool(p2o.verify("It is 12 km.", "12", deny=["unit-dropped"]))
+        False
 
-    Options, here and in the other functions (`VerifyOptions`): `compat="math-verify"` follows the rules of Math-Verify
-    0.9.0 (with `allow_set_relation_comp` and `extraction` of its own); `strict` counts only exact values as written;
-    `allow` and `deny` switch single licences on and off;
-    `float_rounding` is the number of decimal places (6); `require_boxed` takes answers from a box alone; `deadline_ms`
-    (50) bounds the time.
+    Args:
+        completion: what a model wrote. The answer is in its last box, or where an answer is announced or ends it.
+        gold: a bare answer (`\\frac{1}{2}`), or one between dollar signs or in a box.
+        options: here and in the other functions (`VerifyOptions`): `compat="math-verify"` follows the rules of
+            Math-Verify 0.9.0 (with `allow_set_relation_comp` and `extraction` of its own); `strict` counts only exact
+            values as written; `allow` and `deny` switch single licences (`p2o.licences`) on and off; `float_rounding`
+            is the number of decimal places (6); `require_boxed` takes answers from a box alone; `deadline_ms` (50)
+            bounds the time.
 
     Raises:
-        InputError: if an option is unknown or has a value that cannot be used.
+        InputError: if an argument is no string, or an option is unknown or has a value that cannot be used.
     """
+    _require_strings(completion=completion, gold=gold)
     return _verdict(_core.verify(completion, gold, _checked(options)))
 
 
@@ -182,11 +199,20 @@ def verify_batch(
     return_verdicts: bool = False,
     **options: Unpack[VerifyOptions],
 ) -> npt.NDArray[np.float32] | list[Verdict]:
-    """Verifies many completions, each against the gold at the same place. Equal golds are parsed once.
+    """Verifies many completions, each against the gold at the same place. Safe in threads and in forked processes.
 
-    Returns rewards of shape (n,), dtype float32, each 0. or 1., in the order of the completions; or the
-    `Verdict`s if `return_verdicts` is set. `threads` defaults to `P2O_NUM_THREADS`, else to the number of
-    cores. Safe in threads and in forked processes.
+        >>> p2o.verify_batch(["It is 4.", "It is 5."], ["4", "4"])
+        array([1., 0.], dtype=float32)
+
+    Args:
+        completions: what a model wrote, n strings.
+        golds: n gold answers; equal ones are parsed once.
+        threads: by default `P2O_NUM_THREADS`, else one for each core.
+        return_verdicts: return the `Verdict`s instead of rewards.
+        options: as of `verify`.
+
+    Returns:
+        Rewards of shape (n,), dtype float32, each 0. or 1., in the order of the completions; or n `Verdict`s.
 
     Raises:
         InputError: if the lengths differ, an item is not a string, or an option cannot be used.
@@ -203,18 +229,25 @@ def verify_batch(
 
 
 def equivalent(a: str, b: str, **options: Unpack[VerifyOptions]) -> bool:
-    """Whether two bare answers are equal. `a` is the gold where the rules are not symmetric.
+    """Whether two bare answers are equal. `a` is the gold where the rules are not symmetric; options as of `verify`.
+
+        >>> p2o.equivalent("1/2", "0.5")
+        True
 
     Raises:
-        InputError: if an option is unknown or has a value that cannot be used.
+        InputError: if an argument is no string, or an option is unknown or has a value that cannot be used.
     """
+    _require_strings(a=a, b=b)
     return _core.equivalent(a, b, _checked(options))
 
 
 def gold_parses(gold: str, **options: Unpack[VerifyOptions]) -> bool:
     """Whether a gold answer can be parsed; if not, every verdict on it is `gold_unparsable`.
 
+    Options as of `verify`.
+
     Raises:
-        InputError: if an option is unknown or has a value that cannot be used.
+        InputError: if `gold` is no string, or an option is unknown or has a value that cannot be used.
     """
+    _require_strings(gold=gold)
     return _core.gold_parses(gold, _checked(options))

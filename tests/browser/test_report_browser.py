@@ -35,9 +35,13 @@ addEventListener("load", () => {
   canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
   const pixels = (each) => each.getContext("2d").getImageData(0, 0, each.width, each.height).data;
   const smallest = (list) => Math.min(...list.map((each) => parseFloat(getComputedStyle(each).fontSize)));
+  const closed = document.documentElement.scrollWidth;
+  // The style of what is closed or out of sight would be worked out element by element, which takes a minute.
+  document.querySelectorAll("details").forEach((each) => (each.open = true));
+  document.querySelectorAll(".tree > li").forEach((each) => (each.style.contentVisibility = "visible"));
   const measured = {
     width: innerWidth,
-    scrolls: document.documentElement.scrollWidth,
+    scrolls: Math.max(closed, document.documentElement.scrollWidth),
     blank: [...document.querySelectorAll("canvas")].filter((each) => !pixels(each).some((value) => value)).length,
     charts: drawn.length,
     tooltip: drawn[0].tooltip.dataPoints.map((point) => point.dataIndex),

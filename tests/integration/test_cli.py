@@ -48,7 +48,10 @@ MISTAKES = {
     "a misspelt setting": (["--set=optimizer.learning_rat=1"], "did you mean optimizer.learning_rate?"),
     "a wrong type": (["--set=rollout.n=six"], "rollout.n"),
     "an unknown recipe": (["quickstrat"], "did you mean quickstart?"),
-    "an argument that is none": (["--recume"], "unrecognized arguments: --recume; p2o --help explains them"),
+    "an argument that is none": (
+        ["--recume"],
+        "unrecognized arguments: --recume; p2o train --help explains them",
+    ),
     "a wrong choice": (["--compare=ppo"], "invalid choice: 'ppo' (choose from 'grpo'); p2o train --help"),
     "a value where a list belongs": (["--set=track.to=wandb"], "track.to = 'wandb': Input should be a list"),
     "problems that are not there": (

@@ -70,6 +70,15 @@ def test_records_are_read_by_the_settings_of_the_recipe() -> None:
     )
 
 
+def test_problems_have_a_worked_solution_or_none() -> None:
+    asked = ({"role": "user", "content": "1+1?"},), ({"role": "user", "content": "2+2?"},)
+    one, other = (Problem(f"{n}", messages, str(n)) for n, messages in zip((2, 4), asked, strict=True))
+    explained = replace(other, solution="Twice 2 is 4.")
+    for problems in ([one, other], [one, explained]):
+        read = [each for part in load_data(in_memory(problems).data) for each in part]
+        assert sorted((each.id, each.solution) for each in read) == [(p.id, p.solution) for p in problems]
+
+
 @pytest.mark.parametrize(
     ("problems", "message"),
     [

@@ -119,7 +119,7 @@ def test_unusable_files(tmp_path: Path) -> None:
     (tmp_path / "binary.jsonl").write_bytes(b'{"problem": "x", "answer": 1}\n\xff\xfe\x00')
     with pytest.raises(DataError, match="line 2: cannot be read as UTF-8"):
         read(tmp_path / "binary.jsonl")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"is a folder; name a file, or several by a pattern: .*/\*\.jsonl"):
         read(tmp_path)
 
 
@@ -366,9 +366,15 @@ MATH = "So $x = 2$ and the answer is $\\boxed{7}$."
             {"question": "How many?", "solution": [MATH], "final_answer": ["7"]},  # OlympiadBench
             "How many?",
             "7",
-            "the problem in the field 'question', the gold in 'final_answer'",
+            "the problem in the field 'question', the gold in 'final_answer'; not used: 'solution'",
         ),
-        ({"problem": "How many?", "solution": MATH, "answer": "7"}, "How many?", "7", ""),  # NuminaMath
+        (
+            {"problem": "How many?", "solution": MATH, "answer": "7", "messages": []},  # NuminaMath
+            "How many?",
+            "7",
+            "the problem in the field 'problem', the gold in 'answer'; not used: 'messages', 'solution'",
+        ),
+        ({"problem": "How many?", "prompt": None, "answer": "7"}, "How many?", "7", ""),
         ({"problem": "How many?", "answer": [1, 2]}, "How many?", "1, 2", ""),
     ],
 )
@@ -400,6 +406,15 @@ def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
     assert second.place == f"{tmp_path / 'd.csv'}, line 4"
     (tmp_path / "d.json").write_text(json.dumps([GOOD, {**GOOD, "id": "b", "problem": "?"}], indent=1))
     assert [problem.id for problem in read(tmp_path / "d.json")] == ["a", "b"]
+    (tmp_path / "d.jsonl").write_text((tmp_path / "d.json").read_text())
+    assert read(tmp_path / "d.jsonl")[1].place == f"{tmp_path / 'd.jsonl'}, item 2"
+    for name, text in (
+        ("s.csv", "problem;answer\n1,5+1=?;2,5\n"),
+        ("t.tsv", "problem\tanswer\n1,5+1=?\t2,5\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        (one,) = read(tmp_path / name)
+        assert (one.messages[0]["content"], one.gold) == ("1,5+1=?", "2,5")
     (tmp_path / "lines.json").write_text(json.dumps(GOOD) + "\n")
     assert read(tmp_path / "lines.json")[0].place == f"{tmp_path / 'lines.json'}, line 1"
 

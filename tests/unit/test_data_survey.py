@@ -111,6 +111,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     ):
         assert main(["data", str(good), f"--set={setting}"]) == 2
         assert message in capsys.readouterr().err
+    lost = tmp_path / "lost.jsonl"
+    lost.write_text('{"problem": "3 \\times 2 = ?", "answer": 6}\n{"problem": "a\\tb", "answer": 6}\n')
+    assert main(["data", str(lost)]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "problems that a backslash of LaTeX may be missing from (double it in JSON): 1",
+        f"  {lost}, line 1: '\\t' in '3 \\times 2 = ?'",
+    ]
+    blank = write(tmp_path / "blank.jsonl")
+    assert (
+        main(
+            [
+                "data",
+                str(good),
+                "--set=data.problem_key=q",
+                "--set=data.answer_key=a",
+                f"--evaluation={blank}",
+            ]
+        )
+        == 2
+    )
+    assert capsys.readouterr().err == f"error: {blank}: holds no problems\n"
 
 
 def test_contradictions_are_refused_or_settled(tmp_path: Path) -> None:

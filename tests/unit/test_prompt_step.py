@@ -104,7 +104,7 @@ def test_with_too_few_hard_samples_it_is_skipped(
     outcome = evolved(step, few, previous=earlier)
     assert outcome.evolution is (earlier if carry_over else None)
     assert outcome.tokens == 0
-    assert outcome.reason == "skipped: 59 hard samples, under mining.min_count = 60"
+    assert outcome.reason == "skipped: 59 hard problems, under mining.min_count = 60"
     assert collector.requests == []
     assert not (tmp_path / "templates.jsonl").exists()
     assert evolved(step, HARD).evolution.chosen, "as many as min_count are enough"

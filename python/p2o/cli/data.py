@@ -16,6 +16,7 @@ from p2o.data import JsonlData
 from p2o.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from p2o.data_survey import Survey
     from p2o.track.console import Console
 
 SHOWN = 5
@@ -24,7 +25,9 @@ SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `p2o data`."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, CSV or Parquet")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON Lines, a JSON array, CSV, TSV or Parquet"
+    )
     parser.add_argument(
         "--evaluation",
         type=Path,
@@ -36,21 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what was found. Exit code 1: some golds cannot be used, or contradict each other."""
-    from p2o.data_survey import seen, survey
-    from p2o.records import file_records
+    from p2o.data_survey import seen
     from p2o.track.console import Console
 
     console = Console()
     config = data_settings(args.file, args.overrides)
-    found = survey(file_records(args.file), config)
-    if not found.records:
-        raise DataError(f"{args.file}: holds no problems")
+    found = _survey(args.file, config)
     console.note(
         f"{args.file}: {found.records:,} read, {found.merged:,} merged as duplicates, {len(found.problems):,} problems"
     )
     if found.fields:
         console.note(found.fields)
-    console.note("golds: " + ", ".join(f"{count:,} {kind}" for kind, count in found.golds.most_common()))
+    if found.problems:
+        console.note("golds: " + ", ".join(f"{count:,} {kind}" for kind, count in found.golds.most_common()))
     if lengths := found.lengths:
         middle, most = lengths[len(lengths) // 2], lengths[-1]
         console.note(f"characters of a problem: {lengths[0]:,} to {most:,}, half of them at most {middle:,}")
@@ -62,13 +63,28 @@ def run(args: argparse.Namespace) -> int:
         f"golds that contradict earlier ones (data.on_conflict): {len(found.conflicts):,}",
         found.conflicts,
     )
+    title = (
+        f"problems that a backslash of LaTeX may be missing from (double it in JSON): {len(found.damaged):,}"
+    )
+    _list(console, title, found.damaged)
     if args.evaluation is not None:
-        other = survey(file_records(args.evaluation), data_settings(args.evaluation, args.overrides))
+        other = _survey(args.evaluation, data_settings(args.evaluation, args.overrides))
         pairs = seen(found.problems, other.problems)
         share_of = f"{len(pairs):,} of {len(other.problems):,}"
         title = f"evaluation problems of which half or more is in training problems: {share_of}"
         _list(console, title, [f"{problem.name}: {share:.0%}" for problem, share in pairs], always=True)
     return 1 if found.unreadable or found.conflicts else 0
+
+
+def _survey(file: Path, config: JsonlData) -> Survey:
+    """What a file holds. Raises DataError where that is nothing."""
+    from p2o.data_survey import survey
+    from p2o.records import file_records
+
+    found = survey(file_records(file), config)
+    if not found.records:
+        raise DataError(f"{file}: holds no problems")
+    return found
 
 
 def data_settings(file: Path, overrides: Sequence[str]) -> JsonlData:

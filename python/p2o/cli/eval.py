@@ -119,6 +119,8 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
     benchmarks: list[str] = args.benchmarks
     if args.preset is not None:
         preset: dict[str, Any] = load_toml(args.preset, "preset", PRESETS)
+        if not preset:
+            raise ConfigError(f"--preset {args.preset}: holds no settings and no benchmarks")
         benchmarks = benchmarks or preset.pop("benchmarks", [])
         preset.pop("benchmarks", None)
         values = merged(values, preset)

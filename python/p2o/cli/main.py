@@ -102,7 +102,11 @@ def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Parses the arguments and runs the command that they name."""
-    args = make_parser(arguments).parse_args(arguments)
+    args, unknown = make_parser(arguments).parse_known_args(arguments)
+    if unknown:
+        raise ConfigError(
+            f"unrecognized arguments: {' '.join(unknown)}; p2o {args.command} --help explains them"
+        )
     try:
         code: int = import_module(f"p2o.cli.{args.command}").run(args)
     except SystemExit as error:  # p2o itself calls no exit(); with code 0 it would look done

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Runs the command. Returns 0 whatever the verdicts are.
 
     Raises:
-        DataError: if the file cannot be read or a line lacks a key.
+        DataError: if the file cannot be read, is empty, or a line lacks a key.
         InputError: if an argument cannot be used.
     """
     completions, golds = _read(args.file, args.completion_key, args.gold_key)
@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     counts = Counter(verdict.status for verdict in verdicts)
     correct, total = counts["correct"], len(verdicts)
-    share = f" ({correct / total:.1%})" if total else ""
-    print(f"{correct} of {total} correct{share}")
+    print(f"{correct} of {total} correct ({correct / total:.1%})")
     for status in ("wrong", "no_answer", "gold_unparsable", "timeout"):
         if counts[status]:
             print(f"{counts[status]:>8} {status}")
@@ -88,4 +87,6 @@ def _read(file: str, completion_key: str, gold_key: str) -> tuple[list[str], lis
             if isinstance(value, float) and not math.isfinite(value):
                 raise DataError(f"{where}: {key!r} is {value}, which cannot be compared")
             texts.append(str(value))
+    if not golds:
+        raise DataError(f"{'standard input' if file == '-' else file}: holds no completions")
     return completions, golds

@@ -90,7 +90,7 @@ class Benchmark:
 
     def __str__(self) -> str:
         """Name, source and problems in a line."""
-        revision = f" at {self.revision}" if self.revision is not None else ""
+        revision = f" at {self.revision[:8]}" if self.revision is not None else ""
         return f"{self.name}: {self.source}{revision}, problems {self.fingerprint}"
 
     @property

@@ -18,10 +18,10 @@ from p2o.intervals import Interval, mean_of_shares
 from p2o.outcomes.outcomes import is_success
 from p2o.verifier import VerifyOptions, equivalent
 
-NOTE = (
-    "Plain prompts. In brackets: 95% bootstrap intervals over problems, exact ones where all or none are solved. cut: "
-    "completions that ran into the token limit."
-)
+NOTE = """\
+Plain prompts. n: problems. In brackets: 95% bootstrap intervals over problems,
+exact ones where all or none are solved; `result.json` and --json have those of
+the other columns. cut: completions that ran into the token limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +175,13 @@ class SuiteResult:
             families = result.evaluation.intervals()
             del families["all"]
             if families:
-                head = [f"{literal(result.benchmark.name)}, by family", "problems", f"avg@{result.samples}"]
+                head = [f"{literal(result.benchmark.name)}, by family", "n", f"avg@{result.samples}"]
                 cells = [
                     [literal(name), f"{one.count:,}", with_interval(one)] for name, one in families.items()
                 ]
                 lines += ["", *aligned([head, *cells])]
-        return [*lines, "", *(f"- {literal(str(one.benchmark))}" for one in self.results)]
+        tokens = f"{sum(result.evaluation.tokens for result in self.results):,} tokens generated"
+        return [*lines, "", tokens, "", *(f"- {literal(str(one.benchmark))}" for one in self.results)]
 
     def markdown(self) -> str:
         """The page `result.md`."""
@@ -189,13 +190,13 @@ class SuiteResult:
 
 
 def _row(name: str, results: Sequence[BenchmarkResult], found: dict[str, Interval]) -> dict[str, str]:
-    """A line of the table by its columns; of pass@k the largest k only."""
-    passes = [key for key in found if key.startswith("pass@")]
-    shown = {key: with_interval(one) for key, one in found.items() if key not in passes[:-1]}
+    """A line of the table, 80 wide: only avg@K has its interval, and of pass@k the largest k stands."""
+    (first, accuracy), *others = found.items()
+    passes = [key for key, _ in others if key.startswith("pass@")]
     return {
         "benchmark": name,
-        "problems": f"{sum(result.evaluation.problems for result in results):,}",
-        **shown,
+        "n": f"{sum(result.evaluation.problems for result in results):,}",
+        first: with_interval(accuracy),
+        **{key: f"{one.mean:.3f}" for key, one in others if key not in passes[:-1]},
         "cut": f"{fmean(result.cut for result in results):.1%}",
-        "tokens": f"{sum(result.evaluation.tokens for result in results):,}",
     }

@@ -64,15 +64,20 @@ def evolve(
 ) -> Evolution:
     """Evolves prompt templates on problems that the policy finds hard.
 
+    The types that are named here are in `p2o.evolution`; docs/evolve.md has an example that runs as it stands.
+
     Args:
         problems: the hard problems. Duplicates (same messages and gold) are merged.
-        evaluate: rolls out a flat batch of requests; order kept. It may have an attribute `answers_for`, a mapping of
-            whatever its results depend on: a journal is refused where that is another. An attribute `repeats` of
-            "drawn" or "same" says whether repeated rollouts of a prompt are draws of their own.
-        reflect: answers a flat batch of reflection requests; order kept. It may have `answers_for` too.
-        config: budget, acceptance, cover.
-        reflection: the reflection prompt and what is refused.
-        seed: of the split, the minibatches and the draws.
+        evaluate: rolls out a flat batch of `EvaluationRequest`s, each of whose `messages` are a prompt, and returns or
+            yields an `EvaluationResult` for each (reward in [0, 1], text), in order. It may have an
+            attribute `answers_for`, a mapping of whatever its results depend on: a journal is refused where that is
+            another. An attribute `repeats` of "drawn" or "same" says whether repeated rollouts of a prompt are draws
+            of their own.
+        reflect: answers a flat batch of `ReflectionRequest`s with a `ReflectionReply` each, in order. It may have
+            `answers_for` too.
+        config: an `EvolveConfig` (budget in rollouts, acceptance, cover); without one, its defaults.
+        reflection: a `ReflectionConfig`: the reflection prompt and what is refused.
+        seed: of the split, the minibatches and the draws; same seed and answers, same step.
         policy_version: names the weights that `evaluate` samples from.
         outcomes: earlier rollouts, and the reward from which one counts as a success (without, 1). Those of the same
             version count as extra trials of templates in the front and the cover (never in the acceptance test, and

@@ -96,7 +96,7 @@ class Heartbeat:
 
 
 class PromptStep:
-    """Evolves templates on the hard samples of an epoch.
+    """Evolves templates on the hard problems of an epoch.
 
     Rank 0 alone keeps the books (front, journal, budget); all ranks roll out, and reflect where the model is their own.
     """
@@ -138,7 +138,7 @@ class PromptStep:
         keep_rollouts: bool = False,
         solutions: Iterable[Solution] = (),
     ) -> PromptStepOutcome:
-        """One prompt step on the hard samples `hard` (problem id -> kind), by the policy of `version`, for rollouts of
+        """One prompt step on the hard problems `hard` (problem id -> kind), by the policy of `version`, for rollouts of
         `epoch`.
 
         Whatever goes wrong with the reflection model ends the prompt step and not the run; the outcome's `reason`
@@ -149,7 +149,7 @@ class PromptStep:
         carried = previous if self.config.evolve.carry_over else None
         least = self.config.mining.min_count
         if len(hard) < least:
-            reason = f"skipped: {len(hard)} hard samples, under mining.min_count = {least}"
+            reason = f"skipped: {len(hard)} hard problems, under mining.min_count = {least}"
             return PromptStepOutcome(carried, 0, reason)
         seed = derive_seed(self.config.run.seed, "evolve", version)
         kept = self._evaluations(version) if keep_rollouts else None

@@ -319,9 +319,14 @@ def _one_line_errors(source: str | Path) -> Iterator[None]:
     except Exception as error:
         # Malformed models surface as almost any type: OSError, KeyError, SafetensorError, RuntimeError.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else type(error).__name__
+        reason = lines[0].rstrip(".:") if lines else type(error).__name__
         if not Path(source).expanduser().exists():
-            reason = f"no such folder, and as a hub id: {reason}"
+            reason = (
+                f"no such folder, and as a hub id: {reason}; check the name and the connection, or give a folder that "
+                "holds a copy"
+            )
+        elif not isinstance(error, ImportError | RuntimeError):
+            reason += "; if a file of it is damaged or missing, download or copy the model again"
         raise ModelError(f"cannot load the model {source}: {reason}") from error
 
 

@@ -1,4 +1,4 @@
-"""Which template each rollout of a hard sample gets in the next epoch."""
+"""Which template each rollout of a hard problem gets in the next epoch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DISCOUNT = 0.5
 """Weight of what is known from the policy version before, and again for each version further back."""
 
 PRIOR_STRENGTH = 2.0
-"""Trials that a template's success rate on dev is worth as the prior of its success rate on one sample."""
+"""Trials that a template's success rate on dev is worth as the prior of its success rate on one problem."""
 
 REMEMBERED_RATE = 0.5
-"""Success rate, in place of one on dev, of a template that has solved a sample before."""
+"""Success rate, in place of one on dev, of a template that has solved a problem before."""
 
 _SMALLEST_WEIGHT = 1e-6
 """Weight of a chosen template whose mean dev reward is 0, so that a draw is always possible."""

@@ -1,4 +1,4 @@
-"""Hard-sample mining: which problems the policy cannot solve yet."""
+"""Mining of hard problems: which problems the policy cannot solve yet."""
 
 from __future__ import annotations
 

@@ -13,6 +13,10 @@ MOST_POINTS = 400
 """Points of a line; of a longer one so many means are shown."""
 
 
+POWERS = 100.0
+"""Largest by smallest value from which a logarithmic axis has more than one power of ten to mark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A named line over generated tokens."""
@@ -21,6 +25,8 @@ class Line:
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float]] = ()
     """The ends of an interval at each point."""
+    place: int = 0
+    """Its number among the lines of the chart, of which some may not be shown: it has its colour by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,16 @@ class Chart:
 
 def all_charts(runs: Sequence[RunRecords]) -> list[Chart]:
     """Those that the runs have figures for, other than 0."""
-    charts = [accuracy_chart(runs), *step_charts(runs), hard_chart(runs)]
-    shown = (replace(chart, lines=[line for line in chart.lines if line.points]) for chart in charts)
-    return [chart for chart in shown if any(value for line in chart.lines for _, value in line.points)]
+    charts = (_shown(chart) for chart in (accuracy_chart(runs), *step_charts(runs), hard_chart(runs)))
+    return [chart for chart in charts if any(value for line in chart.lines for _, value in line.points)]
+
+
+def _shown(chart: Chart) -> Chart:
+    """The chart without lines that have no points; logarithmic only where its values reach over powers of ten."""
+    lines = [replace(line, place=place) for place, line in enumerate(chart.lines) if line.points]
+    values = [value for line in lines for _, value in line.points if value > 0]
+    wide = bool(values) and max(values) >= POWERS * min(values)
+    return replace(chart, lines=lines, logarithmic=chart.logarithmic and wide)
 
 
 def accuracy_chart(runs: Sequence[RunRecords]) -> Chart:
@@ -79,10 +92,10 @@ class Figure:
 
 
 STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
-    ("reward", "Reward", [Figure("reward", "mean reward")], {"bounds": (0, 1)}),
+    ("reward", "Mean reward", [Figure("reward", "mean reward")], {"bounds": (0, 1)}),
     (
         "groups",
-        "Groups and rollouts",
+        "Shares of groups and rollouts",
         [
             Figure("frac_reward_zero_std", "groups without a signal"),
             Figure("templated/frac", "rollouts under a template"),
@@ -90,10 +103,20 @@ STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
         ],
         {"bounds": (0, 1)},
     ),
-    ("loss", "Loss", [Figure("policy_loss", "policy loss")], {}),
-    ("kl", "KL", [Figure("policy_kl", "to the old policy"), Figure("kl", "to the start")], {}),
-    ("gradient", "Gradient norm", [Figure("grad_norm", "before clipping")], {}),
-    ("length", "Length", [Figure("completions/mean_length", "tokens per completion")], {}),
+    ("loss", "Policy loss", [Figure("policy_loss", "policy loss")], {}),
+    (
+        "kl",
+        "KL divergence, nats a token",
+        [Figure("policy_kl", "to the old policy"), Figure("kl", "to the start")],
+        {},
+    ),
+    ("gradient", "Gradient norm before clipping", [Figure("grad_norm", "before clipping")], {}),
+    (
+        "length",
+        "Mean length of completions, tokens",
+        [Figure("completions/mean_length", "tokens per completion")],
+        {},
+    ),
     (
         "context",
         "Context ratio of templated tokens",
@@ -109,13 +132,13 @@ STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
     ),
     (
         "mask",
-        "Tokens that the context mask leaves out",
+        "Shares of templated tokens and the context bounds",
         [
-            Figure("context_mask/frac", "all"),
+            Figure("context_mask/frac", "left out"),
             Figure("context_mask/low", "below the lower bound"),
             Figure("context_mask/high", "above the upper bound"),
         ],
-        {},
+        {"note": "Under context.mode = asymmetric rewarded tokens below the lower bound are not left out."},
     ),
 )
 

@@ -33,6 +33,9 @@ PHASES = {
 }
 """Phases of `time/PHASE_s`, and what they are called."""
 
+MOST_TEMPLATES = 20
+"""Lines of the table of what carries over; of hints there is one for each problem."""
+
 TELLING = 3
 """Attempts shown of an epoch: each of another kind, where there are such."""
 
@@ -186,13 +189,14 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
     )
     environment.filters |= {"cut": cut, "minute": minute, "telling": telling}
     return environment.get_template("page.html.j2").render(
-        title=" and ".join(view.name for view in views),
+        title=listed([view.name for view in views]),
         runs=views,
         several=several,
         live=live,
         families=[] if several else records[0].families,
         charts=charts,
         carried_over=CARRIED_OVER,
+        most_templates=MOST_TEMPLATES,
         chart_values=htmlsafe_json_dumps([_finite(chart.values()) for chart in charts]),
         differing=differing(records) if several else [],
         has_templates=any(step.nodes for view in views for step in view.prompt_steps),
@@ -201,6 +205,11 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
         script=_asset("page.js"),
         library=_asset("chart.umd.js"),
     )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them."""
+    return " and ".join(([", ".join(names[:-1])] if len(names) > 1 else []) + [names[-1]])
 
 
 def telling(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -40,6 +40,8 @@ class Node:
     """Rollouts on dev problems."""
     transfer: Record | None
     """What is known of it after the last epoch, for one that was trained under."""
+    problem: str = ""
+    """The one that it was made for, by its id; empty where it is for many."""
     depth: int = 0
     """Generations from the first one of its line."""
     refused: list[Node] = field(default_factory=list)
@@ -82,7 +84,7 @@ def _prompt_step(
 ) -> PromptStep:
     texts = {record["id"]: str(record["template"]["text"]) for record in records}
     nodes = {record["id"]: _node(record, texts, transfer) for record in records}
-    proposed = [nodes[record["id"]] for record in records if record["parents"]]
+    proposed = [nodes[record["id"]] for record in records if record["parents"] or "problem" in record]
     epoch = records[0].get("epoch", 0) if records else (line or {}).get("epoch", 0)
     outcomes = Counter(node.reason or node.outcome for node in proposed)
     return PromptStep(version, epoch, _in_lines(records, nodes), len(proposed), outcomes, line)
@@ -136,6 +138,7 @@ def _node(record: Record, texts: Mapping[int, str], transfer: Mapping[str, Recor
         sum(won for won, _ in scores),
         sum(tried for _, tried in scores),
         transfer.get(record["template"]["id"]),
+        str(record.get("problem", "")),
     )
 
 

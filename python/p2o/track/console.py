@@ -173,7 +173,7 @@ class Console:
         epochs = self._table("Epochs")
         for column in ("epoch", "accuracy", "hard", "prompt step", "tokens"):
             epochs.add_column(column, justify="left" if column == "prompt step" else "right")
-        # The token limit may end a run within an epoch, whose hard samples are then unknown.
+        # The token limit may end a run within an epoch, whose hard problems are then unknown.
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
             epochs.add_row(
@@ -189,7 +189,8 @@ class Console:
             self._line("\n[bold]Templates found[/bold]")
             for text in found:
                 self._line(f"  {printable(text or '(the plain prompt)')}")
-        self._line(f"\n{tokens:,} tokens generated in {seconds / 60:.1f} min")
+        took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+        self._line(f"\n{tokens:,} tokens generated in {took}")
 
     def story(self, story: Story) -> None:
         """What the method did with one problem: failed plain, solved under a template, solved plain."""

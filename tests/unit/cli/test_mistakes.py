@@ -19,7 +19,7 @@ MISTAKES = {
     "": "error: the following arguments are required: COMMAND; p2o --help explains them",
     "trian": "error: argument COMMAND: invalid choice: 'trian'",
     "data": "error: the following arguments are required: FILE; p2o data --help explains them",
-    "doctor all": "error: unrecognized arguments: all; p2o --help explains them",
+    "doctor all": "error: unrecognized arguments: all; p2o doctor --help explains them",
     "probe quickstart --problems 0": "error: argument --problems: must be 1 or more; p2o probe --help explains",
     "data empty.jsonl": "error: empty.jsonl: holds no problems",
     "data table.xlsx": "error: table.xlsx: .xlsx is not read; save it as JSON Lines, JSON, CSV or Parquet, not",

@@ -72,11 +72,12 @@ def test_a_byte_order_mark_and_separators_inside_strings(
     assert capsys.readouterr().out == "1 of 1 correct (100.0%)\n"
 
 
-def test_an_empty_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_a_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "empty.jsonl"
-    path.write_text("")
-    assert main(["verify", str(path)]) == 0
-    assert capsys.readouterr().out == "0 of 0 correct\n"
+    path.write_text(content)
+    assert main(["verify", str(path)]) == 2
+    assert capsys.readouterr().err == f"error: {path}: holds no completions\n"
 
 
 @pytest.mark.parametrize(

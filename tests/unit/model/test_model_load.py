@@ -306,6 +306,7 @@ except ModelError as error:
     lines = done.stdout.splitlines()
     assert lines[0] == "LlamaForCausalLM <|im_end|>", done.stderr
     assert lines[1].startswith("cannot load the model someone/absent: no such folder, and as a hub id: ")
+    assert lines[1].endswith("; check the name and the connection, or give a folder that holds a copy")
     assert len(lines) == 2
     assert "Retrying" not in done.stderr
 
@@ -337,7 +338,9 @@ def test_a_file_that_is_no_gguf(tmp_path):
 def test_a_broken_gguf(gguf_file, tmp_path):
     path = tmp_path / "cut.gguf"
     path.write_bytes(gguf_file.read_bytes()[:3000])
-    with pytest.raises(ModelError, match=r"cannot load the model .*cut.gguf") as error:
+    with pytest.raises(
+        ModelError, match=r"cannot load the model .*cut.gguf: .*; if a file of it is damaged"
+    ) as error:
         load_model(path)
     one_line(error)
 
@@ -384,7 +387,9 @@ def test_damaged_files_are_reported_in_one_line(model_folder, tmp_path, file, co
     folder = tmp_path / "damaged"
     shutil.copytree(model_folder, folder)
     (folder / file).write_bytes(content)
-    with pytest.raises(ModelError, match=r"cannot load the model .*damaged") as error:
+    with pytest.raises(
+        ModelError, match=r"cannot load the model .*; if a file of it is damaged or missing, download "
+    ) as error:
         load_model(folder)
     one_line(error)
 

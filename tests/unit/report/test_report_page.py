@@ -71,7 +71,7 @@ def test_families_may_hold_slashes_and_markup() -> None:
     accuracy = charts_of(page)["accuracy"]
     lines = {line["label"]: line["points"] for line in accuracy["lines"]}
     assert lines == {"all problems": [[0, 0.5]], **{name: [[0, value]] for name, value in families.items()}}
-    assert "<th>&lt;b&gt;</th>" in page
+    assert '<th class="number">&lt;b&gt;</th>' in page
     assert "<b>" not in page.partition("<script>")[0]
 
 
@@ -362,10 +362,42 @@ def test_runs_are_compared_line_by_line(tmp_path: Path) -> None:
     charts = charts_of(page)
     assert [line["label"] for line in charts["accuracy"]["lines"]] == ["a", "b"]
     assert [line["label"] for line in charts["loss-policy_loss"]["lines"]] == ["a", "b"]
-    assert charts["groups-templated/frac"]["title"] == "Groups and rollouts: rollouts under a template"
+    assert (
+        charts["groups-templated/frac"]["title"] == "Shares of groups and rollouts: rollouts under a template"
+    )
     table = page.partition("Settings that differ between the runs")[2].partition("</table>")[0]
     assert re.findall(r"<code>(.*?)</code>", table) == ["6", "12"]
     assert "run.seed" not in table
+
+
+def test_a_run_keeps_its_colour_where_another_has_no_line() -> None:
+    """Of three runs the middle one has no context ratio; only where ratios span powers of ten the axis does too."""
+
+    def step(ratio: float | None) -> list[dict[str, Any]]:
+        ratios = {} if ratio is None else {"context_ratio/max": ratio, "context_ratio/mean": 1.0}
+        return [START, {"step": 1, "num_tokens": 5, "reward": 0.5, **ratios}]
+
+    ratios = {"a": 2.0, "b": None, "c": 900.0}
+    page = render([RunRecords(name, step(ratio)) for name, ratio in ratios.items()])
+    assert "<title>a, b and c</title>" in page
+    charts = charts_of(page)
+    largest = charts["context-context_ratio/max"]
+    assert [(line["label"], line["place"]) for line in largest["lines"]] == [("a", 0), ("c", 2)]
+    assert largest["logarithmic"]
+    assert not charts["context-context_ratio/mean"]["logarithmic"]
+
+
+def test_hints_are_proposals_of_their_problems() -> None:
+    hints = [
+        {**candidate(0, [], accepted=True, chosen=True), "made_by": "self_hint", "problem": "p<1>"},
+        {**candidate(1, []), "made_by": "self_hint", "problem": "p2", "reason": "no template in reply"},
+    ]
+    hints[1]["template"] = {"id": "plain", "text": ""}
+    page = render([RunRecords("run", [START], hints)])
+    assert "2 proposals, 1 accepted" in page
+    assert "1 in training, 1 no template in reply" in page
+    assert "self hint for <code>p&lt;1&gt;</code>" in page
+    assert "the plain prompt" not in page
 
 
 @pytest.mark.parametrize("depth", [1, 3000])
@@ -388,7 +420,7 @@ def test_the_templates_of_p2o_evolve_are_a_report(tmp_path: Path) -> None:
     path = write_comparison([tmp_path], tmp_path / "report.html")
     page = path.read_text()
     assert "Carry." in page
-    assert "solved 1.0 of 2 dev rollouts" in page
+    assert "solved 1 of 2 dev rollouts" in page
 
 
 @pytest.mark.parametrize(

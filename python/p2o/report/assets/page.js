@@ -16,10 +16,15 @@ function resolved(name) {
 }
 
 const figure = (value) =>
-  Math.abs(value) >= 0.001 || value === 0 ? value.toLocaleString("en", { maximumSignificantDigits: 4 }) : value.toExponential(2);
+  Math.abs(value) >= 0.001 || value === 0
+    ? value.toLocaleString("en", { maximumSignificantDigits: 4 })
+    : Number(value.toPrecision(3)).toExponential();
+// Of a logarithmic axis only the powers of ten are named: others stand too close.
+const power = (value) => (Math.abs(Math.log10(value) % 1) < 1e-9 ? figure(value) : null);
 
 function datasets(chart) {
-  return chart.lines.flatMap((line, index) => {
+  return chart.lines.flatMap((line) => {
+    const index = line.place;
     const stroke = resolved(`--line-${(index % 6) + 1}`);
     const shown = {
       label: line.label,
@@ -29,7 +34,8 @@ function datasets(chart) {
       borderWidth: 2,
       borderDash: DASHES[Math.floor(index / 6) % DASHES.length],
       pointStyle: MARKS[index % MARKS.length],
-      pointRadius: line.points.length > 30 ? 0 : 4,
+      pointRadius: line.points.length > 15 ? 0 : 4,
+      clip: 5,
       pointHoverRadius: 6,
     };
     const ends = (end, fill) => ({
@@ -60,7 +66,7 @@ function options(chart) {
         title: { display: true, text: "tokens generated", color: ink },
         ticks: { maxRotation: 0, callback: (value) => value.toLocaleString("en", { notation: "compact" }) },
       }),
-      y: axis({ type: chart.logarithmic ? "logarithmic" : "linear", min, max, ticks: { callback: figure, maxTicksLimit: 7 } }),
+      y: axis({ type: chart.logarithmic ? "logarithmic" : "linear", min, max, ticks: { callback: chart.logarithmic ? power : figure, maxTicksLimit: 7 } }),
     },
     plugins: {
       legend: {
