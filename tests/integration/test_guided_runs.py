@@ -98,7 +98,9 @@ def test_tokens_of_evaluations_are_counted_once(guided: Path) -> None:
     assert lines, "there were prompt steps"
 
 
-@pytest.mark.parametrize(("where", "calls"), [("update", 4), pytest.param("collect", 6, marks=pytest.mark.slow), ("collect", 14)])
+@pytest.mark.parametrize(
+    ("where", "calls"), [("update", 4), pytest.param("collect", 6, marks=pytest.mark.slow), ("collect", 14)]
+)
 def test_a_resumed_run_is_the_unbroken_run(
     guided: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
 ) -> None:

@@ -322,7 +322,9 @@ def test_settings_that_keep_more_state_resume_exactly_too(
     assert kept[: len(kept) // 2] == kept[len(kept) // 2 :]
 
 
-@pytest.mark.parametrize(("where", "calls"), [("stream", 8), pytest.param("update", 4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("where", "calls"), [("stream", 8), pytest.param("update", 4, marks=pytest.mark.slow)]
+)
 def test_a_run_that_quotes_solutions_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, calls: int
 ) -> None:

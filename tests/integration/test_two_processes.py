@@ -31,7 +31,11 @@ def start(path: Path, *flags: str, zero_stage: int = 1) -> subprocess.Popen[byte
         "p2o",
     ]
     command += ["train", "quickstart", f"--set=run.output={path}"]
-    command += [f"--set=optimizer.zero_stage={zero_stage}", *(f"--set={override}" for override in SMALL), *flags]
+    command += [
+        f"--set=optimizer.zero_stage={zero_stage}",
+        *(f"--set={override}" for override in SMALL),
+        *flags,
+    ]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
