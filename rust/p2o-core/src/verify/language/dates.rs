@@ -1,8 +1,18 @@
 //! Dates in words.
 
-/// Whether two texts are one date: "january 5" and "5th of jan".
+/// Whether two texts are one date: "january 5" and "5th of jan". One of them may say its day of the week.
 pub(crate) fn same_date(left: &str, right: &str) -> bool {
-    date(left).is_some_and(|left| Some(left) == date(right))
+    let ((day, left), (other, right)) = (without_weekday(left), without_weekday(right));
+    let same_day = day.is_none() || other.is_none() || day == other;
+    same_day && date(left).is_some_and(|left| Some(left) == date(right))
+}
+
+/// The day of the week that words begin with, and those behind it.
+fn without_weekday(words: &str) -> (Option<&str>, &str) {
+    match words.split_once(' ') {
+        Some((day, rest)) if day.len() >= 6 && day.ends_with("day") => (Some(day), rest),
+        _ => (None, words),
+    }
 }
 
 /// The parts of a date in words, sorted: "january 5 2020", "5th jan 2020".
