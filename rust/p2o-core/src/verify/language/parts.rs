@@ -3,7 +3,7 @@
 /// The parts as values with names of their own, where a text is made of them and of nothing else.
 pub(crate) fn named(text: &str) -> Option<String> {
     const MOST: usize = 8;
-    if !text.contains("a)") || !text.contains("b)") {
+    if !text.starts_with(['(', 'a', '\\', '*']) || !text.contains("a)") || !text.contains("b)") {
         return None;
     }
     // `\text{(a) }5` sets its letters upright.

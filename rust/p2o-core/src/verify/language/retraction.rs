@@ -5,7 +5,8 @@ use super::lexicon::{self, Role};
 /// Beginnings of sentences, in lower case, behind which the answer is looked for again.
 const RECONSIDERS: [&str; 8] =
     ["wait", "hmm", "hold on", "let me re", "no, ", "actually, no", "but wait", "correction"];
-/// What says that the answer was wrong.
+/// What such a sentence is about, and what it says of it.
+const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
 const WRONG: [&str; 6] = ["wrong", "incorrect", "not right", "not correct", "a mistake", "not the answer"];
 
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
@@ -15,16 +16,20 @@ pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
 }
 
 fn takes_back(sentence: &str, doubts: bool) -> bool {
-    let lower = sentence.to_ascii_lowercase();
-    let reconsiders = RECONSIDERS.iter().find(|begin| lower.starts_with(**begin));
-    let said = lower.rsplit([',', '-']).next().unwrap_or(&lower).trim().trim_end_matches(['*', '.']);
-    let said = ["oh ", "but "].iter().find_map(|word| said.strip_prefix(word)).unwrap_or(said);
-    let wrong = ["that is ", "that's ", "this is ", "that was ", "that’s ", "it is ", "it's "]
-        .iter()
-        .find_map(|subject| said.strip_prefix(subject))
-        .is_some_and(|judged| WRONG.contains(&judged));
-    let slip = said.starts_with("scratch that") || lower.starts_with("i made a mistake");
-    wrong || slip || doubts && reconsiders.is_some()
+    let said = sentence.rsplit([',', '-']).next().unwrap_or(sentence).trim().trim_end_matches('*');
+    let said =
+        ["oh ", "but "].iter().find(|word| has_prefix(said, word)).map_or(said, |word| &said[word.len()..]);
+    let wrong = WRONG.iter().any(|judged| {
+        said.strip_suffix(judged)
+            .is_some_and(|subject| SUBJECTS.iter().any(|known| known.eq_ignore_ascii_case(subject)))
+    });
+    let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
+    wrong || slip || doubts && RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin))
+}
+
+/// Whether a text begins so, in whatever case.
+fn has_prefix(text: &str, begin: &str) -> bool {
+    text.get(..begin.len()).is_some_and(|first| first.eq_ignore_ascii_case(begin))
 }
 
 /// Whether a sentence of the text says that its author has no answer: "I cannot solve it".

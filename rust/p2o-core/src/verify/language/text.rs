@@ -121,7 +121,8 @@ pub(crate) fn normalized_words(text: &str) -> String {
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
-    for font in WRAPPERS {
+    let commands = text.contains('\\');
+    for font in WRAPPERS.into_iter().filter(|_| commands) {
         plain = plain.replace(&format!("{font}{{"), "{");
     }
     for (from, to) in [
@@ -133,7 +134,9 @@ pub(crate) fn skeleton(text: &str) -> String {
         ("\\quad", ""),
         ("\\displaystyle", ""),
     ] {
-        plain = plain.replace(from, to);
+        if commands {
+            plain = plain.replace(from, to);
+        }
     }
     plain
         .trim_end_matches(['.', ' ', '\n'])

@@ -186,7 +186,7 @@ impl Parser<'_, '_> {
     /// The `\Omega`, `\mathrm{k\Omega}`, `\mu\text{C}` behind a number at the end.
     pub(super) fn greek_unit(&mut self, number: Option<&Expr>) -> Option<String> {
         const LONGEST: usize = 6;
-        let behind = self.tokens.get(self.at..).filter(|behind| behind.len() <= LONGEST)?;
+        let behind = self.tokens.get(self.at..).filter(|behind| (1..=LONGEST).contains(&behind.len()))?;
         let mut name = String::new();
         for token in behind {
             match &token.kind {
@@ -198,8 +198,10 @@ impl Parser<'_, '_> {
             }
         }
         let greek = name.starts_with('μ') || name.ends_with('Ω');
-        let is_number = number.is_some_and(|number| number.symbols().is_empty());
-        let unit = units::spelled(&name).filter(|_| greek && is_number)?;
+        if !greek || number.is_none_or(|number| !number.symbols().is_empty()) {
+            return None;
+        }
+        let unit = units::spelled(&name)?;
         self.at = self.tokens.len();
         Some(unit)
     }
