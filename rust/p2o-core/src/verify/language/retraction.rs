@@ -2,29 +2,41 @@
 
 use super::lexicon::{self, Role};
 
-/// Beginnings of sentences, in lower case, behind which the answer is looked for again.
-const RECONSIDERS: [&str; 8] =
-    ["wait", "hmm", "hold on", "let me re", "no, ", "actually, no", "but wait", "correction"];
+/// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
+const RECONSIDERS: [&str; 5] = ["hold on", "let me re", "no, ", "actually, no", "but wait"];
+const HESITATES: [&str; 8] = ["wait", "hmm", "hmmm", "correction", "no", "actually", "oh", "sorry"];
 /// What such a sentence is about, and what it says of it.
 const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
 const WRONG: [&str; 6] = ["wrong", "incorrect", "not right", "not correct", "a mistake", "not the answer"];
 
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
-/// answer: that counts if `doubts` do.
+/// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
 pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
-    sentences(text).find(|(_, sentence)| takes_back(sentence, doubts)).map(|(at, _)| at)
+    let near = if doubts { usize::MAX } else { 2 };
+    sentences(text).take(near).find(|(_, sentence)| takes_back(sentence, doubts)).map(|(at, _)| at)
 }
 
 fn takes_back(sentence: &str, doubts: bool) -> bool {
-    let said = sentence.rsplit([',', '-']).next().unwrap_or(sentence).trim().trim_end_matches('*');
+    let (before, said) = sentence.rsplit_once([',', '-']).unwrap_or(("", sentence));
+    let said = said.trim().trim_end_matches('*');
     let said =
         ["oh ", "but "].iter().find(|word| has_prefix(said, word)).map_or(said, |word| &said[word.len()..]);
-    let wrong = WRONG.iter().any(|judged| {
-        said.strip_suffix(judged)
-            .is_some_and(|subject| SUBJECTS.iter().any(|known| known.eq_ignore_ascii_case(subject)))
-    });
+    // Of "who counts 8, that is wrong" only 8 is.
+    let hesitant = before.is_empty() || is_one_of(before.trim(), &HESITATES);
+    let wrong = hesitant
+        && WRONG
+            .iter()
+            .any(|judged| said.strip_suffix(judged).is_some_and(|subject| is_one_of(subject, &SUBJECTS)));
     let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
-    wrong || slip || doubts && RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin))
+    let reconsiders = || {
+        let first = lexicon::words(sentence).next().unwrap_or("");
+        RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..4])
+    };
+    wrong || slip || doubts && reconsiders()
+}
+
+fn is_one_of(text: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(text))
 }
 
 /// Whether a text begins so, in whatever case.
@@ -68,6 +80,9 @@ mod tests {
             (". Hmm, the sum is 8.", None, Some(2)),
             (". This is not wrong.", None, None),
             (". The rest is easy.", None, None),
+            (". Waiting takes longer.", None, None),
+            (". Who counts 8, that is wrong.", None, None),
+            (". It is odd. Some say 8. That is wrong.", None, Some(25)),
         ] {
             assert_eq!(retraction(text, false), wrong, "{text}");
             assert_eq!(retraction(text, true), doubted, "{text}");
