@@ -10,7 +10,25 @@ use std::time::{Duration, Instant};
 use p2o_core::verify::{Options, Profile, verify};
 
 /// Pieces of answers and of the text around them.
-const PIECES: [&str; 96] = [
+const PIECES: [&str; 114] = [
+    "0x2A",
+    "0b101",
+    "(2A)_{16}",
+    "\\angle ABC",
+    "\\triangle{",
+    "(a) ",
+    "b)",
+    "\\text{ out of }",
+    "C_{12}^5",
+    "{}_5C_2",
+    "\\mu",
+    "\\Omega",
+    "\\text{at least }",
+    "_{\\ge 0}",
+    "{,}",
+    ". Wait, that is wrong. ",
+    "<think>",
+    "\"answer\": ",
     "0",
     "1",
     "2",

@@ -14,7 +14,7 @@ use super::scalar::Outcome;
 use super::{Options, Profile, Status, Tier, Verdict};
 use crate::verify::language::chemistry;
 use crate::verify::language::dates;
-use crate::verify::language::english;
+use crate::verify::language::sayings;
 use crate::verify::language::text;
 
 /// A gold answer, parsed once for all the completions it is compared with.
@@ -179,9 +179,12 @@ impl Gold {
         } else if !gold.skeleton.is_empty() && gold.skeleton == answer.skeleton {
             Outcome::Equal(Tier::Text)
         } else {
-            let numbers = self.in_number(answer, options.licences());
-            let decided = if numbers { None } else { in_words(gold, answer, &mut comparer) };
-            decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
+            let number = self.in_number(answer, options.licences());
+            let value = if number { Some(in_some_meaning(gold, answer, &mut comparer)) } else { None };
+            value.filter(|outcome| outcome.is_equal()).unwrap_or_else(|| {
+                let decided = in_words(gold, answer, &mut comparer).or(value);
+                decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
+            })
         };
         let identical =
             gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
@@ -221,21 +224,34 @@ fn in_words(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Op
         |equal| Some(if equal { Outcome::Equal(Tier::Text) } else { Outcome::Different(Tier::Text) });
     if let Some(letter) = gold.choice {
         if let Some(given) = answer.choice {
-            return decided(given == letter);
+            // "(D) 35" has not chosen "(D) 36".
+            let values = (gold.value_by(Licence::ChoiceValue), answer.value_by(Licence::ChoiceValue));
+            let agree = match values {
+                (Some(left), Some(right)) => comparer.equal(left, right).is_equal(),
+                _ => true,
+            };
+            return decided(given == letter && agree);
         }
         if answer.words.is_some() {
             return decided(false);
         }
     }
-    let same_letters = gold.letters.is_some() && gold.letters == answer.letters;
+    let initial = matches!(
+        (gold.words.as_deref(), answer.letters.as_deref()),
+        (Some("true"), Some("t"))
+            | (Some("false"), Some("f"))
+            | (Some("yes"), Some("y"))
+            | (Some("no"), Some("n"))
+    );
+    let same_letters = gold.letters.is_some() && gold.letters == answer.letters || initial;
     if same_letters && gold.written != answer.written && comparer.may(Licence::CaseIgnored) {
         return Some(comparer.by(Licence::CaseIgnored, |_| Outcome::Equal(Tier::Text)));
     }
     let licence = match (&gold.words, &answer.words) {
         (None, None) => return None,
         (Some(left), Some(right)) if left == right => return decided(true),
-        (Some(left), Some(right)) if english::same_words(left, right) => Licence::ArticleDropped,
-        (Some(left), Some(right)) if english::says(right, left) => Licence::WordsInSentence,
+        (Some(left), Some(right)) if sayings::same_words(left, right) => Licence::ArticleDropped,
+        (Some(left), Some(right)) if sayings::says(right, left) => Licence::WordsInSentence,
         (Some(_), Some(_)) => return decided(false),
         (Some(_), None) | (None, Some(_)) if same_letters => return decided(true),
         (Some(_), None) | (None, Some(_)) => {

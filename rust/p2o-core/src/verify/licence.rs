@@ -98,6 +98,8 @@ licences! {
         "Antiderivatives that differ by a constant.";
     ConstantRenamed, "constant-renamed", [1 0 0], "y=Ce^x", "y=Ae^x",
         "Another name for a free constant.";
+    CountingNotation, "counting-notation", [1 1 0], "10", "C(5,2)",
+        "A number of combinations or permutations as `C(n,k)`, `C_n^k`, `P(n,k)`.";
     ArgumentRenamed, "argument-renamed", [1 1 0], "f(x)=2x", "f(t)=2t",
         "Another name for a function's argument.";
     GraphOfFunction, "graph-of-function", [1 1 0], "f(x)=2x", "y=2x",

@@ -7,6 +7,7 @@ use super::parse::{Parsed, parse};
 use crate::verify::language::chemistry;
 use crate::verify::language::english;
 use crate::verify::language::numerals;
+use crate::verify::language::parts;
 use crate::verify::language::text;
 
 /// Longest text that is parsed.
@@ -23,6 +24,16 @@ pub(crate) struct Meaning {
 }
 
 impl Meaning {
+    /// A value that a text has without conventions of notation.
+    fn of(licences: impl Into<Licences>, expr: Expr) -> Self {
+        Self { expr, licences: licences.into(), notation: Licences::NONE }
+    }
+
+    /// What was parsed.
+    fn by(licences: impl Into<Licences>, parsed: Parsed) -> Self {
+        Self { notation: parsed.notation, ..Self::of(licences, parsed.expr) }
+    }
+
     /// The licences that two texts with these values need to be compared.
     pub(crate) fn needed(&self, other: &Self) -> Licences {
         self.licences.union(other.licences).union(self.notation.difference(other.notation))
@@ -54,52 +65,42 @@ impl Reading {
         let text = text::interval_behind(text).unwrap_or(text);
         let (label, text) = english::label(text).map_or((None, text), |(label, rest)| (Some(label), rest));
         let prose = text::is_prose(text);
-        let read = |text: &str, commas: bool, fuel: &mut Fuel| {
-            let Parsed { expr, notation, grouped_by_comma } = parse(text, commas, fuel).ok()?;
-            Some((Meaning { expr, licences: Licences::NONE, notation }, grouped_by_comma))
-        };
         let (mut literal, mut as_list) = (None, None);
-        let without_points = text::reals_except(text);
-        let whole = if text.is_empty() { None } else { without_points.as_deref().or(Some(text)) };
-        if let Some((meaning, grouped_by_comma)) = whole.and_then(|whole| read(whole, true, fuel)) {
-            literal = Some(meaning);
-            if grouped_by_comma {
-                as_list = read(text, false, fuel);
+        let rewritten = text::reals_except(text).or_else(|| parts::named(text));
+        let whole = if text.is_empty() { None } else { rewritten.as_deref().or(Some(text)) };
+        if let Some(parsed) = whole.and_then(|whole| parse(whole, true, fuel).ok()) {
+            if parsed.grouped_by_comma {
+                as_list = parse(text, false, fuel).ok();
             }
+            literal = Some(parsed);
         } else if let Some(value) = text::value_of_operation(text) {
-            literal = read(value, true, fuel).map(|(meaning, _)| meaning);
+            literal = parse(value, true, fuel).ok();
         }
+        let mut literal = literal.map(|parsed| Meaning::by(Licences::NONE, parsed));
         // Where numbers stand among words there is a name or a sentence, and no value.
         let mut words = (prose || literal.is_none() && text::is_prose_with_numbers(text))
             .then(|| text::normalized_words(text))
             .or_else(|| if literal.is_none() { chemistry::formula(text) } else { None });
         if let Some(set) = words.as_deref().and_then(text::set_in_words) {
-            literal = Some(Meaning { expr: set, licences: Licences::NONE, notation: Licences::NONE });
+            literal = Some(Meaning::of(Licences::NONE, set));
             words = None;
         }
         let spelled =
             words.as_deref().or((!text.is_ascii()).then_some(text)).and_then(numerals::spelled_value);
         let skeleton = if literal.is_none() { text::skeleton(text) } else { String::new() };
         let (choice, behind) = text::choice(text).unzip();
-        let behind_choice =
-            behind.filter(|behind| !behind.is_empty()).and_then(|behind| read(&behind, true, fuel));
-        let unscaled = english::without_scale(text).and_then(|text| read(&text, true, fuel));
-        let label = label.map(text::normalized_words).filter(|label| !english::says_nothing(label));
-        let by = |licence: Licence, found: Option<(Meaning, bool)>| {
-            found.map(|(meaning, _)| Meaning { licences: licence.into(), ..meaning })
+        let mut read = |licence: Licence, text: Option<String>| {
+            let parsed = parse(&text.filter(|text| !text.is_empty())?, true, fuel).ok()?;
+            Some(Meaning::by(licence, parsed))
         };
-        let spelled = spelled.map(|expr| Meaning {
-            expr,
-            licences: Licence::NumberInWords.into(),
-            notation: Licences::NONE,
-        });
         let meanings = [
             literal,
-            spelled,
-            by(Licence::CommaList, as_list),
-            by(Licence::ChoiceValue, behind_choice),
-            by(Licence::ScaleDropped, unscaled),
+            spelled.map(|value| Meaning::of(Licence::NumberInWords, value)),
+            as_list.map(|parsed| Meaning::by(Licence::CommaList, parsed)),
+            read(Licence::ChoiceValue, behind),
+            read(Licence::ScaleDropped, english::without_scale(text)),
         ];
+        let label = label.map(text::normalized_words).filter(|label| !english::says_nothing(label));
         Self {
             label,
             meanings: meanings.into_iter().flatten().collect(),
@@ -121,7 +122,12 @@ impl Reading {
 
     /// Whether the words of the text spell a number.
     pub(crate) fn spells_a_number(&self) -> bool {
-        self.meanings.iter().any(|meaning| meaning.licences.contains(Licence::NumberInWords))
+        self.value_by(Licence::NumberInWords).is_some()
+    }
+
+    /// The value that the text has by a convention.
+    pub(crate) fn value_by(&self, licence: Licence) -> Option<&Expr> {
+        self.meanings.iter().find(|meaning| meaning.licences.contains(licence)).map(|meaning| &meaning.expr)
     }
 
     pub(crate) fn is_readable(&self) -> bool {

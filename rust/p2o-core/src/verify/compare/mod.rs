@@ -6,6 +6,7 @@ mod absolute;
 mod clock;
 mod collection;
 mod constants;
+mod counting;
 mod family;
 mod names;
 mod piecewise;
@@ -111,6 +112,11 @@ impl<'a> Comparer<'a> {
         {
             let same = if letters == given { Outcome::Equal(Tier::Text) } else { DIFFERENT };
             return self.by(Licence::GluedChoices, |_| same);
+        }
+        if self.may(Licence::CountingNotation)
+            && let Some((gold, answer)) = counting::counted(gold, answer)
+        {
+            return self.by(Licence::CountingNotation, |comparer| comparer.scalars(&gold, &answer));
         }
         match (gold, answer) {
             (Expr::Piecewise(left), Expr::Piecewise(right)) => self.piecewise(left, right),

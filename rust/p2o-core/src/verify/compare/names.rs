@@ -1,12 +1,14 @@
 //! Which expressions name a value, so that the other side of their equation says it.
 
+use std::borrow::Cow;
+
 use crate::verify::expr::{Expr, Function};
 
-/// Name and argument of `f(x)`, or of a `P(x)` that was read as a product.
-pub(super) fn applied(expr: &Expr) -> Option<(&str, &str)> {
+/// Name and argument of `f(x)`, of a `P(x)` that was read as a product, of the inverse `f^{-1}(x)`, of a sequence `a_n`.
+pub(super) fn applied(expr: &Expr) -> Option<(Cow<'_, str>, &str)> {
     match expr {
         Expr::Apply(function, arguments) => match &arguments[..] {
-            [Expr::Symbol(argument)] => Some((function, argument)),
+            [Expr::Symbol(argument)] => Some((Cow::Borrowed(function), argument)),
             _ => None,
         },
         Expr::Mul(factors) => match &factors[..] {
@@ -15,8 +17,38 @@ pub(super) fn applied(expr: &Expr) -> Option<(&str, &str)> {
                     && function.starts_with(char::is_uppercase)
                     && argument.starts_with(char::is_lowercase) =>
             {
-                Some((function, argument))
+                Some((Cow::Borrowed(function), argument))
             }
+            [Expr::Pow(inverse), Expr::Symbol(argument)] => match (&inverse.0, &inverse.1) {
+                (Expr::Symbol(function), Expr::Neg(one)) if **one == Expr::integer(1) => {
+                    Some((Cow::Owned(format!("{function}⁻¹")), argument))
+                }
+                _ => None,
+            },
+            _ => None,
+        },
+        Expr::Symbol(name) => {
+            let (sequence, index) = name.split_once('_')?;
+            let letter = index.len() == 1 && index.starts_with(|index: char| index.is_ascii_lowercase());
+            letter.then_some((Cow::Borrowed(sequence), index))
+        }
+        _ => None,
+    }
+}
+
+/// What `dy/dx` and `y'` are the derivative of.
+pub(super) fn differentiated(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Symbol(name) => name.strip_suffix('\'').filter(|name| !name.ends_with('\'')),
+        Expr::Div(pair) => match (&pair.0, &pair.1) {
+            (Expr::Mul(above), Expr::Mul(below)) => match (&above[..], &below[..]) {
+                ([Expr::Symbol(d), Expr::Symbol(name)], [Expr::Symbol(other), Expr::Symbol(_)])
+                    if **d == *"d" && d == other =>
+                {
+                    Some(name)
+                }
+                _ => None,
+            },
             _ => None,
         },
         _ => None,

@@ -234,7 +234,8 @@ fn without_degrees(expr: &Expr) -> Option<Expr> {
     })
 }
 
-/// The pair without the percent sign that one of the two has, where both are whole numbers or where one is not.
+/// The pair without the percent sign that one of the two has, where both are whole numbers or where one is not. Of a part of
+/// one nobody knows whether it is percent: 0.25 is no 0.25%.
 fn without_percent(gold: &Expr, answer: &Expr, whole: bool) -> Option<(Expr, Expr)> {
     let (gold, answer) = match (gold, answer) {
         (Expr::Percent(_), Expr::Percent(_)) => return None,
@@ -243,7 +244,17 @@ fn without_percent(gold: &Expr, answer: &Expr, whole: bool) -> Option<(Expr, Exp
         _ => return None,
     };
     let is_whole = |expr: &Expr| matches!(expr, Expr::Number(number) if number.value.is_int());
-    (whole == (is_whole(gold) && is_whole(answer))).then(|| (gold.clone(), answer.clone()))
+    let exceeds_one = |expr: &Expr| match expr {
+        Expr::Number(number) => number.value > RBig::ONE,
+        Expr::Div(pair) => match (&pair.0, &pair.1) {
+            (Expr::Number(above), Expr::Number(below)) => above.value > below.value,
+            _ => false,
+        },
+        _ => false,
+    };
+    let both_whole = is_whole(gold) && is_whole(answer);
+    (whole == both_whole && (whole || exceeds_one(gold) && exceeds_one(answer)))
+        .then(|| (gold.clone(), answer.clone()))
 }
 
 /// A product without its last factor if that may be a unit: the 6 of `6m`. Two symbols are a product of variables.

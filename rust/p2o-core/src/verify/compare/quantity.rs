@@ -124,7 +124,7 @@ fn between_units(gold: &str, answer: &str) -> Option<Units> {
         let other = size != RBig::ONE;
         let licences = if other { Licence::UnitIgnored.into() } else { Licences::NONE };
         Some(Units { licences, conversion: other.then_some(size) })
-    } else if same_unit(gold, answer, false) {
+    } else if units::is_money(gold) && same_unit(gold, answer, false) {
         by(Licence::UnitDivisorDropped.into())
     } else if same_unit(gold, answer, true) {
         by(Licence::UnitExponentDropped.into())

@@ -1,6 +1,6 @@
 //! Equations, inequalities, membership.
 
-use super::names::{applied, names_a_quantity, names_a_value};
+use super::names::{applied, differentiated, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
 use crate::verify::Tier;
 use crate::verify::expr::{Expr, Relation};
@@ -164,10 +164,17 @@ impl Comparer<'_> {
         {
             return self.by(Licence::ArgumentRenamed, |comparer| comparer.equal(&gold[1], &renamed));
         }
+        // `y' = 2x` and `dy/dx = 2x`
+        if let (Some(name), Some(other)) = (differentiated(&gold[0]), differentiated(&answer[0]))
+            && name == other
+        {
+            return self.equal(&gold[1], &answer[1]);
+        }
         // `y = 2x` is the graph of `f(x) = 2x`.
         let graph = |name: &Expr, other: &Expr| {
             *name == Expr::Symbol("y".into())
-                && matches!(other, Expr::Apply(_, arguments) if *arguments == [Expr::Symbol("x".into())])
+                && !matches!(other, Expr::Symbol(_))
+                && applied(other).is_some_and(|(_, argument)| argument == "x")
                 || matches!((name, other), (Expr::Symbol(name), Expr::Apply(function, _)) if name == function)
         };
         if self.may(Licence::GraphOfFunction) && (graph(&gold[0], &answer[0]) || graph(&answer[0], &gold[0]))
@@ -214,12 +221,20 @@ impl Comparer<'_> {
         Outcome::Different(tier.max(outcome.tier()))
     }
 
-    /// `a = b = c`: the same last value, and the same first side where the gold has one that is not a name.
+    /// `a = b = c`: the same sides where these are a system; else the same last value, and the same first side where the gold has one that is not a name.
     fn equation_chains(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
         let (last, given) = (&gold[gold.len() - 1], &answer[answer.len() - 1]);
         let outcome = self.equal(last, given);
         if !outcome.is_equal() {
             return outcome;
+        }
+        // Of `x = y/2 = z/3` every side says something, of `y = (x+1)^2 = x^2+2x+1` the last one says all.
+        let symbolic = |sides: &[Expr]| sides.iter().all(|side| !side.symbols().is_empty());
+        if symbolic(gold) && symbolic(answer) {
+            let restated = gold[1..].windows(2).all(|pair| self.alone(&pair[0], &pair[1]).0.is_equal());
+            if !(restated && names_a_value(&gold[0])) {
+                return self.in_order(gold, answer);
+            }
         }
         let same_name = !names_a_value(&gold[0]) || !names_a_value(&answer[0]) || gold[0] == answer[0];
         if same_name { outcome } else { DIFFERENT }

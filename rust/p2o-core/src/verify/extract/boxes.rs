@@ -22,7 +22,11 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
         match &mut joined {
             None => joined = Some((vec![content], start, end)),
             Some((contents, first, _)) => {
-                // A box around a box overlaps and joins nothing.
+                // Of a box in a box the outer one is the answer.
+                if end > *first {
+                    joined = Some((vec![content], start, end));
+                    continue;
+                }
                 let Some(gap) = text.get(end..*first).filter(|gap| is_separator(gap)) else { break };
                 // Said twice it is one answer.
                 if contents[0] == content && !gap.contains([',', ';']) {

@@ -5,6 +5,7 @@ use super::{Candidate, LONGEST, Mark};
 use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
+use crate::verify::language::retraction::gives_up;
 use crate::verify::language::text::{normalized_words, reals_except};
 use crate::verify::parse::lex::balanced;
 
@@ -39,6 +40,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     }
     if let Some(number) =
         numbers(text).pop().filter(|number| !is_denied(text, number) && !is_alternative(text, number))
+        && !gives_up(&text[number.as_ptr() as usize - text.as_ptr() as usize..])
     {
         found.push(Candidate::new(number, Mark::Loose));
     }

@@ -24,6 +24,12 @@ pub(crate) fn formula(text: &str) -> Option<String> {
             other => flat.push(other),
         }
     }
+    // `\\ce{Na+}` is charged too.
+    let charged =
+        flat.strip_suffix(['+', '-']).filter(|body| body.ends_with(|last: char| last.is_ascii_alphabetic()));
+    if let Some(body) = charged {
+        flat = format!("{body}^{}", &flat[body.len()..]);
+    }
     is_formula(&flat).then_some(flat)
 }
 
@@ -71,6 +77,7 @@ mod tests {
             assert_eq!(formula(text).as_deref(), Some("H2O"), "{text}");
         }
         assert!(same("\\mathrm{SO_4^{2-}}", "\\ce{SO4^2-}"));
+        assert!(same("\\text{Na}^+", "\\ce{Na+}"));
         for (left, right) in
             [("Fe^{3+}", "Fe^{2+}"), ("CO", "Co"), ("H_2O", "H_2O_2"), ("x^2", "x^2"), ("5", "5")]
         {

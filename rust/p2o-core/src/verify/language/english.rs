@@ -1,10 +1,25 @@
 //! What English words around a value say about it.
 
-use super::dates;
 use super::lexicon::{self, Role};
 use super::numerals;
 use super::units;
 use super::words::{self, Word};
+use crate::verify::expr::Relation;
+
+/// The relation that words in front of a bound say: "at least", "is greater than", "all real numbers less than".
+pub(crate) fn relation(words: &str) -> Option<Relation> {
+    let bound = ["all real numbers ", "all numbers ", "any real number ", "any number ", "is ", "are "]
+        .iter()
+        .find_map(|before| words.strip_prefix(before))
+        .unwrap_or(words);
+    Some(match bound {
+        "at least" | "greater than or equal to" | "no less than" | "not less than" => Relation::GreaterEqual,
+        "at most" | "less than or equal to" | "no more than" | "not more than" => Relation::LessEqual,
+        "greater than" | "more than" => Relation::Greater,
+        "less than" | "fewer than" => Relation::Less,
+        _ => return None,
+    })
+}
 
 /// Whether words in front of a symbol begin a condition on it: "for all x", "where k".
 pub(crate) fn opens_condition(words: &str) -> bool {
@@ -54,7 +69,11 @@ pub(crate) fn changes_value(words: &str) -> bool {
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
     // "the 7th prime", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
-    if ordinal || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
+    // "or so", "or something like that"
+    let alternative = words.starts_with("or ");
+    if ordinal
+        || alternative
+        || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
     {
         return true;
     }
@@ -105,15 +124,22 @@ pub(crate) fn is_english(run: &str) -> bool {
 
 /// Whether upright words say that the value follows.
 pub(crate) fn announces(words: &str) -> bool {
-    lexicon::words(words)
-        .next_back()
-        .is_some_and(|last| lexicon::is_any(last, &[Role::Verb, Role::Answer, Role::Approximation]))
+    lexicon::words(words).next_back().is_some_and(|last| {
+        lexicon::is_any(last, &[Role::Verb, Role::Answer, Role::Measure, Role::Approximation])
+    })
 }
 
 /// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
-    const NEUTRAL: [Role; 6] =
-        [Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer];
+    const NEUTRAL: [Role; 7] = [
+        Role::Article,
+        Role::Pronoun,
+        Role::Verb,
+        Role::Approximation,
+        Role::Conclusion,
+        Role::Answer,
+        Role::Measure,
+    ];
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
     if lexicon::ends_with_any(last, &[Role::Verb]) {
@@ -178,14 +204,19 @@ pub(crate) fn is_between(sentence: &str, value: &str) -> bool {
     })
 }
 
-/// Whether what is said next is only thought, and not so: "I don't think the".
+/// Whether what is said next is only thought, and not so: "I don't think the", "it is not true that the", "if it were".
 pub(crate) fn doubts_next(before: &str) -> bool {
     let clause = before.rsplit(['.', ',', ';', '\n']).next().unwrap_or(before);
     let words: Vec<&str> = lexicon::words(clause).collect();
-    words.windows(2).any(|pair| {
-        let thinks = matches!(pair[1], "think" | "believe" | "sure" | "certain" | "convinced" | "know");
-        thinks && lexicon::is(pair[0], Role::Denial)
-    })
+    let says = |word| words.contains(&word);
+    let supposes =
+        says("whether") || says("suppose") || says("Suppose") || says("were") && (says("if") || says("If"));
+    supposes
+        || words.windows(2).any(|pair| {
+            let thinks =
+                matches!(pair[1], "think" | "believe" | "sure" | "certain" | "convinced" | "know" | "true");
+            thinks && lexicon::is(pair[0], Role::Denial)
+        })
 }
 
 /// Whether a value behind a word is only a bound: "than", "least".
@@ -195,7 +226,12 @@ fn is_one_side(word: &str) -> bool {
 
 /// Whether a text begins by saying that what stands before it is not so: "is not the answer", "is wrong".
 pub(crate) fn denies_previous(after: &str) -> bool {
-    if lexicon::starts_with_any(after, &[Role::Denial, Role::Bound, Role::Operation]) {
+    // "Is it 7?", "7 + 2", and the "7 -" of an answer that was cut off.
+    let term = after.trim_start();
+    if lexicon::starts_with_any(after, &[Role::Denial, Role::Bound, Role::Operation])
+        || term.starts_with(['?', '+', '×', '÷', '^'])
+        || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
+    {
         return true;
     }
     let clause = after.split(['.', ',', ';', '\n']).next().unwrap_or(after);
@@ -214,81 +250,6 @@ pub(crate) fn denies_previous(after: &str) -> bool {
         Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
         _ => false,
     }
-}
-
-/// Words in lower case without the articles in front of them: "an ellipse" is "ellipse", "on a Friday" is "Friday".
-pub(crate) fn without_article(words: &str) -> &str {
-    match ["a ", "an ", "the ", "on ", "due "].into_iter().find_map(|article| words.strip_prefix(article)) {
-        Some(rest) => without_article(rest),
-        None => words,
-    }
-}
-
-/// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
-/// circle", "infinitely many" and "infinitely many solutions".
-pub(crate) fn same_words(left: &str, right: &str) -> bool {
-    let bare = |words: &str| -> Vec<String> {
-        let plain = without_article(lexicon::plain_phrase(words));
-        let plain = [" solutions", " solution", " function", " condition"]
-            .iter()
-            .find_map(|noun| plain.strip_suffix(noun))
-            .unwrap_or(plain);
-        plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
-    };
-    bare(left) == bare(right) || dates::same_date(left, right)
-}
-
-/// Words that begin a sentence about something: "right triangle" is none about a triangle.
-const BEGINS: &str = "the it this that so thus therefore hence then we they he she";
-
-/// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
-/// diverges" says that it diverges, "it is not true" does not say true.
-pub(crate) fn says(sentence: &str, expected: &str) -> bool {
-    let expected = lexicon::plain_phrase(expected);
-    // `所以它是矩形`
-    if !expected.is_ascii() {
-        return sentence.strip_suffix(expected).is_some_and(|before| {
-            lexicon::ends_with_any(before, &[Role::Verb])
-                && !lexicon::contains_any(before, &[Role::Denial, Role::Bound])
-        });
-    }
-    // "Alice wins", "red, not blue"
-    if let Some(rest) = sentence.strip_prefix(expected) {
-        let wins =
-            matches!(rest, " wins" | " will win" | " won" | " has a winning strategy" | " wins the game");
-        let others =
-            [" not ", " rather than ", " instead of "].iter().find_map(|over| rest.strip_prefix(over));
-        if wins || others.is_some_and(|others| !others.contains(expected)) {
-            return true;
-        }
-    }
-    if matches!(expected, "yes" | "no") {
-        // "No idea" says no noun.
-        const CLAUSE: [Role; 6] =
-            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
-        let opposite = if expected == "yes" { "no" } else { "yes" };
-        let words: Vec<&str> = sentence.split(' ').collect();
-        // "Yes, no two are equal" says yes, "yes or no" nothing.
-        let denied = |at: usize| {
-            words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
-        };
-        let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
-        let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
-        return words[0] == expected && !hedges && !(1..words.len()).any(denied);
-    }
-    let begins = |before: &str| {
-        before.split(' ').next().is_some_and(|first| BEGINS.split(' ').any(|word| word == first))
-    };
-    // The "t" is that of "isn't".
-    let denies =
-        |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
-    sentence.strip_suffix(expected).and_then(|before| before.strip_suffix(' ')).is_some_and(|before| {
-        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
-        let named = |word: &&str| !lexicon::is(word, Role::Article);
-        let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
-        let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
-        begins(before) && (says || !related) && !before.split(' ').any(denies)
-    })
 }
 
 /// Whether a label in lower case fits every answer.

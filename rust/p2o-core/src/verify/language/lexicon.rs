@@ -36,8 +36,10 @@ pub(crate) enum Role {
     Conclusion,
     /// "after", "of": what follows is no subject of the sentence.
     Preposition,
-    /// "answer", "total", "length": what a value is said to be.
+    /// "answer", "total": what a value is said to be.
     Answer,
+    /// "length": what a value is the measure of.
+    Measure,
     /// "could": what is said may be so.
     Modal,
     /// "step": the number behind it is its name.
@@ -79,11 +81,11 @@ const CLASSES: &[(Role, &str)] = &[
     ),
     (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
     (Role::Preposition, "of in on at by from to with after before for until near"),
+    (Role::Answer, "answer answers value result solution total final ans amount both either number"),
     (
-        Role::Answer,
-        "answer answers value result solution total final ans amount both either profit gain distance length \
-         width height area perimeter circumference volume radius diameter speed age price cost weight mass \
-         probability number",
+        Role::Measure,
+        "profit gain distance length width height area perimeter circumference volume radius diameter speed \
+         age price cost weight mass probability",
     ),
     (Role::Modal, "could might may"),
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
@@ -107,6 +109,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("convergent", "converges"),
     ("divergent", "diverges"),
     ("right angled triangle", "right triangle"),
+    ("是的", "是"),
 ];
 
 /// The phrase that words are said for, or the words themselves.
@@ -115,10 +118,10 @@ pub(crate) fn plain_phrase(words: &str) -> &str {
 }
 
 /// The roles of each word, one bit a role.
-static ROLES: LazyLock<HashMap<&str, u16>> = LazyLock::new(|| {
+static ROLES: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
     let mut roles = HashMap::new();
     for (role, words) in CLASSES.iter().chain(UNSPACED) {
-        words.split(' ').for_each(|word| *roles.entry(word).or_default() |= 1 << *role as u16);
+        words.split(' ').for_each(|word| *roles.entry(word).or_default() |= 1 << *role as u32);
     }
     roles
 });
@@ -133,7 +136,7 @@ pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
     let upper = word.bytes().any(|byte| byte.is_ascii_uppercase());
     let word = if upper { Cow::Owned(word.to_ascii_lowercase()) } else { Cow::Borrowed(word) };
     let has = ROLES.get(&*word).copied().unwrap_or_default();
-    roles.iter().any(|role| has & 1 << *role as u16 != 0)
+    roles.iter().any(|role| has & 1 << *role as u32 != 0)
         || roles.contains(&Role::Denial) && word.ends_with("n't")
 }
 

@@ -10,8 +10,11 @@ pub(crate) fn spelled_number(words: &str) -> Option<i64> {
     let (mut total, mut group, mut room) = (0i64, 0i64, 1000i64);
     let mut largest = i64::MAX;
     let mut previous = "";
-    for word in words.split(' ') {
-        if word == "and" {
+    for (place, word) in words.split(' ').enumerate() {
+        if place == 0 && word == "a" && words.len() > 1 {
+            // "a hundred"
+            (group, room) = (1, 0);
+        } else if word == "and" {
             if !matches!(previous, "hundred" | "thousand" | "million") {
                 return None;
             }
@@ -41,7 +44,7 @@ pub(crate) fn spelled_number(words: &str) -> Option<i64> {
         }
         previous = word;
     }
-    (previous != "and").then_some(total + group)
+    (previous != "and" && words != "a").then_some(total + group)
 }
 
 /// The value that words spell, in lower case: "twenty five", "two thirds", "negative five", "ten percent", 三分之二.
@@ -56,6 +59,12 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         Some(rest) => (true, rest),
         None => (false, words),
     };
+    // "two out of three"
+    let share = || {
+        let (part, whole) = words.split_once(" out of ").or_else(|| words.split_once(" in "))?;
+        let whole = spelled_number(whole).filter(|whole| *whole > 0)?;
+        Some(RBig::from(spelled_number(part)?) / RBig::from(whole))
+    };
     let mixed = || {
         let (whole, part) = words.rsplit_once(" and ")?;
         Some(RBig::from(spelled_number(whole)?) + spelled_fraction(part)?)
@@ -69,7 +78,7 @@ pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
         None if words == "noon" => Expr::Clock { hour: 12, minute: 0, half: Some(Half::Pm) },
         None if words == "midnight" => Expr::Clock { hour: 12, minute: 0, half: Some(Half::Am) },
         Some(number) => Expr::integer(number),
-        None => Expr::rational(spelled_fraction(words).or_else(mixed)?),
+        None => Expr::rational(spelled_fraction(words).or_else(mixed).or_else(share)?),
     };
     Some(if negative { Expr::Neg(Box::new(value)) } else { value })
 }
@@ -152,11 +161,14 @@ fn denominator(word: &str) -> Option<i64> {
 }
 
 fn small_number(word: &str) -> Option<i64> {
-    const BELOW_TWENTY: &str = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen \
-        fifteen sixteen seventeen eighteen nineteen";
-    const TENS: &str = "twenty thirty forty fifty sixty seventy eighty ninety";
-    let place = |words: &str| words.split(' ').position(|known| known == word);
-    let value = place(BELOW_TWENTY).or_else(|| place(TENS).map(|tens| 10 * (tens + 2)))?;
+    #[rustfmt::skip]
+    const BELOW_TWENTY: [&str; 20] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    ];
+    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+    let place = |words: &[&str]| words.iter().position(|known| *known == word);
+    let value = place(&BELOW_TWENTY).or_else(|| place(&TENS).map(|tens| 10 * (tens + 2)))?;
     i64::try_from(value).ok()
 }
 
@@ -248,6 +260,9 @@ mod tests {
     fn numbers_in_words() {
         for (words, value) in [
             ("zero", 0),
+            ("a hundred", 100),
+            ("a hundred thousand", 100_000),
+            ("a million", 1_000_000),
             ("seven", 7),
             ("twelve", 12),
             ("twenty five", 25),
@@ -265,6 +280,9 @@ mod tests {
             "twenty twelve",
             "twelve five",
             "hundred",
+            "a",
+            "a five",
+            "hundred a",
             "one and two",
             "two hundred and",
             "one half",

@@ -121,7 +121,8 @@ pub(crate) fn normalized_words(text: &str) -> String {
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
-    for font in WRAPPERS {
+    let commands = text.contains('\\');
+    for font in WRAPPERS.into_iter().filter(|_| commands) {
         plain = plain.replace(&format!("{font}{{"), "{");
     }
     for (from, to) in [
@@ -133,7 +134,9 @@ pub(crate) fn skeleton(text: &str) -> String {
         ("\\quad", ""),
         ("\\displaystyle", ""),
     ] {
-        plain = plain.replace(from, to);
+        if commands {
+            plain = plain.replace(from, to);
+        }
     }
     plain
         .trim_end_matches(['.', ' ', '\n'])
@@ -180,7 +183,13 @@ pub(crate) fn is_prose(text: &str) -> bool {
         let lower = word.to_lowercase();
         let known = words::plain_word(&lower).is_some() || words::spelled_letter(&lower).is_some();
         let unspaced = length >= 2 && word.chars().all(|letter| letter >= '\u{2e80}');
-        !known && (unspaced || length >= 4 || SHORT.contains(&lower.as_str()) || length >= 2 && upright)
+        // `\\text{AC}` may be two choices.
+        let choices = word.bytes().all(|letter| (b'A'..=b'J').contains(&letter));
+        !known
+            && (unspaced
+                || length >= 4
+                || SHORT.contains(&lower.as_str())
+                || length >= 2 && upright && !choices)
     })
 }
 
@@ -270,7 +279,8 @@ pub(crate) fn letters_only(text: &str) -> Option<String> {
 
 /// Phrases, in lower case, for the empty set.
 const NONE: &str = "no solution|none|no solutions|no real solution|no real solutions|empty set|the empty set|\
-    no such values|no such value|no solution exists|no solutions exist|no such solution exists";
+    no such values|no such value|no solution exists|no solutions exist|no such solution exists|\
+    无解|方程无解|无实数解|无实数根";
 
 /// The set that some words stand for: none, or all real numbers.
 pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {

@@ -1,120 +1,138 @@
 //! Units of measurement: how they are spelled, and what they are in units of the same kind.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use dashu_ratio::RBig;
+
+/// A unit: its normal spelling, the others, and how many it is of what, as in "1000/1 g·m/s^2". One that is only itself
+/// measures nothing else.
+struct Row(&'static str, &'static str, (i64, i64), &'static str);
+
+/// Units that take a prefix, such as `k` or "kilo".
+const PREFIXED: &[Row] = &[
+    Row("m", "meter|meters|metre|metres", (1, 1), "m"),
+    Row("g", "gram|grams", (1, 1), "g"),
+    Row("s", "second|seconds", (1, 1), "s"),
+    Row("L", "l|liter|liters|litre|litres", (1, 1_000), "m^3"),
+    Row("ohm", "Ω|ohms", (1_000, 1), "g·m^2/s^3·A^2"),
+    Row("Hz", "hertz", (1, 1), "/s"),
+    Row("N", "newton|newtons", (1_000, 1), "g·m/s^2"),
+    Row("J", "joule|joules", (1_000, 1), "g·m^2/s^2"),
+    Row("W", "watt|watts", (1_000, 1), "g·m^2/s^3"),
+    Row("V", "volt|volts", (1_000, 1), "g·m^2/s^3·A"),
+    Row("A", "amp|amps|ampere|amperes", (1, 1), "A"),
+    Row("K", "kelvin", (1, 1), "K"),
+    Row("Pa", "pascal|pascals", (1_000, 1), "g/m·s^2"),
+    Row("mol", "moles|mole", (1, 1), "mol"),
+    Row("eV", "", (1, 1), "eV"),
+    Row("C", "coulomb|coulombs", (1, 1), "A·s"),
+    Row("T", "tesla|teslas", (1_000, 1), "g/s^2·A"),
+    Row("F", "farad|farads", (1, 1_000), "A^2·s^4/g·m^2"),
+    Row("H", "henry|henries", (1_000, 1), "g·m^2/s^2·A^2"),
+];
+
+/// Prefixes: sign, word, and what they multiply by.
+const PREFIXES: &[(&str, &str, (i64, i64))] = &[
+    ("n", "nano", (1, 1_000_000_000)),
+    ("μ", "micro", (1, 1_000_000)),
+    ("µ", "micro", (1, 1_000_000)),
+    ("m", "milli", (1, 1_000)),
+    ("c", "centi", (1, 100)),
+    ("d", "deci", (1, 10)),
+    ("k", "kilo", (1_000, 1)),
+    ("M", "mega", (1_000_000, 1)),
+    ("G", "giga", (1_000_000_000, 1)),
+    ("T", "tera", (1_000_000_000_000, 1)),
+];
+
+/// Units without prefixes. A pound is one of mass or of money; an increase and a decrease are no units, but tell a number
+/// from its opposite in the same way.
+const PLAIN: &[Row] = &[
+    Row("in", "inch|inches", (254, 10_000), "m"),
+    Row("ft", "foot|feet", (3_048, 10_000), "m"),
+    Row("yd", "yard|yards", (9_144, 10_000), "m"),
+    Row("mi", "mile|miles", (1_609_344, 1_000), "m"),
+    Row("ha", "hectare|hectares", (10_000, 1), "m^2"),
+    Row("cc", "", (1, 1_000_000), "m^3"),
+    Row("lb", "lbs", (45_359_237, 100_000), "g"),
+    Row("pound", "pounds|GBP|£", (45_359_237, 100_000), "g"),
+    Row("oz", "ounce|ounces", (45_359_237, 1_600_000), "g"),
+    Row("s", "sec|secs", (1, 1), "s"),
+    Row("min", "mins|minute|minutes", (60, 1), "s"),
+    Row("h", "hr|hrs|hour|hours", (3_600, 1), "s"),
+    Row("day", "days", (86_400, 1), "s"),
+    Row("week", "weeks", (604_800, 1), "s"),
+    Row("month", "months", (1, 12), "year"),
+    Row("year", "years|yr|yrs", (1, 1), "year"),
+    Row("mi/h", "mph", (1, 1), ""),
+    Row("km/h", "kph", (1, 1), ""),
+    Row("kWh", "", (3_600_000_000, 1), "g·m^2/s^2"),
+    Row("degree F", "degrees Fahrenheit|degree Fahrenheit|Fahrenheit", (1, 1), "degree F"),
+    Row("degree C", "degrees Celsius|degree Celsius|Celsius", (1, 1), "degree C"),
+    Row("rad", "radian|radians", (1, 1), "rad"),
+    Row("am", "AM|a.m|A.M", (1, 1), "am"),
+    Row("pm", "PM|p.m|P.M", (1, 1), "pm"),
+    Row("noon", "", (1, 1), "noon"),
+    Row("midnight", "", (1, 1), "midnight"),
+    Row("cent", "cents|¢", (1, 100), "dollar"),
+    Row("dollar", "dollars|usd|USD|$", (1, 1), "dollar"),
+    Row("euro", "euros|EUR|€", (1, 1), "euro"),
+    Row("yuan", "RMB|CNY|元|¥", (1, 1), "yuan"),
+    Row("rupee", "rupees|Rs|INR|₹", (1, 1), "rupee"),
+    Row("pence", "penny", (1, 1), "pence"),
+    Row("increase", "", (1, 1), "increase"),
+    Row("decrease", "", (1, 1), "decrease"),
+];
+
+/// Spellings that count only where they are set upright: `5C` has a constant in it.
+const UPRIGHT: [&str; 4] = ["C", "T", "F", "H"];
+
+/// Signs of two letters with a prefix that are units behind a number however they are set: `3kT` is a product.
+const FAMILIAR: [&str; 14] =
+    ["mm", "cm", "dm", "km", "nm", "mg", "kg", "ms", "kJ", "kW", "MW", "kV", "mA", "mL"];
+
+/// What a unit is.
+struct Unit {
+    /// Its normal spelling.
+    name: String,
+    /// Whether it begins with the sign of a prefix.
+    prefixed: bool,
+    size: RBig,
+    /// The units it is made of, with their exponents.
+    base: Vec<(String, i64)>,
+}
+
+/// All units by all their spellings.
+static UNITS: LazyLock<HashMap<String, Unit>> = LazyLock::new(|| {
+    let mut units = HashMap::new();
+    let ratio = |(above, below): (i64, i64)| RBig::from(above) / RBig::from(below);
+    let mut add = |spelling: String, name: String, prefixed: bool, size: RBig, base: &str| {
+        let base = parts(base, 1).collect();
+        units.entry(spelling).or_insert(Unit { name, prefixed, size, base });
+    };
+    for Row(name, others, size, base) in PLAIN.iter().chain(PREFIXED) {
+        for spelling in others.split('|').chain([*name]).filter(|spelling| !spelling.is_empty()) {
+            add(spelling.to_string(), (*name).to_string(), false, ratio(*size), base);
+        }
+    }
+    for (sign, word, scale) in PREFIXES {
+        for Row(name, others, size, base) in PREFIXED {
+            let normal = format!("{}{name}", sign.replace('µ', "μ"));
+            let size = ratio(*size) * ratio(*scale);
+            for spelling in others.split('|').chain([*name]).filter(|spelling| !spelling.is_empty()) {
+                let is_word = spelling.len() >= 3 && *name != spelling;
+                let prefix = if is_word { word } else { sign };
+                add(format!("{prefix}{spelling}"), normal.clone(), !is_word, size.clone(), base);
+            }
+        }
+    }
+    units
+});
 
 /// The normal spelling of a unit, or none if the word is not one.
 pub(crate) fn normal(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "mm" | "millimeter" | "millimeters" | "millimetres" => "mm",
-        "cm" | "centimeter" | "centimeters" | "centimetre" | "centimetres" => "cm",
-        "dm" | "decimeter" | "decimeters" => "dm",
-        "m" | "meter" | "meters" | "metre" | "metres" => "m",
-        "km" | "kilometer" | "kilometers" | "kilometre" | "kilometres" => "km",
-        "nm" => "nm",
-        "μm" | "µm" => "μm",
-        "in" | "inch" | "inches" => "in",
-        "ft" | "foot" | "feet" => "ft",
-        "yd" | "yard" | "yards" => "yd",
-        "mi" | "mile" | "miles" => "mi",
-        "mg" | "milligram" | "milligrams" => "mg",
-        "g" | "gram" | "grams" => "g",
-        "kg" | "kilogram" | "kilograms" => "kg",
-        "lb" | "lbs" => "lb",
-        // Of mass or of money.
-        "pound" | "pounds" | "GBP" | "£" => "pound",
-        "oz" | "ounce" | "ounces" => "oz",
-        "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "ms" | "millisecond" | "milliseconds" => "ms",
-        "min" | "mins" | "minute" | "minutes" => "min",
-        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
-        "degrees Fahrenheit" | "degree Fahrenheit" | "Fahrenheit" => "degree F",
-        "degrees Celsius" | "degree Celsius" | "Celsius" => "degree C",
-        "AM" | "am" | "a.m" | "A.M" => "am",
-        "noon" => "noon",
-        "midnight" => "midnight",
-        "PM" | "pm" | "p.m" | "P.M" => "pm",
-        "day" | "days" => "day",
-        "week" | "weeks" => "week",
-        "month" | "months" => "month",
-        "year" | "years" | "yr" | "yrs" => "year",
-        "mph" => "mi/h",
-        "kph" => "km/h",
-        "ml" | "mL" | "milliliter" | "milliliters" => "mL",
-        "L" | "l" | "liter" | "liters" | "litre" | "litres" => "L",
-        "cent" | "cents" | "¢" => "cent",
-        "dollar" | "dollars" | "usd" | "USD" | "$" => "dollar",
-        "euro" | "euros" | "EUR" | "€" => "euro",
-        "yuan" | "RMB" | "CNY" | "元" | "¥" => "yuan",
-        "rupee" | "rupees" | "Rs" | "INR" | "₹" => "rupee",
-        "Omega" | "ohm" | "ohms" => "ohm",
-        "Hz" | "hertz" => "Hz",
-        "kHz" => "kHz",
-        "MHz" => "MHz",
-        "GHz" => "GHz",
-        "THz" => "THz",
-        "N" | "newton" | "newtons" => "N",
-        "J" | "joule" | "joules" => "J",
-        "kJ" => "kJ",
-        "W" | "watt" | "watts" => "W",
-        "kW" => "kW",
-        "MW" => "MW",
-        "kV" => "kV",
-        "mA" => "mA",
-        "V" | "volt" | "volts" => "V",
-        "A" | "amp" | "amps" => "A",
-        "K" | "kelvin" => "K",
-        "Pa" => "Pa",
-        "kPa" => "kPa",
-        "MPa" => "MPa",
-        "rad" | "radian" | "radians" => "rad",
-        "mol" | "moles" | "mole" => "mol",
-        "eV" => "eV",
-        _ => return None,
-    })
-}
-
-/// What a unit is of another one, or of a power of it: a litre is 1/1000 m^3. None of a unit that is only itself.
-fn in_base(unit: &str) -> Option<(&'static str, i64, (i64, i64))> {
-    let (base, power, above, below) = match unit {
-        "nm" => ("m", 1, 1, 1_000_000_000),
-        "μm" => ("m", 1, 1, 1_000_000),
-        "mm" => ("m", 1, 1, 1_000),
-        "cm" => ("m", 1, 1, 100),
-        "dm" => ("m", 1, 1, 10),
-        "km" => ("m", 1, 1_000, 1),
-        "in" => ("m", 1, 254, 10_000),
-        "ft" => ("m", 1, 3_048, 10_000),
-        "yd" => ("m", 1, 9_144, 10_000),
-        "mi" => ("m", 1, 1_609_344, 1_000),
-        "mL" => ("m", 3, 1, 1_000_000),
-        "L" => ("m", 3, 1, 1_000),
-        "mg" => ("g", 1, 1, 1_000),
-        "kg" => ("g", 1, 1_000, 1),
-        "lb" | "pound" => ("g", 1, 45_359_237, 100_000),
-        "oz" => ("g", 1, 45_359_237, 1_600_000),
-        "ms" => ("s", 1, 1, 1_000),
-        "min" => ("s", 1, 60, 1),
-        "h" => ("s", 1, 3_600, 1),
-        "day" => ("s", 1, 86_400, 1),
-        "week" => ("s", 1, 604_800, 1),
-        "month" => ("year", 1, 1, 12),
-        "cent" => ("dollar", 1, 1, 100),
-        "kHz" => ("Hz", 1, 1_000, 1),
-        "MHz" => ("Hz", 1, 1_000_000, 1),
-        "GHz" => ("Hz", 1, 1_000_000_000, 1),
-        "THz" => ("Hz", 1, 1_000_000_000_000, 1),
-        "kJ" => ("J", 1, 1_000, 1),
-        "kW" => ("W", 1, 1_000, 1),
-        "MW" => ("W", 1, 1_000_000, 1),
-        "kV" => ("V", 1, 1_000, 1),
-        "mA" => ("A", 1, 1, 1_000),
-        "kPa" => ("Pa", 1, 1_000, 1),
-        "MPa" => ("Pa", 1, 1_000_000, 1),
-        "kohm" => ("ohm", 1, 1_000, 1),
-        "Mohm" => ("ohm", 1, 1_000_000, 1),
-        _ => return None,
-    };
-    Some((base, power, (above, below)))
+    if UPRIGHT.contains(&word) { None } else { UNITS.get(word).map(|unit| &*unit.name) }
 }
 
 /// How many of the unit `into` one of `from` is, both in their normal spelling: 60 of minutes and hours. None if they
@@ -123,31 +141,22 @@ pub(crate) fn conversion(from: &str, into: &str) -> Option<RBig> {
     const HIGHEST: i64 = 8;
     let mut ratio = RBig::ONE;
     let mut measures: Vec<(String, i64)> = Vec::new();
+    let mut measure = |name: &str, exponent: i64| match measures.iter_mut().find(|(known, _)| known == name) {
+        Some((_, total)) => *total += exponent,
+        None => measures.push((name.to_string(), exponent)),
+    };
     for (unit, sign) in [(from, 1), (into, -1)] {
         for (name, exponent) in parts(unit, sign) {
-            let (base, power, (above, below)) = in_base(&name).unwrap_or(("", 1, (1, 1)));
-            let base = if base.is_empty() { name } else { base.to_string() };
-            let size = RBig::from(above) / RBig::from(below);
             let exponent = Some(exponent).filter(|exponent| exponent.abs() <= HIGHEST)?;
-            ratio *= size.pow(isize::try_from(exponent).ok()?);
-            match measures.iter_mut().find(|(measure, _)| *measure == base) {
-                Some((_, total)) => *total += exponent * power,
-                None => measures.push((base, exponent * power)),
-            }
+            let Some(unit) = UNITS.get(&name) else {
+                measure(&name, exponent);
+                continue;
+            };
+            ratio *= unit.size.pow(isize::try_from(exponent).ok()?);
+            unit.base.iter().for_each(|(base, power)| measure(base, exponent * power));
         }
     }
     measures.iter().all(|(_, total)| *total == 0).then_some(ratio)
-}
-
-/// A unit that is none where it is not set upright: `5C` has a constant in it.
-fn upright(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "C" | "coulomb" | "coulombs" => "C",
-        "T" | "tesla" | "teslas" => "T",
-        "F" | "farad" | "farads" => "F",
-        "H" | "henry" | "henries" => "H",
-        _ => return None,
-    })
 }
 
 /// The normal spelling of a unit in words: "square feet" is ft^2, "miles per hour" and "mph" are mi/h, "per hour" is /h.
@@ -191,13 +200,20 @@ fn power(words: &str) -> Option<String> {
     let behind = || suffixes.iter().find_map(|(word, power)| Some((words.strip_suffix(word)?, power)));
     match before.or_else(behind) {
         Some((unit, power)) => Some(format!("{}^{power}", normal(unit)?)),
-        None => normal(words).or_else(|| upright(words)).map(str::to_string),
+        None => UNITS.get(words).map(|unit| unit.name.clone()),
     }
+}
+
+/// Whether a unit is money, perhaps for something.
+pub(crate) fn is_money(unit: &str) -> bool {
+    let above = unit.split('/').next().unwrap_or(unit);
+    matches!(above, "dollar" | "cent" | "euro" | "yuan" | "rupee" | "pound" | "pence")
 }
 
 /// Whether a run of letters behind a number is a unit. One-letter units need `\text` or `\mathrm`: `6m` is a product.
 pub(crate) fn is_plain_unit(word: &str) -> bool {
     // AM and PM may be two sides of a triangle.
     let half_of_day = matches!(word, "am" | "pm" | "AM" | "PM");
-    word.len() >= 2 && !half_of_day && normal(word).is_some()
+    let familiar = |unit: &Unit| !unit.prefixed || word.len() > 2 || FAMILIAR.contains(&word);
+    word.len() >= 2 && !half_of_day && UNITS.get(word).is_some_and(familiar)
 }

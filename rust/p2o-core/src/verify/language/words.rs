@@ -194,8 +194,11 @@ pub(crate) fn letter_name(character: char) -> Option<&'static str> {
 
 /// A Greek letter written out in plain text.
 pub(crate) fn spelled_letter(run: &str) -> Option<&'static str> {
-    const LETTERS: &str = "alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega";
-    if run.len() < 2 { None } else { LETTERS.split(' ').find(|letter| *letter == run) }
+    #[rustfmt::skip]
+    const LETTERS: [&str; 13] = [
+        "alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "rho", "sigma", "tau", "phi", "omega",
+    ];
+    LETTERS.into_iter().find(|letter| *letter == run)
 }
 
 /// The letter of a command: variants of a Greek letter are that letter.

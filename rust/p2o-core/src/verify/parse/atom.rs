@@ -4,6 +4,7 @@ use dashu_int::IBig;
 use dashu_ratio::RBig;
 
 use super::Parser;
+use super::figure::ends_of_segment;
 use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function, Series};
 use crate::verify::fuel::Halt;
@@ -22,6 +23,18 @@ impl Parser<'_, '_> {
                 if self.is_op('_') || in_base {
                     return self.based(self.at - 1);
                 }
+                // "1101 (base 2)"
+                let braced = usize::from(self.is_op('{'));
+                if self.peek_at(braced) == Some(&Kind::Op('('))
+                    && matches!(self.peek_at(braced + 1), Some(Kind::Text("base" | "in base")))
+                {
+                    let number = self.at - 1;
+                    self.at += 1 + braced;
+                    let number = self.based(number)?;
+                    self.expect_op(')')?;
+                    self.at += braced;
+                    return Ok(number);
+                }
                 let exponent = literal.exponent;
                 let mantissa = Expr::Number(literal.number);
                 Ok(if exponent == 0 {
@@ -32,7 +45,10 @@ impl Parser<'_, '_> {
                 })
             }
             Kind::Digits(_) => self.based(self.at - 1),
-            Kind::Symbol(name) => self.symbol(name),
+            Kind::Symbol(name) => match self.figure(name) {
+                Some(figure) => Ok(figure),
+                None => self.symbol(name),
+            },
             // Words in front of a value introduce it: `\text{The answer is } 5`.
             Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
                 self.nested(Self::first_factor)
@@ -57,7 +73,11 @@ impl Parser<'_, '_> {
                     return Ok(Expr::Mul(letters.collect()));
                 }
                 let constant = matches!(name.as_str(), "e" | "i");
-                self.symbol_or_constant(name, constant)
+                // "Area" begins a sentence or is set so: the name is the same.
+                let word = name.is_ascii()
+                    && name.len() >= 4
+                    && name[1..].bytes().all(|letter| letter.is_ascii_lowercase());
+                self.symbol_or_constant(if word { name.to_lowercase() } else { name }, constant)
             }
             Kind::Word(word) => self.word(word),
             Kind::Command(name) => self.command(name),
@@ -67,6 +87,10 @@ impl Parser<'_, '_> {
                 '{' => self.brace(),
                 '|' => self.absolute(),
                 ']' => self.french_interval(),
+                '_' | '^' => {
+                    self.at -= 1;
+                    self.scripts_in_front()
+                }
                 _ => Err(Halt::Unsupported),
             },
             Kind::SetClose | Kind::NewRow | Kind::Currency(_) => Err(Halt::Unsupported),
@@ -142,6 +166,8 @@ impl Parser<'_, '_> {
                     return Err(Halt::Unsupported);
                 }
                 let name = if name == "overrightarrow" { "vec" } else { name };
+                let segment = matches!(name, "overline" | "bar");
+                let decorated = if segment { ends_of_segment(decorated) } else { decorated };
                 self.symbol_or_constant(format!("{name}({decorated})"), false)
             }
             "boxed" | "fbox" => self.macro_argument(),
@@ -193,9 +219,7 @@ impl Parser<'_, '_> {
         }
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
         // A factor of zero is never written: `I(0)` is a value of I.
-        let at_zero = self.is_op('(')
-            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value.is_zero())
-            && self.peek_at(2) == Some(&Kind::Op(')'));
+        let at_zero = self.is_op('(') && self.is_zero(1) && self.peek_at(2) == Some(&Kind::Op(')'));
         // "y(t) = ..": an unknown function.
         let solution = matches!(bare.as_str(), "y" | "x" | "u" | "v" | "s" | "r" | "N" | "P" | "T")
             && self.at == 1
@@ -297,7 +321,7 @@ impl Parser<'_, '_> {
         };
         if !(2..=36).contains(&base)
             || digits.len() > 2000
-            || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_uppercase())
+            || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_alphabetic())
         {
             return Err(Halt::Unsupported);
         }
@@ -334,7 +358,16 @@ impl Parser<'_, '_> {
             return Err(Halt::Unsupported);
         }
         let bounds = Box::new((operands[1].clone(), upper));
-        Ok(Expr::Series { kind, variable, bounds, body: Box::new(body) })
+        // The index is bound: what it is called does not matter.
+        let inner = std::cell::Cell::new(0);
+        let count = |node: &Expr| {
+            inner.set(inner.get() + usize::from(matches!(node, Expr::Series { .. })));
+            false
+        };
+        body.any(&count);
+        let name: Box<str> = format!("∑{}", inner.get()).into();
+        let body = body.substitute(&variable, &Expr::Symbol(name.clone()));
+        Ok(Expr::Series { kind, variable: name, bounds, body: Box::new(body) })
     }
 
     fn macro_argument_relation(&mut self) -> Result<Expr, Halt> {

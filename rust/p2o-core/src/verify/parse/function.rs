@@ -101,6 +101,20 @@ impl Parser<'_, '_> {
         }
     }
 
+    /// The `12`, C and `5` of `{}_{12}C_5` and `^{12}P_5`, from its first script on.
+    pub(super) fn scripts_in_front(&mut self) -> Result<Expr, Halt> {
+        self.at += 1;
+        let all = self.macro_argument()?;
+        let counts = match self.peek() {
+            Some(Kind::Symbol("C") | Kind::Text("C")) => combinations,
+            Some(Kind::Symbol("P") | Kind::Text("P")) => permutations,
+            _ => return Err(Halt::Unsupported),
+        };
+        self.at += 1;
+        self.expect_op('_')?;
+        Ok(counts(all, self.macro_argument()?))
+    }
+
     /// `\sin 2 \pi x`: factors up to an operator, a bracket or another function.
     fn bare_argument(&mut self) -> Result<Expr, Halt> {
         let mut factors = vec![self.power()?];
@@ -171,4 +185,15 @@ fn inverse(function: Function) -> Option<Function> {
         Function::Tanh => Function::Arctanh,
         _ => return None,
     })
+}
+
+/// `n` choose `k`.
+pub(crate) fn combinations(n: Expr, k: Expr) -> Expr {
+    Expr::Call(Function::Binomial, vec![n, k])
+}
+
+/// The number of sequences of `k` out of `n`.
+pub(crate) fn permutations(n: Expr, k: Expr) -> Expr {
+    let orders = Expr::Call(Function::Factorial, vec![k.clone()]);
+    Expr::Mul(vec![combinations(n, k), orders])
 }

@@ -7,6 +7,7 @@
 mod atom;
 mod condition;
 mod ellipsis;
+mod figure;
 mod function;
 pub(super) mod lex;
 mod modulo;
@@ -14,6 +15,7 @@ mod piecewise;
 mod power;
 mod product;
 mod ratio;
+mod relation;
 mod structure;
 mod unit;
 
@@ -21,10 +23,11 @@ use crate::verify::language::english;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::expr::{Expr, Joint, Relation, SetOperation};
+use super::expr::{Expr, Joint, SetOperation};
 use super::fuel::{Fuel, Halt};
 use super::licence::{Licence, Licences};
 use crate::verify::language::words::Word;
+pub(crate) use function::{combinations, permutations};
 use lex::{Kind, Token, Tokens, lex};
 
 /// Deepest nesting. The parser and everything that walks the tree recurse, so this bounds their stack.
@@ -68,6 +71,11 @@ pub(crate) fn parse(text: &str, commas: bool, fuel: &mut Fuel) -> Result<Parsed,
     };
     parser.skip_noise();
     let expr = parser.list()?;
+    // "3.14159..."
+    let decimal = |token: &Token<'_>| matches!(&token.kind, Kind::Number(literal) if literal.number.decimal);
+    if parser.at > 0 && decimal(&parser.tokens[parser.at - 1]) {
+        parser.take_op('…');
+    }
     parser.skip_noise();
     if parser.at < parser.tokens.len() {
         return Err(Halt::Unsupported);
@@ -151,7 +159,7 @@ impl<'a> Parser<'a, '_> {
 
     /// Punctuation that may surround an answer.
     fn skip_noise(&mut self) {
-        while let Some(Kind::Op(',' | ';' | ':' | '…' | '&' | '?' | '→') | Kind::NewRow) = self.peek() {
+        while let Some(Kind::Op(',' | ';' | ':' | '&' | '→') | Kind::NewRow) = self.peek() {
             self.at += 1;
         }
     }
@@ -205,6 +213,10 @@ impl<'a> Parser<'a, '_> {
                 break;
             }
             if self.take_op('…') {
+                if self.at_end_of_list() {
+                    items = vec![endless(items).ok_or(Halt::Unsupported)?];
+                    break;
+                }
                 if !matches!(self.peek(), Some(Kind::Op(',' | ';') | Kind::Word(Word::And))) {
                     return Err(Halt::Unsupported);
                 }
@@ -226,109 +238,6 @@ impl<'a> Parser<'a, '_> {
 
     fn at_end_of_list(&self) -> bool {
         matches!(self.peek(), None | Some(Kind::Op(')' | ']' | '}') | Kind::SetClose))
-    }
-
-    fn relation_operator(&self) -> Option<Relation> {
-        match self.peek()? {
-            Kind::Op('=') => Some(Relation::Equal),
-            Kind::Op('≈') => Some(Relation::Approx),
-            Kind::Op('≠') => Some(Relation::NotEqual),
-            Kind::Op('<') => Some(Relation::Less),
-            Kind::Op('≤') => Some(Relation::LessEqual),
-            Kind::Op('>') => Some(Relation::Greater),
-            Kind::Op('≥') => Some(Relation::GreaterEqual),
-            _ => None,
-        }
-    }
-
-    /// `a = b`, `a < b ≤ c`, `x ∈ S`.
-    fn relation(&mut self) -> Result<Expr, Halt> {
-        // "= 5" and "≈ 3.2" leave out what they are about.
-        if matches!(self.peek(), Some(Kind::Op('=' | '≈' | '∼'))) {
-            self.at += 1;
-        }
-        // "The answer is" before a sign is no term of a difference.
-        if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
-            && english::announces(words)
-        {
-            self.at += 1;
-        }
-        if let Some(relation) = self.relation_operator() {
-            return self.half_line(relation);
-        }
-        if let Some(mapping) = self.mapping() {
-            return mapping;
-        }
-        let mut operands = vec![self.set_expression()?];
-        let mut relations = Vec::new();
-        while let Some(relation) = self.relation_operator() {
-            self.at += 1;
-            relations.push(relation);
-            operands.push(self.set_expression()?);
-        }
-        if let ([Expr::Symbol(name)], Some(Kind::Op('→'))) = (&operands[..], self.peek()) {
-            let name = format!("{name}→").into();
-            self.at += 1;
-            return Ok(Expr::Apply(name, vec![self.set_expression()?]));
-        }
-        if matches!(self.peek(), Some(Kind::Op('∈') | Kind::Word(Word::In))) {
-            self.at += 1;
-            let set = self.set_expression()?;
-            if operands.len() != 1 {
-                return Err(Halt::Unsupported);
-            }
-            return Ok(Expr::Member(Box::new((operands.swap_remove(0), set))));
-        }
-        match (&operands[..], self.peek()) {
-            ([Expr::Symbol(_)], Some(Kind::Text(words))) if english::says_integer(words) => {
-                self.at += 1;
-                let integers = Expr::Symbol("Z".into());
-                return Ok(Expr::Member(Box::new((operands.swap_remove(0), integers))));
-            }
-            ([Expr::Apply(_, arguments), _, ..], Some(_)) if relations[0] == Relation::Equal => {
-                let arguments = arguments.clone();
-                self.pass_quantifier(&arguments);
-            }
-            _ => {}
-        }
-        Ok(if relations.is_empty() { operands.swap_remove(0) } else { Expr::Chain { operands, relations } })
-    }
-
-    /// `f: x \mapsto 2x`, which defines `f(x) = 2x`.
-    fn mapping(&mut self) -> Option<Result<Expr, Halt>> {
-        let [
-            Some(Kind::Symbol(name)),
-            Some(Kind::Op(':')),
-            Some(Kind::Symbol(argument)),
-            Some(Kind::Op('→')),
-        ] = [0, 1, 2, 3].map(|offset| self.peek_at(offset))
-        else {
-            return None;
-        };
-        let applied = Expr::Apply((*name).into(), vec![Expr::Symbol((*argument).into())]);
-        self.at += 4;
-        Some(
-            self.set_expression().map(|value| Expr::Chain {
-                operands: vec![applied, value],
-                relations: vec![Relation::Equal],
-            }),
-        )
-    }
-
-    /// "> 5", which leaves out what it is about: the numbers above 5.
-    fn half_line(&mut self, relation: Relation) -> Result<Expr, Halt> {
-        self.at += 1;
-        let bound = self.set_expression()?;
-        if self.relation_operator().is_some() {
-            return Err(Halt::Unsupported);
-        }
-        let above = match relation {
-            Relation::Greater | Relation::GreaterEqual => true,
-            Relation::Less | Relation::LessEqual => false,
-            _ => return Err(Halt::Unsupported),
-        };
-        let reached = matches!(relation, Relation::GreaterEqual | Relation::LessEqual);
-        Ok(Expr::half_line(bound, above, reached))
     }
 
     fn set_expression(&mut self) -> Result<Expr, Halt> {
@@ -401,6 +310,14 @@ fn progress(items: &mut Vec<Expr>, last: Expr) -> Option<()> {
     }
     items.push(last);
     Some(())
+}
+
+/// The progression `4, 8, 12, …`, which is named by its first terms.
+fn endless(items: Vec<Expr>) -> Option<Expr> {
+    let given: Vec<IBig> = items.iter().map(Expr::literal_integer).collect::<Option<_>>()?;
+    let step = given.get(1)? - &given[0];
+    let steady = given.len() > 2 && given.windows(2).all(|pair| &pair[1] - &pair[0] == step);
+    steady.then(|| Expr::Apply("…".into(), items.into_iter().take(2).collect()))
 }
 
 /// A term with the sign that stood before it.

@@ -22,14 +22,13 @@ impl Parser<'_, '_> {
     pub(super) fn power_of(&mut self, base: Expr) -> Result<Expr, Halt> {
         let mut base = self.postfix(base)?;
         for count in 0.. {
-            if !self.is_op('^') {
-                break;
-            }
             if count == POSTFIXES {
                 return Err(Halt::Unsupported);
             }
             if let Some(half) = self.half_of_reals(&base) {
                 base = half;
+            } else if !self.is_op('^') {
+                break;
             } else if let Some(primes) = self.degree_or_prime() {
                 base = match primes {
                     0 => Expr::Degrees(Box::new(base)),

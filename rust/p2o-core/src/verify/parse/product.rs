@@ -53,11 +53,9 @@ impl Parser<'_, '_> {
                 || self.is_op('(') && matches!(factors[..], [Expr::Tuple { .. }])
             {
                 break;
-            } else if let Some(unit) = self.ohms() {
-                let quantity = quotient(factors, std::mem::take(&mut divisors));
-                factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
-                has_unit = true;
-            } else if let Some(unit) = self.braced_unit().filter(|_| !has_unit) {
+            } else if let Some(unit) =
+                self.greek_unit(factors.last()).or_else(|| if has_unit { None } else { self.braced_unit() })
+            {
                 let quantity = quotient(factors, std::mem::take(&mut divisors));
                 factors = vec![Expr::Quantity(Box::new(quantity), unit.into())];
                 has_unit = true;
@@ -67,6 +65,13 @@ impl Parser<'_, '_> {
             } else if let Some(minutes) = self.minutes_behind(factors.last()) {
                 factors.pop();
                 factors.push(minutes);
+            } else if let (Some(Kind::Text("out of")), Some(Kind::Number(_)), [Expr::Number(_)]) =
+                (self.peek(), self.peek_at(1), &factors[..])
+            {
+                self.at += 1;
+                divisors.push(self.power()?);
+            } else if matches!(self.peek(), Some(Kind::Text(words)) if english::relation(words).is_some()) {
+                break;
             } else if let Some(Kind::Text(words)) = self.peek() {
                 let words = *words;
                 if let (Some(part), Some(Expr::Number(_))) = (numerals::added_fraction(words), factors.last())
@@ -82,6 +87,12 @@ impl Parser<'_, '_> {
                     || matches!(factors[..], [Expr::Symbol(_)]) && english::says_integer(words)
                 {
                     break;
+                }
+                // "the 17th prime"
+                if matches!(words, "th" | "st" | "nd" | "rd")
+                    && matches!(self.peek_at(1), Some(Kind::Text(_)))
+                {
+                    return Err(Halt::Unsupported);
                 }
                 let unscaled = numerals::scaled(words).map_or(words, |(_, rest)| rest);
                 if english::changes_preceding_value(unscaled) && units::spelled(words).is_none() {

@@ -73,6 +73,10 @@ impl Parser<'_, '_> {
 
     /// After `{`: a LaTeX group, or a set written with plain braces.
     pub(super) fn brace(&mut self) -> Result<Expr, Halt> {
+        if self.is_op('}') && matches!(self.peek_at(1), Some(Kind::Op('_' | '^'))) {
+            self.at += 1;
+            return self.scripts_in_front();
+        }
         let bars = std::mem::take(&mut self.bars);
         let inner = self.list();
         self.bars = bars;

@@ -25,21 +25,33 @@ impl Parser<'_, '_> {
         minutes.then(|| Expr::Degrees(Box::new(Expr::rational(whole))))
     }
 
-    /// The positive or the negative numbers of `\\mathbb{R}^+`, `\\mathbb{R}^{-}`.
+    /// The positive or the negative numbers of `\mathbb{R}^+`, `\mathbb{R}_{\ge 0}`, `\mathbb{R}_{>0}`.
     pub(super) fn half_of_reals(&mut self, base: &Expr) -> Option<Expr> {
+        if *base != Expr::Reals {
+            return None;
+        }
         let braced = usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
-        let sign = match self.peek_at(1 + braced) {
-            Some(Kind::Op(sign @ ('+' | '-'))) if *base == Expr::Reals => *sign,
+        let Some(Kind::Op(sign)) = self.peek_at(1 + braced) else { return None };
+        let (above, reached, width) = match (self.peek()?, sign) {
+            (Kind::Op('^'), '+' | '-') => (*sign == '+', false, 1),
+            (Kind::Op('_'), '<' | '>' | '≤' | '≥') if self.is_zero(2 + braced) => {
+                (matches!(sign, '>' | '≥'), matches!(sign, '≤' | '≥'), 2)
+            }
             _ => return None,
         };
-        let after = self.peek_at(2 + braced);
+        let after = self.peek_at(1 + width + braced);
         if braced == 1 && after != Some(&Kind::Op('}'))
-            || braced == 0 && after.is_some_and(|_| self.starts_at(2))
+            || braced == 0 && after.is_some_and(|_| self.starts_at(1 + width))
         {
             return None;
         }
-        self.at += 2 + 2 * braced;
-        Some(Expr::half_line(Expr::integer(0), sign == '+', false))
+        self.at += 1 + width + 2 * braced;
+        Some(Expr::half_line(Expr::integer(0), above, reached))
+    }
+
+    /// Whether a zero stands at an offset.
+    pub(super) fn is_zero(&self, offset: usize) -> bool {
+        matches!(self.peek_at(offset), Some(Kind::Number(literal)) if literal.number.value.is_zero())
     }
 
     /// Whether a number or a symbol stands at an offset.
@@ -171,19 +183,26 @@ impl Parser<'_, '_> {
             if units::spelled(words.trim_end_matches('.')).is_some())
     }
 
-    /// The `\Omega`, `\mathrm{k}\Omega` behind a number at the end.
-    pub(super) fn ohms(&mut self) -> Option<&'static str> {
-        let (prefix, width) = match self.peek() {
-            Some(Kind::Text("k") | Kind::Symbol("k")) => ("kohm", 1),
-            Some(Kind::Text("M") | Kind::Symbol("M")) => ("Mohm", 1),
-            _ => ("ohm", 0),
-        };
-        let ends =
-            matches!(self.peek_at(width), Some(Kind::Symbol("Omega"))) && self.peek_at(width + 1).is_none();
-        if !ends || !matches!(self.tokens[self.at - 1].kind, Kind::Number(_)) {
+    /// The `\Omega`, `\mathrm{k\Omega}`, `\mu\text{C}` behind a number at the end.
+    pub(super) fn greek_unit(&mut self, number: Option<&Expr>) -> Option<String> {
+        const LONGEST: usize = 6;
+        let behind = self.tokens.get(self.at..).filter(|behind| (1..=LONGEST).contains(&behind.len()))?;
+        let mut name = String::new();
+        for token in behind {
+            match &token.kind {
+                Kind::Symbol("mu") if name.is_empty() => name.push('μ'),
+                Kind::Symbol("Omega") => name.push('Ω'),
+                Kind::Symbol(letters) | Kind::Text(letters) => name.push_str(letters),
+                Kind::Op('{' | '}') => {}
+                _ => return None,
+            }
+        }
+        let greek = name.starts_with('μ') || name.ends_with('Ω');
+        if !greek || number.is_none_or(|number| !number.symbols().is_empty()) {
             return None;
         }
-        self.at += width + 1;
-        Some(prefix)
+        let unit = units::spelled(&name)?;
+        self.at = self.tokens.len();
+        Some(unit)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Kind, Lexer};
 use crate::verify::fuel::Halt;
+use crate::verify::language::english;
 use crate::verify::language::units;
 use crate::verify::language::words::{self, Command, Word};
 
@@ -26,6 +27,7 @@ impl<'a> Lexer<'a, '_> {
                 '|' => self.push(Kind::Op('‖'), 2),
                 '&' => self.push(Kind::Word(Word::And), 2),
                 '!' => self.at += 2,
+                '\'' => self.push(Kind::Op('\''), 2),
                 '$' => self.currency("$", 2),
                 // Spacing, `\(`, `\)`, `\[`, `\]`.
                 _ => self.skip(1 + character.len_utf8()),
@@ -132,6 +134,8 @@ impl<'a> Lexer<'a, '_> {
         } else if content == "(or" {
             self.bracket(Kind::Op('('), 0, true);
             self.push(Kind::Word(Word::Or), total);
+        } else if english::relation(content).is_some() {
+            self.push(Kind::Text(content), total);
         } else if content.contains(['\\', '$', '=', '+', '^', '_', '{', ','])
             || content.contains(" and ")
             || content.contains(" or ")

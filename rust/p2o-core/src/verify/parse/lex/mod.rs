@@ -1,6 +1,7 @@
 //! Text to tokens. LaTeX, Unicode and plain-text spellings of one thing become one token here, so that the parser
 //! knows a single dialect. Spacing and sizing commands vanish.
 
+mod base;
 mod command;
 pub(in crate::verify) mod number;
 
@@ -12,6 +13,9 @@ use crate::verify::licence::Licences;
 use crate::verify::parse::lex::number::{Literal, literal};
 
 pub(crate) use command::balanced;
+
+/// The words between the parts of a share: "1 out of 4".
+const SHARE: &str = "out of";
 
 /// What a token is. `Op` holds one character; the multi-byte ones stand for the LaTeX operators they look like.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +121,20 @@ impl<'a> Lexer<'a, '_> {
                 let digits = self.digits_of_base().unwrap_or_default();
                 self.push(Kind::Digits(digits), digits.len());
             }
+            '0' if self.prefixed_digits().is_some() => {
+                let (digits, base) = self.prefixed_digits().unwrap_or_default();
+                self.at += 2;
+                self.push(Kind::Digits(digits), digits.len());
+                self.push(Kind::Op('_'), 0);
+                self.push(Kind::Text(base), 0);
+            }
+            // `(2A)_{16}`
+            '(' if self.bracketed_digits().is_some() => {
+                let digits = self.bracketed_digits().unwrap_or_default();
+                self.at += 1;
+                self.push(Kind::Digits(digits), digits.len());
+                self.at += 1;
+            }
             '0'..='9' => self.number(),
             '.' => match literal(rest, false) {
                 Some(_) if !self.after_digit() => self.number(),
@@ -160,6 +178,8 @@ impl<'a> Lexer<'a, '_> {
             '∅' => self.push(Kind::Word(Word::EmptySet), length),
             'ℝ' => self.push(Kind::Word(Word::Reals), length),
             '∞' => self.push(Kind::Word(Word::Infinity), length),
+            '∠' => self.push(Kind::Symbol("angle"), length),
+            '△' => self.push(Kind::Symbol("triangle"), length),
             'π' => self.push(Kind::Word(Word::Pi), length),
             '½' => self.vulgar("1/2", length),
             '⅓' => self.vulgar("1/3", length),
@@ -204,21 +224,6 @@ impl<'a> Lexer<'a, '_> {
         } else {
             self.skip(1);
         }
-    }
-
-    /// The `1F` of `1F_{16}`: digits beyond nine in front of a base that has them.
-    fn digits_of_base(&self) -> Option<&'a str> {
-        let rest = self.rest();
-        let length =
-            rest.bytes().take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).count();
-        let digits = &rest[..length];
-        if length < 2 || digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let base = rest[length..].strip_prefix('_')?.trim_start_matches('{');
-        let base: u32 = base[..base.bytes().take_while(u8::is_ascii_digit).count()].parse().ok()?;
-        let valid = (11..=36).contains(&base) && digits.chars().all(|digit| digit.is_digit(base));
-        valid.then_some(digits)
     }
 
     /// A full stop is noise; three of them are an ellipsis.
@@ -302,6 +307,10 @@ impl<'a> Lexer<'a, '_> {
         }
         if let Some(half) = self.half_of_day() {
             self.push(Kind::Text(half), half.len());
+            return;
+        }
+        if self.rest().starts_with(SHARE) {
+            self.push(Kind::Text(SHARE), SHARE.len());
             return;
         }
         if let Some(word) = words::plain_word(run) {

@@ -71,14 +71,17 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     let mut fraction = String::new();
     let mut repeating = String::new();
     let mut point = false;
-    if text[at..].starts_with('.') {
-        let tail = &text[at + 1..];
+    // `2{,}5` is 2.5 in half of the world.
+    let comma = text[at..].strip_prefix("{,}").filter(|tail| !matches!(digits(tail), 0 | 3));
+    let mark = if comma.is_some() && first > 0 { 3 } else { 1 };
+    if text[at..].starts_with('.') || mark == 3 {
+        let tail = &text[at + mark..];
         let count = digits(tail);
         let after = &tail[count..];
         if count > 0 || repeating_digits(after).is_some() {
             fraction.push_str(&tail[..count]);
             point = true;
-            at += 1 + count;
+            at += mark + count;
             if let Some((repeated, length)) = repeating_digits(after) {
                 repeating.push_str(&repeated);
                 at += length;

@@ -1,0 +1,159 @@
+//! Phrases that say the answer: "the answer is 5", "Answer: 5", `"answer": 5`.
+
+use super::environments::environments;
+use super::loose::{is_denied, is_subject, numbers};
+use super::sentence::{line, sentence};
+use super::{Candidate, Mark};
+use crate::verify::language::english;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phrase {
+    Final,
+    Plain,
+    /// A field of an object of JSON, which is the answer whatever it holds.
+    Field,
+}
+
+/// What follows the last "final answer is", or else the last "answer is" / "answer:".
+pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
+    let lower = text.to_ascii_lowercase();
+    let mut best: Option<(Phrase, &str, usize)> = None;
+    let mut limit = lower.len();
+    // The last phrase wins; a final answer beats any other.
+    for _ in 0..64 {
+        let Some(at) = lower[..limit].rfind("answer") else { break };
+        limit = at;
+        let after = &lower[at + "answer".len()..];
+        if let Some(value) = json_value(&text[at + "answer".len()..]) {
+            best = best.or(Some((Phrase::Field, value, at)));
+            continue;
+        }
+        let Some(skip) = introduction(after) else { continue };
+        if english::doubts_next(&text[..at]) {
+            continue;
+        }
+        let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
+        let said = &text[at + "answer".len() + skip..];
+        if kind == Phrase::Final {
+            best = Some((kind, said, at));
+            break;
+        }
+        if best.is_none() {
+            best = Some((kind, said, at));
+        }
+    }
+    best.or_else(|| {
+        // "Ans. 42", "答案: 42"
+        ["ans. ", "ans: ", "答案", "故选", "应选"].into_iter().find_map(|word| {
+            let at = lower.rfind(word).filter(|at| !lower[..*at].ends_with(char::is_alphabetic))?;
+            let after = lower[at + word.len()..].trim_start_matches(['是', '为', '选', '】', ':', ' ']);
+            Some((Phrase::Plain, &text[lower.len() - after.len()..], at))
+        })
+    })
+}
+
+/// The value behind `"answer` in an object of JSON.
+fn json_value(after: &str) -> Option<&str> {
+    let value = after.strip_prefix('"')?.trim_start().strip_prefix(':')?.trim_start();
+    match value.strip_prefix('"') {
+        Some(string) => {
+            let mut escaped = false;
+            let end = string.find(|next: char| {
+                let ends = next == '"' && !escaped;
+                escaped = next == '\\' && !escaped;
+                ends
+            })?;
+            Some(&string[..end])
+        }
+        None if value.starts_with('[') => Some(&value[..=value.find(']')?]),
+        None => value.split([',', '}', '\n']).next(),
+    }
+}
+
+/// The length of " is", ":", " is:" and the like behind "answer".
+fn introduction(after: &str) -> Option<usize> {
+    let trimmed = after.trim_start_matches(['*', '_', ' ', '#']);
+    if trimmed.starts_with('\n') && trimmed.len() < after.len().max(1) || after.starts_with('\n') {
+        // A heading: "**Final answer**" on a line of its own.
+        return Some(after.len() - trimmed.trim_start().len());
+    }
+    for start in ["is:", "is", ":", "=", "s are:", "s are", "to the problem is", "to the question is"] {
+        if let Some(rest) = trimmed.strip_prefix(start) {
+            if matches!(start, "is" | "s are")
+                && rest.starts_with(|character: char| character.is_alphabetic())
+            {
+                continue;
+            }
+            let rest = rest.trim_start_matches(['*', '_', ' ', ':']);
+            if rest.starts_with("not ") {
+                // "not 3 but 4"
+                let but = line(rest).find(" but ")?;
+                return Some(after.len() - rest.len() + but + " but ".len());
+            }
+            return Some(after.len() - rest.len());
+        }
+    }
+    // "the answer to part (a) is"
+    let near: String =
+        trimmed.chars().take(48).take_while(|&character| !matches!(character, '\n' | '.' | '$')).collect();
+    let is = near.find(" is ")?;
+    Some(after.len() - trimmed.len() + is + " is ".len())
+}
+
+/// Readings of what follows a phrase: the sentence, its mathematics, its first number.
+pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
+    let quoted = content.trim_start_matches(' ').starts_with('\n');
+    let content = content.trim_start();
+    let content = content.strip_prefix("> ").filter(|_| quoted).unwrap_or(content);
+    let display = ["$$", "\\[", "$", "\\("].iter().any(|open| content.starts_with(open));
+    let sentence = sentence(if display { content } else { line(content) });
+    if !sentence.is_empty() {
+        found.push(Candidate::new(sentence, Mark::Stated));
+    }
+    if let Some(letter) = reasoned_choice(sentence) {
+        found.push(Candidate::new(letter, Mark::Letter));
+    }
+    let said = if display { content } else { sentence };
+    if let Some(first) =
+        environments(said).into_iter().find(|first| !is_subject(said, first) && !is_denied(said, first))
+    {
+        // What stands between two prices is no formula.
+        found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));
+    }
+    if let Some(number) = numbers(sentence).into_iter().find(|number| !is_denied(sentence, number)) {
+        // Of "5, or maybe 6" neither is the answer, and nothing else is.
+        let behind = &sentence[number.as_ptr() as usize - sentence.as_ptr() as usize + number.len()..];
+        let either = sentence.starts_with("either ");
+        let offers = [" or ", "或"]
+            .iter()
+            .any(|or| behind.split_once(or).is_some_and(|(_, other)| either || !numbers(other).is_empty()));
+        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (number, Mark::Stated) };
+        found.push(Candidate::new(text, mark));
+    }
+}
+
+/// Whether nothing that matters stands before a part of a sentence.
+pub(super) fn stands_bare(sentence: &str, part: &str) -> bool {
+    sentence.find(part).is_none_or(|at| {
+        let before =
+            sentence[..at].trim_matches(|sign: char| sign.is_whitespace() || "$*:\\([".contains(sign));
+        before.is_empty() || english::introduces(before)
+    })
+}
+
+/// The letter of "C, because D is too large".
+fn reasoned_choice(sentence: &str) -> Option<&str> {
+    let bare =
+        sentence.strip_prefix('(').filter(|bare| bare.get(1..).is_some_and(|behind| behind.starts_with(')')));
+    let letter =
+        bare.unwrap_or(sentence).get(..1).filter(|letter| matches!(letter.as_bytes()[0], b'A'..=b'J'))?;
+    let sentence = &sentence[if bare.is_some() { 2 } else { 0 }..];
+    let reason = sentence[1..].trim_start_matches([',', ';', ' ']);
+    let word = reason.split(|next: char| !next.is_alphabetic()).next()?;
+    // "D, it cannot be A" chooses, "D, or A" and "D, A" do not.
+    let clause =
+        sentence[1..].starts_with([',', ';']) && word.len() > 1 && !matches!(word, "or" | "and" | "maybe");
+    (clause
+        || matches!(word, "because" | "since" | "as" | "so" | "for" | "which" | "where" | "not" | "rather"))
+    .then_some(letter)
+}

@@ -1,0 +1,70 @@
+//! Lines and sentences.
+
+use super::LONGEST;
+use crate::verify::language::english;
+
+/// The first line that is not empty.
+pub(super) fn line(text: &str) -> &str {
+    let text = text.trim_start();
+    text[..text.find('\n').unwrap_or(text.len())].trim_end()
+}
+
+/// Up to the full stop that ends the sentence.
+pub(super) fn sentence(text: &str) -> &str {
+    let text = text.trim_start();
+    let bytes = text.as_bytes();
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut in_math = false;
+    for (index, &byte) in bytes.iter().enumerate().take(end) {
+        match byte {
+            b'$' => in_math = !in_math,
+            b'.' if !in_math => {
+                let next = bytes.get(index + 1);
+                // An ellipsis belongs to its number.
+                let ellipsis = bytes[..index].ends_with(b"..");
+                if !ellipsis
+                    && next.is_none_or(|next| next.is_ascii_whitespace() || matches!(next, b'*' | b'"'))
+                {
+                    end = index;
+                    break;
+                }
+            }
+            b'\n' if !in_math && bytes.get(index + 1) == Some(&b'\n') => {
+                end = index;
+                break;
+            }
+            _ => {}
+        }
+    }
+    let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
+    without_remark(sentence)
+}
+
+/// The sentence without the words in brackets that end it: "5 (since 2+3=5)", "$\\frac12$ (one half)".
+fn without_remark(sentence: &str) -> &str {
+    let Some(inside) = sentence.strip_suffix(')') else { return sentence };
+    let mut depth = 1usize;
+    let open = inside.bytes().enumerate().rev().find(|&(_, byte)| {
+        match byte {
+            b')' => depth += 1,
+            b'(' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    match open {
+        Some((open, _))
+            if inside[..open].ends_with(' ')
+                && (english::is_remark(&inside[open + 1..])
+                    || inside[open + 1..].starts_with("not ")
+                    || english::ends_with_noun(&inside[..open])
+                        && !inside[open + 1..].contains(char::is_alphabetic)) =>
+        {
+            inside[..open].trim_end()
+        }
+        _ => sentence,
+    }
+}

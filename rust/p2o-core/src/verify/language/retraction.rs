@@ -1,0 +1,94 @@
+//! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
+
+use super::lexicon::{self, Role};
+
+/// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
+const RECONSIDERS: [&str; 5] = ["hold on", "let me re", "no, ", "actually, no", "but wait"];
+const HESITATES: [&str; 8] = ["wait", "hmm", "hmmm", "correction", "no", "actually", "oh", "sorry"];
+/// What such a sentence is about, and what it says of it.
+const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
+const WRONG: [&str; 6] = ["wrong", "incorrect", "not right", "not correct", "a mistake", "not the answer"];
+
+/// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
+/// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
+pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
+    let near = if doubts { usize::MAX } else { 2 };
+    sentences(text).take(near).find(|(_, sentence)| takes_back(sentence, doubts)).map(|(at, _)| at)
+}
+
+fn takes_back(sentence: &str, doubts: bool) -> bool {
+    let (before, said) = sentence.rsplit_once([',', '-']).unwrap_or(("", sentence));
+    let said = said.trim().trim_end_matches('*');
+    let said =
+        ["oh ", "but "].iter().find(|word| has_prefix(said, word)).map_or(said, |word| &said[word.len()..]);
+    // Of "who counts 8, that is wrong" only 8 is.
+    let hesitant = before.is_empty() || is_one_of(before.trim(), &HESITATES);
+    let wrong = hesitant
+        && WRONG
+            .iter()
+            .any(|judged| said.strip_suffix(judged).is_some_and(|subject| is_one_of(subject, &SUBJECTS)));
+    let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
+    let reconsiders = || {
+        let first = lexicon::words(sentence).next().unwrap_or("");
+        RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..4])
+    };
+    wrong || slip || doubts && reconsiders()
+}
+
+fn is_one_of(text: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| known.eq_ignore_ascii_case(text))
+}
+
+/// Whether a text begins so, in whatever case.
+fn has_prefix(text: &str, begin: &str) -> bool {
+    text.get(..begin.len()).is_some_and(|first| first.eq_ignore_ascii_case(begin))
+}
+
+/// Whether a sentence of the text says that its author has no answer: "I cannot solve it".
+pub(crate) fn gives_up(text: &str) -> bool {
+    sentences(text).any(|(_, sentence)| {
+        let words: Vec<&str> = lexicon::words(sentence).collect();
+        let first =
+            words.first().is_some_and(|first| matches!(*first, "I" | "We" | "Sorry" | "Unfortunately"));
+        first
+            && words.windows(2).any(|pair| {
+                let tries = matches!(pair[1], "solve" | "know" | "determine" | "answer" | "find" | "help");
+                tries && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
+            })
+    })
+}
+
+/// The sentences of a text, and where they begin.
+fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split(['.', '!', '?', ';', '\n', '…']).filter_map(|sentence| {
+        let trimmed = sentence.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+        (!trimmed.is_empty()).then(|| (trimmed.as_ptr() as usize - text.as_ptr() as usize, trimmed))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_back_an_answer() {
+        for (text, wrong, doubted) in [
+            (". Wait, that is wrong. It is 8.", Some(2), Some(2)),
+            ("$. That's incorrect: 3+5=8", None, None),
+            (". That's incorrect. 8", Some(2), Some(2)),
+            ("... let me re-check: 3+5=8", None, Some(4)),
+            (". Hmm, the sum is 8.", None, Some(2)),
+            (". This is not wrong.", None, None),
+            (". The rest is easy.", None, None),
+            (". Waiting takes longer.", None, None),
+            (". Who counts 8, that is wrong.", None, None),
+            (". It is odd. Some say 8. That is wrong.", None, Some(25)),
+        ] {
+            assert_eq!(retraction(text, false), wrong, "{text}");
+            assert_eq!(retraction(text, true), doubted, "{text}");
+        }
+        assert!(gives_up("There are 7. I cannot solve it."));
+        assert!(gives_up("I am unable to determine it."));
+        assert!(!gives_up("There are 7. It cannot be solved otherwise. I know it."));
+    }
+}

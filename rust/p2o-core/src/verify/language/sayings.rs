@@ -1,0 +1,79 @@
+//! Whether words say what is expected of them.
+
+use super::dates;
+use super::lexicon::{self, Role};
+
+/// Words in lower case without the articles in front of them: "an ellipse" is "ellipse", "on a Friday" is "Friday".
+pub(crate) fn without_article(words: &str) -> &str {
+    match ["a ", "an ", "the ", "on ", "due "].into_iter().find_map(|article| words.strip_prefix(article)) {
+        Some(rest) => without_article(rest),
+        None => words,
+    }
+}
+
+/// Whether two answers in words are the same, whatever joins their parts: "line segment, circle" and "line segment and
+/// circle", "infinitely many" and "infinitely many solutions".
+pub(crate) fn same_words(left: &str, right: &str) -> bool {
+    let bare = |words: &str| -> Vec<String> {
+        let plain = without_article(lexicon::plain_phrase(words));
+        let plain = [" solutions", " solution", " function", " condition"]
+            .iter()
+            .find_map(|noun| plain.strip_suffix(noun))
+            .unwrap_or(plain);
+        plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
+    };
+    bare(left) == bare(right) || dates::same_date(left, right)
+}
+
+/// Words that begin a sentence about something: "right triangle" is none about a triangle.
+const BEGINS: &str = "the it this that so thus therefore hence then we they he she";
+
+/// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
+/// diverges" says that it diverges, "it is not true" does not say true.
+pub(crate) fn says(sentence: &str, expected: &str) -> bool {
+    let expected = lexicon::plain_phrase(expected);
+    // `所以它是矩形`
+    if !expected.is_ascii() {
+        return sentence.strip_suffix(expected).is_some_and(|before| {
+            lexicon::ends_with_any(before, &[Role::Verb])
+                && !lexicon::contains_any(before, &[Role::Denial, Role::Bound])
+        });
+    }
+    // "Alice wins", "red, not blue"
+    if let Some(rest) = sentence.strip_prefix(expected) {
+        let wins =
+            matches!(rest, " wins" | " will win" | " won" | " has a winning strategy" | " wins the game");
+        let others =
+            [" not ", " rather than ", " instead of "].iter().find_map(|over| rest.strip_prefix(over));
+        if wins || others.is_some_and(|others| !others.contains(expected)) {
+            return true;
+        }
+    }
+    if matches!(expected, "yes" | "no") {
+        // "No idea" says no noun.
+        const CLAUSE: [Role; 6] =
+            [Role::Article, Role::Pronoun, Role::Verb, Role::Connective, Role::Conclusion, Role::Denial];
+        let opposite = if expected == "yes" { "no" } else { "yes" };
+        let words: Vec<&str> = sentence.split(' ').collect();
+        // "Yes, no two are equal" says yes, "yes or no" nothing.
+        let denied = |at: usize| {
+            words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
+        };
+        let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
+        let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
+        return words[0] == expected && !hedges && !(1..words.len()).any(denied);
+    }
+    let begins = |before: &str| {
+        before.split(' ').next().is_some_and(|first| BEGINS.split(' ').any(|word| word == first))
+    };
+    // The "t" is that of "isn't".
+    let denies =
+        |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
+    sentence.strip_suffix(expected).and_then(|before| before.strip_suffix(' ')).is_some_and(|before| {
+        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
+        let named = |word: &&str| !lexicon::is(word, Role::Article);
+        let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
+        let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
+        begins(before) && (says || !related) && !before.split(' ').any(denies)
+    })
+}
