@@ -918,19 +918,36 @@ fn names_of_values() {
 
 #[test]
 fn deep_nesting_fits_the_stack_of_a_thread() {
-    let deep = |open: &str, close: &str| format!("{}2{}", open.repeat(300), close.repeat(300));
-    for (open, close) in
-        [("\\frac{1}{", "}"), ("\\sqrt{", "}"), ("(1+", ")"), ("\\sin(", ")"), ("|1+|", "||"), ("-(", ")")]
-    {
-        let text = deep(open, close);
-        let verdict = std::thread::Builder::new()
+    let deep = |open: &str, close: &str, levels: usize| {
+        format!("\\boxed{{{}2{}}}", open.repeat(levels), close.repeat(levels))
+    };
+    for (open, close) in [
+        ("\\frac{1}{", "}"),
+        ("\\sqrt{", "}"),
+        ("(1+", ")"),
+        ("\\sin(", ")"),
+        ("|1+|", "||"),
+        ("-(", ")"),
+        ("1-{", "}"),
+        ("f(", ")"),
+        ("[", "]"),
+        ("\\{", "\\}"),
+        ("\\log_{", "}2"),
+        ("\\begin{pmatrix}", "\\end{pmatrix}"),
+        ("\\sum_{i=1}^{", "}i"),
+    ] {
+        let texts = [38, 300].map(|levels| deep(open, close, levels));
+        let verdicts = std::thread::Builder::new()
             .stack_size(2 << 20)
-            .spawn(move || verify(&format!("\\boxed{{{text}}}"), "17", &Options::default()))
+            .spawn(move || texts.map(|text| verify(&text, "17", &Options::default())))
             .unwrap()
             .join()
             .unwrap();
-        assert_ne!(verdict.status, Status::Correct);
+        assert!(verdicts.iter().all(|verdict| verdict.status != Status::Correct), "{open}");
     }
+    // What a person would still write down.
+    assert!(verify(&deep("(1+", ")", 30), "32", &Options::default()).is_correct());
+    assert!(verify(&deep("\\frac{1}{1+", "}", 15), "1364/2207", &Options::default()).is_correct());
 }
 
 #[test]
