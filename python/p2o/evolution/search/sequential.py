@@ -45,11 +45,9 @@ PERSISTENCE_MARGIN = 0.25
 """By how much persistence must exceed that of the plain prompt. Random shifts with a standard deviation of 2 in the
 logit, which carry over to no other problem, raise it by 0.15 to 0.22."""
 
-PROMISING = ((15, 0.5), (30, 0.7), (75, 0.8), (150, 0.9))
-"""The probability of a gain that it takes to go on after a look at fewer dev problems than these, and `_AT_MOST` after
-more. On a few problems chance alone would drop good templates; on many, one that does nothing is known by then."""
-
-_AT_MOST = 0.97
+PROMISING = ((150, 0.97), (75, 0.9), (30, 0.8))
+"""The least probability of a gain that it takes to go on after a look at so many dev problems: on few of them chance
+would drop good templates, on many a template that does nothing is known."""
 
 _HELD_OUT_PARTS = 4
 """The held-out problems come in so many parts, with a look after each."""
@@ -68,7 +66,7 @@ class Sequential(Rule):
     def stages(dev_size: int) -> list[tuple[int, float]]:
         """See [`Rule`][]."""
         *looks, whole = Rule.stages(dev_size)
-        return [*((size, _needed(size)) for size, _ in looks), whole]
+        return [*((size, max(probability, _least(size))) for size, probability in looks), whole]
 
     @staticmethod
     def least_dev_problems() -> int:
@@ -183,8 +181,8 @@ class Sequential(Rule):
         return both - (solved * (solved - 1) / (tried * (tried - 1)) if tried > 1 else 0)
 
 
-def _needed(seen: int) -> float:
-    return next((probability for problems, probability in PROMISING if seen < problems), _AT_MOST)
+def _least(seen: int) -> float:
+    return next((probability for problems, probability in PROMISING if seen >= problems), 0.0)
 
 
 def _z(values: Sequence[float]) -> float:
