@@ -557,6 +557,15 @@ def test_an_async_judge_is_asked_from_within_a_loop(awaited: Any) -> None:
     assert len(judge.loops) == 1
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, as it does unless whoever started the tests has it ignored (a shell, for jobs in the background)."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_during_an_async_judge_means_the_run(awaited: Any) -> None:
     async def interrupted() -> None:
         signal.raise_signal(signal.SIGINT)
