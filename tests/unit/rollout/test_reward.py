@@ -559,7 +559,7 @@ def test_an_async_judge_is_asked_from_within_a_loop(awaited: Any) -> None:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C raises, as it does unless whoever started the tests has it ignored (a shell, for jobs in the background)."""
+    """Ctrl-C raises, even if whoever started the tests has it ignored (a shell, for jobs in the background)."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
