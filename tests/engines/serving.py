@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -55,6 +64,9 @@ def served(model: Path, *arguments: str) -> Iterator[tuple[str, subprocess.Popen
         pytest.fail("the server did not start:\n" + "".join(lines[-20:]))
     reader = threading.Thread(target=process.stdout.read, daemon=True)
     reader.start()
+    while not accepts(port):  # uvicorn listens only after it has said so
+        assert process.poll() is None, "the server ended"
+        time.sleep(0.01)  # polling another process, not waiting for a race
     try:
         yield f"http://127.0.0.1:{port}", process
     finally:
