@@ -21,7 +21,7 @@ html_title = f"p2o {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 root_doc = "README"
 include_patterns = [
-    *("*.md", "docs/*.md", "docs/study/*/tables.md", "docs/site/api.rst"),
+    *("*.md", "docs/*.md", "docs/study/rivals/tables.md", "docs/study/pairs/tables.md", "docs/site/api.rst"),
     *("benches/*.md", "benches/gpu/README.md", "examples/README.md", "rust/p2o-core/README.md"),
 ]
 myst_heading_anchors = 4
@@ -76,10 +76,13 @@ benches/verify_speed
 benches/verify_differential
 benches/evolve
 benches/evolve_noise
+benches/evolve_rounds
 benches/pack
 benches/train
+benches/layouts
 benches/queue
 benches/refill
+benches/bookkeeping
 benches/gpu/README
 ```
 ```{toctree}

@@ -349,6 +349,15 @@ def test_pages_link_to_files_that_git_has(tmp_path: Path) -> None:
                 assert target.is_dir() or str(target.relative_to(ROOT)) in files, f"{page}: {link}"
 
 
+def test_the_site_s_contents_name_every_page() -> None:
+    """`make docs`, which refuses a page that none leads to, runs elsewhere."""
+    contents = re.findall(r"^[\w/-]+$", (ROOT / "docs/site/conf.py").read_text(), re.M)
+    pages = {page for pattern in ("*.md", "docs/*.md", "benches/*.md") for page in ROOT.glob(pattern)}
+    names = {str(page.relative_to(ROOT).with_suffix("")) for page in pages}
+    assert names - set(contents) == {"README"}, "add it to CONTENTS"
+    assert all((ROOT / f"{name}.md").exists() for name in contents if name != "docs/site/api")
+
+
 def options(arguments: Sequence[str]) -> list[str]:
     return re.findall(r"--[a-z][\w-]*", " ".join(arguments).partition("--vllm")[0])
 
