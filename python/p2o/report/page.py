@@ -209,7 +209,8 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence has them."""
-    return " and ".join(([", ".join(names[:-1])] if len(names) > 1 else []) + [names[-1]])
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def telling(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -24,7 +24,7 @@ pub(crate) fn formula(text: &str) -> Option<String> {
             other => flat.push(other),
         }
     }
-    // `\\ce{Na+}` is charged too.
+    // `\ce{Na+}` is charged too.
     let charged =
         flat.strip_suffix(['+', '-']).filter(|body| body.ends_with(|last: char| last.is_ascii_alphabetic()));
     if let Some(body) = charged {

@@ -183,7 +183,7 @@ pub(crate) fn is_prose(text: &str) -> bool {
         let lower = word.to_lowercase();
         let known = words::plain_word(&lower).is_some() || words::spelled_letter(&lower).is_some();
         let unspaced = length >= 2 && word.chars().all(|letter| letter >= '\u{2e80}');
-        // `\\text{AC}` may be two choices.
+        // `\text{AC}` may be two choices.
         let choices = word.bytes().all(|letter| (b'A'..=b'J').contains(&letter));
         !known
             && (unspaced

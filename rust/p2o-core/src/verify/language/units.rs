@@ -9,6 +9,12 @@ use dashu_ratio::RBig;
 /// measures nothing else.
 struct Row(&'static str, &'static str, (i64, i64), &'static str);
 
+impl Row {
+    fn spellings(&self) -> impl Iterator<Item = &'static str> {
+        self.1.split('|').chain([self.0]).filter(|spelling| !spelling.is_empty())
+    }
+}
+
 /// Units that take a prefix, such as `k` or "kilo".
 const PREFIXED: &[Row] = &[
     Row("m", "meter|meters|metre|metres", (1, 1), "m"),
@@ -111,16 +117,16 @@ static UNITS: LazyLock<HashMap<String, Unit>> = LazyLock::new(|| {
         let base = parts(base, 1).collect();
         units.entry(spelling).or_insert(Unit { name, prefixed, size, base });
     };
-    for Row(name, others, size, base) in PLAIN.iter().chain(PREFIXED) {
-        for spelling in others.split('|').chain([*name]).filter(|spelling| !spelling.is_empty()) {
+    for row @ Row(name, _, size, base) in PLAIN.iter().chain(PREFIXED) {
+        for spelling in row.spellings() {
             add(spelling.to_string(), (*name).to_string(), false, ratio(*size), base);
         }
     }
     for (sign, word, scale) in PREFIXES {
-        for Row(name, others, size, base) in PREFIXED {
+        for row @ Row(name, _, size, base) in PREFIXED {
             let normal = format!("{}{name}", sign.replace('µ', "μ"));
             let size = ratio(*size) * ratio(*scale);
-            for spelling in others.split('|').chain([*name]).filter(|spelling| !spelling.is_empty()) {
+            for spelling in row.spellings() {
                 let is_word = spelling.len() >= 3 && *name != spelling;
                 let prefix = if is_word { word } else { sign };
                 add(format!("{prefix}{spelling}"), normal.clone(), !is_word, size.clone(), base);

@@ -1,4 +1,4 @@
-//! Names of geometry: `\\angle ABC`, `\\triangle ABC`, `\\overline{AB}`.
+//! Names of geometry: `\angle ABC`, `\triangle ABC`, `\overline{AB}`.
 
 use super::Parser;
 use super::lex::Kind;
