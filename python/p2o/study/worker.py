@@ -42,7 +42,9 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         values = job["config"]
         if job["teacher"]:
             values["reflection"]["endpoint"]["base_url"] = stack.enter_context(Teacher()).url
-        resumed = (path / "config.toml").exists()
+        resumed = (path / "checkpoints").is_dir()
+        if not resumed:  # a finished run, whose result was deleted, or one that never came to a checkpoint
+            shutil.rmtree(path, ignore_errors=True)
         config: Config = build_config(values)
         quiet = Console(RichConsole(file=StringIO()))
         run = prepare(config, path, resume=resumed, console=quiet)
