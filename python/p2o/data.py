@@ -110,7 +110,7 @@ class RecordData(Settings, ABC):
 
 
 class JsonlData(RecordData):
-    """Files, read by their suffix: JSON Lines, a JSON array, CSV, TSV, Parquet or Arrow."""
+    """Files, read by their suffix: JSON Lines, a JSON array, CSV, TSV (all of them also `.gz`), Parquet or Arrow."""
 
     kind: Literal["jsonl"] = "jsonl"
 

@@ -1,15 +1,19 @@
-"""Records: the lines of a JSONL file, or the rows of a dataset that the library `datasets` reads."""
+"""Records: those of a file of JSON or CSV, or the rows of a dataset that the library `datasets` reads."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
+import gzip
 import io
 import json
 import logging
+import lzma
 import re
 import sys
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,14 @@ Record = tuple[str, dict[str, Any]]
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Builders of `datasets` by the suffix of a file."""
 
-NOT_READ = {".xls", ".xlsx", ".ods", ".gz", ".zip", ".zst", ".bz2", ".xz", ".pkl"}
+COMPRESSED: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+    ".xz": lzma.decompress,
+}
+"""What decompresses a file, by the last of its suffixes."""
+
+NOT_READ = {".xls", ".xlsx", ".ods", ".zip", ".zst", ".pkl"}
 """Suffixes of files that would be taken for damaged JSON Lines."""
 
 
@@ -38,6 +49,8 @@ def jsonl_records(path: Path) -> Iterator[Record]:
 def file_records(path: Path) -> Iterator[Record]:
     """The records of a file, by its suffix: rows of Parquet, Arrow, CSV, TSV; else JSON objects in lines or an array.
 
+    What is no Parquet or Arrow may be compressed: `train.jsonl.gz`.
+
     Raises:
         DataError: the file is missing or malformed; the line or row is named.
         MissingDependencyError: if Parquet or Arrow needs the package datasets.
@@ -47,15 +60,13 @@ def file_records(path: Path) -> Iterator[Record]:
             f'{path}: is a folder; name a file, or several by a pattern: data.kind = "dataset", data.train = '
             f'"{path}/*.jsonl" (or .parquet, ...)'
         )
-    match path.suffix.lower():
+    match content_suffix(path):
         case ".parquet" | ".arrow":
             return dataset_records(str(path), None, None, usual_split="train")
         case ".csv" | ".tsv":
             return csv_records(path)
         case suffix if suffix in NOT_READ:
-            raise DataError(
-                f"{path}: {suffix} is not read; save it as JSON Lines, JSON, CSV or Parquet, not compressed"
-            )
+            raise DataError(f"{path}: {suffix} is not read; save it as JSON Lines, JSON, CSV or Parquet")
     return objects(array_items(path))
 
 
@@ -108,14 +119,24 @@ def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     return parse_lines(read_bytes(path), str(path))
 
 
+def content_suffix(path: Path) -> str:
+    """The suffix that says what a file holds: `.csv` of `train.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    if suffixes and suffixes[-1] in COMPRESSED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
 def read_bytes(path: Path) -> bytes:
-    """The content of a file. Raises DataError where it is missing or cannot be read."""
+    """The content of a file, decompressed. Raises DataError where it is missing or cannot be read."""
+    decompress = COMPRESSED.get(path.suffix.lower(), bytes)
     try:
-        return path.read_bytes()
+        return decompress(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from None
 
 
 def parse_lines(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
@@ -186,7 +207,7 @@ def load_split(
         raise MissingDependencyError(
             f'{source} needs the package datasets: pip install "p2o-rl[data]"'
         ) from None
-    builder = BUILDERS.get(Path(source).suffix)
+    builder = BUILDERS.get(content_suffix(Path(source)))
     try:
         if builder is not None:
             with _without_bars(datasets), _without_logs():

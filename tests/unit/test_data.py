@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -417,6 +421,22 @@ def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
         assert (one.messages[0]["content"], one.gold) == ("1,5+1=?", "2,5")
     (tmp_path / "lines.json").write_text(json.dumps(GOOD) + "\n")
     assert read(tmp_path / "lines.json")[0].place == f"{tmp_path / 'lines.json'}, line 1"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".XZ", lzma.compress)]
+)
+def test_compressed_files(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
+    lines, table = tmp_path / f"d.jsonl{suffix}", tmp_path / f"d.csv{suffix}"
+    lines.write_bytes(compress(json.dumps(GOOD).encode()))
+    table.write_bytes(compress(b"id,problem,answer\na,1+1=?,2\n"))
+    assert [*read(lines)] == [*read(table)]
+    lines.write_bytes(compress(json.dumps(GOOD).encode())[:-6])
+    with pytest.raises(DataError, match=": cannot be read"):
+        read(lines)
+    lines.write_text(json.dumps(GOOD))
+    with pytest.raises(DataError, match=": cannot be read"):
+        read(lines)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ MISTAKES = {
     "doctor all": "error: unrecognized arguments: all; p2o doctor --help explains them",
     "probe quickstart --problems 0": "error: argument --problems: must be 1 or more; p2o probe --help explains",
     "data empty.jsonl": "error: empty.jsonl: holds no problems",
-    "data table.xlsx": "error: table.xlsx: .xlsx is not read; save it as JSON Lines, JSON, CSV or Parquet, not",
+    "data table.xlsx": "error: table.xlsx: .xlsx is not read; save it as JSON Lines, JSON, CSV or Parquet",
     "data latin.csv": "error: latin.csv: cannot be read as UTF-8 text (invalid start byte); save it as UTF-8",
     "data broken.parquet": "error: broken.parquet: cannot be read (",
     "eval runs/none": "error: runs/none: no run directory there (no config.toml), and a recipe is a name or a .toml",
