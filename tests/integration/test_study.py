@@ -122,12 +122,6 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch:
     assert [path.name for path in (folder / "runs").glob("*/model/*.safetensors")] == ["model.safetensors"]
     assert not (tmp_path / "unbroken" / "run" / "model").exists()
     assert (folder / "one-accuracy.svg").exists()
-    (folder / "results.jsonl").unlink()
-    assert main(["study", "one.toml", "--to", str(folder), "--jobs", "1"]) == 0, (
-        "finished runs, results deleted"
-    )
-    again = Results(folder).records["p2o-tiny/taught/final-seed0"]
-    assert without_clock(again) == without_clock(unbroken)
 
 
 def test_a_study_with_a_failed_run_ends_with_1(
