@@ -447,10 +447,10 @@ class AsyncJudge:
 
         self.actions = {"good": good, **actions}
         self.under_way = self.most = 0
-        self.loops: set[int] = set()
+        self.loops: set[asyncio.AbstractEventLoop] = set()
 
     async def ask(self, problem: Problem, completion: str) -> Any:
-        self.loops.add(id(asyncio.get_running_loop()))
+        self.loops.add(asyncio.get_running_loop())
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
