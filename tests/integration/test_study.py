@@ -161,7 +161,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (
             ["nothing"],
-            "no study 'nothing': give one of ablations, guidance, leak, main, pairs, proposals, real, rivals, smoke",
+            "no study 'nothing': give one of ablations, leak, main, pairs, proposals, real, rivals, smoke",
         ),
         (["one.toml", "--only", "c"], "--only c: the study has the arms taught"),
         (["one.toml", "--report", "--docs", "no.md"], "no.md: cannot be read (No such file or directory)"),
