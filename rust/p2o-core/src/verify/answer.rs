@@ -186,6 +186,13 @@ impl Gold {
                 decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
             })
         };
+        let in_words = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
+        let differ = outcome.is_equal()
+            && in_words(gold)
+            && in_words(answer)
+            && options.profile != Profile::MathVerify
+            && sayings::count_differently(&gold.written, &answer.written);
+        let outcome = if differ { Outcome::Different(Tier::Text) } else { outcome };
         let identical =
             gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
         let same = |gold: &str, answer: &str| identical || chemistry::same(gold, answer);
@@ -251,7 +258,9 @@ fn in_words(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Op
         (None, None) => return None,
         (Some(left), Some(right)) if left == right => return decided(true),
         (Some(left), Some(right)) if sayings::same_words(left, right) => Licence::ArticleDropped,
-        (Some(left), Some(right)) if sayings::says(right, left) => Licence::WordsInSentence,
+        (Some(left), Some(right)) if sayings::says(right, left) || sayings::says(left, right) => {
+            Licence::WordsInSentence
+        }
         (Some(_), Some(_)) => return decided(false),
         (Some(_), None) | (None, Some(_)) if same_letters => return decided(true),
         (Some(_), None) | (None, Some(_)) => {

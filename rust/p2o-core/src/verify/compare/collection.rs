@@ -14,6 +14,17 @@ const LONGEST: usize = 512;
 impl Comparer<'_> {
     /// A bare list or a set on at least one side.
     pub(super) fn collections(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if self.is_contradiction(answer) && !self.is_contradiction(gold) {
+            return DIFFERENT;
+        }
+        // Of "x = 6 or y = 6" neither is said.
+        if matches!(answer, Expr::List(_, Joint::Or)) && !matches!(gold, Expr::List(_, Joint::Or)) {
+            let Expr::List(items, _) = answer else { return DIFFERENT };
+            let names = stems(items);
+            if names.iter().flatten().any(|name| Some(*name) != names[0]) {
+                return DIFFERENT;
+            }
+        }
         let restated = real_set::is_set_of_relations(answer) && !real_set::is_set_of_relations(gold);
         let needed = if restated { Licence::InequalityForInterval.into() } else { Licences::NONE };
         if !needed.are_within(self.allowed) {
@@ -152,7 +163,10 @@ impl Comparer<'_> {
         };
         // With two entries the brackets tell (0, 1) from [0, 1]; longer lists are written either way.
         let same_brackets = (left_closed, right_closed) == (answer_left, answer_right);
-        if left.len() == 2 && !same_brackets && !infinite_end(gold, answer) {
+        if left.len() == 2
+            && !same_brackets
+            && (real_set::reaches_infinity(answer) || !infinite_end(gold, answer))
+        {
             return DIFFERENT;
         }
         self.in_order(left, right)

@@ -72,6 +72,27 @@ pub(super) fn names_a_quantity(expr: &Expr) -> bool {
     }
 }
 
+fn is_differential(expr: &Expr) -> bool {
+    let d = Expr::Symbol("d".into());
+    matches!(expr, Expr::Div(pair) if pair.0 == d && matches!(&pair.1, Expr::Mul(below) if below[0] == d))
+}
+
+/// Whether an expression is made of names alone: `m + n`, `a : b`, `f(1) - f(0)`; `2x` and `x^2` are values of their own.
+pub(super) fn combines_names(expr: &Expr) -> bool {
+    names_a_value(expr)
+        || names_a_quantity(expr)
+        || match expr {
+            // d/dx of something
+            Expr::Mul(parts) if is_differential(&parts[0]) => true,
+            Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(Function::Abs, parts) => {
+                parts.iter().all(combines_names)
+            }
+            Expr::Neg(inner) => combines_names(inner),
+            Expr::Div(pair) => combines_names(&pair.0) && combines_names(&pair.1),
+            _ => false,
+        }
+}
+
 /// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
 pub(super) fn names_a_value(expr: &Expr) -> bool {
     match expr {

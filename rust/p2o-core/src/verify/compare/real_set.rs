@@ -58,6 +58,13 @@ fn bound_names(expr: &Expr) -> Vec<String> {
     names
 }
 
+/// Whether an interval has an infinite end in it: `[0, ∞]`.
+pub(super) fn reaches_infinity(expr: &Expr) -> bool {
+    let infinite = |end: &Expr| *end == infinity(true) || *end == infinity(false);
+    matches!(expr, Expr::Tuple { items, left_closed, right_closed } if items.len() == 2
+        && (*left_closed && infinite(&items[0]) || *right_closed && infinite(&items[1])))
+}
+
 fn infinity(positive: bool) -> Expr {
     let infinity = Expr::Constant(Constant::Infinity);
     if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
@@ -82,10 +89,30 @@ impl Comparer<'_> {
         if let Some(outcome) = empty(gold, answer) {
             return outcome;
         }
+        let open = |expr: &Expr| !expr.any(&reaches_infinity);
+        if open(gold) && !open(answer) {
+            return DIFFERENT;
+        }
         let (names, given) = (bound_names(gold), bound_names(answer));
         let renamed = !names.is_empty() && !given.is_empty() && names != given;
         let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
         self.by(needed, |comparer| comparer.same_pieces(gold, answer))
+    }
+
+    /// Whether inequalities joined by "and" never hold together: `x < 1` and `x > 3`.
+    pub(super) fn is_contradiction(&mut self, expr: &Expr) -> bool {
+        let Expr::List(items, Joint::And) = expr else { return false };
+        if !is_set(expr) || bound_names(expr).len() > 1 {
+            return false;
+        }
+        let mut met = everything();
+        for item in items {
+            let Expr::Chain { operands, relations } = item else { return false };
+            let Some(pieces) = self.solved(operands, relations) else { return false };
+            let Some(both) = self.intersection(&met, &pieces) else { return false };
+            met = both;
+        }
+        met.is_empty()
     }
 
     fn same_pieces(&mut self, gold: &Expr, answer: &Expr) -> Outcome {

@@ -1,6 +1,6 @@
 //! Equations, inequalities, membership.
 
-use super::names::{applied, differentiated, names_a_quantity, names_a_value};
+use super::names::{applied, combines_names, differentiated, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
 use crate::verify::Tier;
 use crate::verify::expr::{Expr, Relation};
@@ -92,9 +92,16 @@ impl Comparer<'_> {
         if operands.windows(2).all(|pair| pair[0] == pair[1]) {
             return DIFFERENT;
         }
+        // `x^2 = 7` says no 7, and `y^2 = 2x` no 2x; of `(x + 1)^2 - x^2 = 2x + 1` both sides say the same.
+        let (name, value) = (&operands[0], said(operands, relations));
+        let known = value.symbols();
+        let other = name.symbols().iter().any(|symbol| !known.contains(symbol));
+        if other && !combines_names(name) && !self.may(Licence::LeftSideDropped) {
+            return DIFFERENT;
+        }
         let contradiction = self.contradicts_itself(operands);
         let needed = if contradiction { Licence::ContradictionIgnored } else { Licence::NameDropped };
-        let outcome = self.by(needed, |comparer| comparer.equal(gold, said(operands, relations)));
+        let outcome = self.by(needed, |comparer| comparer.equal(gold, value));
         if outcome.is_equal() {
             return outcome;
         }

@@ -50,7 +50,12 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     let sentence = &text[text[..start].rfind(['\n', '.']).map_or(0, |at| at + 1)..];
-    english::denies_next(&text[..start])
+    // "15% of 60"
+    let share = text[start + part.len()..].strip_prefix(" of ").is_some_and(|whole| {
+        part.ends_with('%') && whole.starts_with(|first: char| first.is_ascii_digit() || first == '$')
+    });
+    share
+        || english::denies_next(&text[..start])
         || english::is_between(sentence, part)
         || english::doubts_next(&text[..start])
         || english::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
@@ -87,10 +92,10 @@ pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
 fn is_alternative(text: &str, number: &str) -> bool {
     let start = number.as_ptr() as usize - text.as_ptr() as usize;
     let before = text[..start].trim_end_matches(['$', ' ', '*']);
-    before.ends_with(" or")
-        && before[..before.len() - 3]
-            .trim_end_matches(['$', ',', '*'])
-            .ends_with(|last: char| last.is_ascii_digit())
+    before.rsplit_once(' ').is_some_and(|(first, joint)| {
+        lexicon::is(joint, Role::Alternative)
+            && first.trim_end_matches(['$', ',', '*']).ends_with(|last: char| last.is_ascii_digit())
+    })
 }
 
 /// A line without the words that announce its conclusion: the "x > 2" of "So x > 2".

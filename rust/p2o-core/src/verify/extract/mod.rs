@@ -131,7 +131,11 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         stated(content, &mut found);
         // "The final answer is in the box above, with 3 steps" says no number: a box yields to a bare value alone.
         if boxed.is_some() {
-            found.retain(|candidate| stands_bare(line(content), &candidate.text));
+            let said = sentence(line(content));
+            found.retain(|candidate| {
+                stands_bare(line(content), &candidate.text)
+                    && (candidate.mark != Mark::Formula || candidate.text != said)
+            });
         }
     }
     // "Answer: D" is the choice where the box holds another thing.

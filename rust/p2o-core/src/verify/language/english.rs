@@ -57,11 +57,12 @@ pub(crate) fn says_integer(words: &str) -> bool {
     matches!(words, "is an integer" | "is any integer" | "an integer" | "any integer" | "integer")
 }
 
+/// What words do to a value that is not meant as it stands.
+const CHANGES: [Role; 5] = [Role::Denial, Role::Bound, Role::Hedge, Role::Judgement, Role::Operation];
+
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
-    words
-        .split(|character: char| !character.is_alphabetic())
-        .any(|word| lexicon::is_any(word, &[Role::Denial, Role::Bound, Role::Operation]))
+    words.split(|character: char| !character.is_alphabetic()).any(|word| lexicon::is_any(word, &CHANGES))
 }
 
 /// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
@@ -69,24 +70,49 @@ pub(crate) fn changes_value(words: &str) -> bool {
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
     // "the 7th prime", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
-    // "or so", "or something like that"
-    let alternative = words.starts_with("or ");
+    // "or so", "and a bit"
+    let alternative = words.starts_with("or ") || words.starts_with("and ");
     if ordinal
         || alternative
         || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
     {
         return true;
     }
-    let mut previous = "";
-    let clause = lexicon::words(words).any(|word| {
-        let joins = matches!(previous, "or" | "and" | "at");
-        previous = word;
-        lexicon::is(word, Role::Bound) && joins
-            || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
-            || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
-            || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
-            || numerals::is_number_word(word)
-    });
+    let (mut previous, mut joined) = ("", false);
+    // "5 above", "5 short" and "5 more" may be what is asked for.
+    let alone = lexicon::words(words).count() == 1
+        && lexicon::is(words, Role::Bound)
+        && !matches!(
+            words,
+            "more"
+                | "less"
+                | "up"
+                | "fewer"
+                | "above"
+                | "below"
+                | "over"
+                | "under"
+                | "greater"
+                | "higher"
+                | "lower"
+                | "off"
+                | "short"
+                | "shy"
+                | "past"
+        );
+    let clause = alone
+        || lexicon::words(words).any(|word| {
+            // "17 more than that"
+            let compared = previous == "than" && lexicon::is(word, Role::Pronoun);
+            previous = word;
+            joined |= matches!(word, "or" | "and" | "at");
+            lexicon::is(word, Role::Bound) && joined
+                || compared
+                || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
+                || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
+                || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
+                || numerals::is_number_word(word)
+        });
     clause || lexicon::is(previous, Role::Judgement) || numerals::is_fraction_word(previous)
 }
 
@@ -153,10 +179,7 @@ pub(crate) fn introduces(words: &str) -> bool {
     }
     let mut says = false;
     all.iter().all(|word| {
-        // "simply", "exactly"
-        let adverb =
-            word.len() >= 5 && word.ends_with("ly") && word.bytes().all(|byte| byte.is_ascii_lowercase());
-        let neutral = adverb || lexicon::is_any(word, &NEUTRAL);
+        let neutral = lexicon::is_any(word, &NEUTRAL);
         says |= neutral;
         neutral || says && matches!(*word, "of" | "to" | "in")
     })
@@ -167,17 +190,20 @@ pub(crate) fn denies_next(before: &str) -> bool {
     let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
     if lexicon::ends_with_any(
-        before.trim_end_matches(['有', '是', '为', '需', '要', '选']),
+        before.trim_end_matches("等于").trim_end_matches(['有', '是', '为', '需', '要', '选']),
         &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
     ) {
         return true;
     }
     let mut words = before.rsplit([' ', '\n', '{']);
-    let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
+    // "No. 5" is a number.
+    let denies = |word: &str| word != "no" && word != "No." && lexicon::is(word, Role::Denial);
     match words.next() {
-        Some("be" | "equal") => {
-            words.next().is_some_and(|word| denies(word) || lexicon::is(word, Role::Modal))
+        // "cannot be", "no es", "non è"
+        Some("be" | "equal" | "es" | "é" | "è" | "sea") => {
+            words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Denial, Role::Modal]))
         }
+        Some("from") => true,
         Some("to") => words.next() == Some("up"),
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
@@ -206,16 +232,21 @@ pub(crate) fn is_between(sentence: &str, value: &str) -> bool {
 
 /// Whether what is said next is only thought, and not so: "I don't think the", "it is not true that the", "if it were".
 pub(crate) fn doubts_next(before: &str) -> bool {
-    let clause = before.rsplit(['.', ',', ';', '\n']).next().unwrap_or(before);
+    let clause = before.rsplit(['.', ',', ';', ':', '\n']).next().unwrap_or(before);
     let words: Vec<&str> = lexicon::words(clause).collect();
-    let says = |word| words.contains(&word);
-    let supposes =
-        says("whether") || says("suppose") || says("Suppose") || says("were") && (says("if") || says("If"));
-    supposes
+    const SUPPOSES: [&str; 6] = ["whether", "if", "suppose", "supposing", "assuming", "unless"];
+    // "The most likely number is 5" and "her guess was 5" say one.
+    let supposes = |word: &&str| {
+        SUPPOSES.iter().any(|other| other.eq_ignore_ascii_case(word))
+            || lexicon::is(word, Role::Hedge) && !matches!(*word, "likely" | "guess" | "sometimes")
+    };
+    words.iter().any(supposes) && !words.contains(&"then")
         || words.windows(2).any(|pair| {
-            let thinks =
-                matches!(pair[1], "think" | "believe" | "sure" | "certain" | "convinced" | "know" | "true");
+            const THINKS: &str =
+                " think thinks believe believes say says sure certain convinced know knows true ";
+            let thinks = THINKS.split(' ').any(|word| word == pair[1]);
             thinks && lexicon::is(pair[0], Role::Denial)
+                || pair[1] == "that" && lexicon::is(pair[0], Role::Judgement)
         })
 }
 
@@ -235,21 +266,47 @@ pub(crate) fn denies_previous(after: &str) -> bool {
         return true;
     }
     let clause = after.split(['.', ',', ';', '\n']).next().unwrap_or(after);
-    let mut words = lexicon::words(clause);
-    let denies = |word: &str| lexicon::is_any(word, &[Role::Denial, Role::Judgement]);
-    match words.next() {
-        Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
-            denies(verb) || words.next().is_some_and(denies)
-        }
-        // "12 more than 5", "12 times 3"
-        Some("more" | "less" | "fewer" | "times") => {
-            let next = words.next();
-            let number = if next == Some("than") { words.next() } else { next };
-            number.is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
-        }
-        Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
+    let number = clause.find(|sign: char| sign.is_ascii_digit() || matches!(sign, '$' | '\\'));
+    let gap: Vec<&str> = lexicon::words(&clause[..number.unwrap_or(0)]).collect();
+    let compares = match gap[..] {
+        // "12 more than 5", "12 times 3", "12 apples less than 15"
+        [first] | [first, _] if lexicon::is_any(first, &[Role::Bound, Role::Operation]) => true,
+        [.., "than"] => !gap.iter().any(|word| lexicon::is_any(word, &[Role::Verb, Role::Connective])),
         _ => false,
-    }
+    };
+    let first = lexicon::words(clause).next().unwrap_or("");
+    let another = lexicon::is(first, Role::Operation)
+        && !matches!(first, "times" | "double" | "triple" | "half" | "twice");
+    compares || another || is_denied_by(clause)
+}
+
+/// Whether a clause denies what stands before it: "is wrong", "does not work", "which fails".
+pub(crate) fn is_denied_by(clause: &str) -> bool {
+    let mut words = lexicon::words(clause).peekable();
+    // Of "7, which is not prime" the value is 7.
+    let about = words.next_if(|word| matches!(*word, "which" | "that" | "it")).is_some();
+    let denies = |word: &str| lexicon::is(word, Role::Judgement) || !about && lexicon::is(word, Role::Denial);
+    let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not")) else { return false };
+    let lower = verb.ends_with(|last: char| last.is_ascii_lowercase());
+    let neutral = |word: &&str| lexicon::is_any(word, &[Role::Approximation, Role::Verb]);
+    lower
+        && lexicon::is_any(verb, &[Role::Verb, Role::Denial])
+        && (denies(verb) || words.find(|word| !neutral(word)).is_some_and(denies))
+}
+
+/// Whether words between "the answer is" and a number lead to it: not "off from", "at most", "a multiple of".
+pub(crate) fn leads_to(before: &str) -> bool {
+    let clause = before.rsplit([',', ';', ':', '(', '=']).next().unwrap_or(before);
+    let clause = clause.rsplit(" but ").next().unwrap_or(clause);
+    let words: Vec<&str> = lexicon::words(clause).collect();
+    let whole = |word: &str| lexicon::is_any(word, &[Role::Answer, Role::Measure]);
+    let elsewhere = match words[..] {
+        [.., "from" | "before" | "until" | "toward" | "towards"] => true,
+        [.., "to"] => words.contains(&"from"),
+        [.., part, "of"] => !whole(part),
+        _ => false,
+    };
+    !elsewhere && !words.iter().any(|word| lexicon::is_any(word, &CHANGES))
 }
 
 /// Whether a label in lower case fits every answer.

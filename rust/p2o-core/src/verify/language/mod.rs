@@ -3,6 +3,8 @@
 pub(crate) mod chemistry;
 pub(crate) mod dates;
 pub(crate) mod english;
+#[cfg(test)]
+mod laws;
 pub(crate) mod lexicon;
 pub(crate) mod numerals;
 pub(crate) mod parts;

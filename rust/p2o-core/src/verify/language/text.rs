@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::words;
+use super::{english, words};
 use crate::verify::expr::Expr;
 
 /// Font commands around words; their argument is the text.
@@ -234,6 +234,10 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     };
     let letter = inner.chars().next().filter(|letter| ('A'..='J').contains(letter))?;
     let rest = &inner[1..];
+    // "(B) is wrong"
+    if english::is_denied_by(rest) {
+        return None;
+    }
     if parenthesised {
         let behind = rest.trim_start().strip_prefix(')')?.trim();
         return (!names_choice(behind, letter)).then(|| (letter, behind.to_string()));

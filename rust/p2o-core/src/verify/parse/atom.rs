@@ -50,8 +50,8 @@ impl Parser<'_, '_> {
                 None => self.symbol(name),
             },
             // Words in front of a value introduce it: `\text{The answer is } 5`.
-            Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
-                self.nested(Self::first_factor)
+            Kind::Text(words) if (self.starts_factor() || self.is_op('-')) && english::introduces(words) => {
+                self.nested(Self::signed_factor)
             }
             // Beside any other word a number is a part of a name: "Sphere 3".
             Kind::Text(words)
