@@ -232,9 +232,9 @@ pub(crate) fn is_between(sentence: &str, value: &str) -> bool {
 
 /// Whether what is said next is only thought, and not so: "I don't think the", "it is not true that the", "if it were".
 pub(crate) fn doubts_next(before: &str) -> bool {
+    const SUPPOSES: [&str; 6] = ["whether", "if", "suppose", "supposing", "assuming", "unless"];
     let clause = before.rsplit(['.', ',', ';', ':', '\n']).next().unwrap_or(before);
     let words: Vec<&str> = lexicon::words(clause).collect();
-    const SUPPOSES: [&str; 6] = ["whether", "if", "suppose", "supposing", "assuming", "unless"];
     // "The most likely number is 5" and "her guess was 5" say one.
     let supposes = |word: &&str| {
         SUPPOSES.iter().any(|other| other.eq_ignore_ascii_case(word))
