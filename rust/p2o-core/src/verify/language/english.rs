@@ -68,8 +68,8 @@ pub(crate) fn changes_value(words: &str) -> bool {
 /// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
 /// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    // "the 7th prime", `8以上`
-    let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
+    // "the 7th prime", "7-gon", `8以上`
+    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     // "or so", "and a bit"
     let alternative = words.starts_with("or ") || words.starts_with("and ");
     if ordinal
@@ -204,6 +204,7 @@ pub(crate) fn denies_next(before: &str) -> bool {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Denial, Role::Modal]))
         }
         Some("from") => true,
+        Some("out") => words.next().is_some_and(|word| matches!(word, "ruled" | "rule" | "rules")),
         Some("to") => words.next() == Some("up"),
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
@@ -240,7 +241,8 @@ pub(crate) fn doubts_next(before: &str) -> bool {
         SUPPOSES.iter().any(|other| other.eq_ignore_ascii_case(word))
             || lexicon::is(word, Role::Hedge) && !matches!(*word, "likely" | "guess" | "sometimes")
     };
-    words.iter().any(supposes) && !words.contains(&"then")
+    let defines = matches!(words[..], ["Let" | "let", .., "be"]);
+    defines || words.iter().any(supposes) && !words.contains(&"then")
         || words.windows(2).any(|pair| {
             const THINKS: &str =
                 " think thinks believe believes say says sure certain convinced know knows true ";
@@ -277,7 +279,10 @@ pub(crate) fn denies_previous(after: &str) -> bool {
     let first = lexicon::words(clause).next().unwrap_or("");
     let another = lexicon::is(first, Role::Operation)
         && !matches!(first, "times" | "double" | "triple" | "half" | "twice");
-    compares || another || is_denied_by(clause)
+    // "It would be 7 if all were distinct."
+    let supposed = matches!(first, "if" | "unless")
+        && lexicon::words(clause).any(|word| matches!(word, "were" | "was" | "had"));
+    compares || another || supposed || is_denied_by(clause)
 }
 
 /// Whether a clause denies what stands before it: "is wrong", "does not work", "which fails".

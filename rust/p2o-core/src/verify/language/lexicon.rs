@@ -60,7 +60,8 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Denial,
         "no none not never neither nor cannot without non nothing nobody nowhere hardly scarcely barely excluding barring \
-         unlike fails fail contradicts violates nicht kein keine keinen pas jamais nunca não не",
+         unlike fails fail contradicts violates reject rejects discard \
+         discards eliminate eliminates exclude excludes omit omits nicht kein keine keinen pas jamais nunca não не",
     ),
     (
         Role::Judgement,
@@ -70,7 +71,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Hedge,
         "maybe perhaps possibly probably likely unlikely guess unsure sometimes presumably supposedly allegedly seemingly \
-         doubt doubts doubtful unclear uncertain",
+         doubt doubts doubtful unclear uncertain ish",
     ),
     (
         Role::Approximation,
@@ -86,7 +87,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Operation,
         "half twice thrice double triple minus negative plus times squared cubed factorial except point \
-         doubled tripled halved divided multiplied",
+         doubled tripled halved divide divides divided multiplied",
     ),
     (
         Role::Computed,
