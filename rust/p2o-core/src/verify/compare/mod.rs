@@ -9,6 +9,7 @@ mod constants;
 mod counting;
 mod family;
 mod names;
+mod pairing;
 mod piecewise;
 mod policy;
 mod quantity;

@@ -60,9 +60,18 @@ fn bound_names(expr: &Expr) -> Vec<String> {
 
 /// Whether an interval has an infinite end in it: `[0, ∞]`.
 pub(super) fn reaches_infinity(expr: &Expr) -> bool {
-    let infinite = |end: &Expr| *end == infinity(true) || *end == infinity(false);
-    matches!(expr, Expr::Tuple { items, left_closed, right_closed } if items.len() == 2
-        && (*left_closed && infinite(&items[0]) || *right_closed && infinite(&items[1])))
+    matches!(expr, Expr::Tuple { left_closed, right_closed, .. } if ends(expr).is_some_and(|ends| ends != [*left_closed, *right_closed]))
+}
+
+/// Which ends of an interval are closed, of those that are finite.
+pub(super) fn ends(expr: &Expr) -> Option<[bool; 2]> {
+    let Expr::Tuple { items, left_closed, right_closed } = expr else { return None };
+    let [low, high] = &items[..] else { return None };
+    Some([*left_closed && !is_infinite(low), *right_closed && !is_infinite(high)])
+}
+
+fn is_infinite(end: &Expr) -> bool {
+    *end == infinity(true) || *end == infinity(false)
 }
 
 fn infinity(positive: bool) -> Expr {
@@ -75,8 +84,6 @@ fn everything() -> Pieces {
 }
 
 fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
-    let is_infinite =
-        |end: &Expr| matches!(end, Expr::Constant(Constant::Infinity)) || *end == infinity(false);
     Piece {
         low: End { closed: low_closed && !is_infinite(&low), at: low },
         high: End { closed: high_closed && !is_infinite(&high), at: high },

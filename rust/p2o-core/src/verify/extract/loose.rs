@@ -2,6 +2,7 @@
 
 use super::environments::ENVIRONMENTS;
 use super::{Candidate, LONGEST, Mark};
+use crate::verify::language::denial;
 use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
@@ -55,10 +56,10 @@ pub(super) fn is_denied(text: &str, part: &str) -> bool {
         part.ends_with('%') && whole.starts_with(|first: char| first.is_ascii_digit() || first == '$')
     });
     share
-        || english::denies_next(&text[..start])
-        || english::is_between(sentence, part)
-        || english::doubts_next(&text[..start])
-        || english::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
+        || denial::denies_next(&text[..start])
+        || denial::is_between(sentence, part)
+        || denial::doubts_next(&text[..start])
+        || denial::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
@@ -156,22 +157,10 @@ fn is_second(line: &str, letter: &str) -> bool {
 
 /// The text without the afterthought that ends its last sentence: "7, attained at x = 3", "7 when x = 3", "7, not 8".
 pub(super) fn without_afterthought(text: &str) -> &str {
+    #[rustfmt::skip]
     const BEGINS: [&str; 15] = [
-        " attained ",
-        ", achieved ",
-        " achieved ",
-        " when ",
-        ", where ",
-        " which occurs ",
-        "此时",
-        "当",
-        ", not ",
-        " rather than ",
-        " instead of ",
-        "而不是",
-        " for $",
-        " as $",
-        " at $",
+        " attained ", ", achieved ", " achieved ", " when ", ", where ", " which occurs ", "此时", "当", ", not ",
+        " rather than ", " instead of ", "而不是", " for $", " as $", " at $",
     ];
     let end = text.trim_end();
     let line = last_line(text);

@@ -25,7 +25,7 @@ const TAKE_BACK: &[(Role, &[&str], &str)] = &[
     (
         Role::Bound,
         &[r"\boxed{V \text{ W}}"],
-        "more less fewer above below over under greater higher lower up off short shy past tops",
+        "more less up fewer above below over under greater higher lower off short shy past",
     ),
     (Role::Operation, &[r"\boxed{\text{W } V}", "The answer is W V.", "The answer is W $V$."], "plus"),
     // "7 times" is a number of times.

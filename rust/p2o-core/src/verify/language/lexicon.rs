@@ -26,6 +26,8 @@ pub(crate) enum Role {
     Approximation,
     /// "least", "over": one side of a value.
     Bound,
+    /// "more", "below": a bound, or behind a number how far two values are apart.
+    Distance,
     /// "half", "plus", "squared": another value is computed.
     Operation,
     /// "square", "sum": the name of what is computed.
@@ -46,6 +48,10 @@ pub(crate) enum Role {
     Modal,
     /// "step": the number behind it is its name.
     Heading,
+    /// "if": what follows is not said to be so.
+    Supposition,
+    /// "think": what somebody does not think is not said.
+    Belief,
 }
 
 /// The classes of English, each with its words.
@@ -84,6 +90,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
          within exceeding exceeds exceed surpassing surpasses almost nearly near off short shy past upwards \
          tops höchstens mindestens moins menos",
     ),
+    (Role::Distance, "more less up fewer above below over under greater higher lower off short shy past"),
     (
         Role::Operation,
         "half twice thrice double triple minus negative plus times squared cubed factorial except point \
@@ -109,6 +116,8 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
          age price cost weight mass probability",
     ),
     (Role::Modal, "could might may"),
+    (Role::Supposition, "whether if suppose supposing assuming unless"),
+    (Role::Belief, "think thinks believe believes say says sure certain convinced know knows true"),
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
 

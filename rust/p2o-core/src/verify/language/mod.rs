@@ -2,6 +2,7 @@
 
 pub(crate) mod chemistry;
 pub(crate) mod dates;
+pub(crate) mod denial;
 pub(crate) mod english;
 #[cfg(test)]
 mod laws;

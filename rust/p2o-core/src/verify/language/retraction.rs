@@ -1,6 +1,6 @@
 //! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
 
-use super::english;
+use super::denial;
 use super::lexicon::{self, Role};
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
@@ -18,7 +18,7 @@ pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
     let goes_on = |at: usize, sentence: &str| {
         let verb = lexicon::words(sentence).next().is_some_and(|first| lexicon::is(first, Role::Verb));
         let later = || sentence.split(',').skip(1).any(|part| takes_back(part.trim(), false));
-        !text[..at].contains(['.', '\n']) && (english::is_denied_by(sentence) || verb && later())
+        !text[..at].contains(['.', '\n']) && (denial::is_denied_by(sentence) || verb && later())
     };
     let mut near = sentences(text).take(near);
     near.find(|(at, sentence)| takes_back(sentence, doubts) || goes_on(*at, sentence)).map(|(at, _)| at)

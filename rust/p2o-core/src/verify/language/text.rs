@@ -2,25 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::{english, words};
+use super::{denial, words};
 use crate::verify::expr::Expr;
 
 /// Font commands around words; their argument is the text.
+#[rustfmt::skip]
 const WRAPPERS: [&str; 14] = [
-    "\\text",
-    "\\textbf",
-    "\\textit",
-    "\\textrm",
-    "\\mathrm",
-    "\\mathbf",
-    "\\mathit",
-    "\\mathsf",
-    "\\mbox",
-    "\\hbox",
-    "\\operatorname",
-    "\\emph",
-    "\\textsf",
-    "\\texttt",
+    "\\text", "\\textbf", "\\textit", "\\textrm", "\\mathrm", "\\mathbf", "\\mathit", "\\mathsf", "\\mbox", "\\hbox",
+    "\\operatorname", "\\emph", "\\textsf", "\\texttt",
 ];
 
 /// Short words that are answers by themselves.
@@ -235,7 +224,7 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
     let letter = inner.chars().next().filter(|letter| ('A'..='J').contains(letter))?;
     let rest = &inner[1..];
     // "(B) is wrong"
-    if english::is_denied_by(rest) {
+    if denial::is_denied_by(rest) {
         return None;
     }
     if parenthesised {

@@ -9,6 +9,7 @@ use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function, Series};
 use crate::verify::fuel::Halt;
 use crate::verify::language::english;
+use crate::verify::language::numerals;
 use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
@@ -305,20 +306,8 @@ impl Parser<'_, '_> {
         self.at += 1;
         let base = self.flattened();
         let base = base.trim_matches(|c| c == '(' || c == ')').trim_start_matches("base");
-        let base: u32 = match base {
-            "two" => 2,
-            "three" => 3,
-            "four" => 4,
-            "five" => 5,
-            "six" => 6,
-            "seven" => 7,
-            "eight" => 8,
-            "nine" => 9,
-            "ten" => 10,
-            "twelve" => 12,
-            "sixteen" => 16,
-            written => written.parse().map_err(|_| Halt::Unsupported)?,
-        };
+        let spelled = numerals::spelled_number(base).and_then(|base| u32::try_from(base).ok());
+        let base: u32 = spelled.or_else(|| base.parse().ok()).ok_or(Halt::Unsupported)?;
         if !(2..=36).contains(&base)
             || digits.len() > 2000
             || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_alphabetic())

@@ -40,15 +40,11 @@ impl Parser<'_, '_> {
         if !self.is_op('_') || !matches!(inner, Expr::Number(_)) || self.at < 2 {
             return Ok(inner);
         }
-        self.based_literal(self.at - 2)
-    }
-
-    fn based_literal(&mut self, number: usize) -> Result<Expr, Halt> {
-        if matches!(self.tokens[number].kind, Kind::Number(_)) {
-            self.based(number)
-        } else {
-            Err(Halt::Unsupported)
+        let number = self.at - 2;
+        if !matches!(self.tokens[number].kind, Kind::Number(_)) {
+            return Err(Halt::Unsupported);
         }
+        self.based(number)
     }
 
     /// `]a, b[` and `]a, b]`.
@@ -140,50 +136,15 @@ impl Parser<'_, '_> {
         Err(Halt::Unsupported)
     }
 
-    /// After `\begin{cases}`: relations that hold together, one a row.
-    fn system(&mut self) -> Result<Expr, Halt> {
-        let mut rows = Vec::new();
-        loop {
-            while matches!(self.peek(), Some(Kind::NewRow | Kind::Op(',' | ';'))) {
-                self.at += 1;
-            }
-            if self.take_command("end") {
-                self.flattened();
-                return Ok(if rows.len() == 1 {
-                    rows.swap_remove(0)
-                } else {
-                    Expr::List(rows, Joint::Comma)
-                });
-            }
-            rows.push(self.relation()?);
-        }
-    }
-
     /// After `\begin`: a matrix, or a system.
     pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
-            "cases" | "dcases" | "rcases" => {
-                let start = self.at;
-                if let Ok(pieces) = self.piecewise() {
-                    return Ok(pieces);
-                }
-                self.at = start;
-                return self.system();
-            }
             "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
+            "cases" | "dcases" | "rcases" => return self.first_of(&[Self::piecewise, Self::aligned]),
             "array" => {
                 self.flattened();
-                let start = self.at;
-                if let Ok(matrix) = self.matrix() {
-                    return Ok(matrix);
-                }
-                self.at = start;
-                if let Ok(pieces) = self.piecewise() {
-                    return Ok(pieces);
-                }
-                self.at = start;
-                return self.aligned();
+                return self.first_of(&[Self::matrix, Self::piecewise, Self::aligned]);
             }
             "vmatrix" => {
                 let Expr::Matrix(rows) = self.matrix()? else { return Err(Halt::Unsupported) };
@@ -194,6 +155,17 @@ impl Parser<'_, '_> {
             _ => return Err(Halt::Unsupported),
         }
         self.matrix()
+    }
+
+    /// The first rule that reads what follows.
+    fn first_of(&mut self, rules: &[fn(&mut Self) -> Result<Expr, Halt>]) -> Result<Expr, Halt> {
+        let start = self.at;
+        rules.iter().fold(Err(Halt::Unsupported), |found, rule| {
+            found.or_else(|_| {
+                self.at = start;
+                rule(self)
+            })
+        })
     }
 
     /// Relations one below the other; a row that begins with a sign of equality goes on with the one above.
