@@ -1,7 +1,6 @@
 //! Lists, sets, tuples, vectors, matrices.
 
-use super::{Comparer, DIFFERENT, real_set};
-use crate::verify::Tier;
+use super::{Comparer, DIFFERENT, pieces, real_set};
 use crate::verify::expr::{Expr, Joint};
 use crate::verify::licence::{Licence, Licences};
 use crate::verify::scalar::{self, Outcome};
@@ -16,10 +15,9 @@ impl Comparer<'_> {
             return DIFFERENT;
         }
         // Of "x = 6 or y = 6" neither is said.
-        if matches!(answer, Expr::List(_, Joint::Or)) && !matches!(gold, Expr::List(_, Joint::Or)) {
-            let Expr::List(items, _) = answer else { return DIFFERENT };
-            let names = stems(items);
-            if names.iter().flatten().any(|name| Some(*name) != names[0]) {
+        if let (Expr::List(items, Joint::Or), false) = (answer, matches!(gold, Expr::List(_, Joint::Or))) {
+            let names: Vec<&str> = stems(items).into_iter().flatten().collect();
+            if names.windows(2).any(|pair| pair[0] != pair[1]) {
                 return DIFFERENT;
             }
         }
@@ -147,7 +145,7 @@ impl Comparer<'_> {
         // With two entries the brackets tell (0, 1) from [0, 1]; longer lists are written either way. A gold's `[0, ∞]` is
         // `[0, ∞)`.
         let same_brackets = (left_closed, right_closed) == (answer_left, answer_right)
-            || real_set::ends(gold) == real_set::ends(answer) && !real_set::reaches_infinity(answer);
+            || pieces::ends(gold) == pieces::ends(answer) && !pieces::reaches_infinity(answer);
         if left.len() == 2 && !same_brackets {
             return DIFFERENT;
         }

@@ -10,6 +10,7 @@ mod counting;
 mod family;
 mod names;
 mod pairing;
+mod pieces;
 mod piecewise;
 mod policy;
 mod quantity;

@@ -40,15 +40,8 @@ pub(super) fn applied(expr: &Expr) -> Option<(Cow<'_, str>, &str)> {
 pub(super) fn differentiated(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Symbol(name) => name.strip_suffix('\'').filter(|name| !name.ends_with('\'')),
-        Expr::Div(pair) => match (&pair.0, &pair.1) {
-            (Expr::Mul(above), Expr::Mul(below)) => match (&above[..], &below[..]) {
-                ([Expr::Symbol(d), Expr::Symbol(name)], [Expr::Symbol(other), Expr::Symbol(_)])
-                    if **d == *"d" && d == other =>
-                {
-                    Some(name)
-                }
-                _ => None,
-            },
+        Expr::Div(pair) => match (differential(&pair.0)?, differential(&pair.1)?) {
+            ([Expr::Symbol(name)], [Expr::Symbol(_)]) => Some(name),
             _ => None,
         },
         _ => None,
@@ -72,9 +65,13 @@ pub(super) fn names_a_quantity(expr: &Expr) -> bool {
     }
 }
 
-fn is_differential(expr: &Expr) -> bool {
+/// What stands behind the d of a differential: y of `dy`, nothing of d alone.
+fn differential(expr: &Expr) -> Option<&[Expr]> {
     let d = Expr::Symbol("d".into());
-    matches!(expr, Expr::Div(pair) if pair.0 == d && matches!(&pair.1, Expr::Mul(below) if below[0] == d))
+    match expr {
+        Expr::Mul(factors) if factors[0] == d => Some(&factors[1..]),
+        _ => (*expr == d).then_some(&[]),
+    }
 }
 
 /// Whether an expression is made of names alone: `m + n`, `a : b`, `f(1) - f(0)`; `2x` and `x^2` are values of their own.
@@ -83,7 +80,9 @@ pub(super) fn combines_names(expr: &Expr) -> bool {
         || names_a_quantity(expr)
         || match expr {
             // d/dx of something
-            Expr::Mul(parts) if is_differential(&parts[0]) => true,
+            Expr::Mul(parts) if matches!(&parts[0], Expr::Div(pair) if differential(&pair.0) == Some(&[])) => {
+                true
+            }
             Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(Function::Abs, parts) => {
                 parts.iter().all(combines_names)
             }
@@ -108,15 +107,9 @@ pub(super) fn names_a_value(expr: &Expr) -> bool {
         }),
         Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
         // dy/dx
-        Expr::Div(pair) => {
-            let differential = |part: &Expr| match part {
-                Expr::Mul(factors) => {
-                    factors[0] == Expr::Symbol("d".into()) && factors[1..].iter().all(names_a_value)
-                }
-                _ => false,
-            };
-            differential(&pair.0) && differential(&pair.1)
-        }
+        Expr::Div(pair) => [&pair.0, &pair.1]
+            .into_iter()
+            .all(|part| differential(part).is_some_and(|of| !of.is_empty() && of.iter().all(names_a_value))),
         _ => false,
     }
 }

@@ -143,19 +143,14 @@ impl Comparer<'_> {
         if names.len() != items.len() || names.len() != values.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
-        for (name, value) in names.iter().zip(values) {
-            let assigned = items.iter().find_map(|item| match equation(item) {
-                Some((operands, _)) if operands.len() == 2 && operands[0] == *name => Some(&operands[1]),
+        let value_of = |name: &Expr| {
+            items.iter().find_map(|item| match equation(item) {
+                Some(([given, value], _)) if given == name => Some(value.clone()),
                 _ => None,
-            });
-            match assigned.map(|assigned| self.equal(value, assigned)) {
-                Some(Outcome::Equal(found)) => tier = tier.max(found),
-                Some(different) => return different,
-                None => return DIFFERENT,
-            }
-        }
-        Outcome::Equal(tier)
+            })
+        };
+        let assigned: Option<Vec<Expr>> = names.iter().map(value_of).collect();
+        assigned.map_or(DIFFERENT, |assigned| self.in_order(values, &assigned))
     }
 
     /// Two equations: the same sides, proportional differences, or both solved for the same name.

@@ -33,14 +33,11 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
-        let said = &text[at + "answer".len() + skip..];
+        let found = Some((kind, &text[at + "answer".len() + skip..], at));
         if kind == Phrase::Final {
-            best = Some((kind, said, at));
-            break;
+            return found;
         }
-        if best.is_none() {
-            best = Some((kind, said, at));
-        }
+        best = best.or(found);
     }
     best.or_else(|| {
         // "Ans. 42", "答案: 42"

@@ -28,14 +28,14 @@ pub(crate) fn opens_condition(words: &str) -> bool {
 
 /// Whether words in front of a symbol say that it may be anything of its kind: "for all", "for every positive integer".
 pub(crate) fn quantifies(words: &str) -> bool {
+    const QUANTIFIERS: &str = "for all any every each real rational complex natural number numbers values of integer \
+        integers positive nonnegative non negative";
     let mut integer = false;
     let mut positive = false;
     let known = words.split([' ', '-']).all(|word| {
         integer |= matches!(word, "integer" | "integers");
         positive |= matches!(word, "positive" | "nonnegative" | "negative");
-        matches!(word, "for" | "all" | "any" | "every" | "each" | "real" | "rational" | "complex" | "natural")
-            || matches!(word, "number" | "numbers" | "values" | "of" | "integer" | "integers")
-            || matches!(word, "positive" | "nonnegative" | "non" | "negative")
+        QUANTIFIERS.split(' ').any(|known| known == word)
     });
     // "For all positive x" is a condition, "for all positive integers n" the domain.
     let all = words.split(' ').any(|word| matches!(word, "all" | "any" | "every" | "each"));

@@ -3,56 +3,49 @@
 use super::lexicon::{CLASSES, Role};
 use crate::verify::{Options, verify};
 
-/// Where the words of a class stand (`W`, beside a value `V`) and take it back, and those of them that do not.
+/// Places of a word `W` beside a value `V`.
+const BEFORE: &[&str] = &[r"\boxed{\text{W } V}", "The answer is W V.", "The answer is W $V$."];
+const BEHIND: &[&str] = &[r"\boxed{V \text{ W}}"];
+const BETWEEN: &[&str] = &["The answer is V W 11.", "The answer is $V$ W $11$.", r"\boxed{V \text{ W } 11}"];
+const JUDGED: &[&str] =
+    &[r"\boxed{V \text{ is W}}", r"\boxed{V} is W.", r"\boxed{V} was my guess, but that is W."];
+const COMPUTED: &[&str] =
+    &[r"\boxed{\text{the W of } V}", "The answer is the W of V.", "The answer is the W of $V$."];
+
+/// Where the words of a class take a value back, and those of them that do not.
 const TAKE_BACK: &[(Role, &[&str], &str)] = &[
-    (Role::Denial, &[r"\boxed{\text{W } V}", r"\boxed{V \text{ W}}", r"\boxed{V \text{ W } 11}"], ""),
-    (Role::Denial, &["The answer is W V.", "The answer is W $V$."], ""),
-    (
-        Role::Judgement,
-        &[r"\boxed{\text{W } V}", r"\boxed{V \text{ W}}", r"\boxed{V \text{ is W}}", r"\boxed{V} is W."],
-        "",
-    ),
-    (
-        Role::Judgement,
-        &["The answer is W V.", "The answer is W: V", r"\boxed{V} was my guess, but that is W."],
-        "",
-    ),
-    (Role::Hedge, &[r"\boxed{\text{W } V}", r"\boxed{V \text{ W}}", r"\boxed{V \text{ W } 11}"], ""),
-    (Role::Hedge, &["The answer is W V.", "The answer is $V$ W $11$.", "The answer is V, W 11."], ""),
-    (Role::Bound, &[r"\boxed{\text{W } V}", r"\boxed{V \text{ W } 11}", r"\boxed{V \text{ or W}}"], ""),
-    (Role::Bound, &["The answer is W V.", "The answer is W $V$.", "The answer is $V$ W $11$."], ""),
+    (Role::Denial, BEFORE, ""),
+    (Role::Denial, BEHIND, ""),
+    (Role::Judgement, BEFORE, ""),
+    (Role::Judgement, BEHIND, ""),
+    (Role::Judgement, JUDGED, ""),
+    (Role::Judgement, &["The answer is W: V"], ""),
+    (Role::Hedge, BEFORE, ""),
+    (Role::Hedge, BEHIND, ""),
+    (Role::Hedge, BETWEEN, ""),
+    (Role::Hedge, &["The answer is V, W 11."], ""),
+    (Role::Bound, BEFORE, ""),
+    (Role::Bound, BETWEEN, ""),
+    (Role::Bound, &[r"\boxed{V \text{ or W}}"], ""),
     // What is asked for may be how many more there are.
     (
         Role::Bound,
-        &[r"\boxed{V \text{ W}}"],
+        BEHIND,
         "more less up fewer above below over under greater higher lower off short shy past",
     ),
-    (Role::Operation, &[r"\boxed{\text{W } V}", "The answer is W V.", "The answer is W $V$."], "plus"),
+    (Role::Operation, BEFORE, "plus"),
     // "7 times" is a number of times.
-    (Role::Operation, &[r"\boxed{V \text{ W}}"], "times double triple"),
-    (
-        Role::Operation,
-        &[r"\boxed{V \text{ W } 11}", "The answer is V W 11.", "The answer is $V$ W $11$."],
-        "",
-    ),
-    (
-        Role::Computed,
-        &[r"\boxed{\text{the W of } V}", "The answer is the W of V.", "The answer is the W of $V$."],
-        "",
-    ),
-    (
-        Role::Alternative,
-        &[r"\boxed{V \text{ W } 11}", "The answer is V W 11.", "The answer is $V$ W $11$."],
-        "",
-    ),
+    (Role::Operation, BEHIND, "times double triple"),
+    (Role::Operation, BETWEEN, ""),
+    (Role::Computed, COMPUTED, ""),
+    (Role::Alternative, BETWEEN, ""),
+    // In a sentence a clause about something else may follow.
     (Role::Connective, &[r"\boxed{V \text{ W } 11}"], ""),
 ];
 
-/// Where they stand and leave it as it is.
-const LEAVE: &[(Role, &[&str])] = &[
-    (Role::Approximation, &[r"\boxed{\text{W } V}", "The answer is W V.", "The answer is W $V$."]),
-    (Role::Conclusion, &[r"\boxed{\text{W } V}", "W the answer is V."]),
-];
+/// Where they leave it as it is.
+const LEAVE: &[(Role, &[&str])] =
+    &[(Role::Approximation, BEFORE), (Role::Conclusion, &[r"\boxed{\text{W } V}", "W the answer is V."])];
 
 /// The verdicts that are not as expected.
 fn violations(role: Role, places: &[&str], except: &str, expected: bool) -> Vec<String> {

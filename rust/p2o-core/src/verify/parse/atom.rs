@@ -107,14 +107,8 @@ impl Parser<'_, '_> {
             Word::Function(function) => self.function(function),
             Word::Cis => self.cis(),
             Word::Log => self.logarithm(),
-            Word::SquareRoot => self.root(true),
-            Word::CubeRoot => {
-                let radicand = match self.peek() {
-                    Some(Kind::Number(_)) => self.nested(Self::atom)?,
-                    _ => self.macro_argument()?,
-                };
-                Ok(Expr::Call(Function::Root, vec![Expr::integer(3), radicand]))
-            }
+            Word::SquareRoot => self.root(2, true),
+            Word::CubeRoot => self.root(3, true),
             Word::Pi => Ok(Expr::Constant(Constant::Pi)),
             Word::Infinity => Ok(Expr::Constant(Constant::Infinity)),
             Word::Reals => Ok(Expr::Reals),
@@ -125,24 +119,18 @@ impl Parser<'_, '_> {
 
     fn command(&mut self, name: &str) -> Result<Expr, Halt> {
         match name {
-            "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" => {
-                let top = self.macro_argument()?;
-                let bottom = self.macro_argument()?;
-                Ok(Expr::Div(Box::new((top, bottom))))
+            "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" | "binom" | "dbinom" | "tbinom" => {
+                let (top, bottom) = (self.macro_argument()?, self.macro_argument()?);
+                Ok(if name.ends_with("binom") {
+                    Expr::Call(Function::Binomial, vec![top, bottom])
+                } else {
+                    Expr::Div(Box::new((top, bottom)))
+                })
             }
-            "vulgar" => {
-                let top = self.atom()?;
-                let bottom = self.atom()?;
-                Ok(Expr::Div(Box::new((top, bottom))))
-            }
-            "binom" | "dbinom" | "tbinom" => {
-                let top = self.macro_argument()?;
-                let bottom = self.macro_argument()?;
-                Ok(Expr::Call(Function::Binomial, vec![top, bottom]))
-            }
+            "vulgar" => Ok(Expr::Div(Box::new((self.atom()?, self.atom()?)))),
             "sqrt" => {
                 let unicode = self.text[self.tokens[self.at - 1].start..].starts_with('√');
-                self.root(unicode)
+                self.root(2, unicode)
             }
             "cbrt" => self.word(Word::CubeRoot),
             "lfloor" => self.closed_by("rfloor", Function::Floor),

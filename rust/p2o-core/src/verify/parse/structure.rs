@@ -129,11 +129,9 @@ impl Parser<'_, '_> {
     }
 
     fn close_set(&mut self) -> Result<(), Halt> {
-        if self.peek() == Some(&Kind::SetClose) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(Halt::Unsupported)
+        let closed = self.peek() == Some(&Kind::SetClose);
+        self.at += usize::from(closed);
+        if closed { Ok(()) } else { Err(Halt::Unsupported) }
     }
 
     /// After `\begin`: a matrix, or a system.
@@ -141,10 +139,10 @@ impl Parser<'_, '_> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
             "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
-            "cases" | "dcases" | "rcases" => return self.first_of(&[Self::piecewise, Self::aligned]),
+            "cases" | "dcases" | "rcases" => return self.either(Self::piecewise, Self::aligned),
             "array" => {
                 self.flattened();
-                return self.first_of(&[Self::matrix, Self::piecewise, Self::aligned]);
+                return self.either(Self::matrix, |parser| parser.either(Self::piecewise, Self::aligned));
             }
             "vmatrix" => {
                 let Expr::Matrix(rows) = self.matrix()? else { return Err(Halt::Unsupported) };
@@ -157,14 +155,16 @@ impl Parser<'_, '_> {
         self.matrix()
     }
 
-    /// The first rule that reads what follows.
-    fn first_of(&mut self, rules: &[fn(&mut Self) -> Result<Expr, Halt>]) -> Result<Expr, Halt> {
+    /// What one rule reads, else what another does.
+    fn either(
+        &mut self,
+        first: impl FnOnce(&mut Self) -> Result<Expr, Halt>,
+        second: impl FnOnce(&mut Self) -> Result<Expr, Halt>,
+    ) -> Result<Expr, Halt> {
         let start = self.at;
-        rules.iter().fold(Err(Halt::Unsupported), |found, rule| {
-            found.or_else(|_| {
-                self.at = start;
-                rule(self)
-            })
+        first(self).or_else(|_| {
+            self.at = start;
+            second(self)
         })
     }
 
@@ -298,7 +298,6 @@ pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_
         }
     }
     let mut redundant = vec![false; tokens.len()];
-    let mut any = false;
     for index in 0..tokens.len() - 1 {
         let (outer, inner) = (partner[index], partner[index + 1]);
         let doubled = outer != usize::MAX
@@ -310,11 +309,7 @@ pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_
         if doubled {
             redundant[index + 1] = true;
             redundant[inner] = true;
-            any = true;
         }
-    }
-    if !any {
-        return tokens;
     }
     tokens.into_iter().zip(redundant).filter(|(_, redundant)| !redundant).map(|(token, _)| token).collect()
 }
