@@ -56,10 +56,9 @@ pub(super) fn names_a_quantity(expr: &Expr) -> bool {
     };
     match expr {
         Expr::Ratio(parts) => parts.iter().all(names_a_value),
-        Expr::Call(Function::Abs, arguments) => arguments.iter().all(capitals),
         Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
-        Expr::Call(Function::Sin | Function::Cos | Function::Tan, arguments) => {
-            arguments.iter().all(capitals)
+        Expr::Call(Function::Abs | Function::Sin | Function::Cos | Function::Tan, of) => {
+            of.iter().all(capitals)
         }
         _ => false,
     }

@@ -52,14 +52,16 @@ pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     let sentence = &text[text[..start].rfind(['\n', '.']).map_or(0, |at| at + 1)..];
     // "15% of 60"
-    let share = text[start + part.len()..].strip_prefix(" of ").is_some_and(|whole| {
-        part.ends_with('%') && whole.starts_with(|first: char| first.is_ascii_digit() || first == '$')
-    });
+    let behind = &text[start + part.len()..];
+    let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
+    let share = percent
+        .and_then(|behind| behind.strip_prefix(" of "))
+        .is_some_and(|whole| whole.starts_with(|first: char| first.is_ascii_digit() || first == '$'));
     share
         || denial::denies_next(&text[..start])
         || denial::is_between(sentence, part)
         || denial::doubts_next(&text[..start])
-        || denial::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
+        || denial::denies_previous(behind.trim_start_matches(['$', '*', '"']))
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
@@ -248,7 +250,15 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
         } else if text[end..].starts_with("\\%") {
             end += 2;
         }
-        found.push(&text[index - usize::from(signed)..end]);
+        // "the 36th term", "a 36-gon"
+        let rest = &text[end..];
+        let glued = ["th", "st", "nd", "rd"].iter().any(|ending| rest.starts_with(ending))
+            || rest
+                .strip_prefix('-')
+                .is_some_and(|word| word.starts_with(|next: char| next.is_ascii_alphabetic()));
+        if !glued {
+            found.push(&text[index - usize::from(signed)..end]);
+        }
         if found.len() > 2 * ENVIRONMENTS {
             found.drain(..ENVIRONMENTS);
         }

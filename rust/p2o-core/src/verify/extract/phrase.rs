@@ -132,7 +132,7 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     value(said, &environments(said), formula);
     let all = numbers(sentence);
     value(sentence, &all, |_| Mark::Stated);
-    if !all.is_empty() {
+    if !numbers(line(content)).is_empty() {
         found.push(Candidate::new(sentence, Mark::Formula));
     }
 }

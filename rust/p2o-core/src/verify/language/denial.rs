@@ -1,7 +1,8 @@
 //! Where a sentence says of a value in it that it is not the answer: "it is not 7", "7 is wrong", "between 5 and 7".
 
-use super::english::CHANGES;
+use super::english::{self, CHANGES};
 use super::lexicon::{self, Role};
+use super::numerals;
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
@@ -14,8 +15,6 @@ pub(crate) fn denies_next(before: &str) -> bool {
         return true;
     }
     let mut words = before.rsplit([' ', '\n', '{']);
-    // "No. 5" is a number.
-    let denies = |word: &str| word != "no" && word != "No." && lexicon::is(word, Role::Denial);
     match words.next() {
         // "cannot be", "no es", "non è"
         Some("be" | "equal" | "es" | "é" | "è" | "sea") => {
@@ -30,12 +29,12 @@ pub(crate) fn denies_next(before: &str) -> bool {
         Some("but") => words.next().is_some_and(|word| {
             matches!(word, "all" | "All" | "anything" | "Anything" | "everything" | "Everything" | "nothing")
         }),
-        // "The point" is no sign of a decimal.
+        // "No. 5" is a number, "the point" no sign of a decimal, and "more" alone no bound.
         last => last.is_some_and(|last| {
-            denies(last)
-                || is_one_side(last)
-                || lexicon::is_any(last, &[Role::Hedge, Role::Heading])
-                || lexicon::is(last, Role::Operation) && last != "point"
+            const OTHERS: [Role; 5] =
+                [Role::Denial, Role::Bound, Role::Hedge, Role::Heading, Role::Operation];
+            let leaves = matches!(last, "no" | "No." | "more" | "less" | "up" | "within" | "point");
+            !leaves && lexicon::is_any(last, &OTHERS)
         }),
     }
 }
@@ -59,17 +58,20 @@ pub(crate) fn doubts_next(before: &str) -> bool {
             || lexicon::is(word, Role::Hedge) && !matches!(*word, "likely" | "guess" | "sometimes")
     };
     let defines = matches!(words[..], ["Let" | "let", .., "be"]);
+    let misled = |word: &str| {
+        lexicon::is(word, Role::Judgement)
+            || matches!(word, "old" | "naive" | "previous" | "initial" | "tentative")
+    };
     defines
+        || words.last().is_some_and(|last| misled(last))
         || words.iter().any(supposes) && !words.contains(&"then")
         || words.windows(2).any(|pair| {
-            lexicon::is(pair[1], Role::Belief) && lexicon::is(pair[0], Role::Denial)
-                || pair[1] == "that" && lexicon::is(pair[0], Role::Judgement)
+            let others = lexicon::is_any(pair[0], &[Role::Denial, Role::Modal])
+                || matches!(pair[0], "Some" | "some" | "Many" | "many" | "people" | "would");
+            // "Some think that", "the wrong answer", "it is false that"
+            others && lexicon::is(pair[1], Role::Belief)
+                || misled(pair[0]) && (pair[1] == "that" || lexicon::is(pair[1], Role::Answer))
         })
-}
-
-/// Whether a value behind a word is only a bound: "than", "least".
-fn is_one_side(word: &str) -> bool {
-    lexicon::is(word, Role::Bound) && !matches!(word, "more" | "less" | "up" | "within")
 }
 
 /// Whether a text begins by saying that what stands before it is not so: "is not the answer", "is wrong".
@@ -107,24 +109,40 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
     let about = words.next_if(|word| matches!(*word, "which" | "that" | "it")).is_some();
     let denies = |word: &str| lexicon::is(word, Role::Judgement) || !about && lexicon::is(word, Role::Denial);
     let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not")) else { return false };
-    let lower = verb.ends_with(|last: char| last.is_ascii_lowercase());
-    let neutral = |word: &&str| lexicon::is_any(word, &[Role::Approximation, Role::Verb]);
-    lower
-        && lexicon::is_any(verb, &[Role::Verb, Role::Denial])
-        && (denies(verb) || words.find(|word| !neutral(word)).is_some_and(denies))
+    if !lexicon::is_any(verb, &[Role::Verb, Role::Denial]) || verb.ends_with(char::is_uppercase) {
+        return false;
+    }
+    let neutral = [Role::Article, Role::Approximation, Role::Verb];
+    let said = if denies(verb) { Some(verb) } else { words.find(|word| !lexicon::is_any(word, &neutral)) };
+    let behind = words.next();
+    match said {
+        // "7 is not prime" says something else of it, as "7 is an even number" does.
+        Some("not") if matches!(verb, "is" | "was") => {
+            const RIGHT: &str = "the right correct valid possible allowed true it a what";
+            behind.is_none_or(|word| RIGHT.split(' ').any(|right| right == word))
+        }
+        Some(said) => denies(said) || behind == Some("bound"),
+        None => false,
+    }
 }
 
-/// Whether words between "the answer is" and a number lead to it: not "off from", "at most", "a multiple of".
+/// Whether words between "the answer is" and a number lead to it: "therefore", "a total of"; not "off from", "divisible by".
 pub(crate) fn leads_to(before: &str) -> bool {
-    let clause = before.rsplit([',', ';', ':', '(', '=']).next().unwrap_or(before);
+    let (earlier, clause) = match before.rfind([',', ';', ':', '=']) {
+        Some(end) => before.split_at(end + 1),
+        None => ("", before),
+    };
     let clause = clause.rsplit(" but ").next().unwrap_or(clause);
     let words: Vec<&str> = lexicon::words(clause).collect();
     let whole = |word: &str| lexicon::is_any(word, &[Role::Answer, Role::Measure]);
-    let elsewhere = match words[..] {
-        [.., "from" | "before" | "until" | "toward" | "towards"] => true,
-        [.., "to"] => words.contains(&"from"),
-        [.., part, "of"] => !whole(part),
-        _ => false,
-    };
-    !elsewhere && !words.iter().any(|word| lexicon::is_any(word, &CHANGES))
+    match words[..] {
+        // Of "in the interval (1, 7)" the 7 is no answer.
+        [] => !earlier.ends_with(',') || !earlier.contains(|sign: char| sign.is_ascii_digit()),
+        [.., part, "of"] if !whole(part) => false,
+        [only] if only.len() == 1 || numerals::is_number_word(only) => true,
+        _ if words.iter().any(|word| lexicon::is_any(word, &CHANGES)) => false,
+        // "Answer: The train travels 7 miles."
+        [first, ..] if first.starts_with(char::is_uppercase) => !matches!(words[..], [.., "from" | "to"]),
+        _ => english::introduces(clause),
+    }
 }

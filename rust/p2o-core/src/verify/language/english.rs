@@ -116,37 +116,20 @@ pub(crate) fn without_scale(text: &str) -> Option<String> {
 
 /// Short English words that would otherwise read as products of letters. Capitals are names of points.
 pub(crate) fn is_english(run: &str) -> bool {
+    #[rustfmt::skip]
     const CLOSED: [Role; 7] = [
-        Role::Article,
-        Role::Pronoun,
-        Role::Verb,
-        Role::Preposition,
-        Role::Connective,
-        Role::Conclusion,
-        Role::Denial,
+        Role::Article, Role::Pronoun, Role::Verb, Role::Preposition, Role::Connective, Role::Conclusion, Role::Denial,
     ];
     let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
     let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
     other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
 }
 
-/// Whether upright words say that the value follows.
-pub(crate) fn announces(words: &str) -> bool {
-    lexicon::words(words).next_back().is_some_and(|last| {
-        lexicon::is_any(last, &[Role::Verb, Role::Answer, Role::Measure, Role::Approximation])
-    })
-}
-
 /// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
+    #[rustfmt::skip]
     const NEUTRAL: [Role; 7] = [
-        Role::Article,
-        Role::Pronoun,
-        Role::Verb,
-        Role::Approximation,
-        Role::Conclusion,
-        Role::Answer,
-        Role::Measure,
+        Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer, Role::Measure,
     ];
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
@@ -161,9 +144,8 @@ pub(crate) fn introduces(words: &str) -> bool {
     }
     let mut says = false;
     all.iter().all(|word| {
-        let neutral = lexicon::is_any(word, &NEUTRAL);
-        says |= neutral;
-        neutral || says && matches!(*word, "of" | "to" | "in")
+        says |= lexicon::is_any(word, &NEUTRAL);
+        lexicon::is_any(word, &NEUTRAL) || says && matches!(*word, "of" | "to" | "in")
     })
 }
 

@@ -4,7 +4,8 @@ use super::denial;
 use super::lexicon::{self, Role};
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
-const RECONSIDERS: [&str; 5] = ["hold on", "let me re", "no, ", "actually, no", "but wait"];
+const RECONSIDERS: [&str; 7] =
+    ["hold on", "let me re", "no, ", "no wait", "actually, no", "actually, it", "but wait"];
 const HESITATES: [&str; 8] = ["wait", "hmm", "hmmm", "correction", "no", "actually", "oh", "sorry"];
 /// What such a sentence is about, and what it says of it.
 const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];

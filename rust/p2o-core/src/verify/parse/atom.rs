@@ -50,8 +50,11 @@ impl Parser<'_, '_> {
                 Some(figure) => Ok(figure),
                 None => self.symbol(name),
             },
-            // Words in front of a value introduce it: `\text{The answer is } 5`.
-            Kind::Text(words) if (self.starts_factor() || self.is_op('-')) && english::introduces(words) => {
+            // Words in front of a value introduce it: `\text{The answer is } -5`.
+            Kind::Text(words)
+                if (self.starts_factor() || matches!(self.peek(), Some(Kind::Op('-' | '+' | '±'))))
+                    && english::introduces(words) =>
+            {
                 self.nested(Self::signed_factor)
             }
             // Beside any other word a number is a part of a name: "Sphere 3".
@@ -196,12 +199,9 @@ impl Parser<'_, '_> {
                 _ => {}
             }
         }
-        let mut primes = 0;
-        while self.is_op('\'') {
-            self.at += 1;
-            primes += 1;
+        while self.take_op('\'') {
+            name.push('\'');
         }
-        name.push_str(&"'".repeat(primes));
         if let Some(condition) = self.condition() {
             name.push_str(&condition);
             return Ok(Expr::Symbol(name.into()));
