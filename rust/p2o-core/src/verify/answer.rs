@@ -186,12 +186,10 @@ impl Gold {
                 decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
             })
         };
-        let in_words = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
-        let differ = outcome.is_equal()
-            && in_words(gold)
-            && in_words(answer)
-            && options.profile != Profile::MathVerify
-            && sayings::count_differently(&gold.written, &answer.written);
+        let worded = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
+        let equal = outcome.is_equal() && options.profile != Profile::MathVerify;
+        let differ = equal && worded(gold) && worded(answer);
+        let differ = differ && sayings::count_differently(&gold.written, &answer.written);
         let outcome = if differ { Outcome::Different(Tier::Text) } else { outcome };
         let identical =
             gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;

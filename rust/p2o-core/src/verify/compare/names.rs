@@ -73,8 +73,15 @@ fn differential(expr: &Expr) -> Option<&[Expr]> {
     }
 }
 
-/// Whether an expression is made of names alone: `m + n`, `a : b`, `f(1) - f(0)`; `2x` and `x^2` are values of their own.
+/// Whether an expression is made of names alone: `m + n`, `100m + n`, `a : b`, `f(1) - f(0)`; `2x` and `x^2` are values of their
+/// own.
 pub(super) fn combines_names(expr: &Expr) -> bool {
+    let digit = |part: &Expr| match part {
+        Expr::Mul(factors) if factors.len() == 2 && names_a_value(&factors[1]) => {
+            [10, 100, 1000].iter().any(|place| factors[0] == Expr::integer(*place))
+        }
+        _ => false,
+    };
     names_a_value(expr)
         || names_a_quantity(expr)
         || match expr {
@@ -82,9 +89,8 @@ pub(super) fn combines_names(expr: &Expr) -> bool {
             Expr::Mul(parts) if matches!(&parts[0], Expr::Div(pair) if differential(&pair.0) == Some(&[])) => {
                 true
             }
-            Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(Function::Abs, parts) => {
-                parts.iter().all(combines_names)
-            }
+            Expr::Add(parts) => parts.iter().all(|part| combines_names(part) || digit(part)),
+            Expr::Mul(parts) | Expr::Call(Function::Abs, parts) => parts.iter().all(combines_names),
             Expr::Neg(inner) => combines_names(inner),
             Expr::Div(pair) => combines_names(&pair.0) && combines_names(&pair.1),
             _ => false,

@@ -44,8 +44,10 @@ impl Comparer<'_> {
         {
             return self.by(Licence::NameDropped, |comparer| comparer.equal(gold, &pair.1));
         }
-        let needed =
-            if restates(gold, answer) { Licence::InequalityForInterval.into() } else { Licences::NONE };
+        // A model may restate the question.
+        let restates = !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. });
+        let restates = restates && real_set::is_set(answer);
+        let needed = if restates { Licence::InequalityForInterval.into() } else { Licences::NONE };
         self.by(needed, |comparer| comparer.real_sets(gold, answer))
     }
 
@@ -374,9 +376,4 @@ fn exact_end(relations: &[Relation]) -> usize {
 /// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.
 fn only_letters(expr: &Expr) -> bool {
     !expr.any(&|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
-}
-
-/// Whether the answer is an inequality and the gold is not: a model may restate the question.
-fn restates(gold: &Expr, answer: &Expr) -> bool {
-    !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. }) && real_set::is_set(answer)
 }

@@ -48,7 +48,6 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
 /// The term that a box is a part of: `\boxed{x^2} + C`, `-\boxed{7}`, `\boxed{7}^2`. None of a box that is all, or that fills
 /// a gap in an equation.
 fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
-    let before = &text[..start];
     let line = text[end..].split(['$', '\n', ',']).next().unwrap_or("");
     let line = ["\\)", "\\]", "\\text", "\\quad", ". "]
         .iter()
@@ -62,7 +61,7 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
     };
     let continued =
         operator.is_some_and(|term| !term.trim().is_empty() && !prose(term) && !term.contains('='));
-    let negated = before
+    let negated = text[..start]
         .strip_suffix('-')
         .is_some_and(|before| before.is_empty() || before.ends_with(['$', ' ', '=', '(', '[']));
     let sign = if negated { "-" } else { "" };

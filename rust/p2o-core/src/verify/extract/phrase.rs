@@ -121,11 +121,8 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
         let several =
             text.starts_with("either ") || behind.starts_with(" or ") || !numbers(behind).is_empty();
         let offers = several && lexicon::offers_another(behind);
-        found.push(if offers {
-            Candidate::new(sentence, Mark::Formula)
-        } else {
-            Candidate::new(*part, mark(part))
-        });
+        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (*part, mark(part)) };
+        found.push(Candidate::new(text, mark));
     };
     // What stands between two prices is no formula.
     let formula = |part: &str| if part.contains('\\') { Mark::Formula } else { Mark::Stated };

@@ -57,12 +57,11 @@ pub(crate) fn doubts_next(before: &str) -> bool {
         lexicon::is(word, Role::Supposition)
             || lexicon::is(word, Role::Hedge) && !matches!(*word, "likely" | "guess" | "sometimes")
     };
-    let defines = matches!(words[..], ["Let" | "let", .., "be"]);
     let misled = |word: &str| {
         lexicon::is(word, Role::Judgement)
             || matches!(word, "old" | "naive" | "previous" | "initial" | "tentative")
     };
-    defines
+    matches!(words[..], ["Let" | "let", .., "be"])
         || words.last().is_some_and(|last| misled(last))
         || words.iter().any(supposes) && !words.contains(&"then")
         || words.windows(2).any(|pair| {
@@ -143,6 +142,12 @@ pub(crate) fn leads_to(before: &str) -> bool {
         _ if words.iter().any(|word| lexicon::is_any(word, &CHANGES)) => false,
         // "Answer: The train travels 7 miles."
         [first, ..] if first.starts_with(char::is_uppercase) => !matches!(words[..], [.., "from" | "to"]),
-        _ => english::introduces(clause),
+        // "the integer", "given by", "the maximum value"
+        _ => {
+            const SAYS: &str = "integer maximum minimum largest smallest given obtained found by as";
+            let rest: Vec<&str> =
+                words.into_iter().filter(|word| !SAYS.split(' ').any(|says| says == *word)).collect();
+            rest.is_empty() || english::introduces(&rest.join(" "))
+        }
     }
 }

@@ -82,7 +82,8 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Approximation,
         "about around approximately roughly exactly precisely only just simply clearly obviously evidently definitely \
-         certainly surely ultimately actually really indeed merely namely solely",
+         certainly surely ultimately actually really indeed merely namely solely \
+         always still also again",
     ),
     (
         Role::Bound,
@@ -203,8 +204,11 @@ pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
 
 /// Whether words behind a value offer another one: "or 6", "though 6 is also possible".
 pub(crate) fn offers_another(behind: &str) -> bool {
-    let first = words(behind).next().unwrap_or("");
+    let mut ahead = words(behind);
+    let (first, second) = (ahead.next().unwrap_or(""), ahead.next().unwrap_or(""));
+    // "7, not 8 as one might think"
     let explains = is_any(first, &[Role::Pronoun, Role::Conclusion])
+        || first == "not" && second.bytes().all(|byte| byte.is_ascii_digit())
         || matches!(first, "because" | "since" | "as" | "where");
     let offers = |word: &str| {
         is_any(word, &[Role::Alternative, Role::Hedge, Role::Modal])
