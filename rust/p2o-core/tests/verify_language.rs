@@ -214,3 +214,105 @@ fn signs_and_names_of_points() {
         (r"[2,5)", r"\boxed{]2,5]}", false),
     ]);
 }
+
+#[test]
+fn a_box_is_a_part_of_its_term() {
+    check(&[
+        (r"e^x+C", r"$\boxed{e^x} + C$", true),
+        (r"e^x", r"$\boxed{e^x} + C$", false),
+        (r"-6", r"$x = -\boxed{6}$", true),
+        (r"6", r"$x = -\boxed{6}$", false),
+        (r"6", r"\(\boxed{6}^3\)", false),
+        (r"6", r"$\boxed{6} \times 4$", false),
+        (r"6", "- \\boxed{6}", true),
+        (r"6", r"$\boxed{6} + 5 = 11$", true),
+        (r"6", r"$\boxed{6}$ - a perfect number.", true),
+    ]);
+}
+
+#[test]
+fn what_is_said_behind_a_box() {
+    check(&[
+        (r"6", r"\boxed{6} does not satisfy it.", false),
+        (r"6", r"\boxed{6} seemed good, but that is mistaken. The answer is 5.", false),
+        (r"5", r"\boxed{6} seemed good, but that is mistaken. The answer is 5.", true),
+        (r"6", r"\boxed{6}, which is not odd.", true),
+        (r"6", r"\boxed{6} is not odd.", true),
+        (r"6", r"\boxed{6} is not the answer.", false),
+        (r"B", r"\boxed{\text{(B) does not hold}}", false),
+        (r"B", r"\boxed{\text{(B) does}}", true),
+        (r"B", r"\boxed{\text{(B) no such number}}", true),
+    ]);
+}
+
+#[test]
+fn what_a_sentence_leads_to() {
+    check(&[
+        (r"6", r"The answer is anywhere from 5 to 6.", false),
+        (r"6", r"The answer differs from 6 by one.", false),
+        (r"6", r"The answer is a multiple of 6.", false),
+        (r"6", r"The answer is a total of 6.", true),
+        (r"6", r"The answer is 6% of 50.", false),
+        (r"6", r"The answer is 6, although 7 might do as well.", false),
+        (r"6", r"The answer is 6, since 7 or 8 would be too large.", true),
+        (r"6", r"The answer is 6 if $n$ is odd and 7 if it is even.", false),
+        (r"6", r"The answer is 2 times 3 = 6.", true),
+        (r"6", r"Unless $n$ is odd the answer is 6.", false),
+        (r"6", r"If $n$ is odd, then the answer is 6.", true),
+        (r"6", r"It is untrue that the answer is 6.", false),
+        (r"6", r"The incorrect answer is 6.", false),
+        (r"6", r"Many people believe that the answer is 6.", false),
+        (r"6", r"The answer is prime to 6.", false),
+        (r"6", r"The answer is in the range (1, 6).", false),
+        (r"6", r"The answer is the 6th number.", false),
+        (r"6", r"The answer is 6 percent of 90.", false),
+        (r"6", r"Answer: Mia paints 6 doors.", true),
+        (r"6", r"The answer is therefore a total of 6.", true),
+        (r"6", r"The answer is 6. Actually, it is 7.", false),
+        (r"6", r"Hence 6 is a lower bound.", false),
+        (r"6", r"The answer is the integer 6.", true),
+        (r"6", r"The answer is given by $6$.", true),
+        (r"6", r"The answer is 6, not 7 as one might think.", true),
+        (r"(1,6)", r"The answer is precisely (1,6).", true),
+        (r"6", r"Die Antwort ist nicht 6.", false),
+        (r"6", r"La réponse n'est jamais 6.", false),
+        (r"6", r"La risposta non è 6.", false),
+        (r"6", r"La réponse est 5 ou 6.", false),
+        (r"6", r"Die Antwort ist 6.", true),
+        (r"6", r"最终结果不等于6", false),
+    ]);
+}
+
+#[test]
+fn what_is_counted() {
+    check(&[
+        (r"2 \text{ hens}, 9 \text{ pigs}", r"\boxed{9 \text{ hens}, 2 \text{ pigs}}", false),
+        (r"2 \text{ hens}, 9 \text{ pigs}", r"\boxed{9 \text{ pigs}, 2 \text{ hens}}", true),
+        (r"4 \text{ minutes early}", r"\boxed{4 \text{ minutes late}}", false),
+        (r"4 \text{ minutes early}", r"\boxed{4 \text{ minutes}}", true),
+        (r"6 \text{ girls}", r"\boxed{6 \text{ boys}}", false),
+        (r"6 \text{ children}", r"\boxed{6 \text{ kids}}", true),
+        (r"6", r"\boxed{6 \text{ more than this}}", false),
+        (r"6", r"\boxed{6 \text{ more than Ann}}", true),
+        (r"6", r"\boxed{\#6}", false),
+        (r"6", r"\boxed{6 \text{ and a bit}}", false),
+    ]);
+}
+
+#[test]
+fn the_left_side_of_an_answer() {
+    check(&[
+        (r"6", r"\boxed{x^2=6}", false),
+        (r"6", r"\boxed{3y=6}", false),
+        (r"6", r"\boxed{|u-v|=6}", true),
+        (r"6", r"\boxed{p+q=6}", true),
+        (r"6", r"\boxed{100p+q=6}", true),
+        (r"6", r"\boxed{3p+q=6}", false),
+        (r"2x", r"\boxed{\frac{d}{dx}x^2=2x}", true),
+        (r"2x", r"\boxed{y^2=2x}", false),
+        (r"6", r"\boxed{u=6 \text{ or } v=6}", false),
+        (r"[2,\infty)", r"\boxed{[2,\infty]}", false),
+        (r"\text{Mia wins}", r"\boxed{\text{Mia}}", true),
+        (r"\text{Mia does not win}", r"\boxed{\text{Mia}}", false),
+    ]);
+}

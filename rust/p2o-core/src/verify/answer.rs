@@ -186,6 +186,11 @@ impl Gold {
                 decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
             })
         };
+        let worded = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
+        let equal = outcome.is_equal() && options.profile != Profile::MathVerify;
+        let differ = equal && worded(gold) && worded(answer);
+        let differ = differ && sayings::count_differently(&gold.written, &answer.written);
+        let outcome = if differ { Outcome::Different(Tier::Text) } else { outcome };
         let identical =
             gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
         let same = |gold: &str, answer: &str| identical || chemistry::same(gold, answer);
@@ -251,7 +256,9 @@ fn in_words(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Op
         (None, None) => return None,
         (Some(left), Some(right)) if left == right => return decided(true),
         (Some(left), Some(right)) if sayings::same_words(left, right) => Licence::ArticleDropped,
-        (Some(left), Some(right)) if sayings::says(right, left) => Licence::WordsInSentence,
+        (Some(left), Some(right)) if sayings::says(right, left) || sayings::says(left, right) => {
+            Licence::WordsInSentence
+        }
         (Some(_), Some(_)) => return decided(false),
         (Some(_), None) | (None, Some(_)) if same_letters => return decided(true),
         (Some(_), None) | (None, Some(_)) => {

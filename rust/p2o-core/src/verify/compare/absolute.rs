@@ -1,7 +1,7 @@
 //! Inequalities with an absolute value: `|x| < 3`, `|x - 2| > 1`, `1 ≤ |x| ≤ 2`, `x^2 < 9`.
 
 use super::Comparer;
-use super::real_set::Pieces;
+use super::pieces::Pieces;
 use crate::verify::expr::{Expr, Function, Relation};
 
 impl Comparer<'_> {

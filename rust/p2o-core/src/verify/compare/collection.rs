@@ -1,12 +1,9 @@
 //! Lists, sets, tuples, vectors, matrices.
 
-use std::collections::HashMap;
-
-use super::{Comparer, DIFFERENT, real_set};
-use crate::verify::Tier;
+use super::{Comparer, DIFFERENT, pieces, real_set};
 use crate::verify::expr::{Expr, Joint};
 use crate::verify::licence::{Licence, Licences};
-use crate::verify::scalar::{self, Outcome, fingerprint};
+use crate::verify::scalar::{self, Outcome};
 
 /// Longest collection that is compared.
 const LONGEST: usize = 512;
@@ -14,6 +11,16 @@ const LONGEST: usize = 512;
 impl Comparer<'_> {
     /// A bare list or a set on at least one side.
     pub(super) fn collections(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
+        if self.is_contradiction(answer) && !self.is_contradiction(gold) {
+            return DIFFERENT;
+        }
+        // Of "x = 6 or y = 6" neither is said.
+        if let (Expr::List(items, Joint::Or), false) = (answer, matches!(gold, Expr::List(_, Joint::Or))) {
+            let names: Vec<&str> = stems(items).into_iter().flatten().collect();
+            if names.windows(2).any(|pair| pair[0] != pair[1]) {
+                return DIFFERENT;
+            }
+        }
         let restated = real_set::is_set_of_relations(answer) && !real_set::is_set_of_relations(gold);
         let needed = if restated { Licence::InequalityForInterval.into() } else { Licences::NONE };
         if !needed.are_within(self.allowed) {
@@ -127,21 +134,6 @@ impl Comparer<'_> {
         self.by(needed, |comparer| comparer.pairs(&gold, &answer))
     }
 
-    /// Whether the items can be paired off as they are.
-    fn pairs(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
-        let mut pairing = Pairing::exact(gold, answer, self);
-        for left in 0..gold.len() {
-            if pairing.partner_of_gold[left].is_none() {
-                let mut tried = vec![false; answer.len()];
-                if !pairing.augment(left, &mut tried, gold, answer, self) {
-                    return Outcome::Different(pairing.tier);
-                }
-            }
-        }
-        let licences = pairing.licences();
-        self.by(licences, |_| Outcome::Equal(pairing.tier))
-    }
-
     pub(super) fn tuples(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         let (
             Expr::Tuple { items: left, left_closed, right_closed },
@@ -150,9 +142,11 @@ impl Comparer<'_> {
         else {
             return DIFFERENT;
         };
-        // With two entries the brackets tell (0, 1) from [0, 1]; longer lists are written either way.
-        let same_brackets = (left_closed, right_closed) == (answer_left, answer_right);
-        if left.len() == 2 && !same_brackets && !infinite_end(gold, answer) {
+        // With two entries the brackets tell (0, 1) from [0, 1]; longer lists are written either way. A gold's `[0, ∞]` is
+        // `[0, ∞)`.
+        let same_brackets = (left_closed, right_closed) == (answer_left, answer_right)
+            || pieces::ends(gold) == pieces::ends(answer) && !pieces::reaches_infinity(answer);
+        if left.len() == 2 && !same_brackets {
             return DIFFERENT;
         }
         self.in_order(left, right)
@@ -160,17 +154,13 @@ impl Comparer<'_> {
 
     /// Tuples, vectors and matrices of one column or row.
     pub(super) fn arrays(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        if self.may(Licence::UnitVectors)
-            && let Some(items) = entries(gold)
-            && let Some(components) = self.components(answer, items.len())
-        {
-            return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&items, &components));
-        }
-        if self.may(Licence::UnitVectors)
-            && let Some(items) = entries(answer)
-            && let Some(components) = self.components(gold, items.len())
-        {
-            return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&components, &items));
+        for (array, sum) in [(gold, answer), (answer, gold)] {
+            if self.may(Licence::UnitVectors)
+                && let Some(items) = entries(array)
+                && let Some(components) = self.components(sum, items.len())
+            {
+                return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&items, &components));
+            }
         }
         if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
             if left.len() != right.len() || left[0].len() != right[0].len() {
@@ -222,20 +212,6 @@ pub(super) fn without_accents(expr: &Expr) -> Expr {
         }
         other => other,
     })
-}
-
-/// `[a, ∞]` for `[a, ∞)`: an infinite end has no bracket worth checking.
-fn infinite_end(gold: &Expr, answer: &Expr) -> bool {
-    let parts = |expr: &Expr| match expr {
-        Expr::Tuple { items, left_closed, right_closed } => {
-            let infinite = |item: &Expr| {
-                item.any(&|node| *node == Expr::Constant(crate::verify::expr::Constant::Infinity))
-            };
-            Some([*left_closed && !infinite(&items[0]), *right_closed && !infinite(&items[items.len() - 1])])
-        }
-        _ => None,
-    };
-    parts(gold) == parts(answer)
 }
 
 fn entries(expr: &Expr) -> Option<Vec<Expr>> {
@@ -307,92 +283,4 @@ fn stems(items: &[Expr]) -> Vec<Option<&str>> {
         _ => None,
     };
     items.iter().map(stem).collect()
-}
-
-/// A growing bipartite matching (Kuhn 1955).
-struct Pairing {
-    partner_of_gold: Vec<Option<usize>>,
-    partner_of_answer: Vec<Option<usize>>,
-    /// The licences by which two items are equal, none if they are not.
-    compared: HashMap<(usize, usize), Option<Licences>>,
-    tier: Tier,
-}
-
-impl Pairing {
-    /// Pairs off what has the same exact value or the same fingerprint; that settles most lists at once.
-    fn exact(gold: &[Expr], answer: &[Expr], comparer: &mut Comparer<'_>) -> Self {
-        let mut pairing = Self {
-            partner_of_gold: vec![None; gold.len()],
-            partner_of_answer: vec![None; answer.len()],
-            compared: HashMap::new(),
-            tier: Tier::Exact,
-        };
-        let mut free: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (index, item) in answer.iter().enumerate().rev() {
-            if let Some(key) = fingerprint(item, comparer.fuel) {
-                free.entry(key).or_default().push(index);
-            }
-        }
-        for (left, item) in gold.iter().enumerate() {
-            let Some(key) = fingerprint(item, comparer.fuel) else { continue };
-            let Some(right) = free.get_mut(&key).and_then(Vec::pop) else { continue };
-            if pairing.equal(left, right, gold, answer, comparer) {
-                pairing.partner_of_gold[left] = Some(right);
-                pairing.partner_of_answer[right] = Some(left);
-            }
-        }
-        pairing
-    }
-
-    /// The licences by which the pairs are equal.
-    fn licences(&self) -> Licences {
-        let pairs = self.partner_of_gold.iter().enumerate();
-        pairs.fold(Licences::NONE, |all, (left, right)| {
-            let found = right.and_then(|right| *self.compared.get(&(left, right))?);
-            all.union(found.unwrap_or_default())
-        })
-    }
-
-    fn augment(
-        &mut self,
-        left: usize,
-        tried: &mut [bool],
-        gold: &[Expr],
-        answer: &[Expr],
-        comparer: &mut Comparer<'_>,
-    ) -> bool {
-        for right in 0..answer.len() {
-            if tried[right] || !self.equal(left, right, gold, answer, comparer) {
-                continue;
-            }
-            tried[right] = true;
-            let free = match self.partner_of_answer[right] {
-                None => true,
-                Some(other) => self.augment(other, tried, gold, answer, comparer),
-            };
-            if free {
-                self.partner_of_gold[left] = Some(right);
-                self.partner_of_answer[right] = Some(left);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn equal(
-        &mut self,
-        left: usize,
-        right: usize,
-        gold: &[Expr],
-        answer: &[Expr],
-        comparer: &mut Comparer<'_>,
-    ) -> bool {
-        if let Some(known) = self.compared.get(&(left, right)) {
-            return known.is_some();
-        }
-        let (outcome, licences) = comparer.alone(&gold[left], &answer[right]);
-        self.tier = self.tier.max(outcome.tier());
-        self.compared.insert((left, right), outcome.is_equal().then_some(licences));
-        outcome.is_equal()
-    }
 }

@@ -33,21 +33,17 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
     if gold_parts.is_none() && answer_parts.is_none() {
         return None;
     }
+    let family = |gold, answer, index: &str, runs_through_integers, licences| {
+        Some(Family { gold, answer, index: index.to_string(), runs_through_integers, licences })
+    };
     if gold_parts.is_none() || answer_parts.is_none() {
-        let (family, other) =
-            if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
-        if let Some((body, index, "Z")) = family
+        let (known, other) = if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
+        if let Some((body, index, "Z")) = known
             && let Some(progression) = of_residues(other, index)
         {
-            let (index, body) = (index.to_string(), body.clone().into_owned());
+            let body = body.clone().into_owned();
             let (gold, answer) = if gold_parts.is_some() { (body, progression) } else { (progression, body) };
-            return Some(Family {
-                gold: Cow::Owned(gold),
-                answer,
-                index,
-                runs_through_integers: true,
-                licences: Licences::NONE,
-            });
+            return family(Cow::Owned(gold), answer, index, true, Licences::NONE);
         }
     }
     let undeclared_index = Licence::IndexUndeclared.into();
@@ -56,14 +52,13 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
         // "x = n\\pi" leaves out what its n may be.
         let known = gold.symbols();
         let free: Vec<&str> = answer.symbols().into_iter().filter(|name| !known.contains(name)).collect();
-        let (answer, index) = match free[..] {
-            [] => (answer.clone(), index.to_string()),
-            [free @ ("k" | "n" | "m" | "t")] => (answer.renamed(&[free], &[index]), index.to_string()),
+        let answer = match free[..] {
+            [] => answer.clone(),
+            [free @ ("k" | "n" | "m" | "t")] => answer.renamed(&[free], &[index]),
             _ => return None,
         };
-        let undeclared = set == "Z" && answer.symbols().contains(&&*index) && !declares(&answer);
-        let family = Family { gold, answer, index, runs_through_integers: true, licences: undeclared_index };
-        return undeclared.then_some(family);
+        let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(&answer);
+        return if undeclared { family(gold, answer, index, true, undeclared_index) } else { None };
     };
     let Some((gold_body, gold_index, gold_set)) = gold_parts else {
         let value = equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]);
@@ -82,26 +77,13 @@ pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family
             return None;
         }
         let answer = body.renamed(&[index], &[free]);
-        let (index, gold) = (free.to_string(), Cow::Borrowed(gold));
-        return Some(Family {
-            gold,
-            answer,
-            index,
-            runs_through_integers: false,
-            licences: undeclared_index,
-        });
+        return family(Cow::Borrowed(gold), answer, free, false, undeclared_index);
     };
     let taken = index != gold_index && body.symbols().contains(&gold_index);
     if gold_set != set || taken {
         return None;
     }
-    Some(Family {
-        answer: body.renamed(&[index], &[gold_index]),
-        index: gold_index.to_string(),
-        runs_through_integers: set == "Z",
-        gold: gold_body,
-        licences: Licences::NONE,
-    })
+    family(gold_body, body.renamed(&[index], &[gold_index]), gold_index, set == "Z", Licences::NONE)
 }
 
 /// A residue class as a progression: `4k + 1` for `n \equiv 1 \pmod 4`.

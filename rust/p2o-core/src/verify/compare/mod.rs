@@ -9,6 +9,8 @@ mod constants;
 mod counting;
 mod family;
 mod names;
+mod pairing;
+mod pieces;
 mod piecewise;
 mod policy;
 mod quantity;

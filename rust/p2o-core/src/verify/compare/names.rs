@@ -40,15 +40,8 @@ pub(super) fn applied(expr: &Expr) -> Option<(Cow<'_, str>, &str)> {
 pub(super) fn differentiated(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Symbol(name) => name.strip_suffix('\'').filter(|name| !name.ends_with('\'')),
-        Expr::Div(pair) => match (&pair.0, &pair.1) {
-            (Expr::Mul(above), Expr::Mul(below)) => match (&above[..], &below[..]) {
-                ([Expr::Symbol(d), Expr::Symbol(name)], [Expr::Symbol(other), Expr::Symbol(_)])
-                    if **d == *"d" && d == other =>
-                {
-                    Some(name)
-                }
-                _ => None,
-            },
+        Expr::Div(pair) => match (differential(&pair.0)?, differential(&pair.1)?) {
+            ([Expr::Symbol(name)], [Expr::Symbol(_)]) => Some(name),
             _ => None,
         },
         _ => None,
@@ -63,13 +56,45 @@ pub(super) fn names_a_quantity(expr: &Expr) -> bool {
     };
     match expr {
         Expr::Ratio(parts) => parts.iter().all(names_a_value),
-        Expr::Call(Function::Abs, arguments) => arguments.iter().all(capitals),
         Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
-        Expr::Call(Function::Sin | Function::Cos | Function::Tan, arguments) => {
-            arguments.iter().all(capitals)
+        Expr::Call(Function::Abs | Function::Sin | Function::Cos | Function::Tan, of) => {
+            of.iter().all(capitals)
         }
         _ => false,
     }
+}
+
+/// What stands behind the d of a differential: y of `dy`, nothing of d alone.
+fn differential(expr: &Expr) -> Option<&[Expr]> {
+    let d = Expr::Symbol("d".into());
+    match expr {
+        Expr::Mul(factors) if factors[0] == d => Some(&factors[1..]),
+        _ => (*expr == d).then_some(&[]),
+    }
+}
+
+/// Whether an expression is made of names alone: `m + n`, `100m + n`, `a : b`, `f(1) - f(0)`; `2x` and `x^2` are values of their
+/// own.
+pub(super) fn combines_names(expr: &Expr) -> bool {
+    let digit = |part: &Expr| match part {
+        Expr::Mul(factors) if factors.len() == 2 && names_a_value(&factors[1]) => {
+            [10, 100, 1000].iter().any(|place| factors[0] == Expr::integer(*place))
+        }
+        _ => false,
+    };
+    names_a_value(expr)
+        || names_a_quantity(expr)
+        || match expr {
+            // d/dx of something
+            Expr::Mul(parts) if matches!(&parts[0], Expr::Div(pair) if differential(&pair.0) == Some(&[])) => {
+                true
+            }
+            Expr::Add(parts) => parts.iter().all(|part| combines_names(part) || digit(part)),
+            Expr::Mul(parts) | Expr::Call(Function::Abs, parts) => parts.iter().all(combines_names),
+            Expr::Neg(inner) => combines_names(inner),
+            Expr::Div(pair) => combines_names(&pair.0) && combines_names(&pair.1),
+            _ => false,
+        }
 }
 
 /// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
@@ -87,15 +112,9 @@ pub(super) fn names_a_value(expr: &Expr) -> bool {
         }),
         Expr::Tuple { items, .. } | Expr::Vector(items) => items.iter().all(names_a_value),
         // dy/dx
-        Expr::Div(pair) => {
-            let differential = |part: &Expr| match part {
-                Expr::Mul(factors) => {
-                    factors[0] == Expr::Symbol("d".into()) && factors[1..].iter().all(names_a_value)
-                }
-                _ => false,
-            };
-            differential(&pair.0) && differential(&pair.1)
-        }
+        Expr::Div(pair) => [&pair.0, &pair.1]
+            .into_iter()
+            .all(|part| differential(part).is_some_and(|of| !of.is_empty() && of.iter().all(names_a_value))),
         _ => false,
     }
 }

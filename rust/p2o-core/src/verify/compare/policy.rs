@@ -217,21 +217,13 @@ fn is_based(expr: &Expr) -> bool {
 }
 
 fn without_base(expr: &Expr) -> Option<Expr> {
-    is_based(expr).then(|| {
-        expr.map(&mut |node| match node {
-            Expr::Based { plain, .. } => Expr::rational(plain),
-            other => other,
-        })
-    })
+    let change = |node| if let Expr::Based { plain, .. } = node { Expr::rational(plain) } else { node };
+    is_based(expr).then(|| expr.map(&mut { change }))
 }
 
 fn without_degrees(expr: &Expr) -> Option<Expr> {
-    expr.any(&|node| matches!(node, Expr::Degrees(_))).then(|| {
-        expr.map(&mut |node| match node {
-            Expr::Degrees(inner) => *inner,
-            other => other,
-        })
-    })
+    let change = |node| if let Expr::Degrees(inner) = node { *inner } else { node };
+    expr.any(&|node| matches!(node, Expr::Degrees(_))).then(|| expr.map(&mut { change }))
 }
 
 /// The pair without the percent sign that one of the two has, where both are whole numbers or where one is not. Of a part of

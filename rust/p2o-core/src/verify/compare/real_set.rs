@@ -2,31 +2,12 @@
 
 use std::cmp::Ordering;
 
+use super::pieces::{Pieces, everything, half_line, piece, reaches_infinity, scalar_point};
 use super::{Comparer, DIFFERENT};
 use crate::verify::Tier;
-use crate::verify::expr::{Constant, Expr, Joint, Relation, SetOperation};
+use crate::verify::expr::{Expr, Joint, Relation, SetOperation};
 use crate::verify::licence::{Licence, Licences};
 use crate::verify::scalar::{self, Outcome};
-
-/// Most pieces a set may have.
-const LONGEST: usize = 128;
-
-/// One end of a piece.
-#[derive(Clone, Debug)]
-struct End {
-    at: Expr,
-    closed: bool,
-}
-
-/// From `low` to `high`; a point has both ends closed at the same place.
-#[derive(Clone, Debug)]
-pub(super) struct Piece {
-    low: End,
-    high: End,
-}
-
-/// Pieces in no particular order.
-pub(super) type Pieces = Vec<Piece>;
 
 /// Whether the node can only be a set of numbers, so that its partner must be read as one too.
 pub(super) fn is_set(expr: &Expr) -> bool {
@@ -58,34 +39,33 @@ fn bound_names(expr: &Expr) -> Vec<String> {
     names
 }
 
-fn infinity(positive: bool) -> Expr {
-    let infinity = Expr::Constant(Constant::Infinity);
-    if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
-}
-
-fn everything() -> Pieces {
-    vec![piece(infinity(false), false, infinity(true), false)]
-}
-
-fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
-    let is_infinite =
-        |end: &Expr| matches!(end, Expr::Constant(Constant::Infinity)) || *end == infinity(false);
-    Piece {
-        low: End { closed: low_closed && !is_infinite(&low), at: low },
-        high: End { closed: high_closed && !is_infinite(&high), at: high },
-    }
-}
-
 impl Comparer<'_> {
     /// Both sides read as sets of real numbers.
     pub(super) fn real_sets(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         if let Some(outcome) = empty(gold, answer) {
             return outcome;
         }
+        if answer.any(&reaches_infinity) && !gold.any(&reaches_infinity) {
+            return DIFFERENT;
+        }
         let (names, given) = (bound_names(gold), bound_names(answer));
         let renamed = !names.is_empty() && !given.is_empty() && names != given;
         let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
         self.by(needed, |comparer| comparer.same_pieces(gold, answer))
+    }
+
+    /// Whether inequalities joined by "and" never hold together: `x < 1` and `x > 3`.
+    pub(super) fn is_contradiction(&mut self, expr: &Expr) -> bool {
+        let Expr::List(items, Joint::And) = expr else { return false };
+        let inequality = |item: &Expr| matches!(item, Expr::Chain { .. }) && is_set(item);
+        if !items.iter().all(inequality) || bound_names(expr).len() > 1 {
+            return false;
+        }
+        let met = items.iter().try_fold(everything(), |met, item| {
+            let pieces = self.pieces(item)?;
+            self.intersection(&met, &pieces)
+        });
+        met.is_some_and(|met| met.is_empty())
     }
 
     fn same_pieces(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
@@ -230,113 +210,6 @@ impl Comparer<'_> {
         }
         Some(result)
     }
-
-    /// Sorted pieces with overlaps merged; left as they are where an order cannot be decided.
-    fn normal(&mut self, mut pieces: Pieces) -> Pieces {
-        if pieces.len() > LONGEST {
-            return pieces;
-        }
-        // Insertion sort: the comparison can fail, and the lists are short.
-        for index in 1..pieces.len() {
-            let mut at = index;
-            while at > 0 && self.before(&pieces[at].low, &pieces[at - 1].low) {
-                pieces.swap(at, at - 1);
-                at -= 1;
-            }
-        }
-        let mut merged: Pieces = Vec::with_capacity(pieces.len());
-        for next in pieces {
-            if self.is_empty(&next) {
-                continue;
-            }
-            let Some(last) = merged.last().cloned() else {
-                merged.push(next);
-                continue;
-            };
-            let touches = match scalar::order(&next.low.at, &last.high.at, self.fuel) {
-                Some(Ordering::Less) => true,
-                Some(Ordering::Equal) => next.low.closed || last.high.closed,
-                _ => false,
-            };
-            if !touches {
-                merged.push(next);
-            } else if let Some(end) = merged.last_mut() {
-                match scalar::order(&next.high.at, &last.high.at, self.fuel) {
-                    Some(Ordering::Greater) => end.high = next.high,
-                    Some(Ordering::Equal) => end.high.closed |= next.high.closed,
-                    _ => {}
-                }
-            }
-        }
-        merged
-    }
-
-    fn before(&mut self, left: &End, right: &End) -> bool {
-        match scalar::order(&left.at, &right.at, self.fuel) {
-            Some(Ordering::Less) => true,
-            Some(Ordering::Equal) => left.closed && !right.closed,
-            _ => false,
-        }
-    }
-
-    fn is_empty(&mut self, piece: &Piece) -> bool {
-        match scalar::order(&piece.low.at, &piece.high.at, self.fuel) {
-            Some(Ordering::Greater) => true,
-            Some(Ordering::Equal) => !(piece.low.closed && piece.high.closed),
-            _ => false,
-        }
-    }
-
-    pub(super) fn intersection(&mut self, left: &[Piece], right: &[Piece]) -> Option<Pieces> {
-        if left.len() * right.len() > LONGEST {
-            return None;
-        }
-        let mut result = Vec::new();
-        for first in left {
-            for second in right {
-                let low = match scalar::order(&first.low.at, &second.low.at, self.fuel)? {
-                    Ordering::Less => second.low.clone(),
-                    Ordering::Greater => first.low.clone(),
-                    Ordering::Equal => {
-                        End { at: first.low.at.clone(), closed: first.low.closed && second.low.closed }
-                    }
-                };
-                let high = match scalar::order(&first.high.at, &second.high.at, self.fuel)? {
-                    Ordering::Less => first.high.clone(),
-                    Ordering::Greater => second.high.clone(),
-                    Ordering::Equal => {
-                        End { at: first.high.at.clone(), closed: first.high.closed && second.high.closed }
-                    }
-                };
-                let met = Piece { low, high };
-                if !self.is_empty(&met) {
-                    result.push(met);
-                }
-            }
-        }
-        Some(result)
-    }
-
-    fn complement(&mut self, pieces: Pieces) -> Pieces {
-        let mut result = Vec::new();
-        let mut low = End { at: infinity(false), closed: false };
-        for next in self.normal(pieces) {
-            result.push(Piece { low, high: End { at: next.low.at, closed: !next.low.closed } });
-            low = End { at: next.high.at, closed: !next.high.closed };
-        }
-        result.push(Piece { low, high: End { at: infinity(true), closed: false } });
-        let whole: Pieces = result
-            .into_iter()
-            .map(|found| piece(found.low.at, found.low.closed, found.high.at, found.high.closed))
-            .collect();
-        let mut kept = Vec::new();
-        for found in whole {
-            if !self.is_empty(&found) {
-                kept.push(found);
-            }
-        }
-        kept
-    }
 }
 
 /// Nothing answers nothing: an interval from 6 to 5 is a mistake or a point, and not the empty set. None where neither side
@@ -361,26 +234,4 @@ fn flatten(operation: SetOperation, expr: &Expr, into: &mut Vec<Expr>) {
         }
         other => into.push(other.clone()),
     }
-}
-
-fn scalar_point(expr: &Expr) -> Option<Piece> {
-    (!expr.is_structure()).then(|| piece(expr.clone(), true, expr.clone(), true))
-}
-
-fn half_line(relation: Relation, bound: &Expr) -> Option<Pieces> {
-    if bound.is_structure() {
-        return None;
-    }
-    let bound = bound.clone();
-    Some(match relation {
-        Relation::Less => vec![piece(infinity(false), false, bound, false)],
-        Relation::LessEqual => vec![piece(infinity(false), false, bound, true)],
-        Relation::Greater => vec![piece(bound, false, infinity(true), false)],
-        Relation::GreaterEqual => vec![piece(bound, true, infinity(true), false)],
-        Relation::Equal | Relation::Approx => vec![piece(bound.clone(), true, bound, true)],
-        Relation::NotEqual => vec![
-            piece(infinity(false), false, bound.clone(), false),
-            piece(bound, false, infinity(true), false),
-        ],
-    })
 }

@@ -1,6 +1,6 @@
 //! Equations, inequalities, membership.
 
-use super::names::{applied, differentiated, names_a_quantity, names_a_value};
+use super::names::{applied, combines_names, differentiated, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
 use crate::verify::Tier;
 use crate::verify::expr::{Expr, Relation};
@@ -44,8 +44,10 @@ impl Comparer<'_> {
         {
             return self.by(Licence::NameDropped, |comparer| comparer.equal(gold, &pair.1));
         }
-        let needed =
-            if restates(gold, answer) { Licence::InequalityForInterval.into() } else { Licences::NONE };
+        // A model may restate the question.
+        let restates = !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. });
+        let restates = restates && real_set::is_set(answer);
+        let needed = if restates { Licence::InequalityForInterval.into() } else { Licences::NONE };
         self.by(needed, |comparer| comparer.real_sets(gold, answer))
     }
 
@@ -92,9 +94,16 @@ impl Comparer<'_> {
         if operands.windows(2).all(|pair| pair[0] == pair[1]) {
             return DIFFERENT;
         }
+        // `x^2 = 7` says no 7, and `y^2 = 2x` no 2x; of `(x + 1)^2 - x^2 = 2x + 1` both sides say the same.
+        let (name, value) = (&operands[0], said(operands, relations));
+        let known = value.symbols();
+        let other = name.symbols().iter().any(|symbol| !known.contains(symbol));
+        if other && !combines_names(name) && !self.may(Licence::LeftSideDropped) {
+            return DIFFERENT;
+        }
         let contradiction = self.contradicts_itself(operands);
         let needed = if contradiction { Licence::ContradictionIgnored } else { Licence::NameDropped };
-        let outcome = self.by(needed, |comparer| comparer.equal(gold, said(operands, relations)));
+        let outcome = self.by(needed, |comparer| comparer.equal(gold, value));
         if outcome.is_equal() {
             return outcome;
         }
@@ -136,19 +145,14 @@ impl Comparer<'_> {
         if names.len() != items.len() || names.len() != values.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
-        for (name, value) in names.iter().zip(values) {
-            let assigned = items.iter().find_map(|item| match equation(item) {
-                Some((operands, _)) if operands.len() == 2 && operands[0] == *name => Some(&operands[1]),
+        let value_of = |name: &Expr| {
+            items.iter().find_map(|item| match equation(item) {
+                Some(([given, value], _)) if given == name => Some(value.clone()),
                 _ => None,
-            });
-            match assigned.map(|assigned| self.equal(value, assigned)) {
-                Some(Outcome::Equal(found)) => tier = tier.max(found),
-                Some(different) => return different,
-                None => return DIFFERENT,
-            }
-        }
-        Outcome::Equal(tier)
+            })
+        };
+        let assigned: Option<Vec<Expr>> = names.iter().map(value_of).collect();
+        assigned.map_or(DIFFERENT, |assigned| self.in_order(values, &assigned))
     }
 
     /// Two equations: the same sides, proportional differences, or both solved for the same name.
@@ -372,9 +376,4 @@ fn exact_end(relations: &[Relation]) -> usize {
 /// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.
 fn only_letters(expr: &Expr) -> bool {
     !expr.any(&|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
-}
-
-/// Whether the answer is an inequality and the gold is not: a model may restate the question.
-fn restates(gold: &Expr, answer: &Expr) -> bool {
-    !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. }) && real_set::is_set(answer)
 }

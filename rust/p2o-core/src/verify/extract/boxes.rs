@@ -39,7 +39,34 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
             }
         }
     }
-    joined.map(|(contents, _, end)| (contents.join(if alternatives { " or " } else { ", " }), end))
+    joined.map(|(contents, start, end)| {
+        let joined = contents.join(if alternatives { " or " } else { ", " });
+        (in_its_term(text, start, end, &joined).unwrap_or(joined), end)
+    })
+}
+
+/// The term that a box is a part of: `\boxed{x^2} + C`, `-\boxed{7}`, `\boxed{7}^2`. None of a box that is all, or that fills
+/// a gap in an equation.
+fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
+    let line = text[end..].split(['$', '\n', ',']).next().unwrap_or("");
+    let line = ["\\)", "\\]", "\\text", "\\quad", ". "]
+        .iter()
+        .fold(line, |line, close| line.split(close).next().unwrap_or(line));
+    let behind = line.trim().trim_end_matches('.');
+    let operator =
+        ["^", "+", "-", "/", "\\cdot", "\\times"].iter().find_map(|sign| behind.strip_prefix(sign));
+    let prose = |text: &str| {
+        text.split(|sign: char| !sign.is_alphabetic() && sign != '\\')
+            .any(|word| word.len() > 1 && !word.contains('\\'))
+    };
+    let continued =
+        operator.is_some_and(|term| !term.trim().is_empty() && !prose(term) && !term.contains('='));
+    let negated = text[..start]
+        .strip_suffix('-')
+        .is_some_and(|before| before.is_empty() || before.ends_with(['$', ' ', '=', '(', '[']));
+    let sign = if negated { "-" } else { "" };
+    let behind = if continued { behind } else { "" };
+    (negated || continued).then(|| format!("{sign}({content}){behind}"))
 }
 
 /// The last box that starts before `limit`: where it starts, its content, where it ends.

@@ -2,6 +2,7 @@
 
 use super::environments::ENVIRONMENTS;
 use super::{Candidate, LONGEST, Mark};
+use crate::verify::language::denial;
 use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
@@ -50,10 +51,17 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
     let sentence = &text[text[..start].rfind(['\n', '.']).map_or(0, |at| at + 1)..];
-    english::denies_next(&text[..start])
-        || english::is_between(sentence, part)
-        || english::doubts_next(&text[..start])
-        || english::denies_previous(text[start + part.len()..].trim_start_matches(['$', '*', '"']))
+    // "15% of 60"
+    let behind = &text[start + part.len()..];
+    let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
+    let share = percent
+        .and_then(|behind| behind.strip_prefix(" of "))
+        .is_some_and(|whole| whole.starts_with(|first: char| first.is_ascii_digit() || first == '$'));
+    share
+        || denial::denies_next(&text[..start])
+        || denial::is_between(sentence, part)
+        || denial::doubts_next(&text[..start])
+        || denial::denies_previous(behind.trim_start_matches(['$', '*', '"']))
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
@@ -87,10 +95,10 @@ pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
 fn is_alternative(text: &str, number: &str) -> bool {
     let start = number.as_ptr() as usize - text.as_ptr() as usize;
     let before = text[..start].trim_end_matches(['$', ' ', '*']);
-    before.ends_with(" or")
-        && before[..before.len() - 3]
-            .trim_end_matches(['$', ',', '*'])
-            .ends_with(|last: char| last.is_ascii_digit())
+    before.rsplit_once(' ').is_some_and(|(first, joint)| {
+        lexicon::is(joint, Role::Alternative)
+            && first.trim_end_matches(['$', ',', '*']).ends_with(|last: char| last.is_ascii_digit())
+    })
 }
 
 /// A line without the words that announce its conclusion: the "x > 2" of "So x > 2".
@@ -151,22 +159,10 @@ fn is_second(line: &str, letter: &str) -> bool {
 
 /// The text without the afterthought that ends its last sentence: "7, attained at x = 3", "7 when x = 3", "7, not 8".
 pub(super) fn without_afterthought(text: &str) -> &str {
+    #[rustfmt::skip]
     const BEGINS: [&str; 15] = [
-        " attained ",
-        ", achieved ",
-        " achieved ",
-        " when ",
-        ", where ",
-        " which occurs ",
-        "此时",
-        "当",
-        ", not ",
-        " rather than ",
-        " instead of ",
-        "而不是",
-        " for $",
-        " as $",
-        " at $",
+        " attained ", ", achieved ", " achieved ", " when ", ", where ", " which occurs ", "此时", "当", ", not ",
+        " rather than ", " instead of ", "而不是", " for $", " as $", " at $",
     ];
     let end = text.trim_end();
     let line = last_line(text);
@@ -254,7 +250,15 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
         } else if text[end..].starts_with("\\%") {
             end += 2;
         }
-        found.push(&text[index - usize::from(signed)..end]);
+        // "the 36th term", "a 36-gon"
+        let rest = &text[end..];
+        let glued = ["th", "st", "nd", "rd"].iter().any(|ending| rest.starts_with(ending))
+            || rest
+                .strip_prefix('-')
+                .is_some_and(|word| word.starts_with(|next: char| next.is_ascii_alphabetic()));
+        if !glued {
+            found.push(&text[index - usize::from(signed)..end]);
+        }
         if found.len() > 2 * ENVIRONMENTS {
             found.drain(..ENVIRONMENTS);
         }

@@ -4,7 +4,7 @@ use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
-use crate::verify::language::english;
+use crate::verify::language::{denial, english, lexicon};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -29,18 +29,15 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if english::doubts_next(&text[..at]) {
+        if denial::doubts_next(&text[..at]) {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
-        let said = &text[at + "answer".len() + skip..];
+        let found = Some((kind, &text[at + "answer".len() + skip..], at));
         if kind == Phrase::Final {
-            best = Some((kind, said, at));
-            break;
+            return found;
         }
-        if best.is_none() {
-            best = Some((kind, said, at));
-        }
+        best = best.or(found);
     }
     best.or_else(|| {
         // "Ans. 42", "答案: 42"
@@ -114,22 +111,32 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     let said = if display { content } else { sentence };
-    if let Some(first) =
-        environments(said).into_iter().find(|first| !is_subject(said, first) && !is_denied(said, first))
-    {
-        // What stands between two prices is no formula.
-        found.push(Candidate::new(first, if first.contains('\\') { Mark::Formula } else { Mark::Stated }));
-    }
-    if let Some(number) = numbers(sentence).into_iter().find(|number| !is_denied(sentence, number)) {
-        // Of "5, or maybe 6" neither is the answer, and nothing else is.
-        let behind = &sentence[number.as_ptr() as usize - sentence.as_ptr() as usize + number.len()..];
-        let either = sentence.starts_with("either ");
-        let offers = [" or ", "或"]
-            .iter()
-            .any(|or| behind.split_once(or).is_some_and(|(_, other)| either || !numbers(other).is_empty()));
-        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (number, Mark::Stated) };
+    // Of "5, or maybe 6" and of "at most 9" nothing is the answer.
+    let mut value = |text: &str, parts: &[&str], mark: fn(&str) -> Mark| {
+        let says = |part: &&&str| {
+            !is_subject(text, part) && !is_denied(text, part) && denial::leads_to(before(text, part))
+        };
+        let Some(part) = parts.iter().find(says) else { return };
+        let behind = &text[before(text, part).len() + part.len()..];
+        let several =
+            text.starts_with("either ") || behind.starts_with(" or ") || !numbers(behind).is_empty();
+        let offers = several && lexicon::offers_another(behind);
+        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (*part, mark(part)) };
         found.push(Candidate::new(text, mark));
+    };
+    // What stands between two prices is no formula.
+    let formula = |part: &str| if part.contains('\\') { Mark::Formula } else { Mark::Stated };
+    value(said, &environments(said), formula);
+    let all = numbers(sentence);
+    value(sentence, &all, |_| Mark::Stated);
+    if !numbers(line(content)).is_empty() {
+        found.push(Candidate::new(sentence, Mark::Formula));
     }
+}
+
+/// What stands before a part of a text.
+fn before<'a>(text: &'a str, part: &str) -> &'a str {
+    &text[..part.as_ptr() as usize - text.as_ptr() as usize]
 }
 
 /// Whether nothing that matters stands before a part of a sentence.

@@ -61,6 +61,7 @@ fn without_remark(sentence: &str) -> &str {
                 && (english::is_remark(&inside[open + 1..])
                     || inside[open + 1..].starts_with("not ")
                     || english::ends_with_noun(&inside[..open])
+                        && !english::introduces(&inside[..open])
                         && !inside[open + 1..].contains(char::is_alphabetic)) =>
         {
             inside[..open].trim_end()

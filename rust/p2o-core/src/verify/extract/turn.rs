@@ -1,23 +1,11 @@
 //! Where a model's turn ends.
 
 /// Tokens that end a turn, as chat templates write them.
+#[rustfmt::skip]
 const TURN_ENDS: [&str; 16] = [
-    "<|im_end|>",
-    "<|im_start|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<|eot_id|>",
-    "<|start_header_id|>",
-    "<|end|>",
-    "<|return|>",
-    "<|EOT|>",
-    "<|endofturn|>",
-    "<|user|>",
-    "<|end\u{2581}of\u{2581}sentence|>",
-    "<end_of_turn>",
-    "<eos>",
-    "</s>",
-    "[/INST]",
+    "<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end|>",
+    "<|return|>", "<|EOT|>", "<|endofturn|>", "<|user|>", "<|end\u{2581}of\u{2581}sentence|>", "<end_of_turn>", "<eos>",
+    "</s>", "[/INST]",
 ];
 
 /// A text up to the first token that ends a turn in which something was said: what follows is another's.

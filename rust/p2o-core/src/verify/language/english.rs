@@ -28,14 +28,14 @@ pub(crate) fn opens_condition(words: &str) -> bool {
 
 /// Whether words in front of a symbol say that it may be anything of its kind: "for all", "for every positive integer".
 pub(crate) fn quantifies(words: &str) -> bool {
+    const QUANTIFIERS: &str = "for all any every each real rational complex natural number numbers values of integer \
+        integers positive nonnegative non negative";
     let mut integer = false;
     let mut positive = false;
     let known = words.split([' ', '-']).all(|word| {
         integer |= matches!(word, "integer" | "integers");
         positive |= matches!(word, "positive" | "nonnegative" | "negative");
-        matches!(word, "for" | "all" | "any" | "every" | "each" | "real" | "rational" | "complex" | "natural")
-            || matches!(word, "number" | "numbers" | "values" | "of" | "integer" | "integers")
-            || matches!(word, "positive" | "nonnegative" | "non" | "negative")
+        QUANTIFIERS.split(' ').any(|known| known == word)
     });
     // "For all positive x" is a condition, "for all positive integers n" the domain.
     let all = words.split(' ').any(|word| matches!(word, "all" | "any" | "every" | "each"));
@@ -57,36 +57,44 @@ pub(crate) fn says_integer(words: &str) -> bool {
     matches!(words, "is an integer" | "is any integer" | "an integer" | "any integer" | "integer")
 }
 
+/// What words do to a value that is not meant as it stands.
+pub(super) const CHANGES: [Role; 5] =
+    [Role::Denial, Role::Bound, Role::Hedge, Role::Judgement, Role::Operation];
+
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
-    words
-        .split(|character: char| !character.is_alphabetic())
-        .any(|word| lexicon::is_any(word, &[Role::Denial, Role::Bound, Role::Operation]))
+    words.split(|character: char| !character.is_alphabetic()).any(|word| lexicon::is_any(word, &CHANGES))
 }
 
 /// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
 /// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    // "the 7th prime", `8以上`
-    let ordinal = ["th ", "st ", "nd ", "rd "].iter().any(|ending| words.starts_with(ending));
-    // "or so", "or something like that"
-    let alternative = words.starts_with("or ");
+    // "the 7th prime", "7-gon", `8以上`
+    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
+    // "or so", "and a bit"
+    let alternative = words.starts_with("or ") || words.starts_with("and ");
     if ordinal
         || alternative
         || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
     {
         return true;
     }
-    let mut previous = "";
-    let clause = lexicon::words(words).any(|word| {
-        let joins = matches!(previous, "or" | "and" | "at");
-        previous = word;
-        lexicon::is(word, Role::Bound) && joins
-            || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
-            || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
-            || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
-            || numerals::is_number_word(word)
-    });
+    let (mut previous, mut joined) = ("", false);
+    // "5 above", "5 short" and "5 more" may be what is asked for.
+    let alone = lexicon::is(words, Role::Bound) && !lexicon::is(words, Role::Distance);
+    let clause = alone
+        || lexicon::words(words).any(|word| {
+            // "17 more than that"
+            let compared = previous == "than" && lexicon::is(word, Role::Pronoun);
+            previous = word;
+            joined |= matches!(word, "or" | "and" | "at");
+            lexicon::is(word, Role::Bound) && joined
+                || compared
+                || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
+                || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
+                || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
+                || numerals::is_number_word(word)
+        });
     clause || lexicon::is(previous, Role::Judgement) || numerals::is_fraction_word(previous)
 }
 
@@ -108,37 +116,20 @@ pub(crate) fn without_scale(text: &str) -> Option<String> {
 
 /// Short English words that would otherwise read as products of letters. Capitals are names of points.
 pub(crate) fn is_english(run: &str) -> bool {
+    #[rustfmt::skip]
     const CLOSED: [Role; 7] = [
-        Role::Article,
-        Role::Pronoun,
-        Role::Verb,
-        Role::Preposition,
-        Role::Connective,
-        Role::Conclusion,
-        Role::Denial,
+        Role::Article, Role::Pronoun, Role::Verb, Role::Preposition, Role::Connective, Role::Conclusion, Role::Denial,
     ];
     let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
     let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
     other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
 }
 
-/// Whether upright words say that the value follows.
-pub(crate) fn announces(words: &str) -> bool {
-    lexicon::words(words).next_back().is_some_and(|last| {
-        lexicon::is_any(last, &[Role::Verb, Role::Answer, Role::Measure, Role::Approximation])
-    })
-}
-
 /// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
+    #[rustfmt::skip]
     const NEUTRAL: [Role; 7] = [
-        Role::Article,
-        Role::Pronoun,
-        Role::Verb,
-        Role::Approximation,
-        Role::Conclusion,
-        Role::Answer,
-        Role::Measure,
+        Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer, Role::Measure,
     ];
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
@@ -153,103 +144,9 @@ pub(crate) fn introduces(words: &str) -> bool {
     }
     let mut says = false;
     all.iter().all(|word| {
-        // "simply", "exactly"
-        let adverb =
-            word.len() >= 5 && word.ends_with("ly") && word.bytes().all(|byte| byte.is_ascii_lowercase());
-        let neutral = adverb || lexicon::is_any(word, &NEUTRAL);
-        says |= neutral;
-        neutral || says && matches!(*word, "of" | "to" | "in")
+        says |= lexicon::is_any(word, &NEUTRAL);
+        lexicon::is_any(word, &NEUTRAL) || says && matches!(*word, "of" | "to" | "in")
     })
-}
-
-/// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
-pub(crate) fn denies_next(before: &str) -> bool {
-    let before = before.strip_suffix("\\boxed{").unwrap_or(before);
-    let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
-    if lexicon::ends_with_any(
-        before.trim_end_matches(['有', '是', '为', '需', '要', '选']),
-        &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
-    ) {
-        return true;
-    }
-    let mut words = before.rsplit([' ', '\n', '{']);
-    let denies = |word: &str| matches!(word, "not" | "never" | "cannot") || word.ends_with("n't");
-    match words.next() {
-        Some("be" | "equal") => {
-            words.next().is_some_and(|word| denies(word) || lexicon::is(word, Role::Modal))
-        }
-        Some("to") => words.next() == Some("up"),
-        Some("of") => {
-            words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
-        }
-        Some("but") => words.next().is_some_and(|word| {
-            matches!(word, "all" | "All" | "anything" | "Anything" | "everything" | "Everything" | "nothing")
-        }),
-        // "The point" is no sign of a decimal.
-        last => last.is_some_and(|last| {
-            denies(last)
-                || is_one_side(last)
-                || lexicon::is_any(last, &[Role::Hedge, Role::Heading])
-                || lexicon::is(last, Role::Operation) && last != "point"
-        }),
-    }
-}
-
-/// Whether a sentence begins by naming a value as one of two bounds: "between 5 and 6".
-pub(crate) fn is_between(sentence: &str, value: &str) -> bool {
-    let bounds = sentence.split_once("between ").and_then(|(_, bounds)| bounds.split_once(" and "));
-    bounds.is_some_and(|(low, high)| {
-        let high = lexicon::words(high).next().unwrap_or("");
-        [low, high].iter().any(|bound| bound.trim_matches(['$', ' ']) == value.trim_matches(['$', '.', ',']))
-    })
-}
-
-/// Whether what is said next is only thought, and not so: "I don't think the", "it is not true that the", "if it were".
-pub(crate) fn doubts_next(before: &str) -> bool {
-    let clause = before.rsplit(['.', ',', ';', '\n']).next().unwrap_or(before);
-    let words: Vec<&str> = lexicon::words(clause).collect();
-    let says = |word| words.contains(&word);
-    let supposes =
-        says("whether") || says("suppose") || says("Suppose") || says("were") && (says("if") || says("If"));
-    supposes
-        || words.windows(2).any(|pair| {
-            let thinks =
-                matches!(pair[1], "think" | "believe" | "sure" | "certain" | "convinced" | "know" | "true");
-            thinks && lexicon::is(pair[0], Role::Denial)
-        })
-}
-
-/// Whether a value behind a word is only a bound: "than", "least".
-fn is_one_side(word: &str) -> bool {
-    lexicon::is(word, Role::Bound) && !matches!(word, "more" | "less" | "up" | "within")
-}
-
-/// Whether a text begins by saying that what stands before it is not so: "is not the answer", "is wrong".
-pub(crate) fn denies_previous(after: &str) -> bool {
-    // "Is it 7?", "7 + 2", and the "7 -" of an answer that was cut off.
-    let term = after.trim_start();
-    if lexicon::starts_with_any(after, &[Role::Denial, Role::Bound, Role::Operation])
-        || term.starts_with(['?', '+', '×', '÷', '^'])
-        || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
-    {
-        return true;
-    }
-    let clause = after.split(['.', ',', ';', '\n']).next().unwrap_or(after);
-    let mut words = lexicon::words(clause);
-    let denies = |word: &str| lexicon::is_any(word, &[Role::Denial, Role::Judgement]);
-    match words.next() {
-        Some(verb @ ("is" | "was" | "cannot" | "isn't" | "can't")) => {
-            denies(verb) || words.next().is_some_and(denies)
-        }
-        // "12 more than 5", "12 times 3"
-        Some("more" | "less" | "fewer" | "times") => {
-            let next = words.next();
-            let number = if next == Some("than") { words.next() } else { next };
-            number.is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()))
-        }
-        Some("plus" | "minus" | "squared" | "cubed" | "factorial" | "doubled" | "tripled" | "halved") => true,
-        _ => false,
-    }
 }
 
 /// Whether a label in lower case fits every answer.

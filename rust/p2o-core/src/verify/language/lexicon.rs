@@ -22,16 +22,20 @@ pub(crate) enum Role {
     Judgement,
     /// "maybe": not meant as said.
     Hedge,
-    /// "about": said as good as exactly.
+    /// "about", "clearly": said as good as exactly.
     Approximation,
     /// "least", "over": one side of a value.
     Bound,
+    /// "more", "below": a bound, or behind a number how far two values are apart.
+    Distance,
     /// "half", "plus", "squared": another value is computed.
     Operation,
     /// "square", "sum": the name of what is computed.
     Computed,
     /// "because", "or": a clause or an alternative follows.
     Connective,
+    /// "or": another value follows.
+    Alternative,
     /// "so", "hence": the conclusion follows.
     Conclusion,
     /// "after", "of": what follows is no subject of the sentence.
@@ -44,41 +48,66 @@ pub(crate) enum Role {
     Modal,
     /// "step": the number behind it is its name.
     Heading,
+    /// "if": what follows is not said to be so.
+    Supposition,
+    /// "think": what somebody does not think is not said.
+    Belief,
 }
 
 /// The classes of English, each with its words.
-const CLASSES: &[(Role, &str)] = &[
+pub(super) const CLASSES: &[(Role, &str)] = &[
     (Role::Article, "a an the this that these those our your its"),
     (Role::Pronoun, "i we you he she it they this that there which who one's"),
     (
         Role::Verb,
         "is are was were be been being am equals equal gives give gets get got becomes become yields has \
-         have had obtain find do does did will would shall should can could may might must seems looks",
+         have had obtain find do does did will would shall should can could may might must seems seemed looks looked",
     ),
-    (Role::Denial, "no none not never neither nor cannot without non nothing nobody"),
-    (Role::Judgement, "incorrect wrong false untrue invalid impossible"),
-    (Role::Hedge, "maybe perhaps possibly probably likely guess unsure sometimes"),
-    (Role::Approximation, "about around approximately roughly exactly precisely only just simply"),
+    (
+        Role::Denial,
+        "no none not never neither nor cannot without non nothing nobody nowhere hardly scarcely barely excluding barring \
+         unlike fails fail contradicts violates reject rejects discard \
+         discards eliminate eliminates exclude excludes omit omits nicht kein keine keinen pas jamais nunca não не",
+    ),
+    (
+        Role::Judgement,
+        "incorrect wrong false untrue invalid impossible mistaken erroneous inadmissible unacceptable extraneous rejected \
+         excluded discarded disproved refuted failed contradictory",
+    ),
+    (
+        Role::Hedge,
+        "maybe perhaps possibly probably likely unlikely guess unsure sometimes presumably supposedly allegedly seemingly \
+         doubt doubts doubtful unclear uncertain ish",
+    ),
+    (
+        Role::Approximation,
+        "about around approximately roughly exactly precisely only just simply clearly obviously evidently definitely \
+         certainly surely ultimately actually really indeed merely namely solely \
+         always still also again",
+    ),
     (
         Role::Bound,
         "least most more less than fewer above below over under between greater higher lower up beyond \
-         within exceeding almost nearly",
+         within exceeding exceeds exceed surpassing surpasses almost nearly near off short shy past upwards \
+         tops höchstens mindestens moins menos",
     ),
+    (Role::Distance, "more less up fewer above below over under greater higher lower off short shy past"),
     (
         Role::Operation,
         "half twice thrice double triple minus negative plus times squared cubed factorial except point \
-         doubled tripled halved",
+         doubled tripled halved divide divides divided multiplied",
     ),
     (
         Role::Computed,
         "square cube root log logarithm reciprocal inverse opposite power sum difference product quotient \
-         remainder",
+         remainder multiple divisor factor fraction percentage complement",
     ),
     (
         Role::Connective,
         "or and but because since if unless although though however whereas while instead rather \
          otherwise else yet",
     ),
+    (Role::Alternative, "or oder ou или"),
     (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
     (Role::Preposition, "of in on at by from to with after before for until near"),
     (Role::Answer, "answer answers value result solution total final ans amount both either number"),
@@ -88,6 +117,8 @@ const CLASSES: &[(Role, &str)] = &[
          age price cost weight mass probability",
     ),
     (Role::Modal, "could might may"),
+    (Role::Supposition, "whether if suppose supposing assuming unless"),
+    (Role::Belief, "think thinks believe believes say says sure certain convinced know knows true"),
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
 
@@ -111,6 +142,22 @@ const PHRASES: &[(&str, &str)] = &[
     ("right angled triangle", "right triangle"),
     ("是的", "是"),
 ];
+
+/// Words of opposite meaning.
+const OPPOSITES: &str = "boy girl|boys girls|man woman|men women|male female|males females|before after|above below|\
+    over under|left right|up down|upward downward|upwards downwards|increase decrease|increased decreased|profit loss|\
+    gain loss|gained lost|more less|more fewer|north south|east west|longer shorter|taller shorter|older younger|\
+    faster slower|higher lower|wins losses|inside outside|clockwise counterclockwise|clockwise anticlockwise|ahead behind|\
+    early late|earlier later|heads tails|odd even|first last|larger smaller|hotter colder|warmer colder";
+
+/// Whether one of two texts says the opposite of what the other one does: "3 days before" and "3 days after".
+pub(crate) fn are_opposed(left: &str, right: &str) -> bool {
+    let says = |text: &str, word: &str| text.split(' ').any(|other| other == word);
+    OPPOSITES.split('|').filter_map(|pair| pair.split_once(' ')).any(|(one, other)| {
+        let only = |text: &str, word: &str, not: &str| says(text, word) && !says(text, not);
+        only(left, one, other) && only(right, other, one) || only(left, other, one) && only(right, one, other)
+    })
+}
 
 /// The phrase that words are said for, or the words themselves.
 pub(crate) fn plain_phrase(words: &str) -> &str {
@@ -153,6 +200,21 @@ pub(crate) fn starts_with_any(text: &str, roles: &[Role]) -> bool {
 /// Whether such a word stands anywhere in a text.
 pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
     !text.is_ascii() && unspaced(roles).any(|word| text.contains(word))
+}
+
+/// Whether words behind a value offer another one: "or 6", "though 6 is also possible".
+pub(crate) fn offers_another(behind: &str) -> bool {
+    let mut ahead = words(behind);
+    let (first, second) = (ahead.next().unwrap_or(""), ahead.next().unwrap_or(""));
+    // "7, not 8 as one might think"
+    let explains = is_any(first, &[Role::Pronoun, Role::Conclusion])
+        || first == "not" && second.bytes().all(|byte| byte.is_ascii_digit())
+        || matches!(first, "because" | "since" | "as" | "where");
+    let offers = |word: &str| {
+        is_any(word, &[Role::Alternative, Role::Hedge, Role::Modal])
+            || matches!(word, "also" | "possible" | "if" | "case")
+    };
+    behind.contains('或') || !explains && words(behind).any(offers)
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

@@ -2,7 +2,10 @@
 
 pub(crate) mod chemistry;
 pub(crate) mod dates;
+pub(crate) mod denial;
 pub(crate) mod english;
+#[cfg(test)]
+mod laws;
 pub(crate) mod lexicon;
 pub(crate) mod numerals;
 pub(crate) mod parts;

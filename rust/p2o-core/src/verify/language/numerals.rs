@@ -142,21 +142,14 @@ fn denominator(word: &str) -> Option<i64> {
     Some(match word {
         "half" | "halves" => 2,
         "quarter" | "quarters" => 4,
-        _ => match word.strip_suffix('s').unwrap_or(word) {
-            "third" => 3,
-            "fourth" => 4,
-            "fifth" => 5,
-            "sixth" => 6,
-            "seventh" => 7,
-            "eighth" => 8,
-            "ninth" => 9,
-            "tenth" => 10,
-            "twelfth" => 12,
-            "twentieth" => 20,
-            "hundredth" => 100,
-            "thousandth" => 1_000,
-            _ => return None,
-        },
+        "twentieth" | "twentieths" => 20,
+        "hundredth" | "hundredths" => 100,
+        "thousandth" | "thousandths" => 1_000,
+        _ => {
+            const FROM_THIRD: &str = "third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth";
+            let one = word.strip_suffix('s').unwrap_or(word);
+            return (3..).zip(FROM_THIRD.split(' ')).find(|(_, part)| *part == one).map(|(parts, _)| parts);
+        }
     })
 }
 
@@ -206,14 +199,7 @@ fn chinese_number(text: &str) -> Option<i64> {
             digit = Some(i64::try_from(value).ok()?);
             continue;
         }
-        let place = match character {
-            '十' => 10,
-            '百' => 100,
-            '千' => 1_000,
-            '万' => 10_000,
-            '亿' => 100_000_000,
-            _ => return None,
-        };
+        let place = if character == '十' { 10 } else { scale(character.encode_utf8(&mut [0; 4]))? };
         if place >= 10_000 {
             let counted = group + digit.take().unwrap_or(0);
             total = total.checked_add(counted)?.checked_mul(place).filter(|value| *value > 0)?;
@@ -258,40 +244,23 @@ mod tests {
 
     #[test]
     fn numbers_in_words() {
-        for (words, value) in [
-            ("zero", 0),
-            ("a hundred", 100),
-            ("a hundred thousand", 100_000),
-            ("a million", 1_000_000),
-            ("seven", 7),
-            ("twelve", 12),
-            ("twenty five", 25),
-            ("one hundred", 100),
-            ("three hundred and six", 306),
-            ("fifteen hundred", 1_500),
-            ("two thousand and one", 2_001),
+        #[rustfmt::skip]
+        let known = [
+            ("zero", 0), ("a hundred", 100), ("a hundred thousand", 100_000), ("a million", 1_000_000), ("seven", 7),
+            ("twelve", 12), ("twenty five", 25), ("one hundred", 100), ("three hundred and six", 306),
+            ("fifteen hundred", 1_500), ("two thousand and one", 2_001),
             ("one million two hundred thousand forty", 1_200_040),
-        ] {
+        ];
+        for (words, value) in known {
             assert_eq!(spelled_number(words), Some(value), "{words}");
         }
-        for words in [
-            "",
-            "five six",
-            "twenty twelve",
-            "twelve five",
-            "hundred",
-            "a",
-            "a five",
-            "hundred a",
-            "one and two",
-            "two hundred and",
-            "one half",
-            "two thousand three million",
-            "twenty zero",
-            "five apples",
-            "two thirds",
+        #[rustfmt::skip]
+        let unknown = [
+            "", "five six", "twenty twelve", "twelve five", "hundred", "a", "a five", "hundred a", "one and two",
+            "two hundred and", "one half", "two thousand three million", "twenty zero", "five apples", "two thirds",
             "thousands",
-        ] {
+        ];
+        for words in unknown {
             assert_eq!(spelled_number(words), None, "{words}");
         }
     }

@@ -1,19 +1,28 @@
 //! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
 
+use super::denial;
 use super::lexicon::{self, Role};
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
-const RECONSIDERS: [&str; 5] = ["hold on", "let me re", "no, ", "actually, no", "but wait"];
+const RECONSIDERS: [&str; 7] =
+    ["hold on", "let me re", "no, ", "no wait", "actually, no", "actually, it", "but wait"];
 const HESITATES: [&str; 8] = ["wait", "hmm", "hmmm", "correction", "no", "actually", "oh", "sorry"];
 /// What such a sentence is about, and what it says of it.
 const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
-const WRONG: [&str; 6] = ["wrong", "incorrect", "not right", "not correct", "a mistake", "not the answer"];
+const WRONG: [&str; 4] = ["not right", "not correct", "a mistake", "not the answer"];
 
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
 /// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
 pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
     let near = if doubts { usize::MAX } else { 2 };
-    sentences(text).take(near).find(|(_, sentence)| takes_back(sentence, doubts)).map(|(at, _)| at)
+    // "7 is wrong.", "7 was my first guess, but it is wrong."
+    let goes_on = |at: usize, sentence: &str| {
+        let verb = lexicon::words(sentence).next().is_some_and(|first| lexicon::is(first, Role::Verb));
+        let later = || sentence.split(',').skip(1).any(|part| takes_back(part.trim(), false));
+        !text[..at].contains(['.', '\n']) && (denial::is_denied_by(sentence) || verb && later())
+    };
+    let mut near = sentences(text).take(near);
+    near.find(|(at, sentence)| takes_back(sentence, doubts) || goes_on(*at, sentence)).map(|(at, _)| at)
 }
 
 fn takes_back(sentence: &str, doubts: bool) -> bool {
@@ -23,10 +32,10 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         ["oh ", "but "].iter().find(|word| has_prefix(said, word)).map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
     let hesitant = before.is_empty() || is_one_of(before.trim(), &HESITATES);
+    let judged =
+        SUBJECTS.iter().find(|subject| has_prefix(said, subject)).map(|subject| &said[subject.len()..]);
     let wrong = hesitant
-        && WRONG
-            .iter()
-            .any(|judged| said.strip_suffix(judged).is_some_and(|subject| is_one_of(subject, &SUBJECTS)));
+        && judged.is_some_and(|judged| lexicon::is(judged, Role::Judgement) || is_one_of(judged, &WRONG));
     let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");

@@ -2,6 +2,8 @@
 
 use super::dates;
 use super::lexicon::{self, Role};
+use super::text::normalized_words;
+use super::units;
 
 /// Words in lower case without the articles in front of them: "an ellipse" is "ellipse", "on a Friday" is "Friday".
 pub(crate) fn without_article(words: &str) -> &str {
@@ -23,6 +25,30 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
         plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
     };
     bare(left) == bare(right) || dates::same_date(left, right)
+}
+
+/// Whether two texts with the same values count different things: "5 red, 6 blue" and "6 red, 5 blue", "3 days before" and
+/// "3 days after".
+pub(crate) fn count_differently(left: &str, right: &str) -> bool {
+    let [left, right] = [left, right].map(normalized_words);
+    let exchanged = || {
+        let (counted, given) = (counts(&left), counts(&right));
+        counted.iter().any(|(number, noun)| {
+            let other = given.iter().find(|(_, named)| named == noun).map(|(other, _)| *other);
+            other.is_some_and(|other| {
+                other != *number && counted.iter().any(|(taken, named)| *taken == other && named != noun)
+            })
+        })
+    };
+    lexicon::are_opposed(&left, &right) || exchanged()
+}
+
+/// The numbers of a text and the word behind each that is no unit.
+fn counts(words: &str) -> Vec<(&str, &str)> {
+    let words: Vec<&str> = words.split(' ').collect();
+    let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let counted = words.windows(2).filter(|pair| is_number(pair[0]) && !is_number(pair[1]));
+    counted.filter(|pair| units::spelled(pair[1]).is_none()).map(|pair| (pair[0], pair[1])).collect()
 }
 
 /// Words that begin a sentence about something: "right triangle" is none about a triangle.

@@ -156,59 +156,26 @@ pub(crate) fn command(name: &str) -> Option<Command> {
     }
 }
 
+/// The letters that Unicode characters stand for.
+const LETTERS: &str = "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θtheta κkappa λlambda μmu µmu νnu ξxi ρrho σsigma \
+    τtau φphi ϕphi χchi ψpsi ωomega ΓGamma ΔDelta ∆Delta ΘTheta ΛLambda ΣSigma ΦPhi ΨPsi ΩOmega ℓell";
+
 /// The letter a Unicode character stands for.
 pub(crate) fn letter_name(character: char) -> Option<&'static str> {
-    Some(match character {
-        'α' => "alpha",
-        'β' => "beta",
-        'γ' => "gamma",
-        'δ' => "delta",
-        'ε' => "epsilon",
-        'ζ' => "zeta",
-        'η' => "eta",
-        'θ' => "theta",
-        'κ' => "kappa",
-        'λ' => "lambda",
-        'μ' | 'µ' => "mu",
-        'ν' => "nu",
-        'ξ' => "xi",
-        'ρ' => "rho",
-        'σ' => "sigma",
-        'τ' => "tau",
-        'φ' | 'ϕ' => "phi",
-        'χ' => "chi",
-        'ψ' => "psi",
-        'ω' => "omega",
-        'Γ' => "Gamma",
-        'Δ' | '∆' => "Delta",
-        'Θ' => "Theta",
-        'Λ' => "Lambda",
-        'Σ' => "Sigma",
-        'Φ' => "Phi",
-        'Ψ' => "Psi",
-        'Ω' => "Omega",
-        'ℓ' => "ell",
-        _ => return None,
-    })
+    LETTERS.split(' ').find_map(|letter| letter.strip_prefix(character)).filter(|_| !character.is_ascii())
 }
 
 /// A Greek letter written out in plain text.
 pub(crate) fn spelled_letter(run: &str) -> Option<&'static str> {
     #[rustfmt::skip]
-    const LETTERS: [&str; 13] = [
+    const SPELLED: [&str; 13] = [
         "alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "rho", "sigma", "tau", "phi", "omega",
     ];
-    LETTERS.into_iter().find(|letter| *letter == run)
+    SPELLED.into_iter().find(|letter| *letter == run)
 }
 
 /// The letter of a command: variants of a Greek letter are that letter.
 pub(crate) fn letter_command(name: &str) -> &str {
-    match name {
-        "varepsilon" => "epsilon",
-        "vartheta" => "theta",
-        "varphi" => "phi",
-        "varrho" => "rho",
-        "varsigma" => "sigma",
-        other => other,
-    }
+    let plain = name.strip_prefix("var").filter(|plain| spelled_letter(plain).is_some());
+    plain.unwrap_or(name)
 }

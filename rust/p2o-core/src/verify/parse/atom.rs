@@ -9,6 +9,7 @@ use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function, Series};
 use crate::verify::fuel::Halt;
 use crate::verify::language::english;
+use crate::verify::language::numerals;
 use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
@@ -49,9 +50,12 @@ impl Parser<'_, '_> {
                 Some(figure) => Ok(figure),
                 None => self.symbol(name),
             },
-            // Words in front of a value introduce it: `\text{The answer is } 5`.
-            Kind::Text(words) if self.starts_factor() && english::introduces(words) => {
-                self.nested(Self::first_factor)
+            // Words in front of a value introduce it: `\text{The answer is } -5`.
+            Kind::Text(words)
+                if (self.starts_factor() || matches!(self.peek(), Some(Kind::Op('-' | '+' | '±'))))
+                    && english::introduces(words) =>
+            {
+                self.nested(Self::signed_factor)
             }
             // Beside any other word a number is a part of a name: "Sphere 3".
             Kind::Text(words)
@@ -106,14 +110,8 @@ impl Parser<'_, '_> {
             Word::Function(function) => self.function(function),
             Word::Cis => self.cis(),
             Word::Log => self.logarithm(),
-            Word::SquareRoot => self.root(true),
-            Word::CubeRoot => {
-                let radicand = match self.peek() {
-                    Some(Kind::Number(_)) => self.nested(Self::atom)?,
-                    _ => self.macro_argument()?,
-                };
-                Ok(Expr::Call(Function::Root, vec![Expr::integer(3), radicand]))
-            }
+            Word::SquareRoot => self.root(2, true),
+            Word::CubeRoot => self.root(3, true),
             Word::Pi => Ok(Expr::Constant(Constant::Pi)),
             Word::Infinity => Ok(Expr::Constant(Constant::Infinity)),
             Word::Reals => Ok(Expr::Reals),
@@ -124,24 +122,18 @@ impl Parser<'_, '_> {
 
     fn command(&mut self, name: &str) -> Result<Expr, Halt> {
         match name {
-            "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" => {
-                let top = self.macro_argument()?;
-                let bottom = self.macro_argument()?;
-                Ok(Expr::Div(Box::new((top, bottom))))
+            "frac" | "dfrac" | "tfrac" | "cfrac" | "sfrac" | "binom" | "dbinom" | "tbinom" => {
+                let (top, bottom) = (self.macro_argument()?, self.macro_argument()?);
+                Ok(if name.ends_with("binom") {
+                    Expr::Call(Function::Binomial, vec![top, bottom])
+                } else {
+                    Expr::Div(Box::new((top, bottom)))
+                })
             }
-            "vulgar" => {
-                let top = self.atom()?;
-                let bottom = self.atom()?;
-                Ok(Expr::Div(Box::new((top, bottom))))
-            }
-            "binom" | "dbinom" | "tbinom" => {
-                let top = self.macro_argument()?;
-                let bottom = self.macro_argument()?;
-                Ok(Expr::Call(Function::Binomial, vec![top, bottom]))
-            }
+            "vulgar" => Ok(Expr::Div(Box::new((self.atom()?, self.atom()?)))),
             "sqrt" => {
                 let unicode = self.text[self.tokens[self.at - 1].start..].starts_with('√');
-                self.root(unicode)
+                self.root(2, unicode)
             }
             "cbrt" => self.word(Word::CubeRoot),
             "lfloor" => self.closed_by("rfloor", Function::Floor),
@@ -207,12 +199,9 @@ impl Parser<'_, '_> {
                 _ => {}
             }
         }
-        let mut primes = 0;
-        while self.is_op('\'') {
-            self.at += 1;
-            primes += 1;
+        while self.take_op('\'') {
+            name.push('\'');
         }
-        name.push_str(&"'".repeat(primes));
         if let Some(condition) = self.condition() {
             name.push_str(&condition);
             return Ok(Expr::Symbol(name.into()));
@@ -305,20 +294,8 @@ impl Parser<'_, '_> {
         self.at += 1;
         let base = self.flattened();
         let base = base.trim_matches(|c| c == '(' || c == ')').trim_start_matches("base");
-        let base: u32 = match base {
-            "two" => 2,
-            "three" => 3,
-            "four" => 4,
-            "five" => 5,
-            "six" => 6,
-            "seven" => 7,
-            "eight" => 8,
-            "nine" => 9,
-            "ten" => 10,
-            "twelve" => 12,
-            "sixteen" => 16,
-            written => written.parse().map_err(|_| Halt::Unsupported)?,
-        };
+        let spelled = numerals::spelled_number(base).and_then(|base| u32::try_from(base).ok());
+        let base: u32 = spelled.or_else(|| base.parse().ok()).ok_or(Halt::Unsupported)?;
         if !(2..=36).contains(&base)
             || digits.len() > 2000
             || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_alphabetic())

@@ -30,11 +30,7 @@ impl Parser<'_, '_> {
         if !arity.contains(&arguments.len()) {
             return Err(Halt::Unsupported);
         }
-        let call = Expr::Call(function, arguments);
-        Ok(match exponent {
-            Some(exponent) => Expr::Pow(Box::new((call, exponent))),
-            None => call,
-        })
+        Ok(raised(Expr::Call(function, arguments), exponent))
     }
 
     /// `cis x`, whose name has just been read: `cos x + i sin x`.
@@ -75,11 +71,8 @@ impl Parser<'_, '_> {
         if base.is_none() && assumed {
             self.note(Licence::LogBaseTen);
         }
-        let call = Expr::Call(Function::Log, vec![base.unwrap_or_else(|| Expr::integer(10)), argument]);
-        Ok(match exponent {
-            Some(exponent) => Expr::Pow(Box::new((call, exponent))),
-            None => call,
-        })
+        let base = base.unwrap_or_else(|| Expr::integer(10));
+        Ok(raised(Expr::Call(Function::Log, vec![base, argument]), exponent))
     }
 
     /// The arguments of a function: a bracketed list, or the product that follows.
@@ -129,9 +122,9 @@ impl Parser<'_, '_> {
         Ok(if factors.len() == 1 { factors.swap_remove(0) } else { Expr::Mul(factors) })
     }
 
-    /// `\sqrt` after its name: an optional index, then the radicand.
-    pub(super) fn root(&mut self, whole_number: bool) -> Result<Expr, Halt> {
-        let mut index = Expr::integer(2);
+    /// `\sqrt` or `\cbrt` after its name: an optional index, then the radicand.
+    pub(super) fn root(&mut self, index: i64, whole_number: bool) -> Result<Expr, Halt> {
+        let mut index = Expr::integer(index);
         if self.take_op('[') {
             index = self.sum()?;
             self.expect_op(']')?;
@@ -171,6 +164,14 @@ impl Parser<'_, '_> {
         let literal = crate::verify::parse::lex::number::literal(rest, false).ok_or(Halt::Unsupported)?;
         token.kind = Kind::Number(literal);
         Ok(Expr::integer(value))
+    }
+}
+
+/// `\sin^2 x`: a call to the power that stood behind its name.
+fn raised(call: Expr, exponent: Option<Expr>) -> Expr {
+    match exponent {
+        Some(exponent) => Expr::Pow(Box::new((call, exponent))),
+        None => call,
     }
 }
 

@@ -32,7 +32,10 @@ impl Parser<'_, '_> {
             } else if let Some(primes) = self.degree_or_prime() {
                 base = match primes {
                     0 => Expr::Degrees(Box::new(base)),
-                    count => primed(base, count)?,
+                    count => match base {
+                        Expr::Symbol(name) => Expr::Symbol(format!("{name}{}", "'".repeat(count)).into()),
+                        _ => return Err(Halt::Unsupported),
+                    },
                 };
             } else {
                 self.at += 1;
@@ -157,12 +160,5 @@ fn is_ordinal(exponent: &Expr) -> bool {
                 if matches!((&**first, &**second), ("t", "h") | ("s", "t") | ("n" | "r", "d")))
         }
         _ => false,
-    }
-}
-
-fn primed(base: Expr, count: usize) -> Result<Expr, Halt> {
-    match base {
-        Expr::Symbol(name) => Ok(Expr::Symbol(format!("{name}{}", "'".repeat(count)).into())),
-        _ => Err(Halt::Unsupported),
     }
 }

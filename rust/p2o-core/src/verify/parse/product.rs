@@ -18,6 +18,7 @@ impl Parser<'_, '_> {
         let sign = match self.peek() {
             Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) => Some(*sign),
             Some(Kind::Text("negative" | "minus" | "Negative" | "Minus")) => Some('-'),
+            Some(Kind::Text("positive" | "plus")) => Some('+'),
             _ => None,
         };
         if let Some(sign) = sign {
@@ -201,7 +202,7 @@ impl Parser<'_, '_> {
         cross
     }
 
-    fn signed_factor(&mut self) -> Result<Expr, Halt> {
+    pub(super) fn signed_factor(&mut self) -> Result<Expr, Halt> {
         if let Some(Kind::Op(sign @ ('-' | '+' | '±' | '∓'))) = self.peek() {
             let sign = *sign;
             self.at += 1;

@@ -29,12 +29,6 @@ impl Parser<'_, '_> {
         if matches!(self.peek(), Some(Kind::Op('=' | '≈' | '∼'))) {
             self.at += 1;
         }
-        // "The answer is" before a sign is no term of a difference.
-        if let (Some(Kind::Text(words)), Some(Kind::Op('-' | '+' | '±'))) = (self.peek(), self.peek_at(1))
-            && english::announces(words)
-        {
-            self.at += 1;
-        }
         // "length 8, width 5"
         if let (Some(Kind::Text(name)), Some(Kind::Number(_) | Kind::Currency(_))) =
             (self.peek(), self.peek_at(1))

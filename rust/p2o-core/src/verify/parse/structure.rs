@@ -40,15 +40,11 @@ impl Parser<'_, '_> {
         if !self.is_op('_') || !matches!(inner, Expr::Number(_)) || self.at < 2 {
             return Ok(inner);
         }
-        self.based_literal(self.at - 2)
-    }
-
-    fn based_literal(&mut self, number: usize) -> Result<Expr, Halt> {
-        if matches!(self.tokens[number].kind, Kind::Number(_)) {
-            self.based(number)
-        } else {
-            Err(Halt::Unsupported)
+        let number = self.at - 2;
+        if !matches!(self.tokens[number].kind, Kind::Number(_)) {
+            return Err(Halt::Unsupported);
         }
+        self.based(number)
     }
 
     /// `]a, b[` and `]a, b]`.
@@ -133,57 +129,20 @@ impl Parser<'_, '_> {
     }
 
     fn close_set(&mut self) -> Result<(), Halt> {
-        if self.peek() == Some(&Kind::SetClose) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(Halt::Unsupported)
-    }
-
-    /// After `\begin{cases}`: relations that hold together, one a row.
-    fn system(&mut self) -> Result<Expr, Halt> {
-        let mut rows = Vec::new();
-        loop {
-            while matches!(self.peek(), Some(Kind::NewRow | Kind::Op(',' | ';'))) {
-                self.at += 1;
-            }
-            if self.take_command("end") {
-                self.flattened();
-                return Ok(if rows.len() == 1 {
-                    rows.swap_remove(0)
-                } else {
-                    Expr::List(rows, Joint::Comma)
-                });
-            }
-            rows.push(self.relation()?);
-        }
+        let closed = self.peek() == Some(&Kind::SetClose);
+        self.at += usize::from(closed);
+        if closed { Ok(()) } else { Err(Halt::Unsupported) }
     }
 
     /// After `\begin`: a matrix, or a system.
     pub(super) fn environment(&mut self) -> Result<Expr, Halt> {
         let name = self.flattened();
         match name.trim_end_matches('*') {
-            "cases" | "dcases" | "rcases" => {
-                let start = self.at;
-                if let Ok(pieces) = self.piecewise() {
-                    return Ok(pieces);
-                }
-                self.at = start;
-                return self.system();
-            }
             "aligned" | "align" | "split" | "gathered" | "gather" => return self.aligned(),
+            "cases" | "dcases" | "rcases" => return self.either(Self::piecewise, Self::aligned),
             "array" => {
                 self.flattened();
-                let start = self.at;
-                if let Ok(matrix) = self.matrix() {
-                    return Ok(matrix);
-                }
-                self.at = start;
-                if let Ok(pieces) = self.piecewise() {
-                    return Ok(pieces);
-                }
-                self.at = start;
-                return self.aligned();
+                return self.either(Self::matrix, |parser| parser.either(Self::piecewise, Self::aligned));
             }
             "vmatrix" => {
                 let Expr::Matrix(rows) = self.matrix()? else { return Err(Halt::Unsupported) };
@@ -194,6 +153,19 @@ impl Parser<'_, '_> {
             _ => return Err(Halt::Unsupported),
         }
         self.matrix()
+    }
+
+    /// What one rule reads, else what another does.
+    fn either(
+        &mut self,
+        first: impl FnOnce(&mut Self) -> Result<Expr, Halt>,
+        second: impl FnOnce(&mut Self) -> Result<Expr, Halt>,
+    ) -> Result<Expr, Halt> {
+        let start = self.at;
+        first(self).or_else(|_| {
+            self.at = start;
+            second(self)
+        })
     }
 
     /// Relations one below the other; a row that begins with a sign of equality goes on with the one above.
@@ -326,7 +298,6 @@ pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_
         }
     }
     let mut redundant = vec![false; tokens.len()];
-    let mut any = false;
     for index in 0..tokens.len() - 1 {
         let (outer, inner) = (partner[index], partner[index + 1]);
         let doubled = outer != usize::MAX
@@ -338,11 +309,7 @@ pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_
         if doubled {
             redundant[index + 1] = true;
             redundant[inner] = true;
-            any = true;
         }
-    }
-    if !any {
-        return tokens;
     }
     tokens.into_iter().zip(redundant).filter(|(_, redundant)| !redundant).map(|(token, _)| token).collect()
 }

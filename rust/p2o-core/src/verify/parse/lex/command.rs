@@ -24,6 +24,7 @@ impl<'a> Lexer<'a, '_> {
                     self.push(Kind::NewRow, 2 + space);
                 }
                 '%' => self.push(Kind::Op('%'), 2),
+                '#' => self.push(Kind::Symbol("#"), 2),
                 '|' => self.push(Kind::Op('‖'), 2),
                 '&' => self.push(Kind::Word(Word::And), 2),
                 '!' => self.at += 2,

@@ -241,20 +241,11 @@ impl<'a> Lexer<'a, '_> {
         let mut digits = String::new();
         let mut length = 0;
         for character in self.rest().chars() {
-            let digit = match character {
-                '⁰' => '0',
-                '¹' => '1',
-                '²' => '2',
-                '³' => '3',
-                '⁴' => '4',
-                '⁵' => '5',
-                '⁶' => '6',
-                '⁷' => '7',
-                '⁸' => '8',
-                '⁹' => '9',
-                _ => break,
+            let Some(digit) = "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().zip('0'..).find(|(above, _)| *above == character)
+            else {
+                break;
             };
-            digits.push(digit);
+            digits.push(digit.1);
             length += character.len_utf8();
         }
         if let Some(value) = literal(&digits, false) {

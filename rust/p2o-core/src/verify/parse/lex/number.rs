@@ -153,12 +153,8 @@ fn dotted_digits(text: &str) -> Option<(Cow<'_, str>, usize)> {
     let between = digits(&text[width..]);
     let last = width + between;
     dotted(&text[last..]).then(|| {
-        let block = format!(
-            "{}{}{}",
-            &text[DOT.len()..=DOT.len()],
-            &text[width..last],
-            &text[last + DOT.len()..=last + DOT.len()]
-        );
+        let digit = |at: usize| &text[at + DOT.len()..=at + DOT.len()];
+        let block = [digit(0), &text[width..last], digit(last)].concat();
         (Cow::Owned(block), last + width)
     })
 }
