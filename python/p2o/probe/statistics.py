@@ -27,7 +27,7 @@ UNLOCKED_LEAST = 0.10
 """For P²O: share of the problems plain samples never solve that words unlock, beyond what more plain samples would."""
 
 CONFIDENCE = 0.99
-"""Posterior probability of being better than the plain prompt that counts as certain (`evolve.confidence`)."""
+"""Posterior probability of being better than the plain prompt that counts as certain."""
 
 PLAIN_MOST = 0.02
 """The study's rule: highest rate of success of plain samples, and ..."""

@@ -79,10 +79,6 @@ class Sampler(ABC):
     """Whether it can draw while the trainer learns: in a thread, from weights of its own, on a device that the trainer
     does not need."""
 
-    interruptible: ClassVar[bool] = False
-    """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
-    elsewhere."""
-
     adapters: bool = False
     """Whether it has the policy as adapters over the weights of the start, and can sample from these alone
     ([`p2o.rollout.lent.BareSampler`][])."""

@@ -137,14 +137,14 @@ def test_a_misspelt_name_is_told_what_there_is() -> None:
 
 def test_what_ours_can() -> None:
     can = {
-        name: (kind.shares_weights, kind.in_process, kind.interruptible, kind.refills)
+        name: (kind.shares_weights, kind.in_process, kind.refills)
         for name in SAMPLERS
         for kind in [sampler_class(name)]
     }
     assert can == {
-        "hf": (True, True, True, False),
-        "vllm": (False, True, True, True),
-        "vllm-server": (False, False, False, True),
+        "hf": (True, True, False),
+        "vllm": (False, True, True),
+        "vllm-server": (False, False, True),
     }
 
 
