@@ -46,6 +46,17 @@ def test_only_the_engines_model_is_changed() -> None:
     assert not hasattr(after, "vllm_config")
 
 
+def test_an_engine_that_does_not_start_leaves_the_trainers_model_as_it_was() -> None:
+    class Refused(Body):
+        pass
+
+    before = Refused(2.0)
+    with pytest.raises(ValueError, match="no kernel"), kept_apart(Refused):
+        change(Refused)
+        raise ValueError("no kernel")
+    assert before(torch.ones(2)).tolist() == Refused(2.0)(torch.ones(2)).tolist() == [2, 2]
+
+
 def test_without_it_the_trainers_model_cannot_be_called() -> None:
     class Other(Body):
         pass
