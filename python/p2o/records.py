@@ -186,7 +186,7 @@ def load_split(
         raise MissingDependencyError(
             f'{source} needs the package datasets: pip install "p2o-rl[data]"'
         ) from None
-    builder = BUILDERS.get(Path(source).suffix)
+    builder = BUILDERS.get(Path(source).suffix.lower())
     try:
         if builder is not None:
             with _without_bars(datasets), _without_logs():
