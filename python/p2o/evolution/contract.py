@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
-from p2o.evolution.types import EvaluationResult, ReflectionReply
+from p2o.evolution.types import EvaluationResult, ReflectionReply, ReplyEnd
 from p2o.reward_calls import as_reward, shown
 from p2o.types import FinishReason
 
 T = TypeVar("T")
 
 _ENDS: tuple[str, ...] = get_args(FinishReason)
-_REPLY_ENDS: tuple[str, ...] = (*_ENDS, "refused")
+_REPLY_ENDS: tuple[str, ...] = get_args(ReplyEnd)
 
 
 def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Iterator[T]:

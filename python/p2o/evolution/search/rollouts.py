@@ -45,10 +45,8 @@ class Rollouts:
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in order."""
-        count = self._config.rollouts_per_evaluation
-        if count == 1:
-            return [EvaluationRequest(problem, template, 0) for problem in problems]
-        return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
+        indices = range(self._config.rollouts_per_evaluation)
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The `REPLICATES` further rollouts of each problem; their indices follow those of `requests`."""
