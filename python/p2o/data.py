@@ -70,11 +70,11 @@ class RecordData(Settings, ABC):
     solutions; a record may have none."""
 
     id_key: str = "id"
-    """Field with a stable id; without it the id is a hash of problem and answer. All other fields are kept in
-    `Problem.meta`, for your own reward function."""
+    """Field, nested or not, with a stable id; without it the id is a hash of problem and answer. All other fields are
+    kept in `Problem.meta`, for your own reward function."""
 
     family_key: str | None = None
-    """Field by which accuracy is broken down in the reports; unset, the field `family` if there is one."""
+    """Field, nested or not, by which accuracy is broken down in the reports; unset, `family` if there is one."""
 
     system: str | None = None
     """System message before each problem."""
