@@ -55,8 +55,8 @@ class Rollouts:
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def new(self, requests: Iterable[EvaluationRequest]) -> int:
-        """How many of the requests would be rolled out."""
-        return len({key for key in map(_key, requests) if key not in self._results})
+        """How many of the requests would be rolled out: no round has asked for them."""
+        return len({key for key in map(_key, requests) if key not in self._results} - self._asked)
 
     def missing(self, template: Template, problems: Sequence[Problem]) -> int:
         """How many rollouts of an evaluation are not there yet."""
