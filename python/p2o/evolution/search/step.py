@@ -12,7 +12,7 @@ from random import Random
 
 from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
-from p2o.evolution.contract import in_order
+from p2o.evolution.contract import checked_proposal, in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
@@ -201,6 +201,7 @@ class Step:
 
     def consider(self, proposal: Proposal, parent: Template) -> Candidate | None:
         """Enters a proposal as a candidate; None if it is refused before a rollout."""
+        proposal = checked_proposal(proposal, len(self.candidates))
         if proposal.text is None:
             self.refusals[proposal.refusal or "no text"] += 1
             return None
