@@ -70,11 +70,11 @@ class RecordData(Settings, ABC):
     solutions; a record may have none."""
 
     id_key: str = "id"
-    """Field with a stable id; without it the id is a hash of problem and answer. All other fields are kept in
-    `Problem.meta`, for your own reward function."""
+    """Field, nested or not, with a stable id; without it the id is a hash of problem and answer. All other fields are
+    kept in `Problem.meta`, for your own reward function."""
 
     family_key: str | None = None
-    """Field by which accuracy is broken down in the reports; unset, the field `family` if there is one."""
+    """Field, nested or not, by which accuracy is broken down in the reports; unset, `family` if there is one."""
 
     system: str | None = None
     """System message before each problem."""
@@ -248,8 +248,8 @@ def load_data(
     else:
         size = config.evaluation_size or max(1, round(HELD_OUT * len(train)))
         evaluation = _draw(train, size, config.seed)
-    held_out_content = {_content(problem.messages) for problem in evaluation}
-    train = [problem for problem in train if _content(problem.messages) not in held_out_content]
+    held_out_content = {content_key(problem.messages) for problem in evaluation}
+    train = [problem for problem in train if content_key(problem.messages) not in held_out_content]
     if not train:
         raise DataError(
             f"{config.train}: no training problem is left after the {len(evaluation):,} for evaluation are held out: "
@@ -342,7 +342,7 @@ class Reader:
         problem = problem_of(
             record, where, self._fields, self.config, self.verifier, needs_gold=self.needs_gold
         )
-        key = _content(problem.messages)
+        key = content_key(problem.messages)
         if self._ids.setdefault(problem.id, key) != key:
             raise DataError(
                 f"{where}: id {problem.id!r} belongs to another problem already: make ids unique, or set "
@@ -370,7 +370,7 @@ def _same_gold(gold: str, other: str, verifier: VerifyOptions | None) -> bool:
     return verifier is not None and equivalent(gold, other, **verifier)
 
 
-def _content(messages: Iterable[Message]) -> str:
+def content_key(messages: Iterable[Message]) -> str:
     """A hash of what is asked, without the gold; Unicode forms, spacing and empty lines make no difference."""
     normalised = []
     for message in messages:

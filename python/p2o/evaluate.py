@@ -54,7 +54,7 @@ class Evaluation:
         """Accuracy of each family and of `all`, with bootstrap intervals over problems (95%).
 
         Problems are drawn with all their samples: those of one problem are not independent. Where all problems are
-        solved, or none, there is nothing to resample, and the interval is the exact one of Clopper and Pearson (1934).
+        solved, or none, the interval is the exact one of Clopper and Pearson (1934).
         """
         intervals = {name: share_interval(self._means(name)) for name in self._families()}
         return {**intervals, "all": share_interval(self._means(None))}

@@ -71,26 +71,21 @@ def _resampled_means(
 
 
 def share_interval(shares: Sequence[float]) -> Interval:
-    """The mean of shares from 0 to 1 with its bootstrap interval (95%).
-
-    Where all are 0, or all are 1, there is nothing to resample, and the interval is the exact one of Clopper and
-    Pearson (1934).
-    """
-    return mean_of_shares([shares])
+    """The mean of shares from 0 to 1 with its bootstrap interval (95%); see `mean_of_bounded`."""
+    return mean_of_bounded([shares])
 
 
-def mean_of_shares(groups: Sequence[Sequence[float]]) -> Interval:
-    """As `mean_of_means`, of shares from 0 to 1.
+def mean_of_bounded(groups: Sequence[Sequence[float]], least: float = 0.0, most: float = 1.0) -> Interval:
+    """As `mean_of_means`, of values from `least` to `most`.
 
-    Where all are 0, or all are 1, it reaches as far as the groups' exact intervals on average, which is far enough.
+    In a group whose values are all the same there is nothing to resample, and yet nothing is certain: it could be off
+    by as much as a share of which none, or all, are seen (the exact interval of Clopper and Pearson, 1934).
     """
     found = mean_of_means(groups)
-    reach = sum(exact_reach(len(shares)) for shares in groups) / len(groups)
-    if all(max(shares) == 0 for shares in groups):
-        return replace(found, high=reach)
-    return replace(found, low=1 - reach) if all(min(shares) == 1 for shares in groups) else found
-
-
-def exact_reach(count: int) -> float:
-    """How far the exact interval of Clopper and Pearson reaches where none, or all, of `count` succeed."""
-    return float(1 - ((1 - CONFIDENCE) / 2) ** (1 / count))
+    below = above = 0.0
+    for values in groups:
+        if (value := min(values)) == max(values):
+            reach = 1 - ((1 - CONFIDENCE) / 2) ** (1 / len(values))
+            below += min(reach, value - least) / len(groups)
+            above += min(reach, most - value) / len(groups)
+    return replace(found, low=found.low - below, high=found.high + above)

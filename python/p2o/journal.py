@@ -128,18 +128,17 @@ class JournalFile(ABC):
         for number, line in enumerate(lines, start=1):
             remedy = f"delete the journal to start the {self.work} again"
             try:
-                json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise RunDirectoryError(f"{path}, line {number}: not JSON; {remedy}") from error
-            try:
                 text = without_check(line)
             except ValueError as error:
                 raise RunDirectoryError(f"{path}, line {number}: {error}; {remedy}") from error
+            try:
+                record = json.loads(line if text is None else text)
+            except (ValueError, RecursionError) as error:
+                raise RunDirectoryError(f"{path}, line {number}: not JSON; {remedy}") from error
             if text is None:
                 raise RunDirectoryError(
                     f"{path}, line {number}: not a record of {self._one}, or one of another version of p2o; {remedy}"
                 )
-            record = json.loads(text)
             records.append(record)
         return records, sum(len(line) + 1 for line in lines)
 

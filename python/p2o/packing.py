@@ -127,10 +127,7 @@ def balance(costs: ArrayLike, parts: int) -> NDArray[np.uint32]:
     values = np.ascontiguousarray(costs, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError("costs must be a vector of finite numbers")
-    parts = _count("parts", parts)
-    if parts == 0:
-        raise InputError("parts must be at least 1")
-    return _core.balance(values, parts)
+    return _core.balance(values, _count("parts", parts))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -341,6 +338,6 @@ def _lengths(lengths: ArrayLike) -> NDArray[np.uint32]:
 
 
 def _count(name: str, value: int) -> int:
-    if not 0 <= value <= np.iinfo(np.uint32).max:
+    if not 1 <= value <= np.iinfo(np.uint32).max:
         raise InputError(f"{name} is {value}: it must be from 1 to 2^32 - 1")
     return value

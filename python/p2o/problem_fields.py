@@ -69,14 +69,16 @@ def recognise(record: Mapping[str, Any], config: RecordData) -> Fields:
     answer = config.answer_key or _known(record, ANSWER_FIELDS)
     answer_is = config.answer_is
     if answer_is is None:
-        text = _field(record, answer, "", "answer_key") if _present(record, answer) else None
+        text = optional_field(record, answer)
         marked = isinstance(text, str) and ("####" in text or (answer == "solution" and "\\boxed" in text))
         answer_is = "solution" if marked else "answer"
     usual = (
         *(PROBLEM_FIELDS if config.problem_key is None else ()),
         *(ANSWER_FIELDS if config.answer_key is None else ()),
     )
-    others = tuple(name for name in usual if name not in (problem, answer) and _present(record, name))
+    others = tuple(
+        name for name in usual if name not in (problem, answer) and optional_field(record, name) is not None
+    )
     return Fields(problem, answer, answer_is, config.answer_key is not None, others)
 
 
@@ -84,7 +86,7 @@ def _known(record: Mapping[str, Any], names: Sequence[str]) -> str:
     """The usual name, unless the record lacks it and has another one."""
     if names[0] in record:
         return names[0]
-    return next((name for name in names if _present(record, name)), names[0])
+    return next((name for name in names if optional_field(record, name) is not None), names[0])
 
 
 def describe(fields: Fields, config: RecordData) -> str:
@@ -123,12 +125,13 @@ def problem_of(
         if not gold_parses(gold, **verifier):
             raise BadGoldError(f"{where}: the gold answer {gold[:80]!r} cannot be parsed; {_REMEDY}")
     messages = _messages(asked, where, fields, config)
-    given = record.get(config.id_key)
+    given = optional_field(record, config.id_key)
     identity = str(given) if given is not None else content_hash(messages, gold)
     used = (fields.problem, fields.answer, config.id_key)
     meta = {key: value for key, value in record.items() if key not in used}
     if config.family_key:
-        meta["family"] = str(record.get(config.family_key, "?"))
+        family = optional_field(record, config.family_key)
+        meta["family"] = "?" if family is None else str(family)
     return Problem(identity, messages, gold, meta, where, _solution(record, where, fields, config))
 
 
@@ -138,11 +141,12 @@ def lost_backslash(text: str) -> str:
     return found[0] if found else ""
 
 
-def _present(record: Mapping[str, Any], key: str) -> bool:
+def optional_field(record: Mapping[str, Any], key: str) -> Any:
+    """The field `key`, nested or not; None if there is none."""
     try:
-        return _field(record, key, "", "") is not None
+        return _field(record, key, "", "")
     except DataError:
-        return False
+        return None
 
 
 def _field(record: Mapping[str, Any], key: str, where: str, setting: str) -> Any:
@@ -203,19 +207,19 @@ def _can_be_gold(value: Any) -> bool:
 
 
 def _solution(record: Mapping[str, Any], where: str, fields: Fields, config: RecordData) -> str:
-    """The worked solution of a record; empty where it has none.
+    """The worked solution of a record, the first of several; empty where it has none.
 
     Raises:
-        DataError: if the field of `solution_key` is missing or no text.
+        DataError: if it is no text.
     """
-    if config.solution_key is not None:
-        value = _field(record, config.solution_key, where, "solution_key")
-    elif fields.answer_is == "solution":
-        value = _field(record, fields.answer, where, "answer_key")
-    else:
-        return ""
+    key = config.solution_key or (fields.answer if fields.answer_is == "solution" else "")
+    value = optional_field(record, key)
+    if isinstance(value, list) and value:
+        value = value[0]
     if value is not None and not isinstance(value, str):
-        raise DataError(f"{where}: field {config.solution_key!r} must hold a text, a worked solution")
+        raise DataError(
+            f"{where}: field {key!r} must hold a text, a worked solution; set data.solution_key to another field"
+        )
     return value or ""
 
 

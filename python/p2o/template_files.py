@@ -1,7 +1,7 @@
 """Templates that a user already has: a file of them, or a shipped set by its name (`general`, `tiny`).
 
 A text file holds one template a block; blocks are separated by a line of three or more hyphens, so a template may hold
-blank lines. A file named `.jsonl` holds one a line: `{"template": "..."}` or the bare JSON text.
+blank lines. A file named `.jsonl` holds one a line, and `.json` a list: `{"template": "..."}` or the bare JSON text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from p2o.errors import ConfigError, DataError
 from p2o.files import why_unreadable
-from p2o.records import json_lines
+from p2o.records import array_items
 from p2o.shipped import shipped
 from p2o.templates import PLAIN, distinct_templates, make_template
 from p2o.types import Template
@@ -41,7 +41,7 @@ def read_templates(source: str, setting: str) -> tuple[Template, ...]:
     """
     path = shipped("instructions", ".txt").get(source, Path(source))
     try:
-        if path.suffix == ".jsonl":
+        if path.suffix.lower() in (".jsonl", ".json"):
             found = list(_json_templates(path))
         else:
             found = list(_blocks(path.read_text(encoding="utf-8-sig")))
@@ -73,15 +73,15 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _json_templates(path: Path) -> Iterator[str]:
-    """The templates of a JSONL file.
+    """The templates of a JSON file, an array or line by line.
 
     Raises:
-        DataError: naming the line.
+        DataError: naming the line or the item.
     """
-    for where, value in json_lines(path):
+    for where, value in array_items(path):
         text = value.get("template") if isinstance(value, dict) else value
         if not isinstance(text, str):
             raise DataError(f'{where}: no template; write {{"template": "..."}} or a JSON text')
         if make_template(text) == PLAIN:
-            raise DataError(f"{where}: an empty template is the plain prompt; leave the line out")
+            raise DataError(f"{where}: an empty template is the plain prompt; leave it out")
         yield text

@@ -344,3 +344,19 @@ def test_prompts_must_be_messages_and_known() -> None:
         Guide([ROWS[0], {"prompt": "1+1=?", "answer": "2"}])
     with pytest.raises(DataError, match=r"'1\+1' is not in the datasets that p2o\.trl\.Guide was given"):
         Guide(ROWS)._problem("1+1")
+
+
+def test_rows_of_one_problem_are_told_by_what_they_ask() -> None:
+    """Two that differ by spacing are merged, and TRL asks for both."""
+    (message,) = ROWS[0]["prompt"]
+    spaced = {**ROWS[0], "prompt": [{**message, "content": f"{message['content']} "}]}
+    guide = Guide([*ROWS[:2], spaced])
+    assert guide._problem(spaced["prompt"]) is guide._problem(ROWS[0]["prompt"])
+    assert len(guide.problems) == 2
+
+
+@pytest.mark.parametrize(("setting", "gold"), [("data.on_bad_gold", "(("), ("data.on_conflict", "no number")])
+def test_a_row_that_p2o_would_leave_out_is_refused(setting: str, gold: str) -> None:
+    rows = [*ROWS[:2], {"prompt": ROWS[0 if gold == "no number" else 5]["prompt"], "answer": gold}]
+    with pytest.raises(DataError, match=r"^train_dataset, row \d is left out by data.on_bad_gold"):
+        Guide(rows, {setting: "skip"})

@@ -51,6 +51,27 @@ def test_other_field_names(tmp_path: Path) -> None:
     assert problem.meta == {"kind": "sum", "family": "sum"}
 
 
+def test_nested_fields_hold_ids_and_families(tmp_path: Path) -> None:
+    rows = [
+        {"problem": f"{i}+1=?", "answer": i + 1, "extra_info": {"index": i, "level": level}}
+        for i, level in enumerate(["easy", None])
+    ]
+    found = read(write(tmp_path / "d.jsonl", *rows), id_key="extra_info.index", family_key="extra_info.level")
+    assert [(problem.id, problem.meta["family"]) for problem in found] == [("0", "easy"), ("1", "?")]
+
+
+def test_a_record_may_have_no_solution(tmp_path: Path) -> None:
+    """Evaluation problems seldom have one; some datasets list several, and hold the gold in them."""
+    rows = [{**GOOD, "why": "one more"}, {"problem": "1+2=?", "answer": "3"}]
+    found = read(write(tmp_path / "d.jsonl", *rows), solution_key="why")
+    assert [problem.solution for problem in found] == ["one more", ""]
+    row = {"problem": "1+1=?", "solution": ["It is \\boxed{2}.", "As is known, \\boxed{2}."]}
+    (several,) = read(write(tmp_path / "e.jsonl", row), answer_is="solution")
+    assert (several.gold, several.solution) == ("2", row["solution"][0])
+    with pytest.raises(DataError, match=r"line 1: field 'why' must hold a text, .*set data.solution_key"):
+        read(write(tmp_path / "f.jsonl", {**GOOD, "why": 3}), solution_key="why")
+
+
 def test_further_fields_are_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "d.jsonl", {**GOOD, "metadata": {"tests": ["a", 1]}, "level": 3})
     (problem,) = read(path)

@@ -41,7 +41,7 @@ def write(path: Path, records: list[dict[str, Any]]) -> str:
     import datasets
 
     dataset = datasets.Dataset.from_list(records)
-    match path.suffix:
+    match path.suffix.lower():
         case ".parquet":
             dataset.to_parquet(path)
         case ".csv":
@@ -66,8 +66,9 @@ def test_rows_are_problems_in_order(tmp_path: Path, name: str) -> None:
     assert load_data(config) == (train, evaluation)
 
 
-def test_a_parquet_file_needs_neither_a_kind_nor_names_of_fields(tmp_path: Path) -> None:
-    source = Path(write(tmp_path / "train.parquet", rows(5)))
+@pytest.mark.parametrize("name", ["train.parquet", "TRAIN.PARQUET"])
+def test_a_parquet_file_needs_neither_a_kind_nor_names_of_fields(tmp_path: Path, name: str) -> None:
+    source = Path(write(tmp_path / name, rows(5)))
     named = load_data(DatasetData(train=str(source), evaluation_size=2, **VERL))
     assert load_data(JsonlData(train=source, evaluation_size=2)) == named
 

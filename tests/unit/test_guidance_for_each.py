@@ -178,7 +178,7 @@ def test_a_hint_that_is_of_no_use_leaves_its_problem_plain(
 
 
 def test_a_hint_is_what_is_said_without_thoughts_and_fences(tmp_path: Path) -> None:
-    thought = "<think>It must not state 445.</think>\nCarry the one.\n"
+    thought = f"<think>It must not state 445. {'Hm. ' * 2000}</think>\nCarry the one.\n"
     replies = [ReflectionReply(thought), ReflectionReply("Here it is:\n```\nCarry the one.\n```")]
     found, state = guidance(
         tmp_path, [problem("a"), problem("b")], lambda requests: replies, kind="self_hint"

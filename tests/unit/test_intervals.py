@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2o.errors import InputError
-from p2o.intervals import bootstrap_mean, mean_of_means, mean_of_shares, share_interval
+from p2o.intervals import bootstrap_mean, mean_of_bounded, mean_of_means, share_interval
 
 
 def test_groups_count_alike_whatever_their_size() -> None:
@@ -34,11 +34,25 @@ def test_half_as_many_groups_have_wider_intervals() -> None:
 def test_where_none_or_all_succeed_nobody_is_certain() -> None:
     few, many = share_interval([0.0] * 4).high, share_interval([0.0] * 20).high
     assert (1 - few) ** 4 == pytest.approx(0.025)
-    none = mean_of_shares([[0.0] * 4, [0.0] * 20])
+    none = mean_of_bounded([[0.0] * 4, [0.0] * 20])
     assert (none.low, none.high) == (0.0, pytest.approx((few + many) / 2))
-    every = mean_of_shares([[1.0] * 4, [1.0] * 20])
+    every = mean_of_bounded([[1.0] * 4, [1.0] * 20])
     assert (every.low, every.high) == (pytest.approx(1 - none.high), 1.0)
-    assert mean_of_shares([[0.0] * 4, [1.0] * 20]) == mean_of_means([[0.0] * 4, [1.0] * 20])
+    mixed = mean_of_bounded([[0.0] * 4, [1.0] * 20])
+    assert (mixed.low, mixed.high) == pytest.approx((0.5 - many / 2, 0.5 + few / 2))
+    values = [0.0, 0.5, 1.0]
+    beside, alone = mean_of_bounded([values, [0.0] * 4]), mean_of_means([values, [0.0] * 4])
+    assert (beside.low, beside.high) == pytest.approx((alone.low, alone.high + few / 2))
+
+
+def test_of_differences_that_are_all_equal_nothing_is_sure() -> None:
+    """Five problems that do not differ: 1 - 0.025 ** (1 / 5) = 0.522."""
+    found = mean_of_bounded([[0.0] * 5], -1.0, 1.0)
+    assert (found.mean, found.low, found.high) == pytest.approx((0, -0.522, 0.522), abs=1e-3)
+    found = mean_of_bounded([[1.0] * 5], -1.0, 1.0)
+    assert (found.low, found.high) == pytest.approx((0.478, 1), abs=1e-3)
+    found = share_interval([0.5] * 5)
+    assert (found.low, found.high) == (0, 1), "half of each problem's samples: no further than the bounds"
 
 
 @pytest.mark.parametrize("groups", [[], [[]], [[1.0], []]])

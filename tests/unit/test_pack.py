@@ -71,7 +71,7 @@ def test_a_packing_without_enough_rows_has_empty_bins():
     ("arguments", "message"),
     [
         (([3, 9], 8), "row 1 has 9 tokens, more than the budget of 8: raise the budget or shorten the row"),
-        (([1], 0), "budget must be at least 1"),
+        (([1], 0), "budget is 0: it must be from 1"),
         (([1], -5), "budget is -5"),
         (([1, -2], 8), "row 1 has a length of -2"),
         (([1.5], 8), "lengths must be a vector of whole numbers, not float64"),

@@ -42,6 +42,14 @@ def test_jsonl_holds_objects_or_texts_and_equal_ones_are_merged(tmp_path: Path) 
     file = tmp_path / "mine.jsonl"
     file.write_text('{"template": "One.", "source": "me"}\n\n"Two\\n---\\nlines"\n"One. "\n')
     assert texts(file) == ["One.", "Two\n---\nlines"]
+    file.rename(tmp_path / "MINE.JSONL")
+    assert texts(tmp_path / "MINE.JSONL") == ["One.", "Two\n---\nlines"]
+
+
+def test_json_holds_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('[{"template": "One."},\n "Two."]\n')
+    assert texts(file) == ["One.", "Two."]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,7 @@ def test_jsonl_holds_objects_or_texts_and_equal_ones_are_merged(tmp_path: Path) 
         ("mine.jsonl", b"", "holds no template"),
         ("mine.jsonl", b'"One."\n{"text": "Two."}\n', 'line 2: no template; write {"template": "..."}'),
         ("mine.jsonl", b'"One."\n" "\n', "line 2: an empty template is the plain prompt"),
-        ("mine.jsonl", b'["One."]\n', "line 1: no template"),
+        ("mine.json", b'["One.", ["Two."]]\n', "item 2: no template"),
         ("mine.jsonl", b"One.\n", "line 1: not valid JSON"),
     ],
 )

@@ -102,17 +102,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evolves, writes the result, prints the chosen templates. 1: the reflection model failed; 130: Ctrl-C."""
     source = Path(args.source)
+    is_file = source.suffix.lower() == ".jsonl"
     output = args.output or Path("runs") / f"evolve-{source.stem}"
     result = output / "evolution.json"
     before = result.read_bytes() if result.exists() and _has_journal(output) else None
-    evolution = (
-        evolve_file(args, source, output) if source.suffix == ".jsonl" else evolve_recipe(args, output)
-    )
+    evolution = evolve_file(args, source, output) if is_file else evolve_recipe(args, output)
     if before is not None and is_cut_short(evolution, before):
         print(f"{result} is kept: it comes from further on in the same step", file=sys.stderr)
     else:
         write_text(result, json.dumps(evolution.to_dict(), ensure_ascii=False) + "\n")
-        if source.suffix == ".jsonl":  # a recipe's run directory has its own
+        if is_file:  # a recipe's run directory has its own
             write_jsonl(
                 output / "templates.jsonl", [candidate.to_dict() for candidate in evolution.candidates]
             )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from p2o.config import Config
 from p2o.data import DatasetData, JsonlData, RecordData, fingerprint, read_problems
 from p2o.errors import ConfigError, DataError
+from p2o.problem_fields import optional_field
 from p2o.records import Record, dataset_rows, file_records, hub_commit, load_split
 from p2o.types import Problem
 
@@ -191,5 +192,5 @@ def _problems(
 def _numbered(records: Iterable[Record], id_key: str) -> Iterable[Record]:
     """The records, with their number as id where they have none: a hash would change with the prompt."""
     for number, (where, record) in enumerate(records):
-        known = record.get(id_key)
+        known = optional_field(record, id_key)
         yield where, {**record, id_key: number if known is None else known}

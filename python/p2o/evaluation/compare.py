@@ -10,7 +10,7 @@ from typing import Any
 from p2o.errors import RunDirectoryError
 from p2o.evaluation.markdown import aligned, literal, with_interval
 from p2o.files import read_json
-from p2o.intervals import Interval, bootstrap_mean, mean_of_means
+from p2o.intervals import Interval, mean_of_bounded
 
 RESULT = "result.json"
 """The file of an evaluation's folder that is read."""
@@ -31,7 +31,7 @@ class Difference:
     @property
     def interval(self) -> Interval:
         """The mean difference, with its paired bootstrap interval over problems."""
-        return bootstrap_mean(self.differences_P)
+        return mean_of_bounded([self.differences_P], -1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Comparison:
     @property
     def mean(self) -> Interval:
         """The unweighted mean of the benchmarks' differences, with its interval."""
-        return mean_of_means([one.differences_P for one in self.benchmarks.values()])
+        return mean_of_bounded([one.differences_P for one in self.benchmarks.values()], -1.0, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values."""

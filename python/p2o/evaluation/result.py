@@ -14,7 +14,7 @@ from p2o.evaluation.journal import Completion
 from p2o.evaluation.markdown import aligned, literal, with_interval
 from p2o.evaluation.metrics import majority, pass_at_k, pass_ks
 from p2o.evolution.identity import digest
-from p2o.intervals import Interval, mean_of_shares
+from p2o.intervals import Interval, mean_of_bounded
 from p2o.outcomes.outcomes import is_success
 from p2o.verifier import VerifyOptions, equivalent
 
@@ -81,7 +81,7 @@ def figures(results: Sequence[BenchmarkResult]) -> dict[str, Interval]:
         votes = [result.votes_P for result in results if result.votes_P is not None]
         groups |= {f"maj@{k}": votes} if len(votes) == len(results) else {}
         groups |= {f"pass@{j}": [result.passes_P(j) for result in results] for j in pass_ks(k)[1:]}
-    return {name: mean_of_shares(parts) for name, parts in groups.items()}
+    return {name: mean_of_bounded(parts) for name, parts in groups.items()}
 
 
 def _plain(found: dict[str, Interval]) -> dict[str, dict[str, Any]]:

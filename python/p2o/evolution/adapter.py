@@ -61,7 +61,8 @@ def evolve_adapter(
         The step; `best_candidate` turns it into component texts.
 
     Raises:
-        InputError: if the component is not clear, or the adapter returns too few or too many scores.
+        InputError: if the component is not clear, or the adapter returns too few or too many scores, outputs or
+            trajectories.
     """
     component = _component(seed_candidate, component)
     role = _AdapterRole(adapter, seed_candidate, component)
@@ -131,17 +132,17 @@ class _AdapterRole:
             candidate = {**self.seed_candidate, self.component: text or self.seed_candidate[self.component]}
             data = [requests[place].problem.meta["data"] for place in places]
             batch = self.adapter.evaluate(data, candidate, capture_traces=traced)
-            if len(batch.scores) != len(data):
-                raise InputError(f"the adapter returned {len(batch.scores)} scores for {len(data)} instances")
+            told = traced and bool(batch.trajectories)
+            for name in ("scores", "outputs", "trajectories") if told else ("scores",):
+                if (count := len(getattr(batch, name))) != len(data):
+                    raise InputError(f"the adapter returned {count} {name} for {len(data)} instances")
             for at, place in enumerate(places):
-                feedback = self._feedback(candidate, batch, at) if traced else ""
+                feedback = self._feedback(candidate, batch, at) if told else ""
                 results[place] = EvaluationResult(batch.scores[at], feedback=feedback)
         return [results[place] for place in range(len(requests))]
 
     def _feedback(self, candidate: dict[str, str], batch: Any, at: int) -> str:
         """The adapter's records of one instance, as text."""
-        if not batch.trajectories:
-            return ""
         objective_scores = getattr(batch, "objective_scores", None)
         single = replace(
             batch,

@@ -53,8 +53,8 @@ class EvolveConfig(Settings):
 
     templates: str | None = Field(default=None, min_length=1)
     """Templates you already have: a file with one a block and a line `---` between blocks, a `.jsonl` file with one a
-    line, or a shipped set (`general`: a dozen general instructions). They are candidates of the first prompt step of a
-    run (under `reflection.kind = "none"` of each), judged like any other."""
+    line, a `.json` list, or a shipped set (`general`: a dozen general instructions). They are candidates of the first
+    prompt step of a run (under `reflection.kind = "none"` of each), judged like any other."""
 
     budget: Level | PositiveInt = "heavy_4"
     """Rollouts the prompt step may spend, or a level whose rollouts follow from the size of the dev set."""

@@ -1,20 +1,22 @@
-"""What the two callables of the prompt step may return: checked before it is counted, kept or journaled."""
+"""What the two callables of the prompt step, and a proposer, may return: checked before it is counted or journaled."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from p2o.errors import InputError
-from p2o.evolution.types import EvaluationResult, ReflectionReply
+from p2o.evolution.propose.proposer import Proposal
+from p2o.evolution.types import EvaluationResult, ReflectionReply, ReplyEnd
 from p2o.reward_calls import as_reward, shown
 from p2o.types import FinishReason
 
 T = TypeVar("T")
 
 _ENDS: tuple[str, ...] = get_args(FinishReason)
-_REPLY_ENDS: tuple[str, ...] = (*_ENDS, "refused")
+_REPLY_ENDS: tuple[str, ...] = get_args(ReplyEnd)
 
 
 def in_order(who: str, kind: type[T], answers: Iterable[T], count: int) -> Iterator[T]:
@@ -74,6 +76,24 @@ def checked_reply(reply: ReflectionReply) -> ReflectionReply:
     return ReflectionReply(
         _text(reply.text, "text", "reflect"), reply.finish_reason, _tokens(reply.tokens, "reflect"), cost
     )
+
+
+def checked_proposal(proposal: Proposal, candidates: int) -> Proposal:
+    """The proposal, its text in characters that have a UTF-8 form; there are so many `candidates` to be made of.
+
+    Raises:
+        InputError: if it is of another type, its text is none, or a parent is no candidate.
+    """
+    where = "evolve.proposer"
+    if not isinstance(proposal, Proposal):
+        raise InputError(f"{where} returned a {type(proposal).__name__}: give a Proposal")
+    for parent in proposal.parents:
+        if parent not in range(candidates):
+            raise InputError(f"{where}: parent {parent!r} is the id of none of the {candidates} candidates")
+    if proposal.text is None:
+        return proposal
+    text = _text(proposal.text, "text", where)
+    return replace(proposal, text=text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def _number(value: Any) -> float | None:

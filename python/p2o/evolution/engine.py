@@ -8,7 +8,6 @@ the front. Every batch is one flat call, and every draw has a seed of its own.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -257,7 +256,7 @@ def merge_duplicates(problems: Sequence[Problem]) -> tuple[list[Problem], dict[s
     seen: dict[str, str] = {}
     merged: dict[str, str] = {}
     for problem in problems:
-        content = json.dumps([problem.messages, problem.gold])
+        content = digest([problem.messages, problem.gold])
         if contents.setdefault(problem.id, content) != content:
             raise InputError(f"two different problems have the id {problem.id!r}; give each its own")
         if problem.id in kept:

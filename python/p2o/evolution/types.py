@@ -70,7 +70,7 @@ class ReflectionRequest:
     seed: int
 
 
-ReplyEnd = FinishReason | Literal["prompt_too_long", "refused"]
+ReplyEnd = Literal[FinishReason, "refused"]
 """Why a reply ended, or that there is none: the request is longer than the model takes, or its content is refused."""
 
 

@@ -154,7 +154,7 @@ class PromptStep:
         seed = derive_seed(self.config.run.seed, "evolve", version)
         kept = self._evaluations(version) if keep_rollouts else None
         actions: dict[str, Callable[..., Any]] = {"collect": self._collect}
-        some_problem = self.problems[min(hard or self.problems)]
+        some_problem = self.problems[min(hard)]
         fits = None
         if isinstance(self.reflect, SelfReflection):
             actions["reflect"] = self._reflect

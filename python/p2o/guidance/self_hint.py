@@ -88,8 +88,10 @@ class SelfHint(ForEachProblem):
         return self.parts.collector.processes.on_main(lambda: list(reflect(requests)))
 
     def _made(self, problem: Problem, reply: ReflectionReply) -> Made:
-        refusal = _NO_REPLY.get(reply.finish_reason, "")
-        if len(reply.text) > self.config.reflection.max_template_chars:
-            refusal = refusal or TOO_LONG
-        hint = None if refusal else extract_template(reply.text, "whole")
-        return Made(problem, hint or "", refusal or ("" if hint else NO_TEMPLATE))
+        if (refusal := _NO_REPLY.get(reply.finish_reason)) is not None:
+            return Made(problem, "", refusal)
+        hint = extract_template(reply.text, "whole")
+        if hint is None:
+            return Made(problem, "", NO_TEMPLATE)
+        too_long = len(hint) > self.config.reflection.max_template_chars
+        return Made(problem, hint, TOO_LONG if too_long else "")

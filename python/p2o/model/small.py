@@ -127,7 +127,7 @@ def _shrink(part: Any, sizes: Mapping[str, int]) -> None:
     if hidden and heads and (rotated := getattr(part, "rotary_dim", None)):
         part.rotary_dim = min(rotated, part.hidden_size // part.num_attention_heads)
     if hidden and inner:
-        _shrink_mamba(part, inner, part.hidden_size * inner // hidden, attends=bool(heads))
+        _shrink_mamba(part, part.hidden_size * inner // hidden, attends=bool(heads))
     needed = _needed(kinds)
     if stack := getattr(part, "num_layers_per_stack", None):  # stacks that are run through again and again
         part.num_layers_per_stack, needed = 1, _layers(part) // stack
@@ -193,17 +193,17 @@ def _mamba_size(part: Any) -> int | None:
     return own or (int(expand * hidden) if expand and hidden else None)
 
 
-def _shrink_mamba(part: Any, before: int, after: int, *, attends: bool) -> None:
-    """Heads, their size and groups of heads that fit the new width."""
+def _shrink_mamba(part: Any, width: int, *, attends: bool) -> None:
+    """Heads, their size and groups of heads that fit the width."""
     if hasattr(part, "mamba_d_ssm"):
-        part.mamba_d_ssm = after
+        part.mamba_d_ssm = width
     if not attends and getattr(part, "intermediate_size", None) is not None:
-        part.intermediate_size = after  # that of Mamba is no feed-forward layer's
+        part.intermediate_size = width  # that of Mamba is no feed-forward layer's
     for name, size in MAMBA_HEADS.items():
         if getattr(part, name, None) and (hasattr(part, size) or name == "n_mamba_heads"):
             heads = min(getattr(part, name), 4)
             setattr(part, name, heads)
             if hasattr(part, size):
-                setattr(part, size, after // heads)
+                setattr(part, size, width // heads)
             for groups in MAMBA_GROUPS:
                 _at_most(part, groups, heads)

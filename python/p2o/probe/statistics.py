@@ -8,12 +8,12 @@ on fresh rollouts, against equally many fresh plain ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
 from p2o.evolution.search.statistics import probability_better
-from p2o.intervals import Interval, bootstrap_mean, exact_reach, share_interval
+from p2o.intervals import Interval, mean_of_bounded, share_interval
 from p2o.templates import PLAIN
 from p2o.types import Template
 
@@ -27,7 +27,7 @@ UNLOCKED_LEAST = 0.10
 """For P²O: share of the problems plain samples never solve that words unlock, beyond what more plain samples would."""
 
 CONFIDENCE = 0.99
-"""Posterior probability of being better than the plain prompt that counts as certain (`evolve.confidence`)."""
+"""Posterior probability of being better than the plain prompt that counts as certain."""
 
 PLAIN_MOST = 0.02
 """The study's rule: highest rate of success of plain samples, and ..."""
@@ -232,18 +232,9 @@ def _unlocked(never: Sequence[str], sampled: Successes, fresh: Successes) -> Unl
         tried=tried,
         by_template=by_template,
         by_plain=by_plain,
-        gain=_gain(gains),
+        gain=mean_of_bounded([gains], -1.0, 1.0),
         probability_better=probability_better(wins, losses),
     )
-
-
-def _gain(gains: Sequence[float]) -> Interval:
-    """The mean gain; where all are equal the interval reaches as far as the exact one of a share."""
-    found = bootstrap_mean(gains)
-    if found.low < found.high:
-        return found
-    reach = exact_reach(found.count)
-    return replace(found, low=max(found.mean - reach, -1.0), high=min(found.mean + reach, 1.0))
 
 
 def _compare(

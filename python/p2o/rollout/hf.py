@@ -78,7 +78,6 @@ class HfSampler(Sampler):
     """
 
     shares_weights = True
-    interruptible = True
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ModelError, P2oError, TrainingError, in_one_line
 from p2o.policy.rows import Sequences
-from p2o.rollout.sampler import Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import Sample, Sampler, SampleRequest, SamplingParams, checked_samples
 from p2o.seeds import derive_seed
 
 PROBE_TOKENS = 16
@@ -101,6 +101,7 @@ def check_gap(
 
     Raises:
         TrainingError: if the mean is over `limit` or not finite.
+        InputError: if the sampler returns something else than samples of the prompts.
         ModelError: if a sampler that runs the trainer's model cannot.
     """
     probe = replace(params, max_tokens=min(params.max_tokens, PROBE_TOKENS), top_p=1.0, top_k=0)
@@ -113,7 +114,7 @@ def check_gap(
     drawn: list[Sample] = []
     failed: P2oError | None = None
     try:
-        drawn = sampler.sample(requests, probe)
+        drawn = checked_samples(sampler.sample(requests, probe), len(requests))
     except P2oError as error:
         failed = error  # of one rank's requests to a server, say: the others are told below
     except (MemoryError, torch.OutOfMemoryError):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, InputError
 from p2o.plugins import look_up_class
 from p2o.rollout.config import SAMPLERS, RolloutConfig
 from p2o.types import FinishReason
@@ -78,10 +78,6 @@ class Sampler(ABC):
     beside_training: ClassVar[bool] = False
     """Whether it can draw while the trainer learns: in a thread, from weights of its own, on a device that the trainer
     does not need."""
-
-    interruptible: ClassVar[bool] = False
-    """Whether an exception in `sample` (Ctrl-C, one of `progress`) ends all of its requests, none of which then goes on
-    elsewhere."""
 
     adapters: bool = False
     """Whether it has the policy as adapters over the weights of the start, and can sample from these alone
@@ -164,7 +160,7 @@ class Sampler(ABC):
             at_once: where it `refills`, the most requests under way at a time; None takes all there are.
         """
         if known := list(requests):
-            yield list(enumerate(self.sample(known, params, progress)))
+            yield list(enumerate(checked_samples(self.sample(known, params, progress), len(known))))
 
     def given_up(self) -> int:
         """Tokens of the completions that the last `stream` left unfinished when it was closed."""
@@ -180,6 +176,25 @@ class Sampler(ABC):
 
     def sleep(self) -> None:  # noqa: B027  # most have nothing to give
         """Gives its accelerator memory to the trainer until the next `sync`. Nothing is sampled in between."""
+
+
+def checked_samples(samples: Any, count: int) -> list[Sample]:
+    """What `sample` returned for so many requests: it may be the code of a user's own.
+
+    Raises:
+        InputError: if it is not a sample for each, with at least one token and a log-prob for each token.
+    """
+    if not isinstance(samples, list) or not all(isinstance(each, Sample) for each in samples):
+        raise InputError("rollout.sampler: sample must return a list of Samples, one for each request")
+    if len(samples) != count:
+        raise InputError(f"rollout.sampler: sample returned {len(samples)} Samples for {count} requests")
+    for each in samples:
+        if not 0 < len(each.response_ids) == len(each.logprobs):
+            raise InputError(
+                f"rollout.sampler: a Sample has {len(each.response_ids)} tokens and {len(each.logprobs)} log-probs: "
+                "give at least the end token, and a log-prob for each"
+            )
+    return samples
 
 
 def in_order(stream: Generator[Ended]) -> list[Sample]:

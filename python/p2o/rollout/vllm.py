@@ -62,7 +62,6 @@ class VllmSampler(Sampler):
         ConfigError: if the engine refuses the model or the settings.
     """
 
-    interruptible = True
     refills = True
     max_model_len: int
 

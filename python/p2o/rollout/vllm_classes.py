@@ -15,13 +15,14 @@ from typing import Any
 def kept_apart(model_class: Any) -> Iterator[None]:
     """What vLLM changes of a class within holds for the models that it makes within, and for no others."""
     begin, call = model_class.__init__, model_class.__call__
-    yield
-    changed = model_class.__call__
-    if changed is call:
-        return
+    try:
+        yield
+    finally:  # also where the engine does not start
+        changed = model_class.__call__
 
-    def called(self: Any, *arguments: Any, **options: Any) -> Any:
-        of_engine = "vllm_config" in vars(self)
-        return (changed if of_engine else call)(self, *arguments, **options)
+        def called(self: Any, *arguments: Any, **options: Any) -> Any:
+            of_engine = "vllm_config" in vars(self)
+            return (changed if of_engine else call)(self, *arguments, **options)
 
-    model_class.__init__, model_class.__call__ = begin, called
+        if changed is not call:
+            model_class.__init__, model_class.__call__ = begin, called

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
-from p2o.errors import ConfigError, P2oError
+from p2o.errors import ConfigError
 from p2o.policy.weights import drain, saved_weights
 from p2o.rollout.server_client import ServerClient
 from p2o.rollout.vllm_weights import Transfer, failed_push
@@ -174,8 +174,6 @@ class AdapterPush:
             with TemporaryDirectory(prefix="p2o-adapter-", dir=self.folder) as folder:
                 adapter.write(Path(folder, "adapter"))
                 return held or name, self.slot.load(Path(folder, "adapter"), name)
-        except P2oError as error:
-            raise failed_push(error) from error
         except OSError as error:
             raise ConfigError(
                 f"{self.folder}, where adapters are passed to vLLM, cannot be written ({error.strerror}): for a server "

@@ -34,7 +34,11 @@ def note_launch(
     run: Path, config: Config, recipe: str | None, *, step: int, device: str, processes: int
 ) -> None:
     """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it."""
-    about = read_about(run) or {"recipe": recipe, **_changes(config, recipe), "launches": []}
+    about = read_about(run)
+    if not about.get(
+        "launches"
+    ):  # there may be an end alone: of a run that began without the file, or lost it
+        about = {"recipe": recipe, **_changes(config, recipe), "launches": []}
     about["launches"].append(
         {
             "started": _now(),

@@ -22,7 +22,7 @@ def run_path(config: Config, recipe: str) -> Path:
     base = RUNS / f"{recipe}-{config.run.method}-seed{config.run.seed}"
     taken = [
         int(match[1] or 1)
-        for folder in base.parent.glob(f"{base.name}*")
+        for folder in base.parent.glob("*")
         if (match := re.fullmatch(re.escape(base.name) + r"(?:-(\d+))?", folder.name))
     ]
     return base if not taken else base.with_name(f"{base.name}-{max(taken) + 1}")

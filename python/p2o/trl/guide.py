@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from p2o.assembly import check_surroundings, given_templates
 from p2o.batches import roll_out, templates_of
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
-from p2o.data import JsonlData, fingerprint, read_problems
+from p2o.data import JsonlData, content_key, fingerprint, read_problems
 from p2o.distributed import Processes, join_processes
 from p2o.errors import CheckpointError, ConfigError, DataError
 from p2o.files import read_json, write_text
@@ -78,7 +78,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         check_surroundings(config)
         self.problems = problems_of(dataset, config, "train_dataset")
         evaluation = problems_of(eval_dataset, config, "eval_dataset") if eval_dataset else []
-        self._by_prompt = {_key(each.messages): each for each in (*evaluation, *self.problems)}
+        self._by_prompt = {content_key(each.messages): each for each in (*evaluation, *self.problems)}
         self._checkpoint: Path | None = None
         self.model: Any = None
         """The trainer's, once it has asked for completions; so are the next two."""
@@ -171,7 +171,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
 
     def _problem(self, prompt: Any) -> Problem:
         try:
-            return self._by_prompt[_key(prompt)]
+            return self._by_prompt[content_key(prompt)]
         except (KeyError, TypeError):
             raise DataError(
                 f"the prompt {str(prompt)[:60]!r} is not in the datasets that p2o.trl.Guide was given"
@@ -341,7 +341,7 @@ def problems_of(dataset: Iterable[Mapping[str, Any]], config: Config, name: str)
     """The problems of a dataset of TRL's.
 
     Raises:
-        DataError: if a prompt is no list of messages, or a gold is missing.
+        DataError: if a prompt is no list of messages, a gold is missing, or a row is left out: TRL would not.
     """
     rows = [dict(row) for row in dataset]
     for number, row in enumerate(rows):
@@ -351,13 +351,17 @@ def problems_of(dataset: Iterable[Mapping[str, Any]], config: Config, name: str)
             )
     records = ((f"{name}, row {number}", row) for number, row in enumerate(rows))
     options, needed = config.reward.verifier_options(), config.reward.needs_gold
-    return read_problems(
+    problems = read_problems(
         records, cast("JsonlData", config.data), name, verifier=options, needs_gold=needed
     ).problems
-
-
-def _key(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    return tuple((message["role"], message["content"]) for message in messages)
+    known = {content_key(problem.messages) for problem in problems}
+    for number, row in enumerate(rows):
+        if content_key(row["prompt"]) not in known:
+            raise DataError(
+                f"{name}, row {number} is left out by data.on_bad_gold or data.on_conflict, and TRL would train on it: "
+                "take it out of the dataset"
+            )
+    return problems
 
 
 def _checkpoint(args: Any, state: Any) -> Path:

@@ -133,6 +133,9 @@ def test_ids_do_not_depend_on_the_prompt_and_are_not_prefixed_twice(tmp_path: Pa
         (found,) = load_benchmarks([path], config(suffix=suffix))
         ids.append([problem.id for problem in found.problems])
     assert ids == [["mine/0", "mine/b"]] * 2
+    nested = write(tmp_path / "other.jsonl", {"info": {"id": "c"}, "problem": "x", "answer": 1})
+    (found,) = load_benchmarks([nested], config(id_key="info.id"))
+    assert found.problems[0].id == "other/c"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """gepa's own default adapter, run by p2o.evolve."""
 
+from dataclasses import replace
+
 import pytest
 from evolve_world import by_race
 from gepa.adapters.default_adapter.default_adapter import DefaultAdapter
@@ -104,6 +106,24 @@ def test_an_adapter_with_missing_scores_is_named():
 
     with pytest.raises(InputError, match="returned 5 scores for 6 instances"):
         evolve_adapter(Adapter(Model()), SEED, instances(6), instances(6, 50), str, by_race(budget=60))
+
+
+@pytest.mark.parametrize("name", ["outputs", "trajectories"])
+def test_an_adapter_with_missing_traces_is_named(name):
+    class Adapter(DefaultAdapter):
+        def evaluate(self, batch, candidate, capture_traces=False):
+            found = super().evaluate(batch, candidate, capture_traces)
+            return replace(found, **{name: getattr(found, name)[1:]} if capture_traces else {})
+
+    with pytest.raises(InputError, match=rf"returned \d {name} for \d instances"):
+        evolve_adapter(
+            Adapter(Model()),
+            SEED,
+            instances(6),
+            instances(6, 50),
+            lambda prompt: "no",
+            by_race(budget=60, parents=1),
+        )
 
 
 def test_the_plain_prompt_is_the_seed_and_traces_are_for_the_trainset():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -164,6 +166,12 @@ def test_a_merged_problem_stays_merged_when_it_comes_again() -> None:
     evolution = run(problems=[*problems, twin, twin])
     assert evolution.merged == {"twin": "circles-000"}
     assert len(evolution.dev_ids) + len(evolution.feedback_ids) == 6
+
+
+def test_messages_may_be_any_mappings() -> None:
+    problems = make_problems(60)
+    views = [replace(each, messages=tuple(map(MappingProxyType, each.messages))) for each in problems]
+    assert run(problems=views) == run(problems=problems)
 
 
 def test_a_dev_problem_under_another_id_is_no_feedback() -> None:

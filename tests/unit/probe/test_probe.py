@@ -78,20 +78,6 @@ def test_a_probe_worked_by_hand() -> None:
     assert unlocked.probability_better == 1 - 0.5 ** (5 if chosen == TWO.id else 4)
 
 
-def test_of_gains_that_are_all_equal_nothing_is_sure() -> None:
-    """Five problems of which none was unlocked: 1 - 0.025 ** (1 / 5) = 0.522."""
-    found = statistics._gain([0.0] * 5)
-    assert (found.mean, found.low, found.high) == (
-        0,
-        pytest.approx(-0.522, abs=1e-3),
-        pytest.approx(0.522, abs=1e-3),
-    )
-    assert (statistics._gain([1.0] * 5).low, statistics._gain([1.0] * 5).high) == (
-        pytest.approx(0.478, abs=1e-3),
-        1,
-    )
-
-
 def test_the_template_of_a_problem_is_the_one_that_solved_it_most_and_then_the_better_one() -> None:
     sampled = {
         PLAIN.id: {"a": row("11"), "b": row("11")},
@@ -136,7 +122,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return Interval(sum(values) / len(values), 0.0, 1.0, len(values))
 
     monkeypatch.setattr(statistics, "share_interval", mean)
-    monkeypatch.setattr(statistics, "bootstrap_mean", mean)
+    monkeypatch.setattr(statistics, "mean_of_bounded", lambda groups, *bounds: mean(*groups))
 
 
 DOZEN = [make_template(f"Instruction {number}.") for number in range(12)]

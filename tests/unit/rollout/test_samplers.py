@@ -14,7 +14,7 @@ import torch
 from p2o.assembly import prepare
 from p2o.config import Config, load_config
 from p2o.distributed import Processes
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, InputError
 from p2o.files import read_jsonl
 from p2o.loop import train
 from p2o.memory import run_memory
@@ -23,6 +23,7 @@ from p2o.parts import load_parts
 from p2o.rollout.config import FIXED, SAMPLERS, SET_ELSEWHERE, Nccl, SharedMemory, parse_transfer
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler
+from p2o.rollout.probe import FullForward, check_gap
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams, sampler_class
 from p2o.sizes import Item
 from p2o.tiny import MODEL_PATH
@@ -127,6 +128,38 @@ def test_an_import_path_that_leads_to_no_sampler(name: str, message: str) -> Non
         sampler_class(load_config("quickstart", [f"rollout.sampler={name}"]).rollout.sampler)
 
 
+GOOD = Sample([5, 1], [-0.1, -0.2], "stop")
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (None, "must return a list of Samples, one for each request"),
+        ([GOOD, "text"], "must return a list of Samples"),
+        ([GOOD], "returned 1 Samples for 2 requests"),
+        ([GOOD] * 3, "returned 3 Samples for 2 requests"),
+        ([GOOD, Sample([5, 1], [-0.1], "stop")], "a Sample has 2 tokens and 1 log-probs"),
+        (
+            [GOOD, Sample([], [], "stop")],
+            "a Sample has 0 tokens and 0 log-probs: give at least the end token",
+        ),
+    ],
+)
+def test_what_a_sampler_of_ones_own_returns_is_looked_at(
+    returned: Any, message: str, random_model: Any
+) -> None:
+    class Own(OwnSampler):
+        def sample(self, *arguments: Any) -> Any:
+            return returned
+
+    own = Own(HfSampler(random_model, end_ids=[1], pad_id=0))
+    requests = [SampleRequest((2, 10), seed) for seed in range(2)]
+    with pytest.raises(InputError, match=f"^rollout.sampler: .*{message}"):
+        list(own.stream(requests, SamplingParams(2)))
+    with pytest.raises(InputError, match=f"^rollout.sampler: .*{message}"):
+        check_gap(own, FullForward(random_model, 1.0), [(2, 10), (2, 11)], SamplingParams(2), 1.0)
+
+
 def test_a_misspelt_name_is_told_what_there_is() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config("quickstart", ["rollout.sampler=vlm"])
@@ -137,14 +170,14 @@ def test_a_misspelt_name_is_told_what_there_is() -> None:
 
 def test_what_ours_can() -> None:
     can = {
-        name: (kind.shares_weights, kind.in_process, kind.interruptible, kind.refills)
+        name: (kind.shares_weights, kind.in_process, kind.refills)
         for name in SAMPLERS
         for kind in [sampler_class(name)]
     }
     assert can == {
-        "hf": (True, True, True, False),
-        "vllm": (False, True, True, True),
-        "vllm-server": (False, False, False, True),
+        "hf": (True, True, False),
+        "vllm": (False, True, True),
+        "vllm-server": (False, False, True),
     }
 
 

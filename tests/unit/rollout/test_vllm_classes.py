@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -44,6 +45,17 @@ def test_only_the_engines_model_is_changed() -> None:
     after = Body(4.0)
     assert [model(values).tolist() for model in (before, engine, after)] == [[2, 2], [4, 4], [4, 4]]
     assert not hasattr(after, "vllm_config")
+
+
+def test_an_engine_that_does_not_start_leaves_the_trainers_model_as_it_was() -> None:
+    class Refused(Body):
+        pass
+
+    before = Refused(2.0)
+    with suppress(ValueError), kept_apart(Refused):
+        change(Refused)
+        raise ValueError("no kernel for it")
+    assert before(torch.ones(2)).tolist() == Refused(2.0)(torch.ones(2)).tolist() == [2, 2]
 
 
 def test_without_it_the_trainers_model_cannot_be_called() -> None:

@@ -41,3 +41,6 @@ def test_a_damaged_file_is_no_loss(tmp_path: Path) -> None:
     assert read_about(tmp_path) == {}
     (tmp_path / "about.json").write_text("[1")
     assert read_about(tmp_path) == {}
+    note_end(tmp_path)  # and then the run goes on for more epochs
+    note_launch(tmp_path, load_config("quickstart"), "quickstart", step=7, device="CPU", processes=1)
+    assert [launch["step"] for launch in read_about(tmp_path)["launches"]] == [7]

@@ -22,6 +22,7 @@ from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.track.metrics import followed_first
 from p2o.track.run_directory import RunDirectory, rollout_records, template_records
+from p2o.track.run_paths import run_path
 from p2o.types import Group, Problem, Rollout
 
 HOLD = """
@@ -273,3 +274,15 @@ def test_settings_that_somebody_changed_are_refused(tmp_path: Path) -> None:
     longer = load_config("quickstart", ["run.epochs=9", "run.schedule_epochs=6"])
     RunDirectory.resume(path, longer, {})
     assert RunDirectory.resume(path, RunDirectory.config_of(path), {}).path == path, "the longer run's file"
+
+
+@pytest.mark.parametrize("recipe", ["quickstart", "mine [v1]"])
+def test_runs_of_a_recipe_are_numbered(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe has the name of its file, whatever characters that has."""
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for _ in range(3):
+        path = run_path(load_config("quickstart"), recipe)
+        path.mkdir(parents=True)
+        names.append(path.name.removeprefix(f"{recipe}-p2o-seed0"))
+    assert names == ["", "-2", "-3"]

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from p2o.errors import ConfigError
 from p2o.files import why_unreadable
@@ -60,13 +60,13 @@ class PromptSettings(Settings):
     ellipsis: str = "..."
     """What stands for text that was cut."""
 
-    template_chars: int = 6000
+    template_chars: NonNegativeInt = 6000
     """Longest current template shown, in characters, the ellipsis not counted."""
 
-    problem_chars: int = 4000
+    problem_chars: NonNegativeInt = 4000
     """Longest problem shown, in characters; its end is cut."""
 
-    response_chars: int = 6000
+    response_chars: NonNegativeInt = 6000
     """Longest response shown, in characters."""
 
     response_keep: Literal["start", "end", "both"] = "both"

@@ -161,7 +161,7 @@ class Posterior(Rule):
         """Repeats the problems that undecided entrants won, those of the earlier ones first if `free` is too little."""
         batch: list[EvaluationRequest] = []
         for entrant in racing:
-            if self._probability(entrant, dev) < CONFIDENCE:
+            if self._probability(entrant) < CONFIDENCE:
                 won = self.rollouts.won(entrant.template, PLAIN, entrant.tried)
                 replicas = self.rollouts.replicas(entrant.template, won)
                 more = [*batch, *replicas, *self.rollouts.replicas(PLAIN, won)]
@@ -171,7 +171,7 @@ class Posterior(Rule):
 
     def judge(self, entrant: Entrant, dev: Sequence[Problem]) -> Finish | None:
         """See [`Rule`][]."""
-        probability = self._probability(entrant, dev)
+        probability = self._probability(entrant)
         if probability < entrant.threshold:
             seen = entrant.tried
             wins, _ = self.rollouts.compare(entrant.template, PLAIN, seen)
@@ -182,5 +182,5 @@ class Posterior(Rule):
             return Finish(entrant.id, True, "", entrant.seen, probability)
         return None
 
-    def _probability(self, entrant: Entrant, dev: Sequence[Problem]) -> float:
+    def _probability(self, entrant: Entrant) -> float:
         return probability_better(*self.rollouts.compare(entrant.template, PLAIN, entrant.tried))

@@ -33,6 +33,11 @@ class RandomSearch(Step):
         self.decide(replace(candidate, accepted=True))
 
     @property
+    def may_begin(self) -> bool:
+        """One round at a time, whatever `evolve.rounds_at_once`: it asks for all that is missing."""
+        return not self.turns
+
+    @property
     def wanted(self) -> int:
         """Templates still to be found."""
         return self.config.parents - len(self.entries)

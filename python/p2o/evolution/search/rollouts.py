@@ -45,10 +45,8 @@ class Rollouts:
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in order."""
-        count = self._config.rollouts_per_evaluation
-        if count == 1:
-            return [EvaluationRequest(problem, template, 0) for problem in problems]
-        return [EvaluationRequest(problem, template, i) for problem in problems for i in range(count)]
+        indices = range(self._config.rollouts_per_evaluation)
+        return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The `REPLICATES` further rollouts of each problem; their indices follow those of `requests`."""
@@ -57,8 +55,8 @@ class Rollouts:
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def new(self, requests: Iterable[EvaluationRequest]) -> int:
-        """How many of the requests would be rolled out."""
-        return len({key for key in map(_key, requests) if key not in self._results})
+        """How many of the requests would be rolled out: no round has asked for them."""
+        return len({key for key in map(_key, requests) if key not in self._results} - self._asked)
 
     def missing(self, template: Template, problems: Sequence[Problem]) -> int:
         """How many rollouts of an evaluation are not there yet."""

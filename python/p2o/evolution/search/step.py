@@ -12,7 +12,7 @@ from random import Random
 
 from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
-from p2o.evolution.contract import in_order
+from p2o.evolution.contract import checked_proposal, in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
@@ -176,7 +176,7 @@ class Step:
         chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
         parents = [self.candidates[self.entries[entry]] for entry in chosen]
         drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
-        self.rollouts.hold(self.cost_of_task * wanted + self.cost_of_dev)  # for the children
+        self.rollouts.hold(self.cost_of_task * wanted + self.cost_of_race)  # for the children
         return self.make_tasks(drawn)
 
     def make_tasks(self, drawn: Sequence[tuple[Candidate, list[Problem]]]) -> list[Task]:
@@ -201,6 +201,7 @@ class Step:
 
     def consider(self, proposal: Proposal, parent: Template) -> Candidate | None:
         """Enters a proposal as a candidate; None if it is refused before a rollout."""
+        proposal = checked_proposal(proposal, len(self.candidates))
         if proposal.text is None:
             self.refusals[proposal.refusal or "no text"] += 1
             return None
@@ -226,7 +227,7 @@ class Step:
         requests = [
             r for child, task in children for r in self.rollouts.requests(child.template, task.minibatch)
         ]
-        self.rollouts.hold(self.cost_of_dev)
+        self.rollouts.hold(self.cost_of_race)
         self.rollouts.run(requests)
         better: list[tuple[float, Candidate]] = []
         for child, task in children:
@@ -324,8 +325,8 @@ class Step:
         return found._replace(rewards=min(max(found.rewards, 0.0), found.trials))
 
     def affordable_tasks(self) -> int:
-        """Tasks whose minibatches fit into the budget beside one evaluation on the whole dev set."""
-        left = self.rollouts.affordable - self.cost_of_dev
+        """Tasks whose minibatches fit into the budget beside one race over the whole dev set."""
+        left = self.rollouts.affordable - self.cost_of_race
         return max(left, 0) // (2 * self.cost_of_task)
 
     @property
@@ -334,9 +335,10 @@ class Step:
         return self.minibatches.size * self.config.rollouts_per_evaluation
 
     @property
-    def cost_of_dev(self) -> int:
-        """Rollouts of a template on the whole dev set."""
-        return len(self.dev) * self.config.rollouts_per_evaluation
+    def cost_of_race(self) -> int:
+        """Rollouts of a template on the whole dev set, and those of the plain prompt that must be there and are not."""
+        missing = self.rollouts.new(self.rule.baseline(self.dev))
+        return len(self.dev) * self.config.rollouts_per_evaluation + missing
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""

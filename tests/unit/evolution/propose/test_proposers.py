@@ -184,6 +184,42 @@ def test_one_that_breaks_its_contract_is_named() -> None:
         step("step")
 
 
+class Given(Proposer):
+    """Begins with what the test says."""
+
+    proposals: Any = ()
+
+    def begin(self) -> list[Proposal]:
+        return list(self.proposals)
+
+    def propose(self, tasks: Sequence[Task]) -> list[Proposal]:
+        return [Proposal(None)] * len(tasks)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "message"),
+    [
+        ("Think.", r"evolve\.proposer returned a str: give a Proposal"),
+        (Proposal(5), r"evolve\.proposer: text is a int"),  # type: ignore[arg-type]
+        (
+            Proposal("Think.", parents=(1,)),
+            r"evolve\.proposer: parent 1 is the id of none of the 1 candidates",
+        ),
+    ],
+)
+def test_a_proposal_that_is_none_is_named(
+    proposal: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Given, "proposals", (proposal,))
+    with pytest.raises(InputError, match=message):
+        step("Given")
+
+
+def test_half_a_surrogate_pair_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Given, "proposals", (Proposal("Think \ud800."),))
+    assert [each.template.text for each in step("Given").candidates] == ["", "Think ?."]
+
+
 def test_one_that_cannot_be_found_is_told_before_a_run_begins() -> None:
     config = load_config("quickstart", ["evolve.proposer=nowhere:Proposer"])
     with pytest.raises(ConfigError, match=r"evolve\.proposer = 'nowhere:Proposer': cannot import"):

@@ -114,6 +114,7 @@ def test_evaluator_feedback_follows_the_verdict():
         ("%% settings\nresponse_char = 3\n" + MINIMAL, "setting response_char"),
         ("%% settings\nresponse_chars\n" + MINIMAL, "line 2: a setting is written"),
         ("%% settings\nresponse_chars = many\n" + MINIMAL, "setting response_chars"),
+        ("%% settings\ntemplate_chars = -1\n" + MINIMAL, "setting template_chars"),
     ],
 )
 def test_broken_prompt_files_are_refused_with_the_place(text, part):

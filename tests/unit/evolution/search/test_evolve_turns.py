@@ -7,11 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from evolve_world import World, by_race, make_problems
+from evolve_world import World, by_race, make_problems, step_inputs
 
 from p2o.errors import InputError, ReflectionError
-from p2o.evolution import EvaluationRequest, Evolution, ReflectionReply, ReflectionRequest, evolve
+from p2o.evolution import (
+    EvaluationRequest,
+    Evolution,
+    EvolveConfig,
+    ReflectionReply,
+    ReflectionRequest,
+    evolve,
+)
+from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.turns import Turns
+from p2o.templates import PLAIN
 
 
 class Scripted:
@@ -184,3 +193,31 @@ def test_what_a_race_drew_on_held_out_problems_can_be_shown_to_the_reflection_mo
     evolution = evolve(make_problems(120), world.evaluate, reflect, config)
     assert evolution.ledger.reflection_calls > 50
     assert not empty
+
+
+def test_what_another_round_has_asked_for_costs_nothing() -> None:
+    inputs = step_inputs(evaluate=World().evaluate)
+    rollouts = Rollouts(inputs, lambda count: None)
+    requests = rollouts.replicas(PLAIN, make_problems(3))
+    assert rollouts.new(requests) == 6
+    inputs.turns.begin(1, lambda: rollouts.run(requests) and None)
+    assert (rollouts.new(requests), rollouts.affordable) == (0, 94)
+    inputs.turns.advance()
+    assert rollouts.new(requests) == 0
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_round_begins_where_its_race_can_be_paid_for(rounds: int) -> None:
+    """30 dev problems: 30 plain rollouts, 60 more of them that `sequential` needs, 30 of a template, 6 of a task."""
+    for budget in (125, 126, 140, 160):
+        world = World(plain=0.0, useful=1.0)
+        config = EvolveConfig(budget=budget, rounds_at_once=rounds)
+        evolution = evolve(make_problems(60), world.evaluate, world.reflect, config)
+        assert bool(world.calls) == (budget > 125)
+        assert evolution.stop_reason == "budget"
+        raced = [each for each in evolution.candidates if each.proposed and each.scores]
+        better = [each for each in evolution.candidates if any(after > 0 for *_, after in each.minibatch)]
+        assert bool(raced) == bool(better), (
+            "whoever is better than its parent gets to race, the first at least"
+        )
+    assert raced

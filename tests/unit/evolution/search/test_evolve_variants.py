@@ -107,6 +107,14 @@ def test_random_search_takes_proposals_as_they_come_and_evaluates_none() -> None
     assert min(counts) > 0.8 * max(counts), "no template is preferred: nothing is known about them"
 
 
+def test_random_search_has_one_round_open() -> None:
+    """A second one would ask for the templates that the first is about to find once more."""
+    options = {"search": "random", "parents": 5, "minibatch": 3, "budget": 1000}
+    one, four = World(), World()
+    assert run(four, rounds_at_once=4, **options) == run(one, **options)
+    assert len(four.rollouts) == len(one.rollouts)
+
+
 def test_random_search_is_bounded_by_the_budget() -> None:
     world = World()
     evolution = run(world, search="random", parents=5, minibatch=3, budget=7)
