@@ -97,6 +97,26 @@ pub(super) fn combines_names(expr: &Expr) -> bool {
         }
 }
 
+/// Whether an expression has an unknown still to be solved for: `2x`, `x^2`, `x + 1`. One of several names is mostly what is
+/// asked for (`a^2 + b^2`, `3p + q`, `AB^2`), and so is one of a capital (`R^2`).
+pub(super) fn is_unsolved(expr: &Expr) -> bool {
+    fn is_built(expr: &Expr) -> bool {
+        match expr {
+            Expr::Symbol(_) | Expr::Number(_) | Expr::Constant(_) => true,
+            Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(Function::Root, parts) => {
+                parts.iter().all(is_built)
+            }
+            Expr::Neg(inner) => is_built(inner),
+            Expr::Div(pair) | Expr::Pow(pair) => is_built(&pair.0) && is_built(&pair.1),
+            _ => false,
+        }
+    }
+    let unknown = |name: &str| matches!(name.as_bytes(), [letter] if letter.is_ascii_lowercase());
+    !matches!(expr, Expr::Symbol(_))
+        && matches!(expr.symbols()[..], [name] if unknown(name))
+        && is_built(expr)
+}
+
 /// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
 pub(super) fn names_a_value(expr: &Expr) -> bool {
     match expr {

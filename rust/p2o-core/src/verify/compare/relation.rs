@@ -1,6 +1,6 @@
 //! Equations, inequalities, membership.
 
-use super::names::{applied, combines_names, differentiated, names_a_quantity, names_a_value};
+use super::names::{applied, combines_names, differentiated, is_unsolved, names_a_quantity, names_a_value};
 use super::{Comparer, DIFFERENT, equation, real_set};
 use crate::verify::Tier;
 use crate::verify::expr::{Expr, Relation};
@@ -98,7 +98,8 @@ impl Comparer<'_> {
         let (name, value) = (&operands[0], said(operands, relations));
         let known = value.symbols();
         let other = name.symbols().iter().any(|symbol| !known.contains(symbol));
-        if other && !combines_names(name) && !self.may(Licence::LeftSideDropped) {
+        let says_another = if known.is_empty() { is_unsolved(name) } else { other && !combines_names(name) };
+        if says_another && !self.may(Licence::LeftSideDropped) {
             return DIFFERENT;
         }
         let contradiction = self.contradicts_itself(operands);
