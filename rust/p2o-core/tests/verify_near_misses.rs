@@ -149,7 +149,7 @@ proptest! {
         let (c, d) = (a + 60, b + 60);
         let wrong = [format!("{d}:{c}"), format!("{c}:{}", d + 1), format!("{c}:{d}:1"), format!("{c} \\text{{ or }} {d}")];
         check(&format!("{c}:{d}"), &[format!("{}:{}", 3 * c, 3 * d), format!("{c} \\text{{ to }} {d}")], &wrong)?;
-        let wrong = [format!("x^2 = {a}"), format!("2x = {a}"), format!("x + 1 = {a}"), format!("x = {a} \\text{{ or }} y = {a}")];
-        check(&a.to_string(), &[format!("x = {a}"), format!("m + n = {a}"), format!("x^2 + y^2 = {a}"), format!("{b} + {} = {a}", a - b)], &wrong)?;
+        let wrong = [format!("x^2 = {a}"), format!("2x = {a}"), format!("x + 1 = {a}"), format!("x^2 + y^2 = {a}"), format!("x = {a} \\text{{ or }} y = {a}")];
+        check(&a.to_string(), &[format!("x = {a}"), format!("m + n = {a}"), format!("p^2 + q^2 = {a}"), format!("{b} + {} = {a}", a - b)], &wrong)?;
     }
 }

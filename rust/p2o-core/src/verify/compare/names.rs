@@ -97,8 +97,8 @@ pub(super) fn combines_names(expr: &Expr) -> bool {
         }
 }
 
-/// Whether an expression has an unknown still to be solved for: `2x`, `x^2`, `x + 1`. One of several names is mostly what is
-/// asked for (`a^2 + b^2`, `3p + q`, `AB^2`), and so is one of a capital (`R^2`).
+/// Whether an expression has unknowns still to be solved for: `2x`, `x^2`, `x + 1`, `x^2 + y^2`. One of other letters is mostly
+/// what is asked for (`a^2 + b^2`, `3p + q`, `AB^2`), and so is one of a capital (`R^2`).
 pub(super) fn is_unsolved(expr: &Expr) -> bool {
     fn is_built(expr: &Expr) -> bool {
         match expr {
@@ -111,10 +111,13 @@ pub(super) fn is_unsolved(expr: &Expr) -> bool {
             _ => false,
         }
     }
-    let unknown = |name: &str| matches!(name.as_bytes(), [letter] if letter.is_ascii_lowercase());
-    !matches!(expr, Expr::Symbol(_))
-        && matches!(expr.symbols()[..], [name] if unknown(name))
-        && is_built(expr)
+    let is_lower = |name: &str| matches!(name.as_bytes(), [letter] if letter.is_ascii_lowercase());
+    let symbols = expr.symbols();
+    let unknown = match symbols[..] {
+        [name] => is_lower(name) && !matches!(expr, Expr::Symbol(_)),
+        _ => symbols.iter().all(|name| matches!(*name, "x" | "y" | "z")) && !combines_names(expr),
+    };
+    unknown && !symbols.is_empty() && is_built(expr)
 }
 
 /// Whether an expression only names something: `x`, `f(x)`, `(x, y)`, `AB`, `g^{-1}(x)`.
