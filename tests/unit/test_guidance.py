@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 
 from p2o.evolution.budget import Ledger
+from p2o.evolution.config import EvolveConfig
 from p2o.evolution.events import Decided
 from p2o.evolution.result import Candidate, Evolution
 from p2o.evolution.types import PlainEnough
 from p2o.guidance.evaluations import Evaluations, drawn_on_dev
 from p2o.guidance.evolved import Evolved
-from p2o.guidance.spending import Allowance, adaptive_allowance, fruitless_row, unlocked_share
+from p2o.guidance.spending import (
+    Allowance,
+    adaptive_allowance,
+    fruitless_row,
+    rollouts_of_a_race,
+    unlocked_share,
+)
 from p2o.outcomes import Outcomes, likely_hard
 from p2o.rollout.collect import RolloutRequest
 from p2o.state import LoopState
@@ -80,6 +87,14 @@ def test_steps_shrink_with_what_they_unlock_and_come_back() -> None:
         )
     ]
     assert shares == pytest.approx([1.0, 1.0, 0.8, 0.5, 0.125, 8 / 12])
+
+
+def test_a_step_keeps_what_a_race_costs() -> None:
+    """60 dev problems: the plain prompt three times, a template once, and twice on a minibatch of 3."""
+    assert rollouts_of_a_race(EvolveConfig(), 60) == 60 * 3 + 60 + 2 * 3
+    assert rollouts_of_a_race(EvolveConfig(rollouts_per_evaluation=4), 60) == 60 * 6 + 60 * 4 + 2 * 3 * 4
+    shares = [adaptive_allowance([0.0] * 40, (0, 0), 400, n=6, budget=700, least=n).share for n in (246, 50)]
+    assert shares == pytest.approx([246 / 700, 0.125])
 
 
 def test_the_less_was_unlocked_and_the_fewer_are_hard_the_earlier_plain_rollouts_do() -> None:

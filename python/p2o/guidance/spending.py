@@ -15,7 +15,9 @@ from math import ceil, log
 from typing import TYPE_CHECKING
 
 from p2o.evolution.budget import rollouts_of
+from p2o.evolution.config import EvolveConfig
 from p2o.evolution.result import PLAIN_ENOUGH
+from p2o.evolution.search.rollouts import REPLICATES
 from p2o.evolution.types import PlainEnough
 from p2o.outcomes.outcomes import TRAINING, Outcomes
 from p2o.templates import PLAIN
@@ -38,7 +40,8 @@ FRUITLESS = 0.05
 """Chance of so many failures in a row, at the rate of acceptance so far, at which a prompt step gives up."""
 
 LEAST_SHARE = 0.125
-"""Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come."""
+"""Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come. It also keeps
+what one race costs, without which it could accept nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,21 @@ def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
         chosen, version = state.evolution.chosen, str(state.version - 1)
         share = unlocked_share(state.assignment, chosen, state.outcomes, version)
         state.unlocked += [] if share is None else [share]
-    budget = rollouts_of(config.evolve.budget, min(config.evolve.dev_size, len(hard) // 2))
+    dev_size = min(config.evolve.dev_size, len(hard) // 2)
+    budget = rollouts_of(config.evolve.budget, dev_size)
+    least = min(budget, rollouts_of_a_race(config.evolve, dev_size))
     proposals = state.accepted_proposals, state.tried_proposals
-    return adaptive_allowance(state.unlocked, proposals, len(hard), config.rollout.n, budget)
+    return adaptive_allowance(state.unlocked, proposals, len(hard), config.rollout.n, budget, least)
+
+
+def rollouts_of_a_race(config: EvolveConfig, dev_size: int) -> int:
+    """Rollouts of the plain prompt, with its repetitions, and of one template on two minibatches and the dev problems."""
+    on_dev = dev_size * (2 * config.rollouts_per_evaluation + REPLICATES)
+    return on_dev + 2 * config.minibatch * config.rollouts_per_evaluation
 
 
 def adaptive_allowance(
-    unlocked: Sequence[float], proposals: tuple[int, int], hard: int, n: int, budget: int
+    unlocked: Sequence[float], proposals: tuple[int, int], hard: int, n: int, budget: int, least: int = 0
 ) -> Allowance:
     """The allowance of the next prompt step.
 
@@ -105,9 +116,10 @@ def adaptive_allowance(
         hard: problems that are hard now.
         n: rollouts of a problem in training.
         budget: rollouts of a whole prompt step.
+        least: rollouts of the smallest one that is of use.
     """
     expected = (GUESSED_STEPS * FIRST_GUESS + sum(unlocked)) / (GUESSED_STEPS + len(unlocked))
-    share = max(LEAST_SHARE, min(1.0, expected / FIRST_GUESS))
+    share = max(LEAST_SHARE, least / budget, min(1.0, expected / FIRST_GUESS))
     plain, step = n * hard, share * budget
     # Where a share s of the hard problems is solved by the plain rollouts, those buy s / n problems each, and the
     # rollouts of the step (expected - s) * hard / step: the same at this share.
