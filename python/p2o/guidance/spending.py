@@ -100,7 +100,7 @@ def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
 
 
 def rollouts_of_a_race(config: EvolveConfig, dev_size: int) -> int:
-    """Rollouts of the plain prompt, with its repetitions, and of one template on two minibatches and the dev problems."""
+    """Rollouts of the plain prompt, with its repetitions, and of a template on two minibatches and the dev problems."""
     on_dev = dev_size * (2 * config.rollouts_per_evaluation + REPLICATES)
     return on_dev + 2 * config.minibatch * config.rollouts_per_evaluation
 
