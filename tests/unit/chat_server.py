@@ -52,7 +52,7 @@ class Server:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 with owner.lock:
                     owner.bodies.append(body)
-                    owner.headers.append(dict(self.headers))
+                    owner.headers.append({name.lower(): value for name, value in self.headers.items()})
                     owner.open += 1
                     owner.most_open = max(owner.most_open, owner.open)
                 status, content, *more = owner.answer(body)
