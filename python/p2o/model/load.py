@@ -262,8 +262,11 @@ def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple
         )
         model.load_state_dict(loaded.state_dict())
         model.generation_config = transformers.GenerationConfig.from_model_config(config)
-        field = GGUFReader(path).get_field("tokenizer.ggml.pre")
-        if field is not None and field.contents() == "smollm":
+        reader = GGUFReader(path)
+        # Under some of their versions transformers and tokenizers end a text by another token.
+        if (end := reader.get_field("tokenizer.ggml.eos_token_id")) is not None:
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(int(end.contents()))
+        if (kind := reader.get_field("tokenizer.ggml.pre")) is not None and kind.contents() == "smollm":
             _split_digits(tokenizer)
     return model, tokenizer
 
