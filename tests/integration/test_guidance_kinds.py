@@ -96,3 +96,13 @@ def test_two_processes_do_what_one_does(unbroken: tuple[str, Path, LoopState], t
     path = tmp_path / "two"
     finish(path, start(path, *(f"--set={override}" for override in (*COMMON, *KINDS[name]))))
     check_same(path, whole, abs=5e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_worked_examples(tmp_path: Path) -> None:
+    overrides = [*COMMON, "evolve.proposer=examples", "reflection.kind=none"]
+    whole, path = tmp_path / "one", tmp_path / "two"
+    train(small_run(whole, *overrides))
+    assert any(each["made_by"] == "examples" for each in read_jsonl(whole / "templates.jsonl"))
+    finish(path, start(path, *(f"--set={override}" for override in overrides)))
+    check_same(path, whole, abs=5e-5)
