@@ -35,9 +35,8 @@ def note_launch(
 ) -> None:
     """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it."""
     about = read_about(run)
-    if not about.get(
-        "launches"
-    ):  # there may be an end alone: of a run that began without the file, or lost it
+    # There may be an end alone: of a run that began without the file, or lost it.
+    if not about.get("launches"):
         about = {"recipe": recipe, **_changes(config, recipe), "launches": []}
     about["launches"].append(
         {

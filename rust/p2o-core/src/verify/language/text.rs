@@ -339,6 +339,12 @@ mod tests {
     }
 
     #[test]
+    fn words_are_compared_without_case_and_punctuation() {
+        assert_eq!(normalized_words("\\text{No Solution.}"), "no solution");
+        assert_eq!(normalized_words("$\\mathrm{~Yes}$"), "yes");
+    }
+
+    #[test]
     fn choices() {
         for text in ["C", "(C)", "\\text{(C)}", "\\textbf{C}", "C.", "(C) 42", "\\textbf{(C)}\\ 42", "C) 42"]
         {
