@@ -11,6 +11,7 @@ from p2o.evolution.propose.prompt import load_prompt, render_example
 from p2o.evolution.search.tasks import make_example
 from p2o.evolution.types import EvaluationResult
 from p2o.outcomes import Outcomes
+from p2o.policy.ratios import RatioStatistics
 from p2o.state import LoopState
 from p2o.types import Problem
 
@@ -57,6 +58,53 @@ def test_shaped_rewards_are_successes_by_the_threshold_whoever_drew_them() -> No
     assert outcomes.of("t", "p", "1") == (2, 4, 2.0)
     assert outcomes.posterior("t", "p", prior=(1.0, 1.0), discount=1.0) == (3.0, 3.0)
     assert outcomes.training("1") == {"p": (1, 2, 1.0)}
+
+
+def test_queries_on_a_small_ledger() -> None:
+    """Two versions; `p` failed its first plain rollouts and was solved later, `q` the other way round."""
+    ledger = Outcomes()
+    for version, template, problem, reward, source in (
+        ("1", "plain", "p", 0.0, "training"),
+        ("1", "t", "p", 1.0, "training"),
+        ("1", "plain", "p", 1.0, "prompt step 1"),
+        ("1", "plain", "q", 1.0, "training"),
+        ("1", "t", "r", 0.0, "training"),
+        ("2", "plain", "p", 1.0, "training"),
+        ("2", "plain", "q", 0.0, "training"),
+    ):
+        ledger.record(version, template, problem, reward, source)
+    assert ledger.versions == ("1", "2")
+    assert ledger.of("plain", "p", "1") == (1, 2, 1.0)
+    assert ledger.of("plain", "p", "1", source="training") == (0, 1, 0.0)
+    assert ledger.of("plain", "p", "1", source="prompt step 1") == (1, 1, 1.0)
+    assert [ledger.began_hard(problem) for problem in ("p", "q", "r", "never seen")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert ledger.training("1") == {"p": (1, 2, 1.0), "q": (1, 1, 1.0), "r": (0, 1, 0.0)}
+    assert ledger.latest_training() == {"p": (1, 1, 1.0), "q": (0, 1, 0.0), "r": (0, 1, 0.0)}
+
+
+def test_what_a_source_added_is_withdrawn_and_nothing_else() -> None:
+    """Neither other sources nor other versions: a step that runs again leaves the ledger as it was."""
+    ledger = Outcomes()
+    for version in ("1", "2"):
+        for source in ("training", "prompt step 1"):
+            ledger.record(version, "t", "p", 1.0, source)
+    ledger.withdraw("1", "prompt step 1")
+    assert [ledger.of("t", "p", version).trials for version in ("1", "2")] == [1, 2]
+    assert ledger.of("t", "p", "1", source="training").trials == 1
+    ledger.withdraw("1", "prompt step 1")
+    ledger.withdraw("never seen", "training")
+    assert ledger.versions == ("1", "2")
+
+
+def test_context_ratios_of_an_update_make_its_version_known() -> None:
+    ledger = Outcomes()
+    ledger.observe_context("3", {"t": RatioStatistics(tokens=4, log_sum=-2.0, masked=1)})
+    assert ledger.versions == ("3",)
 
 
 def test_a_reward_that_misses_the_threshold_by_a_rounding_succeeds() -> None:
