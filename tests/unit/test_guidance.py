@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from p2o.config import load_config
 from p2o.evolution.budget import Ledger
 from p2o.evolution.config import EvolveConfig
 from p2o.evolution.events import Decided
-from p2o.evolution.result import Candidate, Evolution
+from p2o.evolution.result import PLAIN_ENOUGH, Candidate, Evolution
 from p2o.evolution.types import PlainEnough
 from p2o.guidance.evaluations import Evaluations, drawn_on_dev
 from p2o.guidance.evolved import Evolved
 from p2o.guidance.spending import (
     Allowance,
     adaptive_allowance,
+    allow,
     fruitless_row,
     rollouts_of_a_race,
     unlocked_share,
@@ -115,6 +117,47 @@ def test_a_step_gives_up_after_a_row_of_failures_that_is_unlikely_by_chance() ->
     assert adaptive_allowance([], (0, 0), 350, n=6, budget=700).max_fruitless is None
     assert adaptive_allowance([0.9], (20, 60), 350, n=6, budget=700).max_fruitless == 10
     assert [fruitless_row(*each) for each in ((0, 0), (1, 60), (0, 1000))] == [59, 119, 3055]
+
+
+def test_what_a_step_may_spend_follows_from_the_state() -> None:
+    """100 hard problems are 50 of dev. The last step's template solved one of the two problems that it was given:
+    4 guesses of 0.9 and 0.5 are 0.82 expected, so 0.82 / 0.9 of the budget; a step that ended early tells nothing."""
+    config = load_config("quickstart", ["evolve.budget=2000"])
+    hard = [f"h{number}" for number in range(100)]
+    evolution = Evolution("0", (), (Z,), ("d",), ("f",), Ledger(100), "budget")
+    given = {"h1": [Z, PLAIN], "h2": [Z, PLAIN]}
+
+    def state(evolution: Evolution | None) -> LoopState:
+        found = LoopState(Outcomes(), version=2, evolution=evolution, assignment=given)
+        for version in ("0", "1", "2"):
+            for name in given:
+                found.outcomes.record(version, Z.id, name, float(version == "1" and name == "h1"))
+        return found
+
+    began, early, went = (
+        state(each) for each in (None, replace(evolution, stop_reason=PLAIN_ENOUGH), evolution)
+    )
+    first = allow(began, config, hard)
+    assert first == adaptive_allowance([], (0, 0), 100, 6, 2000, 206)
+    assert allow(early, config, hard) == first
+    assert (began.unlocked, early.unlocked) == ([], [])
+    second = allow(went, config, hard)
+    assert went.unlocked == [0.5]
+    assert second.share == pytest.approx(0.82 / 0.9)
+    went.assignment = {}
+    went.evolution = replace(evolution, chosen=())
+    allow(went, config, hard)
+    assert went.unlocked == [0.5, 0.0]
+    untried = replace(state(evolution), assignment={"h3": [Z, PLAIN], "h4": [PLAIN, PLAIN]})
+    assert allow(untried, config, hard) == first
+    assert untried.unlocked == []
+    assert allow(went, load_config("quickstart", ["guidance.spend=fixed"]), hard) == Allowance()
+    few = load_config("quickstart", ["evolve.dev_size=300", "evolve.budget=246"])
+    assert allow(state(None), few, hard).share == 1.0, (
+        "a race of 50 dev problems costs 206 of 246, the guess more"
+    )
+    exhausted = replace(state(None), unlocked=[0.0] * 100)
+    assert allow(exhausted, few, hard).share == pytest.approx((50 * 4 + 6) / 246)
 
 
 def test_untried_problems_are_guided_as_often_as_tried_ones_are_hard() -> None:

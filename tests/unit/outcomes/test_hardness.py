@@ -34,6 +34,7 @@ def test_no_success_is_very_hard_and_one_is_near_hard():
 
 
 def test_a_single_rollout_is_never_near_hard():
+    assert mined([(0, group("a", "10"))]) == {"a": "near_hard"}, "one of two is"
     assert mined([(0, group("a", "1")), (0, group("b", "0"))]) == {"b": "very_hard"}
 
 
