@@ -89,8 +89,8 @@ class EvolveConfig(Settings):
     the one with the highest mean dev reward."""
 
     carry_over: bool = True
-    """In a training run: start from the templates the step before chose, and go on using them where a step is
-    skipped. Off, every step starts from the plain prompt (the paper)."""
+    """In a training run: start from the templates the step before chose, judged again for at most half of the budget,
+    and go on using them where a step is skipped. Off, every step starts from the plain prompt (the paper)."""
 
     patience: PositiveInt | None = None
     """Stop after this many rounds in a row without an accepted template."""

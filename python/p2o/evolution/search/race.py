@@ -26,12 +26,13 @@ ACCEPTANCES: dict[Acceptance, type[Rule]] = {
 
 
 def race(
-    entrants: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, rule: Rule
+    entrants: Sequence[Entrant], dev: Sequence[Problem], rollouts: Rollouts, rule: Rule, kept: int = 0
 ) -> Iterator[Finish]:
     """Runs the entrants, the earlier ones first where the budget does not reach all; all racing ones in one batch.
 
     An entrant starts only when its whole evaluation fits beside those of all who are racing, so no accepted
-    one is ever cut short. What a dropped entrant leaves lets the next one start.
+    one is ever cut short. What a dropped entrant leaves lets the next one start. `kept` rollouts of the budget are
+    for others.
     """
     plan = rule.stages(len(dev))
     waiting = deque(entrants)
@@ -41,13 +42,13 @@ def race(
         return rollouts.missing(entrant.template, entrant.dev[entrant.seen :])
 
     if waiting and (baseline := rule.baseline(dev)):
-        if rollouts.new(baseline) + outstanding(waiting[0]) <= rollouts.affordable:
+        if rollouts.new(baseline) + outstanding(waiting[0]) <= rollouts.affordable - kept:
             rollouts.run(baseline)
         else:
             yield from (Finish(entrant.id, False, NO_BUDGET, 0, None) for entrant in waiting)
             return
     while waiting or racing:
-        free = rollouts.affordable - sum(map(outstanding, racing))
+        free = rollouts.affordable - kept - sum(map(outstanding, racing))
         while waiting and (cost := outstanding(waiting[0])) <= free:
             free -= cost
             racing.append(waiting.popleft())
@@ -62,7 +63,7 @@ def race(
             batch += rollouts.requests(entrant.template, entrant.dev[before : entrant.seen])
         rollouts.hold(sum(map(outstanding, racing)))
         rollouts.run(batch)
-        free = rollouts.affordable - sum(map(outstanding, racing))
+        free = rollouts.affordable - kept - sum(map(outstanding, racing))
         rollouts.run(rule.further(racing, dev, free))
         going: list[Entrant] = []
         for entrant in racing:

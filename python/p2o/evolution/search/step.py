@@ -117,7 +117,7 @@ class Step:
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         if self.plain_is_enough():
             return PLAIN_ENOUGH
-        self.enter([each for each in first if each is not None])
+        self.enter([each for each in first if each is not None], self.kept_for_rounds)
         return self.stop_reason()
 
     def plain_is_enough(self) -> bool:
@@ -249,15 +249,16 @@ class Step:
         better.sort(key=lambda pair: (-pair[0], pair[1].id))
         self.enter([child for _, child in better])
 
-    def enter(self, candidates: Sequence[Candidate]) -> None:
-        """Sends candidates over the dev set; the accepted ones join the front as they come in."""
+    def enter(self, candidates: Sequence[Candidate], kept: int = 0) -> None:
+        """Sends candidates over the dev set, for all of the budget but what is `kept`; the accepted ones join the front
+        as they come in."""
         self.decided.update(candidate.template.id for candidate in candidates)
         entrants = [
             Entrant(each.id, each.template, self.dev_order(each.template), held_out=self.held_out(each.id))
             for each in candidates
         ]
         orders = {each.id: each.dev for each in entrants}
-        for finish in race(entrants, self.dev, self.rollouts, self.rule):
+        for finish in race(entrants, self.dev, self.rollouts, self.rule, kept):
             if finish.accepted:
                 self.accept(finish.id, finish.probability_better)
                 continue
@@ -339,6 +340,12 @@ class Step:
         """Rollouts of a template on the whole dev set, and those of the plain prompt that must be there and are not."""
         missing = self.rollouts.new(self.rule.baseline(self.dev))
         return len(self.dev) * self.config.rollouts_per_evaluation + missing
+
+    @property
+    def kept_for_rounds(self) -> int:
+        """Rollouts that are not spent on judging what was there before: half of them, but for one race in any case."""
+        left = self.rollouts.affordable
+        return max(min(left // 2, left - self.cost_of_race), 0) if self.proposer.in_rounds else 0
 
     def stop_reason(self) -> str | None:
         """Why no further round may begin, or None."""

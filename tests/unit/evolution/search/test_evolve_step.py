@@ -382,6 +382,25 @@ def test_a_template_that_never_wins_is_dropped_at_the_second_look():
     assert (len(given.scores), given.probability_better) == (25, 0.5)
 
 
+def test_templates_that_were_there_before_leave_half_of_the_budget_to_proposals():
+    """Six that solve a third of the problems, at 60 rollouts of dev each: 60 are left for the plain prompt, of 640 then
+    320. The same templates have the whole budget where nobody proposes others, and one of them has it in any case."""
+    before = [make_template(f"Think of {KINDS[i % 3]}, way {i}.") for i in range(6)]
+
+    def judged(budget: int, **options) -> tuple[int, bool]:
+        """How many of the six, and whether there were proposals."""
+        options |= {"templates": before, "budget": budget, "acceptance": "strict"}
+        found = run(World(plain=0.0), make_problems(120), **options)
+        assert found.ledger.rollouts <= budget
+        return len([c for c in found.accepted() if c.made_by == "given"]), any(
+            c.proposed for c in found.candidates
+        )
+
+    assert judged(700) == (5, True)
+    assert judged(470, reflection=ReflectionConfig(kind="none")) == (6, False)
+    assert judged(130) == (1, False)
+
+
 def test_patience_counts_rounds_since_the_last_accepted_template():
     """Replies of the first rounds are of use, and later ones of none."""
     world = World(plain=0.0, right=1.0)
