@@ -15,6 +15,7 @@ LIMIT_MINUTES = 20
 """The rehearsal takes two on an idle machine with two cores; a slow one that does other work as well may need more."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 * LIMIT_MINUTES + 60)
 def test_the_lane_is_rehearsed(tmp_path: Path) -> None:
     command = [sys.executable, "benches/gpu/lane.py", "--results", str(tmp_path / "results"), "--rehearse"]

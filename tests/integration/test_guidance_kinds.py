@@ -91,6 +91,9 @@ def test_a_resumed_run_is_the_unbroken_run(
     assert what_happened(path) == what_happened(whole)
 
 
+@pytest.mark.parametrize(
+    "unbroken", ["hint", "reverse-kl", pytest.param("prefix", marks=pytest.mark.slow)], indirect=True
+)
 def test_two_processes_do_what_one_does(unbroken: tuple[str, Path, LoopState], tmp_path: Path) -> None:
     name, whole, _ = unbroken
     path = tmp_path / "two"
