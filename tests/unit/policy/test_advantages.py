@@ -39,7 +39,8 @@ def test_max_rl_weighs_a_rare_success_as_its_paper_has_it():
         )
         rare = group_advantages([1.0] * (n - 1) + [0.0], "max_rl")
         np.testing.assert_allclose(rare, [1 / (n - 1)] * (n - 1) + [-1])
-    assert (group_advantages([-1.0, -0.5, 0.0], "max_rl") == 0.0).all(), "punished beyond what was earned"
+    for rewards in ([-1.0, -0.5, 0.0], [-0.5, 0.5]):  # punished as far as was earned, or beyond
+        assert (group_advantages(rewards, "max_rl") == 0.0).all()
 
 
 def test_max_rl_is_the_gradient_of_the_log_of_the_success_rate_cut_off():
@@ -108,3 +109,4 @@ def test_no_buffer_no_penalty():
 def test_a_buffer_beyond_the_length_limit_is_named():
     with pytest.raises(InputError, match="overlong_buffer is 200"):
         overlong_penalties([1], 100, LossConfig(overlong_buffer=200))
+    np.testing.assert_allclose(overlong_penalties([25], 100, LossConfig(overlong_buffer=100)), -0.25)
