@@ -6,7 +6,8 @@ use crate::verify::language::denial;
 use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
-use crate::verify::language::retraction::gives_up;
+use crate::verify::language::retraction::retraction;
+use crate::verify::language::statement;
 use crate::verify::language::text::{normalized_words, reals_except};
 use crate::verify::parse::lex::balanced;
 
@@ -41,7 +42,6 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     }
     if let Some(number) =
         numbers(text).pop().filter(|number| !is_denied(text, number) && !is_alternative(text, number))
-        && !gives_up(&text[number.as_ptr() as usize - text.as_ptr() as usize..])
     {
         found.push(Candidate::new(number, Mark::Loose));
     }
@@ -62,6 +62,12 @@ pub(super) fn is_denied(text: &str, part: &str) -> bool {
         || denial::is_between(sentence, part)
         || denial::doubts_next(&text[..start])
         || denial::denies_previous(behind.trim_start_matches(['$', '*', '"']))
+        || retraction(behind, false).is_some()
+        || !is_letter(part) && !statement::states(&text[..start], behind)
+}
+
+fn is_letter(part: &str) -> bool {
+    part.len() == 1 && part.starts_with(|letter: char| letter.is_ascii_uppercase())
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
@@ -143,6 +149,14 @@ pub(super) fn letter(text: &str) -> Option<&str> {
         if chosen && last_letter(behind).is_some() { before } else { line }
     });
     let letter = last_letter(cut)?;
+    // "B is tempting, but wrong."
+    let behind = &cut[letter.as_ptr() as usize - cut.as_ptr() as usize + 1..];
+    let mut behind = lexicon::words(behind);
+    if behind.next().is_some_and(|verb| lexicon::is(verb, Role::Verb))
+        && behind.any(|word| lexicon::is(word, Role::Judgement))
+    {
+        return None;
+    }
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
 }
 

@@ -15,7 +15,7 @@ mod turn;
 use std::borrow::Cow;
 
 use super::{Options, Profile};
-use crate::verify::language::retraction::retraction;
+use crate::verify::language::retraction::{gives_up, retraction};
 use crate::verify::language::text::{choice, half_width};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::last;
@@ -175,6 +175,10 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
 /// Answers that only their place at the end makes answers.
 fn unmarked(text: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
+    let asks = text.trim_end().ends_with('?');
+    if asks || gives_up(&text[text.rfind("\n\n").unwrap_or(0)..]) {
+        return found;
+    }
     let text = without_afterthought(text);
     let mathematics = last(text);
     let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());

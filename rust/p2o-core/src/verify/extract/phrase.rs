@@ -4,7 +4,7 @@ use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
-use crate::verify::language::{denial, english, lexicon};
+use crate::verify::language::{denial, english, lexicon, statement};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -29,7 +29,7 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if denial::doubts_next(&text[..at]) {
+        if denial::doubts_next(&text[..at]) || !statement::names_answer(&text[..at + "answer".len() + skip]) {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
@@ -114,7 +114,7 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     // Of "5, or maybe 6" and of "at most 9" nothing is the answer.
     let mut value = |text: &str, parts: &[&str], mark: fn(&str) -> Mark| {
         let says = |part: &&&str| {
-            !is_subject(text, part) && !is_denied(text, part) && denial::leads_to(before(text, part))
+            !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(before(text, part))
         };
         let Some(part) = parts.iter().find(says) else { return };
         let behind = &text[before(text, part).len() + part.len()..];

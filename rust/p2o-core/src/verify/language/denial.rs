@@ -1,8 +1,6 @@
 //! Where a sentence says of a value in it that it is not the answer: "it is not 7", "7 is wrong", "between 5 and 7".
 
-use super::english::{self, CHANGES};
 use super::lexicon::{self, Role};
-use super::numerals;
 
 /// Whether a text ends by saying that what follows is not so: "it is not", "this cannot be".
 pub(crate) fn denies_next(before: &str) -> bool {
@@ -122,32 +120,5 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
         }
         Some(said) => denies(said) || behind == Some("bound"),
         None => false,
-    }
-}
-
-/// Whether words between "the answer is" and a number lead to it: "therefore", "a total of"; not "off from", "divisible by".
-pub(crate) fn leads_to(before: &str) -> bool {
-    let (earlier, clause) = match before.rfind([',', ';', ':', '=']) {
-        Some(end) => before.split_at(end + 1),
-        None => ("", before),
-    };
-    let clause = clause.rsplit(" but ").next().unwrap_or(clause);
-    let words: Vec<&str> = lexicon::words(clause).collect();
-    let whole = |word: &str| lexicon::is_any(word, &[Role::Answer, Role::Measure]);
-    match words[..] {
-        // Of "in the interval (1, 7)" the 7 is no answer.
-        [] => !earlier.ends_with(',') || !earlier.contains(|sign: char| sign.is_ascii_digit()),
-        [.., part, "of"] if !whole(part) => false,
-        [only] if only.len() == 1 || numerals::is_number_word(only) => true,
-        _ if words.iter().any(|word| lexicon::is_any(word, &CHANGES)) => false,
-        // "Answer: The train travels 7 miles."
-        [first, ..] if first.starts_with(char::is_uppercase) => !matches!(words[..], [.., "from" | "to"]),
-        // "the integer", "given by", "the maximum value"
-        _ => {
-            const SAYS: &str = "integer maximum minimum largest smallest given obtained found by as";
-            let rest: Vec<&str> =
-                words.into_iter().filter(|word| !SAYS.split(' ').any(|says| says == *word)).collect();
-            rest.is_empty() || english::introduces(&rest.join(" "))
-        }
     }
 }

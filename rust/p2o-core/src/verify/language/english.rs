@@ -2,6 +2,7 @@
 
 use super::lexicon::{self, Role};
 use super::numerals;
+use super::statement;
 use super::units;
 use super::words::{self, Word};
 use crate::verify::expr::Relation;
@@ -73,8 +74,25 @@ pub(crate) fn changes_preceding_value(words: &str) -> bool {
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     // "or so", "and a bit"
     let alternative = words.starts_with("or ") || words.starts_with("and ");
+    let compared =
+        ["more than ", "less than ", "fewer than "].iter().find_map(|compared| words.strip_prefix(compared));
+    // "7 more than the previous one", "7 before rounding"; "7 max"
+    let computed = compared
+        .and_then(|than| lexicon::words(than).next())
+        .is_some_and(|than| lexicon::is(than, Role::Article));
+    let related = ["before ", "without ", "until ", "plus ", "too ", "resp", "vs"]
+        .iter()
+        .any(|word| words.starts_with(word));
+    if lexicon::words(words).next().is_some_and(|verb| lexicon::is(verb, Role::Verb))
+        && statement::confirms(words)
+    {
+        return false;
+    }
     if ordinal
         || alternative
+        || computed
+        || related
+        || matches!(words, "max" | "maximum" | "minimum")
         || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
     {
         return true;
@@ -134,7 +152,7 @@ pub(crate) fn introduces(words: &str) -> bool {
     let all: Vec<&str> = lexicon::words(words).collect();
     let Some((last, before)) = all.split_last() else { return false };
     if lexicon::ends_with_any(last, &[Role::Verb]) {
-        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound]);
+        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound, Role::Hedge]);
     }
     if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
         return false;

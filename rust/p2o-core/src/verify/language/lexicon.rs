@@ -83,7 +83,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         Role::Approximation,
         "about around approximately roughly exactly precisely only just simply clearly obviously evidently definitely \
          certainly surely ultimately actually really indeed merely namely solely \
-         always still also again",
+         always still also again now",
     ),
     (
         Role::Bound,
@@ -117,7 +117,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
          age price cost weight mass probability",
     ),
     (Role::Modal, "could might may"),
-    (Role::Supposition, "whether if suppose supposing assuming unless"),
+    (Role::Supposition, "whether if suppose supposing assume assuming unless"),
     (Role::Belief, "think thinks believe believes say says sure certain convinced know knows true"),
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];

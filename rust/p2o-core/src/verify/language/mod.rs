@@ -11,6 +11,7 @@ pub(crate) mod numerals;
 pub(crate) mod parts;
 pub(crate) mod retraction;
 pub(crate) mod sayings;
+pub(crate) mod statement;
 pub(crate) mod text;
 pub(crate) mod units;
 pub(crate) mod words;

@@ -36,7 +36,9 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         SUBJECTS.iter().find(|subject| has_prefix(said, subject)).map(|subject| &said[subject.len()..]);
     let wrong = hesitant
         && judged.is_some_and(|judged| lexicon::is(judged, Role::Judgement) || is_one_of(judged, &WRONG));
-    let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
+    let absurd =
+        ["that cannot be", "that can't be", "this cannot be"].iter().any(|begin| has_prefix(said, begin));
+    let slip = absurd || has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
         RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..4])
@@ -57,13 +59,28 @@ fn has_prefix(text: &str, begin: &str) -> bool {
 pub(crate) fn gives_up(text: &str) -> bool {
     sentences(text).any(|(_, sentence)| {
         let words: Vec<&str> = lexicon::words(sentence).collect();
-        let first =
-            words.first().is_some_and(|first| matches!(*first, "I" | "We" | "Sorry" | "Unfortunately"));
-        first
-            && words.windows(2).any(|pair| {
-                let tries = matches!(pair[1], "solve" | "know" | "determine" | "answer" | "find" | "help");
-                tries && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
-            })
+        let first = words.iter().any(|word| matches!(*word, "I" | "We" | "Sorry" | "Unfortunately"));
+        let lacks = sentence.contains("enough information")
+            && words.iter().any(|word| lexicon::is(word, Role::Denial));
+        lacks
+            || first
+                && words.windows(2).any(|pair| {
+                    let tries = matches!(
+                        pair[1],
+                        "solve"
+                            | "know"
+                            | "determine"
+                            | "answer"
+                            | "find"
+                            | "help"
+                            | "compute"
+                            | "calculate"
+                            | "tell"
+                    );
+                    tries
+                        && (lexicon::is(pair[0], Role::Denial)
+                            || pair[0] == "to" && words.contains(&"unable"))
+                })
     })
 }
 

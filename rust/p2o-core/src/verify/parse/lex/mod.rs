@@ -336,7 +336,7 @@ impl<'a> Lexer<'a, '_> {
                 Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*'))
             );
         if length >= 4
-            || run == "per"
+            || matches!(run, "per" | "now" | "old")
             || upright_unit
             || (length >= 2 && after_number && units::is_plain_unit(run))
         {
