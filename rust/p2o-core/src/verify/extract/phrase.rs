@@ -4,7 +4,7 @@ use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
-use crate::verify::language::{denial, english, lexicon, statement};
+use crate::verify::language::{english, statement};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -29,7 +29,7 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if denial::doubts_next(&text[..at]) || !statement::names_answer(&text[..at + "answer".len() + skip]) {
+        if !statement::names_answer(&text[..at + "answer".len() + skip]) {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
@@ -117,12 +117,7 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
             !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(before(text, part))
         };
         let Some(part) = parts.iter().find(says) else { return };
-        let behind = &text[before(text, part).len() + part.len()..];
-        let several =
-            text.starts_with("either ") || behind.starts_with(" or ") || !numbers(behind).is_empty();
-        let offers = several && lexicon::offers_another(behind);
-        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (*part, mark(part)) };
-        found.push(Candidate::new(text, mark));
+        found.push(Candidate::new(*part, mark(part)));
     };
     // What stands between two prices is no formula.
     let formula = |part: &str| if part.contains('\\') { Mark::Formula } else { Mark::Stated };

@@ -202,19 +202,9 @@ pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
     !text.is_ascii() && unspaced(roles).any(|word| text.contains(word))
 }
 
-/// Whether words behind a value offer another one: "or 6", "though 6 is also possible".
-pub(crate) fn offers_another(behind: &str) -> bool {
-    let mut ahead = words(behind);
-    let (first, second) = (ahead.next().unwrap_or(""), ahead.next().unwrap_or(""));
-    // "7, not 8 as one might think"
-    let explains = is_any(first, &[Role::Pronoun, Role::Conclusion])
-        || first == "not" && second.bytes().all(|byte| byte.is_ascii_digit())
-        || matches!(first, "because" | "since" | "as" | "where");
-    let offers = |word: &str| {
-        is_any(word, &[Role::Alternative, Role::Hedge, Role::Modal])
-            || matches!(word, "also" | "possible" | "if" | "case")
-    };
-    behind.contains('或') || !explains && words(behind).any(offers)
+/// Whether a word is one of those of a list with spaces between them.
+pub(crate) fn one_of(word: &str, known: &str) -> bool {
+    known.split(' ').any(|other| other == word)
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

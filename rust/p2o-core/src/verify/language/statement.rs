@@ -1,7 +1,7 @@
 //! Whether a sentence states a value in it: what may stand before the value and behind it is listed, and any other word makes
 //! the sentence one about something else.
 
-use super::lexicon::{self, Role};
+use super::lexicon::{self, Role, one_of};
 use super::numerals;
 use super::units;
 
@@ -59,7 +59,7 @@ fn supposes(sentence: &str) -> bool {
     let first = words.next().unwrap_or("");
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
     let case = condition.contains(['=', '<', '>']) && lexicon::is(first, Role::Supposition);
-    let lets = matches!(first, "Let" | "Suppose" | "Assume" | "Consider" | "Imagine" | "Had");
+    let lets = one_of(first, "Let Suppose Assume Consider Imagine Had");
     case || lets && (first == "Had") == sentence.contains([',', ';'])
 }
 
@@ -68,9 +68,9 @@ fn supposes(sentence: &str) -> bool {
 fn quotes(sentence: &str) -> bool {
     let words: Vec<&str> = lexicon::words(sentence).collect();
     let told = sentence.split_once(':').and_then(|(before, _)| lexicon::words(before).next_back());
-    told.is_some_and(|verb| matches!(verb, "states" | "asks" | "says" | "reads" | "claims"))
+    told.is_some_and(|verb| one_of(verb, "states asks says reads claims"))
         || words.windows(2).any(|pair| {
-            let aim = matches!(pair[1], "show" | "prove" | "verify" | "check" | "determine" | "decide");
+            let aim = one_of(pair[1], "show prove verify check determine decide");
             aim && matches!(pair[0], "to" | "must")
                 && words.iter().any(|word| matches!(*word, "that" | "whether" | "if"))
                 || matches!(
@@ -91,7 +91,7 @@ fn is_named(words: &[&str]) -> bool {
         my of course here";
     let names = |word: &&str| {
         lexicon::is_any(word, &[Role::Article, Role::Conclusion, Role::Approximation, Role::Answer])
-            || KINDS.split(' ').any(|kind| kind == *word)
+            || one_of(word, KINDS)
     };
     let length = words.iter().rev().take_while(|word| names(word)).count();
     let clause = &words[..words.len() - length];
@@ -99,19 +99,25 @@ fn is_named(words: &[&str]) -> bool {
     let Some((last, earlier)) = clause.split_last() else { return true };
     const FINDS: &str = "find see conclude get obtain know have deduce follows means shows gives implies confirm confirms think \
         believe tells suggests clear easy obvious evident certain sure out case";
-    let finds = FINDS.split(' ').any(|verb| verb == *last);
+    let finds = one_of(last, FINDS);
     let own = |word: &&str| {
         matches!(word.to_ascii_lowercase().as_str(), "i" | "we" | "it" | "this" | "that" | "which")
     };
     if finds {
         return earlier.iter().any(own) && !earlier.iter().any(|word| lexicon::is(word, Role::Denial));
     }
+    const BINDS: [Role; 8] = [
+        Role::Operation,
+        Role::Computed,
+        Role::Supposition,
+        Role::Bound,
+        Role::Hedge,
+        Role::Denial,
+        Role::Judgement,
+        Role::Belief,
+    ];
     let binds = |word: &str| {
-        let others =
-            [Role::Operation, Role::Computed, Role::Supposition, Role::Bound, Role::Hedge, Role::Denial];
-        lexicon::is_any(word, &others)
-            || lexicon::is(word, Role::Judgement)
-            || lexicon::is(word, Role::Belief)
+        lexicon::is_any(word, &BINDS) || one_of(word, "old naive previous initial tentative guessed")
     };
     // "Simplified answer", "in both cases the answer", "adding them the answer"
     let first = clause[0];
@@ -142,36 +148,23 @@ fn leads_from_answer(words: &[&str]) -> bool {
     const SAYS: &str = "is are be equals equal must should will comes come turns works out down up to as given by found obtained \
         then number integer amounts evaluates simplifies reduces of course in fact maximum minimum largest smallest whole value \
         was would does";
-    let says = |word: &&str| {
-        lexicon::is_any(word, &NEUTRAL) || SAYS.split(' ').any(|known| known == *word) || word.len() == 1
-    };
+    let says = |word: &&str| lexicon::is_any(word, &NEUTRAL) || one_of(word, SAYS) || word.len() == 1;
     let length = words.iter().rev().take_while(|word| says(word)).count();
     let (about, stating) = words.split_at(words.len() - length);
     let verb = stating.is_empty() && about.is_empty()
         || stating.iter().any(|word| lexicon::is(word, Role::Verb) || word.ends_with('s') || *word == "as");
-    let related = about.first().is_none_or(|first| {
-        matches!(
-            *first,
-            "to" | "for"
-                | "that"
-                | "which"
-                | "we"
-                | "you"
-                | "I"
-                | "as"
-                | "is"
-                | "here"
-                | "must"
-                | "of"
-                | "in"
-                | "after"
-        )
-    });
+    let related = about
+        .first()
+        .is_none_or(|first| one_of(first, "to for that which we you I as is here must of in after"));
     let computed =
         about.iter().any(|word| lexicon::is_any(word, &[Role::Operation, Role::Denial, Role::Hedge]));
     let last = words.last().copied().unwrap_or("");
     let open = matches!(last, "of" | "in" | "up" | "down")
-        && !lexicon::is_any(words[words.len() - 2], &[Role::Answer, Role::Measure]);
+        && words
+            .iter()
+            .rev()
+            .nth(1)
+            .is_none_or(|whole| !lexicon::is_any(whole, &[Role::Answer, Role::Measure]));
     verb && related && !computed && !open
 }
 
@@ -180,6 +173,12 @@ fn leads_from_answer(words: &[&str]) -> bool {
 fn leads(before: &str, behind: &str) -> bool {
     let clause = before.rsplit([',', ';', '=']).next().unwrap_or(before);
     let words: Vec<&str> = lexicon::words(clause).collect();
+    // "The most likely number is 5" says one.
+    let hedges =
+        |word: &&str| lexicon::is(word, Role::Hedge) && !matches!(*word, "likely" | "guess" | "sometimes");
+    if words.iter().any(hedges) {
+        return false;
+    }
     let neutral = [Role::Article, Role::Approximation];
     let length = words.iter().rev().take_while(|word| lexicon::is_any(word, &neutral)).count();
     let words = &words[..words.len() - length];
@@ -189,12 +188,14 @@ fn leads(before: &str, behind: &str) -> bool {
             || !lexicon::words(before).any(|word| lexicon::is(word, Role::Denial));
     };
     let previous = earlier.last().copied().unwrap_or("");
-    let one_of = |known: &str| known.split(' ').any(|word| word == previous);
+    let follows = |known| one_of(previous, known);
     let whole = lexicon::is_any(previous, &[Role::Answer, Role::Measure]);
     match *last {
+        _ if words.contains(&"between") => false,
+        "and" | "or" => !previous.starts_with(|sign: char| sign.is_ascii_digit()),
         "to" if earlier.iter().any(|word| matches!(*word, "than" | "close" | "next")) => false,
         "to" => {
-            one_of(
+            follows(
                 "comes come coming amounts amount equal simplifies simplify simplifying reduces reduce leads leading evaluates \
                 rounds equates dropped fell rose falls rises drops increases increased decreases decreased out down back leading due sums set it them",
             ) || whole && earlier.iter().any(|word| matches!(*word, "brings" | "bring" | "bringing"))
@@ -202,15 +203,15 @@ fn leads(before: &str, behind: &str) -> bool {
         }
         "of" => {
             whole
-                || one_of(
+                || follows(
                     "average mean amount balance rate maximum minimum sum difference product remainder count score",
                 )
         }
-        "at" => one_of("arrive arrives arrived arriving valued stands"),
-        "with" => lexicon::is(previous, Role::Pronoun) || one_of("us him her me left remains up"),
-        "by" => one_of("given"),
+        "at" => follows("arrive arrives arrived arriving valued stands"),
+        "with" => lexicon::is(previous, Role::Pronoun) || follows("us him her me left remains up"),
+        "by" => follows("given"),
         "in" | "after" | "for" | "on" => {
-            one_of("results resulting result")
+            follows("results resulting result")
                 || lexicon::words(behind).next().is_some_and(|unit| units::spelled(unit).is_some())
         }
         "from" | "before" | "until" | "near" | "say" | "says" | "into" | "than" | "towards" | "toward"
@@ -231,6 +232,14 @@ fn leads(before: &str, behind: &str) -> bool {
 /// Whether the rest of a sentence leaves the value in front of it as it is: "apples in total", ", since 2 + 5 = 7".
 fn goes_on(behind: &str, is_answer: bool) -> bool {
     let behind = behind.trim_start_matches(['$', '*', '"', '\\', ')', '}', ']', '.']);
+    // `8以上`, "7 + 2", and the "7 -" of an answer that was cut off.
+    let term = behind.trim_start();
+    if lexicon::starts_with_any(term, &[Role::Denial, Role::Bound, Role::Operation])
+        || term.starts_with(['+', '×', '÷', '^'])
+        || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
+    {
+        return false;
+    }
     let end = behind.find([',', ';', ':', '(', '—', '–']).unwrap_or(behind.len());
     let end = behind.find(" - ").map_or(end, |dash| end.min(dash));
     let (own, clauses) = behind.split_at(end);
@@ -304,10 +313,7 @@ fn leaves(words: &[&str], is_answer: bool) -> bool {
 fn is_predicate(words: &[&str]) -> bool {
     let named = |word: &&str| {
         lexicon::is_any(word, &[Role::Answer, Role::Measure])
-            || matches!(
-                *word,
-                "correct" | "right" | "what" | "minimum" | "maximum" | "smallest" | "largest" | "only"
-            )
+            || one_of(word, "correct right what minimum maximum smallest largest only")
     };
     let taken =
         |word: &&str| lexicon::is_any(word, &DOUBTS) || lexicon::is_any(word, &[Role::Computed, Role::Modal]);
@@ -332,26 +338,9 @@ pub(crate) fn confirms(words: &str) -> bool {
 fn is_remark(clause: &str, of_value: bool) -> bool {
     let words: Vec<&str> = lexicon::words(clause).collect();
     let Some(first) = words.first() else { return true };
-    let explains = matches!(
-        *first,
-        "because"
-            | "since"
-            | "as"
-            | "so"
-            | "where"
-            | "for"
-            | "given"
-            | "not"
-            | "rather"
-            | "instead"
-            | "thus"
-            | "hence"
-            | "therefore"
-    );
-    let contrasts = matches!(
-        *first,
-        "but" | "yet" | "though" | "although" | "however" | "unless" | "if" | "plus" | "minus" | "else"
-    );
+    let explains =
+        one_of(first, "because since as so where for given not rather instead thus hence therefore");
+    let contrasts = one_of(first, "but yet though although however unless if plus minus else");
     let open = |word: &&str| {
         lexicon::is_any(word, &[Role::Hedge, Role::Alternative, Role::Supposition])
             || of_value
