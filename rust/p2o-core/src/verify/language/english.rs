@@ -72,48 +72,9 @@ pub(crate) fn changes_value(words: &str) -> bool {
 pub(crate) fn changes_preceding_value(words: &str) -> bool {
     // "the 7th prime", "7-gon", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
-    // "or so", "and a bit"
-    let alternative = words.starts_with("or ") || words.starts_with("and ");
-    let compared =
-        ["more than ", "less than ", "fewer than "].iter().find_map(|compared| words.strip_prefix(compared));
-    // "7 more than the previous one", "7 before rounding"; "7 max"
-    let computed = compared
-        .and_then(|than| lexicon::words(than).next())
-        .is_some_and(|than| lexicon::is(than, Role::Article));
-    let related = ["before ", "without ", "until ", "plus ", "too ", "resp", "vs"]
-        .iter()
-        .any(|word| words.starts_with(word));
-    if lexicon::words(words).next().is_some_and(|verb| lexicon::is(verb, Role::Verb))
-        && statement::confirms(words)
-    {
-        return false;
-    }
-    if ordinal
-        || alternative
-        || computed
-        || related
-        || matches!(words, "max" | "maximum" | "minimum")
-        || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
-    {
-        return true;
-    }
-    let (mut previous, mut joined) = ("", false);
-    // "5 above", "5 short" and "5 more" may be what is asked for.
-    let alone = lexicon::is(words, Role::Bound) && !lexicon::is(words, Role::Distance);
-    let clause = alone
-        || lexicon::words(words).any(|word| {
-            // "17 more than that"
-            let compared = previous == "than" && lexicon::is(word, Role::Pronoun);
-            previous = word;
-            joined |= matches!(word, "or" | "and" | "at");
-            lexicon::is(word, Role::Bound) && joined
-                || compared
-                || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
-                || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
-                || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
-                || numerals::is_number_word(word)
-        });
-    clause || lexicon::is(previous, Role::Judgement) || numerals::is_fraction_word(previous)
+    let unspaced =
+        lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge]);
+    ordinal || unspaced || !statement::follows(words)
 }
 
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.

@@ -192,7 +192,7 @@ fn leads(before: &str, behind: &str) -> bool {
     let whole = lexicon::is_any(previous, &[Role::Answer, Role::Measure]);
     match *last {
         _ if words.contains(&"between") => false,
-        "and" | "or" => !previous.starts_with(|sign: char| sign.is_ascii_digit()),
+        "and" | "or" => !is_digit(previous),
         "to" if earlier.iter().any(|word| matches!(*word, "than" | "close" | "next")) => false,
         "to" => {
             follows(
@@ -249,11 +249,15 @@ fn goes_on(behind: &str, is_answer: bool) -> bool {
         && clauses.split([',', ';', ':', '(', '—', '–']).all(|clause| {
             // Behind "the other root, -4," something else is judged.
             let first = lexicon::words(clause).next().unwrap_or("which");
-            let digits = first.starts_with(|sign: char| sign.is_ascii_digit());
+            let digits = is_digit(first);
             of_value &= digits
                 || lexicon::is_any(first, &[Role::Pronoun, Role::Verb, Role::Judgement, Role::Connective]);
             is_remark(clause, of_value)
         })
+}
+
+fn is_digit(word: &str) -> bool {
+    word.starts_with(|sign: char| sign.is_ascii_digit())
 }
 
 /// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because".
@@ -270,12 +274,12 @@ fn leaves(words: &[&str], is_answer: bool) -> bool {
                 return true;
             }
             "of" | "in" | "for" | "per" | "on" | "from" | "at" | "after" | "altogether" | "left" => {
-                return !matches!(next, "base" | "most" | "least");
+                // "7 in one case and 8 in the other", "7 at the very least"
+                let another = words[at..].windows(2).any(|pair| pair[0] == "and" && is_digit(pair[1]));
+                return !another && next != "base" && !matches!(words[words.len() - 1], "most" | "least");
             }
             "to" => {
-                return counted
-                    || !next.starts_with(|sign: char| sign.is_ascii_digit())
-                        && !lexicon::is(next, Role::Article);
+                return counted || !is_digit(next) && !lexicon::is(next, Role::Article);
             }
             "as" => {
                 return !lexicon::is(next, Role::Article)
@@ -284,14 +288,20 @@ fn leaves(words: &[&str], is_answer: bool) -> bool {
             "and" if lexicon::is_any(next, &[Role::Pronoun]) || next == "not" => {
                 return is_remark(&words[at + 1..].join(" "), true);
             }
-            "when" | "that" | "and" | "than" | "more" | "with" | "each" | "every" | "if"
+            "when" | "that" | "and" | "more" | "with" | "each" | "every" | "if" | "before"
                 if counted && !is_answer =>
             {
                 return *word != "if";
             }
+            "than" if lexicon::is_any(next, &[Role::Article, Role::Pronoun]) => return false,
+            "max" | "maximum" | "minimum" if words.len() == 1 => return false,
             "rather" | "instead" => return true,
-            "not" => return next.starts_with(|sign: char| sign.is_ascii_digit()),
-            "times" if at + 1 == words.len() => return true,
+            "not" => return is_digit(next),
+            "times" if at + 1 == words.len() || !is_answer => return true,
+            _ if words.len() == 1 && lexicon::is(word, Role::Bound) && !lexicon::is(word, Role::Distance) => {
+                return false;
+            }
+            "than" if !is_answer => return true,
             "too" | "that" | "when" | "and" | "than" | "with" | "by" | "before" | "until" | "away" | "if"
             | "unless" | "provided" | "resp" | "vs" | "versus" | "had" | "once" | "while" | "only"
             | "else" | "otherwise" | "without" => return false,
@@ -329,9 +339,9 @@ pub(crate) fn denies_box(behind: &str) -> bool {
         && about_answer(clause) == Some(false)
 }
 
-/// Whether words behind a value that begin with a verb say that it is the answer.
-pub(crate) fn confirms(words: &str) -> bool {
-    is_predicate(&lexicon::words(words).collect::<Vec<_>>())
+/// Whether words behind a value leave it as it is.
+pub(crate) fn follows(words: &str) -> bool {
+    leaves(&lexicon::words(words).collect::<Vec<_>>(), false)
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.
