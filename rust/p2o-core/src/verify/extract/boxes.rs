@@ -48,22 +48,22 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
 
 /// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
 fn is_denied(before: &str) -> bool {
-    let sentence = &before[before.rfind(['\n', '?']).max(before.rfind(". ")).unwrap_or(0)..];
-    let denied = denial::denies_next(sentence) || sentence.ends_with("\\neq ") || sentence.ends_with("\\ne ");
+    if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
+        return false;
+    }
     // What is asked for may be a bound: "we need at least \\boxed{7}".
+    let sentence = &before[before.rfind(['\n', '.']).unwrap_or(0)..];
     let last = lexicon::words(sentence).next_back().unwrap_or("");
-    let bound =
-        matches!(last, "point" | "except") || lexicon::is(last, Role::Bound) && !sentence.contains("answer");
-    denied && !bound
+    !(matches!(last, "point" | "except") || lexicon::is(last, Role::Bound) && !sentence.contains("answer"))
 }
 
 /// The term that a box is a part of: `\boxed{x^2} + C`, `\sqrt{\boxed{7}}`, `\boxed{7}` dozen. None of a box that is all, or
 /// that fills a gap in an equation.
 fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
     let line = text[end..].split(['$', '\n', ',', ';', '&']).next().unwrap_or("");
-    let line = ["\\)", "\\]", "\\text", "\\quad", "\\\\", "\\,", ". "]
-        .iter()
-        .fold(line, |line, close| line.split(close).next().unwrap_or(line));
+    const ENDS: &[&str] = &["\\)", "\\]", "\\text", "\\quad", "\\\\", "\\,", ". "];
+    let ends = if line.len() < 2 { &[] } else { ENDS };
+    let line = ends.iter().fold(line, |line, close| line.split(close).next().unwrap_or(line));
     let rest = &text[end + line.len()..];
     let in_mathematics = ["$", "\\)", "\\]"].iter().any(|close| rest.starts_with(close));
     let before = term_before(text, start, in_mathematics);
@@ -132,6 +132,10 @@ fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
         from += 1;
     }
     let line = &text[from..start];
+    // Most boxes stand alone, and the search for what they follow is not cheap.
+    if line.trim_end().ends_with(['$', '\n', '=', ':', '&', '*']) || line.trim().is_empty() {
+        return "";
+    }
     let cut = BEGINS.iter().filter_map(|begin| Some(line.rfind(begin)? + begin.len())).max().unwrap_or(0);
     let line = &line[cut..];
     let word = words_of(line, if in_mathematics { 2 } else { 1 }).last().map_or(0, |(_, end)| end);

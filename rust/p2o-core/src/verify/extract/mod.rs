@@ -120,7 +120,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         (text, boxed) = (&text[end + at..], None);
     }
     let boxed_end = boxed.as_ref().map_or(0, |(_, end)| *end);
-    let mut phrase = (!options.require_boxed).then(|| phrase(text)).flatten();
+    let mut phrase = (!options.require_boxed).then(|| phrase(text, boxed_end)).flatten();
     if let Some((_, content, _)) = phrase.filter(|_| boxed.is_none())
         && let Some(at) = retraction(content, true)
     {

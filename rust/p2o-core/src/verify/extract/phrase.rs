@@ -15,7 +15,7 @@ pub(super) enum Phrase {
 }
 
 /// What follows the last "final answer is", or else the last "answer is" / "answer:".
-pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
+pub(super) fn phrase(text: &str, boxed_end: usize) -> Option<(Phrase, &str, usize)> {
     let lower = text.to_ascii_lowercase();
     let mut best: Option<(Phrase, &str, usize)> = None;
     let mut limit = lower.len();
@@ -29,7 +29,7 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if !statement::names_answer(&text[..at + "answer".len() + skip]) {
+        if at >= boxed_end && !statement::names_answer(&text[..at + "answer".len() + skip]) {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };

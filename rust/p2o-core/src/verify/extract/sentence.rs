@@ -40,6 +40,8 @@ pub(super) fn sentence(text: &str) -> &str {
         }
     }
     let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
+    let sentence =
+        [" in total", " in all"].iter().fold(sentence, |said, all| said.strip_suffix(all).unwrap_or(said));
     without_remark(sentence)
 }
 

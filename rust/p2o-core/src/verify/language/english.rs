@@ -106,26 +106,12 @@ pub(crate) fn is_english(run: &str) -> bool {
 
 /// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
-    #[rustfmt::skip]
-    const NEUTRAL: [Role; 7] = [
-        Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer, Role::Measure,
-    ];
-    let all: Vec<&str> = lexicon::words(words).collect();
-    let Some((last, before)) = all.split_last() else { return false };
-    if lexicon::ends_with_any(last, &[Role::Verb]) {
-        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound, Role::Hedge]);
+    let unspaced = [Role::Denial, Role::Bound, Role::Hedge];
+    match lexicon::words(words).next_back() {
+        Some(last) if lexicon::ends_with_any(last, &[Role::Verb]) => !lexicon::contains_any(last, &unspaced),
+        Some(_) => statement::introduces(words),
+        None => false,
     }
-    if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
-        return false;
-    }
-    if lexicon::is(last, Role::Verb) {
-        return !before.iter().any(|word| lexicon::is(word, Role::Operation));
-    }
-    let mut says = false;
-    all.iter().all(|word| {
-        says |= lexicon::is_any(word, &NEUTRAL);
-        lexicon::is_any(word, &NEUTRAL) || says && matches!(*word, "of" | "to" | "in")
-    })
 }
 
 /// Whether a label in lower case fits every answer.

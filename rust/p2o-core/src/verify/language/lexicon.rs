@@ -107,7 +107,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         "or and but because since if unless although though however whereas while instead rather \
          otherwise else yet",
     ),
-    (Role::Alternative, "or oder ou или"),
+    (Role::Alternative, "or oder ou или alternatively"),
     (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
     (Role::Preposition, "of in on at by from to with after before for until near"),
     (Role::Answer, "answer answers value result solution total final ans amount both either number"),

@@ -58,9 +58,11 @@ fn supposes(sentence: &str) -> bool {
     let mut words = lexicon::words(sentence);
     let first = words.next().unwrap_or("");
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
-    let case = condition.contains(['=', '<', '>']) && lexicon::is(first, Role::Supposition);
-    let lets = one_of(first, "Let Suppose Assume Consider Imagine Had");
-    case || lets && (first == "Had") == sentence.contains([',', ';'])
+    let case =
+        first == "Unless" || condition.contains(['=', '<', '>']) && lexicon::is(first, Role::Supposition);
+    let unreal = matches!(first, "Had" | "Were");
+    let lets = unreal || one_of(first, "Let Suppose Assume Consider Imagine Take");
+    case || lets && (unreal || !sentence.contains([',', ';']))
 }
 
 /// Whether a sentence tells what somebody else says, what is still to be shown, or what holds so far: "The problem states:",
@@ -70,9 +72,12 @@ fn quotes(sentence: &str) -> bool {
     let told = sentence.split_once(':').and_then(|(before, _)| lexicon::words(before).next_back());
     told.is_some_and(|verb| one_of(verb, "states asks says reads claims"))
         || words.windows(2).any(|pair| {
+            let others = lexicon::is(pair[0], Role::Modal)
+                || one_of(pair[0], "would will some many people students Some Many");
             let aim = one_of(pair[1], "show prove verify check determine decide");
             aim && matches!(pair[0], "to" | "must")
                 && words.iter().any(|word| matches!(*word, "that" | "whether" | "if"))
+                || others && lexicon::is(pair[1], Role::Belief)
                 || matches!(
                     pair,
                     ["so" | "So", "far"] | ["are", "told" | "given"] | ["upper" | "lower", "bound"]
@@ -82,7 +87,12 @@ fn quotes(sentence: &str) -> bool {
             && words
                 .first()
                 .is_some_and(|first| matches!(*first, "Initially" | "Originally" | "Halfway" | "First"))
-        || words.iter().any(|word| matches!(*word, "partial" | "intermediate" | "running" | "preliminary"))
+        || words.iter().any(|word| {
+            matches!(
+                *word,
+                "partial" | "intermediate" | "running" | "preliminary" | "rough" | "attempt" | "error"
+            )
+        })
 }
 
 /// Whether the words before "answer" only name it: "so the final", "we find that the"; not "half the", "a student claims the".
@@ -127,6 +137,18 @@ fn is_named(words: &[&str]) -> bool {
     begins && !binds(last) && !lexicon::is(last, Role::Preposition)
 }
 
+/// Whether words leave the value behind them as it is: "The answer is", "John has", "a total of", "exactly".
+pub(crate) fn introduces(words: &str) -> bool {
+    about_answer(words).unwrap_or_else(|| {
+        let words: Vec<&str> = lexicon::words(words).collect();
+        let Some((last, before)) = words.split_last() else { return false };
+        let stated =
+            lexicon::is(last, Role::Verb) && !before.iter().any(|word| lexicon::is(word, Role::Operation));
+        let all: Vec<&str> = ["is"].into_iter().chain(words.iter().copied()).collect();
+        !words.iter().any(|word| lexicon::is_any(word, &DOUBTS)) && (stated || leads_from_answer(&all))
+    })
+}
+
 /// Whether words between "the answer is" and a value leave it as it is: "therefore", "a total of"; not "on page".
 pub(crate) fn leads_to(before: &str) -> bool {
     let (earlier, clause) =
@@ -145,14 +167,14 @@ pub(crate) fn leads_to(before: &str) -> bool {
 
 /// Whether words between "answer" and a value state it: "is", "turns out to be", "to the question is".
 fn leads_from_answer(words: &[&str]) -> bool {
-    const SAYS: &str = "is are be equals equal must should will comes come turns works out down up to as given by found obtained \
+    const SAYS: &str = "is are be equals equal must should will comes come turns works out down to as given by found obtained \
         then number integer amounts evaluates simplifies reduces of course in fact maximum minimum largest smallest whole value \
         was would does";
     let says = |word: &&str| lexicon::is_any(word, &NEUTRAL) || one_of(word, SAYS) || word.len() == 1;
     let length = words.iter().rev().take_while(|word| says(word)).count();
     let (about, stating) = words.split_at(words.len() - length);
     let verb = stating.is_empty() && about.is_empty()
-        || stating.iter().any(|word| lexicon::is(word, Role::Verb) || word.ends_with('s') || *word == "as");
+        || stating.iter().any(|word| lexicon::is(word, Role::Verb) || word.ends_with('s') && *word != "as");
     let related = about
         .first()
         .is_none_or(|first| one_of(first, "to for that which we you I as is here must of in after"));
@@ -187,11 +209,26 @@ fn leads(before: &str, behind: &str) -> bool {
         return !before.trim_end().ends_with(',')
             || !lexicon::words(before).any(|word| lexicon::is(word, Role::Denial));
     };
+    // "Twice the number is 7", "the square of the result is 7"
+    let multiple =
+        |word: &&str| one_of(word, "twice thrice times plus minus double triple Twice Double Triple");
+    let computed = |part: &[&str]| {
+        lexicon::is(part[0], Role::Computed)
+            && part[1] == "of"
+            && one_of(part[3], "result number value")
+            && part[4] == *last
+    };
+    let stated = matches!(*last, "is" | "equals" | "was");
+    let named = !words.iter().any(|word| is_digit(word));
+    if stated && named && (earlier.iter().any(multiple) || words.windows(5).any(computed)) {
+        return false;
+    }
     let previous = earlier.last().copied().unwrap_or("");
     let follows = |known| one_of(previous, known);
     let whole = lexicon::is_any(previous, &[Role::Answer, Role::Measure]);
     match *last {
         _ if words.contains(&"between") => false,
+        "be" if words.contains(&"let") => false,
         "and" | "or" => !is_digit(previous),
         "to" if earlier.iter().any(|word| matches!(*word, "than" | "close" | "next")) => false,
         "to" => {
@@ -256,6 +293,13 @@ fn goes_on(behind: &str, is_answer: bool) -> bool {
         })
 }
 
+/// Whether a word says what was done to a value in front of it: "reversed", "raised", "apart".
+fn is_participle(word: &str) -> bool {
+    const OTHERS: &str = "combined needed required total";
+    let ends = ["ed", "wards", "ly", "apart", "en", "written"].iter().any(|end| word.ends_with(end));
+    ends && word.len() > 4 && word.is_ascii() && !one_of(word, OTHERS)
+}
+
 fn is_digit(word: &str) -> bool {
     word.starts_with(|sign: char| sign.is_ascii_digit())
 }
@@ -276,7 +320,9 @@ fn leaves(words: &[&str], is_answer: bool) -> bool {
             "of" | "in" | "for" | "per" | "on" | "from" | "at" | "after" | "altogether" | "left" => {
                 // "7 in one case and 8 in the other", "7 at the very least"
                 let another = words[at..].windows(2).any(|pair| pair[0] == "and" && is_digit(pair[1]));
-                return !another && next != "base" && !matches!(words[words.len() - 1], "most" | "least");
+                return !another
+                    && !one_of(next, "base best worst first present")
+                    && !matches!(words[words.len() - 1], "most" | "least");
             }
             "to" => {
                 return counted || !is_digit(next) && !lexicon::is(next, Role::Article);
@@ -310,6 +356,13 @@ fn leaves(words: &[&str], is_answer: bool) -> bool {
             _ if is_answer && lexicon::is(word, Role::Bound) && words.len() > 1 => return false,
             _ if lexicon::is_any(word, &DOUBTS)
                 || lexicon::is_any(word, &[Role::Supposition, Role::Operation]) =>
+            {
+                return false;
+            }
+            // "7 reversed", "7 raised to"; "7 combined" and "7 painted cubes" are 7.
+            _ if !counted
+                && is_participle(word)
+                && (next.is_empty() || is_participle(next) || lexicon::is(next, Role::Preposition)) =>
             {
                 return false;
             }
@@ -350,11 +403,14 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let Some(first) = words.first() else { return true };
     let explains =
         one_of(first, "because since as so where for given not rather instead thus hence therefore");
-    let contrasts = one_of(first, "but yet though although however unless if plus minus else");
+    let contrasts = one_of(first, "but yet though although however unless if else")
+        || lexicon::is(first, Role::Operation)
+        || lexicon::is(first, Role::Preposition) && words.get(1) == Some(&"which");
     let open = |word: &&str| {
         lexicon::is_any(word, &[Role::Hedge, Role::Alternative, Role::Supposition])
             || of_value
-                && (lexicon::is(word, Role::Judgement) || matches!(*word, "still" | "need" | "cannot"))
+                && (lexicon::is(word, Role::Judgement)
+                    || one_of(word, "still need cannot contradicts violates fails"))
     };
     explains || !contrasts && !words.iter().any(open)
 }
