@@ -1,9 +1,9 @@
 //! `\boxed{..}` and `\fbox{..}`.
 
+use crate::verify::language::behind;
 use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals;
-use crate::verify::language::statement;
 use crate::verify::parse::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
@@ -17,7 +17,7 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
         let Some((start, content, end)) = box_before(text, end_of_search) else { break };
         end_of_search = start;
         let content = content.trim();
-        if content.is_empty() || is_denied(&text[..start]) || statement::denies_box(&text[end..]) {
+        if content.is_empty() || is_denied(&text[..start]) || behind::denies_box(&text[end..]) {
             continue;
         }
         match &mut joined {
@@ -98,34 +98,10 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
 /// What stands before a box in its term: the `-` of `x = -\boxed{7}`.
 fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
     const LONGEST: usize = 128;
-    const BEGINS: [&str; 27] = [
-        "$",
-        "\n",
-        "\\[",
-        "\\(",
-        "\\\\",
-        "&",
-        "=",
-        ",",
-        ";",
-        ":",
-        ". ",
-        ") ",
-        "\\quad",
-        "\\qquad",
-        "\\implies",
-        "\\Rightarrow",
-        "\\therefore",
-        "\\to",
-        "\\rightarrow",
-        "\\approx",
-        "\\ge",
-        "\\geq",
-        "\\le",
-        "\\leq",
-        "\\in",
-        "\\displaystyle",
-        "**",
+    #[rustfmt::skip]
+    const BEGINS: [&str; 26] = [
+        "$", "\n", "\\[", "\\(", "\\\\", "&", "=", ",", ";", ":", ". ", ") ", "**", "\\quad", "\\qquad", "\\implies", "\\Rightarrow",
+        "\\therefore", "\\to", "\\rightarrow", "\\approx", "\\ge", "\\geq", "\\le", "\\leq", "\\in",
     ];
     let mut from = start.saturating_sub(LONGEST);
     while !text.is_char_boundary(from) {
@@ -155,19 +131,9 @@ fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
 
 /// Whether what stands before a bracket or a box does nothing to it.
 fn applies_nothing(before: &str) -> bool {
-    const FONTS: [&str; 9] = [
-        "\\text",
-        "\\textbf",
-        "\\mathbf",
-        "\\mathrm",
-        "\\color{red}",
-        "\\color{blue}",
-        "\\bf",
-        "\\large",
-        "\\Large",
-    ];
+    const FONTS: &str = "\\text \\textbf \\mathbf \\mathrm \\color{red} \\color{blue} \\bf \\large \\Large";
     let applies = |sign: char| sign.is_alphanumeric() || "-+/^_√∛±≠".contains(sign);
-    FONTS.contains(&before.trim_end()) || !before.contains(applies)
+    lexicon::one_of(before.trim_end(), FONTS) || !before.contains(applies)
 }
 
 /// Start and end of each word of a text that is no command, and has at least so many letters.

@@ -1,5 +1,6 @@
 //! What English words around a value say about it.
 
+use super::behind;
 use super::lexicon::{self, Role};
 use super::numerals;
 use super::statement;
@@ -74,7 +75,7 @@ pub(crate) fn changes_preceding_value(words: &str) -> bool {
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     let unspaced =
         lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge]);
-    ordinal || unspaced || !statement::follows(words)
+    ordinal || unspaced || !behind::leaves(words, false)
 }
 
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.

@@ -202,6 +202,11 @@ pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
     !text.is_ascii() && unspaced(roles).any(|word| text.contains(word))
 }
 
+/// Whether one of some words has one of several roles.
+pub(super) fn has(words: &[&str], roles: &[Role]) -> bool {
+    words.iter().any(|word| is_any(word, roles))
+}
+
 /// Whether a word is one of those of a list with spaces between them.
 pub(crate) fn one_of(word: &str, known: &str) -> bool {
     known.split(' ').any(|other| other == word)

@@ -1,5 +1,6 @@
 //! What words, commands and letters say: one row a word in [`lexicon`], and the phrases made of them.
 
+pub(crate) mod behind;
 pub(crate) mod chemistry;
 pub(crate) mod dates;
 pub(crate) mod denial;
