@@ -73,7 +73,7 @@ pub(super) fn leaves(behind: &str, is_answer: bool) -> bool {
                 return is_remark(&words[at + 1..].join(" "), true);
             }
             "not" => return is_digit(next),
-            "than" => return !is_answer && !article && !lexicon::is(next, Role::Pronoun),
+            "than" => return !is_answer && !next.is_empty() && !article && !lexicon::is(next, Role::Pronoun),
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,
@@ -101,7 +101,7 @@ pub(super) fn leaves(behind: &str, is_answer: bool) -> bool {
 
 /// Whether a word says what was done to a value in front of it: "reversed", "raised", "apart".
 fn is_participle(word: &str) -> bool {
-    let ends = ["ed", "wards", "ly", "apart", "en"].iter().any(|end| word.ends_with(end));
+    let ends = ["ed", "wards", "ly", "apart", "written"].iter().any(|end| word.ends_with(end));
     ends && word.len() > 4 && word.is_ascii() && !one_of(word, "combined needed required")
 }
 
@@ -117,11 +117,11 @@ fn is_predicate(words: &[&str]) -> bool {
 
 /// Whether words behind a box say that another value is the answer: "is the square of the answer", "or so".
 pub(crate) fn denies_box(behind: &str) -> bool {
-    let clause = behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
-    let mut words = lexicon::words(clause);
+    let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
-    first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause) == Some(false)
+    let clause = || behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
+    first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.

@@ -12,9 +12,9 @@ const NEUTRAL: &[Role] =
 /// What says of a value that it is not meant as it stands, wherever it stands in a clause about it.
 pub(super) const DOUBTS: &[Role] = &[Role::Denial, Role::Hedge, Role::Judgement, Role::Alternative];
 /// Phrases of what others say, of what is still to be shown, and of what holds so far.
-const ASIDE: &str = "so far|are told|are given|upper bound|lower bound|partial|intermediate|running|preliminary|rough|attempt|\
-    margin of error|show that|prove that|check whether|determine whether|determine if|decide whether|asks whether|\
-    problem states|halfway";
+const ASIDE: &str = "so far|are told|are given|upper bound|lower bound|partial sum|partial total|intermediate|running total|\
+    preliminary|rough count|rough estimate|first attempt|margin of error|to show that|to prove that|must show that|must prove that|\
+    check whether|determine whether|determine if|decide whether|asks whether|problem states|halfway";
 
 /// Whether a text states the value between its two parts: not "the sum tends to 7", "the answer has 7 digits", "7 before
 /// rounding", "is it 7?".
@@ -182,7 +182,7 @@ fn leads(before: &str, behind: &str) -> bool {
     let unit = || lexicon::words(behind).next().is_some_and(|unit| units::spelled(unit).is_some());
     match *last {
         "be" => !words.contains(&"let"),
-        "and" | "or" => !is_digit(previous),
+        joint if joint == "and" || lexicon::is(joint, Role::Alternative) => !is_digit(previous),
         "to" if earlier.iter().any(|word| one_of(word, "than close next")) => false,
         "to" if previous == "up" => earlier.len() > 1 && earlier[earlier.len() - 2] != "is",
         "to" => follows(COMES) || whole && earlier.iter().any(|word| one_of(word, "brings bring bringing")),
