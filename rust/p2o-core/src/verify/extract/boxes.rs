@@ -51,10 +51,12 @@ fn is_denied(before: &str) -> bool {
     if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
         return false;
     }
-    // What is asked for may be a bound: "we need at least \\boxed{7}".
+    // What is asked for may be a bound: "we need at least \\boxed{7}", not "one less than \\boxed{7}".
     let sentence = &before[before.rfind(['\n', '.']).unwrap_or(0)..];
-    let last = lexicon::words(sentence).next_back().unwrap_or("");
-    !(matches!(last, "point" | "except") || lexicon::is(last, Role::Bound) && !sentence.contains("answer"))
+    let mut words = lexicon::words(sentence).rev();
+    let (last, computes) = (words.next().unwrap_or(""), words.nth(1).is_some_and(numerals::is_number_word));
+    let bound = lexicon::is(last, Role::Bound) && !computes && !sentence.contains("answer");
+    !(matches!(last, "point" | "except") || bound)
 }
 
 /// The term that a box is a part of: `\boxed{x^2} + C`, `\sqrt{\boxed{7}}`, `\boxed{7}` dozen. None of a box that is all, or

@@ -48,6 +48,10 @@ pub(super) fn leaves(behind: &str, is_answer: bool) -> bool {
     if words.first().is_some_and(|first| lexicon::is(first, Role::Verb)) {
         return is_predicate(&words);
     }
+    // "7 in one case and 8 in the other"
+    if words.windows(2).any(|pair| matches!(pair[0], "and" | "or") && is_digit(pair[1])) {
+        return false;
+    }
     let bound = |word: &str| lexicon::is(word, Role::Bound);
     let mut counted = false;
     for (at, word) in words.iter().enumerate() {
@@ -55,11 +59,11 @@ pub(super) fn leaves(behind: &str, is_answer: bool) -> bool {
         let article = lexicon::is(next, Role::Article);
         match *word {
             word if one_of(word, REASONS) => return true,
-            // "7 in one case and 8 in the other", "7 at the very least"
+            // "7 at the very least", "7 for odd n"
             word if one_of(word, RELATES) => {
-                let another = words[at..].windows(2).any(|pair| pair[0] == "and" && is_digit(pair[1]));
                 let most = matches!(words[words.len() - 1], "most" | "least");
-                return !another && !most && !one_of(next, "base best worst first present");
+                let case = word == "for" && is_answer && words[at..].iter().any(|name| name.len() == 1);
+                return !most && !case && !one_of(next, "base best worst first present units");
             }
             "to" => {
                 return if counted {
@@ -133,7 +137,7 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let related = lexicon::is(first, Role::Preposition) && words.get(1) == Some(&"which");
     let contrasts = one_of(first, CONTRASTS) || lexicon::is(first, Role::Operation) || related;
     let judged = |word: &&str| {
-        lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails")
+        lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };
     one_of(first, EXPLAINS)
         || !contrasts

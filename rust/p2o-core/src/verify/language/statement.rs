@@ -49,7 +49,8 @@ fn supposes(sentence: &str) -> bool {
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
     one_of(first, "Had Were Unless")
         || lexicon::is(first, Role::Supposition) && condition.contains(['=', '<', '>'])
-        || one_of(first, "Let Suppose Assume Consider Imagine Take") && !sentence.contains([',', ';'])
+        || one_of(first, "Let Suppose Assume Consider Imagine Take Prove Show See Recall")
+            && !sentence.contains([',', ';'])
 }
 
 /// Whether a sentence tells something else than its author has found: "The problem states:", "some think that".
