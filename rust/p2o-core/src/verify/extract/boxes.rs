@@ -62,8 +62,9 @@ fn is_denied(before: &str) -> bool {
 /// The term that a box is a part of: `\boxed{x^2} + C`, `\sqrt{\boxed{7}}`, `\boxed{7}` dozen. None of a box that is all, or
 /// that fills a gap in an equation.
 fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
-    let line = text[end..].split(['$', '\n', ',', ';', '&']).next().unwrap_or("");
+    const OPERATORS: [&str; 9] = ["^", "+", "-", "/", "\\cdot", "\\times", "\\%", "%", "_"];
     const ENDS: &[&str] = &["\\)", "\\]", "\\text", "\\quad", "\\\\", "\\,", ". "];
+    let line = text[end..].split(['$', '\n', ',', ';', '&']).next().unwrap_or("");
     let ends = if line.len() < 2 { &[] } else { ENDS };
     let line = ends.iter().fold(line, |line, close| line.split(close).next().unwrap_or(line));
     let rest = &text[end + line.len()..];
@@ -75,7 +76,6 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
         Some((at, _)) if !opens => (behind[..at].trim_end(), true),
         _ => (behind, false),
     };
-    const OPERATORS: [&str; 9] = ["^", "+", "-", "/", "\\cdot", "\\times", "\\%", "%", "_"];
     let operator = OPERATORS.iter().find_map(|sign| operand.strip_prefix(sign));
     let closes = operand.starts_with(['}', ')', ']', '|']) || operand.starts_with("\\right");
     let operated = match operator {

@@ -139,8 +139,6 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let judged = |word: &&str| {
         lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };
-    one_of(first, EXPLAINS)
-        || !contrasts
-            && !has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition])
-            && !(of_value && words.iter().any(judged))
+    let doubted = has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
+    one_of(first, EXPLAINS) || !(contrasts || doubted || of_value && words.iter().any(judged))
 }
