@@ -4,7 +4,7 @@ use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
-use crate::verify::language::{english, statement};
+use crate::verify::language::statement;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -139,7 +139,7 @@ pub(super) fn stands_bare(sentence: &str, part: &str) -> bool {
     sentence.find(part).is_none_or(|at| {
         let before =
             sentence[..at].trim_matches(|sign: char| sign.is_whitespace() || "$*:\\([".contains(sign));
-        before.is_empty() || english::introduces(before)
+        before.is_empty() || statement::introduces(before)
     })
 }
 

@@ -36,9 +36,18 @@ pub(super) fn goes_on(text: &str, is_answer: bool) -> bool {
         })
 }
 
+/// Whether words behind a value in a formula are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation
+/// ("squared", "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
+pub(crate) fn changes_value(words: &str) -> bool {
+    // "the 7th prime", "7-gon", `8以上`
+    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
+    let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
+    ordinal || lexicon::starts_with_any(words, &unspaced) || !leaves(words, false)
+}
+
 /// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because". Behind what is said
 /// to be the answer "7 more than Tom" is another value.
-pub(super) fn leaves(behind: &str, is_answer: bool) -> bool {
+fn leaves(behind: &str, is_answer: bool) -> bool {
     const REASONS: &str = "because since so where which who whose thus hence i.e rather instead";
     const RELATES: &str = "of in for per on from at after altogether left";
     const CONTINUES: &str = "when that and more with each every before";

@@ -1,9 +1,7 @@
 //! What English words around a value say about it.
 
-use super::behind;
 use super::lexicon::{self, Role};
 use super::numerals;
-use super::statement;
 use super::units;
 use super::words::{self, Word};
 use crate::verify::expr::Relation;
@@ -68,16 +66,6 @@ pub(crate) fn changes_value(words: &str) -> bool {
     words.split(|character: char| !character.is_alphabetic()).any(|word| lexicon::is_any(word, &CHANGES))
 }
 
-/// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
-/// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
-pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    // "the 7th prime", "7-gon", `8以上`
-    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
-    let unspaced =
-        lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge]);
-    ordinal || unspaced || !behind::leaves(words, false)
-}
-
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
 pub(crate) fn without_scale(text: &str) -> Option<String> {
     if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
@@ -103,16 +91,6 @@ pub(crate) fn is_english(run: &str) -> bool {
     let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
     let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
     other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
-}
-
-/// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
-pub(crate) fn introduces(words: &str) -> bool {
-    let unspaced = [Role::Denial, Role::Bound, Role::Hedge];
-    match lexicon::words(words).next_back() {
-        Some(last) if lexicon::ends_with_any(last, &[Role::Verb]) => !lexicon::contains_any(last, &unspaced),
-        Some(_) => statement::introduces(words),
-        None => false,
-    }
 }
 
 /// Whether a label in lower case fits every answer.

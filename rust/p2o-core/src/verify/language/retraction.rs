@@ -1,7 +1,7 @@
 //! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
 
 use super::denial;
-use super::lexicon::{self, Role};
+use super::lexicon::{self, Role, has, one_of};
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
 const RECONSIDERS: [&str; 7] =
@@ -59,28 +59,14 @@ fn has_prefix(text: &str, begin: &str) -> bool {
 pub(crate) fn gives_up(text: &str) -> bool {
     sentences(text).any(|(_, sentence)| {
         let words: Vec<&str> = lexicon::words(sentence).collect();
-        let first = words.iter().any(|word| matches!(*word, "I" | "We" | "Sorry" | "Unfortunately"));
-        let lacks = sentence.contains("enough information")
-            && words.iter().any(|word| lexicon::is(word, Role::Denial));
-        lacks
-            || first
-                && words.windows(2).any(|pair| {
-                    let tries = matches!(
-                        pair[1],
-                        "solve"
-                            | "know"
-                            | "determine"
-                            | "answer"
-                            | "find"
-                            | "help"
-                            | "compute"
-                            | "calculate"
-                            | "tell"
-                    );
-                    tries
-                        && (lexicon::is(pair[0], Role::Denial)
-                            || pair[0] == "to" && words.contains(&"unable"))
-                })
+        let first = words.contains(&"I")
+            || words.first().is_some_and(|first| one_of(first, "We Sorry Unfortunately"));
+        let fails = |pair: &[&str]| {
+            one_of(pair[1], "solve know determine answer find help compute calculate tell")
+                && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
+        };
+        first && words.windows(2).any(fails)
+            || sentence.contains("enough information") && has(&words, &[Role::Denial])
     })
 }
 

@@ -95,6 +95,10 @@ fn is_named(words: &[&str]) -> bool {
 
 /// Whether words leave the value behind them as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
+    const CHANGES: &[Role] = &[Role::Denial, Role::Bound, Role::Hedge];
+    if lexicon::ends_with_any(words.trim_end(), &[Role::Verb]) {
+        return !lexicon::contains_any(words, CHANGES);
+    }
     about_answer(words).unwrap_or_else(|| {
         let words: Vec<&str> = ["is"].into_iter().chain(lexicon::words(words)).collect();
         let [_, before @ .., last] = &words[..] else { return false };
