@@ -315,6 +315,11 @@ fn what_stands_before_a_value_in_a_sentence() {
         (r"6", r"That leaves us with 6.", true),
         (r"6", r"Ann sold 6 hats.", true),
         (r"6", r"The most likely number is 6.", true),
+        (r"6", r"The value is between 5 and 6.", false),
+        (r"6", r"The difference between the two is 6.", true),
+        (r"6", r"They made a profit of $6 that day.", true),
+        (r"6", r"The two numbers differ by 6.", true),
+        (r"6", r"So the recipe calls for 6 eggs.", true),
     ]);
 }
 
@@ -332,6 +337,8 @@ fn what_stands_behind_a_value_in_a_sentence() {
         (r"6", r"The answer is 6, give or take.", false),
         (r"6", r"The answer is 6, yet nobody sees it.", false),
         (r"6", r"6 is one of them.", false),
+        (r"6", r"The answer is 6 by the first method and 7 by the second.", false),
+        (r"6", r"The answer is 6 for odd n.", false),
         (r"6", r"\boxed{6 \text{ before rounding}}", false),
         (r"6", r"\boxed{6 \text{ maximum}}", false),
         (r"6", r"\boxed{6 \text{ gross}}", false),

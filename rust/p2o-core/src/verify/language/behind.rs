@@ -58,7 +58,8 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
         return is_predicate(&words);
     }
     // "7 in one case and 8 in the other"
-    if words.windows(2).any(|pair| matches!(pair[0], "and" | "or") && is_digit(pair[1])) {
+    let reason = words.iter().position(|word| one_of(word, REASONS)).unwrap_or(words.len());
+    if words[..reason].windows(2).any(|pair| matches!(pair[0], "and" | "or") && is_digit(pair[1])) {
         return false;
     }
     let bound = |word: &str| lexicon::is(word, Role::Bound);
@@ -90,6 +91,7 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,
+            "that" if one_of(next, "day night week month year time") => return true,
             word if one_of(word, PARTS) => return false,
             "max" | "maximum" | "minimum" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,

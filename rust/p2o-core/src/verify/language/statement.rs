@@ -149,7 +149,9 @@ fn leads_from_answer(words: &[&str]) -> bool {
 fn leads(before: &str, behind: &str) -> bool {
     const COMES: &str = "comes come coming amounts amount equal simplifies simplify simplifying reduces reduce leads leading \
         evaluates rounds equates dropped fell rose falls rises drops increases increased decreases decreased out down back due \
-        sums set it them";
+        sums sum add set it them";
+    const CHANGES: &str =
+        "given grew grow grows fell rose rise rises falls differ differs increased decreased dropped drops";
     const WHOLES: &str =
         "average mean amount balance rate maximum minimum sum difference product remainder count score";
     const APART: &str = "from before until near say says into than towards toward";
@@ -178,7 +180,10 @@ fn leads(before: &str, behind: &str) -> bool {
     let other = one_of(last, "is equals was")
         && !words.iter().any(|word| is_digit(word))
         && (earlier.iter().any(multiple) || earlier.len() > 3 && computed(&earlier[earlier.len() - 4..]));
-    if other || words.iter().any(hedges) || words.contains(&"between") {
+    // "Between 5 and 7", but "the difference between the two is 7"
+    let bounds = words.iter().rposition(|word| *word == "between");
+    let bounded = bounds.is_some_and(|at| !has(&words[at..], &[Role::Verb]));
+    if other || words.iter().any(hedges) || bounded {
         return false;
     }
     let previous = earlier.last().copied().unwrap_or("");
@@ -194,8 +199,8 @@ fn leads(before: &str, behind: &str) -> bool {
         "of" => whole || follows(WHOLES),
         "at" => follows("arrive arrives arrived arriving valued stands"),
         "with" => lexicon::is(previous, Role::Pronoun) || follows("us him her me left remains up"),
-        "by" => follows("given"),
-        "in" | "after" | "for" | "on" => follows("results resulting result") || unit(),
+        "by" => follows(CHANGES),
+        "in" | "after" | "for" | "on" => follows("results resulting result calls sold drove paid") || unit(),
         // A sum and a limit buy and sell nothing: their verbs are known.
         verb if verb.ends_with('s') && earlier.iter().any(|word| lexicon::is_any(word, SUBJECTS)) => {
             lexicon::is_any(verb, KNOWN) || one_of(verb, "totals reaches costs")
