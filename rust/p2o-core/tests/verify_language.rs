@@ -170,6 +170,11 @@ fn money() {
 fn bounds_doubts_and_headings_say_no_value() {
     check(&[
         (r"6", r"The value is between 5 and 6.", false),
+        (r"6", r"Nobody knows whether it is 6.", false),
+        (r"6", r"They claim that it is 6.", false),
+        (r"6", r"If it equals 6, we are done.", false),
+        (r"6", r"If all are counted, then there are 6.", true),
+        (r"6", r"Its square is 6.", false),
         (r"5", r"The value is between 5 and 6 so about 5.", false),
         (r"7", r"The value is between 5 and 6, and doubling it gives 7.", true),
         (r"42", r"I don't think the answer is 42.", false),
@@ -339,6 +344,9 @@ fn what_stands_behind_a_value_in_a_sentence() {
         (r"6", r"6 is one of them.", false),
         (r"6", r"The answer is 6 by the first method and 7 by the second.", false),
         (r"6", r"The answer is 6 for odd n.", false),
+        (r"6", r"The answer is 6, were the coin fair.", false),
+        (r"6", r"The answer is 6, no more and no less.", true),
+        (r"6", r"\boxed{6} times the length", false),
         (r"6", r"\boxed{6 \text{ before rounding}}", false),
         (r"6", r"\boxed{6 \text{ maximum}}", false),
         (r"6", r"\boxed{6 \text{ gross}}", false),

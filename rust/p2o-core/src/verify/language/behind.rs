@@ -52,7 +52,7 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
     const RELATES: &str = "of in for per on from at after altogether left";
     const CONTINUES: &str = "when that and more with each every before";
     const PARTS: &str = "too that when and than with by before until away if unless provided resp vs versus had once while only \
-        else otherwise without";
+        else otherwise without wait hmm actually oops sorry";
     let words: Vec<&str> = lexicon::words(behind).collect();
     if words.first().is_some_and(|first| lexicon::is(first, Role::Verb)) {
         return is_predicate(&words);
@@ -88,10 +88,12 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
             }
             "not" => return is_digit(next),
             "than" => return !is_answer && !next.is_empty() && !article && !lexicon::is(next, Role::Pronoun),
+            "times" if article => return false,
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,
             "that" if one_of(next, "day night week month year time") => return true,
+            "by" if counted && next.ends_with("ing") => return true,
             word if one_of(word, PARTS) => return false,
             "max" | "maximum" | "minimum" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,
@@ -134,22 +136,27 @@ fn is_predicate(words: &[&str]) -> bool {
 pub(crate) fn denies_box(behind: &str) -> bool {
     let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let times = first == "times" && lexicon::is(second, Role::Article);
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
     let clause = || behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
-    first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
+    times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.
 fn is_remark(clause: &str, of_value: bool) -> bool {
     const EXPLAINS: &str = "because since as so where for given not rather instead thus hence therefore";
-    const CONTRASTS: &str = "but yet though although however unless if else";
+    const CONTRASTS: &str =
+        "but yet though although however unless if else were had wait hmm actually oops sorry";
     let words: Vec<&str> = lexicon::words(clause).collect();
     let Some(first) = words.first() else { return true };
     let related = lexicon::is(first, Role::Preposition) && words.get(1) == Some(&"which");
-    let contrasts = one_of(first, CONTRASTS) || lexicon::is(first, Role::Operation) || related;
+    let another = *first == "so" && words.get(1).is_some_and(|next| is_digit(next));
+    let contrasts =
+        one_of(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation) || related;
     let judged = |word: &&str| {
         lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };
     let doubted = has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
-    one_of(first, EXPLAINS) || !(contrasts || doubted || of_value && words.iter().any(judged))
+    one_of(first, EXPLAINS) && !another
+        || !(contrasts || another || doubted || of_value && words.iter().any(judged))
 }

@@ -13,7 +13,7 @@ const NEUTRAL: &[Role] =
 pub(super) const DOUBTS: &[Role] = &[Role::Denial, Role::Hedge, Role::Judgement, Role::Alternative];
 /// Phrases of what others say, of what is still to be shown, and of what holds so far.
 const ASIDE: &str = "so far|are told|are given|upper bound|lower bound|partial sum|partial total|intermediate|running total|\
-    preliminary|rough count|rough estimate|first attempt|margin of error|to show that|to prove that|must show that|must prove that|\
+    preliminary|rough count|rough estimate|first attempt|margin of error|to show that|prove that|must show that|want to|naive|estimate for|\
     check whether|determine whether|determine if|decide whether|asks whether|problem states|halfway";
 
 /// Whether a text states the value between its two parts: not "the sum tends to 7", "the answer has 7 digits", "7 before
@@ -48,7 +48,7 @@ fn supposes(sentence: &str) -> bool {
     let first = lexicon::words(sentence).next().unwrap_or("");
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
     one_of(first, "Had Were Unless")
-        || lexicon::is(first, Role::Supposition) && condition.contains(['=', '<', '>'])
+        || (lexicon::is(first, Role::Supposition) || first == "When") && condition.contains(['=', '<', '>'])
         || one_of(first, "Let Suppose Assume Consider Imagine Take Prove Show See Recall")
             && !sentence.contains([',', ';'])
 }
@@ -83,8 +83,7 @@ fn is_named(words: &[&str]) -> bool {
     let Some((last, earlier)) = clause.split_last() else { return true };
     // "We see that the answer"
     if one_of(last, FINDS) {
-        let own = |word: &&str| one_of(word, "I i We we It it This this That that Which which");
-        return earlier.iter().any(own) && !has(earlier, &[Role::Denial]);
+        return has_own(earlier) && !has(earlier, &[Role::Denial]);
     }
     // "Simplified answer", "in both cases the answer", "adding them the answer"
     let first = clause[0];
@@ -177,9 +176,19 @@ fn leads(before: &str, behind: &str) -> bool {
     let computed = |part: &[&str]| {
         lexicon::is(part[0], Role::Computed) && part[1] == "of" && one_of(part[3], "result number value")
     };
+    // "Whether it is 7", "if it equals 7", "they claim that it is 7"
+    let supposed = words.iter().any(|word| one_of(word, "if whether If Whether")) || words[0] == "When";
+    let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of(part[0], "claim claims");
+    let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
+        && !words.iter().any(|word| one_of(word, "I We we"));
+    if supposed && !words.contains(&"then") || claimed {
+        return false;
+    }
     let other = one_of(last, "is equals was")
         && !words.iter().any(|word| is_digit(word))
-        && (earlier.iter().any(multiple) || earlier.len() > 3 && computed(&earlier[earlier.len() - 4..]));
+        && (earlier.iter().any(multiple)
+            || matches!(earlier, ["Its" | "its", "square" | "cube" | "reciprocal" | "root"])
+            || earlier.len() > 3 && computed(&earlier[earlier.len() - 4..]));
     // "Between 5 and 7", but "the difference between the two is 7"
     let bounds = words.iter().rposition(|word| *word == "between");
     let bounded = bounds.is_some_and(|at| !has(&words[at..], &[Role::Verb]));
@@ -207,6 +216,11 @@ fn leads(before: &str, behind: &str) -> bool {
         }
         other => !one_of(other, APART),
     }
+}
+
+/// Whether the author or what was found is among the words of a clause: "we find", "it follows".
+fn has_own(words: &[&str]) -> bool {
+    words.iter().any(|word| one_of(word, "I i We we It it This this That that Which which"))
 }
 
 pub(super) fn is_digit(word: &str) -> bool {
