@@ -136,7 +136,7 @@ fn is_predicate(words: &[&str]) -> bool {
 pub(crate) fn denies_box(behind: &str) -> bool {
     let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let times = first == "times" && lexicon::is(second, Role::Article);
+    let times = one_of(first, "times plus minus") && lexicon::is(second, Role::Article);
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
     let clause = || behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
     times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
@@ -149,10 +149,13 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
         "but yet though although however unless if else were had wait hmm actually oops sorry";
     let words: Vec<&str> = lexicon::words(clause).collect();
     let Some(first) = words.first() else { return true };
-    let related = lexicon::is(first, Role::Preposition) && words.get(1) == Some(&"which");
-    let another = *first == "so" && words.get(1).is_some_and(|next| is_digit(next));
-    let contrasts =
-        one_of(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation) || related;
+    let second = words.get(1).copied().unwrap_or("");
+    // ", so 8", ", at least for small n", ", which we then halve", ", from which 1 is taken"
+    let another = *first == "so" && is_digit(second)
+        || *first == "at" && lexicon::is(second, Role::Bound)
+        || *first == "which" && one_of(second, "I we")
+        || lexicon::is(first, Role::Preposition) && second == "which";
+    let contrasts = one_of(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation);
     let judged = |word: &&str| {
         lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };

@@ -68,7 +68,7 @@ fn is_aside(sentence: &str) -> bool {
 fn is_named(words: &[&str]) -> bool {
     const NAMES: &[Role] = &[Role::Article, Role::Conclusion, Role::Approximation, Role::Answer];
     const KINDS: &str = "final correct right required desired requested exact numerical only complete overall best own so and \
-        my of course here";
+        my course here";
     const FINDS: &str = "find see conclude get obtain know have deduce follows means shows gives implies confirm confirms think \
         believe tells suggests clear easy obvious evident certain sure out case";
     #[rustfmt::skip]
@@ -153,7 +153,7 @@ fn leads(before: &str, behind: &str) -> bool {
         "given grew grow grows fell rose rise rises falls differ differs increased decreased dropped drops";
     const WHOLES: &str =
         "average mean amount balance rate maximum minimum sum difference product remainder count score";
-    const APART: &str = "from before until near say says into than towards toward";
+    const APART: &str = "from before until near say says into than towards toward guessed expected predicted";
     const SUBJECTS: &[Role] = &[Role::Answer, Role::Computed, Role::Measure, Role::Heading];
     #[rustfmt::skip]
     const KNOWN: &[Role] = &[
@@ -181,7 +181,8 @@ fn leads(before: &str, behind: &str) -> bool {
     let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of(part[0], "claim claims");
     let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
         && !words.iter().any(|word| one_of(word, "I We we"));
-    if supposed && !words.contains(&"then") || claimed {
+    let denied = earlier.last().is_some_and(|before| lexicon::is(before, Role::Denial));
+    if supposed && !words.contains(&"then") || claimed || denied {
         return false;
     }
     let other = one_of(last, "is equals was")
