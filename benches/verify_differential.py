@@ -133,7 +133,7 @@ CLASSES: list[tuple[str, str, str]] = [
     (
         "words behind a value",
         "ours: clauses and operations make another value",
-        r"half|minus|is false|if \}|maybe",
+        r"half|minus|is false|if \}|maybe|or more|squared|at most|or fewer|point two|incorrect|not the answer",
     ),
     ("words that bound a value", "ours: no value", r"least|more than|up to|almost|log of|square of"),
     ("collective numbers", "ours: a dozen is twelve", r"dozen"),

@@ -170,6 +170,11 @@ fn money() {
 fn bounds_doubts_and_headings_say_no_value() {
     check(&[
         (r"6", r"The value is between 5 and 6.", false),
+        (r"6", r"Nobody knows whether it is 6.", false),
+        (r"6", r"They claim that it is 6.", false),
+        (r"6", r"If it equals 6, we are done.", false),
+        (r"6", r"If all are counted, then there are 6.", true),
+        (r"6", r"Its square is 6.", false),
         (r"5", r"The value is between 5 and 6 so about 5.", false),
         (r"7", r"The value is between 5 and 6, and doubling it gives 7.", true),
         (r"42", r"I don't think the answer is 42.", false),
@@ -280,6 +285,105 @@ fn what_a_sentence_leads_to() {
         (r"6", r"La réponse est 5 ou 6.", false),
         (r"6", r"Die Antwort ist 6.", true),
         (r"6", r"最终结果不等于6", false),
+    ]);
+}
+
+#[test]
+fn what_stands_before_a_value_in_a_sentence() {
+    check(&[
+        (r"6", r"The answer has 6 digits.", false),
+        (r"6", r"The answer approaches 6.", false),
+        (r"6", r"The answer depends on 6.", false),
+        (r"6", r"The answer is on line 6.", false),
+        (r"6", r"Half the answer is 6.", false),
+        (r"6", r"The answer modulo 50 is 6.", false),
+        (r"6", r"The digits of the answer add up to 6.", false),
+        (r"6", r"A friend claims the answer is 6.", false),
+        (r"6", r"We have to show that the answer is 6.", false),
+        (r"6", r"If x = 2 then the answer is 6.", false),
+        (r"6", r"The total tends to 6.", false),
+        (r"6", r"It is in the vicinity of 6.", false),
+        (r"6", r"The value lies close to $6$.", false),
+        (r"6", r"Twice the number is 6.", false),
+        (r"6", r"The square of the result is 6.", false),
+        (r"6", r"So far we have 6 of them.", false),
+        (r"6", r"One could think that it is 6.", false),
+        (r"6", r"Let n = 6.", false),
+        (r"6", r"We are given that there are 6 hats.", false),
+        (r"6", r"I cannot compute this. The first hat costs 6.", false),
+        (r"6", r"There are 6 hats. How many are blue?", false),
+        (r"6", r"The answer, as computed before, is 6.", true),
+        (r"6", r"In all three cases the answer is 6.", true),
+        (r"6", r"We see that the answer is 6.", true),
+        (r"6", r"The answer to the question turns out to be 6.", true),
+        (r"6", r"The sum comes to 6.", true),
+        (r"6", r"That leaves us with 6.", true),
+        (r"6", r"Ann sold 6 hats.", true),
+        (r"6", r"The most likely number is 6.", true),
+        (r"6", r"The value is between 5 and 6.", false),
+        (r"6", r"The difference between the two is 6.", true),
+        (r"6", r"They made a profit of $6 that day.", true),
+        (r"6", r"The two numbers differ by 6.", true),
+        (r"6", r"So the recipe calls for 6 eggs.", true),
+    ]);
+}
+
+#[test]
+fn what_stands_behind_a_value_in_a_sentence() {
+    check(&[
+        (r"6", r"It is 6 before rounding.", false),
+        (r"6", r"The answer is 6 more than the last one.", false),
+        (r"6", r"The answer is 6 reversed.", false),
+        (r"6", r"The answer is 6 times as large.", false),
+        (r"6", r"The answer is 6 apart from the sign.", false),
+        (r"6", r"The answer is 6 unless n = 3.", false),
+        (r"6", r"The answer is 6, plus 4 for the corners.", false),
+        (r"6", r"The answer is 6, to which we add 1.", false),
+        (r"6", r"The answer is 6, give or take.", false),
+        (r"6", r"The answer is 6, yet nobody sees it.", false),
+        (r"6", r"6 is one of them.", false),
+        (r"6", r"The answer is 6 by the first method and 7 by the second.", false),
+        (r"6", r"The answer is 6 for odd n.", false),
+        (r"6", r"The answer is 6, were the coin fair.", false),
+        (r"6", r"The answer is 6, no more and no less.", true),
+        (r"6", r"\boxed{6} times the length", false),
+        (r"6", r"\boxed{6 \text{ before rounding}}", false),
+        (r"6", r"\boxed{6 \text{ maximum}}", false),
+        (r"6", r"\boxed{6 \text{ gross}}", false),
+        (r"864", r"\boxed{6 \text{ gross}}", true),
+        (r"6", r"\boxed{6 \text{ is the answer}}", true),
+        (r"6", r"\boxed{6 \text{ years old}}", true),
+        (r"6", r"6 is the answer.", true),
+        (r"6", r"The answer is 6 hats in total.", true),
+        (r"6", r"The answer is 6; the other root, -4, is rejected.", true),
+        (r"6", r"The answer is 6, which completes the proof.", true),
+        (r"6", r"So Ann is 6 years old.", true),
+    ]);
+}
+
+#[test]
+fn terms_of_boxes() {
+    check(&[
+        (r"6", r"$\sqrt{\boxed{6}}$", false),
+        (r"\sqrt6", r"$\sqrt{\boxed{6}}$", true),
+        (r"6", r"$2\boxed{6}$", false),
+        (r"12", r"$2\boxed{6}$", true),
+        (r"6", r"$\frac{1}{\boxed{6}}$", false),
+        (r"6", r"$\boxed{6}!$", false),
+        (r"6", r"\boxed{6}!", true),
+        (r"6", r"$\boxed{6}\pi$", false),
+        (r"6", r"$x \neq \boxed{6}$", false),
+        (r"6", r"\boxed{6} dozen", false),
+        (r"72", r"\boxed{6} dozen", true),
+        (r"6", r"Twice \boxed{6}", false),
+        (r"6", r"\boxed{6} is the square of the answer.", false),
+        (r"6", r"The answer is at least \boxed{6}.", false),
+        (r"6", r"We need at least \boxed{6}.", true),
+        (r"6", r"$\boxed{6}$ or so", false),
+        (r"6", r"Part 2 \boxed{6}", true),
+        (r"6", r"$\Rightarrow \boxed{6}$", true),
+        (r"6", r"$8 + \boxed{6} = 14$", true),
+        (r"6", r"\boxed{\ln x = 6}", false),
     ]);
 }
 

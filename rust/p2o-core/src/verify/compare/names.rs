@@ -103,9 +103,12 @@ pub(super) fn is_unsolved(expr: &Expr) -> bool {
     fn is_built(expr: &Expr) -> bool {
         match expr {
             Expr::Symbol(_) | Expr::Number(_) | Expr::Constant(_) => true,
-            Expr::Add(parts) | Expr::Mul(parts) | Expr::Call(Function::Root, parts) => {
-                parts.iter().all(is_built)
-            }
+            Expr::Add(parts)
+            | Expr::Mul(parts)
+            | Expr::Call(
+                Function::Root | Function::Ln | Function::Log | Function::Factorial | Function::Floor,
+                parts,
+            ) => parts.iter().all(is_built),
             Expr::Neg(inner) => is_built(inner),
             Expr::Div(pair) | Expr::Pow(pair) => is_built(&pair.0) && is_built(&pair.1),
             _ => false,
@@ -114,7 +117,7 @@ pub(super) fn is_unsolved(expr: &Expr) -> bool {
     let is_lower = |name: &str| matches!(name.as_bytes(), [letter] if letter.is_ascii_lowercase());
     let symbols = expr.symbols();
     let unknown = match symbols[..] {
-        [name] => is_lower(name) && !matches!(expr, Expr::Symbol(_)),
+        [name] => (is_lower(name) || name.len() > 3 && name.is_ascii()) && !matches!(expr, Expr::Symbol(_)),
         _ => symbols.iter().all(|name| matches!(*name, "x" | "y" | "z")) && !combines_names(expr),
     };
     unknown && !symbols.is_empty() && is_built(expr)

@@ -1,5 +1,9 @@
 //! `\boxed{..}` and `\fbox{..}`.
 
+use crate::verify::language::behind;
+use crate::verify::language::denial;
+use crate::verify::language::lexicon::{self, Role};
+use crate::verify::language::numerals;
 use crate::verify::parse::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
@@ -13,10 +17,7 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
         let Some((start, content, end)) = box_before(text, end_of_search) else { break };
         end_of_search = start;
         let content = content.trim();
-        // "It is not \\boxed{7}" names no answer.
-        let words = text[..start].trim_end_matches([' ', '$', '\\', '(', ':', '*']);
-        let denied = words.ends_with(" not") || words.ends_with("n't") || words.ends_with("不是");
-        if content.is_empty() || denied {
+        if content.is_empty() || is_denied(&text[..start]) || behind::denies_box(&text[end..]) {
             continue;
         }
         match &mut joined {
@@ -45,28 +46,106 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     })
 }
 
-/// The term that a box is a part of: `\boxed{x^2} + C`, `-\boxed{7}`, `\boxed{7}^2`. None of a box that is all, or that fills
-/// a gap in an equation.
+/// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
+fn is_denied(before: &str) -> bool {
+    if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
+        return false;
+    }
+    // What is asked for may be a bound: "we need at least \\boxed{7}", not "one less than \\boxed{7}".
+    let sentence = &before[before.rfind(['\n', '.']).unwrap_or(0)..];
+    let mut words = lexicon::words(sentence).rev();
+    let (last, computes) = (words.next().unwrap_or(""), words.nth(1).is_some_and(numerals::is_number_word));
+    let bound = lexicon::is(last, Role::Bound) && !computes && !sentence.contains("answer");
+    !(matches!(last, "point" | "except") || bound)
+}
+
+/// The term that a box is a part of: `\boxed{x^2} + C`, `\sqrt{\boxed{7}}`, `\boxed{7}` dozen. None of a box that is all, or
+/// that fills a gap in an equation.
 fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<String> {
-    let line = text[end..].split(['$', '\n', ',']).next().unwrap_or("");
-    let line = ["\\)", "\\]", "\\text", "\\quad", ". "]
-        .iter()
-        .fold(line, |line, close| line.split(close).next().unwrap_or(line));
+    const OPERATORS: [&str; 9] = ["^", "+", "-", "/", "\\cdot", "\\times", "\\%", "%", "_"];
+    const ENDS: &[&str] = &["\\)", "\\]", "\\text", "\\quad", "\\\\", "\\,", ". "];
+    let line = text[end..].split(['$', '\n', ',', ';', '&']).next().unwrap_or("");
+    let ends = if line.len() < 2 { &[] } else { ENDS };
+    let line = ends.iter().fold(line, |line, close| line.split(close).next().unwrap_or(line));
+    let rest = &text[end + line.len()..];
+    let in_mathematics = ["$", "\\)", "\\]"].iter().any(|close| rest.starts_with(close));
+    let before = term_before(text, start, in_mathematics);
+    let opens = before.matches(['{', '(']).count() > before.matches(['}', ')']).count();
     let behind = line.trim().trim_end_matches('.');
-    let operator =
-        ["^", "+", "-", "/", "\\cdot", "\\times"].iter().find_map(|sign| behind.strip_prefix(sign));
-    let prose = |text: &str| {
-        text.split(|sign: char| !sign.is_alphabetic() && sign != '\\')
-            .any(|word| word.len() > 1 && !word.contains('\\'))
+    let (operand, word) = match words_of(behind, 2).next() {
+        Some((at, _)) if !opens => (behind[..at].trim_end(), true),
+        _ => (behind, false),
     };
-    let continued =
-        operator.is_some_and(|term| !term.trim().is_empty() && !prose(term) && !term.contains('='));
-    let negated = text[..start]
-        .strip_suffix('-')
-        .is_some_and(|before| before.is_empty() || before.ends_with(['$', ' ', '=', '(', '[']));
-    let sign = if negated { "-" } else { "" };
-    let behind = if continued { behind } else { "" };
-    (negated || continued).then(|| format!("{sign}({content}){behind}"))
+    let operator = OPERATORS.iter().find_map(|sign| operand.strip_prefix(sign));
+    let closes = operand.starts_with(['}', ')', ']', '|']) || operand.starts_with("\\right");
+    let operated = match operator {
+        Some(term) => !term.trim().is_empty() || !word && operand.ends_with('%'),
+        None => in_mathematics && !operand.is_empty() && !word,
+    };
+    // A box fills a gap in `8 + \boxed{7} = 15`.
+    let equation = operand.contains(['=', '<', '>', '≈']) || operand.contains("\\approx");
+    if opens || !equation && operated && !closes {
+        return Some(format!("{before}({content}){operand}"));
+    }
+    if !before.is_empty() && !equation {
+        return Some(format!("{before}({content})"));
+    }
+    let said = text[end..].trim_start_matches(['$', ' ', '\\', ')', ']', '*']);
+    let scale = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
+    let scales =
+        numerals::scale(scale).is_some() || matches!(scale, "percent" | "squared" | "cubed" | "factorial");
+    scales.then(|| format!("({content}) \\text{{ {scale}}}"))
+}
+
+/// What stands before a box in its term: the `-` of `x = -\boxed{7}`.
+fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
+    const LONGEST: usize = 128;
+    #[rustfmt::skip]
+    const BEGINS: [&str; 26] = [
+        "$", "\n", "\\[", "\\(", "\\\\", "&", "=", ",", ";", ":", ". ", ") ", "**", "\\quad", "\\qquad", "\\implies", "\\Rightarrow",
+        "\\therefore", "\\to", "\\rightarrow", "\\approx", "\\ge", "\\geq", "\\le", "\\leq", "\\in",
+    ];
+    let mut from = start.saturating_sub(LONGEST);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let line = &text[from..start];
+    // Most boxes stand alone, and the search for what they follow is not cheap.
+    if line.trim_end().ends_with(['$', '\n', '=', ':', '&', '*']) || line.trim().is_empty() {
+        return "";
+    }
+    let cut = BEGINS.iter().filter_map(|begin| Some(line.rfind(begin)? + begin.len())).max().unwrap_or(0);
+    let line = &line[cut..];
+    let word = words_of(line, if in_mathematics { 2 } else { 1 }).last().map_or(0, |(_, end)| end);
+    let mut before = line[word..].trim_start_matches(['}', '.', ')', ' ', '*', '\'']);
+    // What a font or nothing encloses: `\text{..\boxed{7}}`, `{\boxed{7}}`, `(\boxed{7})`.
+    for layout in ["\\left(", "\\left[", "\\left\\{", "\\boxed{", "\\{", "{", "(", "["] {
+        before =
+            before.trim_end().strip_suffix(layout).filter(|rest| applies_nothing(rest)).unwrap_or(before);
+    }
+    // "Part 2 \\boxed{7}" and a list's "- \\boxed{7}" multiply and negate nothing.
+    let apart = !in_mathematics && before.ends_with(' ') && {
+        let before = before.trim_end();
+        before.len() == 1 || before.ends_with(|last: char| last.is_alphanumeric())
+    };
+    if apart || applies_nothing(before) { "" } else { before }
+}
+
+/// Whether what stands before a bracket or a box does nothing to it.
+fn applies_nothing(before: &str) -> bool {
+    const FONTS: &str = "\\text \\textbf \\mathbf \\mathrm \\color{red} \\color{blue} \\bf \\large \\Large";
+    let applies = |sign: char| sign.is_alphanumeric() || "-+/^_√∛±≠".contains(sign);
+    lexicon::one_of(before.trim_end(), FONTS) || !before.contains(applies)
+}
+
+/// Start and end of each word of a text that is no command, and has at least so many letters.
+fn words_of(text: &str, least: usize) -> impl Iterator<Item = (usize, usize)> {
+    text.split(|sign: char| !sign.is_alphabetic()).filter_map(move |word| {
+        let at = word.as_ptr() as usize - text.as_ptr() as usize;
+        let unspaced = word.contains(|letter: char| letter >= '\u{2e80}');
+        let is_word = word.chars().count() >= least.max(1) && !text[..at].ends_with('\\');
+        (is_word || unspaced).then_some((at, at + word.len()))
+    })
 }
 
 /// The last box that starts before `limit`: where it starts, its content, where it ends.

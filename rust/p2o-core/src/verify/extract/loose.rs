@@ -6,7 +6,8 @@ use crate::verify::language::denial;
 use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
-use crate::verify::language::retraction::gives_up;
+use crate::verify::language::retraction::retraction;
+use crate::verify::language::statement;
 use crate::verify::language::text::{normalized_words, reals_except};
 use crate::verify::parse::lex::balanced;
 
@@ -39,10 +40,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
             }
         }
     }
-    if let Some(number) =
-        numbers(text).pop().filter(|number| !is_denied(text, number) && !is_alternative(text, number))
-        && !gives_up(&text[number.as_ptr() as usize - text.as_ptr() as usize..])
-    {
+    if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
         found.push(Candidate::new(number, Mark::Loose));
     }
 }
@@ -50,7 +48,6 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 /// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let start = part.as_ptr() as usize - text.as_ptr() as usize;
-    let sentence = &text[text[..start].rfind(['\n', '.']).map_or(0, |at| at + 1)..];
     // "15% of 60"
     let behind = &text[start + part.len()..];
     let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
@@ -59,9 +56,8 @@ pub(super) fn is_denied(text: &str, part: &str) -> bool {
         .is_some_and(|whole| whole.starts_with(|first: char| first.is_ascii_digit() || first == '$'));
     share
         || denial::denies_next(&text[..start])
-        || denial::is_between(sentence, part)
-        || denial::doubts_next(&text[..start])
-        || denial::denies_previous(behind.trim_start_matches(['$', '*', '"']))
+        || retraction(behind, false).is_some()
+        || !statement::states(&text[..start], behind)
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
@@ -89,16 +85,6 @@ pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
         [number] if concludes && !is_denied(text, number) => Some(number),
         _ => None,
     }
-}
-
-/// Whether a number is the last of several that are offered: the 5 of "3, 4 or 5".
-fn is_alternative(text: &str, number: &str) -> bool {
-    let start = number.as_ptr() as usize - text.as_ptr() as usize;
-    let before = text[..start].trim_end_matches(['$', ' ', '*']);
-    before.rsplit_once(' ').is_some_and(|(first, joint)| {
-        lexicon::is(joint, Role::Alternative)
-            && first.trim_end_matches(['$', ',', '*']).ends_with(|last: char| last.is_ascii_digit())
-    })
 }
 
 /// A line without the words that announce its conclusion: the "x > 2" of "So x > 2".
@@ -140,9 +126,17 @@ pub(super) fn letter(text: &str) -> Option<&str> {
             let said = before[letter.as_ptr() as usize - before.as_ptr() as usize + 1..].trim();
             !lexicon::is(said, Role::Verb)
         });
-        if chosen && last_letter(behind).is_some() { before } else { line }
+        if chosen && last_letter(behind).is_some() { before.trim_end_matches(" and") } else { line }
     });
     let letter = last_letter(cut)?;
+    // "B is tempting, but wrong."
+    let behind = &cut[letter.as_ptr() as usize - cut.as_ptr() as usize + 1..];
+    let mut behind = lexicon::words(behind);
+    if behind.next().is_some_and(|verb| lexicon::is(verb, Role::Verb))
+        && behind.any(|word| lexicon::is(word, Role::Judgement))
+    {
+        return None;
+    }
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
 }
 

@@ -15,7 +15,8 @@ mod turn;
 use std::borrow::Cow;
 
 use super::{Options, Profile};
-use crate::verify::language::retraction::retraction;
+use crate::verify::language::lexicon;
+use crate::verify::language::retraction::{gives_up, retraction};
 use crate::verify::language::text::{choice, half_width};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::last;
@@ -28,6 +29,8 @@ pub(crate) use gold::formula_of_gold;
 
 /// Bytes of the completion that are scanned, from its end.
 const TAIL: usize = 1 << 16;
+/// What a problem that is quoted at the end asks with.
+const QUESTIONS: &str = "How What Which Who When Where Find";
 /// Longest sentence or line that is tried as an answer.
 const LONGEST: usize = 1 << 12;
 
@@ -120,7 +123,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         (text, boxed) = (&text[end + at..], None);
     }
     let boxed_end = boxed.as_ref().map_or(0, |(_, end)| *end);
-    let mut phrase = (!options.require_boxed).then(|| phrase(text)).flatten();
+    let mut phrase = (!options.require_boxed).then(|| phrase(text, boxed_end)).flatten();
     if let Some((_, content, _)) = phrase.filter(|_| boxed.is_none())
         && let Some(at) = retraction(content, true)
     {
@@ -175,6 +178,12 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
 /// Answers that only their place at the end makes answers.
 fn unmarked(text: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
+    let asks = text.trim_end().strip_suffix('?').and_then(|text| text.rsplit(['.', '\n', '?']).next());
+    let asks = asks
+        .is_some_and(|question| lexicon::one_of(lexicon::words(question).next().unwrap_or(""), QUESTIONS));
+    if asks || gives_up(&text[text.rfind("\n\n").unwrap_or(0)..]) {
+        return found;
+    }
     let text = without_afterthought(text);
     let mathematics = last(text);
     let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());

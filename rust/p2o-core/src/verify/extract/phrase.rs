@@ -4,7 +4,7 @@ use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
-use crate::verify::language::{denial, english, lexicon};
+use crate::verify::language::statement;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -15,7 +15,7 @@ pub(super) enum Phrase {
 }
 
 /// What follows the last "final answer is", or else the last "answer is" / "answer:".
-pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
+pub(super) fn phrase(text: &str, boxed_end: usize) -> Option<(Phrase, &str, usize)> {
     let lower = text.to_ascii_lowercase();
     let mut best: Option<(Phrase, &str, usize)> = None;
     let mut limit = lower.len();
@@ -29,7 +29,7 @@ pub(super) fn phrase(text: &str) -> Option<(Phrase, &str, usize)> {
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if denial::doubts_next(&text[..at]) {
+        if at >= boxed_end && !statement::names_answer(&text[..at + "answer".len() + skip]) {
             continue;
         }
         let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
@@ -114,15 +114,10 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     // Of "5, or maybe 6" and of "at most 9" nothing is the answer.
     let mut value = |text: &str, parts: &[&str], mark: fn(&str) -> Mark| {
         let says = |part: &&&str| {
-            !is_subject(text, part) && !is_denied(text, part) && denial::leads_to(before(text, part))
+            !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(before(text, part))
         };
         let Some(part) = parts.iter().find(says) else { return };
-        let behind = &text[before(text, part).len() + part.len()..];
-        let several =
-            text.starts_with("either ") || behind.starts_with(" or ") || !numbers(behind).is_empty();
-        let offers = several && lexicon::offers_another(behind);
-        let (text, mark) = if offers { (sentence, Mark::Formula) } else { (*part, mark(part)) };
-        found.push(Candidate::new(text, mark));
+        found.push(Candidate::new(*part, mark(part)));
     };
     // What stands between two prices is no formula.
     let formula = |part: &str| if part.contains('\\') { Mark::Formula } else { Mark::Stated };
@@ -144,7 +139,7 @@ pub(super) fn stands_bare(sentence: &str, part: &str) -> bool {
     sentence.find(part).is_none_or(|at| {
         let before =
             sentence[..at].trim_matches(|sign: char| sign.is_whitespace() || "$*:\\([".contains(sign));
-        before.is_empty() || english::introduces(before)
+        before.is_empty() || statement::introduces(before)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::LONGEST;
 use crate::verify::language::english;
+use crate::verify::language::statement;
 
 /// The first line that is not empty.
 pub(super) fn line(text: &str) -> &str {
@@ -40,6 +41,8 @@ pub(super) fn sentence(text: &str) -> &str {
         }
     }
     let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
+    let sentence =
+        [" in total", " in all"].iter().fold(sentence, |said, all| said.strip_suffix(all).unwrap_or(said));
     without_remark(sentence)
 }
 
@@ -61,7 +64,7 @@ fn without_remark(sentence: &str) -> &str {
                 && (english::is_remark(&inside[open + 1..])
                     || inside[open + 1..].starts_with("not ")
                     || english::ends_with_noun(&inside[..open])
-                        && !english::introduces(&inside[..open])
+                        && !statement::introduces(&inside[..open])
                         && !inside[open + 1..].contains(char::is_alphabetic)) =>
         {
             inside[..open].trim_end()

@@ -66,38 +66,6 @@ pub(crate) fn changes_value(words: &str) -> bool {
     words.split(|character: char| !character.is_alphabetic()).any(|word| lexicon::is_any(word, &CHANGES))
 }
 
-/// Whether words behind a value are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation ("squared",
-/// "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
-pub(crate) fn changes_preceding_value(words: &str) -> bool {
-    // "the 7th prime", "7-gon", `8以上`
-    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
-    // "or so", "and a bit"
-    let alternative = words.starts_with("or ") || words.starts_with("and ");
-    if ordinal
-        || alternative
-        || lexicon::starts_with_any(words, &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge])
-    {
-        return true;
-    }
-    let (mut previous, mut joined) = ("", false);
-    // "5 above", "5 short" and "5 more" may be what is asked for.
-    let alone = lexicon::is(words, Role::Bound) && !lexicon::is(words, Role::Distance);
-    let clause = alone
-        || lexicon::words(words).any(|word| {
-            // "17 more than that"
-            let compared = previous == "than" && lexicon::is(word, Role::Pronoun);
-            previous = word;
-            joined |= matches!(word, "or" | "and" | "at");
-            lexicon::is(word, Role::Bound) && joined
-                || compared
-                || lexicon::is_any(word, &[Role::Verb, Role::Denial, Role::Hedge])
-                || lexicon::is(word, Role::Connective) && !matches!(word, "or" | "and")
-                || lexicon::is(word, Role::Operation) && !matches!(word, "times" | "double" | "triple")
-                || numerals::is_number_word(word)
-        });
-    clause || lexicon::is(previous, Role::Judgement) || numerals::is_fraction_word(previous)
-}
-
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
 pub(crate) fn without_scale(text: &str) -> Option<String> {
     if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
@@ -123,30 +91,6 @@ pub(crate) fn is_english(run: &str) -> bool {
     let capitals = run.bytes().all(|byte| byte.is_ascii_uppercase());
     let other = matches!(run, "all" | "one" | "two" | "let" | "Let" | "as" | "than" | "when" | "where");
     other || run.len() >= 2 && !capitals && !matches!(run, "am" | "do") && lexicon::is_any(run, &CLOSED)
-}
-
-/// Whether words before a value leave it as it is: "The answer is", "John has", "a total of", "exactly".
-pub(crate) fn introduces(words: &str) -> bool {
-    #[rustfmt::skip]
-    const NEUTRAL: [Role; 7] = [
-        Role::Article, Role::Pronoun, Role::Verb, Role::Approximation, Role::Conclusion, Role::Answer, Role::Measure,
-    ];
-    let all: Vec<&str> = lexicon::words(words).collect();
-    let Some((last, before)) = all.split_last() else { return false };
-    if lexicon::ends_with_any(last, &[Role::Verb]) {
-        return !lexicon::contains_any(last, &[Role::Denial, Role::Bound]);
-    }
-    if all.iter().any(|word| lexicon::is_any(word, &[Role::Denial, Role::Hedge, Role::Judgement])) {
-        return false;
-    }
-    if lexicon::is(last, Role::Verb) {
-        return !before.iter().any(|word| lexicon::is(word, Role::Operation));
-    }
-    let mut says = false;
-    all.iter().all(|word| {
-        says |= lexicon::is_any(word, &NEUTRAL);
-        lexicon::is_any(word, &NEUTRAL) || says && matches!(*word, "of" | "to" | "in")
-    })
 }
 
 /// Whether a label in lower case fits every answer.

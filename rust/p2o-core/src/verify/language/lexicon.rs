@@ -83,7 +83,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         Role::Approximation,
         "about around approximately roughly exactly precisely only just simply clearly obviously evidently definitely \
          certainly surely ultimately actually really indeed merely namely solely \
-         always still also again",
+         always still also again now",
     ),
     (
         Role::Bound,
@@ -107,7 +107,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         "or and but because since if unless although though however whereas while instead rather \
          otherwise else yet",
     ),
-    (Role::Alternative, "or oder ou или"),
+    (Role::Alternative, "or oder ou или alternatively"),
     (Role::Conclusion, "so thus hence therefore then consequently finally altogether"),
     (Role::Preposition, "of in on at by from to with after before for until near"),
     (Role::Answer, "answer answers value result solution total final ans amount both either number"),
@@ -117,7 +117,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
          age price cost weight mass probability",
     ),
     (Role::Modal, "could might may"),
-    (Role::Supposition, "whether if suppose supposing assuming unless"),
+    (Role::Supposition, "whether if suppose supposing assume assuming unless"),
     (Role::Belief, "think thinks believe believes say says sure certain convinced know knows true"),
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
@@ -202,19 +202,14 @@ pub(crate) fn contains_any(text: &str, roles: &[Role]) -> bool {
     !text.is_ascii() && unspaced(roles).any(|word| text.contains(word))
 }
 
-/// Whether words behind a value offer another one: "or 6", "though 6 is also possible".
-pub(crate) fn offers_another(behind: &str) -> bool {
-    let mut ahead = words(behind);
-    let (first, second) = (ahead.next().unwrap_or(""), ahead.next().unwrap_or(""));
-    // "7, not 8 as one might think"
-    let explains = is_any(first, &[Role::Pronoun, Role::Conclusion])
-        || first == "not" && second.bytes().all(|byte| byte.is_ascii_digit())
-        || matches!(first, "because" | "since" | "as" | "where");
-    let offers = |word: &str| {
-        is_any(word, &[Role::Alternative, Role::Hedge, Role::Modal])
-            || matches!(word, "also" | "possible" | "if" | "case")
-    };
-    behind.contains('或') || !explains && words(behind).any(offers)
+/// Whether one of some words has one of several roles.
+pub(super) fn has(words: &[&str], roles: &[Role]) -> bool {
+    words.iter().any(|word| is_any(word, roles))
+}
+
+/// Whether a word is one of those of a list with spaces between them.
+pub(crate) fn one_of(word: &str, known: &str) -> bool {
+    known.split(' ').any(|other| other == word)
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

@@ -113,10 +113,13 @@ pub(crate) fn added_fraction(words: &str) -> Option<RBig> {
 pub(crate) fn scale(word: &str) -> Option<i64> {
     Some(match word {
         "hundred" | "hundreds" | "百" => 100,
+        "tens" => 10,
         "dozen" | "dozens" => 12,
+        "score" => 20,
+        "gross" => 144,
         "thousand" | "thousands" | "千" => 1_000,
         "million" | "millions" | "百万" => 1_000_000,
-        "billion" | "billions" => 1_000_000_000,
+        "billion" | "billions" | "bn" => 1_000_000_000,
         "trillion" | "trillions" => 1_000_000_000_000,
         "万" => 10_000,
         "千万" => 10_000_000,

@@ -1,7 +1,7 @@
 //! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
 
 use super::denial;
-use super::lexicon::{self, Role};
+use super::lexicon::{self, Role, has, one_of};
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
 const RECONSIDERS: [&str; 7] =
@@ -36,7 +36,9 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         SUBJECTS.iter().find(|subject| has_prefix(said, subject)).map(|subject| &said[subject.len()..]);
     let wrong = hesitant
         && judged.is_some_and(|judged| lexicon::is(judged, Role::Judgement) || is_one_of(judged, &WRONG));
-    let slip = has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
+    let absurd =
+        ["that cannot be", "that can't be", "this cannot be"].iter().any(|begin| has_prefix(said, begin));
+    let slip = absurd || has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
         RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..4])
@@ -57,13 +59,14 @@ fn has_prefix(text: &str, begin: &str) -> bool {
 pub(crate) fn gives_up(text: &str) -> bool {
     sentences(text).any(|(_, sentence)| {
         let words: Vec<&str> = lexicon::words(sentence).collect();
-        let first =
-            words.first().is_some_and(|first| matches!(*first, "I" | "We" | "Sorry" | "Unfortunately"));
-        first
-            && words.windows(2).any(|pair| {
-                let tries = matches!(pair[1], "solve" | "know" | "determine" | "answer" | "find" | "help");
-                tries && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
-            })
+        let first = words.contains(&"I")
+            || words.first().is_some_and(|first| one_of(first, "We Sorry Unfortunately"));
+        let fails = |pair: &[&str]| {
+            one_of(pair[1], "solve know determine answer find help compute calculate tell")
+                && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
+        };
+        first && words.windows(2).any(fails)
+            || sentence.contains("enough information") && has(&words, &[Role::Denial])
     })
 }
 

@@ -8,8 +8,8 @@ use super::figure::ends_of_segment;
 use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function, Series};
 use crate::verify::fuel::Halt;
-use crate::verify::language::english;
 use crate::verify::language::numerals;
+use crate::verify::language::statement;
 use crate::verify::language::words::Word;
 
 impl Parser<'_, '_> {
@@ -53,7 +53,7 @@ impl Parser<'_, '_> {
             // Words in front of a value introduce it: `\text{The answer is } -5`.
             Kind::Text(words)
                 if (self.starts_factor() || matches!(self.peek(), Some(Kind::Op('-' | '+' | '±'))))
-                    && english::introduces(words) =>
+                    && statement::introduces(words) =>
             {
                 self.nested(Self::signed_factor)
             }

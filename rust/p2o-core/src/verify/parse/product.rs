@@ -6,8 +6,10 @@ use super::lex::Kind;
 use super::{Parser, signed};
 use crate::verify::expr::Expr;
 use crate::verify::fuel::Halt;
+use crate::verify::language::behind;
 use crate::verify::language::english;
 use crate::verify::language::numerals;
+use crate::verify::language::statement;
 use crate::verify::language::units;
 use crate::verify::language::words::Word;
 use crate::verify::licence::Licence;
@@ -96,7 +98,7 @@ impl Parser<'_, '_> {
                     return Err(Halt::Unsupported);
                 }
                 let unscaled = numerals::scaled(words).map_or(words, |(_, rest)| rest);
-                if english::changes_preceding_value(unscaled) && units::spelled(words).is_none() {
+                if behind::changes_value(unscaled) && units::spelled(words).is_none() {
                     return Err(Halt::Unsupported);
                 }
                 if let (Some((scale, rest)), Some(Expr::Number(_))) =
@@ -120,7 +122,7 @@ impl Parser<'_, '_> {
                         has_unit = true;
                     }
                     // What prose separates is no product.
-                    None if english::introduces(words) => return Err(Halt::Unsupported),
+                    None if statement::introduces(words) => return Err(Halt::Unsupported),
                     None => factors.push(self.power()?),
                 }
             } else if self.starts_factor()

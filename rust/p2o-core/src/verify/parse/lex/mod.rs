@@ -7,6 +7,7 @@ pub(in crate::verify) mod number;
 
 use crate::verify::fuel::{Fuel, Halt};
 use crate::verify::language::english;
+use crate::verify::language::statement;
 use crate::verify::language::units;
 use crate::verify::language::words::{self, Word};
 use crate::verify::licence::Licences;
@@ -272,7 +273,7 @@ impl<'a> Lexer<'a, '_> {
         let counted =
             matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Op('}' | ')'), .. }))
                 && word.chars().all(|character| character >= '\u{2e80}');
-        let single = word.chars().count() == 1 && !counted && !english::introduces(word);
+        let single = word.chars().count() == 1 && !counted && !statement::introduces(word);
         self.push(if single { Kind::Symbol(word) } else { Kind::Text(word) }, length);
     }
 
@@ -336,7 +337,7 @@ impl<'a> Lexer<'a, '_> {
                 Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*'))
             );
         if length >= 4
-            || run == "per"
+            || matches!(run, "per" | "now" | "old")
             || upright_unit
             || (length >= 2 && after_number && units::is_plain_unit(run))
         {

@@ -1,0 +1,165 @@
+//! What may stand behind a value and leave it as it is.
+
+use super::lexicon::{self, Role, has, one_of};
+use super::numerals;
+use super::statement::{DOUBTS, about_answer, is_digit};
+
+/// What a clause behind a value begins with.
+const BREAKS: [char; 6] = [',', ';', ':', '(', '—', '–'];
+
+/// Whether the rest of a sentence leaves the value in front of it as it is: "apples in total", ", since 2 + 5 = 7".
+pub(super) fn goes_on(text: &str, is_answer: bool) -> bool {
+    let ends = |(at, sign): &(usize, char)| {
+        matches!(sign, '\n' | '?' | '!') || *sign == '.' && !text[at + 1..].starts_with(char::is_alphanumeric)
+    };
+    let end = text.char_indices().find(ends).map_or(text.len(), |(at, _)| at);
+    let behind = text[..end].trim_start_matches(['$', '*', '"', '\\', ')', '}', ']', '.']);
+    // `8以上`, "7 + 2", and the "7 -" of an answer that was cut off.
+    let term = behind.trim_start();
+    if text[end..].starts_with('?')
+        || lexicon::starts_with_any(term, &[Role::Denial, Role::Bound, Role::Operation])
+        || term.starts_with(['+', '×', '÷', '^'])
+        || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
+    {
+        return false;
+    }
+    let end = behind.find(BREAKS).unwrap_or(behind.len()).min(behind.find(" - ").unwrap_or(usize::MAX));
+    let (own, clauses) = behind.split_at(end);
+    let mut of_value = true;
+    leaves(own, is_answer)
+        && clauses.split(BREAKS).all(|clause| {
+            // Behind "the other root, -4," something else is judged.
+            const CLAIMS: &[Role] = &[Role::Pronoun, Role::Verb, Role::Judgement, Role::Connective];
+            let first = lexicon::words(clause).next().unwrap_or("which");
+            of_value &= is_digit(first) || lexicon::is_any(first, CLAIMS);
+            is_remark(clause, of_value)
+        })
+}
+
+/// Whether words behind a value in a formula are no unit of it: a clause ("is wrong"), a bound ("or more"), an operation
+/// ("squared", "minus one"). Of "5 times", "5 more apples" and "5 years less" the value is 5.
+pub(crate) fn changes_value(words: &str) -> bool {
+    // "the 7th prime", "7-gon", `8以上`
+    let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
+    let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
+    ordinal || lexicon::starts_with_any(words, &unspaced) || !leaves(words, false)
+}
+
+/// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because". Behind what is said
+/// to be the answer "7 more than Tom" is another value.
+fn leaves(behind: &str, is_answer: bool) -> bool {
+    const REASONS: &str = "because since so where which who whose thus hence i.e rather instead";
+    const RELATES: &str = "of in for per on from at after altogether left";
+    const CONTINUES: &str = "when that and more with each every before";
+    const PARTS: &str = "too that when and than with by before until away if unless provided resp vs versus had once while only \
+        else otherwise without wait hmm actually oops sorry";
+    let words: Vec<&str> = lexicon::words(behind).collect();
+    if words.first().is_some_and(|first| lexicon::is(first, Role::Verb)) {
+        return is_predicate(&words);
+    }
+    // "7 in one case and 8 in the other"
+    let reason = words.iter().position(|word| one_of(word, REASONS)).unwrap_or(words.len());
+    if words[..reason].windows(2).any(|pair| matches!(pair[0], "and" | "or") && is_digit(pair[1])) {
+        return false;
+    }
+    let bound = |word: &str| lexicon::is(word, Role::Bound);
+    let mut counted = false;
+    for (at, word) in words.iter().enumerate() {
+        let next = words.get(at + 1).copied().unwrap_or("");
+        let article = lexicon::is(next, Role::Article);
+        match *word {
+            word if one_of(word, REASONS) => return true,
+            // "7 at the very least", "7 for odd n"
+            word if one_of(word, RELATES) => {
+                let most = matches!(words[words.len() - 1], "most" | "least");
+                let case = word == "for" && is_answer && words[at..].iter().any(|name| name.len() == 1);
+                return !most && !case && !one_of(next, "base best worst first present units");
+            }
+            "to" => {
+                return if counted {
+                    !one_of(next, "check count consider")
+                } else {
+                    !is_digit(next) && !article
+                };
+            }
+            "as" => return !article && !one_of(next, "large many much big"),
+            "and" if next == "not" || lexicon::is(next, Role::Pronoun) => {
+                return is_remark(&words[at + 1..].join(" "), true);
+            }
+            "not" => return is_digit(next),
+            "than" => return !is_answer && !next.is_empty() && !article && !lexicon::is(next, Role::Pronoun),
+            "times" if article => return false,
+            "times" if at + 1 == words.len() || !is_answer => return true,
+            "if" if counted => return false,
+            word if counted && !is_answer && one_of(word, CONTINUES) => return true,
+            "that" if one_of(next, "day night week month year time") => return true,
+            "by" if counted && next.ends_with("ing") => return true,
+            word if one_of(word, PARTS) => return false,
+            "max" | "maximum" | "minimum" if words.len() == 1 => return false,
+            word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,
+            word if bound(word) && words.len() > 1 && is_answer => return false,
+            word if word.bytes().any(|byte| byte.is_ascii_digit()) => return counted && !is_answer,
+            word if numerals::is_number_word(word) || numerals::is_fraction_word(word) => return false,
+            word if lexicon::is_any(word, DOUBTS) => return false,
+            word if lexicon::is_any(word, &[Role::Supposition, Role::Operation]) => return false,
+            // "7 reversed", "7 raised to"; "7 combined" and "7 painted cubes" are 7.
+            word if !counted && is_participle(word) => {
+                let ends = next.is_empty() || is_participle(next) || lexicon::is(next, Role::Preposition);
+                if ends {
+                    return false;
+                }
+                counted = true;
+            }
+            _ => counted = true,
+        }
+    }
+    true
+}
+
+/// Whether a word says what was done to a value in front of it: "reversed", "raised", "apart".
+fn is_participle(word: &str) -> bool {
+    let ends = ["ed", "wards", "ly", "apart", "written"].iter().any(|end| word.ends_with(end));
+    ends && word.len() > 4 && word.is_ascii() && !one_of(word, "combined needed required")
+}
+
+/// Whether words behind a value say that it is the answer: "is the answer", "is correct"; not "is one of them".
+fn is_predicate(words: &[&str]) -> bool {
+    let named = |word: &&str| {
+        lexicon::is_any(word, &[Role::Answer, Role::Measure])
+            || one_of(word, "correct right what minimum maximum smallest largest only")
+    };
+    let taken = has(words, DOUBTS) || has(words, &[Role::Computed, Role::Modal]);
+    one_of(words[0], "is are was") && words.iter().any(named) && !taken
+}
+
+/// Whether words behind a box say that another value is the answer: "is the square of the answer", "or so".
+pub(crate) fn denies_box(behind: &str) -> bool {
+    let mut words = lexicon::words(behind);
+    let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let times = one_of(first, "times plus minus") && lexicon::is(second, Role::Article);
+    let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
+    let clause = || behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
+    times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
+}
+
+/// Whether a clause behind a value explains it or says it again, and takes nothing back.
+fn is_remark(clause: &str, of_value: bool) -> bool {
+    const EXPLAINS: &str = "because since as so where for given not rather instead thus hence therefore";
+    const CONTRASTS: &str =
+        "but yet though although however unless if else were had wait hmm actually oops sorry";
+    let words: Vec<&str> = lexicon::words(clause).collect();
+    let Some(first) = words.first() else { return true };
+    let second = words.get(1).copied().unwrap_or("");
+    // ", so 8", ", at least for small n", ", which we then halve", ", from which 1 is taken"
+    let another = *first == "so" && is_digit(second)
+        || *first == "at" && lexicon::is(second, Role::Bound)
+        || *first == "which" && one_of(second, "I we")
+        || lexicon::is(first, Role::Preposition) && second == "which";
+    let contrasts = one_of(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation);
+    let judged = |word: &&str| {
+        lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
+    };
+    let doubted = has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
+    one_of(first, EXPLAINS) && !another
+        || !(contrasts || another || doubted || of_value && words.iter().any(judged))
+}
