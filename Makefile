@@ -55,7 +55,7 @@ lint: install ## Formatting, clippy, ruff, mypy, stubtest; the workflows and the
 
 test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet
-	cargo test --package p2o-core --no-default-features --test verify_properties --quiet # batches without threads
+	cargo test --package p2o-core --no-default-features --features serde --test verify_properties --test serialized --quiet # batches without threads
 
 test-python: install ## Python tests with the newest packages
 	$(BIN)/pytest -q $(TWO)
