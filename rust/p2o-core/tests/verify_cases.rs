@@ -516,6 +516,9 @@ fn lists_sets_and_tuples() {
         3:4 || \frac34
         \{1,2\} || \{2,1,1\}
         f(n)=n, g(n)=1 || g(n)=1, f(n)=n
+        (x,y)=(1,2) || y=2, x=1
+        y=2, x=1 || (x,y)=(1,2)
+        x=1, y=2 || (y,x)=(2,1)
         ",
         true,
     );
@@ -536,6 +539,8 @@ fn lists_sets_and_tuples() {
         \{1,1,2\} || \{1,3\}
         (2,-2) || x=-2, y=2
         x=1,2 || y=1,2
+        (x,y)=(1,2) || y=1, x=2
+        y=2, x=1 || (x,y)=(2,1)
         ",
         false,
     );
@@ -702,6 +707,9 @@ fn congruences_and_digits_beyond_nine() {
         171 || AB_{16}
         A B || AB
         AB_1 || AB_{1}
+        11 || 8+(11)_2
+        30000000 || 3\text{千万}
+        x^{2305843009213693952} || x^{1152921504606846976} \cdot x^{1152921504606846976}
         ",
         true,
     );
@@ -732,6 +740,7 @@ fn what_an_ellipsis_stands_for() {
         2,4,6,8,10 || 10,8,...,2
         \{1,2,3,4,5,6\} || \{1,2,3,\ldots,6\}
         (1,2,3,4,5) || (1,2,\ldots,5)
+        4,8,12,\ldots || 4,8,12,16,\ldots
         ",
         true,
     );
@@ -740,6 +749,7 @@ fn what_an_ellipsis_stands_for() {
         \frac13 || 0.666...
         \pi || 3.14159...
         1,2,5 || 1,2,\ldots,5
+        4,8,12,\ldots || 4,8,\ldots
         1,3,5,7,9 || 1,3,\ldots,10
         1,4,9,16 || 1,4,\ldots,16
         (5,4,3,2,1) || (1,2,\ldots,5)
@@ -755,6 +765,8 @@ fn families_with_an_index() {
         k\pi, k \in \mathbb{Z} || n\pi, n \in \mathbb{Z}
         n\pi, n \in \mathbb{Z} || x = k\pi, k \in \mathbb{Z}
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{Z}\}
+        \{2n : n \in \mathbb{Z}\} || \{x : x = 2k, k \in \mathbb{Z}\}
+        x=2k, x=2k+1, k \in \mathbb{Z} || x=k, k \in \mathbb{Z}
         ",
         true,
     );
@@ -763,6 +775,7 @@ fn families_with_an_index() {
         n\pi, n \in \mathbb{Z} || 2k\pi, k \in \mathbb{Z}
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{N}\}
         an\pi, n \in \mathbb{Z} || ka\pi, a \in \mathbb{Z}
+        x=2k, y=2k+1, k \in \mathbb{Z} || k, k \in \mathbb{Z}
         ",
         false,
     );
@@ -860,6 +873,8 @@ fn functions_of_pieces() {
         \lfloor x\rfloor+\lfloor x+\frac12\rfloor || \lfloor 2x\rfloor
         \lfloor\log_2 n\rfloor || \left\lfloor\frac{\ln n}{\ln 2}\right\rfloor
         (x-5)^{1/3} || \sqrt[3]{x-5}
+        \begin{cases} 1 & x>0 \text{ and } x<2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x>0 \text{ and } x<2 \end{cases}
+        \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ odd} \\ 1 & n \text{ even} \end{cases}
         ",
         true,
     );
@@ -874,6 +889,8 @@ fn functions_of_pieces() {
         mn-\lfloor m/20\rfloor || mn-\lfloor (m-1)/20\rfloor
         \sqrt[3]{x-1} || (1-x)^{1/3}
         x^{2/5} || ix^{2/5}
+        \begin{cases} 1 & x<0 \text{ or } x>2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x<0 \text{ and } x>2 \end{cases}
+        \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ even} \\ 1 & n \text{ odd} \end{cases}
         x || 4e^{i\pi/3}
         ",
         false,
@@ -1139,6 +1156,9 @@ fn other_layouts() {
         -285.8 \text{ kJ/mol} || -285.8\ \mathrm{kJ\,mol^{-1}}
         \mathrm{x^2} || x^2
         0.\dot{1}\dot{8} || \frac{2}{11}
+        \begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{aligned} A&=\begin{pmatrix}1&2\\3&4\end{pmatrix} \end{aligned}
+        [0,1]\cup[2,3] || [0,1] union [2,3]
+        \frac{\sqrt2}{2} || np.sqrt(2)/2
         ",
         true,
     );

@@ -1,6 +1,6 @@
 //! Where the answer is found in a completion. Each case: completion, what must be extracted (as compared with a gold).
 
-use p2o_core::verify::{Options, Profile, Status, verify};
+use p2o_core::verify::{Options, Profile, Sources, Status, verify};
 
 fn check(cases: &[(&str, &str)]) {
     for (completion, gold) in cases {
@@ -19,6 +19,7 @@ fn boxes() {
         ("\\boxed{1}, then we check it, so the answer \\boxed{2}", "2"),
         ("$\\boxed{1}$, $\\boxed{2}$", "2, 1"),
         ("$\\boxed{1} , \\boxed{2}$", "1,2"),
+        ("\\boxed{1} \\qquad\\qquad\\qquad\\qquad\\qquad \\boxed{2}", "1,2"),
         ("\\boxed{5}. Hence the answer is $7$.", "5"),
         ("\\boxed{5}. Hence the final answer is $7$.", "7"),
         ("so $\\boxed{12$ is it.", "12"),
@@ -67,6 +68,7 @@ fn the_last_of_several_places() {
         ("We get $1$, then $2$", "2"),
         ("We get **42**\n\nand that took us a while", "42"),
         ("so we get 3/4", "0.75"),
+        ("so we get 3/16", "0.1875"),
         ("so we get -5", "-5"),
         ("so we get .5", "0.5"),
         ("it costs 25\\%", "25"),
@@ -75,6 +77,9 @@ fn the_last_of_several_places() {
         ("A is wrong and so is B, I choose C", "C"),
         ("It must be (A) here", "A"),
         ("so I choose A", "A"),
+        ("It must be C, it can't be A", "C"),
+        ("B is not right, so A", "A"),
+        ("I choose C, not D", "C"),
     ]);
     for cut in ["first $8$, so \\fbox{12", "first $8$, so \\boxed{12", "the answer is 8, so \\boxed{"] {
         let verdict = verify(cut, "8", &Options::default());
@@ -166,6 +171,8 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("All real numbers except x = 3.", "x \\ne 3"),
         ("12 apples and 3 oranges", "12, 3"),
         ("The statement is true.", "True"),
+        ("The point $(3,4)$ is the best of the 2.", "(3,4)"),
+        (r#"{"answer": "\"7\"", "steps": 3}"#, "7"),
         ("\\boxed{\\text{The series diverges}}", "diverges"),
         ("<answer>\\frac{1}{2}</answer>", "0.5"),
         ("It is 7.\n<answer>\nThe total is 5 apples.\n</answer>\nI checked it 3 times.", "5"),
@@ -292,6 +299,11 @@ fn math_verify_priorities() {
         ("<think>\\boxed{9}</think> it is 8", "$9$"),
         ("1000,99", "$1000.99$"),
         ("50 percent", "$0.5$"),
+        ("it is 3+4", "$7$"),
+        ("it is (1+2) of them", "$3$"),
+        ("2*(3+4)", "$14$"),
+        ("it is $1$, $2$, $3$, $4$, $5$, $6$", "$1,2,3,4,5,6$"),
+        ("it is $1$, $2$, $3$, $4$, $5$, $6$, $7$", "$7$"),
     ] {
         let verdict = verify(completion, gold, &options);
         assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
@@ -309,6 +321,25 @@ fn math_verify_priorities() {
     {
         let verdict = verify(completion, gold, &options);
         assert_eq!(verdict.status, Status::Wrong, "{completion:?} against {gold:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn math_verify_letters() {
+    let sources = Sources { latex: false, expressions: false, letters: true };
+    let options = Options { profile: Profile::MathVerify, sources, ..Options::default() };
+    for (completion, letter) in [
+        ("It is B", Some("B")),
+        ("It is B.", Some("B")),
+        ("B, surely", Some("B")),
+        ("**B**", Some("B")),
+        ("either A or B: it is B", Some("B")),
+        ("It is (B)", None),
+        ("It is E", None),
+        ("Bob said 5", None),
+    ] {
+        let verdict = verify(completion, "B", &options);
+        assert_eq!(verdict.extracted.as_deref(), letter, "{completion:?}: {verdict:?}");
     }
 }
 
@@ -362,6 +393,7 @@ fn what_is_denied_or_offered_is_no_answer() {
         ("The answer is 5, or maybe 6.", "6"),
         ("I would guess 1, 2, 3, 4 or 5", "5"),
         ("\\boxed{6} or \\boxed{5}", "5"),
+        ("The answer is B, C are odd.", "B"),
         ("The answer is C or D.", "C"),
         ("The answer is C or D.", "D"),
     ] {
