@@ -77,7 +77,7 @@ pub(crate) fn doubts_next(before: &str) -> bool {
 pub(crate) fn denies_previous(after: &str) -> bool {
     // "Is it 7?", "7 + 2", and the "7 -" of an answer that was cut off.
     let term = after.trim_start();
-    if lexicon::starts_with_any(after, &[Role::Denial, Role::Bound, Role::Operation])
+    if lexicon::starts_with_any(term, &[Role::Denial, Role::Bound, Role::Operation])
         || term.starts_with(['?', '+', '×', '÷', '^'])
         || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
     {
