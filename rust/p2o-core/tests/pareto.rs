@@ -278,8 +278,11 @@ fn frontiers_of_objectives_and_hybrid() {
     assert_eq!(build(Frontier::Instance).dominated(), [1]);
     assert_eq!(build(Frontier::Objective).dominated(), [2], "neither the most accurate nor the briefest");
     assert!(build(Frontier::Hybrid).dominated().is_empty());
-    let hybrid = build(Frontier::Hybrid);
-    assert_eq!(ParetoFront::from_bytes(&hybrid.to_bytes()).unwrap().weights(), hybrid.weights());
+    for frontier in [Frontier::Instance, Frontier::Objective, Frontier::Hybrid] {
+        let front = build(frontier);
+        let back = ParetoFront::from_bytes(&front.to_bytes()).unwrap();
+        assert_eq!((back.settings(), back.weights()), (front.settings(), front.weights()));
+    }
 }
 
 #[test]
@@ -346,11 +349,14 @@ fn bytes_bring_counts_back() {
     let mut front = ParetoFront::new(3);
     // 127 and 128 take one and two bytes of seven bits, 20 000 takes three.
     front.insert_with(counts(&[127.0, 128.0, 0.0], &[128, 20_000, 0]), &[], &[]).unwrap();
+    // Head, sizes, no parents, the kind of scores, the counts, the checksum.
+    assert_eq!(front.to_bytes().len(), 30 + 3 + 1 + 1 + (1 + 2 + 2 + 3 + 1 + 1) + 8);
     front.insert_with(counts(&[0.5, 1.0, 299.25], &[1, 1, 300]), &[], &[0]).unwrap();
+    front.insert_with(counts(&[0.5, 0.25, 1.5], &[1, 1, 2]), &[], &[0]).unwrap();
     let bytes = front.to_bytes();
     let back = ParetoFront::from_bytes(&bytes).unwrap();
     assert_eq!(back.to_bytes(), bytes);
-    for id in 0..2 {
+    for id in 0..3 {
         assert_eq!(back.mean(id).unwrap().to_bits(), front.mean(id).unwrap().to_bits());
         for instance in 0..3 {
             assert_eq!(back.score(id, instance).unwrap(), front.score(id, instance).unwrap());
@@ -382,7 +388,9 @@ fn forged_sizes_and_rests_are_refused() {
     assert!(message(sizes(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F], 1)).ends_with(too_short));
     // 2^26 columns without a candidate, and one more.
     assert!(message(sizes(&[0x81, 0x80, 0x80, 0x20], 0)).ends_with(too_short));
-    assert_eq!(ParetoFront::from_bytes(&sealed(sizes(&[5], 0))).unwrap().instances(), 5);
+    assert_eq!(ParetoFront::from_bytes(&ParetoFront::new(1000).to_bytes()).unwrap().instances(), 1000);
+    // 1000 columns of a candidate that has no bytes.
+    assert!(message(sizes(&[0xE8, 0x07], 1)).ends_with(too_short));
     for kind in [3, 255] {
         let mut body = body.clone();
         body[5] = kind;

@@ -49,6 +49,7 @@ fn the_last_of_several_places() {
         ("\\boxed  {7} and 3", "7"),
         ("\\boxed 3.5. Then 8", "3.5"),
         ("\\boxed 7 of 8", "7"),
+        ("\\boxed{1}\\boxed{2}", "2"),
         ("\\fbox{1} or so. In the end \\fbox{2}", "2"),
         ("\\boxed{1} and \\boxed{2}", "1,2"),
         ("\\boxed{1}; \\boxed{2}", "1,2"),
@@ -56,6 +57,7 @@ fn the_last_of_several_places() {
         ("\\boxed{1},                              \\boxed{2}", "2"),
         ("so \\(\\boxed{12\\) with 3", "12"),
         ("so \\[\\boxed{12\\] with 3", "12"),
+        ("so $\\boxed   {12$ is it. The final answer is 7.", "7"),
         ("so \\boxed{12\nwith $3$", "12"),
         ("#### 41\nno\n#### 42\nafter 7 steps", "42"),
         ("<answer>41</answer> no, <answer>42</answer> after 7 steps", "42"),
@@ -69,7 +71,9 @@ fn the_last_of_several_places() {
         ("We get **42**\n\nand that took us a while", "42"),
         ("so we get 3/4", "0.75"),
         ("so we get 3/16", "0.1875"),
+        ("so we get \\frac{2}{5} of them", "0.4"),
         ("so we get -5", "-5"),
+        ("B-5 is the seat, my friends", "5"),
         ("so we get .5", "0.5"),
         ("it costs 25\\%", "25"),
         ("it costs 25%", "25%"),
@@ -121,6 +125,7 @@ fn phrases() {
         ("The answer is simply 12.", "12"),
         ("Ans: 12", "12"),
         ("Answer: C, because D is too large", "C"),
+        ("The answer is C, its value is 7.", "C"),
         ("\\boxed{12} is it. The final answer is in the box above, with 3 steps.", "12"),
         ("The answer is $3$ and $5$.", "5, 3"),
         ("The answer is 1,234.", "1234"),
@@ -232,8 +237,14 @@ fn a_sentence_that_denies_a_word_does_not_say_it() {
 
 #[test]
 fn what_the_text_denies_is_no_answer() {
-    for completion in ["The answer is not 3.", "The answer is not $3$.", "So it cannot be 3.", "It isn't 3."]
-    {
+    for completion in [
+        "The answer is not 3.",
+        "The answer is not $3$.",
+        "So it cannot be 3.",
+        "It isn't 3.",
+        "3不是答案",
+        "所以 3 不是答案",
+    ] {
         let verdict = verify(completion, "3", &Options::default());
         assert_eq!(verdict.status, Status::NoAnswer, "{completion:?}: {verdict:?}");
     }
@@ -347,6 +358,7 @@ fn math_verify_letters() {
 fn turns_end() {
     check(&[
         ("#### 42</s>", "42"),
+        ("The answer is 42. [/INST] The answer is 7.", "42"),
         ("The answer is 42<|im_end|>\n<|im_start|>user\nAnd 7?", "42"),
         ("<|im_start|>assistant\nThe answer is 42.<|eot_id|> 9", "42"),
         (
