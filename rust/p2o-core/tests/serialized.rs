@@ -22,10 +22,8 @@ fn is_its_name<T: Serialize + DeserializeOwned + PartialEq + Debug + Display>(va
 
 #[test]
 fn statuses_and_tiers_are_their_names() {
-    use Status as S;
-    is_its_name(&[S::Correct, S::Wrong, S::NoAnswer, S::GoldUnparsable, S::Timeout]);
-    use Tier as T;
-    is_its_name(&[T::Exact, T::Canonical, T::Random, T::Ball, T::Numeric, T::Text]);
+    is_its_name(&[Status::Correct, Status::Wrong, Status::NoAnswer, Status::GoldUnparsable, Status::Timeout]);
+    is_its_name(&[Tier::Exact, Tier::Canonical, Tier::Random, Tier::Ball, Tier::Numeric, Tier::Text]);
     assert_eq!(survives(&Profile::MathVerify), "\"math-verify\"");
 }
 
