@@ -73,6 +73,7 @@ fn numbers_that_are_equal() {
         0.333333 || \frac13
         3.141593 || \pi
         0.123456 || 0.1234565
+        -\frac13 || -0.333333
         1e4096 || 10^{4096}
         0.5 || \frac{1}{2}
         2 || |{-2}|
@@ -470,7 +471,9 @@ fn inequalities_and_intervals() {
         (1,2) || \left(1,2\right)
         ]1,2[ || (1,2)
         [0,\infty) || [0,+\infty)
+        [0,\infty] || [0,\infty)
         (0,1) || (0,3)\cap(-1,1)
+        (1,2) || [1,3]\cap(1,2)
         [0,3) \cup (3,\infty) || x \ge 0, x \ne 3
         [0,3) \cup (3,\infty) || x \ge 0 \text{ and } x \ne 3
         (-\infty,1)\cup(3,\infty) || x<1, x>3
@@ -754,6 +757,12 @@ fn congruences_and_digits_beyond_nine() {
         10 || C_5^2
         C(5,2) || C_5^2
         -\begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{pmatrix}-1&-2\\-3&-4\end{pmatrix}
+        \begin{pmatrix}2&3\\4&5\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}1&1\\1&1\end{pmatrix}
+        \{1,2\} || \lbrace 1,2 \rbrace
+        \frac{mk}{2} || \frac{km}{2}
+        \emptyset || \text{There is no solution}
+        \emptyset || \text{We have no solutions}
+        parabola || \text{The graph of f is a parabola}
         A1=5 || 5
         \max(a,b)=5 || 5
         y=2t || y(t)=2t
@@ -772,6 +781,8 @@ fn congruences_and_digits_beyond_nine() {
         1E_{16} || 1F_{16}
         1F || 1F_{16}
         10 || A_{12}
+        y || y = x
+        [1,2) || [1,3]\cap(1,2)
         ",
         false,
     );
@@ -946,6 +957,7 @@ fn functions_of_pieces() {
         x^{2/5} || ix^{2/5}
         \begin{cases} 1 & x<0 \text{ or } x>2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x<0 \text{ and } x>2 \end{cases}
         \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ even} \\ 1 & n \text{ odd} \end{cases}
+        \begin{cases} 1 & x>0 \\ 0 & x \le 0 \end{cases} || \begin{cases} 1 & x>0 \\ 0 & x < -1 \end{cases}
         x || 4e^{i\pi/3}
         ",
         false,

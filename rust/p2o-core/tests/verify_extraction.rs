@@ -123,6 +123,7 @@ fn phrases() {
         ("So the answer is 3 and not 4.", "3"),
         ("The answer is not 3 but 4.", "4"),
         ("The answer is simply 12.", "12"),
+        ("The answer is 5. \\boxed{}", "5"),
         ("Ans: 12", "12"),
         ("Answer: C, because D is too large", "C"),
         ("The answer is C, its value is 7.", "C"),
@@ -165,6 +166,7 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("Here $a = 5$ and $b = 6$.", "6"),
         ("\\[ x = 5 \\]\n\n$\\square$", "5"),
         ("Hence, 5. $\\blacksquare$", "5"),
+        ("$x=5$. $Q.E.D.$", "5"),
         ("So I choose B because $5 > 3$.", "B"),
         ("Yes, it is possible.", "yes"),
         ("**Step 4:** So total = 15 + 3 = 18 apples.", "18"),
@@ -406,6 +408,7 @@ fn what_is_denied_or_offered_is_no_answer() {
         ("I would guess 1, 2, 3, 4 or 5", "5"),
         ("\\boxed{6} or \\boxed{5}", "5"),
         ("The answer is B, C are odd.", "B"),
+        ("Here $n$ is one of 7 numbers.", "n"),
         ("The answer is C or D.", "C"),
         ("The answer is C or D.", "D"),
     ] {
