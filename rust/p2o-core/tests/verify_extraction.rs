@@ -57,7 +57,7 @@ fn the_last_of_several_places() {
         ("\\boxed{1},                              \\boxed{2}", "2"),
         ("so \\(\\boxed{12\\) with 3", "12"),
         ("so \\[\\boxed{12\\] with 3", "12"),
-        ("so $\\boxed   {12$ is it. The final answer is 7.", "7"),
+        ("so $\\boxed     {12$ is it. The final answer is 7.", "7"),
         ("so \\boxed{12\nwith $3$", "12"),
         ("#### 41\nno\n#### 42\nafter 7 steps", "42"),
         ("<answer>41</answer> no, <answer>42</answer> after 7 steps", "42"),
