@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE ?= 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults test-gpu test-verl test-wheel demo \
+.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults mutants test-gpu test-verl test-wheel demo \
 	docs smollm2 bench-evolve bench-layouts bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
@@ -55,7 +55,7 @@ lint: install ## Formatting, clippy, ruff, mypy, stubtest; the workflows and the
 
 test-rust: ## Rust tests and doctests
 	cargo test --workspace --quiet
-	cargo test --package p2o-core --no-default-features --test verify_properties --quiet # batches without threads
+	cargo test --package p2o-core --no-default-features --features serde --test verify_properties --test serialized --quiet # batches without threads
 
 test-python: install ## Python tests with the newest packages
 	$(BIN)/pytest -q $(TWO)
@@ -72,6 +72,9 @@ test-slow: engines smollm2 ## Tests that take minutes
 test-faults: install ## Kills, full disks, NaN, damaged files and failing servers at hundreds of moments of a run (minutes)
 	cc -O1 -Wall -shared -fPIC -o .cache/faulty_disk.so tests/faults/disk.c -ldl
 	LD_PRELOAD=$(CURDIR)/.cache/faulty_disk.so OMP_NUM_THREADS=1 $(BIN)/pytest -q $(TWO:loadfile=load) -m faults tests/faults
+
+mutants: ## Changes one place of the Rust core at a time: do its tests notice? FILE=rust/p2o-core/src/pack/fit.rs (minutes to hours)
+	cargo mutants --package p2o-core --file $(FILE) --output target
 
 test-browser: install ## The report in headless Chromium, which must be installed
 	$(BIN)/pytest -q -m browser tests/browser

@@ -278,8 +278,11 @@ fn frontiers_of_objectives_and_hybrid() {
     assert_eq!(build(Frontier::Instance).dominated(), [1]);
     assert_eq!(build(Frontier::Objective).dominated(), [2], "neither the most accurate nor the briefest");
     assert!(build(Frontier::Hybrid).dominated().is_empty());
-    let hybrid = build(Frontier::Hybrid);
-    assert_eq!(ParetoFront::from_bytes(&hybrid.to_bytes()).unwrap().weights(), hybrid.weights());
+    for frontier in [Frontier::Instance, Frontier::Objective, Frontier::Hybrid] {
+        let front = build(frontier);
+        let back = ParetoFront::from_bytes(&front.to_bytes()).unwrap();
+        assert_eq!((back.settings(), back.weights()), (front.settings(), front.weights()));
+    }
 }
 
 #[test]
@@ -291,6 +294,18 @@ fn lineage_is_kept() {
     assert_eq!(front.parents(3).unwrap(), [1, 2]);
     assert_eq!(front.ancestors(4).unwrap(), [0, 1, 2, 3]);
     assert_eq!(ParetoFront::from_bytes(&front.to_bytes()).unwrap().ancestors(4).unwrap(), [0, 1, 2, 3]);
+}
+
+#[test]
+fn every_ancestor_is_visited_once() {
+    // 140 generations of two, each with both of the one before as parents: 2^140 ways lead to the first.
+    let mut front = ParetoFront::new(1);
+    for id in 0..280_usize {
+        let elders = id / 2 * 2;
+        let parents: &[usize] = if elders == 0 { &[] } else { &[elders - 2, elders - 1] };
+        front.insert_with(Scores::Values(vec![0.0]), &[], parents).unwrap();
+    }
+    assert_eq!(front.ancestors(279).unwrap(), (0..278).collect::<Vec<_>>());
 }
 
 /// 70 candidates on 130 instances: the sets of both take several machine words.
@@ -318,13 +333,6 @@ fn fronts_wider_than_a_machine_word() {
     let front = front_of(&identity);
     assert!(front.dominated().is_empty());
     assert_eq!(front.cover(1.0, 1, None, &[]), (0..70).collect::<Vec<_>>());
-
-    let mut line = ParetoFront::new(1);
-    for id in 0..140_usize {
-        let parents: &[usize] = if id == 0 { &[] } else { &[id - 1] };
-        line.insert_with(Scores::Values(vec![0.0]), &[], parents).unwrap();
-    }
-    assert_eq!(line.ancestors(139).unwrap(), (0..139).collect::<Vec<_>>());
 }
 
 #[test]
@@ -341,11 +349,14 @@ fn bytes_bring_counts_back() {
     let mut front = ParetoFront::new(3);
     // 127 and 128 take one and two bytes of seven bits, 20 000 takes three.
     front.insert_with(counts(&[127.0, 128.0, 0.0], &[128, 20_000, 0]), &[], &[]).unwrap();
+    // Head, sizes, no parents, the kind of scores, the counts, the checksum.
+    assert_eq!(front.to_bytes().len(), 30 + 3 + 1 + 1 + (1 + 2 + 2 + 3 + 1 + 1) + 8);
     front.insert_with(counts(&[0.5, 1.0, 299.25], &[1, 1, 300]), &[], &[0]).unwrap();
+    front.insert_with(counts(&[0.5, 0.25, 1.5], &[1, 1, 2]), &[], &[0]).unwrap();
     let bytes = front.to_bytes();
     let back = ParetoFront::from_bytes(&bytes).unwrap();
     assert_eq!(back.to_bytes(), bytes);
-    for id in 0..2 {
+    for id in 0..3 {
         assert_eq!(back.mean(id).unwrap().to_bits(), front.mean(id).unwrap().to_bits());
         for instance in 0..3 {
             assert_eq!(back.score(id, instance).unwrap(), front.score(id, instance).unwrap());
@@ -377,7 +388,9 @@ fn forged_sizes_and_rests_are_refused() {
     assert!(message(sizes(&[0xFF, 0xFF, 0xFF, 0xFF, 0x0F], 1)).ends_with(too_short));
     // 2^26 columns without a candidate, and one more.
     assert!(message(sizes(&[0x81, 0x80, 0x80, 0x20], 0)).ends_with(too_short));
-    assert_eq!(ParetoFront::from_bytes(&sealed(sizes(&[5], 0))).unwrap().instances(), 5);
+    assert_eq!(ParetoFront::from_bytes(&ParetoFront::new(1000).to_bytes()).unwrap().instances(), 1000);
+    // 1000 columns of a candidate that has no bytes.
+    assert!(message(sizes(&[0xE8, 0x07], 1)).ends_with(too_short));
     for kind in [3, 255] {
         let mut body = body.clone();
         body[5] = kind;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use p2o_core::verify::{Options, Status, verify};
+use p2o_core::verify::{Options, Profile, Status, Tier, verify};
 
 fn check(cases: &str, expected: bool) {
     let mut failures = String::new();
@@ -20,6 +20,29 @@ fn check(cases: &str, expected: bool) {
         }
     }
     assert!(failures.is_empty(), "expected {expected}:\n{failures}");
+}
+
+#[test]
+fn the_tier_is_that_of_the_method_that_decides() {
+    for (gold, answer, correct, tier) in [
+        ("0.5", r"\frac{2}{4}", true, Tier::Exact),
+        ("1+2i", "1-2i", false, Tier::Exact),
+        (r"\infty", r"-\infty", false, Tier::Exact),
+        (r"\pi", r"\pi", true, Tier::Canonical),
+        ("x", "y", false, Tier::Random),
+        (r"\sin^2 x+\cos^2 x", "1", true, Tier::Random),
+        ("9^{9^9}", "9^{9^9}+1", false, Tier::Random),
+        (r"\sqrt2", "1.5", false, Tier::Ball),
+        (r"\sqrt2+\sqrt3", r"\sqrt{5+2\sqrt6}", true, Tier::Ball),
+        (r"\arctan 1", r"\frac{\pi}{4}", true, Tier::Numeric),
+        (r"\frac13", "0.333333", true, Tier::Numeric),
+        (r"\text{ellipse}", r"\text{an ellipse}", true, Tier::Text),
+        // The last that one of the parts needed.
+        (r"(0.5, \sqrt2+\sqrt3)", r"(\frac12, \sqrt{5+2\sqrt6})", true, Tier::Ball),
+    ] {
+        let verdict = verify(&format!("\\boxed{{{answer}}}"), gold, &Options::default());
+        assert_eq!((verdict.is_correct(), verdict.tier), (correct, Some(tier)), "{gold} || {answer}");
+    }
 }
 
 #[test]
@@ -49,6 +72,9 @@ fn numbers_that_are_equal() {
         3e6 || 3,000,000
         0.333333 || \frac13
         3.141593 || \pi
+        0.123456 || 0.1234565
+        -\frac13 || -0.333333
+        1e4096 || 10^{4096}
         0.5 || \frac{1}{2}
         2 || |{-2}|
         120 || 5!
@@ -204,6 +230,7 @@ fn percent_currency_units_degrees() {
         -9.8 t || -9.8
         5 \text{ min} || 5 \text{ sec}
         5 \text{ mph} || 5 \text{ km/h}
+        1 \text{ foo } 30 \text{ minutes} || 1 \text{ bar } 30 \text{ minutes}
         5 \text{ square feet} || 5 \text{ cubic feet}
         \frac{37}{4} m || \frac{37}{4}
         90^\circ || 91
@@ -444,7 +471,9 @@ fn inequalities_and_intervals() {
         (1,2) || \left(1,2\right)
         ]1,2[ || (1,2)
         [0,\infty) || [0,+\infty)
+        [0,\infty] || [0,\infty)
         (0,1) || (0,3)\cap(-1,1)
+        (1,2) || [1,3]\cap(1,2)
         [0,3) \cup (3,\infty) || x \ge 0, x \ne 3
         [0,3) \cup (3,\infty) || x \ge 0 \text{ and } x \ne 3
         (-\infty,1)\cup(3,\infty) || x<1, x>3
@@ -453,6 +482,12 @@ fn inequalities_and_intervals() {
         A \cup B \cup C || C \cup (A \cup B)
         A \setminus B || A \backslash B
         \{x \in \mathbb{R} : x > 2\} || (2,\infty)
+        x \ge 2 || x \text{ is at least } 2
+        x \ge 2 || x \text{ is not less than } 2
+        x \le 2 || x \text{ is at most } 2
+        x \le 2 || x \text{ is no more than } 2
+        x > 2 || x \text{ is greater than } 2
+        x < 2 || x \text{ is less than } 2
         x \in (1,2) || 1 < x < 2
         [0,2] || [0,1] \cup [1,2]
         \left[10^{2.6}, 10^{4.1}\right] || [10^{2.6},10^{4.1}]
@@ -479,6 +514,15 @@ fn inequalities_and_intervals() {
         ",
         false,
     );
+}
+
+#[test]
+fn an_inequality_for_an_interval_is_not_one_for_an_inequality() {
+    let options = Options { profile: Profile::MathVerify, ..Options::default() };
+    for (gold, expected) in [(r"x<2 \text{ or } x>3", true), (r"(-\infty,2)\cup(3,\infty)", false)] {
+        let verdict = verify(r"\boxed{x>3 \text{ or } x<2}", gold, &options);
+        assert_eq!(verdict.is_correct(), expected, "{gold}");
+    }
 }
 
 #[test]
@@ -516,6 +560,9 @@ fn lists_sets_and_tuples() {
         3:4 || \frac34
         \{1,2\} || \{2,1,1\}
         f(n)=n, g(n)=1 || g(n)=1, f(n)=n
+        (x,y)=(1,2) || y=2, x=1
+        y=2, x=1 || (x,y)=(1,2)
+        x=1, y=2 || (y,x)=(2,1)
         ",
         true,
     );
@@ -536,6 +583,8 @@ fn lists_sets_and_tuples() {
         \{1,1,2\} || \{1,3\}
         (2,-2) || x=-2, y=2
         x=1,2 || y=1,2
+        (x,y)=(1,2) || y=1, x=2
+        y=2, x=1 || (x,y)=(2,1)
         ",
         false,
     );
@@ -702,6 +751,23 @@ fn congruences_and_digits_beyond_nine() {
         171 || AB_{16}
         A B || AB
         AB_1 || AB_{1}
+        11 || 8+(11)_2
+        \frac34 || \text{three quarters}
+        (-\infty,0) || \text{negative real numbers}
+        10 || C_5^2
+        C(5,2) || C_5^2
+        -\begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{pmatrix}-1&-2\\-3&-4\end{pmatrix}
+        \begin{pmatrix}2&3\\4&5\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}1&1\\1&1\end{pmatrix}
+        \{1,2\} || \lbrace 1,2 \rbrace
+        \frac{mk}{2} || \frac{km}{2}
+        \emptyset || \text{There is no solution}
+        \emptyset || \text{We have no solutions}
+        parabola || \text{The graph of f is a parabola}
+        A1=5 || 5
+        \max(a,b)=5 || 5
+        y=2t || y(t)=2t
+        30000000 || 3\text{千万}
+        x^{2305843009213693952} || x^{1152921504606846976} \cdot x^{1152921504606846976}
         ",
         true,
     );
@@ -714,6 +780,9 @@ fn congruences_and_digits_beyond_nine() {
         17 || 17 \bmod 5
         1E_{16} || 1F_{16}
         1F || 1F_{16}
+        10 || A_{12}
+        y || y = x
+        [1,2) || [1,3]\cap(1,2)
         ",
         false,
     );
@@ -732,6 +801,8 @@ fn what_an_ellipsis_stands_for() {
         2,4,6,8,10 || 10,8,...,2
         \{1,2,3,4,5,6\} || \{1,2,3,\ldots,6\}
         (1,2,3,4,5) || (1,2,\ldots,5)
+        4,8,12,\ldots || 4,8,12,16,\ldots
+        \frac{n(n+1)(2n+1)}{6} || 1+2^2+3^2+\cdots+n^2
         ",
         true,
     );
@@ -740,6 +811,7 @@ fn what_an_ellipsis_stands_for() {
         \frac13 || 0.666...
         \pi || 3.14159...
         1,2,5 || 1,2,\ldots,5
+        4,8,12,\ldots || 4,8,\ldots
         1,3,5,7,9 || 1,3,\ldots,10
         1,4,9,16 || 1,4,\ldots,16
         (5,4,3,2,1) || (1,2,\ldots,5)
@@ -755,6 +827,11 @@ fn families_with_an_index() {
         k\pi, k \in \mathbb{Z} || n\pi, n \in \mathbb{Z}
         n\pi, n \in \mathbb{Z} || x = k\pi, k \in \mathbb{Z}
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{Z}\}
+        \{2n : n \in \mathbb{Z}\} || \{x : x = 2k, k \in \mathbb{Z}\}
+        x=2k, x=2k+1, k \in \mathbb{Z} || x=k, k \in \mathbb{Z}
+        (t, 2t+1) || (s, 2s+1), s \in \mathbb{R}
+        x \equiv 1 \pmod 4 || x=4k+1, k \in \mathbb{Z}
+        k\pi, k \in \mathbb{Z} || k\pi, k \text{ is an integer}
         ",
         true,
     );
@@ -763,6 +840,8 @@ fn families_with_an_index() {
         n\pi, n \in \mathbb{Z} || 2k\pi, k \in \mathbb{Z}
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{N}\}
         an\pi, n \in \mathbb{Z} || ka\pi, a \in \mathbb{Z}
+        x=2k, y=2k+1, k \in \mathbb{Z} || k, k \in \mathbb{Z}
+        k\pi, k \in \mathbb{Z} || k\pi, k \text{ is even}
         ",
         false,
     );
@@ -860,6 +939,8 @@ fn functions_of_pieces() {
         \lfloor x\rfloor+\lfloor x+\frac12\rfloor || \lfloor 2x\rfloor
         \lfloor\log_2 n\rfloor || \left\lfloor\frac{\ln n}{\ln 2}\right\rfloor
         (x-5)^{1/3} || \sqrt[3]{x-5}
+        \begin{cases} 1 & x>0 \text{ and } x<2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x>0 \text{ and } x<2 \end{cases}
+        \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ odd} \\ 1 & n \text{ even} \end{cases}
         ",
         true,
     );
@@ -874,6 +955,9 @@ fn functions_of_pieces() {
         mn-\lfloor m/20\rfloor || mn-\lfloor (m-1)/20\rfloor
         \sqrt[3]{x-1} || (1-x)^{1/3}
         x^{2/5} || ix^{2/5}
+        \begin{cases} 1 & x<0 \text{ or } x>2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x<0 \text{ and } x>2 \end{cases}
+        \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ even} \\ 1 & n \text{ odd} \end{cases}
+        \begin{cases} 1 & x>0 \\ 0 & x \le 0 \end{cases} || \begin{cases} 1 & x>0 \\ 0 & x < -1 \end{cases}
         x || 4e^{i\pi/3}
         ",
         false,
@@ -998,6 +1082,7 @@ fn words_that_make_another_value_or_none() {
         5 || 5 \text{ or } 6
         \frac12 || \frac12 \text{ (or } 0.6)
         yes || \text{yes or no}
+        yes || \text{yes, surely no}
         no || \text{no, yes}
         A || (A)(B)(C)(D)
         A || \text{(A) or (B)}
@@ -1134,11 +1219,16 @@ fn other_layouts() {
         3:4 || 3 \text{ to } 4
         10 \Omega || 10 \text{ ohms}
         9.8 \text{ m/s}^2 || 9.8 \text{ m} \cdot \text{s}^{-2}
+        \angle ABC || \angle{CBA}
+        \triangle ABC || \triangle{ABC}
         9.8 \mathrm{~m/s^2} || 9.8 \, \text{m}\cdot\text{s}^{-2}
         9.8 \mathrm{m/s^2} || 9.8
         -285.8 \text{ kJ/mol} || -285.8\ \mathrm{kJ\,mol^{-1}}
         \mathrm{x^2} || x^2
         0.\dot{1}\dot{8} || \frac{2}{11}
+        \begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{aligned} A&=\begin{pmatrix}1&2\\3&4\end{pmatrix} \end{aligned}
+        [0,1]\cup[2,3] || [0,1] union [2,3]
+        \frac{\sqrt2}{2} || np.sqrt(2)/2
         ",
         true,
     );

@@ -1,6 +1,6 @@
 //! Where the answer is found in a completion. Each case: completion, what must be extracted (as compared with a gold).
 
-use p2o_core::verify::{Options, Profile, Status, verify};
+use p2o_core::verify::{Options, Profile, Sources, Status, verify};
 
 fn check(cases: &[(&str, &str)]) {
     for (completion, gold) in cases {
@@ -19,6 +19,7 @@ fn boxes() {
         ("\\boxed{1}, then we check it, so the answer \\boxed{2}", "2"),
         ("$\\boxed{1}$, $\\boxed{2}$", "2, 1"),
         ("$\\boxed{1} , \\boxed{2}$", "1,2"),
+        ("\\boxed{1} \\qquad\\qquad\\qquad\\qquad\\qquad \\boxed{2}", "1,2"),
         ("\\boxed{5}. Hence the answer is $7$.", "5"),
         ("\\boxed{5}. Hence the final answer is $7$.", "7"),
         ("so $\\boxed{12$ is it.", "12"),
@@ -48,6 +49,7 @@ fn the_last_of_several_places() {
         ("\\boxed  {7} and 3", "7"),
         ("\\boxed 3.5. Then 8", "3.5"),
         ("\\boxed 7 of 8", "7"),
+        ("\\boxed{1}\\boxed{2}", "2"),
         ("\\fbox{1} or so. In the end \\fbox{2}", "2"),
         ("\\boxed{1} and \\boxed{2}", "1,2"),
         ("\\boxed{1}; \\boxed{2}", "1,2"),
@@ -55,6 +57,7 @@ fn the_last_of_several_places() {
         ("\\boxed{1},                              \\boxed{2}", "2"),
         ("so \\(\\boxed{12\\) with 3", "12"),
         ("so \\[\\boxed{12\\] with 3", "12"),
+        ("so $\\boxed     {12$ is it. The final answer is 7.", "7"),
         ("so \\boxed{12\nwith $3$", "12"),
         ("#### 41\nno\n#### 42\nafter 7 steps", "42"),
         ("<answer>41</answer> no, <answer>42</answer> after 7 steps", "42"),
@@ -67,7 +70,10 @@ fn the_last_of_several_places() {
         ("We get $1$, then $2$", "2"),
         ("We get **42**\n\nand that took us a while", "42"),
         ("so we get 3/4", "0.75"),
+        ("so we get 3/16", "0.1875"),
+        ("so we get \\frac{2}{5} of them", "0.4"),
         ("so we get -5", "-5"),
+        ("B-5 is the seat, my friends", "5"),
         ("so we get .5", "0.5"),
         ("it costs 25\\%", "25"),
         ("it costs 25%", "25%"),
@@ -75,6 +81,9 @@ fn the_last_of_several_places() {
         ("A is wrong and so is B, I choose C", "C"),
         ("It must be (A) here", "A"),
         ("so I choose A", "A"),
+        ("It must be C, it can't be A", "C"),
+        ("B is not right, so A", "A"),
+        ("I choose C, not D", "C"),
     ]);
     for cut in ["first $8$, so \\fbox{12", "first $8$, so \\boxed{12", "the answer is 8, so \\boxed{"] {
         let verdict = verify(cut, "8", &Options::default());
@@ -114,8 +123,10 @@ fn phrases() {
         ("So the answer is 3 and not 4.", "3"),
         ("The answer is not 3 but 4.", "4"),
         ("The answer is simply 12.", "12"),
+        ("The answer is 5. \\boxed{}", "5"),
         ("Ans: 12", "12"),
         ("Answer: C, because D is too large", "C"),
+        ("The answer is C, its value is 7.", "C"),
         ("\\boxed{12} is it. The final answer is in the box above, with 3 steps.", "12"),
         ("The answer is $3$ and $5$.", "5, 3"),
         ("The answer is 1,234.", "1234"),
@@ -155,6 +166,7 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("Here $a = 5$ and $b = 6$.", "6"),
         ("\\[ x = 5 \\]\n\n$\\square$", "5"),
         ("Hence, 5. $\\blacksquare$", "5"),
+        ("$x=5$. $Q.E.D.$", "5"),
         ("So I choose B because $5 > 3$.", "B"),
         ("Yes, it is possible.", "yes"),
         ("**Step 4:** So total = 15 + 3 = 18 apples.", "18"),
@@ -166,6 +178,8 @@ fn mathematics_and_numbers_without_a_phrase() {
         ("All real numbers except x = 3.", "x \\ne 3"),
         ("12 apples and 3 oranges", "12, 3"),
         ("The statement is true.", "True"),
+        ("The point $(3,4)$ is the best of the 2.", "(3,4)"),
+        (r#"{"answer": "\"7\"", "steps": 3}"#, "7"),
         ("\\boxed{\\text{The series diverges}}", "diverges"),
         ("<answer>\\frac{1}{2}</answer>", "0.5"),
         ("It is 7.\n<answer>\nThe total is 5 apples.\n</answer>\nI checked it 3 times.", "5"),
@@ -225,8 +239,14 @@ fn a_sentence_that_denies_a_word_does_not_say_it() {
 
 #[test]
 fn what_the_text_denies_is_no_answer() {
-    for completion in ["The answer is not 3.", "The answer is not $3$.", "So it cannot be 3.", "It isn't 3."]
-    {
+    for completion in [
+        "The answer is not 3.",
+        "The answer is not $3$.",
+        "So it cannot be 3.",
+        "It isn't 3.",
+        "3不是答案",
+        "所以 3 不是答案",
+    ] {
         let verdict = verify(completion, "3", &Options::default());
         assert_eq!(verdict.status, Status::NoAnswer, "{completion:?}: {verdict:?}");
     }
@@ -292,6 +312,11 @@ fn math_verify_priorities() {
         ("<think>\\boxed{9}</think> it is 8", "$9$"),
         ("1000,99", "$1000.99$"),
         ("50 percent", "$0.5$"),
+        ("it is 3+4", "$7$"),
+        ("it is (1+2) of them", "$3$"),
+        ("2*(3+4)", "$14$"),
+        ("it is $1$, $2$, $3$, $4$, $5$, $6$", "$1,2,3,4,5,6$"),
+        ("it is $1$, $2$, $3$, $4$, $5$, $6$, $7$", "$7$"),
     ] {
         let verdict = verify(completion, gold, &options);
         assert_eq!(verdict.status, Status::Correct, "{completion:?} against {gold:?}: {verdict:?}");
@@ -313,9 +338,29 @@ fn math_verify_priorities() {
 }
 
 #[test]
+fn math_verify_letters() {
+    let sources = Sources { latex: false, expressions: false, letters: true };
+    let options = Options { profile: Profile::MathVerify, sources, ..Options::default() };
+    for (completion, letter) in [
+        ("It is B", Some("B")),
+        ("It is B.", Some("B")),
+        ("B, surely", Some("B")),
+        ("**B**", Some("B")),
+        ("either A or B: it is B", Some("B")),
+        ("It is (B)", None),
+        ("It is E", None),
+        ("Bob said 5", None),
+    ] {
+        let verdict = verify(completion, "B", &options);
+        assert_eq!(verdict.extracted.as_deref(), letter, "{completion:?}: {verdict:?}");
+    }
+}
+
+#[test]
 fn turns_end() {
     check(&[
         ("#### 42</s>", "42"),
+        ("The answer is 42. [/INST] The answer is 7.", "42"),
         ("The answer is 42<|im_end|>\n<|im_start|>user\nAnd 7?", "42"),
         ("<|im_start|>assistant\nThe answer is 42.<|eot_id|> 9", "42"),
         (
@@ -362,6 +407,8 @@ fn what_is_denied_or_offered_is_no_answer() {
         ("The answer is 5, or maybe 6.", "6"),
         ("I would guess 1, 2, 3, 4 or 5", "5"),
         ("\\boxed{6} or \\boxed{5}", "5"),
+        ("The answer is B, C are odd.", "B"),
+        ("Here $n$ is one of 7 numbers.", "n"),
         ("The answer is C or D.", "C"),
         ("The answer is C or D.", "D"),
     ] {

@@ -84,3 +84,16 @@ impl Fuel {
         self.exhausted = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_spent_than_there_is() {
+        let mut fuel = Fuel::new(None);
+        assert_eq!((fuel.spend(STEPS), fuel.exhausted()), (Ok(()), false));
+        assert_eq!((fuel.spend(1), fuel.exhausted()), (Err(Halt::Exhausted), true));
+        assert_eq!(Fuel::new(None).spend(STEPS + 1), Err(Halt::Exhausted));
+    }
+}

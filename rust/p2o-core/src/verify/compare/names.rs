@@ -131,7 +131,7 @@ pub(super) fn names_a_value(expr: &Expr) -> bool {
             Expr::Symbol(_) | Expr::Apply(..) => true,
             Expr::Tuple { items, .. } => items.iter().all(names_a_value),
             Expr::Pow(pair) => index == 0 && matches!(pair.0, Expr::Symbol(_)),
-            Expr::Number(_) => index == factors.len() - 1 && index > 0,
+            Expr::Number(_) => index == factors.len() - 1,
             // P(X = 2), P(A ∪ B)
             Expr::Chain { .. } | Expr::SetOperation(..) => index > 0,
             _ => false,

@@ -230,7 +230,6 @@ fn without_degrees(expr: &Expr) -> Option<Expr> {
 /// one nobody knows whether it is percent: 0.25 is no 0.25%.
 fn without_percent(gold: &Expr, answer: &Expr, whole: bool) -> Option<(Expr, Expr)> {
     let (gold, answer) = match (gold, answer) {
-        (Expr::Percent(_), Expr::Percent(_)) => return None,
         (Expr::Percent(inner), other) => (&**inner, other),
         (other, Expr::Percent(inner)) => (other, &**inner),
         _ => return None,

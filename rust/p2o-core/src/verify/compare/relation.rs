@@ -68,7 +68,7 @@ impl Comparer<'_> {
             // (x, y) = (1, 2) answered as x = 1, y = 2.
             return match (&operands[0], value) {
                 (Expr::Tuple { items: names, .. }, Expr::Tuple { items: values, .. }) => {
-                    self.assignments(names, values, items)
+                    in_order_of(names, items).map_or(DIFFERENT, |given| self.in_order(values, &given))
                 }
                 _ if items.len() == 1 => {
                     self.equations(operands, equation(&items[0]).map_or(&[], |(right, _)| right))
@@ -93,6 +93,16 @@ impl Comparer<'_> {
         // "1 = 1" says nothing.
         if operands.windows(2).all(|pair| pair[0] == pair[1]) {
             return DIFFERENT;
+        }
+        // x = 1, y = 2 answered as (y, x) = (2, 1).
+        if let ([Expr::Tuple { items: names, .. }, Expr::Tuple { items: values, .. }], Expr::List(items, _)) =
+            (operands, gold)
+            && let Some(expected) = in_order_of(names, items)
+        {
+            let outcome = self.in_order(&expected, values);
+            if outcome.is_equal() || !self.may(Licence::AssignmentOrderIgnored) {
+                return outcome;
+            }
         }
         // `x^2 = 7` says no 7, and `y^2 = 2x` no 2x; of `(x + 1)^2 - x^2 = 2x + 1` both sides say the same.
         let (name, value) = (&operands[0], said(operands, relations));
@@ -139,21 +149,6 @@ impl Comparer<'_> {
             scalar::magnitude(value, self.fuel)
                 .is_some_and(|value| (value - first).abs() > 0.02 * value.abs().max(first.abs()))
         })
-    }
-
-    /// Each named value against the equation that assigns it.
-    fn assignments(&mut self, names: &[Expr], values: &[Expr], items: &[Expr]) -> Outcome {
-        if names.len() != items.len() || names.len() != values.len() {
-            return DIFFERENT;
-        }
-        let value_of = |name: &Expr| {
-            items.iter().find_map(|item| match equation(item) {
-                Some(([given, value], _)) if given == name => Some(value.clone()),
-                _ => None,
-            })
-        };
-        let assigned: Option<Vec<Expr>> = names.iter().map(value_of).collect();
-        assigned.map_or(DIFFERENT, |assigned| self.in_order(values, &assigned))
     }
 
     /// Two equations: the same sides, proportional differences, or both solved for the same name.
@@ -351,6 +346,17 @@ impl Comparer<'_> {
             comparer.proportional(&left, &right, first[0] != Relation::NotEqual)
         })
     }
+}
+
+/// The values that equations assign to the names, one equation to each; none if a name has no equation or another has one.
+fn in_order_of(names: &[Expr], equations: &[Expr]) -> Option<Vec<Expr>> {
+    let value_of = |name: &Expr| {
+        equations.iter().find_map(|item| match equation(item) {
+            Some(([given, value], _)) if given == name => Some(value.clone()),
+            _ => None,
+        })
+    };
+    if names.len() == equations.len() { names.iter().map(value_of).collect() } else { None }
 }
 
 /// The value of `f(t)` in terms of the gold's argument: `f(t) = 2t` defines the same function as `f(x) = 2x`.

@@ -264,6 +264,8 @@ fn separation_of_algebraic_numbers() {
         // u = max(3 + 1, 2.5 + 1) + 1 = 5 and l = 2 for both terms together.
         ("\\sqrt[4]{5}-\\sqrt{5}", Some(7.0 * 4.0 + 2.0)),
         ("\\frac{1}{\\sqrt2}", Some(2.0 + 2.5)),
+        // u = 2 and l = 5 of 1/8, u = 2 and l = (2 · 2 + 5) / 3 of its root.
+        ("\\sqrt[3]{\\frac18}", Some(2.0 * 2.0 + 3.0)),
         ("2^{-3}", Some(6.0)),
         ("8^{2/3}", Some(2.0 * 4.0 + 2.0)),
         ("\\sqrt[65]{2}", None),

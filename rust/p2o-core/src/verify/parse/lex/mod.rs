@@ -355,7 +355,7 @@ impl<'a> Lexer<'a, '_> {
         let of_time = matches!(earlier.last(), Some(Token { kind: Kind::Op(':'), .. }));
         let rest = self.rest();
         let behind = rest.get(2..).map(|behind| behind.trim_matches(['.', '$', ' ', '}']));
-        let last = self.spaced && behind.map_or(rest.len() < 2, str::is_empty);
+        let last = self.spaced && behind.is_some_and(str::is_empty);
         let plain = if of_time || last { &["AM", "PM", "am", "pm"][..] } else { &[] };
         let half = ["a.m", "p.m", "A.M", "P.M"].iter().chain(plain).find(|half| rest.starts_with(**half))?;
         let ends = !rest[half.len()..].starts_with(|next: char| next.is_alphanumeric());

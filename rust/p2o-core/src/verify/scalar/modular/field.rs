@@ -84,3 +84,61 @@ pub(super) fn residue(value: &IBig, modulus: u64) -> u64 {
     let rest = u64::try_from(magnitude % UBig::from(modulus)).unwrap_or(0);
     if sign == dashu_base::Sign::Negative && rest != 0 { modulus - rest } else { rest }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_is_that_of_remainders() {
+        for field in FIELDS {
+            let prime = field.prime();
+            let members =
+                [0, 1, 2, 1 << 31, 1 << 60, prime / 2, prime / 2 + 1, prime - 2, prime - 1, field.root];
+            for left in members {
+                for right in members {
+                    let (sum, product) = (field.add(left, right), field.mul(left, right));
+                    let rest = |value: u128| (value % u128::from(prime)) as u64;
+                    assert_eq!(sum, rest(u128::from(left) + u128::from(right)), "{left} + {right}");
+                    assert_eq!(product, rest(u128::from(left) * u128::from(right)), "{left} · {right}");
+                }
+                assert_eq!(field.add(left, field.negate(left)), 0, "{left}");
+                let back = field.inverse(left).map(|inverse| field.mul(left, inverse));
+                assert_eq!(back, if left == 0 { Err(Halt::Undefined) } else { Ok(1) }, "{left}");
+            }
+        }
+    }
+
+    #[test]
+    fn roots_of_one() {
+        for field in FIELDS {
+            let order = field.prime() - 1;
+            assert_eq!(field.pow(field.base, order / 4), field.root);
+            assert_eq!(field.pow(field.base, order / 2), order, "-1");
+            assert_ne!(field.pow(field.base, order / 3), 1);
+            assert_eq!((order % 3, field.pow(field.base, order), field.pow(field.base, 0)), (0, 1, 1));
+        }
+    }
+
+    #[test]
+    fn residues_of_integers_and_fractions() {
+        for field in FIELDS {
+            let (prime, p) = (field.prime(), IBig::from(field.prime()));
+            for (value, rest) in [
+                (IBig::from(5), 5),
+                (IBig::from(-5), prime - 5),
+                (p.clone(), 0),
+                (-&p, 0),
+                (&p * &p * &p + 3, 3),
+                (-(&p * &p * &p) - 3, prime - 3),
+                (-(&p * &p), 0),
+            ] {
+                assert_eq!(residue(&value, prime), rest, "{value}");
+                assert_eq!(field.rational(&RBig::from(value.clone())), Ok(rest), "{value}");
+            }
+            let sevenths = field.rational(&(RBig::from(-3) / RBig::from(7))).unwrap();
+            assert_eq!(field.mul(sevenths, 7), prime - 3);
+            assert_eq!(field.rational(&(RBig::ONE / RBig::from(p))), Err(Halt::Undefined));
+        }
+    }
+}
