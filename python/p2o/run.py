@@ -90,10 +90,19 @@ class Run:
         share = (state.epoch + state.epoch_problems / len(self.problems)) / run.epochs
         if run.max_generated_tokens is not None:
             share = max(share, state.generated_tokens / run.max_generated_tokens)
-        steps = -(-len(self.problems) // run.batch_problems)
         return RunProgress(
-            state.epoch + 1, run.epochs, state.epoch_step, steps, min(1.0, share), state.seconds
+            state.epoch + 1, run.epochs, state.epoch_step, self._steps, min(1.0, share), state.seconds
         )
+
+    @property
+    def under_way(self) -> str:
+        """The step under way, for the console."""
+        return f"epoch {self.state.epoch + 1} step {self.state.epoch_step + 1}/{self._steps}"
+
+    @property
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self.problems) // self.config.run.batch_problems)
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

@@ -65,7 +65,7 @@ class Console:
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
-        self._last_line = time.monotonic()
+        self._last_line = self._last_step = time.monotonic()
         self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
 
     @classmethod
@@ -105,19 +105,20 @@ class Console:
         self._line(printable(text))
 
     def under_way(self, text: Callable[[], str]) -> None:
-        """A line about work under way, at most one every `SPARSELY` seconds: in a log a run is never long silent."""
+        """A line about work under way, one in `SPARSELY` seconds: in a log a run is never long silent."""
         now = time.monotonic()
         if now - self._last_line >= SPARSELY:
             self._last_line = now
-            self._line(f"[dim]{printable(text())}[/dim]")
+            self._dim(text())
 
     def stepped(self, record: Mapping[str, Any], progress: RunProgress) -> None:
-        """A line for a training step, if it is time for one."""
-        self.under_way(
-            lambda: (
-                f"{progress}  reward {record['reward']:.3f}  templated {record['templated/frac']:.0%}  "
-                f"tokens {record['num_tokens']:,}"
-            )
+        """A line for a training step, if the last one is long ago, whatever came between."""
+        if time.monotonic() - self._last_step < SPARSELY:
+            return
+        self._last_step = self._last_line = time.monotonic()
+        self._dim(
+            f"{progress}  reward {record['reward']:.3f}  templated {record['templated/frac']:.0%}  "
+            f"tokens {record['num_tokens']:,}"
         )
 
     def guided(self, record: Mapping[str, Any]) -> None:
@@ -125,6 +126,9 @@ class Console:
         self.note(
             f"after step {record['step']}: prompt step, {record['reason']}  tokens {record['tokens']:,}"
         )
+
+    def _dim(self, text: str) -> None:
+        self._line(f"[dim]{printable(text)}[/dim]")
 
     def _line(self, markup: str) -> None:
         """One line, not wrapped and not coloured by guesswork."""

@@ -67,6 +67,22 @@ def test_a_step_says_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed.getvalue() == f"{progress}  reward 0.500  templated 25%  tokens 1,234\n"
 
 
+def test_steps_are_told_of_however_much_is_said_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a step takes longer than the pause between lines, its phases do not take its place."""
+    now = 100.0
+    monkeypatch.setattr("p2o.track.console.time.monotonic", lambda: now)
+    shown, printed = console()
+    record = {"reward": 0.5, "templated/frac": 0.25, "num_tokens": 1234}
+    for step in (1, 2):
+        for phase in ("rollouts", "update"):
+            with shown.phase(phase, 2) as progress:
+                now += 25.0
+                progress(1)
+        shown.stepped(record, RunProgress(1, 1, step, 2, step / 2, now))
+    said = [line.split("  ")[0] for line in printed.getvalue().splitlines()]
+    assert said == ["rollouts", "update", "epoch 1/1 step 1/2", "rollouts", "update", "epoch 1/1 step 2/2"]
+
+
 def test_methods_are_compared_at_all_their_tokens() -> None:
     """The prompt step after the last evaluation is generated as well."""
 
