@@ -251,7 +251,7 @@ def load_split(
             raise MissingDependencyError(
                 f"{source}: datasets reads .zst with the package zstandard: pip install zstandard"
             ) from None
-        if isinstance(error, StopIteration):
+        if builder is not None and isinstance(error, FileNotFoundError | StopIteration):
             raise DataError(f"{source}: no such file") from None
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
         reason = " ".join(str(cause).split())[:300].rstrip(".")
