@@ -40,9 +40,11 @@ class RunProgress:
     """From 1."""
     epochs: int
     step: int
-    """Of the epoch, from 1."""
-    steps: int
-    """Of an epoch."""
+    """Of the run, from 1."""
+    problems: int
+    """Of the epoch so far: how many steps they will have been is not always known."""
+    of: int
+    """Problems of an epoch."""
     share: float
     """Of the run, by epochs or by tokens, whichever ends it."""
     seconds: float
@@ -51,7 +53,10 @@ class RunProgress:
     def __str__(self) -> str:
         """In a few words, with the time that is left at this pace."""
         left = self.seconds * (1 - self.share) / self.share
-        return f"epoch {self.epoch}/{self.epochs} step {self.step}/{self.steps}  about {clock(left)} left"
+        return (
+            f"epoch {self.epoch}/{self.epochs} step {self.step}  {self.problems}/{self.of} problems  "
+            f"about {clock(left)} left"
+        )
 
 
 def clock(seconds: float) -> str:
