@@ -255,7 +255,7 @@ def load_split(
             raise DataError(f"{source}: no such file") from None
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
         reason = " ".join(str(cause).split())[:300].rstrip(".")
-        if isinstance(error, ConnectionError):
+        if "OfflineModeIsEnabled" in reason:
             reason = "the hub cannot be reached, and it was not downloaded before"
         remedy = (
             "a file is missing, damaged, or not what its suffix says"

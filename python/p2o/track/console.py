@@ -86,24 +86,26 @@ class Console:
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:
         """A progress bar over `total` items; yields the function that advances it."""
+        if not self.rich.is_terminal:
+            done = 0.0
+
+            def tell(count: float) -> None:
+                nonlocal done
+                done += count
+                self.under_way(lambda: f"{name}  {done:.0f}/{total}")
+
+            tell(0)
+            yield tell
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(
-            *columns, console=self.rich, transient=True, disable=not self.rich.is_terminal
-        ) as progress:
+        with Progress(*columns, console=self.rich, transient=True) as progress:
             task = progress.add_task(self.label + escape(name), total=total)
-
-            def advance(count: float) -> None:
-                progress.advance(task, count)
-                if not self.rich.is_terminal:
-                    self.under_way(lambda: f"{name}  {progress.tasks[0].completed:.0f}/{total}")
-
-            advance(0)
-            yield advance
+            yield lambda count: progress.advance(task, count)
 
     def note(self, text: str) -> None:
         """One line, printed literally."""
