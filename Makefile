@@ -9,11 +9,13 @@ UV      := $(or $(shell command -v uv),$(CURDIR)/.cache/uv/bin/uv)
 # In a terminal uv shows how far it is; into a file it writes nothing.
 QUIET   := $(shell test -t 2 || echo --quiet)
 # uv builds the extension anew if Rust changed. It does not see that somebody deleted it.
-SYNC     = $(UV) sync --locked $(QUIET) --python $(PYTHON) $(if $(wildcard $(CORE)),,--reinstall-package p2o-rl)
+SYNC     = $(UV) sync --locked $(QUIET) --python $(or $(VERSION),$(PYTHON)) $(if $(wildcard $(CORE)),,--reinstall-package p2o-rl)
 # Without a GPU vLLM is another wheel.
 DEVICE  := $(if $(shell command -v nvidia-smi),gpu,cpu)
 # Two tests at a time, files in the order of their names.
 TWO     := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Of pyproject.toml, without vLLM's.
+EXTRAS  := train api data gguf lora study
 # Spinning OpenMP threads starve whatever else runs on a small machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 # Once, instead of in every process that imports torch where Python may not write bytecode (20 s of each).
@@ -22,8 +24,8 @@ export UV_COMPILE_BYTECODE ?= 1
 unexport VIRTUAL_ENV UV_PROJECT_ENVIRONMENT
 
 .DEFAULT_GOAL := help
-.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults mutants test-gpu test-verl test-wheel demo \
-	docs smollm2 bench-evolve bench-layouts bench-pack bench-train bench-verify models wheel package clean
+.PHONY: help install engines fmt lint test test-rust test-python test-engines test-slow test-browser test-faults mutants test-gpu test-verl test-wheel test-versions \
+	test-least test-313 demo docs smollm2 bench-evolve bench-layouts bench-pack bench-train bench-verify models wheel package clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +64,21 @@ test-python: install ## Python tests with the newest packages
 
 test-engines: engines smollm2 ## Python tests of vLLM, in its environment
 	$(ENGINES)/bin/pytest -q $(TWO) tests/engines
+
+test-versions: test-least test-313 ## Unit tests with the least versions of packages, and with another Python
+
+# The tools, and what no requirement of ours names, stay the newest that the others allow.
+test-least: $(UV) ## Unit tests with the least versions that pyproject.toml names
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.cache/least $(SYNC)
+	$(UV) pip compile --quiet --python $(PYTHON) --resolution lowest-direct $(EXTRAS:%=--extra %) pyproject.toml \
+		--output-file .cache/least.txt
+	$(UV) pip install --quiet --python .cache/least/bin/python --requirement .cache/least.txt
+	.cache/least/bin/pytest -q $(TWO) tests/unit
+
+test-313: VERSION := 3.13
+test-313: $(UV) ## Unit tests with Python 3.13, which uv finds or fetches
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.cache/python-3.13 $(SYNC)
+	.cache/python-3.13/bin/pytest -q $(TWO) tests/unit
 
 test: lint test-rust test-python test-engines ## Everything that must hold on a CPU
 

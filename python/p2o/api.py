@@ -18,7 +18,7 @@ from p2o import arguments
 from p2o.arguments import lines_of, path_of
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name, extended, load_recipe
 from p2o.data import JsonlData, RecordData
-from p2o.distributed import Processes, join_processes, leave_processes
+from p2o.distributed import Processes, join_processes, leave_processes, let_threads_sleep
 from p2o.errors import ConfigError, MissingDependencyError, RunDirectoryError
 from p2o.files import read_jsonl
 from p2o.settings import Settings
@@ -230,6 +230,7 @@ def explaining(path: Path) -> Story | None:
 def process_as_it_was() -> Iterator[None]:
     """Leaves environment, module path and warning filters as they were."""
     environment, path = dict(os.environ), list(sys.path)
+    let_threads_sleep()
     with warnings.catch_warnings():
         try:
             yield

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import ceil
 from threading import Event, Thread
@@ -170,7 +170,7 @@ class Batches:
         total = run.config.run.batch_problems * run.config.rollout.n
         with run.timed("rollouts"):
             if not drawing.done():
-                with rollout_phase(run, total) as progress:
+                with run.console.phase(f"{run.under_way}  rollouts ahead", total) as progress:
                     while wait([drawing], LOOK_S).not_done:
                         drawn = self._drawn
                         progress(drawn - shown)
@@ -280,7 +280,8 @@ def roll_out(
         for problem in problems
         for index, (under, teacher) in enumerate(map(drawn, templates_of(run, problem)))
     ]
-    with rollout_phase(run, len(requests)) if progress is None else nullcontext(progress) as shown:
+    shows = run.console.phase(f"{run.under_way}  rollouts", len(requests))
+    with shows if progress is None else nullcontext(progress) as shown:
         params, surplus = SamplingParams.of(config.rollout), 0
         if wanted is None:
             rollouts = run.collector.collect(requests, params, shown)
@@ -289,11 +290,6 @@ def roll_out(
             rollouts, surplus = run.collector.collect_until(requests, enough, params, shown)
     n = config.rollout.n
     return in_groups(problems[: len(rollouts) // n], rollouts, n), generated_tokens(rollouts) + surplus
-
-
-def rollout_phase(run: Run, total: int) -> AbstractContextManager[Progress]:
-    """The console's bar over so many rollouts."""
-    return run.console.phase(f"epoch {run.state.epoch + 1}  rollouts", total)
 
 
 def templates_of(run: Run, problem: Problem) -> list[Template]:

@@ -93,7 +93,7 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
     age = age_of(groups, run.state.step)
     if age > config.rollout.ahead:
         raise TrainingError(f"rollouts are {age} steps old, over rollout.ahead = {config.rollout.ahead}")
-    with run.console.phase(f"epoch {run.state.epoch + 1}  update", len(groups)) as progress:
+    with run.console.phase(f"{run.under_way}  update", len(groups)) as progress:
         # Everything is scored before the first optimizer step, by the weights that are about to learn.
         plain = run.collector.plain_ids
         prepared = [

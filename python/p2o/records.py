@@ -14,11 +14,12 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from p2o.errors import DataError, MissingDependencyError
+from p2o.hub import hub_answers, only_downloaded
 
 Record = tuple[str, dict[str, Any]]
 """Where a record is found, for messages, and its fields."""
@@ -26,14 +27,24 @@ Record = tuple[str, dict[str, Any]]
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json", ".arrow": "arrow"}
 """Builders of `datasets` by the suffix of a file."""
 
+
+def _zstd(content: bytes) -> bytes:
+    import pyarrow  # comes with datasets
+
+    with pyarrow.CompressedInputStream(pyarrow.BufferReader(content), "zstd") as stream:
+        decompressed: bytes = stream.read()
+    return decompressed
+
+
 COMPRESSED: Mapping[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress,
     ".bz2": bz2.decompress,
     ".xz": lzma.decompress,
+    ".zst": _zstd,
 }
 """What decompresses a file, by the last of its suffixes."""
 
-NOT_READ = {".xls", ".xlsx", ".ods", ".zip", ".zst", ".pkl"}
+NOT_READ = {".xls", ".xlsx", ".ods", ".zip", ".pkl"}
 """Suffixes of files that would be taken for damaged JSON Lines."""
 
 
@@ -66,8 +77,12 @@ def file_records(path: Path) -> Iterator[Record]:
         case ".csv" | ".tsv":
             return csv_records(path)
         case suffix if suffix in NOT_READ:
-            raise DataError(f"{path}: {suffix} is not read; save it as JSON Lines, JSON, CSV or Parquet")
+            raise _not_read(str(path), suffix)
     return objects(array_items(path))
+
+
+def _not_read(source: str, suffix: str) -> DataError:
+    return DataError(f"{source}: {suffix or 'this'} is not read; save it as JSON Lines, JSON, CSV or Parquet")
 
 
 def csv_records(path: Path) -> Iterator[Record]:
@@ -128,12 +143,21 @@ def content_suffix(path: Path) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, decompressed. Raises DataError where it is missing or cannot be read."""
+    """The content of a file, decompressed.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+        MissingDependencyError: if `.zst` needs the package pyarrow.
+    """
     decompress = COMPRESSED.get(path.suffix.lower(), bytes)
     try:
         return decompress(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except ImportError:
+        raise MissingDependencyError(
+            f'{path} needs the package pyarrow: pip install "p2o-rl[data]"'
+        ) from None
     except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason})") from None
@@ -207,7 +231,10 @@ def load_split(
         raise MissingDependencyError(
             f'{source} needs the package datasets: pip install "p2o-rl[data]"'
         ) from None
-    builder = BUILDERS.get(content_suffix(Path(source)))
+    suffix = content_suffix(Path(source))
+    builder = BUILDERS.get(suffix)
+    if builder is None and (suffix in NOT_READ or "*" in source):
+        raise _not_read(source, suffix)
     try:
         if builder is not None:
             with _without_bars(datasets), _without_logs():
@@ -215,13 +242,21 @@ def load_split(
         elif any((Path(source) / name).exists() for name in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(source)
         else:
-            with _without_logs():
+            with _without_logs(), nullcontext() if hub_answers() else only_downloaded():
                 found = datasets.load_dataset(source, subset, revision=revision)
     except Exception as error:  # from the file system, the hub, Arrow and each builder
         if "corresponds to no data" in str(error):
             raise DataError(f"{source}: holds no rows") from None
+        if "zstd not supported" in str(error):
+            raise MissingDependencyError(
+                f"{source}: datasets reads .zst with the package zstandard: pip install zstandard"
+            ) from None
+        if builder is not None and isinstance(error, FileNotFoundError | StopIteration):
+            raise DataError(f"{source}: no such file") from None
         cause = error.__cause__ or error  # "an error occurred while generating the dataset" says nothing
         reason = " ".join(str(cause).split())[:300].rstrip(".")
+        if "OfflineModeIsEnabled" in reason:
+            reason = "the hub cannot be reached, and it was not downloaded before"
         remedy = (
             "a file is missing, damaged, or not what its suffix says"
             if builder is not None or Path(source).exists()

@@ -90,10 +90,20 @@ class Run:
         share = (state.epoch + state.epoch_problems / len(self.problems)) / run.epochs
         if run.max_generated_tokens is not None:
             share = max(share, state.generated_tokens / run.max_generated_tokens)
-        steps = -(-len(self.problems) // run.batch_problems)
         return RunProgress(
-            state.epoch + 1, run.epochs, state.epoch_step, steps, min(1.0, share), state.seconds
+            epoch=state.epoch + 1,
+            epochs=run.epochs,
+            step=state.step,
+            problems=state.epoch_problems,
+            of=len(self.problems),
+            share=min(1.0, share),
+            seconds=state.seconds,
         )
+
+    @property
+    def under_way(self) -> str:
+        """The step under way, for the console."""
+        return f"epoch {self.state.epoch + 1} step {self.state.step + 1}"
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

@@ -366,7 +366,7 @@ def test_a_run_killed_by_a_signal_resumes(unbroken: Path, tmp_path: Path) -> Non
 
 def test_an_existing_run_is_not_overwritten(unbroken: Path) -> None:
     with pytest.raises(RunDirectoryError, match="--resume"):
-        small_run(unbroken)
+        small_run(unbroken, "model.source=no/such")  # said before a model is loaded
 
 
 def test_resuming_with_other_settings_is_refused(unbroken: Path) -> None:

@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from p2o.data import JsonlData, TinyData, fingerprint, load_data, read_jsonl, read_problems
-from p2o.errors import DataError
+from p2o.errors import DataError, MissingDependencyError
 from p2o.records import file_records
 from p2o.rollout.reward import RewardConfig
 from p2o.types import Problem
@@ -444,8 +445,16 @@ def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
     assert read(tmp_path / "lines.json")[0].place == f"{tmp_path / 'lines.json'}, line 1"
 
 
+def zstd(content: bytes) -> bytes:
+    import pyarrow
+
+    half = len(content) // 2  # two frames, as parallel compressors write them
+    return b"".join(pyarrow.compress(part, "zstd", asbytes=True) for part in (content[:half], content[half:]))
+
+
 @pytest.mark.parametrize(
-    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".XZ", lzma.compress)]
+    ("suffix", "compress"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".XZ", lzma.compress), (".zst", zstd)],
 )
 def test_compressed_files(tmp_path: Path, suffix: str, compress: Callable[[bytes], bytes]) -> None:
     lines, table = tmp_path / f"d.jsonl{suffix}", tmp_path / f"d.csv{suffix}"
@@ -458,6 +467,13 @@ def test_compressed_files(tmp_path: Path, suffix: str, compress: Callable[[bytes
     lines.write_text(json.dumps(GOOD))
     with pytest.raises(DataError, match=": cannot be read"):
         read(lines)
+
+
+def test_zstd_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.jsonl.zst").write_bytes(zstd(json.dumps(GOOD).encode()))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingDependencyError, match=r"d.jsonl.zst needs .* pip install \"p2o-rl\[data\]\""):
+        read(tmp_path / "d.jsonl.zst")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -167,18 +168,37 @@ def broken(path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("kind", ["missing file", "broken file", "nobody/nothing", "missing/folder/"])
+@pytest.mark.parametrize("kind", ["broken file", "nobody/nothing", "missing/folder/"])
 def test_what_cannot_be_read_is_one_line(tmp_path: Path, kind: str) -> None:
-    source = {
-        "missing file": str(tmp_path / "no.parquet"),
-        "broken file": broken(tmp_path / "b.parquet"),
-    }.get(kind, kind)
+    source = broken(tmp_path / "b.parquet") if kind == "broken file" else kind
     with pytest.raises(
         DataError, match=r"cannot be read \(.*\); (a file is missing|check the name)"
     ) as refused:
         load_data(DatasetData(train=source, evaluation_size=1))
     assert str(refused.value).startswith(source)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no.parquet", "no such file"),
+        ("no-*.jsonl", "no such file"),
+        ("all/*.zip", ".zip is not read; save it as JSON Lines, JSON, CSV or Parquet"),
+        ("all/*", "this is not read; save it as JSON Lines, JSON, CSV or Parquet"),
+    ],
+)
+def test_a_name_that_leads_to_nothing(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(DataError) as refused:
+        load_data(DatasetData(train=str(tmp_path / name), evaluation_size=1))
+    assert str(refused.value) == f"{tmp_path / name}: {message}"
+
+
+@pytest.mark.skipif(find_spec("zstandard") is not None, reason="datasets can read it")
+def test_several_zstd_files_need_a_package(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.zst").touch()
+    with pytest.raises(MissingDependencyError, match="pip install zstandard"):
+        load_data(DatasetData(train=str(tmp_path / "*.jsonl.zst"), evaluation_size=1))
 
 
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,12 +29,11 @@ def test_the_hooks_before_a_commit_are_those_of_make_lint() -> None:
     assert hooks == recipe("lint")
 
 
-def test_ci_runs_what_make_test_runs() -> None:
+def test_ci_runs_what_make_test_and_test_versions_run() -> None:
     targets = load(".github/workflows/ci.yml")["jobs"]["test"]["strategy"]["matrix"]["target"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    wanted = re.search(r"^test: (.*?) ##", makefile, re.M)
-    assert wanted is not None
-    assert " ".join(targets).split() == wanted[1].split()
+    wanted = [re.search(rf"^{name}: (.*?) ##", makefile, re.M) for name in ("test", "test-versions")]
+    assert " ".join(targets).split() == " ".join(found[1] for found in wanted if found).split()
 
 
 def test_actions_are_pinned_to_a_version() -> None:

@@ -28,7 +28,7 @@ PARTS = (
     ("peft", "optimizer.lora", "p2o-rl[lora]"),
     ("gguf", "models from .gguf files", "p2o-rl[gguf]"),
     ("openai", "reflection by an API", "p2o-rl[api]"),
-    ("datasets", "data.kind = 'dataset'", "p2o-rl[data]"),
+    ("datasets", "data.kind = 'dataset', Parquet, .zst", "p2o-rl[data]"),
     ("matplotlib", "p2o study", "p2o-rl[study]"),
     ("tensorboard", "track.to = ['tensorboard']", "tensorboard"),
     ("wandb", "track.to = ['wandb']", "wandb"),

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
-from p2o.distributed import launched_size, local_rank
+from p2o.distributed import launched_size, let_threads_sleep, local_rank
 from p2o.errors import ConfigError, P2oError
 
 COMMANDS = {
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     A user's mistake, or a file that cannot be used, is one line on stderr.
     """
     accept_any_text()
+    let_threads_sleep()
     try:
         try:
             return run_command(list(sys.argv[1:] if argv is None else argv))

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from p2o.errors import ConfigError, MissingDependencyError, ModelError
 from p2o.files import naming, new_directory
+from p2o.hub import hub_answers
 from p2o.model.checks import drop_contradictions, refuse_part, refuse_quantised
 from p2o.sizes import ITEMSIZE
 
@@ -198,22 +196,7 @@ def _locate(source: str | Path) -> tuple[str, dict[str, Any]]:
         raise ModelError(
             f"{source} does not exist: give a model folder, a .gguf file or a hub id (owner/name)"
         )
-    return source, {"local_files_only": not _hub_has_an_address()}
-
-
-def _hub_has_an_address() -> bool:
-    """False where the hub's host is unknown: its client would retry for a minute, at a line a retry.
-
-    What was downloaded before still loads, from the hub's cache.
-    """
-    if getproxies():
-        return True  # the proxy resolves the name
-    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
-    try:
-        socket.getaddrinfo(host, 443)
-    except OSError:
-        return False
-    return True
+    return source, {"local_files_only": not hub_answers()}
 
 
 def _libraries() -> tuple[Any, Any]:

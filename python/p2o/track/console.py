@@ -40,9 +40,11 @@ class RunProgress:
     """From 1."""
     epochs: int
     step: int
-    """Of the epoch, from 1."""
-    steps: int
-    """Of an epoch."""
+    """Of the run, from 1."""
+    problems: int
+    """Of the epoch so far: how many steps they will have been is not always known."""
+    of: int
+    """Problems of an epoch."""
     share: float
     """Of the run, by epochs or by tokens, whichever ends it."""
     seconds: float
@@ -51,7 +53,10 @@ class RunProgress:
     def __str__(self) -> str:
         """In a few words, with the time that is left at this pace."""
         left = self.seconds * (1 - self.share) / self.share
-        return f"epoch {self.epoch}/{self.epochs} step {self.step}/{self.steps}  about {clock(left)} left"
+        return (
+            f"epoch {self.epoch}/{self.epochs} step {self.step}  {self.problems}/{self.of} problems  "
+            f"about {clock(left)} left"
+        )
 
 
 def clock(seconds: float) -> str:
@@ -65,7 +70,7 @@ class Console:
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
-        self._last_line = time.monotonic()
+        self._last_line = self._last_step = time.monotonic()
         self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
 
     @classmethod
@@ -81,43 +86,46 @@ class Console:
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:
         """A progress bar over `total` items; yields the function that advances it."""
+        if not self.rich.is_terminal:
+            done = 0.0
+
+            def tell(count: float) -> None:
+                nonlocal done
+                done += count
+                self.under_way(lambda: f"{name}  {done:.0f}/{total}")
+
+            tell(0)
+            yield tell
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with Progress(
-            *columns, console=self.rich, transient=True, disable=not self.rich.is_terminal
-        ) as progress:
+        with Progress(*columns, console=self.rich, transient=True) as progress:
             task = progress.add_task(self.label + escape(name), total=total)
-
-            def advance(count: float) -> None:
-                progress.advance(task, count)
-                if not self.rich.is_terminal:
-                    self.under_way(lambda: f"{name}  {progress.tasks[0].completed:.0f}/{total}")
-
-            advance(0)
-            yield advance
+            yield lambda count: progress.advance(task, count)
 
     def note(self, text: str) -> None:
         """One line, printed literally."""
         self._line(printable(text))
 
     def under_way(self, text: Callable[[], str]) -> None:
-        """A line about work under way, at most one every `SPARSELY` seconds: in a log a run is never long silent."""
+        """A line about work under way, one in `SPARSELY` seconds: in a log a run is never long silent."""
         now = time.monotonic()
         if now - self._last_line >= SPARSELY:
             self._last_line = now
-            self._line(f"[dim]{printable(text())}[/dim]")
+            self._dim(text())
 
     def stepped(self, record: Mapping[str, Any], progress: RunProgress) -> None:
-        """A line for a training step, if it is time for one."""
-        self.under_way(
-            lambda: (
-                f"{progress}  reward {record['reward']:.3f}  templated {record['templated/frac']:.0%}  "
-                f"tokens {record['num_tokens']:,}"
-            )
+        """A line for a training step, if the last one is long ago, whatever came between."""
+        if time.monotonic() - self._last_step < SPARSELY:
+            return
+        self._last_step = self._last_line = time.monotonic()
+        self._dim(
+            f"{progress}  reward {record['reward']:.3f}  templated {record['templated/frac']:.0%}  "
+            f"tokens {record['num_tokens']:,}"
         )
 
     def guided(self, record: Mapping[str, Any]) -> None:
@@ -125,6 +133,9 @@ class Console:
         self.note(
             f"after step {record['step']}: prompt step, {record['reason']}  tokens {record['tokens']:,}"
         )
+
+    def _dim(self, text: str) -> None:
+        self._line(f"[dim]{printable(text)}[/dim]")
 
     def _line(self, markup: str) -> None:
         """One line, not wrapped and not coloured by guesswork."""

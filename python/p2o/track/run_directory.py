@@ -99,10 +99,7 @@ class RunDirectory:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Two runs that begin at once would both find the name free, and one move the other's folder away.
             with alone_in(path.parent):
-                if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                    raise RunDirectoryError(
-                        f"{path} exists already: continue it with --resume, remove it, or set run.output"
-                    )
+                require_free(path)
                 directory._make(config, facts)
         except OSError as error:
             raise RunDirectoryError(
@@ -253,6 +250,14 @@ class FollowedRunDirectory(RunDirectory):
 
     def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Rank 0 writes them."""
+
+
+def require_free(path: Path) -> None:
+    """Raises RunDirectoryError where a new run cannot be made because something is there."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunDirectoryError(
+            f"{path} exists already: continue it with --resume, remove it, or set run.output"
+        )
 
 
 def rollout_records(epoch: int, groups: Sequence[Group], most: int) -> list[dict[str, Any]]:

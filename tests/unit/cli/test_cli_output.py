@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from p2o.api import process_as_it_was
 from p2o.cli import main as cli
 from p2o.cli.main import main
 
@@ -62,6 +63,21 @@ def test_an_encoding_that_lacks_characters(tmp_path: Path) -> None:
 
     assert json.loads(printed(COMMANDS["json"]))["extracted"].startswith("café")
     assert "P\\xb2O" in printed(["--help"])
+
+
+@pytest.mark.parametrize("wanted", [None, "ACTIVE"])
+def test_threads_sleep_unless_they_are_told_not_to(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None
+) -> None:
+    """Without `make`, which says so too: where others use the cores, spinning threads take many times as long."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", wanted or "")
+    if wanted is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with process_as_it_was():  # p2o.train
+        assert os.environ["OMP_WAIT_POLICY"] == (wanted or "PASSIVE")
+    assert os.environ.get("OMP_WAIT_POLICY") == wanted
+    main(["verify", "pairs.jsonl"])
+    assert os.environ["OMP_WAIT_POLICY"] == (wanted or "PASSIVE")
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_what_is_under_way_does_not_mix_with_results(capsys: pytest.CaptureFixtu
 
 def test_a_step_says_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the run took 90 s: three times as much is left."""
-    progress = RunProgress(epoch=2, epochs=4, step=3, steps=16, share=0.25, seconds=90.0)
-    assert str(progress) == "epoch 2/4 step 3/16  about 4:30 min left"
+    progress = RunProgress(epoch=2, epochs=4, step=3, problems=48, of=256, share=0.25, seconds=90.0)
+    assert str(progress) == "epoch 2/4 step 3  48/256 problems  about 4:30 min left"
     shown, printed = console()
     record = {"reward": 0.5, "templated/frac": 0.25, "num_tokens": 1234}
     shown.stepped(record, progress)
@@ -65,6 +65,22 @@ def test_a_step_says_where_the_run_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("p2o.track.console.SPARSELY", 0.0)
     shown.stepped(record, progress)
     assert printed.getvalue() == f"{progress}  reward 0.500  templated 25%  tokens 1,234\n"
+
+
+def test_steps_are_told_of_however_much_is_said_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a step takes longer than the pause between lines, its phases do not take its place."""
+    now = 100.0
+    monkeypatch.setattr("p2o.track.console.time.monotonic", lambda: now)
+    shown, printed = console()
+    record = {"reward": 0.5, "templated/frac": 0.25, "num_tokens": 1234}
+    for step in (1, 2):
+        for phase in ("rollouts", "update"):
+            with shown.phase(phase, 2) as progress:
+                now += 25.0
+                progress(1)
+        shown.stepped(record, RunProgress(1, 1, step, step, 2, step / 2, now))
+    said = [line.split("  ")[0] for line in printed.getvalue().splitlines()]
+    assert said == ["rollouts", "update", "epoch 1/1 step 1", "rollouts", "update", "epoch 1/1 step 2"]
 
 
 def test_methods_are_compared_at_all_their_tokens() -> None:
