@@ -55,6 +55,20 @@ def test_of_differences_that_are_all_equal_nothing_is_sure() -> None:
     assert (found.low, found.high) == (0, 1), "half of each problem's samples: no further than the bounds"
 
 
+def test_nineteen_of_twenty_resampled_means_lie_within() -> None:
+    """50 of 100: the means are binomial, whose quantiles at 2.5% and 97.5% are 40 and 60 of 100."""
+    found = bootstrap_mean([0.0, 1.0] * 50)
+    assert (found.low, found.high) == pytest.approx((0.40, 0.60))
+
+
+def test_means_drawn_part_by_part_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = [0.1, 0.5, 0.7, 0.2]
+    whole = bootstrap_mean(values)
+    for drawn_at_once in (1, 10):
+        monkeypatch.setattr("p2o.intervals.DRAWN_AT_ONCE", drawn_at_once)
+        assert bootstrap_mean(values) == whole
+
+
 @pytest.mark.parametrize("groups", [[], [[]], [[1.0], []]])
 def test_nothing_has_no_mean(groups: list[list[float]]) -> None:
     with pytest.raises(InputError, match="no values to average"):

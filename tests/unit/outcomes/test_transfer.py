@@ -127,3 +127,5 @@ def test_a_line_for_each_template() -> None:
     }
     assert (y["template"], y["problems"], y["solved_later"], y["reliance"]) == ("y", 0, None, 0.0)
     assert y["context_ratio"] is y["context_masked"] is None
+    (alone,) = transfer_records(known(("1", "x", "a", 1, 2)))
+    assert (alone["reliance"], alone["reliance_problems"]) == (None, 0), "no plain rollout to compare with"

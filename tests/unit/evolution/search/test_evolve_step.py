@@ -389,7 +389,7 @@ def test_templates_that_were_there_before_leave_half_of_the_budget_to_proposals(
 
     def judged(budget: int, **options) -> tuple[int, bool]:
         """How many of the six, and whether there were proposals."""
-        options |= {"templates": before, "budget": budget, "acceptance": "strict"}
+        options = {"templates": before, "budget": budget, "acceptance": "strict"} | options
         found = run(World(plain=0.0), make_problems(120), **options)
         assert found.ledger.rollouts <= budget
         return len([c for c in found.accepted() if c.made_by == "given"]), any(
@@ -399,6 +399,9 @@ def test_templates_that_were_there_before_leave_half_of_the_budget_to_proposals(
     assert judged(700) == (5, True)
     assert judged(470, reflection=ReflectionConfig(kind="none")) == (6, False)
     assert judged(130) == (1, False)
+    # Under the sequential test the plain prompt is repeated twice as well: 120 of 640, and 60 more for the first.
+    assert judged(700, acceptance="sequential") == (3, True)
+    assert judged(359, acceptance="sequential") == (1, True)
 
 
 def test_patience_counts_rounds_since_the_last_accepted_template():
