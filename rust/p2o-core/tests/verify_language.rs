@@ -388,6 +388,40 @@ fn terms_of_boxes() {
 }
 
 #[test]
+fn a_sentence_that_goes_on_after_its_value() {
+    for behind in [
+        "by the end of the week",
+        "until Friday",
+        "by bus",
+        "by selling cakes",
+        "while they wait",
+        "once the work is done",
+        "only",
+        "away from home",
+        "before lunch",
+        "when he is done",
+        "that are red",
+        "for the whole trip",
+        "in total",
+        "each",
+        "at the moment",
+        "to reach her goal",
+    ] {
+        for said in ["So she has 36 miles", "Therefore it takes 36 minutes", "He earns $36"] {
+            check(&[(r"36", &format!("{said} {behind}."), true)]);
+        }
+    }
+    check(&[
+        (r"36", "When x = 3, the value is 36.", true),
+        (r"36", "She ran 36 miles without a break.", true),
+        (r"36", "It has 36 rows by 24 columns.", false),
+        (r"36", "There are 36 cakes by 24 cakes.", false),
+        (r"36", "She has 36 coins until we take some away.", false),
+        (r"36", "She has 36 coins once I subtract the rest.", false),
+    ]);
+}
+
+#[test]
 fn what_is_counted() {
     check(&[
         (r"2 \text{ hens}, 9 \text{ pigs}", r"\boxed{9 \text{ hens}, 2 \text{ pigs}}", false),

@@ -8,7 +8,8 @@ use super::statement::{DOUBTS, about_answer, is_digit};
 const BREAKS: [char; 6] = [',', ';', ':', '(', '—', '–'];
 
 /// Whether the rest of a sentence leaves the value in front of it as it is: "apples in total", ", since 2 + 5 = 7".
-pub(super) fn goes_on(text: &str, is_answer: bool) -> bool {
+/// `is_money`: its unit stands in front of it.
+pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
     let ends = |(at, sign): &(usize, char)| {
         matches!(sign, '\n' | '?' | '!') || *sign == '.' && !text[at + 1..].starts_with(char::is_alphanumeric)
     };
@@ -26,7 +27,7 @@ pub(super) fn goes_on(text: &str, is_answer: bool) -> bool {
     let end = behind.find(BREAKS).unwrap_or(behind.len()).min(behind.find(" - ").unwrap_or(usize::MAX));
     let (own, clauses) = behind.split_at(end);
     let mut of_value = true;
-    leaves(own, is_answer)
+    leaves(own, is_answer, is_money)
         && clauses.split(BREAKS).all(|clause| {
             // Behind "the other root, -4," something else is judged.
             const CLAIMS: &[Role] = &[Role::Pronoun, Role::Verb, Role::Judgement, Role::Connective];
@@ -42,12 +43,12 @@ pub(crate) fn changes_value(words: &str) -> bool {
     // "the 7th prime", "7-gon", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
-    ordinal || lexicon::starts_with_any(words, &unspaced) || !leaves(words, false)
+    ordinal || lexicon::starts_with_any(words, &unspaced) || !leaves(words, false, false)
 }
 
 /// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because". Behind what is said
 /// to be the answer "7 more than Tom" is another value.
-fn leaves(behind: &str, is_answer: bool) -> bool {
+fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
     const REASONS: &str = "because since so where which who whose thus hence i.e rather instead";
     const RELATES: &str = "of in for per on from at after altogether left";
     const CONTINUES: &str = "when that and more with each every before";
@@ -63,7 +64,7 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
         return false;
     }
     let bound = |word: &str| lexicon::is(word, Role::Bound);
-    let mut counted = false;
+    let mut counted = is_money;
     for (at, word) in words.iter().enumerate() {
         let next = words.get(at + 1).copied().unwrap_or("");
         let article = lexicon::is(next, Role::Article);
@@ -93,7 +94,14 @@ fn leaves(behind: &str, is_answer: bool) -> bool {
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,
             "that" if one_of(next, "day night week month year time") => return true,
-            "by" if counted && next.ends_with("ing") => return true,
+            // "by the end of the week", "until Friday", "without a break"; not "by 8", "until we halve it".
+            "by" if counted => return !is_digit(next),
+            "until" | "once" | "while" | "unless" if counted && !one_of(next, "we you I it one") => {
+                return true;
+            }
+            "without" if counted && (one_of(next, "a any") || next.ends_with("ing")) => return true,
+            "only" if counted && next.is_empty() => return true,
+            "away" if next == "from" => return true,
             word if one_of(word, PARTS) => return false,
             "max" | "maximum" | "minimum" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,

@@ -25,7 +25,8 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
         [":", ";", ") ", " but "].iter().fold(before, |said, cut| said.rsplit(cut).next().unwrap_or(said));
     let led = about_answer(said).unwrap_or_else(|| leads(said, behind));
     let answers = said.contains("nswer") || said.trim_matches([' ', '$', '*', '(', '\\']).is_empty();
-    led && !is_aside(before) && !supposes(before) && behind::goes_on(behind, answers)
+    let is_money = before.ends_with(['$', '€', '£', '¥']) && !behind.starts_with('$');
+    led && !is_aside(before) && !supposes(before) && behind::goes_on(behind, answers, is_money)
 }
 
 /// Whether a sentence that has come to a value names it as the answer; none if it is not about the answer.
@@ -48,7 +49,7 @@ fn supposes(sentence: &str) -> bool {
     let first = lexicon::words(sentence).next().unwrap_or("");
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
     one_of(first, "Had Were Unless")
-        || (lexicon::is(first, Role::Supposition) || first == "When") && condition.contains(['=', '<', '>'])
+        || lexicon::is(first, Role::Supposition) && condition.contains(['=', '<', '>'])
         || one_of(first, "Let Suppose Assume Consider Imagine Take Prove Show See Recall")
             && !sentence.contains([',', ';'])
 }
@@ -177,7 +178,7 @@ fn leads(before: &str, behind: &str) -> bool {
         lexicon::is(part[0], Role::Computed) && part[1] == "of" && one_of(part[3], "result number value")
     };
     // "Whether it is 7", "if it equals 7", "they claim that it is 7"
-    let supposed = words.iter().any(|word| one_of(word, "if whether If Whether")) || words[0] == "When";
+    let supposed = words.iter().any(|word| one_of(word, "if whether If Whether"));
     let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of(part[0], "claim claims");
     let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
         && !words.iter().any(|word| one_of(word, "I We we"));
