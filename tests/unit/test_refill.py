@@ -105,6 +105,7 @@ def batch_of(
         problems=PROBLEMS,
         collector=collector,
         state=LoopState(Outcomes()),
+        under_way="",
         console=SimpleNamespace(phase=phase),
         batches=SimpleNamespace(share=share),
     )
