@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.compression import compr
 
 from p2o.data import DatasetData, JsonlData, fingerprint, load_data
 from p2o.errors import DataError, MissingDependencyError
@@ -194,8 +194,8 @@ def test_a_name_that_leads_to_nothing(tmp_path: Path, name: str, message: str) -
     assert str(refused.value) == f"{tmp_path / name}: {message}"
 
 
-@pytest.mark.skipif(find_spec("zstandard") is not None, reason="datasets can read it")
-def test_several_zstd_files_need_a_package(tmp_path: Path) -> None:
+def test_several_zstd_files_need_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(compr, "zstd", raising=False)  # as without the package
     (tmp_path / "a.jsonl.zst").touch()
     with pytest.raises(MissingDependencyError, match="pip install zstandard"):
         load_data(DatasetData(train=str(tmp_path / "*.jsonl.zst"), evaluation_size=1))
