@@ -6,6 +6,7 @@ import copy
 import pickle
 import random
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ def run_trainer(
 
     shipped_model, tokenizer = shipped
     model, dataset = copy.deepcopy(shipped_model), Dataset.from_list(rows)
+    # Its name since transformers 5.24, and the one before.
+    names = {field.name for field in fields(GRPOConfig)}
+    checkpointing = (
+        "activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing"
+    )
     args = GRPOConfig(
         output_dir=str(folder),
         max_steps=2,
@@ -77,7 +83,7 @@ def run_trainer(
         save_strategy="no",
         use_cpu=True,
         bf16=False,
-        activation_checkpointing=False,
+        **{checkpointing: False},
         disable_tqdm=True,
         seed=3,
     )
