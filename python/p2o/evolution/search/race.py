@@ -41,16 +41,18 @@ def race(
     def outstanding(entrant: Entrant) -> int:
         return rollouts.missing(entrant.template, entrant.dev[entrant.seen :])
 
+    def free() -> int:
+        """Rollouts that are promised to nobody."""
+        return rollouts.affordable - kept - sum(map(outstanding, racing))
+
     if waiting and (baseline := rule.baseline(dev)):
-        if rollouts.new(baseline) + outstanding(waiting[0]) <= rollouts.affordable - kept:
+        if rollouts.new(baseline) + outstanding(waiting[0]) <= free():
             rollouts.run(baseline)
         else:
             yield from (Finish(entrant.id, False, NO_BUDGET, 0, None) for entrant in waiting)
             return
     while waiting or racing:
-        free = rollouts.affordable - kept - sum(map(outstanding, racing))
-        while waiting and (cost := outstanding(waiting[0])) <= free:
-            free -= cost
+        while waiting and outstanding(waiting[0]) <= free():
             racing.append(waiting.popleft())
         if not racing:
             break
@@ -63,8 +65,7 @@ def race(
             batch += rollouts.requests(entrant.template, entrant.dev[before : entrant.seen])
         rollouts.hold(sum(map(outstanding, racing)))
         rollouts.run(batch)
-        free = rollouts.affordable - kept - sum(map(outstanding, racing))
-        rollouts.run(rule.further(racing, dev, free))
+        rollouts.run(rule.further(racing, dev, free()))
         going: list[Entrant] = []
         for entrant in racing:
             finish = rule.judge(entrant, dev)
