@@ -1,6 +1,6 @@
 """`make gpu-bundle`: what a GPU machine without a network lacks, in pieces that are small enough to carry.
 
-    python benches/gpu/bundle.py [--to dist/gpu] [--vllm] [--groups core train ...]
+    python benches/gpu/bundle.py [--output dist/gpu] [--vllm] [--groups core train ...]
 
 A group is a file of `packages/`: exact versions for Python 3.12 on Linux (x86_64). Its wheels become a tar archive
 in pieces `GROUP.tar.00`, `.01`, ... with `GROUP.sha256` beside them; `install.sh` there puts in whatever has arrived.
@@ -207,13 +207,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--to", type=Path, default=ROOT / "dist/gpu", metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist/gpu", metavar="FOLDER")
     parser.add_argument("--groups", nargs="+", default=list(GROUPS), choices=[*GROUPS, "vllm"])
     parser.add_argument("--vllm", action="store_true", help="vLLM as well: hundreds of MB")
     parser.add_argument("--piece-mib", type=int, default=PIECE_MIB, metavar="N", help="largest piece")
     args = parser.parse_args(arguments)
     groups = [*args.groups, *(["vllm"] if args.vllm and "vllm" not in args.groups else [])]
-    folder = args.to.resolve()
+    folder = args.output.resolve()
     cache = folder / "wheels"
     cache.mkdir(parents=True, exist_ok=True)
     everything: list[Path] = []

@@ -99,7 +99,7 @@ def study_arguments(
     study: str, settings: dict[str, str] | None, output: Path, seconds: float, more: list[str]
 ) -> list[str]:
     """`p2o study` with the settings of a cell of the map, or as it is, alone. It goes on where it stopped."""
-    common = ["study", study, "--to", str(output), "--time-limit", str(max(1, int(seconds)))]
+    common = ["study", study, "--output", str(output), "--time-limit", str(max(1, int(seconds)))]
     if settings is None:
         return [*common, "--jobs", "1"]
     changed = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]

@@ -34,7 +34,7 @@ from p2o.run import Run
 from p2o.state import LoopState
 from p2o.template_files import read_templates
 from p2o.track.console import Console
-from p2o.track.run_directory import FollowedRunDirectory, RunDirectory, require_free
+from p2o.track.run_directory import FollowedRunDirectory, RunDirectory, require_free, require_resumable
 from p2o.track.tracker import check_trackers, open_trackers
 from p2o.types import Template
 
@@ -105,8 +105,8 @@ def prepare(
             all of `assemble` has passed.
     """
     console = console if console is not None else Console()
-    if not resume:
-        processes.on_main(lambda: require_free(path))  # before minutes of loading
+    # Before minutes of loading; `open_directory` looks again.
+    processes.on_main(lambda: require_resumable(path, config) if resume else require_free(path))
     parts = assemble(config, processes, console.note)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     model, tokenizer, collector = parts.model, parts.tokenizer, parts.collector

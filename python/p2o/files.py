@@ -42,8 +42,9 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:  # a full disk, which should not hold a half-written file as well
+        except OSError as error:  # a full disk, which should not hold a half-written file as well
             temporary.unlink(missing_ok=True)
+            error.filename, error.filename2 = str(path), None  # the one that a user knows
             raise
         sync(path.parent)
 

@@ -144,14 +144,14 @@ class JournalFile(ABC):
 
 
 def require_same_settings(
-    folder: Path, work: str, found: Mapping[str, Any], wanted: Mapping[str, Any], *, output: str
+    folder: Path, work: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
     """Refuses a header with other settings than those wanted now.
 
     Raises:
-        RunDirectoryError: naming one setting that differs; `output` is the argument that names another folder.
+        RunDirectoryError: naming one setting that differs.
     """
-    remedy = f"go back to it, or give another {output}"
+    remedy = "go back to it, or give another --output"
     for key, value in wanted.items():
         if found.get(key) != value:
             raise RunDirectoryError(

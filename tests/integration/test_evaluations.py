@@ -40,7 +40,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> N
 
 def evaluated(folder: str, *arguments: str) -> dict[str, bytes]:
     assert (
-        main(["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--to", folder, *arguments])
+        main(["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--output", folder, *arguments])
         == 0
     )
     return {name: Path(folder, name).read_bytes() for name in FILES}
@@ -49,7 +49,7 @@ def evaluated(folder: str, *arguments: str) -> dict[str, bytes]:
 def test_two_processes_share_an_evaluation_out(tmp_path: Path) -> None:
     """They find what one process finds, and rank 0 writes it; if one ends, the other says so, and all can go on."""
     whole = evaluated("whole")
-    command = ["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--to", "shared"]
+    command = ["eval", "run", "--on", "first.jsonl", "--on", "n=second.jsonl", "--output", "shared"]
     (lost, said_nothing, line), _ = launch(2, WORKER, "evaluate_until_one_ends", str(tmp_path), command)
     assert (lost, said_nothing, line) == ("2", "", LOST_PROCESS + "\n")
     drawn = Path("shared/completions.jsonl").read_bytes()
@@ -79,7 +79,7 @@ def test_an_evaluation_killed_within_a_batch_ends_in_the_same_bits(
     rewards = [json.loads(line)["reward"] for line in lines[1:]]
     assert saved["accuracy"] == pytest.approx(sum(rewards) / 96)
 
-    assert main(["eval", "run", "--on", "first.jsonl", "--to", "killed"]) == 2
+    assert main(["eval", "run", "--on", "first.jsonl", "--output", "killed"]) == 2
     assert "the evaluation there has another list of benchmarks" in capsys.readouterr().err
 
     assert main(["eval", "compare", "whole", "killed"]) == 0

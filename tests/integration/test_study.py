@@ -112,7 +112,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, monkeypatch:
         signal.signal(signal.SIGINT, interrupts)
     assert Results(folder).records == {}
     assert list((folder / "runs").glob("*taught*/checkpoints/*/state.json"))
-    assert main(["study", "one.toml", "--to", str(folder), "--jobs", "1"]) == 0
+    assert main(["study", "one.toml", "--output", str(folder), "--jobs", "1"]) == 0
     resumed = Results(folder).records["p2o-tiny/taught/final-seed0"]
     assert resumed["wall_s"] is resumed["cpu_s"] is None, (
         "a part of a run says nothing about how long one takes"
@@ -128,7 +128,7 @@ def test_a_study_with_a_failed_run_ends_with_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner_module, "WORKER", (sys.executable, "-c", "import sys; sys.exit('no memory')"))
-    assert main(["study", "one.toml", "--to", str(tmp_path / "out")]) == 1
+    assert main(["study", "one.toml", "--output", str(tmp_path / "out")]) == 1
     assert "\ntaught/final-seed0  FAILED: no memory (see " in "\n" + capsys.readouterr().out
     assert "no memory" in (tmp_path / "out" / "tables.md").read_text()
 
@@ -138,14 +138,14 @@ def test_runs_without_matplotlib_are_no_failure(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(runner_module, "WORKER", (sys.executable, str(STUB)))
-    code = main(["study", "one.toml", "--to", str(tmp_path / "out")])
+    code = main(["study", "one.toml", "--output", str(tmp_path / "out")])
     assert code == 0
     assert "pip install 'p2o-rl[study]'" in capsys.readouterr().out
-    assert main(["study", "one.toml", "--to", str(tmp_path / "out"), "--report"]) == 2
+    assert main(["study", "one.toml", "--output", str(tmp_path / "out"), "--report"]) == 2
 
 
 def test_a_time_limit_of_nothing_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["study", "one.toml", "--time-limit", "0", "--to", str(tmp_path / "out")])
+    code = main(["study", "one.toml", "--time-limit", "0", "--output", str(tmp_path / "out")])
     assert code == UNFINISHED
     assert "time limit reached, 1 run is left: the same command continues" in capsys.readouterr().out
 

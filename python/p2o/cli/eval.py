@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=positive, metavar="K", help="completions per problem (evaluation.samples)"
     )
     parser.add_argument(
-        "--to",
+        "--output",
         type=Path,
         metavar="FOLDER",
         help="write completions and results there; a second call continues where the first one stopped",
@@ -67,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"p2o eval takes one recipe or run, not {args.folders[0]} as well: name a model with --model"
         )
-    if args.to is not None and args.to.exists() and not args.to.is_dir():
-        raise RunDirectoryError(f"{args.to} is a file: give another --to")
+    if args.output is not None and args.output.exists() and not args.output.is_dir():
+        raise RunDirectoryError(f"{args.output} is a file: give another --output")
     config, benchmarks = settings_of(args)
     require_training_packages()
     from p2o.track.console import Console
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if processes.size > 1:
         from p2o.launch import launch_facts
 
-        flags = {"--on": benchmarks, "--to": args.to, "--json": args.json}
+        flags = {"--on": benchmarks, "--output": args.output, "--json": args.json}
         processes.require_same({**launch_facts(config), **flags})
     console = Console.beside_output() if processes.is_main else Console.silent()
     loaded = load_benchmarks(benchmarks, config, console.note) if benchmarks else None
@@ -85,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
     from p2o.evaluation.result import NOTE
     from p2o.evaluation.suite import run_suite
 
-    result = run_suite(config, loaded, args.to, console, processes)
+    result = run_suite(config, loaded, args.output, console, processes)
     leave_processes()
     if processes.is_main and args.json:
         print(json_text(result.to_dict()))
     elif processes.is_main:
-        written = [] if args.to is None else [f"Written to {args.to}."]
+        written = [] if args.output is None else [f"Written to {args.output}."]
         print("\n".join([*result.tables(), "", NOTE, *written]))
     return 0
 

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs", type=Path, nargs="+", metavar="RUN", help="a run directory; several are compared"
     )
     parser.add_argument(
-        "--to",
+        "--output",
         type=Path,
         metavar="FILE",
         help="where to write; default: report.html in the run, or comparison.html here for several",
@@ -24,5 +24,5 @@ def run(args: argparse.Namespace) -> int:
     from p2o.report.page import write_comparison
 
     alone = args.runs[0] / "report.html" if len(args.runs) == 1 else Path("comparison.html")
-    print(write_comparison(args.runs, args.to or alone))
+    print(write_comparison(args.runs, args.output or alone))
     return 0

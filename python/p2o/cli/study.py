@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "study", metavar="NAME", help=f"a TOML file or a shipped study ({', '.join(study_names())})"
     )
     parser.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="results and report (default: studies/NAME)"
+        "--output", type=Path, metavar="FOLDER", help="results and report (default: studies/NAME)"
     )
     parser.add_argument(
         "--runs", type=Path, metavar="FOLDER", help="run directories, logs and worlds (default: TO/runs)"
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from p2o.study.results import Results
 
     name = Path(args.study).stem
-    folder = args.to or Path("studies") / name
+    folder = args.output or Path("studies") / name
     results = Results(folder)
     if args.dry_run:
         from p2o.study.estimate import describe

@@ -125,7 +125,7 @@ def compare(a: Path, b: Path) -> Comparison:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    found = read_json(folder / RESULT, RunDirectoryError, f"finish it first: p2o eval ... --to {folder}")
+    found = read_json(folder / RESULT, RunDirectoryError, f"finish it first: p2o eval ... --output {folder}")
     if not {"samples", "benchmarks", "by_problem"} <= found.keys():
         raise RunDirectoryError(f"{folder / RESULT} is no result of p2o eval")
     return found

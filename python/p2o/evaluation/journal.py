@@ -55,4 +55,4 @@ class EvaluationJournal(JournalFile):
     def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """See [`JournalFile`][]; names one setting."""
         assert self.path is not None
-        require_same_settings(self.path.parent, self.work, found, wanted, output="--to")
+        require_same_settings(self.path.parent, self.work, found, wanted)

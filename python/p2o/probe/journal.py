@@ -52,4 +52,4 @@ class ProbeJournal(JournalFile):
 
     def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """See [`JournalFile`][]; names one setting."""
-        require_same_settings(self.folder, self.work, found, wanted, output="--output")
+        require_same_settings(self.folder, self.work, found, wanted)

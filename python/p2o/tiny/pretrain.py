@@ -1,4 +1,4 @@
-"""Trains `p2o-tiny` from scratch: `python -m p2o.tiny.pretrain [--leak P] [--device cuda] [--to FOLDER]`.
+"""Trains `p2o-tiny` from scratch: `python -m p2o.tiny.pretrain [--leak P] [--device cuda] [--output FOLDER]`.
 
 The data are endless and synthetic; the same seed, thread count, device and machine give the same weights. What the
 model is taught, in shares of the examples:
@@ -225,7 +225,7 @@ def pretrain(
 def main() -> None:
     """Command line of the script."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--to", type=Path, default=MODEL_PATH, help="folder to write")
+    parser.add_argument("--output", type=Path, default=MODEL_PATH, help="folder to write")
     parser.add_argument(
         "--leak", type=float, default=0.0005, help="how often the plain prompt uses the method"
     )
@@ -243,7 +243,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     pretrain(
-        args.to,
+        args.output,
         leak=args.leak,
         steps=args.steps,
         seed=args.seed,

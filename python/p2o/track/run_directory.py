@@ -67,6 +67,9 @@ settings are among them: a run that ran out of memory could not continue otherwi
 CONFIG = "config.toml"
 """The file of a run's settings; in its facts, the check of that file."""
 
+LOCK = ".lock"
+"""The file that the process at work in a run directory has locked."""
+
 GROWTH = ("run.epochs", "run.schedule_epochs")
 """Settings that change where a resumed run gets more epochs than it began with; the run keeps them."""
 
@@ -129,26 +132,8 @@ class RunDirectory:
         Raises:
             RunDirectoryError: naming what differs.
         """
-        directory = cls(path)
-        if not (path / "config.toml").exists():
-            raise RunDirectoryError(f"{path}: no run to resume there (no config.toml)")
-        before = cls.config_of(path)
-        grows = config.run.epochs > before.run.epochs
-        may_change = (*MAY_CHANGE, *(GROWTH if grows else ()))
-        began = flatten(config_values(before))
-        now = flatten(config_values(config))
-        for key in sorted(began.keys() | now.keys()):
-            if began.get(key) != now.get(key) and not key.startswith(may_change):
-                raise RunDirectoryError(
-                    f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
-                    "resume with the same settings or start a new run"
-                )
+        directory, grows = cls(path), require_resumable(path, config)
         known = cls.facts_of(path)
-        # A resumed run goes by this file: a changed digit in it would make another run.
-        if known.get(CONFIG, found := _check((path / CONFIG).read_bytes().decode())) != found:
-            raise RunDirectoryError(
-                f"{path / CONFIG} is not as the run wrote it: put it back, or start a new run"
-            )
         for key, value in facts.items():
             if known.get(key, value) != value:  # an earlier version of p2o knew fewer facts
                 raise RunDirectoryError(f"{path}: {key} has changed since the run began; start a new run")
@@ -168,7 +153,12 @@ class RunDirectory:
         Raises:
             RunDirectoryError: if another process uses it.
         """
-        file = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.path} cannot be written ({error.strerror}): make it writable, or resume a copy of it"
+            ) from None
         try:
             lock(file, of_process=True)
         except BlockingIOError:
@@ -252,11 +242,54 @@ class FollowedRunDirectory(RunDirectory):
         """Rank 0 writes them."""
 
 
+def require_at_rest(path: Path) -> None:
+    """Raises RunDirectoryError where another process is at work in the run at `path`."""
+    if (path / LOCK).exists():
+        directory = RunDirectory(path)
+        directory.lock()
+        directory.unlock()
+
+
+def require_resumable(path: Path, config: Config) -> bool:
+    """Whether `config` has more epochs than the run at `path` began with; what else it says must be as it was.
+
+    Raises:
+        RunDirectoryError: if there is no run, another process is at work in it, or its settings are others.
+    """
+    if not (path / CONFIG).exists():
+        raise RunDirectoryError(f"{path}: no run to resume there (no {CONFIG})")
+    require_at_rest(path)
+    before = RunDirectory.config_of(path)
+    grows = config.run.epochs > before.run.epochs
+    may_change = (*MAY_CHANGE, *(GROWTH if grows else ()))
+    began = flatten(config_values(before))
+    now = flatten(config_values(config))
+    for key in sorted(began.keys() | now.keys()):
+        if began.get(key) != now.get(key) and not key.startswith(may_change):
+            raise RunDirectoryError(
+                f"{path}: the run began with {key} = {began.get(key)!r}, not {now.get(key)!r}: "
+                "resume with the same settings or start a new run"
+            )
+    # A resumed run goes by this file: a changed digit in it would make another run.
+    found = _check((path / CONFIG).read_bytes().decode())
+    if RunDirectory.facts_of(path).get(CONFIG, found) != found:
+        raise RunDirectoryError(
+            f"{path / CONFIG} is not as the run wrote it: put it back, or start a new run"
+        )
+    return grows
+
+
 def require_free(path: Path) -> None:
     """Raises RunDirectoryError where a new run cannot be made because something is there."""
+    require_at_rest(path)  # which is not to be removed
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunDirectoryError(
             f"{path} exists already: continue it with --resume, remove it, or set run.output"
+        )
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise RunDirectoryError(
+            f"{path}: the run directory cannot be made ({above} is not a folder you can write to): set run.output"
         )
 
 

@@ -97,7 +97,7 @@ def test_equal_completions_are_not_drawn_again() -> None:
     [
         (["quickstart", "model"], "p2o eval takes one recipe or run, not model as well"),
         (["compare", "one"], "p2o eval compare takes the folders of two evaluations, got 1"),
-        (["quickstart", "--to", __file__], "is a file: give another --to"),
+        (["quickstart", "--output", __file__], "is a file: give another --output"),
         (["quickstart", "--preset", "papers"], "no preset 'papers': did you mean paper? give one of paper"),
         (
             ["quickstart", "--on", "amc"],

@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
         compare(first, second)
     with pytest.raises(RunDirectoryError, match="have no benchmark in common"):
         compare(first, third)
-    with pytest.raises(RunDirectoryError, match=r"result.json is missing or damaged.*p2o eval ... --to "):
+    with pytest.raises(RunDirectoryError, match=r"result.json is missing or damaged.*p2o eval ... --output "):
         compare(first, tmp_path)
     (tmp_path / "result.json").write_text('{"schema": 1}')
     with pytest.raises(RunDirectoryError, match=r"result.json is no result of p2o eval$"):

@@ -87,7 +87,7 @@ def test_other_settings_are_refused_in_one_line(tmp_path: Path) -> None:
     drawn(tmp_path / "completions.jsonl", Collector())
     with pytest.raises(
         RunDirectoryError,
-        match=r"the evaluation there has another run.seed \(0, not 1\): go back to it, or give another --to$",
+        match=r"the evaluation there has another run.seed \(0, not 1\): go back to it, or give another --output$",
     ):
         EvaluationJournal(tmp_path / "completions.jsonl", {"run.seed": 1})
     (tmp_path / "other.jsonl").write_text('{"text": "?"}\n')

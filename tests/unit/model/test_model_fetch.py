@@ -104,14 +104,14 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    assert main(["smollm2", "--to", str(folder)]) == 0
+    assert main(["smollm2", "--output", str(folder)]) == 0
     assert capsys.readouterr().out.strip() == str(folder)
 
     def fail(*_):
         raise ModelError("no luck: try later")
 
     monkeypatch.setattr(module, "_download", fail)
-    assert main(["smollm2", "--to", str(tmp_path / "other")]) == 2
+    assert main(["smollm2", "--output", str(tmp_path / "other")]) == 2
     assert capsys.readouterr().err == "error: no luck: try later\n"
 
 

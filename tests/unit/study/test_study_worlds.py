@@ -51,7 +51,9 @@ def test_a_world_is_what_the_script_makes(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_script_takes_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["pretrain", "--steps=1", "--device=nowhere", f"--to={tmp_path / 'w'}"])
+    monkeypatch.setattr(
+        sys, "argv", ["pretrain", "--steps=1", "--device=nowhere", f"--output={tmp_path / 'w'}"]
+    )
     with pytest.raises(RuntimeError, match="nowhere"):
         main()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from p2o.outcomes.outcomes import Outcomes
 from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.track.metrics import followed_first
-from p2o.track.run_directory import RunDirectory, rollout_records, template_records
+from p2o.track.run_directory import LOCK, RunDirectory, require_free, rollout_records, template_records
 from p2o.track.run_paths import run_path
 from p2o.types import Group, Problem, Rollout
 
@@ -61,10 +62,40 @@ def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path: Path)
         assert other.stdout.readline() == "held\n"
         with pytest.raises(RunDirectoryError, match="run: another process is at work in it"):
             RunDirectory.resume(path, load_config("quickstart"), {})
+        with pytest.raises(RunDirectoryError, match="run: another process is at work in it"):
+            require_free(path)  # "remove it" would be bad advice
+        with pytest.raises(RunDirectoryError, match="run: another process is at work in it"):
+            RunDirectory.resume(
+                path, load_config("quickstart"), {}
+            )  # to have asked takes the lock from no one
         other.kill()
         other.wait()
     RunDirectory.resume(path, load_config("quickstart"), {})
     RunDirectory.resume(path, load_config("quickstart"), {})  # by the process that has it
+    with pytest.raises(RunDirectoryError, match="run exists already: continue it with --resume, remove it"):
+        require_free(path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    require_free(tmp_path / "no" / "such" / "folder")
+    with pytest.raises(
+        RunDirectoryError, match=r"run: the run directory cannot be made .*file is not a folder"
+    ):
+        require_free(tmp_path / "file" / "run")
+    path = tmp_path / "run"
+    RunDirectory.create(path, load_config("quickstart"), {})
+    (path / LOCK).unlink()
+    (path / LOCK).mkdir()
+    with pytest.raises(
+        RunDirectoryError, match=r"run cannot be written .*: make it writable, or resume a copy"
+    ):
+        RunDirectory.resume(path, load_config("quickstart"), {})
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != tmp_path)
+    with pytest.raises(RunDirectoryError, match=r"new: the run directory cannot be made .* you can write to"):
+        require_free(tmp_path / "new")
 
 
 def test_settings_of_memory_may_change_and_others_may_not(tmp_path: Path) -> None:
