@@ -196,7 +196,7 @@ def train_at(
     try:
         state = train(run)
         run.finish()
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, a full disk, an engine that is lost
         console.note(f"to go on: p2o-train --resume {path}")
         raise
     finally:

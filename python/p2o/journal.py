@@ -59,7 +59,7 @@ class JournalFile(ABC):
                 self.append({"kind": "header", **header})
                 self.sync()
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     @property
@@ -80,8 +80,7 @@ class JournalFile(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Appends a record. A kill of the process loses at most the line being written."""
@@ -98,6 +97,12 @@ class JournalFile(ABC):
             with naming(self.path):
                 self._file.flush()
                 os.fsync(self._file.fileno())
+
+    def _close(self) -> None:
+        if self._file is not None:
+            assert self.path is not None
+            with naming(self.path):  # a full disk: what could not be written is tried again
+                self._file.close()
 
     def _open(self, path: Path) -> TextIO:
         """The file, locked for as long as it is open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from importlib import resources
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from test_train import what_happened
@@ -305,14 +307,19 @@ def test_a_run_is_resumed_by_its_own_settings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two runs the one that was at work last, whatever its seed; a run that is named; and none that is not there."""
-    for seed in (9, 0):
+    full = OSError(errno.ENOSPC, "No space left on device", "metrics.jsonl")
+    ends: tuple[tuple[int, BaseException, int, str], ...] = (
+        (9, KeyboardInterrupt(), 130, "interrupted\n"),
+        (0, full, 2, "error: metrics.jsonl: No space left on device\n"),
+    )
+    for seed, end, code, told in ends:
         begun = [*TINY_RUN, "--set=run.method=grpo", "--set=run.epochs=1", f"--set=run.seed={seed}"]
         with monkeypatch.context() as patch:
-            patch.setattr("p2o.loop.update", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            assert main_train(begun) == 130
+            patch.setattr("p2o.loop.update", Mock(side_effect=end))
+            assert main_train(begun) == code
         said = capsys.readouterr()
         assert f"to go on: p2o-train --resume runs/quickstart-grpo-seed{seed}\n" in said.out
-        assert said.err == "interrupted\n"
+        assert said.err == told
     os.utime("runs/quickstart-grpo-seed9/config.toml", (2**31, 2**31))
     assert main_train(["quickstart", "--resume"]) == 0
     assert "resuming runs/quickstart-grpo-seed9 at step 0\n" in capsys.readouterr().out

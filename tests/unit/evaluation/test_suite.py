@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,6 +72,27 @@ def test_a_kill_at_any_byte_changes_nothing(tmp_path: Path) -> None:
         assert path.read_bytes() == content
         there = max(0, content[:end].count(b"\n") - 1)  # less the header
         assert again.batches == [4, 4, 4, 3][there // 4 :]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size there")
+def test_a_disk_that_is_full_is_named_by_its_file(tmp_path: Path) -> None:
+    import resource
+
+    whole = drawn(tmp_path / "whole.jsonl", Collector())
+    assert whole.path is not None
+    length = whole.path.stat().st_size
+    path = tmp_path / "journal.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for least in (0, length // 2, length - 1):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, before[1]))
+        try:
+            with pytest.raises(OSError, match="too large") as raised:
+                drawn(path, Collector())
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert raised.value.filename == str(path)
+    drawn(path, Collector())
+    assert path.read_bytes() == whole.path.read_bytes()
 
 
 def test_progress_counts_what_is_drawn_and_what_was_there(tmp_path: Path) -> None:
