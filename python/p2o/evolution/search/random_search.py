@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from p2o.evolution.propose.proposer import Task
 from p2o.evolution.result import Candidate
@@ -21,16 +20,11 @@ class RandomSearch(Step):
 
     def begin(self) -> str | None:
         """Enters the plain prompt, the parent of all proposals."""
-        self.add(PLAIN, (), "plain")
+        self.pool.add(PLAIN, (), "plain", self.round)
         for proposal in () if self.proposer.in_rounds else self.proposer.begin():
             if (candidate := self.consider(proposal, PLAIN)) is not None:
-                self.take(candidate)
+                self.pool.accept_unseen(candidate)
         return self.stop_reason()
-
-    def take(self, candidate: Candidate) -> None:
-        """Accepts a candidate unseen."""
-        self.entries.append(candidate.id)
-        self.decide(replace(candidate, accepted=True))
 
     @property
     def may_begin(self) -> bool:
@@ -40,18 +34,18 @@ class RandomSearch(Step):
     @property
     def wanted(self) -> int:
         """Templates still to be found."""
-        return self.config.parents - len(self.entries)
+        return self.config.parents - len(self.pool.entries)
 
     def draw_tasks(self) -> list[Task]:
         """One task for each template that is missing."""
-        plain = self.candidates[0]
+        plain = self.pool[0]
         count = min(self.wanted, self.affordable_tasks())
         return self.make_tasks([(plain, self.minibatches.next()) for _ in range(count)])
 
     def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
         """Accepts them unseen."""
         for child, _ in children:
-            self.take(child)
+            self.pool.accept_unseen(child)
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget."""
@@ -61,6 +55,6 @@ class RandomSearch(Step):
         """Why no further round may begin, or None."""
         return COMPLETE if self.wanted == 0 else super().stop_reason()
 
-    def chosen(self) -> Iterator[Template]:
+    def chosen(self) -> list[Template]:
         """All of them, in the order in which they were proposed."""
-        return (candidate.template for candidate in self.on_front())
+        return [candidate.template for candidate in self.pool.accepted]

@@ -5,32 +5,29 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from random import Random
 
-from p2o._core import ParetoFront
 from p2o.errors import ReflectionError
 from p2o.evolution.contract import checked_proposal, in_order
 from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Started, Stopped
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
-from p2o.evolution.result import COVER_THRESHOLD, FRUITLESS, PLAIN_ENOUGH, Candidate, Evolution
+from p2o.evolution.result import FRUITLESS, PLAIN_ENOUGH, Candidate, Evolution
 from p2o.evolution.search.acceptance import Entrant
-from p2o.evolution.search.cover import COVERS
+from p2o.evolution.search.pool import CandidatePool
 from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.evolution.search.statistics import solved_share
 from p2o.evolution.search.tasks import Minibatches, make_example
-from p2o.outcomes.outcomes import Tally
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Template
 
 UNCHANGED = "unchanged"
 DUPLICATE = "duplicate"
 NOT_BETTER = "not better on the minibatch"
-UNDECIDED = "undecided"
 UNREADABLE = "the policy's tokenizer cannot read it"
 
 COMPLETE = "complete"
@@ -57,13 +54,10 @@ class Step:
         self.rule = ACCEPTANCES[self.config.acceptance](self.rollouts)
         self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
-        self.front = ParetoFront(len(self.dev))
-        self.front_of_successes = ParetoFront(len(self.dev))  # the same entries: what the cover goes by
-        self.entries: list[int] = []  # candidate id of each front id
-        self.candidates: list[Candidate] = []
-        self.refusals: Counter[str] = Counter()
-        self.decided: set[str] = set()  # template ids that need no second trial
-        self.solvers: dict[str, tuple[str, ...]] = {}  # ids of the templates that solve a dev problem
+        self.pool = CandidatePool(
+            inputs, self.rollouts, self.rule, lambda candidate: self.emit(Decided(candidate))
+        )
+        self.refusals: Counter[str] = Counter()  # of what became no candidate
         self.turns = inputs.turns
         self.rounds = 0  # that have begun
         self.quiet_rounds = 0
@@ -99,7 +93,7 @@ class Step:
         finally:
             self.turns.close()
         # Templates that were refused are never drawn again: their rollouts would only weigh on checkpoints.
-        kept = {candidate.template.id for candidate in self.on_front()}
+        kept = {candidate.template.id for candidate in self.pool.accepted}
         self.rollouts.record(self.policy_version, kept, source)
         self.journal.sync()
         with suppress(KeyboardInterrupt):  # there is nothing left to stop
@@ -112,8 +106,8 @@ class Step:
         if len(requests) > self.ledger.affordable_rollouts:
             return "budget"
         self.rollouts.run(requests)
-        plain = self.add(PLAIN, (), "plain")
-        self.accept(plain.id, None)
+        plain = self.pool.add(PLAIN, (), "plain", self.round)
+        self.pool.accept(plain.id, None)
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         if self.plain_is_enough():
             return PLAIN_ENOUGH
@@ -150,7 +144,7 @@ class Step:
             if child is not None:
                 children.append((child, task))
         self.try_out(children)
-        accepted = any(self.candidates[child.id].accepted for child, _ in children)
+        accepted = any(self.pool[child.id].accepted for child, _ in children)
         self.quiet_rounds = 0 if accepted else self.quiet_rounds + 1
         self.fruitless = 0 if accepted else self.fruitless + len(children)
         attempted = any(proposal.attempted for proposal in proposals)
@@ -173,8 +167,7 @@ class Step:
         """The tasks of a round: parents from the front on minibatches, rolled out."""
         wanted = min(self.config.parents, self.affordable_tasks())
         draw = hashlib.sha256(f"{self.seed}/parents/{self.round}".encode()).digest()
-        chosen = self.front.select(int.from_bytes(draw[:8]), self.config.parents)
-        parents = [self.candidates[self.entries[entry]] for entry in chosen]
+        parents = self.pool.parents(int.from_bytes(draw[:8]), self.config.parents)
         drawn = [(parents[i % len(parents)], self.minibatches.next()) for i in range(wanted)]
         self.rollouts.hold(self.cost_of_task * wanted + self.cost_of_race)  # for the children
         return self.make_tasks(drawn)
@@ -185,7 +178,7 @@ class Step:
         results = iter(self.rollouts.run(requests))
         count = self.config.rollouts_per_evaluation
         tasks: list[Task] = []
-        chances, front = Random(f"{self.seed}/crossover/{self.round}"), self.on_front()
+        chances, front = Random(f"{self.seed}/crossover/{self.round}"), self.pool.accepted
         for parent, batch in drawn:
             shown = [[next(results) for _ in range(count)] for _ in batch]
             chance = chances.random()
@@ -201,25 +194,25 @@ class Step:
 
     def consider(self, proposal: Proposal, parent: Template) -> Candidate | None:
         """Enters a proposal as a candidate; None if it is refused before a rollout."""
-        proposal = checked_proposal(proposal, len(self.candidates))
+        proposal = checked_proposal(proposal, len(self.pool))
         if proposal.text is None:
             self.refusals[proposal.refusal or "no text"] += 1
             return None
         template, reason = make_template(proposal.text), proposal.refusal
         if template.id == parent.id:
             reason = UNCHANGED
-        elif template.id in self.decided:
+        elif template.id in self.pool.decided:
             reason = DUPLICATE
         elif (
             reason is None and self.inputs.policy_reads is not None and not self.inputs.policy_reads(template)
         ):
             reason = UNREADABLE
-        candidate = self.add(template, proposal.parents, proposal.made_by, proposal.cost)
+        candidate = self.pool.add(template, proposal.parents, proposal.made_by, self.round, proposal.cost)
         if reason is not None:
-            self.decide(replace(candidate, reason=reason))
+            self.pool.decide(replace(candidate, reason=reason))
             return None
         # Refused again within the round; whoever fails on the minibatch only may be proposed again later.
-        self.decided.add(template.id)
+        self.pool.decided.add(template.id)
         return candidate
 
     def try_out(self, children: Sequence[tuple[Candidate, Task]]) -> None:
@@ -239,54 +232,34 @@ class Step:
                 )
                 for problem in task.minibatch
             )
-            self.candidates[child.id] = replace(child, minibatch=scores)
+            measured = replace(child, minibatch=scores)
             gain = self.rule.minibatch_gain(scores)
             if gain > 0:
+                self.pool.candidates[child.id] = measured
                 better.append((gain, child))
             else:
-                self.decided.discard(child.template.id)
-                self.decide(replace(self.candidates[child.id], reason=NOT_BETTER))
+                self.pool.decided.discard(child.template.id)
+                self.pool.decide(replace(measured, reason=NOT_BETTER))
         better.sort(key=lambda pair: (-pair[0], pair[1].id))
         self.enter([child for _, child in better])
 
     def enter(self, candidates: Sequence[Candidate], kept: int = 0) -> None:
         """Sends candidates over the dev set, for all of the budget but what is `kept`; the accepted ones join the front
         as they come in."""
-        self.decided.update(candidate.template.id for candidate in candidates)
+        self.pool.decided.update(candidate.template.id for candidate in candidates)
         entrants = [
-            Entrant(each.id, each.template, self.dev_order(each.template), held_out=self.held_out(each.id))
+            Entrant(
+                each.id, each.template, self.dev_order(each.template), held_out=self.pool.held_out(each.id)
+            )
             for each in candidates
         ]
         orders = {each.id: each.dev for each in entrants}
         for finish in race(entrants, self.dev, self.rollouts, self.rule, kept):
             if finish.accepted:
-                self.accept(finish.id, finish.probability_better)
-                continue
-            refused = self.measured(finish.id, orders[finish.id][: finish.seen], finish.probability_better)
-            self.decide(replace(refused, reason=finish.reason))
-
-    def accept(self, id: int, probability: float | None) -> None:
-        """Puts a candidate evaluated on the whole dev set on the front."""
-        candidate = self.measured(id, self.dev, probability)
-        template, scores = candidate.template, candidate.scores
-        self.decided.add(template.id)
-        rewards = [scores[problem.id] for problem in self.dev]
-        successes = [self.rollouts.successes(template, problem) for problem in self.dev]
-        if not self.rule.counts_trials:
-            self.front.insert([won / tried for won, tried in rewards])
-            self.front_of_successes.insert([won / tried for won, tried in successes])
-        else:
-            earlier = [self.earlier(template, problem) for problem in self.dev]
-            pairs = list(zip(rewards, successes, earlier, strict=True))
-            trials = [int(tried + more.trials) for (_, tried), _, more in pairs]
-            self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
-            self.front_of_successes.insert([won + more.successes for _, (won, _), more in pairs], trials)
-        self.entries.append(id)
-        if candidate.made_by != "plain" or self.config.cover == "greedy_with_plain":
-            for problem, (won, tried) in zip(self.dev, successes, strict=True):
-                if won / tried >= COVER_THRESHOLD:
-                    self.solvers[problem.id] = (*self.solvers.get(problem.id, ()), template.id)
-        self.decide(replace(candidate, accepted=True))
+                self.pool.accept(finish.id, finish.probability_better)
+            else:
+                seen = orders[finish.id][: finish.seen]
+                self.pool.refuse(finish.id, finish.reason, seen, finish.probability_better)
 
     def dev_order(self, template: Template) -> list[Problem]:
         """The dev problems in an order of the template's own."""
@@ -294,36 +267,6 @@ class Step:
         if self.rule.needs_random_order:
             Random(f"{self.seed}/dev/{template.id}").shuffle(dev)
         return dev
-
-    def held_out(self, id: int) -> list[Problem]:
-        """The feedback problems that were on no minibatch of a candidate or of those it was made from."""
-        used: set[str] = set()
-        family, known = [id], {id}
-        while family:
-            candidate = self.candidates[family.pop()]
-            used.update(problem for problem, _, _ in candidate.minibatch)
-            family += (new := set(candidate.parents) - known)
-            known |= new
-        return [problem for problem in self.inputs.feedback if problem.id not in used]
-
-    def measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
-        """A candidate with what its evaluation on problems came to; means are 0 without any."""
-        candidate, rollouts = self.candidates[id], self.rollouts
-        template, count = candidate.template, max(len(problems), 1)
-        return replace(
-            candidate,
-            scores={problem.id: rollouts.total(template, problem) for problem in problems},
-            mean=sum(rollouts.mean(template, problem) for problem in problems) / count,
-            success_rate=sum(rollouts.success_rate(template, problem) for problem in problems) / count,
-            probability_better=probability,
-        )
-
-    def earlier(self, template: Template, problem: Problem) -> Tally:
-        """The earlier rollouts of the same template by the same policy; none of the plain prompt."""
-        if template.id == PLAIN.id:
-            return Tally()
-        found = self.outcomes.of(template.id, problem.id, self.policy_version)
-        return found._replace(rewards=min(max(found.rewards, 0.0), found.trials))
 
     def affordable_tasks(self) -> int:
         """Tasks whose minibatches fit into the budget beside one race over the whole dev set."""
@@ -371,31 +314,6 @@ class Step:
             return "time"
         return None
 
-    def on_front(self) -> list[Candidate]:
-        """The accepted candidates."""
-        return [self.candidates[entry] for entry in self.entries]
-
-    def add(self, template: Template, parents: tuple[int, ...], made_by: str, cost: float = 0.0) -> Candidate:
-        """A new candidate, not decided yet."""
-        candidate = Candidate(len(self.candidates), template, parents, made_by, self.round, cost=cost)
-        self.candidates.append(candidate)
-        self.journal.note({"kind": "proposal", **asdict(candidate)})
-        return candidate
-
-    def decide(self, candidate: Candidate) -> None:
-        """Records what became of a candidate."""
-        self.candidates[candidate.id] = candidate
-        self.journal.note(
-            {
-                "kind": "decision",
-                "id": candidate.id,
-                "accepted": candidate.accepted,
-                "reason": candidate.reason,
-                "probability_better": candidate.probability_better,
-            }
-        )
-        self.emit(Decided(candidate))
-
     def emit(self, event: Event) -> None:
         """Tells the callbacks. One that stops the step during a replay stops it where the records end."""
         for callback in self.inputs.callbacks:
@@ -410,23 +328,14 @@ class Step:
         """Reports a batch of rollouts."""
         self.emit(RolloutsDone(count, self.ledger.rollouts))
 
-    def chosen(self) -> Iterator[Template]:
-        """The training templates, by `evolve.cover`."""
-        entries = self.on_front()
-        cover = COVERS[self.config.cover](self.front_of_successes, entries)
-        return (entries[entry].template for entry in cover)
+    def chosen(self) -> list[Template]:
+        """The training templates."""
+        return self.pool.chosen()
 
     def result(self, reason: str) -> Evolution:
         """The step so far."""
-        # An interrupted round leaves candidates that were never decided; they say nothing.
-        candidates = tuple(
-            c if c.accepted or c.made_by == "plain" else replace(c, reason=c.reason or UNDECIDED)
-            for c in self.candidates
-        )
-        if candidates:  # the plain prompt may have been rolled out further since
-            plain = {problem.id: self.rollouts.total(PLAIN, problem) for problem in self.dev}
-            scores = plain if candidates[0].scores else {}
-            candidates = (replace(candidates[0], scores=scores), *candidates[1:])
+        candidates = self.pool.settled()
+        refusals = self.refusals + Counter(each.reason for each in candidates if each.reason)
         return Evolution(
             policy_version=self.policy_version,
             candidates=candidates,
@@ -436,10 +345,8 @@ class Step:
             ledger=replace(self.ledger),
             stop_reason=reason,
             rounds=self.rounds,
-            solved=len(self.solvers),
-            solvers=dict(self.solvers),
-            refusals=dict(
-                sorted((self.refusals + Counter(c.reason for c in candidates if c.reason)).items())
-            ),
+            solved=len(self.pool.solvers),
+            solvers=dict(self.pool.solvers),
+            refusals=dict(sorted(refusals.items())),
             merged=dict(self.inputs.merged),
         )

@@ -587,7 +587,7 @@ def test_earlier_plain_rollouts_are_no_trials_on_the_front(monkeypatch):
         def __getattr__(self, name):
             return getattr(self.front, name)
 
-    monkeypatch.setattr(sys.modules["p2o.evolution.search.step"], "ParetoFront", Recorded)
+    monkeypatch.setattr(sys.modules["p2o.evolution.search.pool"], "ParetoFront", Recorded)
     outcomes = Outcomes()
     problems = make_problems(60)
     template = make_template("Think of circles, primes, graphs.")

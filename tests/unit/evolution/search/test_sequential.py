@@ -269,10 +269,10 @@ def test_a_family_that_the_first_dev_problems_lack_is_found() -> None:
 
 def test_held_out_are_the_problems_that_no_ancestor_was_made_from() -> None:
     problems = make_problems(9)
-    step = Step(step_inputs(feedback=problems, dev=make_problems(12)))
+    pool = Step(step_inputs(feedback=problems, dev=make_problems(12))).pool
     for number, parents in enumerate([(), (0,), (0,), (1, 2)]):
-        step.add(make_template(f"{number}"), parents, "mutation")
+        made = pool.add(make_template(f"{number}"), parents, "mutation", 1)
         shown = problems[2 * number]
-        step.candidates[number] = replace(step.candidates[number], minibatch=((shown.id, 0.0, 1.0),))
-    assert [problem.id for problem in step.held_out(3)] == [problems[i].id for i in (1, 3, 5, 7, 8)]
-    assert len(step.held_out(1)) == 7
+        pool.candidates[number] = replace(made, minibatch=((shown.id, 0.0, 1.0),))
+    assert [problem.id for problem in pool.held_out(3)] == [problems[i].id for i in (1, 3, 5, 7, 8)]
+    assert len(pool.held_out(1)) == 7
