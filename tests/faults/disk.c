@@ -1,5 +1,5 @@
 /* A disk that fails when it is told to: loaded before libc (LD_PRELOAD), it counts the operations on files below one
- * folder and makes a chosen one fail. `tests/faults/faulty_disk.py` arms it. Until then it does nothing. */
+ * folder and makes a chosen one fail. `tests/faults/harness.py` arms it. Until then it does nothing. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
