@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Self
 from p2o.outcomes.rehearsal import rehearsed
 from p2o.policy.distillation import DISTILLATIONS
 from p2o.policy.rows import enters_update
-from p2o.rollout.collect import Enough, RolloutRequest, generated_tokens, in_groups
+from p2o.rollout.collect import Enough, RolloutRequest
 from p2o.rollout.record import rollout_from_dict, rollout_to_dict
+from p2o.rollout.rollouts import generated_tokens, in_groups
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.types import Group, Problem, Rollout, Template

@@ -16,20 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
 from p2o.heartbeat import start_heartbeat, stop_heartbeat
+from p2o.store import CONTROL_TIMEOUT, Notices, WorkQueue
 
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
-
-CONTROL_TIMEOUT = timedelta(hours=12)
-"""How long a rank waits for the others: a prompt step may sit on a teacher's API for hours."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,8 @@ class Processes:
     group: Any = None
     """The process group that objects travel over; None in a run of one process."""
     store: Any = None
-    """The launch's key-value store (`torch.distributed.Store`), where work is queued; None in a run of one process."""
-    _queues: Iterator[int] = field(default_factory=count, init=False, repr=False, compare=False)
+    """The launch's key-value store (`torch.distributed.Store`), see `p2o.store`; None in a run of one process."""
+    _names: Iterator[int] = field(default_factory=count, init=False, repr=False, compare=False)
 
     def apart(self) -> Processes:
         """The same processes over a group of their own, for a thread that talks to the others beside this one."""
@@ -85,10 +82,14 @@ class Processes:
         if self.size == team:
             parts = self._each(lambda: function(iter(range(pieces))))
         else:
-            queue = WorkQueue(f"queue {next(self._queues)}", pieces, self, team)
+            queue = WorkQueue(f"queue {next(self._names)}", self.store, pieces, self.rank, self.size, team)
             parts = self._each(lambda: queue.drawn_by(function))
             queue.clear()
         return {key: found for part in parts[::team] for key, found in part.items()}
+
+    def notices(self) -> Notices[Any]:
+        """What ranks tell each other while each is at work on its own."""
+        return Notices(f"notices {next(self._names)}", self.store, self.size)
 
     def _each(self, function: Callable[[], T]) -> list[T]:
         """What `function` returns on each rank. What it raises on one is raised on all: none is left waiting."""
@@ -218,63 +219,6 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.group)
         return box[0]
-
-
-class WorkQueue:
-    """The numbers below `pieces`: each team of ranks begins with its own, then gets the next when it asks for it.
-
-    A counter in the launch's store says how many have been given out. What a team got in its n-th turn is there for the
-    others in it: they ask in the same order, since they hold one engine together, but not at the same time.
-    """
-
-    def __init__(self, name: str, pieces: int, processes: Processes, team: int) -> None:
-        self.store = processes.store
-        self.name = name
-        self.pieces = pieces
-        self.rank = processes.rank
-        self.number, self.teams = self.rank // team, processes.size // team
-        self.place = f"{name} team {self.number}"
-        self.follows = self.rank % team > 0
-        self.led = team > 1 and not self.follows
-        self.turns = 0
-        """Numbers that this team has got, the end among them."""
-
-    def __iter__(self) -> Iterator[int]:
-        return self
-
-    def __next__(self) -> int:
-        place = f"{self.place} turn {self.turns}"
-        self.turns += 1
-        if self.turns == 1:
-            number = self.number
-        elif self.follows:
-            self.store.wait([place], CONTROL_TIMEOUT)
-            number = int(self.store.get(place))
-        else:
-            number = self.teams + self.store.add(self.name, 1) - 1
-            if self.led:
-                self.store.set(place, str(number))
-        if number >= self.pieces:
-            raise StopIteration
-        return number
-
-    def drawn_by(self, function: Callable[[Iterator[int]], T]) -> T:
-        """What `function` makes of the numbers; if it fails, nobody gets another one."""
-        try:
-            return function(self)
-        except BaseException:
-            self.store.add(self.name, self.pieces)
-            if self.led:
-                self.store.set(f"{self.place} turn {self.turns}", str(self.pieces))
-            raise
-
-    def clear(self) -> None:
-        """Takes out of the store what this rank answers for, when all have been told the end."""
-        if self.rank == 0:
-            self.store.delete_key(self.name)
-        if self.led:
-            for turn in range(self.turns + 1):
-                self.store.delete_key(f"{self.place} turn {turn}")
 
 
 SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)

@@ -10,7 +10,8 @@ from typing import Any
 
 from p2o.config import Config
 from p2o.intervals import Interval, share_interval
-from p2o.rollout.collect import Collector, RolloutRequest, all_known, generated_tokens
+from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.rollouts import all_known, generated_tokens
 from p2o.rollout.sampler import Progress, SamplingParams
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN

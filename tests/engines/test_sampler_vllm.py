@@ -244,7 +244,7 @@ def test_a_stream_that_is_closed_leaves_nothing_and_counts_its_tokens(synced: Vl
     requests = tiny_requests(copies=4)
     params = SamplingParams(24, 0.0)
     expected = synced.sample(requests, params)
-    assert synced.given_up() == 0
+    assert synced.given_up(synced.received) == 0
     taken: list[SampleRequest] = []
 
     def source() -> Iterator[SampleRequest]:
@@ -261,7 +261,7 @@ def test_a_stream_that_is_closed_leaves_nothing_and_counts_its_tokens(synced: Vl
     for _ in range(6):
         next(stream)
     stream.close()
-    assert 0 < synced.given_up() <= 6 * len(requests)
+    assert 0 < synced.given_up(synced.received) <= 6 * len(requests)
     assert synced.sample(requests, params) == expected
 
 

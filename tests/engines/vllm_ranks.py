@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from vllm_world import gaps, make_policy, optimizer_step, rollout_config, tiny_llama, tiny_requests
 
-from p2o.distributed import join_processes
+from p2o.distributed import Processes, join_processes
 from p2o.errors import TrainingError
 from p2o.policy.optimizer_config import LoraConfig
+from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.probe import check_gap
+from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.rollout.sampler import Sample, SampleRequest, SamplingParams
 from p2o.rollout.vllm import VllmSampler
+from p2o.templates import PLAIN
+from p2o.types import Problem, Rollout
 
 
 def main(tensor_parallel_size: int, lora: LoraConfig | None) -> None:
@@ -49,6 +55,9 @@ def main(tensor_parallel_size: int, lora: LoraConfig | None) -> None:
     measured = check_gap(sampler, policy, [r.prompt_ids for r in requests[::4]], params, 1e-3, processes)
     assert measured["sync/gap_max"] < 1e-4, measured
 
+    if tensor_parallel_size == 1:
+        check_early_end(sampler, processes, requests, params)
+
     class FailsOnRankOne:
         model = policy.model
 
@@ -61,6 +70,34 @@ def main(tensor_parallel_size: int, lora: LoraConfig | None) -> None:
         with pytest.raises(TrainingError, match="rank 1 has no weights"):
             sampler.sync(FailsOnRankOne())  # type: ignore[arg-type]
     print(f"rank {processes.rank} of {processes.size}: {[s.response_ids for s in samples]}")
+
+
+def check_early_end(
+    sampler: VllmSampler, processes: Processes, requests: Sequence[SampleRequest], params: SamplingParams
+) -> None:
+    """Ranks give up what is under way when the first six are known, whoever drew them, and go on as if they had not."""
+    encoder: Any = SimpleNamespace(
+        encode=lambda messages: tuple(map(int, messages[-1]["content"].split())), decode=str
+    )
+    reward = make_reward(RewardConfig())
+    collector = Collector(sampler, encoder, reward, max_prompt_tokens=99, processes=processes)
+    texts = [" ".join(map(str, request.prompt_ids)) for request in requests]
+    asked = [
+        RolloutRequest(Problem(str(place), ({"role": "user", "content": text},), "1"), PLAIN, 0, request.seed)
+        for place, (text, request) in enumerate(zip(texts, requests, strict=True))
+    ]
+    whole = collector.collect(asked, params)
+    known: set[int] = set()
+
+    def enough(place: int, rollout: Rollout) -> range | None:
+        known.add(place)
+        return range(6) if known >= set(range(6)) else None
+
+    first, surplus = collector.collect_until(asked, enough, params)
+    assert first == whole[:6]
+    assert 0 <= surplus <= params.max_tokens * (len(asked) - 6)
+    assert processes.gather(surplus) == [surplus] * processes.size
+    assert collector.collect(asked, params) == whole
 
 
 if __name__ == "__main__":

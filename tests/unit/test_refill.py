@@ -6,15 +6,19 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from character_encoder import Encoder
+from test_distributed import on_ranks
 
 from p2o.batches import Batch, Place, collect_batch
 from p2o.config import load_config
+from p2o.distributed import ONE_PROCESS, Processes
+from p2o.errors import TrainingError
 from p2o.outcomes import Outcomes
 from p2o.rollout.collect import Collector
 from p2o.rollout.reward import RewardConfig, make_reward
@@ -68,8 +72,33 @@ class Streaming(Engine):
         finally:
             self.left = left
 
-    def given_up(self) -> int:
+    def given_up(self, received: int) -> int:
         return 3 * self.left  # tokens of each that is cut off
+
+
+class Slots(Streaming):
+    """Holds a few requests at a time, and takes further ones as these end."""
+
+    at_once = 6
+
+    def stream(
+        self,
+        requests: Iterable[SampleRequest],
+        params: SamplingParams,
+        progress: Progress | None = None,
+        at_once: int | None = None,
+    ) -> Generator[Ended]:
+        waiting, held = enumerate(requests), dict[int, SampleRequest]()
+        try:
+            while True:
+                held |= islice(waiting, (at_once or self.at_once) - len(held))
+                if not held:
+                    return
+                number = min(held, key=self.order)
+                self.ended += 1
+                yield [(number, self.answer(held.pop(number)))]
+        finally:
+            self.left = len(held)
 
 
 class AtOnce:
@@ -88,13 +117,17 @@ class AtOnce:
 
 
 def batch_of(
-    engine: Engine, share: float = 1.0, start: int = 0, function: str = "verify", **loss: Any
+    engine: Engine,
+    share: float = 1.0,
+    start: int = 0,
+    function: str = "verify",
+    processes: Processes = ONE_PROCESS,
 ) -> Batch:
     config = load_config(
         "quickstart", ["run.batch_problems=4", "rollout.n=4", "loss.zero_variance=refill", "run.method=grpo"]
     )
     reward = make_reward(RewardConfig(function=function))
-    collector = Collector(engine, Encoder(), reward, max_prompt_tokens=99)  # type: ignore[arg-type]
+    collector = Collector(engine, Encoder(), reward, max_prompt_tokens=99, processes=processes)  # type: ignore[arg-type]
 
     @contextmanager
     def phase(name: str, total: int) -> Any:
@@ -150,6 +183,50 @@ def test_the_surplus_is_given_up_and_counted(monkeypatch: pytest.MonkeyPatch) ->
     surplus = 3 * (engine.begun - engine.ended)
     assert found.tokens == engine.ended * len("so it is 5") + surplus
     assert found.metrics["rollouts/surplus_tokens"] == surplus
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_tell_each_other_when_it_is_enough(
+    monkeypatch: pytest.MonkeyPatch, ranks: int, at_once: bool
+) -> None:
+    """They learn from the same groups as one process does in rounds, of whichever ranks these are."""
+    if at_once:
+        monkeypatch.setattr("p2o.rollout.judging.ThreadPoolExecutor", AtOnce)
+    expected = batch_of(Engine())
+    for seed in range(5):
+        times = Random(seed).sample(range(1000), 1000)
+        order = times.__getitem__ if seed else float
+        engines = [Slots(order) for _ in range(ranks)]
+        stores: list[Any] = []
+
+        def function(processes: Processes, engines: list[Slots] = engines, stores: Any = stores) -> Batch:
+            stores.append(processes.store)
+            return batch_of(engines[processes.rank], 0.25, processes=processes)
+
+        found = on_ranks(ranks, function)
+        assert found == [found[0]] * ranks, "tokens too"
+        assert without_tokens(found[0]) == without_tokens(expected)
+        needed = sum(len(r.response_ids) for group in expected.groups for r in group.rollouts)
+        ended = sum(engine.ended for engine in engines) * len("so it is 5")
+        surplus = found[0].metrics["rollouts/surplus_tokens"]
+        assert found[0].tokens == needed + surplus
+        assert surplus == ended - needed + 3 * sum(engine.left for engine in engines)
+        if at_once and not seed:
+            assert sum(engine.ended for engine in engines) < 16 * 4, "the rest is given up"
+        assert stores[0].num_keys() == 0
+
+
+def test_a_rank_that_fails_leaves_no_other_waiting() -> None:
+    class Fails(Slots):
+        def answer(self, request: SampleRequest) -> Sample:
+            if self.ended == 3:
+                raise TrainingError("only here")
+            return super().answer(request)
+
+    engines = [Slots(), Fails(), Slots()]
+    found = on_ranks(3, lambda processes: batch_of(engines[processes.rank], 0.25, processes=processes))
+    assert [str(error) for error in found] == ["only here"] * 3
 
 
 def whole(problem: Problem, completion: str) -> float:

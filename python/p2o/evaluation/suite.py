@@ -21,7 +21,8 @@ from p2o.launch import start_facts
 from p2o.parts import Parts, load_parts, publish_loaded
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rewards import with_usual_end_of_thought
-from p2o.rollout.collect import RolloutRequest, all_known
+from p2o.rollout.collect import RolloutRequest
+from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import Progress, requests_at_once
 from p2o.track.console import Console
 from p2o.track.run_directory import MAY_CHANGE, config_values, flatten

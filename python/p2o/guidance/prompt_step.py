@@ -28,7 +28,8 @@ from p2o.guidance.spending import Allowance
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solution
 from p2o.reflection import SelfReflection
-from p2o.rollout.collect import Collector, RolloutRequest, all_known
+from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console

@@ -15,7 +15,8 @@ from p2o.outcomes.outcomes import is_success
 from p2o.parts import Parts, load_parts, publish_loaded
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
-from p2o.rollout.collect import Collector, RolloutRequest, all_known
+from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import SamplingParams, requests_at_once
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, DataError, RewardError, TrainingError
+from p2o.errors import ConfigError, DataError, TrainingError
 from p2o.rollout.encode import PromptEncoder
+from p2o.rollout.judging import Judging
 from p2o.rollout.reward import RewardFunction
+from p2o.rollout.rollouts import generated_tokens, is_judged, told, with_rewards
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.store import Notices
 from p2o.templates import PLAIN, apply_template
-from p2o.types import Group, Problem, Rollout, Template
+from p2o.types import Problem, Rollout, Template
 
 LOGGER = logging.getLogger(__name__)
 
@@ -28,12 +30,12 @@ if TYPE_CHECKING:
     from p2o.policy.weights import Weights
 
 TOO_LONG = Sample([], [], "prompt_too_long")
-"""What stands for a response where the template does not fit."""
+"""What stands for a response where the template does not fit; see `is_judged`."""
 
 
 Enough = Callable[[int, Rollout], range | None]
-"""Is told of each rollout whose reward is known, with its place, in any order. When they are enough it names those that
-are needed, of which each must be known: the first so many."""
+"""Is told of each rollout whose reward is known, with its place, in any order; of those of other ranks as `told` leaves
+them. When they are enough it names those that are needed, of which each must be known: the first so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +146,12 @@ class Collector:
 
     @property
     def stops_early(self) -> bool:
-        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for."""
-        apart = not self.sampler.in_process
-        return self.processes.size == 1 and self.sampler.refills and self.reward.judges_beside(apart=apart)
+        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for.
+
+        Ranks that hold one engine together would have to give up the same in the same step of it.
+        """
+        alone = self.sampler.ranks_per_engine == 1
+        return alone and self.sampler.refills and self.reward.judges_beside(apart=not self.sampler.in_process)
 
     def collect_until(
         self,
@@ -155,7 +160,8 @@ class Collector:
         params: SamplingParams,
         progress: Progress | None = None,
     ) -> tuple[list[Rollout], int]:
-        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`.
+        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`: each
+        rank tells the others of what ends there.
 
         Returns:
             The rollouts at the beginning of `requests` that `enough` named, or all; and the tokens that were generated
@@ -163,7 +169,21 @@ class Collector:
         """
         if not self.stops_early:
             return self.collect(requests, params, progress), 0
-        rollouts, surplus = self._collect(requests, iter([range(len(requests))]), params, progress, enough)
+        notices, surplus = self.processes.notices(), 0
+
+        def draw(pieces: Iterator[range], shown: Progress | None) -> dict[int, Rollout]:
+            nonlocal surplus
+            with notices:
+                rollouts, surplus = self._collect_until(requests, pieces, params, shown, enough, notices)
+            return rollouts
+
+        try:
+            rollouts = self._shared(len(requests), draw, progress)
+        finally:
+            if self.processes.is_main:
+                notices.clear()
+        received = sum(self.processes.gather(self.sampler.received))
+        surplus = sum(self.processes.gather(surplus + self.sampler.given_up(received)))
         return [rollouts[place] for place in range(len(rollouts))], surplus
 
     def collect(
@@ -177,9 +197,29 @@ class Collector:
 
         A reward that the reward function could not give is NaN.
         """
+
+        def draw(pieces: Iterator[range], shown: Progress | None) -> dict[int, Rollout]:
+            rollouts: dict[int, Rollout] = {}
+            stream = self._ended(requests, pieces, params, shown)
+            with self._judging() as judging, closing(stream):
+                for ended in stream:
+                    rollouts |= ended
+                    self._judge(ended, requests, judging)
+                return with_rewards(rollouts, judging.rewards())
+
+        rollouts = self._shared(len(requests), draw, progress)
+        return [rollouts[place] for place in range(len(requests))]
+
+    def _shared(
+        self,
+        count: int,
+        draw: Callable[[Iterator[range], Progress | None], dict[int, Rollout]],
+        progress: Progress | None,
+    ) -> dict[int, Rollout]:
+        """What all ranks draw of `count` requests, by their places: each takes pieces as it has room for them."""
         teams = self.teams
-        pieces = in_pieces(len(requests), teams, self.sampler.at_once, refills=self.sampler.refills)
-        left = len(requests)
+        pieces = in_pieces(count, teams, self.sampler.at_once, refills=self.sampler.refills)
+        left = count
 
         def others_too(done: int) -> None:
             """They are about as far."""
@@ -189,34 +229,69 @@ class Collector:
             left -= counted
             progress(counted)
 
-        rollouts = self.processes.deal(
-            lambda numbers: self._collect(
-                requests,
-                (pieces[number] for number in numbers),
-                params,
-                None if progress is None else others_too,
-            )[0],
+        shown = None if progress is None else others_too
+        return self.processes.deal(
+            lambda numbers: draw((pieces[number] for number in numbers), shown),
             len(pieces),
             self.sampler.ranks_per_engine,
         )
-        return [rollouts[place] for place in range(len(requests))]
 
     def reward_metrics(self) -> dict[str, float]:
         """What happened in verification since the last call, on all ranks."""
         return self.reward.metrics(sum(self.processes.gather(self.reward.take_counts()), Counter()))
 
-    def _collect(
+    def _judging(self) -> closing[Judging]:
+        return closing(self.reward.begin(apart=not self.sampler.in_process))
+
+    def _collect_until(
         self,
         requests: Sequence[RolloutRequest],
         pieces: Iterator[range],
         params: SamplingParams,
         progress: Progress | None,
-        enough: Enough = lambda place, rollout: None,
+        enough: Enough,
+        notices: Notices[tuple[int, Rollout]],
     ) -> tuple[dict[int, Rollout], int]:
-        """The rollouts of this rank, by their places among the requests; it takes `pieces` as it has room for them.
+        """This rank's part of `collect_until`: of what was drawn that which is needed, and the tokens of the others."""
+        rollouts: dict[int, Rollout] = {}
+        kept: range | None = None
 
-        Also the tokens of those that were not needed any more when it was `enough`.
-        """
+        def look(certain: Iterable[tuple[int, float]]) -> range | None:
+            """Whether it is enough, with what is `certain` here and what other ranks tell."""
+            known = [(place, replace(rollouts[place], reward=reward)) for place, reward in certain]
+            others = notices.exchange([(place, told(rollout)) for place, rollout in known])
+            return next(filter(None, starmap(enough, others)), None)
+
+        with self._judging() as judging, closing(self._ended(requests, pieces, params, progress)) as stream:
+            for ended in stream:
+                rollouts |= ended
+                self._judge(ended, requests, judging)
+                failed = [(place, 0.0) for place in ended if not is_judged(rollouts[place])]
+                if (kept := look([*failed, *judging.news()])) is not None:
+                    break
+            else:
+                judging.finish()
+                kept = look(judging.news()) or next(filter(None, starmap(enough, notices.rest())), None)
+            stream.close()
+            needed = {p: rollout for p, rollout in rollouts.items() if kept is None or p in kept}
+            found = with_rewards(needed, judging.rewards(kept))
+        return found, generated_tokens(list(rollouts.values())) - generated_tokens(list(needed.values()))
+
+    @staticmethod
+    def _judge(ended: Mapping[int, Rollout], requests: Sequence[RolloutRequest], judging: Judging) -> None:
+        for place, rollout in ended.items():
+            if is_judged(rollout):
+                judging.add(place, rollout, requests[place].problem)
+        judging.turn()
+
+    def _ended(
+        self,
+        requests: Sequence[RolloutRequest],
+        pieces: Iterator[range],
+        params: SamplingParams,
+        progress: Progress | None,
+    ) -> Generator[dict[int, Rollout]]:
+        """The rollouts of this rank as they end, by their places; it takes `pieces` as it has room for them."""
         first = next(pieces, range(0))
         # Where there is nobody to share with, the sampler decides how many it holds.
         at_once = None if len(first) == len(requests) else len(first)
@@ -224,34 +299,10 @@ class Collector:
         shares: Iterable[Iterable[int]] = chain([first], pieces)
         if self.sampler.refills:
             shares = [chain.from_iterable(shares)]
-        rollouts: dict[int, Rollout] = {}
-        kept: range | None = None
-        with closing(self.reward.begin(apart=not self.sampler.in_process)) as judging:
-            for places in shares:
-                with closing(self._drawn(requests, places, params, progress, at_once)) as stream:
-                    for ended in stream:
-                        certain: list[tuple[int, float]] = []
-                        for place, rollout in ended:
-                            rollouts[place] = rollout
-                            if rollout.finish_reason == "prompt_too_long":
-                                certain.append((place, 0.0))
-                            else:
-                                judging.add(place, rollout, requests[place].problem)
-                        judging.turn()
-                        for place, reward in [*certain, *judging.news()]:
-                            kept = kept or enough(place, replace(rollouts[place], reward=reward))
-                        if kept is not None:
-                            break
-            rewards = judging.rewards(kept)
-        surplus = 0
-        if kept is not None:
-            surplus = self.sampler.given_up()
-            surplus += generated_tokens([rollout for place, rollout in rollouts.items() if place not in kept])
-            rollouts = {place: rollouts[place] for place in kept}
-        judged = [p for p in sorted(rollouts) if rollouts[p].finish_reason != "prompt_too_long"]
-        earned = dict(zip(judged, rewards, strict=True))
-        found = {p: replace(rollout, reward=float(earned.get(p, 0.0))) for p, rollout in rollouts.items()}
-        return found, surplus
+        for places in shares:
+            with closing(self._drawn(requests, places, params, progress, at_once)) as stream:
+                for ended in stream:
+                    yield dict(ended)
 
     def _drawn(
         self,
@@ -329,34 +380,6 @@ def in_pieces(requests: int, ranks: int, at_once: int, *, refills: bool) -> list
     equal, count = (min(requests, ranks * at_once), ranks) if refills and ranks > 1 else (requests, batches)
     edges = [equal * k // count for k in range(count + 1)]
     return [*map(range, edges, edges[1:]), *(range(i, i + 1) for i in range(equal, requests))]
-
-
-def in_groups(problems: Sequence[Problem], rollouts: Sequence[Rollout], n: int) -> list[Group]:
-    """The `n` rollouts of each problem in turn, without those whose reward is not known."""
-    groups = (rollouts[i * n : (i + 1) * n] for i in range(len(problems)))
-    return [
-        Group(problem, [rollout for rollout in group if not math.isnan(rollout.reward)])
-        for problem, group in zip(problems, groups, strict=True)
-    ]
-
-
-def generated_tokens(rollouts: Sequence[Rollout]) -> int:
-    """Response tokens of the rollouts."""
-    return sum(len(rollout.response_ids) for rollout in rollouts)
-
-
-def all_known(rollouts: list[Rollout]) -> list[Rollout]:
-    """The rollouts of an evaluation or a prompt step, of which none can be left out.
-
-    Raises:
-        RewardError: if a reward is not known.
-    """
-    if unknown := sum(math.isnan(rollout.reward) for rollout in rollouts):
-        raise RewardError(
-            f"reward.function could not judge {unknown} of {len(rollouts)} rollouts of an evaluation or a prompt step, "
-            "which only training can do without: --resume goes on when it works again"
-        )
-    return rollouts
 
 
 def without_long(problems: list[Problem], collector: Collector, kind: str) -> list[Problem]:

@@ -158,7 +158,7 @@ class FunctionReward:
         return {"reward/errors": float(counts.total())}
 
 
-class Called:
+class Called(Judging):
     """Calls a function that holds up its caller: when all completions have ended, or where an engine goes on meanwhile,
     on those that have ended by then."""
 
@@ -180,18 +180,11 @@ class Called:
         if self.apart and self.waiting:
             self._ask()
 
-    def news(self) -> list[tuple[int, float]]:
-        """See [`Judging`][]."""
-        return []
-
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
         self._ask()
         numbers = [number for number in sorted(self.asked) if kept is None or number in kept]
         return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
-
-    def close(self) -> None:
-        """See [`Judging`][]."""
 
     def _ask(self) -> None:
         waiting, self.waiting = dict(sorted(self.waiting.items())), {}
@@ -207,7 +200,7 @@ class Called:
                 self.hangs = answer
 
 
-class Awaited:
+class Awaited(Judging):
     """Calls of an `async def` beside the sampler. One that takes lists gets what has ended during the call before."""
 
     def __init__(self, reward: FunctionReward) -> None:
@@ -225,10 +218,6 @@ class Awaited:
         if self.waiting and not (self.reward.function.is_batched and self.calls.under_way):
             self._start()
         self.calls.turn()
-
-    def news(self) -> list[tuple[int, float]]:
-        """See [`Judging`][]."""
-        return []
 
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""

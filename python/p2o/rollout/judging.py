@@ -13,9 +13,10 @@ only when all have been asked about.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, Protocol, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Generic, TypeVar
 
 from p2o.types import Problem, Rollout
 
@@ -25,31 +26,32 @@ Judge = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[V]]
 """Verdicts on rollouts, each beside its problem."""
 
 
-class Judging(Protocol):
+class Judging(ABC):
     """The rewards of one call of `Collector.collect` on this rank."""
 
+    @abstractmethod
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
         """Takes a completion that has ended; `number` is its place in the order of requests."""
-        ...
 
-    def turn(self) -> None:
+    def turn(self) -> None:  # noqa: B027  # most have nothing to do
         """Goes on with it for a moment; called between two steps of the sampler."""
-        ...
 
     def news(self) -> list[tuple[int, float]]:
         """Rewards that are certain since the last call, with their numbers; those of what failed never are."""
-        ...
+        return []
 
+    def finish(self) -> None:  # noqa: B027
+        """Waits for what was added: `news` has the rest of what it will have."""
+
+    @abstractmethod
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """All rewards, in the order of their numbers; NaN where nobody knows it. Of some, as if no others were."""
-        ...
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Gives up what has not been judged, if anything."""
-        ...
 
 
-class AtTheEnd:
+class AtTheEnd(Judging):
     """Judges everything when everything has ended."""
 
     def __init__(self, judge: Judge[float]) -> None:
@@ -60,23 +62,13 @@ class AtTheEnd:
         """See [`Judging`][]."""
         self.ended[number] = (rollout, problem)
 
-    def turn(self) -> None:
-        """See [`Judging`][]."""
-
-    def news(self) -> list[tuple[int, float]]:
-        """See [`Judging`][]."""
-        return []
-
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
         pairs = [self.ended[number] for number in sorted(self.ended) if kept is None or number in kept]
         return list(self.judge([rollout for rollout, _ in pairs], [problem for _, problem in pairs]))
 
-    def close(self) -> None:
-        """See [`Judging`][]."""
 
-
-class InThread(Generic[V]):
+class InThread(Judging, Generic[V]):
     """Judges in a thread what has ended since the last turn.
 
     Args:
@@ -111,10 +103,16 @@ class InThread(Generic[V]):
         self.told += len(done)  # one is asked after the other
         return [(n, self.value(v)) for ns, verdicts in done for n, v in zip(ns, verdicts, strict=True)]
 
+    def finish(self) -> None:
+        """See [`Judging`][]."""
+        if self.ended:
+            self._ask()
+        wait([future for _, future in self.asked])
+
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
         if kept is None:
-            self._ask()
+            self.finish()
         asked = self.asked if kept is None else self.asked[: self.told]
         found = {n: v for ns, future in asked for n, v in zip(ns, future.result(), strict=True)}
         verdicts = [found[number] for number in sorted(found) if kept is None or number in kept]

@@ -92,6 +92,9 @@ class Sampler(ABC):
     ranks_per_engine: int = 1
     """Neighbouring ranks that sample as one: they must be given the same requests."""
 
+    received: int = 0
+    """Tokens of all completions that this rank has been given, where ranks share an engine."""
+
     max_model_len: int | None = None
     """Most tokens of a prompt and its response together; None where nothing limits them."""
 
@@ -162,8 +165,13 @@ class Sampler(ABC):
         if known := list(requests):
             yield list(enumerate(checked_samples(self.sample(known, params, progress), len(known))))
 
-    def given_up(self) -> int:
-        """Tokens of the completions that the last `stream` left unfinished when it was closed."""
+    def given_up(self, received: int) -> int:
+        """Tokens of the completions that the last `stream` left unfinished when it was closed; where all ranks share an
+        engine, all of theirs, on rank 0.
+
+        Args:
+            received: the sum of all ranks' `received`.
+        """
         return 0
 
     @abstractmethod

@@ -315,7 +315,7 @@ class VllmSampler(Sampler):
                 self._given_up = sum(state.detokenizer.num_output_tokens() for state in states)
                 engine.abort_request([str(number) for number in under_way])
 
-    def given_up(self) -> int:
+    def given_up(self, received: int) -> int:
         """See [`p2o.rollout.sampler.Sampler.given_up`][]."""
         return self._given_up
 

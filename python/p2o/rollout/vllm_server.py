@@ -115,7 +115,7 @@ class ServerSampler(Sampler):
         self.control = HttpControl(self.client)
         try:
             description = self._connect(model, config)
-            self._accounted = self._generated() if processes.size == 1 else 0
+            self._accounted = self._generated() if processes.is_main else 0
             """Tokens that the server has generated and that are known of."""
         except P2oError:
             self.close()
@@ -316,7 +316,7 @@ class ServerSampler(Sampler):
                 if not under_way:
                     break
                 ended = [(under_way.pop(future), future.result()) for future in _within(LOOK_S, done)]
-                self._accounted += sum(len(sample.response_ids) for _, sample in ended)
+                self.received += sum(len(sample.response_ids) for _, sample in ended)
                 if progress is not None and ended:
                     progress(len(ended))
                 yield ended
@@ -326,14 +326,16 @@ class ServerSampler(Sampler):
         if self.client.repeated > repeated:  # the server may have started again meanwhile
             self._check_version()
 
-    def given_up(self) -> int:
+    def given_up(self, received: int) -> int:
         """See [`p2o.rollout.sampler.Sampler.given_up`][].
 
         It is what the server has generated and nobody has received, by its own count: of requests sent again as well. A
         few tokens more may come of those that it has not ended yet, and are in the next sum.
         """
-        generated = self._generated()
-        given_up, self._accounted = max(0, generated - self._accounted), max(generated, self._accounted)
+        if not self.processes.is_main:
+            return 0
+        given_up = max(0, self._generated() - self._accounted - received)
+        self._accounted += given_up
         return given_up
 
     def _generated(self) -> int:

@@ -28,10 +28,11 @@ from p2o.policy.advantages import group_advantages
 from p2o.policy.layout import score_sequences
 from p2o.policy.rows import score_rows
 from p2o.reflection import Surroundings, check_prompts_fit, make_reflection
-from p2o.rollout.collect import Collector, RolloutRequest, in_groups
+from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.encode import PromptEncoder, pad_id
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.reward import make_reward
+from p2o.rollout.rollouts import in_groups
 from p2o.rollout.sampler import SamplingParams
 from p2o.run import Run
 from p2o.seeds import derive_seed

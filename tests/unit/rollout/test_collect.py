@@ -12,9 +12,10 @@ from tokenizer_families import FAMILIES, make
 from p2o.errors import ConfigError, DataError
 from p2o.evolution.types import ReflectionRequest
 from p2o.reflection import SelfReflection
-from p2o.rollout.collect import Collector, RolloutRequest, generated_tokens, in_pieces
+from p2o.rollout.collect import Collector, RolloutRequest, in_pieces
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.reward import RewardFunction
+from p2o.rollout.rollouts import generated_tokens
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
 from p2o.types import Problem, Rollout
