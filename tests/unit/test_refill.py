@@ -217,6 +217,37 @@ def test_ranks_tell_each_other_when_it_is_enough(
         assert stores[0].num_keys() == 0
 
 
+def test_tokens_of_an_engine_that_ranks_share_are_counted_once() -> None:
+    """It knows what it has generated, and each rank what it was given of it."""
+    generated: list[int] = []
+
+    class Client(Slots):
+        def __init__(self, *, is_main: bool) -> None:
+            super().__init__()
+            self.is_main = is_main
+
+        def answer(self, request: SampleRequest) -> Sample:
+            sample = super().answer(request)
+            generated.append(len(sample.response_ids))
+            self.received += len(sample.response_ids)
+            return sample
+
+        def given_up(self, received: int) -> int:
+            generated.append(3 * self.left)  # each rank's requests end here
+            processes[self.is_main].gather(None)
+            return sum(generated) - received if self.is_main else 0
+
+    processes: dict[bool, Processes] = {}
+
+    def function(mine: Processes) -> Batch:
+        processes[mine.is_main] = mine
+        return batch_of(Client(is_main=mine.is_main), 0.25, processes=mine)
+
+    found = on_ranks(2, function)
+    assert found == [found[0]] * 2
+    assert found[0].tokens == sum(generated)
+
+
 def test_a_rank_that_fails_leaves_no_other_waiting() -> None:
     class Fails(Slots):
         def answer(self, request: SampleRequest) -> Sample:
