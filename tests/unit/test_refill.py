@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -196,8 +197,7 @@ def test_ranks_tell_each_other_when_it_is_enough(
     expected = batch_of(Engine())
     for seed in range(5):
         times = Random(seed).sample(range(1000), 1000)
-        order = times.__getitem__ if seed else float
-        engines = [Slots(order) for _ in range(ranks)]
+        engines = [Slots(times.__getitem__) for _ in range(ranks)]
         stores: list[Any] = []
 
         def function(processes: Processes, engines: list[Slots] = engines, stores: Any = stores) -> Batch:
@@ -212,9 +212,33 @@ def test_ranks_tell_each_other_when_it_is_enough(
         surplus = found[0].metrics["rollouts/surplus_tokens"]
         assert found[0].tokens == needed + surplus
         assert surplus == ended - needed + 3 * sum(engine.left for engine in engines)
-        if at_once and not seed:
-            assert sum(engine.ended for engine in engines) < 16 * 4, "the rest is given up"
         assert stores[0].num_keys() == 0
+
+
+def test_a_rank_stops_by_what_another_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 1 draws its first piece and then never ends; rank 0 draws what is needed besides, and nothing more."""
+    monkeypatch.setattr("p2o.rollout.judging.ThreadPoolExecutor", AtOnce)
+    told = threading.Event()
+
+    class First(Slots):
+        def stream(self, *arguments: Any, **options: Any) -> Generator[Ended]:
+            assert told.wait(20)
+            yield from super().stream(*arguments, **options)
+
+    class Endless(Slots):
+        def stream(
+            self, requests: Iterable[SampleRequest], *arguments: Any, **options: Any
+        ) -> Generator[Ended]:
+            yield from super().stream(islice(requests, self.at_once), *arguments, **options)
+            while True:
+                yield []
+                told.set()
+
+    engines = [First(), Endless()]
+    found = on_ranks(2, lambda processes: batch_of(engines[processes.rank], 0.25, processes=processes))
+    assert found[0] == found[1]
+    assert without_tokens(found[0]) == without_tokens(batch_of(Engine()))
+    assert (engines[0].ended, engines[1].ended) == (len(found[0].groups) * 4 - 6, 6)
 
 
 def test_tokens_of_an_engine_that_ranks_share_are_counted_once() -> None:
