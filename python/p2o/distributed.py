@@ -104,7 +104,7 @@ class Processes:
         outcomes = self.gather((found, failure))
         for _, raised in outcomes:
             if raised is not None:
-                raise raised
+                raise _everywhere(raised)
         return [found for found, _ in outcomes]
 
     def on_main(self, function: Callable[[], T]) -> T:
@@ -131,7 +131,7 @@ class Processes:
                 if kind == "return":
                     return cast("T", values)
                 if kind == "raise":
-                    raise cast("BaseException", values)
+                    raise _everywhere(cast("BaseException", values))
                 # Rank 0 has met the same error, and may go on: a failed reflection ends the prompt step, not the run.
                 with suppress(ReflectionError):
                     actions[name](*values)
@@ -219,6 +219,16 @@ class Processes:
         box = [value]
         dist.broadcast_object_list(box, src=0, group=self.group)
         return box[0]
+
+
+def is_told_elsewhere(error: BaseException) -> bool:
+    """Whether the first rank of this node has met the same error, and says so."""
+    return local_rank() > 0 and getattr(error, "everywhere", False)
+
+
+def _everywhere(error: BaseException) -> BaseException:
+    error.everywhere = True  # type: ignore[attr-defined]
+    return error
 
 
 SHARED_WITHIN = (0.1, 0.4, 1.5, 3.0)

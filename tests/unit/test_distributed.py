@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from torch.distributed import HashStore
 
 from p2o import distributed
+from p2o.cli.main import main
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, DataError, ReflectionError, RunDirectoryError
 
@@ -196,6 +199,34 @@ def test_what_rank_0_raises_is_raised_everywhere() -> None:
 
     outcomes = on_ranks(3, lambda processes: processes.on_main(fail))
     assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
+
+
+def test_a_failure_of_all_ranks_is_told_by_one_of_each_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "about.json")
+
+    def write() -> None:
+        raise full
+
+    def share(items: Sequence[int]) -> list[int]:
+        if items[0] > 0:
+            raise full
+        return list(items)
+
+    everywhere = [
+        *on_ranks(2, lambda processes: processes.on_main(write))[1:],
+        *on_ranks(2, lambda processes: processes.map(share, [0, 1])),
+    ]
+    alone = OSError(errno.ENOENT, "No such file", "model.gguf")
+    for rank, told in ((0, [full, full, full, alone]), (1, [alone])):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        said = ""
+        for error in (*everywhere, alone):
+            monkeypatch.setattr("p2o.cli.main.run_command", Mock(side_effect=error))
+            assert main(["train"]) == 2
+            said += capsys.readouterr().err
+        assert said == "".join(f"error: {error.filename}: {error.strerror}\n" for error in told)
 
 
 def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:

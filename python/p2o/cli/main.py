@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
-from p2o.distributed import launched_size, let_threads_sleep, local_rank
+from p2o.distributed import is_told_elsewhere, launched_size, let_threads_sleep, local_rank
 from p2o.errors import ConfigError, P2oError
 
 COMMANDS = {
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = str(error.strerror or error).splitlines()[0]
         name = error.filename
         where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name is not None else ""
-        print(f"error: {where}{reason}", file=sys.stderr)
+        if not is_told_elsewhere(error):
+            print(f"error: {where}{reason}", file=sys.stderr)
         drop_output()
         return 2
     except (MemoryError, RuntimeError) as error:
