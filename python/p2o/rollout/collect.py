@@ -144,7 +144,7 @@ class Collector:
 
     @property
     def stops_early(self) -> bool:
-        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for."""
+        """Whether `collect_until` can give up what it does without."""
         apart = not self.sampler.in_process
         return self.processes.size == 1 and self.sampler.refills and self.reward.judges_beside(apart=apart)
 
@@ -155,14 +155,12 @@ class Collector:
         params: SamplingParams,
         progress: Progress | None = None,
     ) -> tuple[list[Rollout], int]:
-        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`.
+        """Samples and verifies until it is enough, and then gives up what is under way: for one that `stops_early`.
 
         Returns:
             The rollouts at the beginning of `requests` that `enough` named, or all; and the tokens that were generated
             for others, as far as the engine tells.
         """
-        if not self.stops_early:
-            return self.collect(requests, params, progress), 0
         rollouts, surplus = self._collect(requests, iter([range(len(requests))]), params, progress, enough)
         return [rollouts[place] for place in range(len(rollouts))], surplus
 

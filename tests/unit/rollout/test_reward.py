@@ -424,7 +424,9 @@ def test_a_function_that_returns_no_number_is_refused_before_it_is_called(name: 
 def test_the_code_of_a_reward_is_that_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "graders_a.py").write_text("def score(problem, completion):\n    return 1.0\n")
-    (tmp_path / "graders_b.py").write_text("from graders_a import score\n")
+    (tmp_path / "graders_b.py").write_text(
+        "import importlib\n\nscore = importlib.import_module('graders' + '_a').score\n"
+    )
 
     def code(path: str) -> str | None:
         return make_reward(RewardConfig(function=path)).code
