@@ -571,6 +571,21 @@ def test_counts_that_are_none_are_passed_over(server, usage):
         list(reflector(server, prices=(1.0, 1.0), max_cost=0.1)([ask("q")]))
 
 
+def test_an_empty_reply_has_a_count(server):
+    usage = {"prompt_tokens": 3, "completion_tokens": 0}
+    server.answer = lambda body: (200, {**completion("")[1], "usage": usage})
+    (reply,) = reflector(server, prices=(2.0, 8.0), max_cost=0.1)([ask("q")])
+    assert (reply.tokens, reply.cost) == (0, pytest.approx(6e-6))
+
+
+def test_a_proxy_is_not_told_what_this_machine_says_to_itself(server, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert [reply.text for reply in reflector(server)([ask("q")])] == ["ok"]
+
+
 def test_a_cost_that_no_price_adds_up_to_is_refused_at_once(server):
     with pytest.raises(ConfigError, match=r"reflection\.max_cost = 2\.0 is never reached at prices of 0"):
         reflector(server, max_cost=2.0)
