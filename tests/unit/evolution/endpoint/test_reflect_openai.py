@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import httpx
 import pytest
 from chat_server import Server, completion
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
 from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
+from p2o.evolution.endpoint.address import ElsewhereError, stay_here
 from p2o.templates import make_template
 from p2o.types import Message, Problem
 
@@ -635,6 +637,26 @@ def test_a_key_goes_to_its_own_address_only(server, monkeypatch):
         assert "secret-" not in str(headers)
     list(reflector(server, api_key_env="OPENAI_API_KEY")([ask("q")]))
     assert server.headers[-1]["authorization"] == "Bearer secret-OPENAI_API_KEY"
+
+
+@pytest.mark.parametrize(
+    ("here", "location", "followed"),
+    [
+        ("http://a:1/v1", "/v2", True),
+        ("http://a:1/v1", "http://a:1/v2", True),
+        ("http://a/v1", "https://a/v1", True),
+        ("https://a/v1", "https://a:8443/v1", True),
+        ("http://a:1/v1", "http://a:2/v1", False),
+        ("https://a/v1", "http://a/v1", False),
+        ("http://a/v1", "https://b/v1", False),
+        ("https://a/v1", "https://b/v1", False),
+        ("https://a/v1", "//b/v1", False),
+    ],
+)
+def test_a_redirect_stays_on_its_host_and_gives_up_no_encryption(here, location, followed):
+    response = httpx.Response(307, headers={"location": location}, request=httpx.Request("POST", here))
+    with contextlib.nullcontext() if followed else pytest.raises(ElsewhereError, match="to another host"):
+        asyncio.run(stay_here(response))
 
 
 def test_a_redirect_to_another_host_is_refused(server):
