@@ -291,6 +291,16 @@ def test_what_is_no_completion_ends_the_step_and_not_the_run(server, body):
         list(reflector(server)([ask("q")]))
 
 
+def test_replies_do_not_depend_on_how_the_model_is_reached(server):
+    """A journal is taken up under another address or time limit, and not with another model or temperature."""
+    first = reflector(server).answers_for
+    assert (
+        reflector(server, base_url="http://elsewhere/v1", timeout_s=1.0, concurrency=2).answers_for == first
+    )
+    for change in ({"model": "other"}, {"temperature": 0.5}, {"extra_body": {"top_k": 1}}):
+        assert reflector(server, **change).answers_for != first
+
+
 def test_a_server_may_leave_its_counts_empty(server):
     status, content = completion("ok")
     content["usage"] = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}
