@@ -29,6 +29,12 @@ def test_trl_calls_with_message_lists() -> None:
     assert trl_reward(prompts=[], completions=completions, answer=["4", "4"]) == [1.0, 0.0]
 
 
+def test_other_trainers_verify_what_follows_the_thought_too() -> None:
+    text = r"So it is \boxed{3}.</thought>It is 4."
+    assert trl_reward(completions=[text] * 2, answer=["3", "4"]) == [0.0, 1.0]
+    assert [compute_score("math", text, gold) for gold in ("3", "4")] == [0.0, 1.0]
+
+
 def test_shares_of_verdicts_are_logged() -> None:
     for completions, expected in ((["no idea"], 1.0), (["no idea", "5"], 0.5), ([], 0.0)):
         logged: dict[str, float] = {}

@@ -79,7 +79,7 @@ def test_the_verifier_rewards_and_counts() -> None:
     ],
 )
 def test_what_follows_the_thought_is_verified(end: str) -> None:
-    text = rf"Is it \boxed{{3}}? No.{end}It is 4."
+    text = rf"So it is \boxed{{3}}.{end}It is 4."
     reward = make_reward(RewardConfig())
     assert list(reward([rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
 
