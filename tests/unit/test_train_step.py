@@ -15,7 +15,7 @@ import pytest
 from p2o.batches import order_of_epoch, roll_out
 from p2o.config import Config, build_config
 from p2o.distributed import ONE_PROCESS
-from p2o.errors import TrainingError
+from p2o.errors import RewardError, SamplerError, TrainingError
 from p2o.evaluate import Evaluation
 from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
@@ -24,7 +24,7 @@ from p2o.files import read_jsonl
 from p2o.guidance.evolved import Evolved
 from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.prompt_step import PromptStepOutcome
-from p2o.loop import end_epoch, train, update
+from p2o.loop import end_epoch, is_drawn_ahead, measure, take_step, train, update
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.packing import Rows
 from p2o.policy.ratios import RatioStatistics
@@ -586,3 +586,89 @@ def test_epochs_are_mined_apart_and_evaluated_as_often_as_asked(
     assert state.outcomes.of("plain", "a", "1") == (0, 4, 0.0)
     logged = read_jsonl(directory.metrics)
     assert len(logged) == state.logged == 5 + 4
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a run does, with nothing drawn or learnt."""
+    seen: list[str] = []
+
+    def stepped(run: Run) -> None:
+        run.state.step += 1
+        run.state.epoch_step += 1
+        run.state.epoch_problems += 1
+        seen.append("step")
+
+    def guided(run: Run, hard: Any) -> None:
+        run.state.guided_at = run.state.step
+        seen.append("guide")
+
+    def ended(run: Run) -> None:
+        run.state.finished = True
+        seen.append("end")
+
+    monkeypatch.setattr(Run, "checkpoint", lambda run: seen.append("checkpoint"))
+    monkeypatch.setattr("p2o.loop.measure", lambda run, hard: None)
+    monkeypatch.setattr("p2o.loop.take_step", stepped)
+    monkeypatch.setattr("p2o.loop.guide", guided)
+    monkeypatch.setattr("p2o.loop.end_epoch", ended)
+    return seen
+
+
+def test_a_kill_in_a_prompt_step_costs_no_step(events: list[str]) -> None:
+    problems, guidance = [problem(str(number)) for number in range(6)], SimpleNamespace()
+    train(run_of(config_of(guidance={"every": 3}), Engine(), problems, guidance=guidance))
+    assert events == [*["step"] * 3, "checkpoint", "guide", *["step"] * 3, "checkpoint", "end", "checkpoint"]
+
+
+def test_a_run_that_goes_on_for_more_epochs_makes_up_for_the_prompt_step(
+    events: list[str],
+) -> None:
+    run = run_of(config_of(run={"epochs": 2}), Engine(), [problem("a")], guidance=SimpleNamespace())
+    run.state.epoch, run.state.finished = 1, True
+    train(run)
+    assert events == ["guide", "checkpoint", "step", "checkpoint", "end", "checkpoint"]
+
+
+@pytest.mark.parametrize("error", [RewardError, SamplerError])
+def test_what_cannot_be_drawn_costs_no_step(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[int] = []
+
+    def fails() -> None:
+        raise error("gone")
+
+    monkeypatch.setattr(Run, "checkpoint", lambda run: saved.append(run.state.step))
+    run = run_of(config_of(), Engine(), [problem("a")])
+    run.state.step = 5
+    monkeypatch.setattr(run.batches, "take", fails)
+    with pytest.raises(error, match="gone"):
+        take_step(run)
+    assert saved == [5]
+
+
+def test_nothing_is_drawn_ahead_over_an_end_of_an_epoch_or_a_prompt_step() -> None:
+    config = config_of(
+        rollout={"ahead": 1}, guidance={"every": 4}, run={"epochs": 2, "max_generated_tokens": 100}
+    )
+
+    def ahead(**state: int) -> bool:
+        run = run_of(config, Engine(), [problem(str(i)) for i in range(8)], guidance=SimpleNamespace())
+        run.state = LoopState(Outcomes(), **state)  # type: ignore[arg-type]
+        return is_drawn_ahead(run)
+
+    assert ahead(step=2, epoch_step=2, epoch_problems=7, training_tokens=99)
+    assert not ahead(step=2, epoch_step=2, epoch_problems=8)
+    assert not ahead(step=3, epoch_step=3, epoch_problems=3), "the fourth step has a prompt step behind it"
+    assert not ahead(step=2, epoch_step=2, epoch_problems=2, prompt_step_tokens=100)
+
+
+def test_only_the_hard_problems_of_a_whole_epoch_count_as_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = epochs_of(tmp_path, monkeypatch, None)
+    measure(run, hard={"a": "very_hard"})
+    run.state.epoch_problems -= 1
+    measure(run, hard={"a": "very_hard"})
+    measure(run, hard=None)
+    found = [(record["hard"], record.get("within", False)) for record in run.state.history[-3:]]
+    assert found == [(1, False), (1, True), (None, False)]
