@@ -72,6 +72,7 @@ METRICS: list[dict[str, Any]] = [
         "time/total_s": 7.25,
     },
     {"step": 5, "evaluation/accuracy": 0.25, "num_tokens": 500},
+    {"step": 5, "guidance/version": 1, "num_tokens": 500, "time/total_s": 9.5},
     {
         "step": 11,
         "epoch": 1,
@@ -103,6 +104,19 @@ def test_epochs_by_hand() -> None:
 
 def test_an_epoch_cut_short_has_no_hard_set() -> None:
     assert epochs_of(METRICS, HISTORY[:3])[1]["hard"] is None
+
+
+def test_prompt_steps_within_an_epoch_are_paid_for_by_it_and_mark_no_end_of_it() -> None:
+    within = {"prompt_step": {"templates": ["Add."], "tokens": 20, "reason": "1 template"}, "within": True}
+    history = [
+        evaluation(300, 0.1, hard=40, **within),
+        evaluation(400, 0.1, hard=35, within=True),
+        evaluation(500, 0.25, hard=30, **PROMPT_STEP),
+        evaluation(700, 0.5, hard=20, within=True),
+    ]
+    first, second = epochs_of(METRICS, history)
+    assert (first["hard"], first["prompt_step"]["tokens"]) == (30, 100)
+    assert (second["hard"], second["prompt_step"]) == (None, None)
 
 
 @pytest.fixture
