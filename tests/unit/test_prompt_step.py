@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from character_encoder import Encoder
 from evolve_world import World, make_problems
 
 from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
+from p2o.errors import ConfigError
 from p2o.evolution import EvaluationRequest, Evolution
 from p2o.evolution.types import PlainEnough
 from p2o.files import read_jsonl
 from p2o.guidance.prompt_step import PromptStep
 from p2o.guidance.spending import Allowance
 from p2o.outcomes import Outcomes
-from p2o.reflection import SelfReflection
+from p2o.reflection import SelfReflection, check_prompts_fit
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import Sample, SamplingParams
 from p2o.templates import PLAIN, make_template
@@ -291,3 +294,18 @@ def test_a_budget_under_the_dev_set_is_told(tmp_path: Path) -> None:
     outcome = evolved(step)
     assert outcome.reason == "0 templates from 0 proposals (budget)"
     assert collector.requests == []
+
+
+def test_a_reflection_prompt_leaves_room_for_the_reply() -> None:
+    """At least a token for an example, where the policy reflects itself."""
+    base = {"model": {"source": "x"}, "data": {"kind": "tiny"}}
+    config = build_config({**base, "reflection": {"max_tokens": 50}})
+    check_prompts_fit(config, Encoder(), None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"is (\d+) tokens without an example") as told:
+        check_prompts_fit(config, Encoder(), 1)  # type: ignore[arg-type]
+    found = re.search(r"is (\d+) tokens", str(told.value))
+    assert found is not None
+    longest = int(found[1]) + 50
+    with pytest.raises(ConfigError, match=f"model or engine take {longest}$"):
+        check_prompts_fit(config, Encoder(), longest)  # type: ignore[arg-type]
+    check_prompts_fit(config, Encoder(), longest + 1)  # type: ignore[arg-type]
