@@ -228,6 +228,33 @@ def test_of_equal_rates_the_smaller_is_chosen(results: Results) -> None:
     assert choose(STUDY, results, "p2o-tiny", "a", results.failed).rate == 1e-4
 
 
+def test_a_rate_is_chosen_when_all_runs_of_all_rates_are_done(tmp_path: Path) -> None:
+    """Two seeds each; a rate with a run that failed and is not done yet is out, however good the other run was."""
+    assert STUDY.selection is not None
+    study = STUDY.model_copy(update={"selection": STUDY.selection.model_copy(update={"seeds": (8, 9)})})
+    results, broken = Results(tmp_path), set[str]()
+
+    def found() -> Any:
+        return choose(study, results, "p2o-tiny", "a", lambda job: job.id in broken)
+
+    def add(rate: float, seed: int, accuracy: float) -> None:
+        job = make_job(study, "p2o-tiny", "a", "selection", seed, rate)
+        record = tried("a", rate, accuracy)
+        results.add({**record, **{key: value for key, value in header_of(job).items() if key != "phase"}})
+
+    add(1e-4, 8, 0.2)
+    add(2e-4, 8, 0.8)
+    broken.add(make_job(study, "p2o-tiny", "a", "selection", 9, 2e-4).id)
+    assert found().scores == {2e-4: -1.0}
+    add(2e-4, 9, 0.4)
+    first = found()
+    assert (first.ready, first.rate, list(first.scores)) == (False, None, [2e-4])
+    add(1e-4, 9, 0.4)
+    second = found()
+    assert (second.ready, second.rate) == (True, 2e-4)
+    assert second.scores[2e-4] == pytest.approx(2 * second.scores[1e-4])
+
+
 def test_one_world_and_one_arm_choose_for_others(tmp_path: Path) -> None:
     """Arm b takes what arm a has chosen in world w, everywhere; only that is run to choose."""
     selection = {"learning_rates": [1e-4, 2e-4], "seeds": [9], "world": "w"}
