@@ -101,8 +101,6 @@ class CountingReward:
         self.loop = RewardLoop()
         self.errors: Counter[str] = Counter()
         """Number of errors by `ExceptionType: message`."""
-        self.faults = 0
-        """Number of errors for which the function is to blame, or the data: all but `UnreadableAnswer`."""
         self._logged: set[type[BaseException]] = set()
 
     def __call__(self, problem: Problem, completion: str) -> float:
@@ -205,7 +203,6 @@ class CountingReward:
 
     def count(self, error: BaseException) -> None:
         """Counts an error that scores 0."""
-        self.faults += not isinstance(error, UnreadableAnswer)
         message = describe(error)
         if type(error) not in self._logged:
             self._logged.add(type(error))

@@ -81,7 +81,7 @@ class TrlReward:
             InputError: if the dataset has no gold column.
         """
         golds = ["" if gold is None else str(gold) for gold in self._golds(columns)]
-        texts = [_text(completion) for completion in completions]
+        texts = [with_usual_end_of_thought(_text(completion)) for completion in completions]
         verdicts = verify_batch(texts, golds, return_verdicts=True, **self.options)
         if log_metric is not None:
             counts = Counter(verdict.status for verdict in verdicts)
@@ -134,7 +134,7 @@ def compute_score(
     `options` are the verifier's, from `reward.custom_reward_function.reward_kwargs`. The router and the tokenizer come
     where a reward model runs as well; they are not used.
     """
-    return float(verify(solution_str, str(ground_truth), **options).correct)
+    return float(verify(with_usual_end_of_thought(solution_str), str(ground_truth), **options).correct)
 
 
 _END_OF_THOUGHT = re.compile(

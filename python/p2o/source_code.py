@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-_INSTALLED = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_LIBRARY = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders of packages, those outside this environment too: the system's below a virtual one, the user's own."""
 
 
 def code_of(*modules: str) -> str | None:
@@ -29,7 +32,7 @@ def code_of(*modules: str) -> str | None:
             continue
         seen.add(name)
         file = _file_of(name)
-        if file is None or (top not in packages and any(map(file.is_relative_to, _INSTALLED))):
+        if file is None or (top not in packages and _is_installed(file)):
             continue
         found[name] = file.read_bytes()
         package = name if file.name == "__init__.py" else name.rpartition(".")[0]
@@ -41,6 +44,10 @@ def code_of(*modules: str) -> str | None:
     for name in sorted(found):
         digest.update(f"{name}\x1f{len(found[name])}\x1f".encode() + found[name])
     return digest.hexdigest()[:16]
+
+
+def _is_installed(file: Path) -> bool:
+    return any(map(file.is_relative_to, _LIBRARY)) or not _INSTALLED.isdisjoint(file.parts)
 
 
 def _file_of(name: str) -> Path | None:

@@ -324,6 +324,8 @@ def test_settings_that_are_not_carried_over_are_refused(
         ({"vllm_tensor_parallel_size": 2}, "vllm_tensor_parallel_size"),
         ({"vllm_enable_sleep_mode": True}, "vllm_enable_sleep_mode"),
         ({"min_p": 0.1}, "min_p"),
+        ({"repetition_penalty": 1.1}, "repetition_penalty"),
+        ({"generation_kwargs": {"num_beams": 2}}, "generation_kwargs"),
     ],
 )
 def test_ways_to_draw_that_are_not_carried_over_are_refused(changed: dict[str, Any], name: str) -> None:

@@ -87,6 +87,10 @@ def test_problems_have_a_worked_solution_or_none() -> None:
         ([{"problem": "x"}, {"problem": {1, 2}}], "problems, item 2: has no form in JSON"),
         ([{"problem": "x"}, *make_problems(1, 0)], "holds dicts and Problems: give either"),
         ([Problem("1", (), "2", {"answer": 3})], "item 1: meta has 'answer'.*: rename it"),
+        (
+            [Problem("1", (), "2", {"solution": "3"}, solution="4")],
+            "item 1: meta has 'solution'.*: rename it",
+        ),
     ],
 )
 def test_what_cannot_be_a_problem_is_refused(problems: Any, message: str) -> None:
@@ -162,3 +166,5 @@ def test_a_part_without_a_path_is_there_while_it_is_given() -> None:
         assert load_reward("p2o.arguments:reward").code != found.code, "another function of that name"
     with arguments.given({"reward": lambda problem, completion: 0.0}):
         assert load_reward("p2o.arguments:reward").code is None
+    with pytest.raises(ConfigError, match="the reward of this run has no import path"):
+        load_reward("p2o.arguments:reward")

@@ -14,7 +14,7 @@ import transformers
 from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS
-from p2o.errors import DataError
+from p2o.errors import ConfigError, DataError
 from p2o.parts import load_parts, load_policy_model, planned_optimizer_steps
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -48,10 +48,12 @@ def test_planned_steps_are_those_of_the_mini_batches(problems: int, mini: int | 
 def test_the_reference_is_the_start_at_the_sampling_temperature(tmp_path: Path) -> None:
     """At the start it says what the policy says; it goes on saying it whatever the policy learns."""
     overrides = [*SIZES, "run.method=grpo", "loss.kl_coef=0.1", "rollout.temperature=0.6"]
+    overrides += ["correction.bounds=[0, 7]"]
     run = prepare(load_config("quickstart", overrides), tmp_path / "run", console=Console.silent())
     prompt = run.collector.prompt_ids(run.problems[0], PLAIN)
     sequences = [(prompt, [5, 6, 7]), (prompt[1:], [8, 9])]
     start = run.policy.score(sequences)
+    assert (run.policy.correction.bounds, run.policy.temperature) == ((0, 7), 0.6)
     for ours, theirs in zip(start, run.reference(sequences), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     with torch.no_grad():
@@ -97,6 +99,12 @@ def test_a_problem_that_is_too_long_names_its_line_or_is_left_out(
         load_parts(
             load_config("quickstart", [*asked, "rollout.long_problems=skip", "rollout.max_prompt_tokens=2"])
         )
+
+
+def test_guidance_by_solutions_is_refused_where_no_problem_has_one(tmp_path: Path) -> None:
+    asked = [*problems_at(tmp_path / "problems.jsonl", "1+1=?", "2+2=?"), "guidance.kind=solution_prefix"]
+    with pytest.raises(ConfigError, match=r"no training problem has one: set data\.solution_key"):
+        prepare(load_config("quickstart", [*asked, "run.method=p2o"]), tmp_path / "run")
 
 
 def test_a_message_that_the_chat_template_refuses_names_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -317,3 +318,34 @@ def test_a_file_that_shows_late_is_waited_for(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(distributed, "time", SimpleNamespace(sleep=sleep))
     assert distributed._appears(tmp_path / "late")
     assert waits == list(distributed.SHARED_WITHIN[:2])
+
+
+def test_what_makes_tokens_is_in_the_digest_of_a_tokenizer(tokenizer: Any) -> None:
+    """Its vocabulary alone would not tell of a rule; what a call has set for itself is none."""
+    from tokenizers import normalizers
+
+    from p2o.launch import tokenizer_digest
+
+    first = tokenizer_digest(tokenizer)
+    other = copy.deepcopy(tokenizer)
+    other(["1", "22"], padding=True, truncation=True, max_length=2)
+    assert tokenizer_digest(other) == first
+    other.backend_tokenizer.normalizer = normalizers.Lowercase()
+    assert tokenizer_digest(other) != first
+    templated = copy.deepcopy(tokenizer)
+    templated.chat_template += " "
+    assert tokenizer_digest(templated) != first
+
+
+def test_each_weight_is_in_the_digest_of_a_model(random_model: Any) -> None:
+    import torch
+
+    from p2o.launch import weights_digest
+
+    first = weights_digest(random_model)
+    assert weights_digest(random_model) == first
+    for weight in (next(iter(random_model.parameters())), *list(random_model.parameters())[-1:]):
+        with torch.no_grad():
+            weight.flatten()[0] += 1
+            assert weights_digest(random_model) != first
+            weight.flatten()[0] -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from p2o.checkpoint import LATEST, latest_checkpoint, load_checkpoint, make_newest, save_checkpoint
 from p2o.errors import ConfigError, ModelError, RunDirectoryError
+from p2o.evolution.journal import Journal
 from p2o.files import append_jsonl, naming, new_directory, read_jsonl, write_jsonl, write_text
 from p2o.policy.config import LossConfig
 from p2o.policy.optimizer_config import OptimizerConfig
@@ -37,6 +39,37 @@ def test_a_text_is_old_or_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash of the machine leaves the old or the new: content is synced, renamed, then the name is synced."""
+    events: list[str] = []
+
+    def noting(owner: Any, name: str, shown: Callable[[Any], str]) -> None:
+        own = getattr(owner, name)
+
+        def noted(subject: Any, *arguments: Any) -> Any:
+            events.append(f"{name} {Path(shown(subject)).relative_to(tmp_path)}")
+            return own(subject, *arguments)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    noting(os, "fsync", lambda descriptor: os.readlink(f"/proc/self/fd/{descriptor}"))
+    noting(Path, "replace", str)
+    noting(Path, "rename", str)
+    write_text(tmp_path / "a", "text")
+    assert events == ["fsync .a.tmp", "replace .a.tmp", "fsync ."]
+    events.clear()
+    with new_directory(tmp_path / "d") as temporary:
+        (temporary / "b").write_text("text")
+    assert events == ["fsync .d.tmp/b", "fsync .d.tmp", "rename .d.tmp", "fsync ."]
+    events.clear()
+    with Journal(tmp_path / "j", {}) as journal:
+        assert events == ["fsync j"], "its header"
+        journal.sync()
+    assert events == ["fsync j"] * 2
 
 
 def test_a_directory_is_whole_or_absent(tmp_path: Path) -> None:

@@ -189,6 +189,12 @@ def test_a_hint_is_what_is_said_without_thoughts_and_fences(tmp_path: Path) -> N
     assert found.in_use(state) == PLAIN, "it is of no use for other problems"
 
 
+def test_a_hint_may_be_as_long_as_a_template(tmp_path: Path) -> None:
+    reply = ReflectionReply("x" * 6000)
+    found, state = guidance(tmp_path, [problem("a")], lambda requests: [reply], kind="self_hint")
+    assert found.find(state, {"a": "very_hard"}).summary["refusals"] == {}
+
+
 def test_a_reflection_model_that_has_failed_leaves_all_problems_plain(tmp_path: Path) -> None:
     calls = iter([[ReflectionReply("A hint.")]])
 
@@ -201,7 +207,9 @@ def test_a_reflection_model_that_has_failed_leaves_all_problems_plain(tmp_path: 
     found.find(state, {"a": "very_hard"})
     assert found.assign(state, ["a"], seed=0) == {"a": [make_template("A hint.")] * 3 + [PLAIN]}
     state.version += 1
-    assert found.find(state, {"a": "very_hard"}).summary["reason"] == "reflection: the server is gone"
+    failed = found.find(state, {"a": "very_hard"})
+    assert failed.summary["reason"] == "reflection: the server is gone"
+    assert failed.tokens == failed.summary["tokens"] == 0
     assert found.assign(state, ["a"], seed=0) == {"a": [PLAIN] * 4}
 
 

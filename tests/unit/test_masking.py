@@ -70,6 +70,8 @@ def test_fields_are_masked_by_name_and_by_form() -> None:
     assert SECRET in secrets_in(fields)
     assert "yes" not in secrets_in(fields)
     assert scrub(f"bad key {SECRET}!", secrets_in(fields)) == "bad key ***!"
+    # The longer first; of a word of three letters nothing would be left of a text.
+    assert scrub("abcdef abcd abc", ["abc", "abcd", "abcdef"]) == "*** *** abc"
 
 
 def test_settings_are_written_without_secrets_and_used_with_them() -> None:

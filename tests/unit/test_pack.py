@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import p2o
 from p2o.errors import InputError
-from p2o.packing import Rows, fill, pack, unpack
+from p2o.packing import Packing, Rows, fill, pack, unpack
 
 
 def example_rows():
@@ -27,6 +27,15 @@ def test_worked_by_hand():
     assert [bin.tolist() for bin in packing] == [[0, 3], [1, 2]]
     assert packing.fill == 15 / 16
     assert len(packing) == 2
+
+
+def test_a_rank_s_share_is_its_bins_with_their_rows_counted_anew():
+    packing = Packing.of([[[4, 0], [2]], [[1], [3, 5, 6]]])
+    first, own = packing.share(0)
+    assert (first.tolist(), [bin.tolist() for bin in own]) == ([4, 0, 2], [[0, 1], [2]])
+    second, own = packing.share(1)
+    assert (second.tolist(), [bin.tolist() for bin in own]) == ([1, 3, 5, 6], [[0], [1, 2, 3]])
+    assert (own.ranks.tolist(), own.of_rank(0)) == ([0, 0], range(2))
 
 
 @settings(deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from character_encoder import Encoder
 from evolve_world import World, make_problems
 
 from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
+from p2o.errors import ConfigError
 from p2o.evolution import EvaluationRequest, Evolution
+from p2o.evolution.types import PlainEnough
 from p2o.files import read_jsonl
 from p2o.guidance.prompt_step import PromptStep
+from p2o.guidance.spending import Allowance
 from p2o.outcomes import Outcomes
-from p2o.reflection import SelfReflection
+from p2o.reflection import SelfReflection, check_prompts_fit
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import Sample, SamplingParams
 from p2o.templates import PLAIN, make_template
@@ -56,7 +61,13 @@ class Collector:
 
 
 def step_of(
-    folder: Path, world: World | None = None, *, reflect: Any = None, longest: int = 10**6, **sections: Any
+    folder: Path,
+    world: World | None = None,
+    *,
+    reflect: Any = None,
+    longest: int = 10**6,
+    given: Sequence[Template] = (),
+    **sections: Any,
 ) -> tuple[PromptStep, Collector]:
     world = World() if world is None else world
     config = build_config(
@@ -79,12 +90,15 @@ def step_of(
         reflect or world.reflect,
         directory,
         Console.silent(),
+        given,
     )
     return step, collector
 
 
-def evolved(step: PromptStep, hard: dict[str, str] = HARD, epoch: int = 1, previous: Any = None) -> Any:
-    return step.evolve(hard, Outcomes(), version=epoch, epoch=epoch, previous=previous)
+def evolved(
+    step: PromptStep, hard: dict[str, str] = HARD, epoch: int = 1, previous: Any = None, **more: Any
+) -> Any:
+    return step.evolve(hard, Outcomes(), version=epoch, epoch=epoch, previous=previous, **more)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +132,40 @@ def test_it_begins_with_the_templates_of_the_step_before(
     evolution = evolved(step, epoch=2, previous=earlier).evolution
     given = [c.template.id for c in evolution.candidates if c.made_by == "given"]
     assert given == ([template.id for template in earlier.chosen] if carry_over else [])
+
+
+def test_templates_that_are_given_begin_the_first_step_also_if_it_was_killed(tmp_path: Path) -> None:
+    given = [make_template("Think of circles.")]
+    step, _ = step_of(tmp_path, given=given, evolve={"budget": 200})
+    first = evolved(step, epoch=1).evolution
+    assert [c.template for c in first.candidates if c.made_by == "given"] == given
+    again, collector = step_of(tmp_path, given=given, evolve={"budget": 200})
+    assert evolved(again, epoch=1).evolution == first
+    assert collector.requests == []
+    second = evolved(again, epoch=2).evolution
+    assert not any(candidate.made_by == "given" for candidate in second.candidates)
+
+
+def test_it_spends_what_it_is_allowed_to(tmp_path: Path) -> None:
+    """A share of the budget; the plain prompt's evaluation alone; proposals until so many in a row came to nothing."""
+    step, _ = step_of(tmp_path / "half", evolve={"budget": 1000})
+    assert evolved(step, allowance=Allowance(share=0.3)).evolution.ledger.rollout_limit == 300
+    step, collector = step_of(tmp_path / "plain", World(plain=1.0))
+    outcome = evolved(step, allowance=Allowance(plain_enough=PlainEnough(share=0.5, draws=4.0)))
+    assert outcome.reason == "ended: plain rollouts solve 100%"
+    assert {request.template for request in collector.requests} == {PLAIN}
+    step, _ = step_of(tmp_path / "fruitless", World(useful=0.0, plain=0.0))
+    outcome = evolved(step, allowance=Allowance(max_fruitless=2))
+    assert outcome.evolution.stop_reason == "fruitless"
+    proposed = [candidate for candidate in outcome.evolution.candidates if candidate.proposed]
+    assert list(outcome.tried) == [candidate for candidate in proposed if candidate.tried]
+
+
+def test_too_few_to_accept_any_template_is_no_error(tmp_path: Path, earlier: Evolution) -> None:
+    step, _ = step_of(tmp_path, mining={"min_count": 2}, evolve={"acceptance": "sequential"})
+    outcome = evolved(step, dict(list(HARD.items())[:2]), previous=earlier)
+    assert outcome.reason.startswith("skipped: 1 dev problems are too few to accept any template")
+    assert (outcome.evolution, outcome.tokens) == (earlier, 0)
 
 
 def test_its_books(tmp_path: Path) -> None:
@@ -246,3 +294,18 @@ def test_a_budget_under_the_dev_set_is_told(tmp_path: Path) -> None:
     outcome = evolved(step)
     assert outcome.reason == "0 templates from 0 proposals (budget)"
     assert collector.requests == []
+
+
+def test_a_reflection_prompt_leaves_room_for_the_reply() -> None:
+    """At least a token for an example, where the policy reflects itself."""
+    base = {"model": {"source": "x"}, "data": {"kind": "tiny"}}
+    config = build_config({**base, "reflection": {"max_tokens": 50}})
+    check_prompts_fit(config, Encoder(), None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"is (\d+) tokens without an example") as told:
+        check_prompts_fit(config, Encoder(), 1)  # type: ignore[arg-type]
+    found = re.search(r"is (\d+) tokens", str(told.value))
+    assert found is not None
+    longest = int(found[1]) + 50
+    with pytest.raises(ConfigError, match=f"model or engine take {longest}$"):
+        check_prompts_fit(config, Encoder(), longest)  # type: ignore[arg-type]
+    check_prompts_fit(config, Encoder(), longest + 1)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from p2o.config import load_config
 from p2o.data import JsonlData, read_jsonl
 from p2o.errors import ConfigError
 from p2o.files import read_jsonl as read_records
+from p2o.reward_calls import UnreadableAnswer
 from p2o.rewards import CONSENT, RUN_ANSWERS, CountingReward, load_reward
 from p2o.rollout.reward import FunctionReward, RewardConfig
 from p2o.types import Problem, Rollout
@@ -73,12 +74,11 @@ def compare(
         expected = float(dataset.score_answer(answer, item))
     except Exception:
         expected = None
-    errors, faults = reward.errors.total(), reward.faults
-    given = reward(problem, completion)
-    if given != (expected or 0.0):
-        return f"{answer!r} earns {given} instead of {expected}"
-    if reward.errors.total() - errors != (expected is None) or reward.faults != faults:
-        return f"{answer!r}: {reward.errors}"
+    found = reward.ask(problem, completion)
+    if expected is None and isinstance(found, UnreadableAnswer):
+        reward.count(found)
+    elif found != expected:
+        return f"{answer!r} earns {found!r} instead of {expected}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
@@ -16,7 +17,7 @@ import pytest
 from character_encoder import Encoder
 from test_distributed import on_ranks
 
-from p2o.batches import Batch, Place, collect_batch
+from p2o.batches import Batch, Place, collect_batch, until
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import TrainingError
@@ -25,7 +26,8 @@ from p2o.rollout.collect import Collector
 from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.state import LoopState
-from p2o.types import Problem
+from p2o.templates import make_template
+from p2o.types import Problem, Rollout, Template
 
 PROBLEMS = [Problem(f"p{i}", ({"role": "user", "content": f"{i} + 1"},), "5") for i in range(40)]
 
@@ -117,13 +119,13 @@ class AtOnce:
         pass
 
 
-def batch_of(
+def run_of(
     engine: Engine,
     share: float = 1.0,
-    start: int = 0,
     function: str = "verify",
+    assignment: dict[str, list[Template]] | None = None,
     processes: Processes = ONE_PROCESS,
-) -> Batch:
+) -> Any:
     config = load_config(
         "quickstart", ["run.batch_problems=4", "rollout.n=4", "loss.zero_variance=refill", "run.method=grpo"]
     )
@@ -134,15 +136,19 @@ def batch_of(
     def phase(name: str, total: int) -> Any:
         yield lambda done: None
 
-    run: Any = SimpleNamespace(
+    return SimpleNamespace(
         config=config,
         problems=PROBLEMS,
         collector=collector,
-        state=LoopState(Outcomes()),
+        state=LoopState(Outcomes(), assignment=assignment or {}),
         under_way="",
         console=SimpleNamespace(phase=phase),
         batches=SimpleNamespace(share=share),
     )
+
+
+def batch_of(engine: Engine, share: float = 1.0, start: int = 0, **parts: Any) -> Batch:
+    run = run_of(engine, share, **parts)
     return collect_batch(run, Place(step=0, epoch_problems=start, tokens_left=float("inf")))
 
 
@@ -300,3 +306,34 @@ def test_nothing_is_begun_in_surplus_where_it_could_not_be_given_up() -> None:
     drawn = Engine()
     assert batch_of(drawn, share=0.25) == expected
     assert drawn.begun == 4 * len(expected.groups)
+
+
+def test_a_batch_in_a_checkpoint_is_the_same_batch() -> None:
+    batch = batch_of(Engine())
+    found = Batch.from_dict(json.loads(json.dumps(batch.to_dict())), PROBLEMS)
+    assert found.to_dict() == batch.to_dict()
+    assert [group.problem for group in found.trained] == [group.problem for group in batch.trained]
+    assert all(any(group is each for each in found.groups) for group in found.trained)
+
+
+def rollout(index: int, reward: float) -> Rollout:
+    return Rollout("p", "plain", index, (1,), (2,), (-1.0,), "stop", "", reward)
+
+
+def test_it_is_enough_at_the_problem_that_completes_the_groups_wanted() -> None:
+    """The second and third of four problems have a signal; the first is known last, and has none."""
+    enough = until(run_of(Engine()), PROBLEMS[:4], wanted=1)
+    for place in range(15, 3, -1):
+        assert enough(place, rollout(place % 4, float(place in (5, 8)))) is None
+    assert [enough(place, rollout(place, 0.0)) for place in range(4)] == [None, None, None, range(8)]
+
+
+def test_a_template_that_does_not_fit_is_waited_for_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of each group has no response, and the step ends all the same when four groups have a signal."""
+    monkeypatch.setattr("p2o.rollout.judging.ThreadPoolExecutor", AtOnce)
+    plain, long = make_template(""), make_template("x" * 200)
+    given = {problem.id: [plain, plain, plain, long] for problem in PROBLEMS}
+    engine = Streaming()
+    found = batch_of(engine, share=0.25, assignment=given)
+    assert len(found.trained) == 4
+    assert engine.ended == 3 * len(found.groups) < engine.begun

@@ -40,3 +40,20 @@ def test_an_edit_of_what_is_imported_is_noticed(name: str, folder: Path) -> None
 def test_no_code_of_ones_own() -> None:
     assert code_of("p2o.rewards") is code_of("no_such_module") is code_of("sys") is None
     assert code_of("json.decoder") == code_of("json.decoder") is not None, "named itself"
+
+
+@pytest.mark.parametrize("packages", ["site-packages", "dist-packages"])
+def test_packages_outside_this_environment_are_no_code_of_ones_own(
+    packages: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the system below a virtual environment, or of `pip install --user`: torch alone would take minutes."""
+    installed = tmp_path / packages
+    installed.mkdir()
+    (installed / "someones_package.py").write_text("")
+    (tmp_path / "own_grader.py").write_text("import someones_package\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(installed)
+    before = code_of("own_grader")
+    (installed / "someones_package.py").write_text("# another release\n")
+    assert code_of("own_grader") == before is not None
+    assert code_of("someones_package") is not None, "named itself"

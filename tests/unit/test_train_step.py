@@ -331,6 +331,32 @@ def epochs_of(
     return run, engine
 
 
+def test_the_books_of_a_prompt_step_are_those_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a resumed run must find in the checkpoint: lines that are written, and what spending goes by."""
+
+    class Telling(Steps):
+        quotes = True
+
+        def evolve(self, *arguments: Any, **more: Any) -> PromptStepOutcome:
+            found = super().evolve(*arguments, **more)
+            assert found.evolution is not None
+            accepted, other = found.evolution.candidates
+            tried = [accepted, replace(accepted, accepted=False), replace(other, accepted=False)]
+            return replace(found, records=[{"id": 0}, {"id": 1}], tried=tried)
+
+    run, _ = epochs_of(tmp_path, monkeypatch, Telling())
+    assert run.guidance is not None
+    assert run.guidance.quotes
+    for steps in (1, 2):
+        end_epoch(run)
+        state = run.state
+        assert (state.tried_proposals, state.accepted_proposals) == (3 * steps, steps)
+        assert (state.templates_logged, state.prompt_step_tokens) == (2 * steps, 100 * steps)
+        roll_epoch(run)
+
+
 def test_what_is_known_ages_over_a_prompt_step_that_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

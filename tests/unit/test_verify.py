@@ -79,6 +79,7 @@ def test_profiles_differ_where_the_documentation_says() -> None:
     assert p2o.equivalent(r"5 \text{ cm}", r"5 \text{ m}", compat="math-verify")
     assert not p2o.equivalent(r"5 \text{ cm}", r"5 \text{ m}")
     assert p2o.equivalent("3.1416", r"\pi", float_rounding=4)
+    assert all(p2o.equivalent("3", "3", float_rounding=digits) for digits in (0, 60))
     assert p2o.equivalent("3.1416", r"\pi")
     assert not p2o.equivalent("3.1416", r"\pi", strict=True)
     assert not p2o.equivalent("3.1416", "3.14159")
@@ -136,6 +137,7 @@ def test_golds_that_do_not(gold: str) -> None:
     [
         ({"compat": "sympy"}, "math-verify"),
         ({"float_rounding": -1}, "float_rounding"),
+        ({"float_rounding": 61}, "float_rounding"),
         ({"deadline_ms": -5}, "deadline_ms"),
         ({"deadline_ms": float("nan")}, "deadline_ms"),
         ({"percision": 3}, "percision"),

@@ -29,6 +29,19 @@ def test_trl_calls_with_message_lists() -> None:
     assert trl_reward(prompts=[], completions=completions, answer=["4", "4"]) == [1.0, 0.0]
 
 
+def test_other_trainers_verify_what_follows_the_thought_too() -> None:
+    text = r"So it is \boxed{3}.</thought>It is 4."
+    assert trl_reward(completions=[text] * 2, answer=["3", "4"]) == [0.0, 1.0]
+    assert [compute_score("math", text, gold) for gold in ("3", "4")] == [0.0, 1.0]
+
+
+def test_shares_of_verdicts_are_logged() -> None:
+    for completions, expected in ((["no idea"], 1.0), (["no idea", "5"], 0.5), ([], 0.0)):
+        logged: dict[str, float] = {}
+        trl_reward(completions=completions, answer=["4"] * len(completions), log_metric=logged.__setitem__)
+        assert logged == {"verify/no_answer": expected, "verify/timeout": 0.0, "verify/gold_unparsable": 0.0}
+
+
 def test_the_gold_column_has_a_name() -> None:
     reward = make_trl_reward("solution", require_boxed=True)
     assert reward(prompts=["?"], completions=["The answer is 4."], solution=["4"]) == [0.0]

@@ -23,14 +23,14 @@ LEVEL_CANDIDATES: dict[Level, int] = {
 def rollouts_of(budget: Level | int, dev_size: int) -> int:
     """Rollouts of a budget.
 
-    A level of c candidates on V dev problems is V + 5c + 35N + ((N+1)//5 + 1 + [N < 5]) V rollouts with
+    A level of c candidates on V dev problems is V + 5c + 35N + ((N+1)//5 + 1) V rollouts with
     N = int(max(4 log2 c, 1.5 c)): the formula of DSPy's MIPROv2, which the paper takes over.
     """
     if isinstance(budget, int):
         return budget
     candidates = LEVEL_CANDIDATES[budget]
     trials = int(max(4 * log2(candidates), 1.5 * candidates))
-    evaluations = (trials + 1) // 5 + 1 + (trials < 5)
+    evaluations = (trials + 1) // 5 + 1
     return dev_size + 5 * candidates + 35 * trials + evaluations * dev_size
 
 

@@ -146,7 +146,7 @@ class Collector:
 
     @property
     def stops_early(self) -> bool:
-        """Whether `collect_until` gives up what it can do without; else it draws all that it is asked for.
+        """Whether `collect_until` can give up what it does without.
 
         Ranks that hold one engine together would have to give up the same in the same step of it.
         """
@@ -160,15 +160,14 @@ class Collector:
         params: SamplingParams,
         progress: Progress | None = None,
     ) -> tuple[list[Rollout], int]:
-        """Samples and verifies until it is enough, and then gives up what is under way, where it `stops_early`: each
-        rank tells the others of what ends there.
+        """Samples and verifies until it is enough, and then gives up what is under way: for one that `stops_early`.
+
+        Each rank tells the others of what ends there.
 
         Returns:
             The rollouts at the beginning of `requests` that `enough` named, or all; and the tokens that were generated
             for others, as far as the engine tells.
         """
-        if not self.stops_early:
-            return self.collect(requests, params, progress), 0
         notices, surplus = self.processes.notices(), 0
 
         def draw(pieces: Iterator[range], shown: Progress | None) -> dict[int, Rollout]:

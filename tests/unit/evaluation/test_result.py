@@ -11,7 +11,7 @@ import pytest
 
 from p2o.errors import RunDirectoryError
 from p2o.evaluation.benchmarks import Benchmark
-from p2o.evaluation.compare import compare
+from p2o.evaluation.compare import Difference, compare
 from p2o.evaluation.journal import Completion
 from p2o.evaluation.markdown import aligned, literal
 from p2o.evaluation.result import SuiteResult, figures, judge
@@ -134,6 +134,14 @@ def test_two_evaluations_compared_problem_by_problem(tmp_path: Path) -> None:
     assert "m, only A: m/c\n\nm, only B: m/b\n" in page
     assert "Only one of them has alone." in page
     assert json.loads(json.dumps(found.to_dict()))["benchmarks"]["m"]["only_b"] == ["m/b"]
+
+
+def test_a_difference_stays_within_what_it_can_be() -> None:
+    for lost in (-1.0, 1.0):
+        found = Difference((0.5, 0.5), [lost] * 4, [], []).interval
+        assert (min(found.low, -1.0), max(found.high, 1.0)) == (-1.0, 1.0)
+        # Of a share whose chance is that of the interval's end, four in four are seen one time in forty.
+        assert found.high - found.low == pytest.approx(1 - 0.025**0.25)
 
 
 def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:

@@ -139,10 +139,10 @@ def test_what_an_evaluation_depends_on(shipped_tiny: tuple[Any, Any]) -> None:
 
 
 def test_answers_are_those_that_the_verifier_judged() -> None:
-    texts = ["\\boxed{1/2}", "no idea"]
+    texts = ["\\boxed{1/2}", "no idea", "So it is \\boxed{3}.[/THINK]\\boxed{4}"]
     rollouts = [Rollout("p", "plain", i, [], [], [], "stop", text) for i, text in enumerate(texts)]
-    assert answers_of(rollouts, PROBLEMS[:2], {}) == ["1/2", None]
-    assert answers_of(rollouts, PROBLEMS[:2], None) == [None] * 2
+    assert answers_of(rollouts, PROBLEMS[:3], {}) == ["1/2", None, "4"]
+    assert answers_of(rollouts, PROBLEMS[:3], None) == [None] * 3
 
 
 def test_completions_go_to_the_benchmarks_in_turn(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from p2o.errors import InputError, RunDirectoryError
 from p2o.evolution import (
     EvaluationResult,
     Evolution,
+    EvolveConfig,
     Problem,
     ReflectionConfig,
     ReflectionReply,
@@ -182,6 +183,30 @@ def test_a_dev_problem_under_another_id_is_no_feedback() -> None:
     assert evolution.dev_ids == tuple(p.id for p in dev)
     assert evolution.feedback_ids == tuple(p.id for p in problems[3:])
     assert evolution.merged == {p.id: f"dev-{p.id}" for p in problems[:3]}
+
+
+@pytest.mark.parametrize("acceptance", ["sequential", "posterior"])
+def test_feedback_problems_come_in_random_order_where_that_counts(acceptance: str) -> None:
+    """A sequential test looks at them one after the other; a file may be sorted by difficulty."""
+    problems, found = make_problems(24), []
+    for seed in (0, 0, 1):
+        world = World(plain=0.0)
+        config = EvolveConfig(acceptance=acceptance, budget=40)  # type: ignore[arg-type]
+        evolution = evolve(
+            problems[8:],
+            world.evaluate,
+            world.reflect,
+            config,
+            seed=seed,
+            dev_problems=problems[:8],
+            max_rounds=1,
+        )
+        found.append(evolution.feedback_ids)
+        assert evolution.dev_ids == tuple(problem.id for problem in problems[:8])
+    given = tuple(problem.id for problem in problems[8:])
+    assert {frozenset(order) for order in found} == {frozenset(given)}
+    assert found[0] == found[1]
+    assert len({given, *found}) == (3 if acceptance == "sequential" else 1)
 
 
 def test_two_steps_do_not_write_one_journal(tmp_path: Path) -> None:

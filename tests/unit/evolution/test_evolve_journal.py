@@ -213,8 +213,10 @@ def test_a_damaged_line_is_named(tmp_path):
     journal.write_text("".join([*lines[:3], "oops\n", *lines[4:]]))
     with pytest.raises(RunDirectoryError, match="line 4: not JSON"):
         run(World(), journal)
-    for damaged in ('{"kind": "evaluation"}', "[4]", "4"):
-        journal.write_text("".join([*lines[:3], damaged + "\n", *lines[4:]]))
+    record = json.loads(lines[3])
+    unchecked = json.dumps({name: value for name, value in record.items() if name != "check"}) + "\n"
+    for damaged in ("[4]\n", "4\n", unchecked, signed({"kind": "evaluation"}), signed({"no": "kind"})):
+        journal.write_text("".join([*lines[:3], damaged, *lines[4:]]))
         with pytest.raises(RunDirectoryError, match="line 4: not a record of a prompt step"):
             run(World(), journal)
 

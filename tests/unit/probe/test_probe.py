@@ -171,6 +171,7 @@ class Collector:
     def __init__(self, kill_at: int | None = None) -> None:
         self.batches: list[int] = []
         self.seeds: list[int] = []
+        self.drawn: list[Rollout] = []
         self.kill_at = kill_at
 
     def collect(
@@ -186,7 +187,7 @@ class Collector:
                 continue
             self.seeds.append(request.seed)
             odd = int(request.problem.id[1:]) % 2 == 1
-            rate = 0.7 if request.template == ONE and odd else 0.05
+            rate = 0.7 if request.template == ONE and odd else 0.15
             reward = float(Random(request.seed).random() < rate)
             tokens = [0] * (1 + request.seed % 5)
             found.append(
@@ -194,6 +195,7 @@ class Collector:
                     request.problem.id, request.template.id, request.index, [], tokens, [], "stop", "", reward
                 )
             )
+        self.drawn += found
         return found
 
 
@@ -258,6 +260,9 @@ def test_a_template_that_does_not_fit_a_problem_is_not_rolled_out_on_it(tmp_path
     fresh = found.result.unlocked
     assert fresh is not None
     assert found.rollouts == len(collector.seeds) == 3 * (27 - 1 + fresh.never + fresh.tried)
+    first = [rollout for rollout in collector.drawn[: 3 * 27] if rollout.template_id == PLAIN.id]
+    assert fresh.never == 9 - len({rollout.problem_id for rollout in first if rollout.reward == 1.0}) < 9
+    assert found.plain_tokens == sum(len(rollout.response_ids) for rollout in first) < found.tokens
 
 
 @pytest.mark.parametrize(

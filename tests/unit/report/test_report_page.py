@@ -274,11 +274,11 @@ def test_what_changed_in_a_template_is_marked_word_by_word() -> None:
 def test_a_hard_problem_is_followed_through_the_run() -> None:
     """Failed plain, solved under a template, solved plain; another is solved plain alone; a third was never hard."""
     rollouts = [
+        rollout(1, r"\boxed{5}", 0.0, problem="q"),
         rollout(1, r"\boxed{3}", 0.0),
         rollout(1, "no idea", 0.0, finish_reason="length"),
         rollout(2, r"\boxed{4}", 1.0, "t1"),
         rollout(2, r"\boxed{4}", 1.0),
-        rollout(1, r"\boxed{5}", 0.0, problem="q"),
         rollout(3, r"\boxed{4}", 1.0, problem="q"),
         rollout(1, r"\boxed{3}", 0.0, problem="easy"),
         rollout(1, r"\boxed{4}", 1.0, problem="easy"),

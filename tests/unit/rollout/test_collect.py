@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tokenizer_families import FAMILIES, make
 
+from p2o.distributed import Processes
 from p2o.errors import ConfigError, DataError
 from p2o.evolution.types import ReflectionRequest
 from p2o.reflection import SelfReflection
@@ -108,6 +109,29 @@ def test_a_template_that_the_tokenizer_cannot_read_is_refused() -> None:
     reflect = SelfReflection(Engine(), encoder, SamplingParams(4))  # type: ignore[arg-type]
     asked = [ReflectionRequest(({"role": "user", "content": text},), 0) for text in ("fine", "</s>")]
     assert [reply.finish_reason for reply in reflect(asked)] == ["stop", "prompt_too_long"]
+
+
+def test_a_template_is_of_use_if_it_fits_the_shortest_problem() -> None:
+    long = Problem("q", ({"role": "user", "content": "1" * 20},), "2")
+    collector = collector_of(Engine())
+    fits = make_template("x" * (30 - len("\n\n1+1")))
+    assert len(collector.prompt_ids(PROBLEM, fits)) == 30 < len(collector.prompt_ids(long, fits))
+    collector.check_templates([fits], [long, PROBLEM], "evolve.templates")
+    with pytest.raises(ConfigError, match=r"\(number 2\) makes 31 tokens of the shortest problem"):
+        collector.check_templates([fits, make_template(fits.text + "x")], [PROBLEM, long], "evolve.templates")
+
+
+def test_ranks_that_hold_an_engine_together_draw_as_one() -> None:
+    engine = Engine()
+    engine.ranks_per_engine = 2
+    collector = Collector(
+        engine,
+        Encoder(),  # type: ignore[arg-type]
+        Reward(),
+        max_prompt_tokens=30,
+        processes=Processes(size=4),
+    )
+    assert collector.teams == 2
 
 
 def test_a_problem_that_is_too_long_is_refused() -> None:

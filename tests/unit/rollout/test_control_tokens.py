@@ -124,7 +124,8 @@ def test_a_role_that_a_template_makes_a_control_token_of_is_refused(tokenizers: 
 
 
 class PythonTokenizer:
-    """A tokenizer without a backend in Rust: characters, and special tokens unless they are split."""
+    """A tokenizer without a backend in Rust: characters, and special tokens unless they are split, behind one of its
+    own."""
 
     chat_template = "yes"
     all_special_tokens = ("<|end|>",)
@@ -137,11 +138,11 @@ class PythonTokenizer:
         return "".join(f"{message['content']}<|end|>" for message in messages)
 
     def __call__(
-        self, text: str, *, split_special_tokens: bool = False, **options: Any
+        self, text: str, *, split_special_tokens: bool = False, add_special_tokens: bool = True
     ) -> dict[str, list[int]]:
         if not (split_special_tokens and self.splits):
             text = text.replace("<|end|>", "\x07")
-        return {"input_ids": [ord(character) for character in text]}
+        return {"input_ids": [2] * add_special_tokens + [ord(character) for character in text]}
 
 
 def test_a_tokenizer_in_python_splits_or_is_refused() -> None:

@@ -79,7 +79,7 @@ def test_the_verifier_rewards_and_counts() -> None:
     ],
 )
 def test_what_follows_the_thought_is_verified(end: str) -> None:
-    text = rf"Is it \boxed{{3}}? No.{end}It is 4."
+    text = rf"So it is \boxed{{3}}.{end}It is 4."
     reward = make_reward(RewardConfig())
     assert list(reward([rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
 
@@ -288,7 +288,8 @@ class Late(Exception):
     pass
 
 
-def late(*_: Any) -> None:
+def late(number: int, frame: Any) -> None:
+    assert number == signal.SIGALRM
     raise Late
 
 
@@ -424,7 +425,9 @@ def test_a_function_that_returns_no_number_is_refused_before_it_is_called(name: 
 def test_the_code_of_a_reward_is_that_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "graders_a.py").write_text("def score(problem, completion):\n    return 1.0\n")
-    (tmp_path / "graders_b.py").write_text("from graders_a import score\n")
+    (tmp_path / "graders_b.py").write_text(
+        "import importlib\n\nscore = importlib.import_module('graders' + '_a').score\n"
+    )
 
     def code(path: str) -> str | None:
         return make_reward(RewardConfig(function=path)).code

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -15,10 +16,10 @@ from p2o.errors import RewardError, TrainingError
 from p2o.rollout import reward as rewards
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.hf import HfSampler
-from p2o.rollout.reward import RewardConfig, make_reward
+from p2o.rollout.reward import RewardConfig, RewardFunction, make_reward
 from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
-from p2o.types import Problem
+from p2o.types import Problem, Rollout
 
 PARAMS = SamplingParams(4)
 
@@ -66,10 +67,27 @@ class Apart(Engine):
     in_process = False
 
 
+class Plain(RewardFunction):
+    """A reward class of one's own, which judges when all have ended."""
+
+    code = None
+
+    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
+        return [int(rollout.text) / 10 for rollout in rollouts]
+
+    def take_counts(self) -> Counter[str]:
+        return Counter()
+
+    def metrics(self, counts: Counter[str]) -> dict[str, float]:
+        return {}
+
+
 def collector_of(engine: Engine, function: Any = None) -> Collector:
-    """One whose reward is the verifier or, if there is one, a function of one's own."""
+    """One whose reward is the verifier or, if there is one, a function or class of one's own."""
     if function is None:
         reward = make_reward(RewardConfig())
+    elif function is Plain:
+        reward = Plain()
     else:
         globals()["FUNCTION"] = function
         reward = make_reward(RewardConfig(function=f"{__name__}:FUNCTION", timeout_s=20.0))
@@ -100,7 +118,7 @@ def called_lists(problems: list[Problem], completions: list[str]) -> list[float]
 
 
 @pytest.mark.parametrize("kind", [Engine, Apart])
-@pytest.mark.parametrize("function", [None, awaited, awaited_lists, called, called_lists])
+@pytest.mark.parametrize("function", [None, Plain, awaited, awaited_lists, called, called_lists])
 def test_the_order_in_which_completions_end_does_not_show(kind: type[Engine], function: Any) -> None:
     asked = [*requests(), RolloutRequest(requests()[0].problem, make_template("Add. " * 9), 7, 1)]
     expected = [0, 0, 1, 0, 0, 0, 0] if function is None else [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -161,6 +179,26 @@ def test_the_verifier_works_beside_the_engine(monkeypatch: pytest.MonkeyPatch) -
     rollouts = collector_of(engine).collect(requests(), PARAMS)
     assert [rollout.reward for rollout in rollouts] == [0, 0, 1, 0, 0, 0, 0]
     assert batches == [["3"], list("456789")]
+    assert "p2o-verify" not in {thread.name.partition("_")[0] for thread in threading.enumerate()}
+
+
+def test_a_reward_class_that_says_nothing_of_it_is_not_waited_for() -> None:
+    """Its rewards are known at the end alone, when nothing is left to give up."""
+    engine = Engine()
+    engine.refills = True
+    assert collector_of(engine).stops_early
+    assert not collector_of(engine, Plain).stops_early
+
+
+def test_verdicts_are_counted_once() -> None:
+    collector = collector_of(Engine(lambda seed: -seed))
+    collector.collect(requests("5 6 "), PARAMS)
+    assert collector.reward_metrics() == {
+        "verify/no_answer": 0.5,
+        "verify/timeout": 0.0,
+        "verify/gold_unparsable": 0.0,
+    }
+    assert collector.reward_metrics()["verify/no_answer"] == 0.0
 
 
 @pytest.mark.parametrize(("kind", "during"), [(Engine, False), (Apart, True)])

@@ -72,6 +72,7 @@ METRICS: list[dict[str, Any]] = [
         "time/total_s": 7.25,
     },
     {"step": 5, "evaluation/accuracy": 0.25, "num_tokens": 500},
+    {"step": 5, "guidance/version": 1, "num_tokens": 500, "time/total_s": 9.5},
     {
         "step": 11,
         "epoch": 1,
@@ -103,6 +104,19 @@ def test_epochs_by_hand() -> None:
 
 def test_an_epoch_cut_short_has_no_hard_set() -> None:
     assert epochs_of(METRICS, HISTORY[:3])[1]["hard"] is None
+
+
+def test_prompt_steps_within_an_epoch_are_paid_for_by_it_and_mark_no_end_of_it() -> None:
+    within = {"prompt_step": {"templates": ["Add."], "tokens": 20, "reason": "1 template"}, "within": True}
+    history = [
+        evaluation(300, 0.1, hard=40, **within),
+        evaluation(400, 0.1, hard=35, within=True),
+        evaluation(500, 0.25, hard=30, **PROMPT_STEP),
+        evaluation(700, 0.5, hard=20, within=True),
+    ]
+    first, second = epochs_of(METRICS, history)
+    assert (first["hard"], first["prompt_step"]["tokens"]) == (30, 100)
+    assert (second["hard"], second["prompt_step"]) == (None, None)
 
 
 @pytest.fixture
@@ -212,6 +226,33 @@ def test_results_of_another_rate_do_not_count(results: Results) -> None:
 def test_of_equal_rates_the_smaller_is_chosen(results: Results) -> None:
     results.add(tried("a", 1e-4, 0.3))
     assert choose(STUDY, results, "p2o-tiny", "a", results.failed).rate == 1e-4
+
+
+def test_a_rate_is_chosen_when_all_runs_of_all_rates_are_done(tmp_path: Path) -> None:
+    """Two seeds each; a rate with a run that failed and is not done yet is out, however good the other run was."""
+    assert STUDY.selection is not None
+    study = STUDY.model_copy(update={"selection": STUDY.selection.model_copy(update={"seeds": (8, 9)})})
+    results, broken = Results(tmp_path), set[str]()
+
+    def found() -> Any:
+        return choose(study, results, "p2o-tiny", "a", lambda job: job.id in broken)
+
+    def add(rate: float, seed: int, accuracy: float) -> None:
+        job = make_job(study, "p2o-tiny", "a", "selection", seed, rate)
+        record = tried("a", rate, accuracy)
+        results.add({**record, **{key: value for key, value in header_of(job).items() if key != "phase"}})
+
+    add(1e-4, 8, 0.2)
+    add(2e-4, 8, 0.8)
+    broken.add(make_job(study, "p2o-tiny", "a", "selection", 9, 2e-4).id)
+    assert found().scores == {2e-4: -1.0}
+    add(2e-4, 9, 0.4)
+    first = found()
+    assert (first.ready, first.rate, list(first.scores)) == (False, None, [2e-4])
+    add(1e-4, 9, 0.4)
+    second = found()
+    assert (second.ready, second.rate) == (True, 2e-4)
+    assert second.scores[2e-4] == pytest.approx(2 * second.scores[1e-4])
 
 
 def test_one_world_and_one_arm_choose_for_others(tmp_path: Path) -> None:

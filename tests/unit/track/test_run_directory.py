@@ -23,7 +23,7 @@ from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.track.metrics import followed_first
 from p2o.track.run_directory import LOCK, RunDirectory, require_free, rollout_records, template_records
-from p2o.track.run_paths import run_path
+from p2o.track.run_paths import newest_run, resumed_config, run_path
 from p2o.types import Group, Problem, Rollout
 
 HOLD = """
@@ -317,3 +317,64 @@ def test_runs_of_a_recipe_are_numbered(recipe: str, tmp_path: Path, monkeypatch:
         path.mkdir(parents=True)
         names.append(path.name.removeprefix(f"{recipe}-p2o-seed0"))
     assert names == ["", "-2", "-3"]
+
+
+def test_the_run_of_a_recipe_that_was_at_work_last_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one that is goes by its last checkpoint, not by when it began."""
+    monkeypatch.chdir(tmp_path)
+    asked = load_config("quickstart", ["run.seed=0", "run.method=grpo"]).run
+    with pytest.raises(RunDirectoryError, match=r"nothing to resume: there is no run of quickstart in runs/"):
+        newest_run("quickstart", asked, ())
+    work = {
+        "p2o-seed0": 4,
+        "p2o-seed0-2": 5,
+        "p2o-seed1": 6,
+        "grpo-seed0": 3,
+        "grpo-seed0-2": 2,
+        "grpo-seed12": 1,
+    }
+    for name, time in {
+        **{f"quickstart-{name}": time for name, time in work.items()},
+        "smollm2-p2o-seed0": 9,
+    }.items():
+        run = tmp_path / "runs" / name
+        (run / "checkpoints" / "epoch-1").mkdir(parents=True)
+        (run / "config.toml").touch()
+        os.utime(run / "config.toml", (0, 0))
+        os.utime(run / "checkpoints" / "epoch-1", (time, time))
+    (tmp_path / "runs" / "quickstart-p2o-seed7").mkdir()
+
+    def found(*named: str) -> str:
+        return newest_run("quickstart", asked, named).name.removeprefix("quickstart-")
+
+    assert found() == "p2o-seed1"
+    assert found("run.seed") == "p2o-seed0-2"
+    assert found("run.method") == found("run.method", "run.seed", "run.epochs") == "grpo-seed0"
+    elsewhere = asked.model_copy(update={"output": Path("elsewhere")})
+    assert newest_run("quickstart", elsewhere, ()) == Path("elsewhere")
+
+
+def test_a_longer_run_keeps_the_learning_rates_of_the_epochs_that_are_done(tmp_path: Path) -> None:
+    began = load_config("quickstart", ["run.epochs=3"])
+    RunDirectory.create(tmp_path / "run", began, {}).unlock()
+    for overrides, expected in (
+        ([], (3, None)),
+        (["run.epochs=3"], (3, None)),
+        (["run.epochs=5"], (5, 3)),
+        (["run.epochs=5", "run.schedule_epochs=4"], (5, 4)),
+    ):
+        run = resumed_config(tmp_path / "run", overrides).run
+        assert (run.epochs, run.schedule_epochs) == expected
+
+
+def test_nothing_that_is_there_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    config = load_config("quickstart")
+    with pytest.raises(RunDirectoryError, match="file exists already"):
+        RunDirectory.create(tmp_path / "file", config, {})
+    RunDirectory.create(tmp_path / "empty", config, {}).unlock()
+    with pytest.raises(RunDirectoryError, match="empty exists already"):
+        RunDirectory.create(tmp_path / "empty", config, {})

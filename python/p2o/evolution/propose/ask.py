@@ -94,4 +94,3 @@ class Questions:
     def give_back(self) -> None:
         """See [`p2o.evolution.search.turns.Order`][]."""
         self.inputs.ledger.reflection_calls -= len(self.prompts) - len(self.replies)
-        self.prompts = self.prompts[: len(self.replies)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
+import httpx
 import pytest
 from chat_server import Server, completion
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
 from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
+from p2o.evolution.endpoint.address import ElsewhereError, stay_here
 from p2o.templates import make_template
 from p2o.types import Message, Problem
 
@@ -287,6 +289,16 @@ def test_what_is_no_completion_ends_the_step_and_not_the_run(server, body):
     server.answer = lambda _: (200, body)
     with pytest.raises(ReflectionError, match=f"{server.url} answers with something else"):
         list(reflector(server)([ask("q")]))
+
+
+def test_replies_do_not_depend_on_how_the_model_is_reached(server):
+    """A journal is taken up under another address or time limit, and not with another model or temperature."""
+    first = reflector(server).answers_for
+    assert (
+        reflector(server, base_url="http://elsewhere/v1", timeout_s=1.0, concurrency=2).answers_for == first
+    )
+    for change in ({"model": "other"}, {"temperature": 0.5}, {"extra_body": {"top_k": 1}}):
+        assert reflector(server, **change).answers_for != first
 
 
 def test_a_server_may_leave_its_counts_empty(server):
@@ -571,6 +583,21 @@ def test_counts_that_are_none_are_passed_over(server, usage):
         list(reflector(server, prices=(1.0, 1.0), max_cost=0.1)([ask("q")]))
 
 
+def test_an_empty_reply_has_a_count(server):
+    usage = {"prompt_tokens": 3, "completion_tokens": 0}
+    server.answer = lambda body: (200, {**completion("")[1], "usage": usage})
+    (reply,) = reflector(server, prices=(2.0, 8.0), max_cost=0.1)([ask("q")])
+    assert (reply.tokens, reply.cost) == (0, pytest.approx(6e-6))
+
+
+def test_a_proxy_is_not_told_what_this_machine_says_to_itself(server, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert [reply.text for reply in reflector(server)([ask("q")])] == ["ok"]
+
+
 def test_a_cost_that_no_price_adds_up_to_is_refused_at_once(server):
     with pytest.raises(ConfigError, match=r"reflection\.max_cost = 2\.0 is never reached at prices of 0"):
         reflector(server, max_cost=2.0)
@@ -620,6 +647,26 @@ def test_a_key_goes_to_its_own_address_only(server, monkeypatch):
         assert "secret-" not in str(headers)
     list(reflector(server, api_key_env="OPENAI_API_KEY")([ask("q")]))
     assert server.headers[-1]["authorization"] == "Bearer secret-OPENAI_API_KEY"
+
+
+@pytest.mark.parametrize(
+    ("here", "location", "followed"),
+    [
+        ("http://a:1/v1", "/v2", True),
+        ("http://a:1/v1", "http://a:1/v2", True),
+        ("http://a/v1", "https://a/v1", True),
+        ("https://a/v1", "https://a:8443/v1", True),
+        ("http://a:1/v1", "http://a:2/v1", False),
+        ("https://a/v1", "http://a/v1", False),
+        ("http://a/v1", "https://b/v1", False),
+        ("https://a/v1", "https://b/v1", False),
+        ("https://a/v1", "//b/v1", False),
+    ],
+)
+def test_a_redirect_stays_on_its_host_and_gives_up_no_encryption(here, location, followed):
+    response = httpx.Response(307, headers={"location": location}, request=httpx.Request("POST", here))
+    with contextlib.nullcontext() if followed else pytest.raises(ElsewhereError, match="to another host"):
+        asyncio.run(stay_here(response))
 
 
 def test_a_redirect_to_another_host_is_refused(server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ def test_the_partner_is_who_solves_most_of_what_the_parent_does_not() -> None:
     assert complementary(parent, [plain, parent, subset, disjoint, same]) is disjoint
     assert complementary(parent, [plain, parent, subset]) is subset
     assert complementary(parent, [plain, parent, same]) is None
+    # Rates are compared, whatever the trials: 1 of 1 against 3 of 4.
+    often, once = replace(parent, scores={"a": (3.0, 4)}), replace(subset, scores={"a": (1.0, 1)})
+    assert complementary(often, [once]) is once
+    assert complementary(once, [often]) is None
 
 
 def test_minibatches_repeat_nothing_within_a_pass_and_passes_differ() -> None:
