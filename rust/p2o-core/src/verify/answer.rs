@@ -186,7 +186,11 @@ impl Gold {
                 decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
             })
         };
-        let worded = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
+        let worded = |reading: &Reading| {
+            let written = &reading.written;
+            let plain = || written.contains(' ') && !written.contains('\\');
+            reading.literal().is_some() && (written.contains("\\text") || plain())
+        };
         let equal = outcome.is_equal() && options.profile != Profile::MathVerify;
         let differ = equal && worded(gold) && worded(answer);
         let differ = differ && sayings::count_differently(&gold.written, &answer.written);

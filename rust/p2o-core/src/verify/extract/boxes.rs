@@ -4,6 +4,7 @@ use crate::verify::language::behind;
 use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals;
+use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
@@ -91,10 +92,12 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
         return Some(format!("{before}({content})"));
     }
     let said = text[end..].trim_start_matches(['$', ' ', '\\', ')', ']', '*']);
-    let scale = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
-    let scales =
-        numerals::scale(scale).is_some() || matches!(scale, "percent" | "squared" | "cubed" | "factorial");
-    scales.then(|| format!("({content}) \\text{{ {scale}}}"))
+    let said = said.strip_prefix("text{").map_or(said, |words| words.trim_start_matches([' ', '~']));
+    let word = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
+    let scales = numerals::scale(word).is_some()
+        || matches!(word, "percent" | "squared" | "cubed" | "factorial")
+        || units::alone(said) == Some(word);
+    scales.then(|| format!("({content}) \\text{{ {word}}}"))
 }
 
 /// What stands before a box in its term: the `-` of `x = -\boxed{7}`.

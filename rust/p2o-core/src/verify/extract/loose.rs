@@ -1,6 +1,7 @@
 //! Answers that nothing marks but their place at the end.
 
 use super::environments::ENVIRONMENTS;
+use super::sentence::counted;
 use super::{Candidate, LONGEST, Mark};
 use crate::verify::language::denial;
 use crate::verify::language::english;
@@ -9,6 +10,7 @@ use crate::verify::language::numerals::spelled_number;
 use crate::verify::language::retraction::retraction;
 use crate::verify::language::statement;
 use crate::verify::language::text::{normalized_words, reals_except};
+use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
 /// Plain answers: bold text, the last line, the last number.
@@ -24,7 +26,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     }
     let last = last_line(text);
     let last = enumerator(last).map_or(last, |length| &last[length..]);
-    let last = if last.ends_with("...") { last } else { last.trim_end_matches('.') };
+    let last = if last.ends_with("...") { last } else { counted(last.trim_end_matches('.')) };
     if !last.is_empty() && last.len() <= LONGEST {
         let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
         found.push(Candidate::new(last, if prose { Mark::Prose } else { Mark::Loose }));
@@ -41,7 +43,10 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         }
     }
     if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
-        found.push(Candidate::new(number, Mark::Loose));
+        let start = number.as_ptr() as usize - text.as_ptr() as usize;
+        let unit = text[start + number.len()..].strip_prefix(' ').and_then(units::alone);
+        let length = number.len() + unit.map_or(0, |unit| 1 + unit.len());
+        found.push(Candidate::new(&text[start..start + length], Mark::Loose));
     }
 }
 
@@ -73,16 +78,26 @@ pub(super) fn is_subject(text: &str, part: &str) -> bool {
             && value.trim_start_matches(['$', '-']).starts_with(|next: char| next.is_ascii_digit())
 }
 
-/// The one number of a conclusion behind the last formula: the 12 of "Hence there are 12 of them."
+/// The one number of a conclusion behind the last formula: the 12 of "Hence there are 12 of them.", and of ", the value is 12".
 pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
     let end = formula.as_ptr() as usize - text.as_ptr() as usize + formula.len();
     let behind = text[end..].trim_end().trim_end_matches('.');
-    let start =
-        behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so ")).map(|at| at + 1)?;
-    let sentence = &behind[start..];
-    let concludes = lexicon::words(sentence).next().is_some_and(|word| lexicon::is(word, Role::Conclusion));
-    match numbers(sentence)[..] {
-        [number] if concludes && !is_denied(text, number) => Some(number),
+    let valued = |clause: &&str| match lexicon::words(clause).collect::<Vec<_>>()[..] {
+        [article, name, verb, _] => {
+            lexicon::is(article, Role::Article)
+                && lexicon::is_any(name, &[Role::Answer, Role::Measure])
+                && lexicon::is(verb, Role::Verb)
+        }
+        _ => false,
+    };
+    let clause = || {
+        let start = behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so "))? + 1;
+        let first = lexicon::words(&behind[start..]).next()?;
+        lexicon::is(first, Role::Conclusion).then(|| &behind[start..])
+    };
+    let clause = behind.rsplit_once(", ").map(|(_, clause)| clause).filter(valued).or_else(clause)?;
+    match numbers(clause)[..] {
+        [number] if !is_denied(text, number) => Some(number),
         _ => None,
     }
 }

@@ -22,7 +22,7 @@ use boxes::{ends_inside_box, last_box, opens_before};
 use environments::last;
 use loose::{concluded, is_denied, is_subject, letter, loose, without_afterthought};
 use phrase::{Phrase, phrase, stands_bare, stated};
-use sentence::{line, sentence};
+use sentence::{counted, line, sentence};
 use turn::turn;
 
 pub(crate) use gold::formula_of_gold;
@@ -149,7 +149,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some((content, _)) = boxed {
-        found.push(Candidate::new(content, Mark::Boxed));
+        found.push(Candidate::new(counted(&content), Mark::Boxed));
     }
     // A box that begins before the tail is too long to be read, and its inside is no answer.
     if found.is_empty() && opens_before(completion, text) {

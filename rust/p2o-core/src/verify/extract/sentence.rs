@@ -3,6 +3,7 @@
 use super::LONGEST;
 use crate::verify::language::english;
 use crate::verify::language::statement;
+use crate::verify::language::units;
 
 /// The first line that is not empty.
 pub(super) fn line(text: &str) -> &str {
@@ -41,9 +42,18 @@ pub(super) fn sentence(text: &str) -> &str {
         }
     }
     let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
-    let sentence =
-        [" in total", " in all"].iter().fold(sentence, |said, all| said.strip_suffix(all).unwrap_or(said));
-    without_remark(sentence)
+    counted(without_remark(counted(sentence)))
+}
+
+/// What is counted, without "in total" and the time that it took: the "36 tickets" of "36 tickets in 2 hours".
+pub(super) fn counted(said: &str) -> &str {
+    let said = [" in total", " in all"].iter().fold(said, |said, all| said.strip_suffix(all).unwrap_or(said));
+    let begins = said.starts_with(|first: char| first.is_ascii_digit()) && !said.contains('\\');
+    let Some((counted, time)) = said.rsplit_once(" in ").filter(|_| begins) else { return said };
+    let unit = time.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
+    let lasts = || units::spelled(unit.trim()).and_then(|unit| units::conversion(&unit, "s")).is_some();
+    let is_time = unit.len() < time.len() && counted.contains(' ') && lasts();
+    if is_time { counted } else { said }
 }
 
 /// The sentence without the words in brackets that end it: "5 (since 2+3=5)", "$\\frac12$ (one half)".
