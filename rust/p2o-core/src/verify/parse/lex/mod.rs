@@ -332,8 +332,8 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         // "5 cm", "5 square cm", and the cm of `\mathrm{cm^2}`.
-        let after_number = self.at < self.upright_until
-            || matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
+        let after_number =
+            matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
         // The m and the s of `9.8\mathrm{m/s^2}`.
         let upright_unit = self.at < self.upright_until
             && units::normal(run).is_some()
