@@ -148,6 +148,7 @@ fn mathematics_and_numbers_without_a_phrase() {
     check(&[
         ("We get $x=3$ and then $y=4$.", "4"),
         ("We get \\(x=3\\).", "3"),
+        ("It costs $5 each.\nSo we get $x=3$ there.", "3"),
         ("We get\n\\[\nx=3\n\\]", "3"),
         ("First 3, then 4, then 5 apples", "5"),
         ("It is 3/4", "0.75"),

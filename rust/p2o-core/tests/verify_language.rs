@@ -37,6 +37,7 @@ fn letters() {
         (r"B", r"All except B.", false),
         (r"B", r"Both A and B are correct.", false),
         (r"B", r"B is not right, C is.", false),
+        (r"B", r"B is tempting, but wrong.", false),
         (r"B", r"Among A, B, C and D, only B works.", true),
         (r"B", r"故选B．", true),
         (r"ABD", r"故选：ABD．", true),

@@ -3,6 +3,7 @@
 use super::LONGEST;
 use crate::verify::language::english;
 use crate::verify::language::statement;
+use crate::verify::language::text::boundary;
 use crate::verify::language::units;
 
 /// The first line that is not empty.
@@ -15,10 +16,7 @@ pub(super) fn line(text: &str) -> &str {
 pub(super) fn sentence(text: &str) -> &str {
     let text = text.trim_start();
     let bytes = text.as_bytes();
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let mut end = boundary(text, LONGEST);
     let mut in_math = false;
     for (index, &byte) in bytes.iter().enumerate().take(end) {
         match byte {

@@ -2,6 +2,7 @@
 
 use super::denial;
 use super::lexicon::{self, Role, has, one_of};
+use super::text::around;
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
 const RECONSIDERS: [&str; 8] = [
@@ -85,7 +86,7 @@ pub(crate) fn gives_up(text: &str) -> bool {
 fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split(['.', '!', '?', ';', '\n', '…']).filter_map(|sentence| {
         let trimmed = sentence.trim_start_matches(|sign: char| !sign.is_alphanumeric());
-        (!trimmed.is_empty()).then(|| (trimmed.as_ptr() as usize - text.as_ptr() as usize, trimmed))
+        (!trimmed.is_empty()).then(|| (around(text, trimmed).0.len(), trimmed))
     })
 }
 

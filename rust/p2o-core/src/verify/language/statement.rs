@@ -4,6 +4,7 @@
 use super::behind;
 use super::lexicon::{self, Role, has, one_of};
 use super::numerals;
+use super::text::around;
 use super::units;
 
 /// What may stand between the verb that states a value and the value: "is exactly the number".
@@ -33,8 +34,7 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
 pub(super) fn about_answer(said: &str) -> Option<bool> {
     let words: Vec<&str> = lexicon::words(said).collect();
     let at = words.iter().rposition(|word| one_of(word, "answer answers Answer answer's answer’s"))?;
-    let begin = words[at].as_ptr() as usize - said.as_ptr() as usize;
-    let clause = said[..begin].rsplit([',', ';']).next().unwrap_or("");
+    let clause = around(said, words[at]).0.rsplit([',', ';']).next().unwrap_or("");
     Some(is_named(&lexicon::words(clause).collect::<Vec<_>>()) && leads_from_answer(&words[at + 1..]))
 }
 

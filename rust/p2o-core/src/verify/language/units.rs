@@ -221,12 +221,15 @@ fn power(words: &str) -> Option<String> {
 pub(crate) fn alone(text: &str) -> Option<&str> {
     let end = text.find(|next: char| !next.is_ascii_alphabetic()).unwrap_or(text.len());
     let (word, behind) = text.split_at(end);
+    if word.len() < 2 || word == "in" || normal(word).is_none() {
+        return None;
+    }
     let next = behind.split(|sign: char| !sign.is_alphanumeric()).find(|next| !next.is_empty()).unwrap_or("");
-    let goes_on =
-        behind.trim_start_matches(['}', ' ', '$']).starts_with(['^', '/', '²', '³', '\\', '*', '·', '-'])
-            || matches!(next, "per" | "a" | "an" | "each" | "every" | "and" | "or" | "squared" | "cubed")
-            || next.starts_with(|first: char| first.is_ascii_digit());
-    (word.len() > 1 && word != "in" && !goes_on && normal(word).is_some()).then_some(word)
+    let signs = ['^', '/', '²', '³', '\\', '*', '·', '-'];
+    let goes_on = behind.trim_start_matches(['}', ' ', '$']).starts_with(signs)
+        || matches!(next, "per" | "a" | "an" | "each" | "every" | "and" | "or" | "squared" | "cubed")
+        || next.starts_with(|first: char| first.is_ascii_digit());
+    (!goes_on).then_some(word)
 }
 
 /// Whether a unit is money, perhaps for something.
