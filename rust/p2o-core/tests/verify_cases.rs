@@ -158,6 +158,7 @@ fn fractions_and_mixed_numbers() {
         1½ || 1.5
         -1./3 || -\frac13
         1 || 2.0\frac12
+        \frac54 || 5\frac{1}{2}^2
         ",
         true,
     );
@@ -166,7 +167,6 @@ fn fractions_and_mixed_numbers() {
         \frac12 || \frac13
         1\frac45 || \frac45
         5.5 || 5 1.0/2
-        5.5 || 5\frac{1}{2}^2
         \frac{27}{106} || \frac{27}{107}
         -\frac12 || \frac12
         ",
@@ -487,7 +487,7 @@ fn inequalities_and_intervals() {
         (0,1) || (0,3)\cap(-1,1)
         x \le 5 || x⩽5
         x<1 \text{ or } x>3 || x<1 \text{ or } x>3 \text{ and } x>3
-        x<1 \text{ and } y>3 || y>3 \text{ and } x<1
+        x<1, y>3 || x<1 \text{ and } y>3
         (1,2) || [1,3]\cap(1,2)
         [0,3) \cup (3,\infty) || x \ge 0, x \ne 3
         [0,3) \cup (3,\infty) || x \ge 0 \text{ and } x \ne 3
@@ -851,6 +851,7 @@ fn families_with_an_index() {
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{Z}\}
         \{2n : n \in \mathbb{Z}\} || \{x : x = 2k, k \in \mathbb{Z}\}
         x=2k, x=2k+1, k \in \mathbb{Z} || x=k, k \in \mathbb{Z}
+        x=2k, x=2k+1, k \in \mathbb{Z} || x=k+5, k \in \mathbb{Z}
         (t, 2t+1) || (s, 2s+1), s \in \mathbb{R}
         x \equiv 1 \pmod 4 || x=4k+1, k \in \mathbb{Z}
         k\pi, k \in \mathbb{Z} || k\pi, k \text{ is an integer}

@@ -181,7 +181,6 @@ impl<'a> Comparer<'a> {
         if gold.len() != answer.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
         // Of nothing to nothing there is no ratio.
         let zero = Expr::integer(0);
         if [gold, answer].iter().any(|parts| parts.iter().all(|part| *part == zero))
@@ -189,15 +188,11 @@ impl<'a> Comparer<'a> {
         {
             return DIFFERENT;
         }
-        for (left, right) in gold[1..].iter().zip(&answer[1..]) {
+        Outcome::of_all(gold[1..].iter().zip(&answer[1..]).map(|(left, right)| {
             let crossed = Expr::Mul(vec![gold[0].clone(), right.clone()]);
             let other = Expr::Mul(vec![answer[0].clone(), left.clone()]);
-            match super::scalar::equal(&crossed, &other, self.fuel) {
-                Outcome::Equal(found) => tier = tier.max(found),
-                different @ Outcome::Different(_) => return different,
-            }
-        }
-        Outcome::Equal(tier)
+            super::scalar::equal(&crossed, &other, self.fuel)
+        }))
     }
 
     /// Item by item.
@@ -205,14 +200,7 @@ impl<'a> Comparer<'a> {
         if gold.len() != answer.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
-        for (left, right) in gold.iter().zip(answer) {
-            match self.equal(left, right) {
-                Outcome::Equal(found) => tier = tier.max(found),
-                different @ Outcome::Different(_) => return different,
-            }
-        }
-        Outcome::Equal(tier)
+        Outcome::of_all(gold.iter().zip(answer).map(|(left, right)| self.equal(left, right)))
     }
 }
 

@@ -32,10 +32,6 @@ pub(super) fn sentence(text: &str) -> &str {
                     break;
                 }
             }
-            b'\n' if !in_math && bytes.get(index + 1) == Some(&b'\n') => {
-                end = index;
-                break;
-            }
             _ => {}
         }
     }
@@ -46,8 +42,11 @@ pub(super) fn sentence(text: &str) -> &str {
 /// What is counted, without "in total" and the time that it took: the "36 tickets" of "36 tickets in 2 hours".
 pub(super) fn counted(said: &str) -> &str {
     let said = [" in total", " in all"].iter().fold(said, |said, all| said.strip_suffix(all).unwrap_or(said));
-    let begins = said.starts_with(|first: char| first.is_ascii_digit()) && !said.contains('\\');
-    let Some((counted, time)) = said.rsplit_once(" in ").filter(|_| begins) else { return said };
+    let counts = said.starts_with(|first: char| first.is_ascii_digit());
+    if !counts || !said.contains(' ') || said.contains('\\') {
+        return said;
+    }
+    let Some((counted, time)) = said.rsplit_once(" in ") else { return said };
     let unit = time.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
     let lasts = || units::spelled(unit.trim()).and_then(|unit| units::conversion(&unit, "s")).is_some();
     let is_time = unit.len() < time.len() && counted.contains(' ') && lasts();

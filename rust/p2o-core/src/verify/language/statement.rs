@@ -33,7 +33,9 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
 /// Whether a sentence that has come to a value names it as the answer; none if it is not about the answer.
 pub(super) fn about_answer(said: &str) -> Option<bool> {
     let words: Vec<&str> = lexicon::words(said).collect();
-    let at = words.iter().rposition(|word| one_of(word, "answer answers Answer answer's answer’s"))?;
+    let at = words
+        .iter()
+        .rposition(|word| matches!(*word, "answer" | "answers" | "Answer" | "answer's" | "answer’s"))?;
     let clause = around(said, words[at]).0.rsplit([',', ';']).next().unwrap_or("");
     Some(is_named(&lexicon::words(clause).collect::<Vec<_>>()) && leads_from_answer(&words[at + 1..]))
 }
