@@ -428,7 +428,10 @@ fn what_is_denied_or_offered_is_no_answer() {
         ("We start with point B\nand nothing else follows.", "B"),
         ("They live on road B5.", "5"),
         ("It is 15% of $60.", "15%"),
-        ("First we get $12$. So \\boxed{7}. It looks just fine to me and to you. Wait, that is wrong.", "12"),
+        (
+            "Here is how the count goes on. It gives $12$. So \\boxed{7}. It looks just fine to me. Wait, that is wrong.",
+            "12",
+        ),
         ("The answer is C or D.", "C"),
         ("The answer is C or D.", "D"),
     ] {

@@ -163,15 +163,15 @@ const KINDS: [&str; 7] = [
 
 /// Whether two texts name different things of one kind: "3 apples" and "3 oranges".
 pub(crate) fn are_of_a_kind(left: &str, right: &str) -> bool {
-    let names = |text: &str, thing: &str| {
+    let says = |text: &str, thing: &str| {
         let singular =
             |word: &str| thing.split('/').any(|name| word == name || word.strip_suffix('s') == Some(name));
         text.split(' ').any(singular)
     };
     KINDS.iter().any(|kind| {
-        let named = |text: &str| kind.split(' ').any(|thing| names(text, thing));
-        let shared = || kind.split(' ').any(|thing| names(left, thing) && names(right, thing));
-        named(left) && named(right) && !shared()
+        let of_it = |text: &str| kind.split(' ').any(|thing| says(text, thing));
+        let shared = || kind.split(' ').any(|thing| says(left, thing) && says(right, thing));
+        of_it(left) && of_it(right) && !shared()
     })
 }
 
