@@ -29,6 +29,7 @@ fn the_tier_is_that_of_the_method_that_decides() {
         ("1+2i", "1-2i", false, Tier::Exact),
         (r"\infty", r"-\infty", false, Tier::Exact),
         (r"\pi", r"\pi", true, Tier::Canonical),
+        (r"x=\frac{\pi}{6}, \frac{\pi}{2}", r"\frac{\pi}{6}, \frac{\pi}{2}", true, Tier::Canonical),
         ("x", "y", false, Tier::Random),
         (r"\sin^2 x+\cos^2 x", "1", true, Tier::Random),
         ("9^{9^9}", "9^{9^9}+1", false, Tier::Random),
@@ -56,6 +57,7 @@ fn numbers_that_are_equal() {
         10000 || 10 000
         11,\! 111,\! 111,\! 100 || 11111111100
         0.4 || .4
+        -16.7 || -\frac{50}{3}
         5 || 5.
         5 || 5.0
         5 || 05
@@ -66,6 +68,8 @@ fn numbers_that_are_equal() {
         4.5e33 || 4.5\times10^{33}
         4.5e33 || 4.5 \cdot 10^{33}
         4.5e33 || 4.5 x 10^{33}
+        105 || 5 + 10^2
+        5 || \text{\$}5
         4.5\times10^{33} || 4500000000000000000000000000000000
         1e-7 || 10^{-7}
         1e-7 || 0.0000001
@@ -153,6 +157,8 @@ fn fractions_and_mixed_numbers() {
         ½ || 0.5
         1½ || 1.5
         -1./3 || -\frac13
+        1 || 2.0\frac12
+        \frac54 || 5\frac{1}{2}^2
         ",
         true,
     );
@@ -160,6 +166,7 @@ fn fractions_and_mixed_numbers() {
         r"
         \frac12 || \frac13
         1\frac45 || \frac45
+        5.5 || 5 1.0/2
         \frac{27}{106} || \frac{27}{107}
         -\frac12 || \frac12
         ",
@@ -259,6 +266,7 @@ fn constants_radicals_functions() {
         \frac{3\pi}{10} || \frac{3}{10}\pi
         \ln 2 || -\ln\frac12
         2\ln 3 || \ln 9
+        3\sin 2 || \sin 2\,3
         3 || \log_2 8
         3 || \log_{2}(8)
         2 || \log 100
@@ -393,6 +401,9 @@ fn equations() {
         \frac{x^{2}}{2} - \frac{y^{2}}{4}=1 || 2x^2-y^2=4
         12 || AB = 12
         7 || a+b=7
+        7 || p-q=7
+        x=\frac13 \approx 0.333 || 0.333
+        333.3 || \frac{1000}{3} = 333.3
         \log _{2}(32)=5 || \log_2 32 = 5
         B=C || C=B
         C(h)=4+4h || C(h) = 4h+4
@@ -411,6 +422,7 @@ fn equations() {
         x^2+50=0 || x^2+50=1
         x^2-2x+10=0 || x^2-2x+10=2
         y=2x+3 || y=2x+4
+        y=x^2 || y=x^2=7
         I=-200 \sin 30 t || I=-200 \cos 30 t
         f(x)=2x || f(x)=-2x
         x=5 || 6
@@ -473,6 +485,9 @@ fn inequalities_and_intervals() {
         [0,\infty) || [0,+\infty)
         [0,\infty] || [0,\infty)
         (0,1) || (0,3)\cap(-1,1)
+        x \le 5 || x⩽5
+        x<1 \text{ or } x>3 || x<1 \text{ or } x>3 \text{ and } x>3
+        x<1, y>3 || x<1 \text{ and } y>3
         (1,2) || [1,3]\cap(1,2)
         [0,3) \cup (3,\infty) || x \ge 0, x \ne 3
         [0,3) \cup (3,\infty) || x \ge 0 \text{ and } x \ne 3
@@ -530,6 +545,10 @@ fn lists_sets_and_tuples() {
     check(
         r"
         3, 5, 7 || 7,5,3
+        1, 2 || \{1\} \cup \{2\}
+        5, 6 || 5 \tag{1}, 6
+        \frac12 || \frac12 \text{ or } 0.5 \text{ and } 0.5
+        5 || 2 + 3 \text{ (or } 5)
         1,-2 || \{1,-2\}
         \{1,3,5\} || 1, 3, 5
         -3,9 || 9 \text{ and } -3
@@ -602,6 +621,8 @@ fn matrices_and_vectors() {
         \begin{pmatrix} 1 \\ 2 \end{pmatrix} || A = \begin{pmatrix} 1 \\ 2 \end{pmatrix}
         \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} || [[1,2],[3,4]]
         \begin{pmatrix} 2 \\ 4 \end{pmatrix} || 2\begin{pmatrix} 1 \\ 2 \end{pmatrix}
+        -2 || \begin{vmatrix} 1 & 2 \\ 3 & 4 \end{vmatrix}
+        -3 || \begin{vmatrix} 1 & 2 & 3 \\ 4 & 5 & 6 \\ 7 & 8 & 10 \end{vmatrix}
         ",
         true,
     );
@@ -826,9 +847,11 @@ fn families_with_an_index() {
         r"
         k\pi, k \in \mathbb{Z} || n\pi, n \in \mathbb{Z}
         n\pi, n \in \mathbb{Z} || x = k\pi, k \in \mathbb{Z}
+        x = k\pi, k \in \mathbb{Z} || x = k\pi
         \{2n : n \in \mathbb{Z}\} || \{2k : k \in \mathbb{Z}\}
         \{2n : n \in \mathbb{Z}\} || \{x : x = 2k, k \in \mathbb{Z}\}
         x=2k, x=2k+1, k \in \mathbb{Z} || x=k, k \in \mathbb{Z}
+        x=2k, x=2k+1, k \in \mathbb{Z} || x=k+5, k \in \mathbb{Z}
         (t, 2t+1) || (s, 2s+1), s \in \mathbb{R}
         x \equiv 1 \pmod 4 || x=4k+1, k \in \mathbb{Z}
         k\pi, k \in \mathbb{Z} || k\pi, k \text{ is an integer}
@@ -934,6 +957,7 @@ fn functions_of_pieces() {
     check(
         r"
         |x-100| || |100-x|
+        \begin{cases} x & x>0 \\ 0 & x \le 0 \end{cases} || \begin{cases} x & if x>0 \\ 0 & if x \le 0 \end{cases}
         \sqrt{(x-100)^2} || |x-100|
         \lceil x\rceil || -\lfloor -x\rfloor
         \lfloor x\rfloor+\lfloor x+\frac12\rfloor || \lfloor 2x\rfloor
@@ -958,6 +982,7 @@ fn functions_of_pieces() {
         \begin{cases} 1 & x<0 \text{ or } x>2 \\ 0 & \text{else} \end{cases} || \begin{cases} 0 & \text{else} \\ 1 & x<0 \text{ and } x>2 \end{cases}
         \begin{cases} 1 & n \text{ is even} \\ 0 & n \text{ is odd} \end{cases} || \begin{cases} 0 & n \text{ even} \\ 1 & n \text{ odd} \end{cases}
         \begin{cases} 1 & x>0 \\ 0 & x \le 0 \end{cases} || \begin{cases} 1 & x>0 \\ 0 & x < -1 \end{cases}
+        \begin{cases} x & x>0 \\ 0 & x \le 0 \end{cases} || x
         x || 4e^{i\pi/3}
         ",
         false,
@@ -1169,6 +1194,8 @@ fn free_constants_and_names() {
         x^2+C || x^3+C
         y=Ce^x || y=2e^x
         A+C || A+B
+        A+C || A+3+C
+        5+C || 7+C
         x^2+y^2=1 || 1
         ABD || A, B, C
         ",

@@ -37,6 +37,7 @@ fn letters() {
         (r"B", r"All except B.", false),
         (r"B", r"Both A and B are correct.", false),
         (r"B", r"B is not right, C is.", false),
+        (r"B", r"B is tempting, but wrong.", false),
         (r"B", r"Among A, B, C and D, only B works.", true),
         (r"B", r"故选B．", true),
         (r"ABD", r"故选：ABD．", true),
@@ -244,6 +245,7 @@ fn what_is_said_behind_a_box() {
         (r"6", r"\boxed{6}, which is not odd.", true),
         (r"6", r"\boxed{6} is not odd.", true),
         (r"6", r"\boxed{6} is not the answer.", false),
+        (r"6", r"\boxed 6 is not the answer.", false),
         (r"B", r"\boxed{\text{(B) does not hold}}", false),
         (r"B", r"\boxed{\text{(B) does}}", true),
         (r"B", r"\boxed{\text{(B) no such number}}", true),
@@ -298,6 +300,9 @@ fn what_stands_before_a_value_in_a_sentence() {
         (r"6", r"Half the answer is 6.", false),
         (r"6", r"The answer modulo 50 is 6.", false),
         (r"6", r"The digits of the answer add up to 6.", false),
+        (r"6", r"The product of the answer's digits is 6.", false),
+        (r"6", r"The answer to another question is 6.", false),
+        (r"6", r"The number that most people guess is 6.", false),
         (r"6", r"A friend claims the answer is 6.", false),
         (r"6", r"We have to show that the answer is 6.", false),
         (r"6", r"If x = 2 then the answer is 6.", false),
@@ -336,6 +341,11 @@ fn what_stands_behind_a_value_in_a_sentence() {
         (r"6", r"The answer is 6 reversed.", false),
         (r"6", r"The answer is 6 times as large.", false),
         (r"6", r"The answer is 6 apart from the sign.", false),
+        (r"6", r"The answer is 6 upside down.", false),
+        (r"6", r"The answer is 6 read backwards.", false),
+        (r"6", r"The answer is 6 rounded up to a full dozen.", false),
+        (r"6", r"The answer is 6 after we take 2 from it.", false),
+        (r"6", r"The answer is 6 after we take out the 2.", true),
         (r"6", r"The answer is 6 unless n = 3.", false),
         (r"6", r"The answer is 6, plus 4 for the corners.", false),
         (r"6", r"The answer is 6, to which we add 1.", false),
@@ -413,6 +423,8 @@ fn a_sentence_that_goes_on_after_its_value() {
     }
     check(&[
         (r"36", "When x = 3, the value is 36.", true),
+        (r"36", "$x = 3$, the value is 36", true),
+        (r"36", "$x = 3$, some value is 36", false),
         (r"36", "She ran 36 miles without a break.", true),
         (r"36", "It has 36 rows by 24 columns.", false),
         (r"36", "There are 36 cakes by 24 cakes.", false),
@@ -430,10 +442,52 @@ fn what_is_counted() {
         (r"4 \text{ minutes early}", r"\boxed{4 \text{ minutes}}", true),
         (r"6 \text{ girls}", r"\boxed{6 \text{ boys}}", false),
         (r"6 \text{ children}", r"\boxed{6 \text{ kids}}", true),
+        (r"6 \text{ plums}", r"\boxed{6 \text{ pears}}", false),
+        (r"6 \text{ green pears}", r"\boxed{6 \text{ pears}}", true),
+        (r"6 green pears", r"\boxed{6 red pears}", false),
+        (r"6 dimes", r"6 pennies", false),
+        (r"6 puppies", r"6 dogs", true),
+        (r"6 bags of rice", r"\boxed{6 \text{ bags}}", true),
+        (r"6", r"\boxed{6 bags of rice}", true),
+        (r"6", r"\boxed{6 off by one}", false),
+        (r"6", r"\boxed{6 times the rest}", false),
+        (r"6", r"\boxed{6 men}", true),
         (r"6", r"\boxed{6 \text{ more than this}}", false),
         (r"6", r"\boxed{6 \text{ more than Ann}}", true),
         (r"6", r"\boxed{\#6}", false),
         (r"6", r"\boxed{6 \text{ and a bit}}", false),
+    ]);
+}
+
+#[test]
+fn the_unit_of_an_answer_may_stand_behind_it() {
+    check(&[
+        (r"6 \text{ hours}", r"$\boxed{6}$ minutes", false),
+        (r"6 \text{ hours}", r"\boxed{360}\text{ minutes}", true),
+        (r"6 \text{ hours}", r"It takes 6 minutes to get there.", false),
+        (r"6 \text{ hours}", r"It takes 360 minutes to get there.", true),
+        (r"6", r"It takes 6 minutes to get there.", true),
+        (r"6", r"$\boxed{6}$ minutes", true),
+        (r"6", r"$\boxed{6} \text{ thousand}$", false),
+        (r"6 \text{ cm}^2", r"$\boxed{6}$ cm^2", true),
+        (r"6 \text{ cm}^2", r"$\boxed{6}$ cm²", true),
+        (r"6 \text{ mph}", r"$\boxed{6}$ miles per hour", true),
+        (r"6", r"Ann has 6 in her bag.", true),
+        (r"2 \text{ gallons}", r"\boxed{8 \text{ quarts}}", true),
+        (r"2 \text{ weeks}", r"\boxed{2 \text{ fortnights}}", false),
+    ]);
+}
+
+#[test]
+fn how_long_it_took_is_another_value() {
+    check(&[
+        (r"6", r"6 cakes in 2 hours", true),
+        (r"6", r"Answer: 6 cakes in 2 hours.", true),
+        (r"6", r"\boxed{6 cakes in 2 hours}", true),
+        (r"2", r"6 cakes in 2 hours", false),
+        (r"2", r"2 hours in total", true),
+        (r"6", r"6 cakes in 2 boxes", false),
+        (r"6", r"6 in 2 hours", false),
     ]);
 }
 
@@ -453,6 +507,9 @@ fn the_left_side_of_an_answer() {
         (r"6", r"\boxed{y+2=6}", false),
         (r"6", r"\boxed{-x=6}", false),
         (r"6", r"\boxed{x+y=6}", true),
+        (r"6", r"\boxed{x-y=6}", true),
+        (r"6", r"\boxed{10x+y=6}", true),
+        (r"6", r"\boxed{\frac{x}{y}=6}", true),
         (r"6", r"\boxed{x^2+y^2=6}", false),
         (r"6", r"\boxed{xy^2=6}", false),
         (r"2x", r"\boxed{\frac{d}{dx}x^2=2x}", true),

@@ -82,6 +82,20 @@ fn a_mark_is_left_out_and_not_replaced_by_another() {
 }
 
 #[test]
+fn what_math_verify_leaves_out_is_a_unit_and_a_left_side_of_letters() {
+    for (gold, answer, expected) in [
+        ("a+b=5", "5", true),
+        ("2a=5", "5", false),
+        ("5\\text{ cm}", "5\\text{ m}", true),
+        ("5 \\pmod 7", "5 \\pmod 8", false),
+        ("5\\text{ pm}", "5\\text{ am}", false),
+    ] {
+        let options = Options { profile: Profile::MathVerify, ..Options::default() };
+        assert_eq!(verify(&boxed(answer), gold, &options).is_correct(), expected, "{gold} || {answer}");
+    }
+}
+
+#[test]
 fn names_are_read_and_unknown_ones_refused() {
     for rule in RULES {
         assert_eq!(rule.licence.name().parse(), Ok(rule.licence));

@@ -131,6 +131,18 @@ proptest! {
         ];
         let right = [format!(r"{} + {period}n, n \in \mathbb{{Z}}", offset - period), format!(r"{offset} - {period}m, m \in \mathbb{{Z}}")];
         check(&gold, &right, &wrong)?;
+        let lines = |first: i32, second: i32| format!(r"{first} + {period}k, {second} + {period}k, k \in \mathbb{{Z}}");
+        let wrong = [lines(offset, offset + 2), lines(offset - period, offset)];
+        check(&lines(offset, offset + 1), &[lines(offset + 1 - period, offset + 3 * period)], &wrong)?;
+    }
+
+    #[test]
+    fn times_of_day(minute in 60..720u32, other in 60..720u32) {
+        prop_assume!(minute != other);
+        let time = |minute: u32, half: &str| format!(r"{}:{:02} \text{{ {half}}}", minute / 60, minute % 60);
+        let wrong = [time(other, "PM"), time(minute, "AM"), time(other, "AM")];
+        let around = format!("{}:{:02}", minute / 60 + 12, minute % 60);
+        check(&time(minute, "PM"), &[around], &wrong)?;
     }
 
     #[test]

@@ -186,7 +186,11 @@ impl Gold {
                 decided.unwrap_or_else(|| in_some_meaning(gold, answer, &mut comparer))
             })
         };
-        let worded = |reading: &Reading| reading.literal().is_some() && reading.written.contains("\\text");
+        let is_word = |word: &str| word.len() > 2 && word.bytes().all(|letter| letter.is_ascii_alphabetic());
+        let worded = |reading: &Reading| {
+            let written = &reading.written;
+            reading.literal().is_some() && (written.contains("\\text") || written.split(' ').any(is_word))
+        };
         let equal = outcome.is_equal() && options.profile != Profile::MathVerify;
         let differ = equal && worded(gold) && worded(answer);
         let differ = differ && sayings::count_differently(&gold.written, &answer.written);

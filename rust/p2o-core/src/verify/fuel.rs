@@ -49,12 +49,17 @@ impl Fuel {
     #[inline]
     pub(crate) fn spend(&mut self, steps: u64) -> Result<(), Halt> {
         if self.left < steps {
-            self.left = 0;
-            self.exhausted = true;
-            return Err(Halt::Exhausted);
+            return self.exhaust();
         }
         self.left -= steps;
         if self.left <= self.next_look { self.look() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn exhaust(&mut self) -> Result<(), Halt> {
+        self.left = 0;
+        self.exhausted = true;
+        Err(Halt::Exhausted)
     }
 
     #[cold]
@@ -67,9 +72,7 @@ impl Fuel {
         *looked = now;
         *left = left.saturating_sub(worked);
         if left.is_zero() {
-            self.left = 0;
-            self.exhausted = true;
-            return Err(Halt::Exhausted);
+            return self.exhaust();
         }
         Ok(())
     }

@@ -181,7 +181,6 @@ impl<'a> Comparer<'a> {
         if gold.len() != answer.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
         // Of nothing to nothing there is no ratio.
         let zero = Expr::integer(0);
         if [gold, answer].iter().any(|parts| parts.iter().all(|part| *part == zero))
@@ -189,15 +188,11 @@ impl<'a> Comparer<'a> {
         {
             return DIFFERENT;
         }
-        for (left, right) in gold[1..].iter().zip(&answer[1..]) {
+        Outcome::of_all(gold[1..].iter().zip(&answer[1..]).map(|(left, right)| {
             let crossed = Expr::Mul(vec![gold[0].clone(), right.clone()]);
             let other = Expr::Mul(vec![answer[0].clone(), left.clone()]);
-            match super::scalar::equal(&crossed, &other, self.fuel) {
-                Outcome::Equal(found) => tier = tier.max(found),
-                different @ Outcome::Different(_) => return different,
-            }
-        }
-        Outcome::Equal(tier)
+            super::scalar::equal(&crossed, &other, self.fuel)
+        }))
     }
 
     /// Item by item.
@@ -205,14 +200,7 @@ impl<'a> Comparer<'a> {
         if gold.len() != answer.len() {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
-        for (left, right) in gold.iter().zip(answer) {
-            match self.equal(left, right) {
-                Outcome::Equal(found) => tier = tier.max(found),
-                different @ Outcome::Different(_) => return different,
-            }
-        }
-        Outcome::Equal(tier)
+        Outcome::of_all(gold.iter().zip(answer).map(|(left, right)| self.equal(left, right)))
     }
 }
 
@@ -256,11 +244,6 @@ fn distributed(expr: Expr) -> Expr {
             _ => expr,
         },
         Expr::Add(terms) => sum_of_matrices(terms).unwrap_or(expr),
-        Expr::Mul(factors)
-            if factors.iter().filter(|factor| matches!(factor, Expr::Matrix(_))).count() == 2 =>
-        {
-            product_of_matrices(factors).unwrap_or(expr)
-        }
         Expr::Mul(factors) => {
             let matrix = factors.iter().position(|factor| matches!(factor, Expr::Matrix(_)));
             match matrix.map(|index| (index, &factors[index])) {
@@ -294,24 +277,6 @@ fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
         }
     }
     Some(Expr::Matrix(sum))
-}
-
-/// The product of two matrices, and of scalars beside them.
-fn product_of_matrices(factors: &[Expr]) -> Option<Expr> {
-    let (matrices, scalars): (Vec<&Expr>, Vec<&Expr>) =
-        factors.iter().partition(|factor| matches!(factor, Expr::Matrix(_)));
-    let [Expr::Matrix(left), Expr::Matrix(right)] = matrices[..] else { return None };
-    if left[0].len() != right.len() || left.len() * right.len() * right[0].len() > 4_096 {
-        return None;
-    }
-    let cell = |row: &[Expr], column: usize| {
-        let terms =
-            row.iter().zip(right).map(|(item, other)| Expr::Mul(vec![item.clone(), other[column].clone()]));
-        let sum = Expr::Add(terms.collect());
-        Expr::Mul(scalars.iter().copied().cloned().chain([sum]).collect())
-    };
-    let rows = left.iter().map(|row| (0..right[0].len()).map(|column| cell(row, column)).collect()).collect();
-    Some(Expr::Matrix(rows))
 }
 
 /// The letters of several choices, sorted: `ABD` and `B, A, D`.

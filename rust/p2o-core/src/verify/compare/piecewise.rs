@@ -38,10 +38,7 @@ impl Comparer<'_> {
             ([], []) => Outcome::Equal(tier),
             // All other conditions agree, so what is left is the same.
             ([piece], [other]) if is_rest(&piece.1) || is_rest(&other.1) => {
-                match self.equal(&piece.0, &other.0) {
-                    Outcome::Equal(last) => Outcome::Equal(tier.max(last)),
-                    different @ Outcome::Different(_) => different,
-                }
+                Outcome::of_all([Outcome::Equal(tier), self.equal(&piece.0, &other.0)].into_iter())
             }
             _ => DIFFERENT,
         }

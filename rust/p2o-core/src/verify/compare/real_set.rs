@@ -73,22 +73,14 @@ impl Comparer<'_> {
             return self.symbolic_sets(gold, answer);
         };
         let (left, right) = (self.normal(left), self.normal(right));
-        if left.len() != right.len() {
+        let ends = left
+            .iter()
+            .zip(&right)
+            .flat_map(|(left, right)| [(&left.low, &right.low), (&left.high, &right.high)]);
+        if left.len() != right.len() || ends.clone().any(|(left, right)| left.closed != right.closed) {
             return DIFFERENT;
         }
-        let mut tier = Tier::Exact;
-        for (left, right) in left.iter().zip(&right) {
-            if left.low.closed != right.low.closed || left.high.closed != right.high.closed {
-                return DIFFERENT;
-            }
-            for (left, right) in [(&left.low, &right.low), (&left.high, &right.high)] {
-                match self.scalars(&left.at, &right.at) {
-                    Outcome::Equal(found) => tier = tier.max(found),
-                    different @ Outcome::Different(_) => return different,
-                }
-            }
-        }
-        Outcome::Equal(tier)
+        Outcome::of_all(ends.map(|(left, right)| self.scalars(&left.at, &right.at)))
     }
 
     /// `A ∪ B` and `B ∪ A`: the same operation on the same operands, whatever they are.

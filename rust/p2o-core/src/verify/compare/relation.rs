@@ -190,10 +190,7 @@ impl Comparer<'_> {
                 if !same_left {
                     return first;
                 }
-                match comparer.equal(&gold[1], right) {
-                    Outcome::Equal(second) => Outcome::Equal(first.tier().max(second)),
-                    different @ Outcome::Different(_) => different,
-                }
+                Outcome::of_all([first, comparer.equal(&gold[1], right)].into_iter())
             });
             // The same name with another value.
             if outcome.is_equal() || same_left && names_a_value(&gold[0]) {

@@ -4,6 +4,8 @@ use crate::verify::language::behind;
 use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals;
+use crate::verify::language::text::{around, boundary};
+use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
@@ -91,10 +93,12 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
         return Some(format!("{before}({content})"));
     }
     let said = text[end..].trim_start_matches(['$', ' ', '\\', ')', ']', '*']);
-    let scale = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
-    let scales =
-        numerals::scale(scale).is_some() || matches!(scale, "percent" | "squared" | "cubed" | "factorial");
-    scales.then(|| format!("({content}) \\text{{ {scale}}}"))
+    let said = said.strip_prefix("text{").map_or(said, |words| words.trim_start_matches([' ', '~']));
+    let word = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
+    let scales = numerals::scale(word).is_some()
+        || matches!(word, "percent" | "squared" | "cubed" | "factorial")
+        || units::alone(said) == Some(word);
+    scales.then(|| format!("({content}) \\text{{ {word}}}"))
 }
 
 /// What stands before a box in its term: the `-` of `x = -\boxed{7}`.
@@ -105,11 +109,7 @@ fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
         "$", "\n", "\\[", "\\(", "\\\\", "&", "=", ",", ";", ":", ". ", ") ", "**", "\\quad", "\\qquad", "\\implies", "\\Rightarrow",
         "\\therefore", "\\to", "\\rightarrow", "\\approx", "\\ge", "\\geq", "\\le", "\\leq", "\\in",
     ];
-    let mut from = start.saturating_sub(LONGEST);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    let line = &text[from..start];
+    let line = &text[boundary(text, start.saturating_sub(LONGEST))..start];
     // Most boxes stand alone, and the search for what they follow is not cheap.
     if line.trim_end().ends_with(['$', '\n', '=', ':', '&', '*']) || line.trim().is_empty() {
         return "";
@@ -141,7 +141,7 @@ fn applies_nothing(before: &str) -> bool {
 /// Start and end of each word of a text that is no command, and has at least so many letters.
 fn words_of(text: &str, least: usize) -> impl Iterator<Item = (usize, usize)> {
     text.split(|sign: char| !sign.is_alphabetic()).filter_map(move |word| {
-        let at = word.as_ptr() as usize - text.as_ptr() as usize;
+        let at = around(text, word).0.len();
         let unspaced = word.contains(|letter: char| letter >= '\u{2e80}');
         let is_word = word.chars().count() >= least.max(1) && !text[..at].ends_with('\\');
         (is_word || unspaced).then_some((at, at + word.len()))
@@ -198,7 +198,7 @@ fn unclosed(rest: &str) -> Option<&str> {
 
 /// Whether a box opens in front of `scanned`, the tail of `text`, and is still open where that begins.
 pub(super) fn opens_before(text: &str, scanned: &str) -> bool {
-    let before = &text[..scanned.as_ptr() as usize - text.as_ptr() as usize];
+    let (before, _) = around(text, scanned);
     if before.is_empty() || scanned.is_empty() || before.ends_with("</think>") {
         return false;
     }

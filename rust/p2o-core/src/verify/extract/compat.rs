@@ -232,9 +232,6 @@ fn expressions(text: &str) -> Vec<Match> {
         } else {
             index += 1;
         }
-        while index < bytes.len() && !text.is_char_boundary(index) {
-            index += 1;
-        }
     }
     found
 }

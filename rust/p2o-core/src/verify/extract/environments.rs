@@ -1,6 +1,7 @@
 //! Mathematics between `$..$`, `$$..$$`, `\(..\)`, `\[..\]`.
 
 use super::boxes::is_separator;
+use crate::verify::language::text::boundary;
 use crate::verify::language::words;
 
 /// How many environments at the end of a text are kept apart.
@@ -66,10 +67,7 @@ pub(super) fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
         } else if rest.starts_with("\\[") {
             ("\\[", "\\]")
         } else {
-            index += if bytes[index] == b'\\' { 2 } else { 1 };
-            while index < bytes.len() && !text.is_char_boundary(index) {
-                index += 1;
-            }
+            index = boundary(text, index + if bytes[index] == b'\\' { 2 } else { 1 });
             continue;
         };
         let inside = index + open.len();

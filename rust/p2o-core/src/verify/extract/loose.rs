@@ -1,6 +1,7 @@
 //! Answers that nothing marks but their place at the end.
 
 use super::environments::ENVIRONMENTS;
+use super::sentence::counted;
 use super::{Candidate, LONGEST, Mark};
 use crate::verify::language::denial;
 use crate::verify::language::english;
@@ -8,7 +9,8 @@ use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
 use crate::verify::language::retraction::retraction;
 use crate::verify::language::statement;
-use crate::verify::language::text::{normalized_words, reals_except};
+use crate::verify::language::text::{around, boundary, normalized_words, reals_except};
+use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
 /// Plain answers: bold text, the last line, the last number.
@@ -24,7 +26,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     }
     let last = last_line(text);
     let last = enumerator(last).map_or(last, |length| &last[length..]);
-    let last = if last.ends_with("...") { last } else { last.trim_end_matches('.') };
+    let last = if last.ends_with("...") { last } else { counted(last.trim_end_matches('.')) };
     if !last.is_empty() && last.len() <= LONGEST {
         let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
         found.push(Candidate::new(last, if prose { Mark::Prose } else { Mark::Loose }));
@@ -41,48 +43,56 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         }
     }
     if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
-        found.push(Candidate::new(number, Mark::Loose));
+        let unit = around(text, number).1.strip_prefix(' ').and_then(units::alone);
+        let with_unit = unit.map(|unit| format!("{number} {unit}"));
+        found.push(Candidate::new(with_unit.unwrap_or_else(|| number.to_string()), Mark::Loose));
     }
 }
 
 /// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
-    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    let (before, behind) = around(text, part);
     // "15% of 60"
-    let behind = &text[start + part.len()..];
     let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
     let share = percent
         .and_then(|behind| behind.strip_prefix(" of "))
         .is_some_and(|whole| whole.starts_with(|first: char| first.is_ascii_digit() || first == '$'));
     share
-        || denial::denies_next(&text[..start])
+        || denial::denies_next(before)
         || retraction(behind, false).is_some()
-        || !statement::states(&text[..start], behind)
+        || !statement::states(before, behind)
 }
 
 /// Whether a part of the text is what the text goes on to give the value of: the `$x$` of "the value of $x$ is 3".
 pub(super) fn is_subject(text: &str, part: &str) -> bool {
-    let end = part.as_ptr() as usize - text.as_ptr() as usize + part.len();
-    let rest = text[end..].lines().next().unwrap_or("").trim_start_matches(['$', ' ', '\\', ')', ']']);
+    let rest =
+        around(text, part).1.lines().next().unwrap_or("").trim_start_matches(['$', ' ', '\\', ')', ']']);
     let value = ["is ", "equals ", "isn't ", "= "].into_iter().find_map(|verb| rest.strip_prefix(verb));
-    let Some(value) = value else { return false };
-    let name = part.trim_start_matches('\\').trim_start_matches(|letter: char| letter.is_ascii_alphabetic());
-    let named = name.is_empty() && part != "\\pi" || name.len() < part.len() && name.starts_with(['_', '(']);
-    named && value.bytes().any(|byte| byte.is_ascii_digit())
-        || !part.contains('=')
-            && value.trim_start_matches(['$', '-']).starts_with(|next: char| next.is_ascii_digit())
+    !part.contains('=')
+        && value.is_some_and(|value| {
+            value.trim_start_matches(['$', '-']).starts_with(|next: char| next.is_ascii_digit())
+        })
 }
 
-/// The one number of a conclusion behind the last formula: the 12 of "Hence there are 12 of them."
+/// The one number of a conclusion behind the last formula: the 12 of "Hence there are 12 of them.", and of ", the value is 12".
 pub(super) fn concluded<'a>(text: &'a str, formula: &str) -> Option<&'a str> {
-    let end = formula.as_ptr() as usize - text.as_ptr() as usize + formula.len();
-    let behind = text[end..].trim_end().trim_end_matches('.');
-    let start =
-        behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so ")).map(|at| at + 1)?;
-    let sentence = &behind[start..];
-    let concludes = lexicon::words(sentence).next().is_some_and(|word| lexicon::is(word, Role::Conclusion));
-    match numbers(sentence)[..] {
-        [number] if concludes && !is_denied(text, number) => Some(number),
+    let behind = around(text, formula).1.trim_end().trim_end_matches('.');
+    let valued = |clause: &&str| match lexicon::words(clause).collect::<Vec<_>>()[..] {
+        [article, name, verb, _] => {
+            lexicon::is(article, Role::Article)
+                && lexicon::is_any(name, &[Role::Answer, Role::Measure])
+                && lexicon::is(verb, Role::Verb)
+        }
+        _ => false,
+    };
+    let clause = || {
+        let start = behind.rfind([':', '\n']).max(behind.rfind(". ")).max(behind.rfind(", so "))? + 1;
+        let first = lexicon::words(&behind[start..]).next()?;
+        lexicon::is(first, Role::Conclusion).then(|| &behind[start..])
+    };
+    let clause = behind.rsplit_once(", ").map(|(_, clause)| clause).filter(valued).or_else(clause)?;
+    match numbers(clause)[..] {
+        [number] if !is_denied(text, number) => Some(number),
         _ => None,
     }
 }
@@ -122,27 +132,17 @@ pub(super) fn letter(text: &str) -> Option<&str> {
     let cut = denial.map_or(line, |(end, denial)| {
         // "B is not right" does not choose B.
         let (before, behind) = (&line[..end], &line[end + denial.len()..]);
-        let chosen = last_letter(before).is_some_and(|letter| {
-            let said = before[letter.as_ptr() as usize - before.as_ptr() as usize + 1..].trim();
-            !lexicon::is(said, Role::Verb)
-        });
+        let chosen = last_letter(before)
+            .is_some_and(|letter| !lexicon::is(around(before, letter).1.trim(), Role::Verb));
         if chosen && last_letter(behind).is_some() { before.trim_end_matches(" and") } else { line }
     });
     let letter = last_letter(cut)?;
-    // "B is tempting, but wrong."
-    let behind = &cut[letter.as_ptr() as usize - cut.as_ptr() as usize + 1..];
-    let mut behind = lexicon::words(behind);
-    if behind.next().is_some_and(|verb| lexicon::is(verb, Role::Verb))
-        && behind.any(|word| lexicon::is(word, Role::Judgement))
-    {
-        return None;
-    }
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
 }
 
 /// Whether a letter is the last of several: the B of "A or B".
 fn is_second(line: &str, letter: &str) -> bool {
-    let before = line[..letter.as_ptr() as usize - line.as_ptr() as usize].trim_end_matches(['(', ' ']);
+    let before = around(line, letter).0.trim_end_matches(['(', ' ']);
     let first = ["or", "and", "/", "&", ","].iter().find_map(|joint| before.strip_suffix(joint));
     let first = first.map(|first| first.trim_end_matches([')', ' ', ',']));
     first.is_some_and(|first| {
@@ -210,10 +210,7 @@ pub(super) fn numbers(text: &str) -> Vec<&str> {
             continue;
         }
         if !starts || inside_word {
-            index += 1;
-            while !text.is_char_boundary(index) {
-                index += 1;
-            }
+            index = boundary(text, index + 1);
             continue;
         }
         let Some(length) = number_length(&text[index..]) else {
@@ -275,8 +272,5 @@ pub(super) fn fraction_length(text: &str) -> Option<usize> {
 }
 
 pub(super) fn number_length(text: &str) -> Option<usize> {
-    if !text.starts_with(|character: char| character.is_ascii_digit() || character == '.') {
-        return None;
-    }
     crate::verify::parse::lex::number::literal(text, true).map(|literal| literal.length)
 }

@@ -17,12 +17,12 @@ use std::borrow::Cow;
 use super::{Options, Profile};
 use crate::verify::language::lexicon;
 use crate::verify::language::retraction::{gives_up, retraction};
-use crate::verify::language::text::{choice, half_width};
+use crate::verify::language::text::{boundary, choice, half_width};
 use boxes::{ends_inside_box, last_box, opens_before};
 use environments::last;
 use loose::{concluded, is_denied, is_subject, letter, loose, without_afterthought};
-use phrase::{Phrase, phrase, stands_bare, stated};
-use sentence::{line, sentence};
+use phrase::{Phrase, phrase, stated};
+use sentence::{counted, line, sentence};
 use turn::turn;
 
 pub(crate) use gold::formula_of_gold;
@@ -67,11 +67,7 @@ impl Candidate {
 }
 
 fn tail(completion: &str) -> &str {
-    let mut start = completion.len().saturating_sub(TAIL);
-    while !completion.is_char_boundary(start) {
-        start += 1;
-    }
-    &completion[start..]
+    &completion[boundary(completion, completion.len().saturating_sub(TAIL))..]
 }
 
 /// A completion with the full-width forms in its end as plain characters, and not much before it.
@@ -134,11 +130,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         stated(content, &mut found);
         // "The final answer is in the box above, with 3 steps" says no number: a box yields to a bare value alone.
         if boxed.is_some() {
-            let said = sentence(line(content));
-            found.retain(|candidate| {
-                stands_bare(line(content), &candidate.text)
-                    && (candidate.mark != Mark::Formula || candidate.text != said)
-            });
+            found.retain(|candidate| candidate.mark != Mark::Formula);
         }
     }
     // "Answer: D" is the choice where the box holds another thing.
@@ -149,7 +141,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some((content, _)) = boxed {
-        found.push(Candidate::new(content, Mark::Boxed));
+        found.push(Candidate::new(counted(&content), Mark::Boxed));
     }
     // A box that begins before the tail is too long to be read, and its inside is no answer.
     if found.is_empty() && opens_before(completion, text) {

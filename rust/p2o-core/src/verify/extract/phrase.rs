@@ -5,6 +5,7 @@ use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence};
 use super::{Candidate, Mark};
 use crate::verify::language::statement;
+use crate::verify::language::text::around;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -114,7 +115,7 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     // Of "5, or maybe 6" and of "at most 9" nothing is the answer.
     let mut value = |text: &str, parts: &[&str], mark: fn(&str) -> Mark| {
         let says = |part: &&&str| {
-            !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(before(text, part))
+            !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(around(text, part).0)
         };
         let Some(part) = parts.iter().find(says) else { return };
         found.push(Candidate::new(*part, mark(part)));
@@ -127,20 +128,6 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     if !numbers(line(content)).is_empty() {
         found.push(Candidate::new(sentence, Mark::Formula));
     }
-}
-
-/// What stands before a part of a text.
-fn before<'a>(text: &'a str, part: &str) -> &'a str {
-    &text[..part.as_ptr() as usize - text.as_ptr() as usize]
-}
-
-/// Whether nothing that matters stands before a part of a sentence.
-pub(super) fn stands_bare(sentence: &str, part: &str) -> bool {
-    sentence.find(part).is_none_or(|at| {
-        let before =
-            sentence[..at].trim_matches(|sign: char| sign.is_whitespace() || "$*:\\([".contains(sign));
-        before.is_empty() || statement::introduces(before)
-    })
 }
 
 /// The letter of "C, because D is too large".

@@ -3,6 +3,8 @@
 use super::LONGEST;
 use crate::verify::language::english;
 use crate::verify::language::statement;
+use crate::verify::language::text::boundary;
+use crate::verify::language::units;
 
 /// The first line that is not empty.
 pub(super) fn line(text: &str) -> &str {
@@ -14,10 +16,7 @@ pub(super) fn line(text: &str) -> &str {
 pub(super) fn sentence(text: &str) -> &str {
     let text = text.trim_start();
     let bytes = text.as_bytes();
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let mut end = boundary(text, LONGEST);
     let mut in_math = false;
     for (index, &byte) in bytes.iter().enumerate().take(end) {
         match byte {
@@ -33,17 +32,25 @@ pub(super) fn sentence(text: &str) -> &str {
                     break;
                 }
             }
-            b'\n' if !in_math && bytes.get(index + 1) == Some(&b'\n') => {
-                end = index;
-                break;
-            }
             _ => {}
         }
     }
     let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
-    let sentence =
-        [" in total", " in all"].iter().fold(sentence, |said, all| said.strip_suffix(all).unwrap_or(said));
-    without_remark(sentence)
+    counted(without_remark(counted(sentence)))
+}
+
+/// What is counted, without "in total" and the time that it took: the "36 tickets" of "36 tickets in 2 hours".
+pub(super) fn counted(said: &str) -> &str {
+    let said = [" in total", " in all"].iter().fold(said, |said, all| said.strip_suffix(all).unwrap_or(said));
+    let counts = said.starts_with(|first: char| first.is_ascii_digit());
+    if !counts || !said.contains(' ') || said.contains('\\') {
+        return said;
+    }
+    let Some((counted, time)) = said.rsplit_once(" in ") else { return said };
+    let unit = time.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
+    let lasts = || units::spelled(unit.trim()).and_then(|unit| units::conversion(&unit, "s")).is_some();
+    let is_time = unit.len() < time.len() && counted.contains(' ') && lasts();
+    if is_time { counted } else { said }
 }
 
 /// The sentence without the words in brackets that end it: "5 (since 2+3=5)", "$\\frac12$ (one half)".

@@ -70,11 +70,12 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
         let article = lexicon::is(next, Role::Article);
         match *word {
             word if one_of(word, REASONS) => return true,
-            // "7 at the very least", "7 for odd n"
             word if one_of(word, RELATES) => {
+                // "7 at the very least", "7 for odd n", "7 after we take 2 from it"
                 let most = matches!(words[words.len() - 1], "most" | "least");
+                let again = matches!(words[at..], [_, .., "from" | "to" | "by", "it"]);
                 let case = word == "for" && is_answer && words[at..].iter().any(|name| name.len() == 1);
-                return !most && !case && !one_of(next, "base best worst first present units");
+                return !most && !again && !case && !one_of(next, "base best worst first present units");
             }
             "to" => {
                 return if counted {
@@ -110,9 +111,12 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             word if numerals::is_number_word(word) || numerals::is_fraction_word(word) => return false,
             word if lexicon::is_any(word, DOUBTS) => return false,
             word if lexicon::is_any(word, &[Role::Supposition, Role::Operation]) => return false,
-            // "7 reversed", "7 raised to"; "7 combined" and "7 painted cubes" are 7.
+            // "7 reversed", "7 raised to", "7 rounded up"; "7 combined" and "7 painted cubes" are 7.
             word if !counted && is_participle(word) => {
-                let ends = next.is_empty() || is_participle(next) || lexicon::is(next, Role::Preposition);
+                let ends = next.is_empty()
+                    || is_participle(next)
+                    || lexicon::is_any(next, &[Role::Preposition, Role::Distance])
+                    || next == "down";
                 if ends {
                     return false;
                 }
@@ -128,6 +132,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
 fn is_participle(word: &str) -> bool {
     let ends = ["ed", "wards", "ly", "apart", "written"].iter().any(|end| word.ends_with(end));
     ends && word.len() > 4 && word.is_ascii() && !one_of(word, "combined needed required")
+        || one_of(word, "read upside")
 }
 
 /// Whether words behind a value say that it is the answer: "is the answer", "is correct"; not "is one of them".

@@ -148,7 +148,32 @@ const OPPOSITES: &str = "boy girl|boys girls|man woman|men women|male female|mal
     over under|left right|up down|upward downward|upwards downwards|increase decrease|increased decreased|profit loss|\
     gain loss|gained lost|more less|more fewer|north south|east west|longer shorter|taller shorter|older younger|\
     faster slower|higher lower|wins losses|inside outside|clockwise counterclockwise|clockwise anticlockwise|ahead behind|\
-    early late|earlier later|heads tails|odd even|first last|larger smaller|hotter colder|warmer colder";
+    row column|rows columns|early late|earlier later|heads tails|odd even|first last|larger smaller|hotter colder|warmer colder";
+
+/// Things of one kind, with their other names behind a slash; none is another one.
+const KINDS: [&str; 7] = [
+    "apple orange banana pear peach grape cherry/cherries lemon lime plum mango strawberry/strawberries",
+    "penny/pennies nickel dime quarter",
+    "red blue green yellow black white purple pink brown gray/grey",
+    "dog/puppy/puppies cat/kitten cow horse pig sheep goat chicken/hen duck rabbit/bunny/bunnies mouse/mice",
+    "adult child/children/kid",
+    "teacher student/pupil",
+    "car truck bus/buses bike/bicycle motorcycle/motorbike train plane/airplane boat",
+];
+
+/// Whether two texts name different things of one kind: "3 apples" and "3 oranges".
+pub(crate) fn are_of_a_kind(left: &str, right: &str) -> bool {
+    let says = |text: &str, thing: &str| {
+        let singular =
+            |word: &str| thing.split('/').any(|name| word == name || word.strip_suffix('s') == Some(name));
+        text.split(' ').any(singular)
+    };
+    KINDS.iter().any(|kind| {
+        let of_it = |text: &str| kind.split(' ').any(|thing| says(text, thing));
+        let shared = || kind.split(' ').any(|thing| says(left, thing) && says(right, thing));
+        of_it(left) && of_it(right) && !shared()
+    })
+}
 
 /// Whether one of two texts says the opposite of what the other one does: "3 days before" and "3 days after".
 pub(crate) fn are_opposed(left: &str, right: &str) -> bool {

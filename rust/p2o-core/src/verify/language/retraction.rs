@@ -2,11 +2,20 @@
 
 use super::denial;
 use super::lexicon::{self, Role, has, one_of};
+use super::text::around;
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
-const RECONSIDERS: [&str; 7] =
-    ["hold on", "let me re", "no, ", "no wait", "actually, no", "actually, it", "but wait"];
-const HESITATES: [&str; 8] = ["wait", "hmm", "hmmm", "correction", "no", "actually", "oh", "sorry"];
+const RECONSIDERS: [&str; 8] = [
+    "hold on",
+    "let me re",
+    "no, ",
+    "no wait",
+    "actually, no",
+    "actually, it",
+    "but wait",
+    "on second thought",
+];
+const HESITATES: [&str; 9] = ["wait", "hmm", "hmmm", "oops", "correction", "no", "actually", "oh", "sorry"];
 /// What such a sentence is about, and what it says of it.
 const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
 const WRONG: [&str; 4] = ["not right", "not correct", "a mistake", "not the answer"];
@@ -38,10 +47,13 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         && judged.is_some_and(|judged| lexicon::is(judged, Role::Judgement) || is_one_of(judged, &WRONG));
     let absurd =
         ["that cannot be", "that can't be", "this cannot be"].iter().any(|begin| has_prefix(said, begin));
-    let slip = absurd || has_prefix(said, "scratch that") || has_prefix(sentence, "i made a mistake");
+    // "I made an arithmetic slip above"
+    let erred = has_prefix(said, "i made a")
+        && lexicon::words(said).any(|word| one_of(word, "mistake error slip miscalculation"));
+    let slip = absurd || has_prefix(said, "scratch that") || hesitant && erred;
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
-        RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..4])
+        RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..5])
     };
     wrong || slip || doubts && reconsiders()
 }
@@ -74,7 +86,7 @@ pub(crate) fn gives_up(text: &str) -> bool {
 fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split(['.', '!', '?', ';', '\n', '…']).filter_map(|sentence| {
         let trimmed = sentence.trim_start_matches(|sign: char| !sign.is_alphanumeric());
-        (!trimmed.is_empty()).then(|| (trimmed.as_ptr() as usize - text.as_ptr() as usize, trimmed))
+        (!trimmed.is_empty()).then(|| (around(text, trimmed).0.len(), trimmed))
     })
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
 }
 
 /// Whether two texts with the same values count different things: "5 red, 6 blue" and "6 red, 5 blue", "3 days before" and
-/// "3 days after".
+/// "3 days after", "3 apples" and "3 oranges".
 pub(crate) fn count_differently(left: &str, right: &str) -> bool {
     let [left, right] = [left, right].map(normalized_words);
     let exchanged = || {
@@ -40,7 +40,7 @@ pub(crate) fn count_differently(left: &str, right: &str) -> bool {
             })
         })
     };
-    lexicon::are_opposed(&left, &right) || exchanged()
+    lexicon::are_opposed(&left, &right) || lexicon::are_of_a_kind(&left, &right) || exchanged()
 }
 
 /// The numbers of a text and the word behind each that is no unit.

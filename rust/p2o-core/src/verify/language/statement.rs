@@ -4,6 +4,7 @@
 use super::behind;
 use super::lexicon::{self, Role, has, one_of};
 use super::numerals;
+use super::text::around;
 use super::units;
 
 /// What may stand between the verb that states a value and the value: "is exactly the number".
@@ -32,9 +33,10 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
 /// Whether a sentence that has come to a value names it as the answer; none if it is not about the answer.
 pub(super) fn about_answer(said: &str) -> Option<bool> {
     let words: Vec<&str> = lexicon::words(said).collect();
-    let at = words.iter().rposition(|word| one_of(word, "answer answers Answer"))?;
-    let begin = words[at].as_ptr() as usize - said.as_ptr() as usize;
-    let clause = said[..begin].rsplit([',', ';']).next().unwrap_or("");
+    let at = words
+        .iter()
+        .rposition(|word| matches!(*word, "answer" | "answers" | "Answer" | "answer's" | "answer’s"))?;
+    let clause = around(said, words[at]).0.rsplit([',', ';']).next().unwrap_or("");
     Some(is_named(&lexicon::words(clause).collect::<Vec<_>>()) && leads_from_answer(&words[at + 1..]))
 }
 
@@ -60,7 +62,9 @@ fn is_aside(sentence: &str) -> bool {
     let words: Vec<&str> = lexicon::words(&lower).collect();
     let others = "could may might would will some many people students";
     ASIDE.split('|').any(|aside| lower.contains(aside))
-        || words.windows(2).any(|pair| one_of(pair[0], others) && lexicon::is(pair[1], Role::Belief))
+        || words
+            .windows(2)
+            .any(|pair| one_of(pair[0], others) && (lexicon::is(pair[1], Role::Belief) || pair[1] == "guess"))
         || words.first().is_some_and(|first| one_of(first, "initially originally first"))
             && !lower.contains(',')
 }
@@ -141,6 +145,7 @@ fn leads_from_answer(words: &[&str]) -> bool {
     (words.is_empty() || stating.iter().any(verb))
         && about.first().is_none_or(related)
         && !has(about, &[Role::Operation, Role::Denial, Role::Hedge])
+        && !about.iter().any(|word| one_of(word, "different another other previous earlier original"))
         && whole
 }
 

@@ -16,6 +16,17 @@ const WRAPPERS: [&str; 14] = [
 const SHORT: [&str; 14] =
     ["yes", "no", "odd", "even", "true", "none", "all", "dne", "both", "red", "two", "one", "six", "ten"];
 
+/// What stands before a part of a text, and what stands behind it.
+pub(crate) fn around<'a>(text: &'a str, part: &str) -> (&'a str, &'a str) {
+    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    (&text[..start], &text[start + part.len()..])
+}
+
+/// The first place from `at` on where a character begins.
+pub(crate) fn boundary(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
 /// The text without font commands, dollar signs, braces of groups, emphasis and thin spaces.
 pub(crate) fn unwrapped(text: &str) -> String {
     let mut result = String::with_capacity(text.len());

@@ -61,6 +61,9 @@ const PLAIN: &[Row] = &[
     Row("mi", "mile|miles", (1_609_344, 1_000), "m"),
     Row("ha", "hectare|hectares", (10_000, 1), "m^2"),
     Row("cc", "", (1, 1_000_000), "m^3"),
+    Row("gallon", "gallons|gal", (473_176_473, 125_000_000_000), "m^3"),
+    Row("quart", "quarts|qt", (473_176_473, 500_000_000_000), "m^3"),
+    Row("pint", "pints", (473_176_473, 1_000_000_000_000), "m^3"),
     Row("lb", "lbs", (45_359_237, 100_000), "g"),
     Row("pound", "pounds|GBP|£", (45_359_237, 100_000), "g"),
     Row("oz", "ounce|ounces", (45_359_237, 1_600_000), "g"),
@@ -69,8 +72,11 @@ const PLAIN: &[Row] = &[
     Row("h", "hr|hrs|hour|hours", (3_600, 1), "s"),
     Row("day", "days", (86_400, 1), "s"),
     Row("week", "weeks", (604_800, 1), "s"),
+    Row("fortnight", "fortnights", (1_209_600, 1), "s"),
     Row("month", "months", (1, 12), "year"),
     Row("year", "years|yr|yrs", (1, 1), "year"),
+    Row("decade", "decades", (10, 1), "year"),
+    Row("century", "centuries", (100, 1), "year"),
     Row("mi/h", "mph", (1, 1), ""),
     Row("km/h", "kph", (1, 1), ""),
     Row("kWh", "", (3_600_000_000, 1), "g·m^2/s^2"),
@@ -208,6 +214,22 @@ fn power(words: &str) -> Option<String> {
         Some((unit, power)) => Some(format!("{}^{power}", normal(unit)?)),
         None => UNITS.get(words).map(|unit| unit.name.clone()),
     }
+}
+
+/// The unit that a text begins with, where that is one word and all of the unit: "minutes to boil", not "miles per hour", "m", or
+/// the "in" of "in total".
+pub(crate) fn alone(text: &str) -> Option<&str> {
+    let end = text.find(|next: char| !next.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (word, behind) = text.split_at(end);
+    if word.len() < 2 || word == "in" || normal(word).is_none() {
+        return None;
+    }
+    let next = behind.split(|sign: char| !sign.is_alphanumeric()).find(|next| !next.is_empty()).unwrap_or("");
+    let signs = ['^', '/', '²', '³', '\\', '*', '·', '-'];
+    let goes_on = behind.trim_start_matches(['}', ' ', '$']).starts_with(signs)
+        || matches!(next, "per" | "a" | "an" | "each" | "every" | "and" | "or" | "squared" | "cubed")
+        || next.starts_with(|first: char| first.is_ascii_digit());
+    (!goes_on).then_some(word)
 }
 
 /// Whether a unit is money, perhaps for something.

@@ -296,8 +296,7 @@ impl Parser<'_, '_> {
         let base = base.trim_matches(|c| c == '(' || c == ')').trim_start_matches("base");
         let spelled = numerals::spelled_number(base).and_then(|base| u32::try_from(base).ok());
         let base: u32 = spelled.or_else(|| base.parse().ok()).ok_or(Halt::Unsupported)?;
-        if !(2..=36).contains(&base)
-            || digits.len() > 2000
+        if digits.len() > 2000
             || !digits.bytes().all(|byte| byte.is_ascii_digit() || base > 10 && byte.is_ascii_alphabetic())
         {
             return Err(Halt::Unsupported);

@@ -196,7 +196,6 @@ impl Parser<'_, '_> {
     fn scientific_cross(&mut self) -> bool {
         let ten = RBig::from(10);
         let cross = self.peek() == Some(&Kind::Symbol("x"))
-            && self.at > 0
             && matches!(self.tokens[self.at - 1].kind, Kind::Number(_))
             && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value == ten)
             && matches!(self.peek_at(2), Some(Kind::Op('^')));

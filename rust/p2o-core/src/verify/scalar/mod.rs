@@ -44,6 +44,15 @@ impl Outcome {
             Self::Equal(tier) | Self::Different(tier) => tier,
         }
     }
+
+    /// Equal where all are, by the last tier that one of them needs; else the first that differs.
+    pub(crate) fn of_all(mut outcomes: impl Iterator<Item = Self>) -> Self {
+        let both = |tier: Tier, outcome: Self| match outcome {
+            Self::Equal(found) => Ok(tier.max(found)),
+            Self::Different(_) => Err(outcome),
+        };
+        outcomes.try_fold(Tier::Exact, both).map_or_else(|different| different, Self::Equal)
+    }
 }
 
 /// Agreement counts as equality where no proof is known if it goes this many bits beyond what the operands are written

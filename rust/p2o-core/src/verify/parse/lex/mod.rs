@@ -7,6 +7,7 @@ pub(in crate::verify) mod number;
 
 use crate::verify::fuel::{Fuel, Halt};
 use crate::verify::language::english;
+use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::statement;
 use crate::verify::language::units;
 use crate::verify::language::words::{self, Word};
@@ -317,6 +318,10 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Symbol(name), length);
             return;
         }
+        if let Some(words) = self.counted(run) {
+            self.push(Kind::Text(words), words.len());
+            return;
+        }
         if self.spaced_word(length) && english::is_english(run) {
             // Prose: no rule of the grammar accepts it.
             self.push(Kind::Op('¶'), length);
@@ -327,8 +332,8 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         // "5 cm", "5 square cm", and the cm of `\mathrm{cm^2}`.
-        let after_number = self.at < self.upright_until
-            || matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
+        let after_number =
+            matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
         // The m and the s of `9.8\mathrm{m/s^2}`.
         let upright_unit = self.at < self.upright_until
             && units::normal(run).is_some()
@@ -337,7 +342,7 @@ impl<'a> Lexer<'a, '_> {
                 Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*'))
             );
         if length >= 4
-            || matches!(run, "per" | "now" | "old")
+            || matches!(run, "per" | "now" | "old" | "men")
             || upright_unit
             || (length >= 2 && after_number && units::is_plain_unit(run))
         {
@@ -368,6 +373,24 @@ impl<'a> Lexer<'a, '_> {
             matches!(self.list.last(), Some(Token { kind: Kind::Op(')' | ']') | Kind::SetClose, .. }));
         let next = self.rest()[1..].trim_start();
         closed && (next.starts_with(['(', '[', '{']) || next.starts_with("\\left") || next.starts_with("\\{"))
+    }
+
+    /// The words behind a number that end the text, where one of them alone would be no noun: "slices of pizza", "red marbles".
+    fn counted(&self, run: &str) -> Option<&'a str> {
+        let number = self.spaced && matches!(self.list.last(), Some(Token { kind: Kind::Number(_), .. }));
+        if !number || run.len() < 3 || english::is_english(run) || units::normal(run).is_some() {
+            return None;
+        }
+        let words = self.rest().trim_end_matches(['.', ' ']);
+        let is_word = |word: &str| {
+            let letters = word.len() > 1 && word.bytes().all(|letter| letter.is_ascii_alphabetic());
+            let computes =
+                words::plain_word(word).is_some() || lexicon::is_any(word, &[Role::Operation, Role::Bound]);
+            (letters || english::is_english(word)) && (word == "in" || !computes)
+        };
+        let short = |word: &str| word.len() == 3 || english::is_english(word);
+        let counts = words.split(' ').all(is_word) && words.contains(' ') && words.split(' ').any(short);
+        counts.then_some(words)
     }
 
     /// Whether the run of letters ahead has space around it.
