@@ -272,6 +272,7 @@ fn constants_radicals_functions() {
         2 || \log 100
         \frac{\ln 3}{\ln 2} || \log_2 3
         \frac32 || \log_4 8
+        3 || log(8, 2)
         \frac{\sqrt3}{2} || \sin \frac{\pi}{3}
         \frac{\pi}{6} || \arcsin\frac12
         \frac{\pi}{6} || \sin^{-1}\left(\frac12\right)
@@ -631,6 +632,8 @@ fn matrices_and_vectors() {
         \begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix} || \begin{pmatrix} 1 & 3 \\ 2 & 4 \end{pmatrix}
         \begin{pmatrix} 1 \\ 2 \end{pmatrix} || \begin{pmatrix} 1 \\ 2 \\ 3 \end{pmatrix}
         \begin{pmatrix} 1 \\ 2 \end{pmatrix} || \begin{pmatrix} 1 & 2 \end{pmatrix}
+        \begin{pmatrix}19&22\\43&50\end{pmatrix} || \begin{pmatrix}5&6\\7&8\end{pmatrix}\begin{pmatrix}1&2\\3&4\end{pmatrix}
+        \begin{pmatrix}5&12\\21&32\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}\begin{pmatrix}5&6\\7&8\end{pmatrix}
         ",
         false,
     );
@@ -779,6 +782,9 @@ fn congruences_and_digits_beyond_nine() {
         C(5,2) || C_5^2
         -\begin{pmatrix}1&2\\3&4\end{pmatrix} || \begin{pmatrix}-1&-2\\-3&-4\end{pmatrix}
         \begin{pmatrix}2&3\\4&5\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}+\begin{pmatrix}1&1\\1&1\end{pmatrix}
+        \begin{pmatrix}19&22\\43&50\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}\begin{pmatrix}5&6\\7&8\end{pmatrix}
+        \begin{pmatrix}38&44\\86&100\end{pmatrix} || 2\begin{pmatrix}1&2\\3&4\end{pmatrix}\begin{pmatrix}5&6\\7&8\end{pmatrix}
+        \begin{pmatrix}5\\11\end{pmatrix} || \begin{pmatrix}1&2\\3&4\end{pmatrix}\begin{pmatrix}1\\2\end{pmatrix}
         \{1,2\} || \lbrace 1,2 \rbrace
         \frac{mk}{2} || \frac{km}{2}
         \emptyset || \text{There is no solution}

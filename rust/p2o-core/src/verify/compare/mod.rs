@@ -244,6 +244,11 @@ fn distributed(expr: Expr) -> Expr {
             _ => expr,
         },
         Expr::Add(terms) => sum_of_matrices(terms).unwrap_or(expr),
+        Expr::Mul(factors)
+            if factors.iter().filter(|factor| matches!(factor, Expr::Matrix(_))).count() == 2 =>
+        {
+            product_of_matrices(factors).unwrap_or(expr)
+        }
         Expr::Mul(factors) => {
             let matrix = factors.iter().position(|factor| matches!(factor, Expr::Matrix(_)));
             match matrix.map(|index| (index, &factors[index])) {
@@ -277,6 +282,24 @@ fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
         }
     }
     Some(Expr::Matrix(sum))
+}
+
+/// The product of two matrices, and of scalars beside them.
+fn product_of_matrices(factors: &[Expr]) -> Option<Expr> {
+    let (matrices, scalars): (Vec<&Expr>, Vec<&Expr>) =
+        factors.iter().partition(|factor| matches!(factor, Expr::Matrix(_)));
+    let [Expr::Matrix(left), Expr::Matrix(right)] = matrices[..] else { return None };
+    if left[0].len() != right.len() || left.len() * right.len() * right[0].len() > 4_096 {
+        return None;
+    }
+    let cell = |row: &[Expr], column: usize| {
+        let terms =
+            row.iter().zip(right).map(|(item, other)| Expr::Mul(vec![item.clone(), other[column].clone()]));
+        let sum = Expr::Add(terms.collect());
+        Expr::Mul(scalars.iter().copied().cloned().chain([sum]).collect())
+    };
+    let rows = left.iter().map(|row| (0..right[0].len()).map(|column| cell(row, column)).collect()).collect();
+    Some(Expr::Matrix(rows))
 }
 
 /// The letters of several choices, sorted: `ABD` and `B, A, D`.

@@ -60,7 +60,14 @@ impl Parser<'_, '_> {
             }
         }
         let mut arguments = self.arguments()?;
-        let argument = arguments.pop().filter(|_| arguments.is_empty()).ok_or(Halt::Unsupported)?;
+        let argument = arguments.pop().ok_or(Halt::Unsupported)?;
+        if let Some(first) = arguments.pop() {
+            // log(x, base) as programming languages write it.
+            if base.is_some() || !arguments.is_empty() {
+                return Err(Halt::Unsupported);
+            }
+            return Ok(Expr::Call(Function::Log, vec![argument, first]));
+        }
         if base.is_none() && assumed {
             self.note(Licence::LogBaseTen);
         }
