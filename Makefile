@@ -52,6 +52,7 @@ lint: install ## Formatting, clippy, ruff, mypy, stubtest; the workflows and the
 	$(BIN)/ruff check python tests benches examples
 	$(BIN)/mypy python
 	$(BIN)/python -m mypy.stubtest p2o._core
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --strict-collection .github
 	$(BIN)/hadolint --ignore DL3008 examples/Dockerfile
 
