@@ -224,6 +224,10 @@ class AsyncCalls:
         self.reward = reward
         self.slots = asyncio.Semaphore(reward.concurrency)
         self.started: list[tuple[Sequence[Pair], Future[Any]]] = []
+        self.unread: list[tuple[int, Sequence[Pair], Future[Any]]] = []
+        """Calls that `ended` has not told of, with the place of their first pair."""
+        self.count = 0
+        """Pairs that were asked about."""
         self.under_way: set[Future[Any]] = set()
 
     def start(self, pairs: Sequence[Pair]) -> None:
@@ -233,6 +237,8 @@ class AsyncCalls:
             for call in self.reward.calls(share):
                 future = self.reward.loop.start(self._call(call))
                 self.started.append((share, future))
+                self.unread.append((self.count, share, future))
+                self.count += len(share)
                 self.under_way.add(future)
                 future.add_done_callback(self.under_way.discard)
 
@@ -242,16 +248,31 @@ class AsyncCalls:
             with no_way_out(), self.reward.limited():
                 self.reward.loop.turn()
 
-    def answers(self) -> list[Answer]:
-        """The answers about all pairs, in the order in which they were started.
+    def ended(self) -> list[tuple[int, Answer]]:
+        """The answers that came since the last look, with the places of their pairs in the order in which these were
+        started. Raises as `answers`."""
+        done = [call for call in self.unread if call[2].done()]
+        self.unread = [call for call in self.unread if not call[2].done()]
+        return [
+            (first + i, answer)
+            for first, pairs, call in done
+            for i, answer in enumerate(self.reward.read(call.result(), pairs))
+        ]
 
-        Raises:
-            RewardError: if a reward is outside [0, 1] or not a number, or there are not as many as pairs.
-        """
+    def wait(self) -> None:
+        """Waits for all answers."""
         rounds = 1 + -(-len(self.under_way) // self.reward.concurrency)
         with no_way_out(), self.reward.limited(rounds):
             for _, future in self.started:
                 self.reward.loop.wait(future)
+
+    def answers(self) -> list[Answer]:
+        """The answers about all pairs, in the order in which they were started, waited for.
+
+        Raises:
+            RewardError: if a reward is outside [0, 1] or not a number, or there are not as many as pairs.
+        """
+        self.wait()
         return [answer for pairs, call in self.started for answer in self.reward.read(call.result(), pairs)]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -294,8 +295,63 @@ def whole(problem: Problem, completion: str) -> float:
     return float(completion.endswith("5"))
 
 
+async def awaited(problem: Problem, completion: str) -> float:
+    await asyncio.sleep(0)
+    return whole(problem, completion)
+
+
+async def awaited_lists(problems: list[Problem], completions: list[str]) -> list[float]:
+    return list(map(whole, problems, completions))
+
+
+def lists(problems: list[Problem], completions: list[str]) -> list[float]:
+    return list(map(whole, problems, completions))
+
+
+@pytest.mark.parametrize(
+    ("function", "in_process"),
+    [(awaited, True), (awaited_lists, True), (awaited, False), (whole, False), (lists, False)],
+)
+def test_own_rewards_that_are_known_beside_sampling_end_it_too(
+    monkeypatch: pytest.MonkeyPatch, function: Callable[..., Any], in_process: bool
+) -> None:
+    """Those of an `async def`, and any other's where the engine is a process of its own."""
+    monkeypatch.setattr(Streaming, "in_process", in_process)
+    name = f"{__name__}:{function.__name__}"
+    expected = batch_of(Engine(), function=name)
+    engine = Streaming()
+    found = batch_of(engine, share=0.25, function=name)
+    assert without_tokens(found) == without_tokens(expected)
+    assert len(expected.groups) * 4 <= engine.ended < engine.begun == 16 * 4
+
+
+FAILS: dict[str, int] = {}
+
+
+async def flaky(problem: Problem, completion: str) -> float:
+    """Fails on the first completions of some problems."""
+    if FAILS.get(problem.id, 0) > 0:
+        FAILS[problem.id] -= 1
+        raise ValueError("not now")
+    return whole(problem, completion)
+
+
+def test_what_failed_is_looked_into_when_all_has_ended() -> None:
+    name = f"{__name__}:flaky"
+    first = batch_of(Engine()).groups[0].problem.id
+    FAILS[first] = 2
+    expected = batch_of(Engine(), function=name)
+    FAILS[first] = 2
+    engine = Streaming()
+    found = batch_of(engine, share=0.25, function=name)
+    assert FAILS[first] == 0
+    assert without_tokens(found) == without_tokens(expected)
+    assert engine.ended == engine.begun == 16 * 4
+
+
 def test_nothing_is_begun_in_surplus_where_it_could_not_be_given_up() -> None:
-    """Whose rewards are known at the end only: a function's, and those of a sampler that does not stream."""
+    """Whose rewards are known at the end only: those of a function that holds up the engine, and of a sampler that does
+    not stream."""
     expected = batch_of(Engine())
     engine = Streaming()
     found = batch_of(engine, share=0.25, function=f"{__name__}:whole")

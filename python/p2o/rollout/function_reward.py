@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from p2o.errors import RewardError
@@ -80,8 +80,8 @@ class FunctionReward:
         return Called(self, apart=apart)
 
     def judges_beside(self, *, apart: bool) -> bool:
-        """See [`p2o.rollout.reward.RewardFunction`][]: what fails is looked into at the end."""
-        return False
+        """See [`p2o.rollout.reward.RewardFunction`][]. What fails is looked into at the end."""
+        return apart or (self.function.is_async and not inside_a_loop())
 
     def settle(self, asked: list[Pair], answers: list[Answer]) -> list[float]:
         """The rewards that follow from the first answers; NaN where the function does not work.
@@ -168,6 +168,7 @@ class Called(Judging):
         self.waiting: dict[int, Pair] = {}
         self.asked: dict[int, Pair] = {}
         self.answers: dict[int, Answer] = {}
+        self.told = 0
         self.hangs: OutOfTime | None = None
         """What the function answers since it is known not to work: each call would take as long."""
 
@@ -178,15 +179,15 @@ class Called(Judging):
     def turn(self) -> None:
         """See [`Judging`][]."""
         if self.apart and self.waiting:
-            self._ask()
+            self.finish()
 
-    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
         """See [`Judging`][]."""
-        self._ask()
-        numbers = [number for number in sorted(self.asked) if kept is None or number in kept]
-        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
+        new, self.told = list(self.answers.items())[self.told :], len(self.answers)
+        return _certain(new)
 
-    def _ask(self) -> None:
+    def finish(self) -> None:
+        """See [`Judging`][]."""
         waiting, self.waiting = dict(sorted(self.waiting.items())), {}
         self.asked |= waiting
         if self.reward.function.asks_many:
@@ -199,6 +200,13 @@ class Called(Judging):
             if isinstance(answer, OutOfTime) and self.hangs is None and not self.reward.works():
                 self.hangs = answer
 
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+        """See [`Judging`][]."""
+        if kept is None:
+            self.finish()
+        numbers = [number for number in sorted(self.answers) if kept is None or number in kept]
+        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
+
 
 class Awaited(Judging):
     """Calls of an `async def` beside the sampler. One that takes lists gets what has ended during the call before."""
@@ -208,6 +216,7 @@ class Awaited(Judging):
         self.calls = AsyncCalls(reward.function)
         self.waiting: dict[int, Pair] = {}
         self.asked: dict[int, Pair] = {}
+        self.answers: dict[int, Answer] = {}
 
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
         """See [`Judging`][]."""
@@ -219,12 +228,25 @@ class Awaited(Judging):
             self._start()
         self.calls.turn()
 
-    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+    def news(self) -> list[tuple[int, float]]:
+        """See [`Judging`][]."""
+        asked = list(self.asked)
+        new = [(asked[place], answer) for place, answer in self.calls.ended()]
+        self.answers |= new
+        return _certain(new)
+
+    def finish(self) -> None:
         """See [`Judging`][]."""
         self._start()
-        answers = dict(zip(self.asked, self.calls.answers(), strict=True))
-        numbers = [number for number in sorted(answers) if kept is None or number in kept]
-        return self.reward.settle([self.asked[n] for n in numbers], [answers[n] for n in numbers])
+        self.calls.wait()
+
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
+        """See [`Judging`][]."""
+        if kept is None:
+            self.finish()
+        self.news()
+        numbers = [number for number in sorted(self.answers) if kept is None or number in kept]
+        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
 
     def close(self) -> None:
         """See [`Judging`][]."""
@@ -234,6 +256,15 @@ class Awaited(Judging):
         waiting, self.waiting = dict(sorted(self.waiting.items())), {}
         self.asked |= waiting
         self.calls.start(list(waiting.values()))
+
+
+def _certain(answers: Iterable[tuple[int, Answer]]) -> list[tuple[int, float]]:
+    """Rewards that `settle` will not change, by the numbers of their completions."""
+    return [
+        (number, 0.0 if isinstance(answer, BaseException) else answer)
+        for number, answer in answers
+        if not _has_failed(answer)
+    ]
 
 
 def _has_failed(answer: Answer) -> bool:
