@@ -223,7 +223,6 @@ class AsyncCalls:
     def __init__(self, reward: CountingReward) -> None:
         self.reward = reward
         self.slots = asyncio.Semaphore(reward.concurrency)
-        self.started: list[tuple[Sequence[Pair], Future[Any]]] = []
         self.unread: list[tuple[int, Sequence[Pair], Future[Any]]] = []
         """Calls that `ended` has not told of, with the place of their first pair."""
         self.count = 0
@@ -236,7 +235,6 @@ class AsyncCalls:
         for share in shares:
             for call in self.reward.calls(share):
                 future = self.reward.loop.start(self._call(call))
-                self.started.append((share, future))
                 self.unread.append((self.count, share, future))
                 self.count += len(share)
                 self.under_way.add(future)
@@ -260,10 +258,10 @@ class AsyncCalls:
         ]
 
     def wait(self) -> None:
-        """Waits for all answers."""
+        """Waits for all answers that `ended` has not told of."""
         rounds = 1 + -(-len(self.under_way) // self.reward.concurrency)
         with no_way_out(), self.reward.limited(rounds):
-            for _, future in self.started:
+            for _, _, future in self.unread:
                 self.reward.loop.wait(future)
 
     def answers(self) -> list[Answer]:
@@ -273,7 +271,7 @@ class AsyncCalls:
             RewardError: if a reward is outside [0, 1] or not a number, or there are not as many as pairs.
         """
         self.wait()
-        return [answer for pairs, call in self.started for answer in self.reward.read(call.result(), pairs)]
+        return [answer for _, answer in self.ended()]
 
     def close(self) -> None:
         """Gives up what is under way."""

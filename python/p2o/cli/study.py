@@ -34,7 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="FOLDER", help="results and report (default: studies/NAME)"
     )
     parser.add_argument(
-        "--runs", type=Path, metavar="FOLDER", help="run directories, logs and worlds (default: TO/runs)"
+        "--runs",
+        type=Path,
+        metavar="FOLDER",
+        help="run directories, logs and worlds (default: runs in --output)",
     )
     parser.add_argument(
         "--jobs",

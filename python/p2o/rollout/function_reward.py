@@ -158,38 +158,57 @@ class FunctionReward:
         return {"reward/errors": float(counts.total())}
 
 
-class Called(Judging):
-    """Calls a function that holds up its caller: when all completions have ended, or where an engine goes on meanwhile,
-    on those that have ended by then."""
+class Asked(Judging):
+    """What a function answers about completions that have ended."""
 
-    def __init__(self, reward: FunctionReward, *, apart: bool) -> None:
+    def __init__(self, reward: FunctionReward) -> None:
         self.reward = reward
-        self.apart = apart
         self.waiting: dict[int, Pair] = {}
         self.asked: dict[int, Pair] = {}
         self.answers: dict[int, Answer] = {}
         self.told = 0
-        self.hangs: OutOfTime | None = None
-        """What the function answers since it is known not to work: each call would take as long."""
 
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
         """See [`Judging`][]."""
         self.waiting[number] = (problem, rollout.text)
-
-    def turn(self) -> None:
-        """See [`Judging`][]."""
-        if self.apart and self.waiting:
-            self.finish()
 
     def news(self) -> list[tuple[int, float]]:
         """See [`Judging`][]."""
         new, self.told = list(self.answers.items())[self.told :], len(self.answers)
         return _certain(new)
 
-    def finish(self) -> None:
+    def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """See [`Judging`][]."""
+        if kept is None:
+            self.finish()
+        numbers = [number for number in sorted(self.answers) if kept is None or number in kept]
+        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
+
+    def _taken(self) -> dict[int, Pair]:
+        """Those that wait, which are asked about now."""
         waiting, self.waiting = dict(sorted(self.waiting.items())), {}
         self.asked |= waiting
+        return waiting
+
+
+class Called(Asked):
+    """Calls a function that holds up its caller: when all completions have ended, or where an engine goes on meanwhile,
+    on those that have ended by then."""
+
+    def __init__(self, reward: FunctionReward, *, apart: bool) -> None:
+        super().__init__(reward)
+        self.apart = apart
+        self.hangs: OutOfTime | None = None
+        """What the function answers since it is known not to work: each call would take as long."""
+
+    def turn(self) -> None:
+        """See [`Judging`][]."""
+        if self.apart and self.waiting:
+            self.finish()
+
+    def finish(self) -> None:
+        """See [`Judging`][]."""
+        waiting = self._taken()
         if self.reward.function.asks_many:
             self.answers |= zip(waiting, self.reward.function.ask_all(list(waiting.values())), strict=True)
             return
@@ -200,62 +219,38 @@ class Called(Judging):
             if isinstance(answer, OutOfTime) and self.hangs is None and not self.reward.works():
                 self.hangs = answer
 
-    def rewards(self, kept: Container[int] | None = None) -> list[float]:
-        """See [`Judging`][]."""
-        if kept is None:
-            self.finish()
-        numbers = [number for number in sorted(self.answers) if kept is None or number in kept]
-        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
 
-
-class Awaited(Judging):
+class Awaited(Asked):
     """Calls of an `async def` beside the sampler. One that takes lists gets what has ended during the call before."""
 
     def __init__(self, reward: FunctionReward) -> None:
-        self.reward = reward
+        super().__init__(reward)
         self.calls = AsyncCalls(reward.function)
-        self.waiting: dict[int, Pair] = {}
-        self.asked: dict[int, Pair] = {}
-        self.answers: dict[int, Answer] = {}
-
-    def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
-        """See [`Judging`][]."""
-        self.waiting[number] = (problem, rollout.text)
 
     def turn(self) -> None:
         """See [`Judging`][]."""
         if self.waiting and not (self.reward.function.is_batched and self.calls.under_way):
-            self._start()
+            self.calls.start(list(self._taken().values()))
         self.calls.turn()
 
     def news(self) -> list[tuple[int, float]]:
         """See [`Judging`][]."""
-        asked = list(self.asked)
-        new = [(asked[place], answer) for place, answer in self.calls.ended()]
-        self.answers |= new
-        return _certain(new)
+        self._read()
+        return super().news()
 
     def finish(self) -> None:
         """See [`Judging`][]."""
-        self._start()
+        self.calls.start(list(self._taken().values()))
         self.calls.wait()
-
-    def rewards(self, kept: Container[int] | None = None) -> list[float]:
-        """See [`Judging`][]."""
-        if kept is None:
-            self.finish()
-        self.news()
-        numbers = [number for number in sorted(self.answers) if kept is None or number in kept]
-        return self.reward.settle([self.asked[n] for n in numbers], [self.answers[n] for n in numbers])
+        self._read()
 
     def close(self) -> None:
         """See [`Judging`][]."""
         self.calls.close()
 
-    def _start(self) -> None:
-        waiting, self.waiting = dict(sorted(self.waiting.items())), {}
-        self.asked |= waiting
-        self.calls.start(list(waiting.values()))
+    def _read(self) -> None:
+        asked = list(self.asked)
+        self.answers |= [(asked[place], answer) for place, answer in self.calls.ended()]
 
 
 def _certain(answers: Iterable[tuple[int, Answer]]) -> list[tuple[int, float]]:
