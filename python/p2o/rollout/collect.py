@@ -255,11 +255,13 @@ class Collector:
         rollouts: dict[int, Rollout] = {}
         kept: range | None = None
 
+        def first_enough(news: Iterable[tuple[int, Rollout]]) -> range | None:
+            return next(filter(None, starmap(enough, news)), None)
+
         def look(certain: Iterable[tuple[int, float]]) -> range | None:
             """Whether it is enough, with what is `certain` here and what other ranks tell."""
             known = [(place, replace(rollouts[place], reward=reward)) for place, reward in certain]
-            others = notices.exchange([(place, told(rollout)) for place, rollout in known])
-            return next(filter(None, starmap(enough, others)), None)
+            return first_enough(notices.exchange([(place, told(rollout)) for place, rollout in known]))
 
         with self._judging() as judging, closing(self._ended(requests, pieces, params, progress)) as stream:
             for ended in stream:
@@ -270,7 +272,7 @@ class Collector:
                     break
             else:
                 judging.finish()
-                kept = look(judging.news()) or next(filter(None, starmap(enough, notices.rest())), None)
+                kept = look(judging.news()) or first_enough(notices.rest())
             stream.close()
             needed = {p: rollout for p, rollout in rollouts.items() if kept is None or p in kept}
             found = with_rewards(needed, judging.rewards(kept))
