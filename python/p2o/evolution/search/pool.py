@@ -53,7 +53,7 @@ class CandidatePool:
         return [self.candidates[entry] for entry in self.entries]
 
     def parents(self, seed: int, count: int) -> list[Candidate]:
-        """Draws from the front, in proportion to the dev problems that no other solves better (`ParetoFront.select`)."""
+        """Draws in proportion to the dev problems that no other solves better (`ParetoFront.select`)."""
         return [self.candidates[self.entries[entry]] for entry in self.front.select(seed, count)]
 
     def chosen(self) -> list[Template]:
