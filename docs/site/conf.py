@@ -21,7 +21,7 @@ html_title = f"p2o {release}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 root_doc = "README"
 include_patterns = [
-    *("*.md", "docs/*.md", "docs/study/rivals/tables.md", "docs/study/pairs/tables.md", "docs/site/api.rst"),
+    *("*.md", "docs/*.md", "docs/study/*.md", "docs/study/*/tables.md", "docs/site/api.rst"),
     *("benches/*.md", "benches/gpu/README.md", "examples/README.md", "rust/p2o-core/README.md"),
 ]
 myst_heading_anchors = 4
@@ -46,10 +46,13 @@ CONTENTS = """
 :hidden:
 :caption: Training
 docs/running
+docs/data
+docs/guidance
 docs/choose
 docs/probe
 docs/evaluation
 docs/trl
+docs/distributed
 docs/engines
 docs/models
 docs/tiny-world
@@ -69,8 +72,15 @@ docs/site/api
 :hidden:
 :caption: Figures
 docs/study
+docs/study/main/tables
+docs/study/ablations/tables
+docs/study/proposals/tables
+docs/study/leak/tables
 docs/study/rivals/tables
 docs/study/pairs/tables
+docs/study/smollm2/tables
+docs/study/real/tables
+docs/study/tried
 docs/real-map
 benches/verify_speed
 benches/verify_differential

@@ -109,7 +109,7 @@ _KINDS: dict[str, type[BaseModel]] = {"tiny": TinyData, "jsonl": JsonlData, "dat
 _EXAMPLES = {
     "tiny": "the recipe quickstart",
     "jsonl": "the recipes smollm2 and one_gpu",
-    "dataset": "docs/running.md",
+    "dataset": "docs/data.md",
 }
 
 

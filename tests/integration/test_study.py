@@ -164,7 +164,6 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
             "no study 'nothing': give one of ablations, leak, main, pairs, proposals, real, rivals, smoke",
         ),
         (["one.toml", "--only", "c"], "--only c: the study has the arms taught"),
-        (["one.toml", "--report", "--docs", "no.md"], "no.md: cannot be read (No such file or directory)"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -72,9 +72,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--dry-run", action="store_true", help="list what would run and how long it would take")
     mode.add_argument("--report", action="store_true", help="only make tables and plots of the results")
-    parser.add_argument(
-        "--docs", type=Path, metavar="FILE", help="also write the tables into this page, between its markers"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         from p2o.study.report import write_report
 
         try:
-            for path in write_report(name, study, results, folder, docs=args.docs):
+            for path in write_report(name, study, results, folder):
                 print(path)
         except MissingDependencyError as error:
             if args.report:

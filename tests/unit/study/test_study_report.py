@@ -1,4 +1,4 @@
-"""From run directories to records, and from records to tables, plots and pages."""
+"""From run directories to records, and from records to tables and plots."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from p2o.errors import DataError, MissingDependencyError
+from p2o.errors import MissingDependencyError
 from p2o.files import append_jsonl
 from p2o.study.plan import Study, make_job
 from p2o.study.plots import hard_curve
-from p2o.study.report import insert, write_report
+from p2o.study.report import write_report
 from p2o.study.results import Results, epochs_of, header_of, record_of
 from p2o.study.selection import all_jobs, choose
 from p2o.study.tables import render
@@ -337,29 +337,18 @@ def test_the_hard_set_is_drawn_at_the_ends_of_epochs() -> None:
     assert hard_curve(made("a", 1, 0.0, 0.0, 0.4)) == ([500.0, 1000.0], [40.0, 21.0])
 
 
-def test_report_writes_tables_plots_and_the_page(results: Results, tmp_path: Path) -> None:
-    page = tmp_path / "docs" / "study.md"
-    page.parent.mkdir()
-    page.write_text("# Prose\nbefore\n<!-- study s -->\nof an earlier day\n<!-- end -->\nafter\n")
-    written = write_report("s", STUDY, results, tmp_path / "out", docs=page)
-    assert {path.name for path in written} == {"tables.md", "study.md", "s-accuracy.svg", "s-hard.svg"}
-    text = page.read_text()
-    assert text.startswith("# Prose\nbefore\n<!-- study s -->\n")
-    assert text.endswith("<!-- end -->\nafter\n")
-    assert "of an earlier day" not in text
-    assert "![s-accuracy](../out/s-accuracy.svg)" in text
-    first = (tmp_path / "out" / "s-accuracy.svg").read_bytes()
+def test_report_writes_tables_that_end_with_the_pictures(results: Results, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    written = write_report("s", STUDY, results, folder)
+    assert {path.name for path in written} == {"tables.md", "s-accuracy.svg", "s-hard.svg"}
+    text = (folder / "tables.md").read_text()
+    assert text.startswith(f"# {STUDY.title}\n\n")
+    assert text.endswith("|\n\n![s-accuracy](s-accuracy.svg)\n![s-hard](s-hard.svg)\n")
+    first = (folder / "s-accuracy.svg").read_bytes()
     assert b"Arm A" in first or b"<path" in first
-    write_report("s", STUDY, results, tmp_path / "out", docs=page)
-    assert page.read_text() == text, "again: the same page"
-    assert (tmp_path / "out" / "s-accuracy.svg").read_bytes() == first, "and the same picture"
-
-
-def test_a_page_without_markers_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no lines '<!-- study main -->'"):
-        insert("nothing", "main", "tables", "docs.md")
-    both = "<!-- study a -->\n1\n<!-- end -->\n<!-- study b -->\n2\n<!-- end -->\n"
-    assert insert(both, "b", "3") == "<!-- study a -->\n1\n<!-- end -->\n<!-- study b -->\n3\n<!-- end -->\n"
+    write_report("s", STUDY, results, folder)
+    assert (folder / "tables.md").read_text() == text, "again: the same page"
+    assert (folder / "s-accuracy.svg").read_bytes() == first, "and the same picture"
 
 
 def test_without_matplotlib_the_tables_are_written(
