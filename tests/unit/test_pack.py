@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import p2o
@@ -38,7 +38,6 @@ def test_a_rank_s_share_is_its_bins_with_their_rows_counted_anew():
     assert (own.ranks.tolist(), own.of_rank(0)) == ([0, 0], range(2))
 
 
-@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 50), max_size=60),
     ranks=st.integers(1, 5),
@@ -144,7 +143,6 @@ def test_arrays_worked_by_hand():
     assert second.streams["old_logp"].tolist() == pytest.approx([-0.3, -0.4, -0.5, 0])
 
 
-@settings(deadline=None)
 @given(shapes=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 6)), max_size=15), ranks=st.integers(1, 3))
 def test_unpack_undoes_the_packing(shapes, ranks):
     values = np.arange(sum(response for _, response in shapes), dtype=np.float32)

@@ -2,7 +2,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.errors import InputError
@@ -56,7 +56,6 @@ def test_max_rl_is_the_gradient_of_the_log_of_the_success_rate_cut_off():
     np.testing.assert_allclose(expected, sum((1 - p) ** (k - 1) for k in range(1, n)))
 
 
-@settings(deadline=None)
 @given(
     value=st.floats(-1e6, 1e6, allow_subnormal=False),
     size=st.integers(1, 32),
@@ -69,7 +68,6 @@ def test_equal_rewards_give_exactly_zero(value, size, name):
     assert not has_signal([value] * size)
 
 
-@settings(deadline=None)
 @given(
     rewards=st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=2, max_size=16), name=st.sampled_from(NAMES)
 )
@@ -82,7 +80,6 @@ def test_advantages_sum_to_zero_and_keep_the_order(rewards, name):
         assert np.sign(a_a - a_b) == np.sign(r_a - r_b)
 
 
-@settings(deadline=None)
 @given(rewards=st.lists(st.floats(-3, 3), min_size=2, max_size=12), shift=st.integers(-5, 5))
 def test_a_shift_of_all_rewards_changes_nothing(rewards, shift):
     rewards = np.round(np.array(rewards), 3)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -71,7 +71,6 @@ def test_hard_mask_is_exactly_zero_or_one():
     assert set(np.unique(weights)) == {0.0, 1.0}
 
 
-@settings(deadline=None)
 @given(
     plain=st.floats(-1e30, 0.0),
     templated=st.floats(-1e30, 0.0),

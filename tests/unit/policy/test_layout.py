@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PretrainedConfig
 
@@ -122,7 +122,6 @@ def padded_cost(lengths: list[int], batch: list[int]) -> int:
     return len(batch) * max((lengths[i] for i in batch), default=0)
 
 
-@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(2, 40), max_size=40),
     budget=st.integers(1, 120),

@@ -17,7 +17,7 @@ def naive(hidden, targets, head, temperature):
     return torch.log_softmax(head(hidden) / temperature, dim=-1).gather(1, targets[:, None]).squeeze(1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     tokens=st.integers(0, 23),
     chunks=st.integers(1, 30),

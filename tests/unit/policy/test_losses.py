@@ -161,7 +161,7 @@ def test_dapo_worked_by_hand():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), cuts=st.lists(st.integers(0, 6), max_size=4))
 def test_micro_batches_add_up_to_the_whole_batch(name, seed, cuts):
     streams = make_streams(rows=6, seed=seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
@@ -158,7 +158,6 @@ def test_groups_stay_together_and_their_prompts_count_once() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 30)), max_size=40),
     budget=st.integers(1, 200),

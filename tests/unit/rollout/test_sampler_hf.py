@@ -122,7 +122,6 @@ def test_no_requests(random_model: Any) -> None:
     st.sampled_from([0, 1, 3]),
     st.sampled_from([1.0, 0.6]),
 )
-@settings(deadline=None)
 def test_draw_inverts_the_cumulative_distribution(
     logits: list[float], uniform: float, top_k: int, temperature: float
 ) -> None:
@@ -173,7 +172,7 @@ def test_greedy_takes_the_most_likely_and_reports_its_probability() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1, exclude_max=True), st.sampled_from([1100, 1536, 5000]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_blocks_find_the_token_that_one_running_sum_finds(seed: int, uniform: float, size: int) -> None:
     """Also where most probabilities are 0, whole blocks among them."""
     random = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def test_evolution_finds_a_template_for_each_kind_and_covers_the_dev_set():
     assert evolution.stop_reason == "budget"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.fixed_dictionaries(
         {
