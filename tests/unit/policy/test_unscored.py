@@ -87,7 +87,8 @@ def policy_of(model: Any, *, loss: Any = "dapo", budget: int = 100_000, **correc
         planned_steps=10,
         correction=CorrectionConfig(**correction),
     )
-    for weights in policy.optimizer.param_groups:  # a gradient that is 0 but for rounding must not move a weight
+    # A gradient that is 0 but for rounding must not move a weight.
+    for weights in policy.optimizer.param_groups:
         weights["eps"] = 1e-3
     return policy
 
