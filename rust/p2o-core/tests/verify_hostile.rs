@@ -255,6 +255,17 @@ fn characters_of_several_bytes_at_any_place() {
         "The answer is 5 (or 6).",
         "Final answer: \\boxed{7} apples",
         "#### 12 % of it",
+        "\\boxed{1}$ and $y_1 = \\boxed{2}$",
+        "$f(x)=x^2$ for all $x>0$, not 5",
+        "\\begin{cases}1&x>0\\\\2&x\\le0\\end{cases}",
+        "between 12:30 and 13:00",
+        "\\textbf{(A)}\\ 5\\quad\\textbf{(B)} 6",
+        "3 \\times 10^{4}\\,\\text{kg}, or 30 t",
+        "p=5,q=2;p=7,q=2",
+        "Alice: $3, Bob: 4 hours ago",
+        "one hundred and five per cent",
+        "**Total**: 36 = 6 * 6. So 36.",
+        "1,000,000.5e3_{8}",
     ];
     for text in texts {
         for (at, _) in text.char_indices().chain([(text.len(), ' ')]) {

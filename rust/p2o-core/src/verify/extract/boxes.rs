@@ -235,8 +235,9 @@ pub(super) fn is_separator(gap: &str) -> bool {
     let (joint, name) = match plain.strip_suffix('=') {
         Some(named) => {
             let named = named.trim_end();
-            let start = named.rfind(|character: char| !(character.is_alphanumeric() || character == '_'));
-            named.split_at(start.map_or(0, |start| start + 1))
+            let before =
+                named.trim_end_matches(|character: char| character.is_alphanumeric() || character == '_');
+            (before, &named[before.len()..])
         }
         None => (plain, ""),
     };
