@@ -64,6 +64,7 @@ examples/README
 :caption: Parts
 docs/verifier
 docs/evolve
+docs/acceptance
 docs/pack
 rust/p2o-core/README
 docs/site/api

@@ -73,7 +73,7 @@ SPLIT: dict[str, Callable[[Any, Mapping[str, Any]], dict[str, Any]]] = {
 """Present name -> (value, all settings) -> the former settings that it holds, where more than a place tells them
 apart."""
 
-_RACE = "the race's numbers are constants (docs/evolve.md, Acceptance); leave it out"
+_RACE = "the race's numbers are constants (docs/acceptance.md); leave it out"
 _ASKED = "a field that the server does not know is left out or renamed by itself; leave it out"
 
 GONE: dict[str, Gone] = {

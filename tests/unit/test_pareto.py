@@ -1,8 +1,5 @@
 import inspect
-import json
 import threading
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -186,24 +183,6 @@ def test_threads_may_share_a_front():
     assert len(front) == 200
     best = rows.max(axis=0)
     assert all(front.score(front.members(i)[0], i) == best[i] for i in range(50))
-
-
-def test_the_example_of_the_page_shows_what_comes() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "evolve.md").read_text(encoding="utf-8")
-    block = next(part for part in page.split("```") if "front = p2o.ParetoFront(" in part).removeprefix(
-        "python\n"
-    )
-    names: dict[str, Any] = {}
-    shown = 0
-    for line in block.splitlines():
-        code, _, comment = line.partition("  # ")
-        if comment.startswith("["):
-            assert list(eval(code, names)) == json.loads(comment.split(":")[0])
-            shown += 1
-        else:
-            exec(code, names)
-    assert shown == 4
-    assert len(names["front"]) == 3
 
 
 def test_a_negative_id_or_count_is_an_input_error():

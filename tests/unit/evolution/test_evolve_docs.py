@@ -44,6 +44,7 @@ def test_the_front_answers_what_stands_behind_its_calls() -> None:
         assert list(eval(call, names)) == eval(shown[1]), line
         checked += 1
     assert checked == 4
+    assert len(names["front"]) == 3, "read back from its bytes"
 
 
 def test_the_proposer_of_the_page_proposes() -> None:
