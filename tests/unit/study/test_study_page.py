@@ -1,4 +1,4 @@
-"""The figures of docs/study.md are those of the written tables, and these are those of the recorded runs."""
+"""The figures of the pages are those of the written tables, and these are those of the recorded runs."""
 
 from __future__ import annotations
 
@@ -13,43 +13,49 @@ from p2o.study.tables import render
 
 DOCS = Path(__file__).parents[3] / "docs"
 
-SUMMARIES = {
-    "Against GRPO": "main",
-    "One rule at a time": "ablations",
-    "How often a proposal helps": "proposals",
-    "The leak": "leak",
-}
-"""Heading of docs/study.md -> the study that the first table under it is taken from."""
+SUMMARIES = [
+    ("study.md", "Against GRPO", "main", 1),
+    ("study.md", "One rule at a time", "ablations", 1),
+    ("study.md", "How often a proposal helps", "proposals", 1),
+    ("study.md", "The leak", "leak", 1),
+    ("choose.md", "The methods side by side", "rivals", 2),
+]
+"""A page and a heading; the study that the first tables under it are taken from, and how many there are."""
 
 INTERVAL = re.compile(r"[+-]?\d\.\d{3} \[[^]]+\]")
 
 
-def first_table(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, its head first."""
-    section = (DOCS / "study.md").read_text().split(f"\n## {heading}\n")[1]
-    table = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
-    assert table is not None
-    head, _, *rows = (
-        [cell.strip() for cell in line.strip("|\n").split("|")] for line in table[0].splitlines()
-    )
-    return [head, *rows]
+def tables_under(page: str, heading: str) -> list[list[list[str]]]:
+    """The tables under a heading: rows of cells, the head first."""
+    section = (DOCS / page).read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    cells = [
+        [
+            [cell.strip().replace("\\", "") for cell in line.strip("|\n").split("|")]
+            for line in table.splitlines()
+        ]
+        for table in found
+    ]
+    return [[head, *rows] for head, _, *rows in cells]
 
 
-@pytest.mark.parametrize(("heading", "study"), SUMMARIES.items())
-def test_each_figure_of_the_page_stands_in_its_arms_row(heading: str, study: str) -> None:
+@pytest.mark.parametrize(("page", "heading", "study", "count"), SUMMARIES)
+def test_each_figure_of_the_page_stands_in_its_arms_row(
+    page: str, heading: str, study: str, count: int
+) -> None:
     lines = (DOCS / "study" / study / "tables.md").read_text().splitlines()
-    head, *rows = first_table(heading)
-    checked = 0
-    for label, *cells in rows:
-        for column, cell in zip(head[1:], cells, strict=True):
-            if INTERVAL.fullmatch(cell):
-                named = f"{column}, {label}" if study == "proposals" else label
-                assert any(line.startswith(f"| {named} ") and f" {cell} " in line for line in lines), (
-                    named,
-                    cell,
-                )
-                checked += 1
-    assert checked >= 12
+    for head, *rows in tables_under(page, heading)[:count]:
+        checked = 0
+        for label, *cells in rows:
+            for column, cell in zip(head[1:], cells, strict=True):
+                if INTERVAL.fullmatch(cell):
+                    arm = f"{column}, {label}" if study == "proposals" else label
+                    assert any(row.startswith(f"| {arm} ") and f" {cell} " in row for row in lines), (
+                        arm,
+                        cell,
+                    )
+                    checked += 1
+        assert checked >= 12
 
 
 @pytest.mark.parametrize("study", ["main", "ablations", "proposals", "leak", "pairs", "rivals", "smollm2"])
