@@ -14,6 +14,7 @@ use super::scalar::Outcome;
 use super::{Options, Profile, Status, Tier, Verdict};
 use crate::verify::language::chemistry;
 use crate::verify::language::dates;
+use crate::verify::language::lexicon;
 use crate::verify::language::sayings;
 use crate::verify::language::text;
 
@@ -72,7 +73,7 @@ impl Gold {
         // A letter that stands alone in a gold's sentence is a name in it, and what nothing marks is no answer.
         let marks = |candidate: &Candidate| match candidate.mark {
             Mark::Boxed | Mark::Formula | Mark::Stated => true,
-            Mark::Letter => false,
+            Mark::Letter | Mark::YesNo => false,
             Mark::Loose | Mark::Prose | Mark::Several => options.profile == Profile::MathVerify,
         };
         let found = candidates(gold, &unboxed).filter(marks).map(|candidate| candidate.text);
@@ -131,6 +132,10 @@ impl Gold {
                 Mark::Several => !several,
                 Mark::Letter => self.reading.choice.is_none(),
                 Mark::Prose => !textual,
+                Mark::YesNo => {
+                    let words = self.reading.words.as_deref();
+                    !words.is_some_and(|words| lexicon::one_of(words, "yes no true false"))
+                }
                 Mark::Boxed | Mark::Formula | Mark::Stated | Mark::Loose => false,
             };
             if unexpected || candidate.text.trim().is_empty() {
@@ -260,7 +265,10 @@ fn in_words(gold: &Reading, answer: &Reading, comparer: &mut Comparer<'_>) -> Op
         (None, None) => return None,
         (Some(left), Some(right)) if left == right => return decided(true),
         (Some(left), Some(right)) if sayings::same_words(left, right) => Licence::ArticleDropped,
-        (Some(left), Some(right)) if sayings::says(right, left) || sayings::says(left, right) => {
+        (Some(left), Some(right))
+            if sayings::says(right, left, text::opens_with_clause(&answer.written))
+                || sayings::says(left, right, text::opens_with_clause(&gold.written)) =>
+        {
             Licence::WordsInSentence
         }
         (Some(_), Some(_)) => return decided(false),

@@ -29,7 +29,7 @@ struct Units {
 impl Comparer<'_> {
     /// Compares two scalars.
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let (gold, mut answer) = (amount(gold), amount(answer));
+        let (mut gold, mut answer) = (amount(gold), amount(answer));
         let mut licences = Licences::NONE;
         // The letters behind an answer are compared with the unit that the gold names.
         if !gold.unit.is_empty()
@@ -38,6 +38,15 @@ impl Comparer<'_> {
             && let Some((number, unit)) = with_unit_of_letters(&answer.value)
         {
             answer = Amount { value: Cow::Owned(number), unit: unit.into(), parted: false };
+            licences = Licence::UnitLettersDropped.into();
+        }
+        // Of a gold `15 m` the m is a unit where the answer says meters.
+        if gold.unit.is_empty()
+            && self.may(Licence::UnitLettersDropped)
+            && let Some((number, unit)) =
+                with_unit_of_letters(&gold.value).filter(|(_, unit)| *unit == answer.unit)
+        {
+            gold = Amount { value: Cow::Owned(number), unit: unit.into(), parted: false };
             licences = Licence::UnitLettersDropped.into();
         }
         let Some(units) = between_units(&gold.unit, &answer.unit) else { return DIFFERENT };

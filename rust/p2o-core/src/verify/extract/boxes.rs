@@ -4,6 +4,7 @@ use crate::verify::language::behind;
 use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals;
+use crate::verify::language::statement;
 use crate::verify::language::text::{around, boundary};
 use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
@@ -44,12 +45,28 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     }
     joined.map(|(contents, start, end)| {
         let joined = contents.join(if alternatives { " or " } else { ", " });
-        (in_its_term(text, start, end, &joined).unwrap_or(joined), end)
+        let joined = in_its_term(text, start, end, &joined).unwrap_or(joined);
+        (
+            other_behind(&text[end..]).map_or_else(|| joined.clone(), |other| format!("{joined} or {other}")),
+            end,
+        )
     })
+}
+
+/// The value that stands behind a box as another one: the 8 of "`\\boxed{7}` or 8".
+fn other_behind(behind: &str) -> Option<&str> {
+    let other = behind.trim_start_matches(['$', ' ', '\\', ')', ']', '*']).strip_prefix("or ")?;
+    let end = other.find(['\n', ',', ';']).into_iter().chain(other.find(". ")).min().unwrap_or(other.len());
+    let value = other[..end].trim_matches(['$', '*', '.', ' ', '\\', '(', ')']);
+    other.starts_with(|first: char| first.is_ascii_digit() || "$-\\".contains(first)).then_some(value)
 }
 
 /// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
 fn is_denied(before: &str) -> bool {
+    let clause = before.rsplit(['\n', '.', ',']).next().unwrap_or("");
+    if statement::tempts(clause) {
+        return true;
+    }
     if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
         return false;
     }
@@ -146,6 +163,18 @@ fn words_of(text: &str, least: usize) -> impl Iterator<Item = (usize, usize)> {
         let is_word = word.chars().count() >= least.max(1) && !text[..at].ends_with('\\');
         (is_word || unspaced).then_some((at, at + word.len()))
     })
+}
+
+/// The text behind its last box that holds something, or all of it.
+pub(super) fn behind_boxes(text: &str) -> &str {
+    let mut limit = text.len();
+    while let Some((start, content, end)) = box_before(text, limit) {
+        if !content.trim().is_empty() {
+            return text.get(end..).unwrap_or(text);
+        }
+        limit = start;
+    }
+    text
 }
 
 /// The last box that starts before `limit`: where it starts, its content, where it ends.

@@ -9,7 +9,7 @@ use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
 use crate::verify::language::retraction::retraction;
 use crate::verify::language::statement;
-use crate::verify::language::text::{around, boundary, normalized_words, reals_except};
+use crate::verify::language::text::{around, boundary, normalized_words, reals_in_words};
 use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
@@ -33,7 +33,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         if let Some(concluded) = without_conclusion(last) {
             found.push(Candidate::new(concluded, Mark::Loose));
         }
-        for behind in [" is ", " are ", "'s ", "’s ", ": ", "="] {
+        for behind in [" is ", " are ", " equals ", "'s ", "’s ", ": ", "="] {
             if let Some(at) = last.rfind(behind) {
                 let said = last[at + behind.len()..].trim();
                 if !is_denied(text, said) {
@@ -52,6 +52,8 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 /// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let (before, behind) = around(text, part);
+    // "They meet at 7:20"
+    let before = before.strip_suffix("at ").filter(|_| part.contains(':')).unwrap_or(before);
     // "15% of 60"
     let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
     let share = percent
@@ -114,11 +116,11 @@ fn enumerator(line: &str) -> Option<usize> {
 /// Whether words are known to say a value: "Total: 5", "five", "all real numbers except 3".
 fn is_answer_in_words(line: &str) -> bool {
     english::label(line).is_some()
-        || reals_except(line).is_some()
+        || reals_in_words(line).is_some()
         || spelled_number(&normalized_words(line)).is_some()
 }
 
-fn last_line(text: &str) -> &str {
+pub(super) fn last_line(text: &str) -> &str {
     let text = text.trim_end();
     text[text.rfind('\n').map_or(0, |at| at + 1)..].trim()
 }

@@ -18,11 +18,11 @@ use super::{Options, Profile};
 use crate::verify::language::lexicon;
 use crate::verify::language::retraction::{gives_up, retraction};
 use crate::verify::language::text::{boundary, choice, half_width};
-use boxes::{ends_inside_box, last_box, opens_before};
+use boxes::{behind_boxes, ends_inside_box, last_box, opens_before};
 use environments::last;
-use loose::{concluded, is_denied, is_subject, letter, loose, without_afterthought};
+use loose::{concluded, is_denied, is_subject, last_line, letter, loose, without_afterthought};
 use phrase::{Phrase, phrase, stated};
-use sentence::{counted, line, sentence};
+use sentence::{counted, line, sentence, yes_or_no};
 use turn::turn;
 
 pub(crate) use gold::formula_of_gold;
@@ -47,6 +47,8 @@ pub(crate) enum Mark {
     Loose,
     /// As [`Mark::Loose`], where words are expected.
     Prose,
+    /// As [`Mark::Loose`], where yes or no is expected.
+    YesNo,
     /// As [`Mark::Loose`], where several values are expected.
     Several,
     /// As [`Mark::Loose`], where a letter is expected.
@@ -173,11 +175,13 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     let asks = text.trim_end().strip_suffix('?').and_then(|text| text.rsplit(['.', '\n', '?']).next());
     let asks = asks
         .is_some_and(|question| lexicon::one_of(lexicon::words(question).next().unwrap_or(""), QUESTIONS));
-    if asks || gives_up(&text[text.rfind("\n\n").unwrap_or(0)..]) {
+    if asks || breaks_off(text) || gives_up(&text[text.rfind("\n\n").unwrap_or(0)..]) {
         return found;
     }
-    let text = without_afterthought(text);
+    // A box that is still here has been denied.
+    let text = without_afterthought(behind_boxes(text));
     let mathematics = last(text);
+    found.extend(yes_or_no(last_line(text)).map(|said| Candidate::new(said, Mark::YesNo)));
     let is_choice = mathematics.alone.is_some_and(|last| choice(last).is_some());
     if let Some(letter) = letter(text).filter(|_| !is_choice) {
         found.push(Candidate::new(letter, Mark::Letter));
@@ -196,6 +200,12 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     }
     loose(text, &mut found);
     found
+}
+
+/// Whether a text ends in the middle of a sentence: "so the difference is", "which is the".
+fn breaks_off(text: &str) -> bool {
+    let last = text.split_whitespace().next_back().unwrap_or("");
+    lexicon::one_of(last, "is are equals gives the a an of and or because so our its")
 }
 
 /// What stands between the last `<answer>` and `</answer>`.

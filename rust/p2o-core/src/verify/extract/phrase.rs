@@ -2,7 +2,7 @@
 
 use super::environments::environments;
 use super::loose::{is_denied, is_subject, numbers};
-use super::sentence::{line, sentence};
+use super::sentence::{line, sentence, yes_or_no};
 use super::{Candidate, Mark};
 use crate::verify::language::statement;
 use crate::verify::language::text::around;
@@ -33,7 +33,10 @@ pub(super) fn phrase(text: &str, boxed_end: usize) -> Option<(Phrase, &str, usiz
         if at >= boxed_end && !statement::names_answer(&text[..at + "answer".len() + skip]) {
             continue;
         }
-        let kind = if lower[..at].trim_end().ends_with("final") { Phrase::Final } else { Phrase::Plain };
+        let named = lower[..at].trim_end();
+        // Behind a box "the correct answer" is another one than that.
+        let corrects = at >= boxed_end && boxed_end > 0 && named.ends_with("correct");
+        let kind = if corrects || named.ends_with("final") { Phrase::Final } else { Phrase::Plain };
         let found = Some((kind, &text[at + "answer".len() + skip..], at));
         if kind == Phrase::Final {
             return found;
@@ -107,6 +110,9 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     let sentence = sentence(if display { content } else { line(content) });
     if !sentence.is_empty() {
         found.push(Candidate::new(sentence, Mark::Stated));
+    }
+    if let Some(said) = yes_or_no(sentence).filter(|_| sentence.contains(['=', '$'])) {
+        found.push(Candidate::new(said, Mark::YesNo));
     }
     if let Some(letter) = reasoned_choice(sentence) {
         found.push(Candidate::new(letter, Mark::Letter));

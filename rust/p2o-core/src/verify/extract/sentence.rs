@@ -2,6 +2,7 @@
 
 use super::LONGEST;
 use crate::verify::language::english;
+use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::statement;
 use crate::verify::language::text::boundary;
 use crate::verify::language::units;
@@ -78,4 +79,15 @@ fn without_remark(sentence: &str) -> &str {
         }
         _ => sentence,
     }
+}
+
+/// The "yes" of "yes: take $x = 2$", the "No" of "No. For n = 4 it fails.", where nothing behind it doubts.
+pub(super) fn yes_or_no(text: &str) -> Option<&str> {
+    let (said, reason) = text.split_once([':', ',', '.'])?;
+    let doubts = lexicon::words(reason).any(|word| {
+        lexicon::is_any(word, &[Role::Hedge, Role::Supposition, Role::Alternative])
+            || lexicon::one_of(word, "no not yes No Yes")
+    });
+    let answers = ["yes", "no", "true", "false"].iter().any(|word| word.eq_ignore_ascii_case(said));
+    (answers && !doubts).then_some(said)
 }

@@ -19,6 +19,8 @@ pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
     let term = behind.trim_start();
     if text[end..].starts_with('?')
         || lexicon::starts_with_any(term, &[Role::Denial, Role::Bound, Role::Operation])
+        || is_taken_of(term)
+        || lexicon::words(term).nth(1).is_some_and(|word| lexicon::starts_with_any(word, &[Role::Denial]))
         || term.starts_with(['+', '×', '÷', '^'])
         || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
     {
@@ -43,7 +45,16 @@ pub(crate) fn changes_value(words: &str) -> bool {
     // "the 7th prime", "7-gon", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
-    ordinal || lexicon::starts_with_any(words, &unspaced) || !leaves(words, false, false)
+    ordinal
+        || is_taken_of(words)
+        || lexicon::starts_with_any(words, &unspaced)
+        || !leaves(words, false, false)
+}
+
+/// Whether Chinese words behind a value compute another one of it: 58的平方, 58的三分之一. 58平方米 is an area.
+fn is_taken_of(words: &str) -> bool {
+    const TAKEN: [&str; 7] = ["平方", "立方", "一半", "倒数", "相反数", "倍", "分之"];
+    words.strip_prefix('的').is_some_and(|words| TAKEN.iter().any(|taken| words.contains(taken)))
 }
 
 /// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because". Behind what is said
@@ -103,6 +114,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             "without" if counted && (one_of(next, "a any") || next.ends_with("ing")) => return true,
             "only" if counted && next.is_empty() => return true,
             "away" if next == "from" => return true,
+            _ if next == "bound" && bound(word) => return false,
             word if one_of(word, PARTS) => return false,
             "max" | "maximum" | "minimum" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,
@@ -139,7 +151,10 @@ fn is_participle(word: &str) -> bool {
 fn is_predicate(words: &[&str]) -> bool {
     let named = |word: &&str| {
         lexicon::is_any(word, &[Role::Answer, Role::Measure])
-            || one_of(word, "correct right what minimum maximum smallest largest only")
+            || one_of(
+                word,
+                "correct right what minimum maximum smallest largest only valid admissible acceptable",
+            )
     };
     let taken = has(words, DOUBTS) || has(words, &[Role::Computed, Role::Modal]);
     one_of(words[0], "is are was") && words.iter().any(named) && !taken
@@ -149,10 +164,18 @@ fn is_predicate(words: &[&str]) -> bool {
 pub(crate) fn denies_box(behind: &str) -> bool {
     let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    if behind.trim_start_matches(['$', ' ', '\\', ')', ']', '*']).starts_with('?') {
+        return true;
+    }
     let times = one_of(first, "times plus minus") && lexicon::is(second, Role::Article);
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
-    let clause = || behind.split(['.', ',', ';', '\n']).next().unwrap_or("");
-    times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(clause()) == Some(false)
+    // "must be the answer"
+    let clause = || {
+        let words = lexicon::words(behind.split(['.', ',', ';', '\n']).next().unwrap_or(""));
+        let said = words.skip_while(|word| lexicon::is(word, Role::Verb));
+        said.collect::<Vec<_>>().join(" ")
+    };
+    times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(&clause()) == Some(false)
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.

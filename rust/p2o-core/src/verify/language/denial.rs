@@ -21,6 +21,10 @@ pub(crate) fn denies_next(before: &str) -> bool {
         Some("from") => true,
         Some("out") => words.next().is_some_and(|word| matches!(word, "ruled" | "rule" | "rules")),
         Some("to") => words.next() == Some("up"),
+        // "más de", "mehr als"
+        Some("de" | "que" | "als" | "di" | "чем") => {
+            words.next().is_some_and(|word| word == "plus" || lexicon::is(word, Role::Bound))
+        }
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
         }
@@ -37,18 +41,20 @@ pub(crate) fn denies_next(before: &str) -> bool {
     }
 }
 
-/// Whether a clause denies what stands before it: "is wrong", "does not work", "which fails".
+/// Whether a clause denies what stands before it: "is wrong", "does not work", "which fails", "is too small", "must be halved".
 pub(crate) fn is_denied_by(clause: &str) -> bool {
     let mut words = lexicon::words(clause).peekable();
     // Of "7, which is not prime" the value is 7.
     let about = words.next_if(|word| matches!(*word, "which" | "that" | "it")).is_some();
     let denies = |word: &str| lexicon::is(word, Role::Judgement) || !about && lexicon::is(word, Role::Denial);
+    words.next_if_eq(&"still");
     let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not")) else { return false };
     if !lexicon::is_any(verb, &[Role::Verb, Role::Denial]) || verb.ends_with(char::is_uppercase) {
         return false;
     }
     let neutral = [Role::Article, Role::Approximation, Role::Verb];
-    let said = if denies(verb) { Some(verb) } else { words.find(|word| !lexicon::is_any(word, &neutral)) };
+    let is_neutral = |word: &&str| lexicon::is_any(word, &neutral) || *word == "to";
+    let said = if denies(verb) { Some(verb) } else { words.find(|word| !is_neutral(word)) };
     let behind = words.next();
     match said {
         // "7 is not prime" says something else of it, as "7 is an even number" does.
@@ -56,7 +62,16 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
             const RIGHT: &str = "the right correct valid possible allowed true it a what";
             behind.is_none_or(|word| RIGHT.split(' ').any(|right| right == word))
         }
-        Some(said) => denies(said) || behind == Some("bound"),
+        Some("too" | "off") => !about,
+        // "needs no proof"
+        Some("no") => matches!(verb, "is" | "was"),
+        Some(said) => denies(said) || behind == Some("bound") || !about && is_changed(said),
         None => false,
     }
+}
+
+/// Whether a word says that a value is still to be made another one: "doubled", "rounded".
+fn is_changed(word: &str) -> bool {
+    lexicon::is(word, Role::Operation) && word.ends_with("ed")
+        || lexicon::one_of(word, "increased decreased reduced rounded adjusted corrected")
 }

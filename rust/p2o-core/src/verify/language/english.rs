@@ -2,6 +2,7 @@
 
 use super::lexicon::{self, Role};
 use super::numerals;
+use super::text;
 use super::units;
 use super::words::{self, Word};
 use crate::verify::expr::Relation;
@@ -118,6 +119,27 @@ pub(crate) fn is_remark(inside: &str) -> bool {
     explains || prose && long && !words.iter().any(|word| matters(word))
 }
 
+/// A text without the brackets that end it, where words stand in them: the unit of "17 (cm)" goes on behind its number, the remark
+/// of "x = 2 (double root)" is left out.
+pub(crate) fn without_brackets(text: &str) -> Option<String> {
+    let (before, inside) = text.rsplit_once('(')?;
+    let value = before.trim_end().trim_end_matches("\\text{").trim_end_matches(['$', ' ', '\\', ',', '~']);
+    let plain = text::unwrapped(inside);
+    let said = plain.trim().strip_suffix(')')?.trim();
+    let (unit, power) = said.split_at(said.find('^').unwrap_or(said.len()));
+    let number = value.ends_with(|last: char| last.is_ascii_digit() || last == '}');
+    let known = unit.len() > 1 && units::spelled(unit).is_some();
+    let other = |word: &str| {
+        lexicon::is_any(word, &[Role::Alternative, Role::Verb, Role::Approximation])
+            || words::plain_word(word).is_some()
+    };
+    let open = text::is_prose(unit) && unit.len() > 3 && power.is_empty() && !unit.split(' ').any(other);
+    if number && (known || open && !changes_value(unit)) {
+        return Some(format!("{value} \\text{{ {unit}}}{power}"));
+    }
+    (open && is_remark(unit) && !value.is_empty()).then(|| value.to_string())
+}
+
 /// Whether words stand in front of the first number: the line is a sentence, in whatever language.
 pub(crate) fn begins_with_prose(line: &str) -> bool {
     let before = line.split(|character: char| character.is_ascii_digit()).next().unwrap_or(line);
@@ -131,7 +153,9 @@ pub(crate) fn begins_with_prose(line: &str) -> bool {
 /// Whether a text ends with a long word that is no function: what stands in brackets behind it is no argument.
 pub(crate) fn ends_with_noun(text: &str) -> bool {
     let word = text.trim_end().rsplit(' ').next().unwrap_or("");
-    word.len() >= 4 && word.chars().all(char::is_alphabetic) && !names_mathematics(word)
+    word.len() >= 4
+        && word.chars().all(|sign| sign.is_alphabetic() || sign == '-')
+        && !names_mathematics(word)
 }
 
 fn names_mathematics(word: &str) -> bool {
@@ -171,7 +195,9 @@ pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
     let long = label.split(' ').any(|word| word.len() >= 4) || matches!(label, "Ans" | "ans" | "ANS");
     // Of "boys:girls = 2:3" neither word is a label.
     let ends = !rest.starts_with(|character: char| character.is_alphabetic());
-    let labels = words && long && ends && !changes_value(label) && !rest.trim().is_empty();
+    // "The answer is no: .." is a sentence.
+    let sentence = label.split(' ').any(|word| lexicon::is(word, Role::Verb));
+    let labels = words && long && ends && !sentence && !changes_value(label) && !rest.trim().is_empty();
     labels.then_some((label, rest.trim_start()))
 }
 

@@ -61,7 +61,8 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Verb,
         "is are was were be been being am equals equal gives give gets get got becomes become yields has \
-         have had obtain find do does did will would shall should can could may might must seems seemed looks looked",
+         have had obtain find do does did will would shall should can could may might must need needs seems seemed looks \
+         looked",
     ),
     (
         Role::Denial,
@@ -89,7 +90,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         Role::Bound,
         "least most more less than fewer above below over under between greater higher lower up beyond \
          within exceeding exceeds exceed surpassing surpasses almost nearly near off short shy past upwards \
-         tops höchstens mindestens moins menos",
+         tops höchstens mindestens moins menos más mais mehr più casi presque quase больше меньше более менее почти",
     ),
     (Role::Distance, "more less up fewer above below over under greater higher lower off short shy past"),
     (
@@ -122,13 +123,16 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
 
-/// Those of Chinese, which sets no space between words.
+/// Those of languages that set no space between words, or none behind a number.
 const UNSPACED: &[(Role, &str)] = &[
     (Role::Verb, "是 为 等于 有 得 需 要 剩 共 了"),
-    (Role::Denial, "不 没 非 错 除 除了"),
+    (Role::Denial, "不 没 非 错 除 除了 ではな ではあ じゃな 아니 아닙"),
     (Role::Hedge, "可能 也许 或"),
-    (Role::Bound, "至少 最少 至多 最多 超过 不到 不足 大于 小于 多于 少于 高于 低于 以上 以下 以内 之间"),
-    (Role::Operation, "负 分之 的平方 的立方 的一半 的倒数 的相反数 的倍数"),
+    (
+        Role::Bound,
+        "至少 最少 至多 最多 超过 不到 不足 大于 小于 多于 少于 高于 低于 以上 以下 以内 之间 未満 より 보다 이상 이하 미만",
+    ),
+    (Role::Operation, "负 分之"),
 ];
 
 /// Phrases, in lower case, and what they are said for.

@@ -2,6 +2,7 @@
 
 use dashu_ratio::RBig;
 
+use super::lexicon::{self, Role};
 use crate::verify::expr::{Constant, Expr, Half};
 
 /// The number that English words spell: "twenty-five", "three hundred and six", in lower case with single spaces.
@@ -49,6 +50,12 @@ pub(crate) fn spelled_number(words: &str) -> Option<i64> {
 
 /// The value that words spell, in lower case: "twenty five", "two thirds", "negative five", "ten percent", 三分之二.
 pub(crate) fn spelled_value(words: &str) -> Option<Expr> {
+    // "therefore twenty", "exactly twelve"
+    if let Some((first, rest)) = words.split_once(' ')
+        && lexicon::is_any(first, &[Role::Conclusion, Role::Approximation])
+    {
+        return spelled_value(rest);
+    }
     if let Some(number) = words.strip_suffix(" percent").or_else(|| words.strip_suffix(" per cent")) {
         return Some(Expr::Percent(Box::new(spelled_value(number)?)));
     }

@@ -1,26 +1,41 @@
-//! Answers in lettered parts: "(a) 5; (b) 12".
+//! Answers in numbered parts: "(a) 5; (b) 12", "(1) 5 (2) 12", "(i) 5, (ii) 12".
+
+/// How parts are numbered. Digits are a number's own unless they stand in brackets.
+const NUMBERS: [&str; 3] = ["a b c d e f g h", "i ii iii iv v vi vii viii", "1 2 3 4 5 6 7 8"];
 
 /// The parts as values with names of their own, where a text is made of them and of nothing else.
 pub(crate) fn named(text: &str) -> Option<String> {
-    const MOST: usize = 8;
-    if !text.starts_with(['(', 'a', '\\', '*']) || !text.contains("a)") || !text.contains("b)") {
+    if !text.starts_with(['(', 'a', 'i', '\\', '*']) {
         return None;
     }
+    NUMBERS.iter().find_map(|numbers| {
+        let numbers: Vec<&str> = numbers.split(' ').collect();
+        let second = format!("{})", numbers[1]);
+        if text.contains(&second) { numbered(text, &numbers) } else { None }
+    })
+}
+
+fn numbered(text: &str, numbers: &[&str]) -> Option<String> {
     // `\text{(a) }5` sets its letters upright.
     let mut plain = text.to_string();
     for font in ["\\text{", "\\textbf{", "\\mathrm{", "**"] {
         for (before, after) in [("(", ") }"), ("(", ")}"), ("", ") }"), ("", ")}"), ("(", ")**")] {
-            for letter in ('a'..).take(MOST) {
-                plain = plain.replace(&format!("{font}{before}{letter}{after}"), &format!("({letter})"));
+            for number in numbers.iter().filter(|_| text.contains(font)) {
+                plain = plain.replace(&format!("{font}{before}{number}{after}"), &format!("({number})"));
             }
         }
     }
     let inside = plain.strip_prefix("\\text{").and_then(|inside| inside.strip_suffix('}')).unwrap_or(&plain);
-    let mut rest = inside.trim().trim_start_matches('(').strip_prefix("a)")?;
+    let open = if numbers[0] == "1" { "(" } else { "" };
+    let mark = |number: &str| format!("{open}{number})");
+    let inside = inside.trim();
+    let inside = if open.is_empty() { inside.trim_start_matches('(') } else { inside };
+    let mut rest = inside.strip_prefix(&mark(numbers[0]))?;
     let mut parts = Vec::new();
-    for next in ('b'..).take(MOST) {
-        let end = rest.find(&format!("{next})"));
-        let (value, behind) = end.map_or((rest, ""), |end| (&rest[..end], &rest[end + 2..]));
+    for (place, name) in ('a'..).take(numbers.len()).enumerate() {
+        let next = numbers.get(place + 1).map(|number| mark(number));
+        let end = next.as_ref().and_then(|next| Some((rest.find(next)?, next.len())));
+        let (value, behind) = end.map_or((rest, ""), |(end, length)| (&rest[..end], &rest[end + length..]));
         let value = value
             .trim_end_matches('(')
             .trim_end()
@@ -29,9 +44,9 @@ pub(crate) fn named(text: &str) -> Option<String> {
             .trim_end_matches("\\text{ and")
             .trim_end_matches(" and")
             .trim();
-        let value = value.strip_prefix("\\ ").unwrap_or(value).trim_start();
-        parts.push(format!("\\text{{part{}}} = {value}", char::from(next as u8 - 1)));
-        if value.is_empty() || value.contains('=') {
+        let value = value.strip_prefix("\\ ").unwrap_or(value).trim_matches(['$', ' ']);
+        parts.push(format!("\\text{{part{name}}} = {value}"));
+        if !value.contains(char::is_alphanumeric) || value.contains(['=', '$']) {
             return None;
         }
         if end.is_none() {
@@ -42,9 +57,29 @@ pub(crate) fn named(text: &str) -> Option<String> {
     None
 }
 
+/// The statements that are right, "(1)(3)", as a list of their numbers and no product.
+pub(crate) fn statements(text: &str) -> Option<String> {
+    if !text.contains(")(") && !text.contains("), (") {
+        return None;
+    }
+    let plain = text.replace(['(', ',', ' '], "");
+    let numbers: Vec<&str> = plain.strip_suffix(')')?.split(')').collect();
+    let single = |number: &&str| number.len() == 1 && number.as_bytes()[0].is_ascii_digit();
+    (numbers.len() > 1 && numbers.iter().all(single)).then(|| numbers.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{named, statements};
+
+    #[test]
+    fn statements_are_no_factors() {
+        assert_eq!(statements("(1)(3)").as_deref(), Some("1, 3"));
+        assert_eq!(statements("(1), (3)").as_deref(), Some("1, 3"));
+        for text in ["(1)", "(12)(3)", "(1)(x)", "(1,2),(3,4)", "2(3)(4)"] {
+            assert_eq!(statements(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn parts_have_names() {
@@ -54,10 +89,24 @@ mod tests {
             "\\text{(a) }5,\\ \\text{(b) }12",
             "\\text{a) 5  b) 12}",
             "(a)\\ 5 \\quad (b)\\ 12",
+            "(1) $5$; (2) $12$",
+            "(1)\\ 5,\\ (2)\\ 12",
+            "(i) 5 (ii) 12",
+            "i) 5, ii) 12",
         ] {
             assert_eq!(named(text), both, "{text}");
         }
-        for text in ["(a) 5", "(b) 5; (a) 12", "f(a) + f(b)", "(a+b)(a-b)", "(a)(b)"] {
+        for text in [
+            "(a) 5",
+            "(b) 5; (a) 12",
+            "f(a) + f(b)",
+            "(a+b)(a-b)",
+            "(a)(b)",
+            "(1)(2)",
+            "(1)+(2)",
+            "(i)",
+            "(1, 2)",
+        ] {
             assert_eq!(named(text), None, "{text}");
         }
     }

@@ -18,7 +18,13 @@ const RECONSIDERS: [&str; 8] = [
 const HESITATES: [&str; 9] = ["wait", "hmm", "hmmm", "oops", "correction", "no", "actually", "oh", "sorry"];
 /// What such a sentence is about, and what it says of it.
 const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
-const WRONG: [&str; 4] = ["not right", "not correct", "a mistake", "not the answer"];
+const WRONG: [&str; 3] = ["not right", "not correct", "not the answer"];
+/// What was done wrong, by whom.
+const MISTAKES: &str = "mistake error slip miscalculation overcount undercount miscount typo";
+const MISSES: &str =
+    "double counts overcounts undercounts ignores misses forgets neglects includes excludes omits";
+const ERRS: &str =
+    "misread miscounted miscalculated misunderstood overcounted undercounted forgot overlooked";
 
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
 /// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
@@ -37,25 +43,48 @@ pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
 fn takes_back(sentence: &str, doubts: bool) -> bool {
     let (before, said) = sentence.rsplit_once([',', '-']).unwrap_or(("", sentence));
     let said = said.trim().trim_end_matches('*');
-    let said =
-        ["oh ", "but "].iter().find(|word| has_prefix(said, word)).map_or(said, |word| &said[word.len()..]);
+    let said = ["oh ", "but ", "so "]
+        .iter()
+        .find(|word| has_prefix(said, word))
+        .map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
-    let hesitant = before.is_empty() || is_one_of(before.trim(), &HESITATES);
+    let first = lexicon::words(before).next().unwrap_or("wait");
+    let hesitant = is_one_of(first, &HESITATES) || is_one_of(first, &["but", "however"]);
     let judged =
         SUBJECTS.iter().find(|subject| has_prefix(said, subject)).map(|subject| &said[subject.len()..]);
+    let unlike = ["that doesn't look", "that does not look", "that doesn't seem", "that does not seem"];
+    // "However, this counts each pair twice."
+    let errs = ["this ", "that ", "it "]
+        .iter()
+        .find_map(|subject| has_prefix(said, subject).then(|| &said[subject.len()..]));
+    let errs = !before.is_empty()
+        && errs.is_some_and(|verb| lexicon::words(verb).next().is_some_and(|verb| one_of(verb, MISSES)));
     let wrong = hesitant
-        && judged.is_some_and(|judged| lexicon::is(judged, Role::Judgement) || is_one_of(judged, &WRONG));
+        && (errs || judged.is_some_and(is_wrong) || unlike.iter().any(|begin| has_prefix(said, begin)));
     let absurd =
         ["that cannot be", "that can't be", "this cannot be"].iter().any(|begin| has_prefix(said, begin));
     // "I made an arithmetic slip above"
-    let erred = has_prefix(said, "i made a")
-        && lexicon::words(said).any(|word| one_of(word, "mistake error slip miscalculation"));
+    let words: Vec<&str> = lexicon::words(said).collect();
+    let erred = has_prefix(said, "i made a") && words.iter().any(|word| one_of(word, MISTAKES))
+        || words.first() == Some(&"I")
+            && words.iter().take(6).any(|word| one_of(word, ERRS))
+            && !words.contains(&"mention");
     let slip = absurd || has_prefix(said, "scratch that") || hesitant && erred;
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
         RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..5])
     };
     wrong || slip || doubts && reconsiders()
+}
+
+/// Whether what is said of a value is that it is none: "wrong", "an overcount", "off by one", "too small", "false because ..".
+fn is_wrong(judged: &str) -> bool {
+    let mut words = lexicon::words(judged)
+        .skip_while(|word| lexicon::is_any(word, &[Role::Article, Role::Approximation]));
+    let said = words.next().unwrap_or("");
+    let wrong = lexicon::is(said, Role::Judgement) || one_of(said, MISTAKES) || said == "off";
+    let ends = words.next().is_none_or(|next| one_of(next, "because since as by"));
+    wrong && ends || said == "too" || is_one_of(judged, &WRONG)
 }
 
 fn is_one_of(text: &str, known: &[&str]) -> bool {

@@ -18,6 +18,7 @@ pub(crate) fn without_article(words: &str) -> &str {
 pub(crate) fn same_words(left: &str, right: &str) -> bool {
     let bare = |words: &str| -> Vec<String> {
         let plain = without_article(lexicon::plain_phrase(words));
+        let plain = infinitely_many(plain).unwrap_or(plain);
         let plain = [" solutions", " solution", " function", " condition"]
             .iter()
             .find_map(|noun| plain.strip_suffix(noun))
@@ -25,6 +26,16 @@ pub(crate) fn same_words(left: &str, right: &str) -> bool {
         plain.split(' ').filter(|word| *word != "and").map(str::to_string).collect()
     };
     bare(left) == bare(right) || dates::same_date(left, right)
+}
+
+/// The "infinitely many" of "there are infinitely many such integers".
+fn infinitely_many(words: &str) -> Option<&str> {
+    let counted =
+        ["there are ", "there exist "].iter().find_map(|begin| words.strip_prefix(begin)).unwrap_or(words);
+    let (count, things) = counted.split_at_checked("infinitely many".len())?;
+    let limited =
+        things.split(' ').any(|word| lexicon::is_any(word, &[Role::Denial, Role::Connective, Role::Verb]));
+    (count == "infinitely many" && !limited).then_some(count)
 }
 
 /// Whether two texts with the same values count different things: "5 red, 6 blue" and "6 red, 5 blue", "3 days before" and
@@ -52,11 +63,14 @@ fn counts(words: &str) -> Vec<(&str, &str)> {
 }
 
 /// Words that begin a sentence about something: "right triangle" is none about a triangle.
-const BEGINS: &str = "the it this that so thus therefore hence then we they he she";
+const BEGINS: &str = "yes the it this that so thus therefore hence then we they he she";
+
+/// What days do.
+const FALLS: &str = "falls fall fell lands land happens occurs begins starts ends";
 
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
-/// diverges" says that it diverges, "it is not true" does not say true.
-pub(crate) fn says(sentence: &str, expected: &str) -> bool {
+/// diverges" says that it diverges, "it is not true" does not say true. `clauses`: a sign stands behind its first word.
+pub(crate) fn says(sentence: &str, expected: &str, clauses: bool) -> bool {
     let expected = lexicon::plain_phrase(expected);
     // `所以它是矩形`
     if !expected.is_ascii() {
@@ -85,21 +99,30 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         let denied = |at: usize| {
             words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
         };
-        let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
+        let noun =
+            expected == "no" && !clauses && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }
     let begins = |before: &str| {
-        before.split(' ').next().is_some_and(|first| BEGINS.split(' ').any(|word| word == first))
+        // "f is odd"
+        before.split(' ').next().is_some_and(|first| first.len() == 1 || lexicon::one_of(first, BEGINS))
     };
     // The "t" is that of "isn't".
     let denies =
         |word: &str| matches!(word, "not" | "no" | "never" | "neither" | "nor" | "cannot" | "t" | "false");
+    let sentence = sentence.strip_suffix(" function").unwrap_or(sentence);
     sentence.strip_suffix(expected).and_then(|before| before.strip_suffix(' ')).is_some_and(|before| {
-        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" says parabola.
+        // "The day after Tuesday" does not say Tuesday, "the graph of f is a parabola" and "it falls on a Friday" say it.
         let named = |word: &&str| !lexicon::is(word, Role::Article);
-        let says = before.rsplit(' ').find(named).is_some_and(|last| lexicon::is(last, Role::Verb));
-        let related = before.split(' ').any(|word| lexicon::is(word, Role::Preposition));
-        begins(before) && (says || !related) && !before.split(' ').any(denies)
+        let mut last = before.rsplit(' ').filter(named).peekable();
+        let on = last.next_if_eq(&"on").is_some();
+        let says = last
+            .next()
+            .is_some_and(|last| lexicon::is(last, Role::Verb) || on && lexicon::one_of(last, FALLS));
+        let related = before.split(' ').filter(|word| lexicon::is(word, Role::Preposition)).count()
+            > usize::from(on && says);
+        let hedged = before.split(' ').any(|word| lexicon::is(word, Role::Hedge));
+        begins(before) && (says && !on || !related) && !hedged && !before.split(' ').any(denies)
     })
 }

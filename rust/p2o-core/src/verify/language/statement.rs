@@ -17,6 +17,13 @@ const ASIDE: &str = "so far|are told|are given|upper bound|lower bound|partial s
     preliminary|rough count|rough estimate|first attempt|margin of error|to show that|prove that|must show that|want to|naive|estimate for|\
     check whether|determine whether|determine if|decide whether|asks whether|problem states|halfway";
 
+/// What the answer is called in other languages, the verbs that say it, and what may stand between these and a value.
+const ABROAD: &str =
+    "respuesta réponse resposta risposta antwort lösung antwoord odpowiedź ответ Ответ cevap";
+const VERBS_ABROAD: &str = "es est é è ist lautet is jest son sont sind";
+const FILLERS_ABROAD: &str = "la le les el los il lo o a der die das den de del du di donc alors pues por tanto entonces daher also \
+    somit dunque quindi então portanto genau exactement exactamente letra lettre lettera opción option opção";
+
 /// Whether a text states the value between its two parts: not "the sum tends to 7", "the answer has 7 digits", "7 before
 /// rounding", "is it 7?".
 pub(crate) fn states(before: &str, behind: &str) -> bool {
@@ -33,11 +40,19 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
 /// Whether a sentence that has come to a value names it as the answer; none if it is not about the answer.
 pub(super) fn about_answer(said: &str) -> Option<bool> {
     let words: Vec<&str> = lexicon::words(said).collect();
-    let at = words
-        .iter()
-        .rposition(|word| matches!(*word, "answer" | "answers" | "Answer" | "answer's" | "answer’s"))?;
+    let name = |word: &&str| matches!(*word, "answer" | "answers" | "Answer" | "answer's" | "answer’s");
+    let Some(at) = words.iter().rposition(name) else {
+        let abroad = |word: &&str| ABROAD.split(' ').any(|name| name.eq_ignore_ascii_case(word));
+        return words.iter().rposition(abroad).map(|at| leads_abroad(&words[at + 1..]));
+    };
     let clause = around(said, words[at]).0.rsplit([',', ';']).next().unwrap_or("");
     Some(is_named(&lexicon::words(clause).collect::<Vec<_>>()) && leads_from_answer(&words[at + 1..]))
+}
+
+/// Whether words behind the name of the answer in another language lead to a value: "es", "au problème est donc"; not "es casi".
+fn leads_abroad(words: &[&str]) -> bool {
+    let verb = words.iter().rposition(|word| one_of(word, VERBS_ABROAD)).map_or(0, |verb| verb + 1);
+    words[verb..].iter().all(|word| one_of(word, FILLERS_ABROAD)) && !has(words, DOUBTS)
 }
 
 /// Whether a phrase that ends with "the answer is" names what follows: not "half the answer is", "the answer modulo 5 is".
@@ -75,7 +90,7 @@ fn is_named(words: &[&str]) -> bool {
     const KINDS: &str = "final correct right required desired requested exact numerical only complete overall best own so and \
         my course here";
     const FINDS: &str = "find see conclude get obtain know have deduce follows means shows gives implies confirm confirms think \
-        believe tells suggests clear easy obvious evident certain sure out case";
+        believe tells suggests clear easy obvious evident certain sure confident out case";
     #[rustfmt::skip]
     const BINDS: &[Role] = &[
         Role::Operation, Role::Computed, Role::Supposition, Role::Bound, Role::Hedge, Role::Denial, Role::Judgement, Role::Belief,
@@ -100,6 +115,10 @@ fn is_named(words: &[&str]) -> bool {
 /// Whether words leave the value behind them as it is: "The answer is", "John has", "a total of", "exactly".
 pub(crate) fn introduces(words: &str) -> bool {
     const CHANGES: &[Role] = &[Role::Denial, Role::Bound, Role::Hedge];
+    // `\\text{O}(n^2)`
+    if words.len() == 1 && words.starts_with(char::is_uppercase) {
+        return false;
+    }
     if lexicon::ends_with_any(words.trim_end(), &[Role::Verb]) {
         return !lexicon::contains_any(words, CHANGES);
     }
@@ -131,7 +150,7 @@ pub(crate) fn leads_to(before: &str) -> bool {
 fn leads_from_answer(words: &[&str]) -> bool {
     const SAYS: &str = "is are be equals equal must should will comes come turns works out down to as given by found obtained \
         then number integer amounts evaluates simplifies reduces of course in fact maximum minimum largest smallest whole value \
-        was would does";
+        year becomes was would does";
     let says = |word: &&str| lexicon::is_any(word, NEUTRAL) || one_of(word, SAYS) || word.len() == 1;
     let verb = |word: &&str| lexicon::is(word, Role::Verb) || word.ends_with('s') && *word != "as";
     let length = words.iter().rev().take_while(|word| says(word)).count();
@@ -227,9 +246,21 @@ fn leads(before: &str, behind: &str) -> bool {
 
 /// Whether the author or what was found is among the words of a clause: "we find", "it follows".
 fn has_own(words: &[&str]) -> bool {
-    words.iter().any(|word| one_of(word, "I i We we It it This this That that Which which"))
+    words.iter().any(|word| one_of(word, "I i I'm We we We're we're It it This this That that Which which"))
 }
 
 pub(super) fn is_digit(word: &str) -> bool {
     word.starts_with(|sign: char| sign.is_ascii_digit())
+}
+
+/// Whether a clause is about a value that only seems to be the answer: "a common mistake gives", "I doubt that it is".
+pub(crate) fn tempts(clause: &str) -> bool {
+    const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
+    let words: Vec<&str> = lexicon::words(clause).collect();
+    let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of(word, "common typical naive");
+    let errs = |pair: &[&str]| {
+        judged(pair[0]) && one_of(pair[1], "answer solution guess mistake error result value")
+    };
+    let doubts = |pair: &[&str]| one_of(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
+    words.windows(2).any(|pair| doubts(pair) || errs(pair))
 }

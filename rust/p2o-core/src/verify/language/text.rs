@@ -110,6 +110,12 @@ pub(crate) fn normalized_words(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Whether a sign ends the first word of a text: "No, two of them coincide."
+pub(crate) fn opens_with_clause(text: &str) -> bool {
+    let words = text.trim_start_matches("\\text{");
+    words.trim_start_matches(char::is_alphabetic).starts_with([',', ':', ';', '.', '!'])
+}
+
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();
@@ -160,7 +166,8 @@ pub(crate) fn is_prose(text: &str) -> bool {
     if has_digits(text) {
         return false;
     }
-    let plain = unwrapped(text);
+    // "No: the sum is odd"
+    let plain = unwrapped(text).replace(": ", " ");
     let allowed = |character: char| {
         character.is_alphabetic()
             || character.is_whitespace()
@@ -308,8 +315,24 @@ fn says_no_solution(normalized: &str) -> bool {
     })
 }
 
-/// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`.
-pub(crate) fn reals_except(text: &str) -> Option<String> {
+/// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`, and the condition of "all real numbers $x$ such that $x \\le 4$".
+pub(crate) fn reals_in_words(text: &str) -> Option<String> {
+    reals_except(text).or_else(|| {
+        let all = |before: &str| {
+            matches!(
+                normalized_words(before).as_str(),
+                "all real numbers x" | "all real x" | "all x" | "all real numbers"
+            )
+        };
+        let (before, condition) =
+            ["such that", "with", "satisfying"].iter().find_map(|joint| text.split_once(joint))?;
+        let condition = condition.trim_start_matches(['}', ' ', '$']).trim_end_matches(['$', '.', ' ']);
+        (all(before) && condition.contains('x')).then(|| condition.to_string())
+    })
+}
+
+/// "All real numbers except 1" as a difference of sets.
+fn reals_except(text: &str) -> Option<String> {
     const SHORTEST: usize = "all reals except 1".len();
     let (before, points) = if text.len() < SHORTEST { None } else { text.split_once("except") }?;
     let all = matches!(

@@ -229,6 +229,7 @@ impl<'a> Parser<'a, '_> {
             }
             items.push(self.relation()?);
         }
+        relation::distribute_unequal(&mut items);
         Ok(if items.len() == 1 { items.swap_remove(0) } else { Expr::List(items, joint) })
     }
 

@@ -121,3 +121,17 @@ impl Parser<'_, '_> {
         Ok(Expr::half_line(bound, above, reached))
     }
 }
+
+/// `x \\ne 0, 1` as `x \\ne 0, x \\ne 1`: a bare value behind it is left out too.
+pub(super) fn distribute_unequal(items: &mut [Expr]) {
+    let Some((Expr::Chain { operands, relations }, values)) = items.split_first_mut() else { return };
+    let [name @ Expr::Symbol(_), _] = &operands[..] else { return };
+    let bare = |item: &Expr| !matches!(item, Expr::Chain { .. } | Expr::Member(_));
+    if relations[..] != [Relation::NotEqual] || !values.iter().all(bare) {
+        return;
+    }
+    for value in values {
+        let operands = vec![name.clone(), value.clone()];
+        *value = Expr::Chain { operands, relations: vec![Relation::NotEqual] };
+    }
+}

@@ -127,8 +127,8 @@ impl<'a> Lexer<'a, '_> {
             self.push(Kind::Text(words.trim_end()), 0);
             self.push(Kind::Word(joint), total);
         } else if content.len() == 1
-            && content.as_bytes()[0].is_ascii_lowercase()
-            && units::normal(content).is_none()
+            && (content.as_bytes()[0].is_ascii_lowercase() && units::normal(content).is_none()
+                || matches!(name, "mathcal" | "mathscr" | "mathfrak"))
         {
             // `\mathbf{i}`, `3 + 4\mathrm{i}`
             self.push(Kind::Symbol(content), total);

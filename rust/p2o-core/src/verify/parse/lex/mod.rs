@@ -339,7 +339,7 @@ impl<'a> Lexer<'a, '_> {
             && units::normal(run).is_some()
             && matches!(
                 self.list.iter().rev().map(|token| &token.kind).find(|kind| **kind != Kind::Op('{')),
-                Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*'))
+                Some(Kind::Number(_) | Kind::Text(_) | Kind::Op('/' | '*' | '}') | Kind::Word(Word::Pi))
             );
         if length >= 4
             || matches!(run, "per" | "now" | "old" | "men")

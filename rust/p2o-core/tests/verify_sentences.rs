@@ -1,0 +1,180 @@
+//! What sentences say of a value: in other languages, behind a box, about words. Each line is gold, completion, and whether it
+//! is right.
+
+use p2o_core::verify::{Options, verify};
+
+fn check(cases: &[(&str, &str, bool)]) {
+    for &(gold, completion, expected) in cases {
+        let verdict = verify(completion, gold, &Options::default());
+        assert_eq!(verdict.is_correct(), expected, "{gold} | {completion} | {verdict:?}");
+    }
+}
+
+#[test]
+fn other_languages_state_a_value_by_known_words() {
+    check(&[
+        (r"31", r"La respuesta al problema es 31.", true),
+        (r"31", r"Por lo tanto, la respuesta correcta es $31$.", true),
+        (r"31", r"La réponse est donc de 31 mètres.", true),
+        (r"31", r"Die Antwort auf die Frage lautet 31 Euro.", true),
+        (r"31", r"Ответ: 31 рубль.", true),
+        (r"31", r"La respuesta es casi 31.", false),
+        (r"31", r"La respuesta es el triple de 31.", false),
+        (r"31", r"La réponse est inférieure à 31.", false),
+        (r"31", r"La réponse est le carré de 31.", false),
+        (r"31", r"Die Antwort ist kleiner als 31.", false),
+        (r"31", r"La risposta è minore di 31.", false),
+        (r"31", r"Resposta: mais de 31", false),
+        (r"31", r"Ответ: более 31", false),
+        (r"31", r"Ответ: не 31", false),
+    ]);
+}
+
+#[test]
+fn languages_without_spaces_go_on_behind_a_value() {
+    check(&[
+        (r"31", r"答案是31平方米。", true),
+        (r"31", r"所以甲是乙的31倍。", true),
+        (r"31", r"答案是31的平方。", false),
+        (r"31", r"答案是31的五分之一。", false),
+        (r"31", r"答えは31個です。", true),
+        (r"31", r"答えは31ではありません。", false),
+        (r"31", r"答えは31より大きい。", false),
+        (r"31", r"정답은 31입니다.", true),
+        (r"31", r"정답은 31이 아닙니다.", false),
+        (r"31", r"정답은 31보다 작습니다.", false),
+    ]);
+}
+
+#[test]
+fn second_thoughts_behind_a_box() {
+    check(&[
+        (r"31", r"$\boxed{31}$ is too large.", false),
+        (r"31", r"$\boxed{31}$ seems off.", false),
+        (r"31", r"$\boxed{31}$ must be doubled.", false),
+        (r"31", r"$\boxed{31}$ still has to be rounded.", false),
+        (r"31", r"$\boxed{31}$ must be the answer.", true),
+        (r"31", r"$\boxed{31}$ needs no proof.", true),
+        (r"31", r"$\boxed{31}$ looks right.", true),
+        (r"31", r"$\boxed{31}$. Wait, I skipped a case, so this is off by two.", false),
+        (r"31", r"$\boxed{31}$. But this is an undercount.", false),
+        (r"31", r"$\boxed{31}$. However, this ignores the empty set.", false),
+        (r"31", r"$\boxed{31}$. That doesn't look right.", false),
+        (r"31", r"$\boxed{31}$. This is wrong because $n$ is even.", false),
+        (r"31", r"$\boxed{31}$. I see that I misread the question.", false),
+        (r"31", r"$\boxed{31}$. I forgot to mention that $n$ is odd.", true),
+        (r"31", r"$\boxed{31}$. But note that 30 is not attained.", true),
+        (r"31", r"$\boxed{31}$. This counts the empty set too.", true),
+        (r"31", r"$\boxed{31}$. Actually, the correct answer is 30.", false),
+        (r"30", r"$\boxed{31}$. Actually, the correct answer is 30.", true),
+        (r"31", r"$\boxed{31}$. So the correct answer is option D.", true),
+    ]);
+}
+
+#[test]
+fn a_box_that_is_no_answer_is_not_searched_for_one() {
+    check(&[
+        (r"31", r"$\boxed{31}$ is two less than the answer.", false),
+        (r"31", r"It is tempting to say $\boxed{31}$.", false),
+        (r"31", r"A common mistake gives $\boxed{31}$.", false),
+        (r"31", r"I doubt that it is $\boxed{31}$.", false),
+        (r"31", r"There is no doubt that it is $\boxed{31}$.", true),
+        (r"31", r"Avoiding the common mistake, we get $\boxed{31}$.", true),
+        (r"31", r"Is it $\boxed{31}$?", false),
+        (r"31", r"Is it 30? No, it is $\boxed{31}$.", true),
+        (r"31", r"$\boxed{31}$ or 32.", false),
+        (r"31", r"$\boxed{31}$ or $32$.", false),
+        (r"0.25", r"$\boxed{\frac14}$ or $0.25$.", true),
+        (r"31", r"$\boxed{31}$ or equivalently $30+1$.", true),
+        (r"30", r"Not $\boxed{31}$, it is 30.", true),
+    ]);
+}
+
+#[test]
+fn a_text_that_breaks_off_says_nothing() {
+    check(&[
+        (r"31", r"The first term is 31, so the second is", false),
+        (r"31", r"We have 31 of them, which gives the", false),
+        (r"31", r"The length is 31 in", true),
+        (r"31", r"We get **31**\n\nand that took a while", true),
+    ]);
+}
+
+#[test]
+fn sentences_say_words() {
+    check(&[
+        (r"No", r"No, two of them coincide.", true),
+        (r"No", r"The answer is no: $n = 3$ is a counterexample.", true),
+        (r"Yes", r"Yes, $n = 3$ works.", true),
+        (r"No", r"No. For example, $n = 4$ fails.", true),
+        (r"Yes", r"No. For example, $n = 4$ fails.", false),
+        (r"Yes", r"Yes, if $n = 3$, or else no.", false),
+        (r"No", r"No way to tell.", false),
+        (r"rhombus", r"Yes, it is a rhombus.", true),
+        (r"Friday", r"The 50th day falls on a Friday.", true),
+        (r"Friday", r"The day before it falls on a Friday.", false),
+        (r"Friday", r"It depends on Friday.", false),
+        (r"odd", r"f is an odd function.", true),
+        (r"odd", r"f is not an odd function.", false),
+        (r"True", r"The claim is sometimes true.", false),
+        (r"infinitely many", r"There are infinitely many such primes.", true),
+        (r"infinitely many", r"There are not infinitely many such primes.", false),
+        (r"20", r"The answer is therefore twenty.", true),
+        (r"20", r"The answer is almost twenty.", false),
+        (r"38", r"The answer is thirty-eight (38).", true),
+        (r"\frac27", r"The probability equals two sevenths.", true),
+        (r"9", r"I'm fairly confident that the answer is 9.", true),
+        (r"6:15 a.m.", r"They will leave at 6:15 AM.", true),
+        (r"6:15 a.m.", r"They will leave at 6:15 PM.", false),
+        (r"(-\infty,4]", r"The solution is all real numbers x such that x ≤ 4.", true),
+        (r"(-\infty,4]", r"The solution is all real numbers x such that x < 4.", false),
+    ]);
+}
+
+#[test]
+fn brackets_behind_an_answer() {
+    check(&[
+        (r"17", r"\boxed{17 (cm)}", true),
+        (r"17 (cm)", r"\boxed{17}", true),
+        (r"17 \text{ (years old)}", r"\boxed{17}", true),
+        (r"17", r"\boxed{17 \text{ (cm}^2\text{)}}", true),
+        (r"17 \text{ cm}", r"\boxed{17\ (\text{m})}", false),
+        (r"17", r"\boxed{17 \text{ (at least)}}", false),
+        (r"17", r"\boxed{17 \text{ (lower bound)}}", false),
+        (r"17", r"\boxed{17 \text{ (thousand)}}", false),
+        (r"17", r"\boxed{17(k)}", false),
+        (r"x=2", r"\boxed{x=2 \text{ (double root)}}", true),
+        (r"x=2", r"\boxed{x=2 \text{ (rejected)}}", false),
+    ]);
+}
+
+#[test]
+fn numbered_parts_and_statements() {
+    check(&[
+        (r"(1) $\frac12$; (2) $3$", r"\boxed{(1)\ \frac12;\ (2)\ 3}", true),
+        (r"(1) $\frac12$; (2) $3$", r"\boxed{\frac12, 3}", true),
+        (r"(1) $\frac12$; (2) $3$", r"\boxed{3, \frac12}", false),
+        (r"(i) 3 (ii) 5", r"\boxed{\text{(i) } 3, \text{(ii) } 5}", true),
+        (r"(i) 3 (ii) 5", r"\boxed{(i)\ 5,\ (ii)\ 3}", false),
+        (r"(2)(3)", r"\boxed{(2), (3)}", true),
+        (r"(2)(3)", r"\boxed{6}", false),
+        (r"(x+1)(x+3)", r"\boxed{x^2+4x+3}", true),
+    ]);
+}
+
+#[test]
+fn values_and_their_surroundings() {
+    check(&[
+        (r"15 m", r"\boxed{15 \text{ meters}}", true),
+        (r"15 m", r"\boxed{15 \text{ seconds}}", false),
+        (r"15 x", r"\boxed{15 \text{ meters}}", false),
+        (r"10^{3}\ \mathrm{s^{-1}}", r"\boxed{10^3}", true),
+        (r"10^{3}\ \mathrm{s^{-1}}", r"\boxed{10^{3}\text{ s}}", false),
+        (r"1995", r"\boxed{\text{the year } 1995}", true),
+        (r"x \ne 0, 1", r"\boxed{\mathbb{R} \setminus \{0, 1\}}", true),
+        (r"x \ne 0, 1", r"\boxed{x \ne 0}", false),
+        (r"x \ne 0, 1", r"\boxed{x = 0, 1}", false),
+        (r"n^2", r"\boxed{\mathcal{O}(n^2)}", false),
+        (r"n^2", r"\boxed{\text{O}(n^2)}", false),
+    ]);
+}
