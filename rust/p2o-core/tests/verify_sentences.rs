@@ -178,3 +178,47 @@ fn values_and_their_surroundings() {
         (r"n^2", r"\boxed{\text{O}(n^2)}", false),
     ]);
 }
+
+#[test]
+fn signs_in_the_text_of_a_box() {
+    check(&[
+        (r"5", r"\boxed{\text{Area = } 5}", true),
+        (r"5", r"\boxed{\text{n = } 5}", true),
+        (r"5", r"\boxed{\text{x < } 5}", false),
+        (r"5", r"\boxed{\text{x > } 5}", false),
+        (r"5", r"\boxed{5 \text{ ??}}", false),
+        (r"5", r"\boxed{5 \text{ (?)}}", false),
+        (r"5", r"\boxed{5 \text{ !}}", false),
+        (r"5", r"\boxed{5 \text{ only}}", true),
+        (r"5", r"\boxed{5 \text{ miles away}}", true),
+        (r"5", r"\boxed{5 \text{ odd numbers}}", true),
+        (r"5", r"\boxed{5 \text{ odd}}", false),
+        (r"5", r"\boxed{5 \text{ at a minimum}}", false),
+        (r"5", r"\boxed{5 \text{ for n even}}", false),
+        (r"5", r"\boxed{5 \text{ for a dollar}}", true),
+        (r"5", r"\boxed{5 \text{ where n is even}}", false),
+        (r"5", r"\boxed{5 \text{ recurring}}", false),
+        (r"5", r"\boxed{\text{upper bound: } 5}", false),
+    ]);
+}
+
+#[test]
+fn numbers_in_a_last_line() {
+    check(&[
+        (r"62", r"We obtain 62 as the result.", true),
+        (r"62", r"We obtain 62 as a lower estimate.", false),
+        (r"62", r"So the perimeter measures 62 cm.", true),
+        (r"62", r"Thus the train travels at 62 km/h.", true),
+        (r"62", r"Thus the sum hovers at 62.", false),
+        (r"62", r"=> 62", true),
+        (r"17", r"Of the 62 balls, 17 are green.", true),
+        (r"17", r"Of the 62 balls, 17 are too heavy.", false),
+        (r"62", r"There are 62 balls, and a third of them are green.", false),
+        (r"62", r"He failed to reach 62.", false),
+        (r"62", r"about 60-62", false),
+        (r"62", r"The product is 5 × 62", false),
+        (r"62", r"It is 31 * 2 = 62", true),
+        (r"62", r"The answer is 62. Just kidding, it's 63.", false),
+        (r"63", r"The final answer is 62... or rather 63.", true),
+    ]);
+}

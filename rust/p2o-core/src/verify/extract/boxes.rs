@@ -45,11 +45,11 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     }
     joined.map(|(contents, start, end)| {
         let joined = contents.join(if alternatives { " or " } else { ", " });
-        let joined = in_its_term(text, start, end, &joined).unwrap_or(joined);
-        (
-            other_behind(&text[end..]).map_or_else(|| joined.clone(), |other| format!("{joined} or {other}")),
-            end,
-        )
+        let mut joined = in_its_term(text, start, end, &joined).unwrap_or(joined);
+        if let Some(other) = other_behind(&text[end..]) {
+            joined.extend([" or ", other]);
+        }
+        (joined, end)
     })
 }
 

@@ -24,7 +24,7 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
             found.push(Candidate::new(bold, Mark::Loose));
         }
     }
-    let last = last_line(text);
+    let last = last_line(text).trim_start_matches("=>").trim_start_matches(['→', '⇒', '∴', ' ']);
     let last = enumerator(last).map_or(last, |length| &last[length..]);
     let last = if last.ends_with("...") { last } else { counted(last.trim_end_matches('.')) };
     if !last.is_empty() && last.len() <= LONGEST {

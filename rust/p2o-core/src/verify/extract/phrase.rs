@@ -108,11 +108,9 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     let content = content.strip_prefix("> ").filter(|_| quoted).unwrap_or(content);
     let display = ["$$", "\\[", "$", "\\("].iter().any(|open| content.starts_with(open));
     let sentence = sentence(if display { content } else { line(content) });
+    found.extend(yes_or_no(sentence).map(|said| Candidate::new(said, Mark::YesNo)));
     if !sentence.is_empty() {
         found.push(Candidate::new(sentence, Mark::Stated));
-    }
-    if let Some(said) = yes_or_no(sentence).filter(|_| sentence.contains(['=', '$'])) {
-        found.push(Candidate::new(said, Mark::YesNo));
     }
     if let Some(letter) = reasoned_choice(sentence) {
         found.push(Candidate::new(letter, Mark::Letter));

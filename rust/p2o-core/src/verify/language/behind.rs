@@ -45,7 +45,10 @@ pub(crate) fn changes_value(words: &str) -> bool {
     // "the 7th prime", "7-gon", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
     let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
+    let signs =
+        words.starts_with(['?', '!', '+', '*', '/', '^', '=', '<', '>', '‰']) || words.starts_with("(?");
     ordinal
+        || signs
         || is_taken_of(words)
         || lexicon::starts_with_any(words, &unspaced)
         || !leaves(words, false, false)
@@ -64,7 +67,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
     const RELATES: &str = "of in for per on from at after altogether left";
     const CONTINUES: &str = "when that and more with each every before";
     const PARTS: &str = "too that when and than with by before until away if unless provided resp vs versus had once while only \
-        else otherwise without wait hmm actually oops sorry";
+        else otherwise without wait hmm actually oops sorry repeating recurring";
     let words: Vec<&str> = lexicon::words(behind).collect();
     if words.first().is_some_and(|first| lexicon::is(first, Role::Verb)) {
         return is_predicate(&words);
@@ -80,12 +83,13 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
         let next = words.get(at + 1).copied().unwrap_or("");
         let article = lexicon::is(next, Role::Article);
         match *word {
+            "where" if words[at + 1..].iter().any(|word| one_of(word, "even odd")) => return false,
             word if one_of(word, REASONS) => return true,
             word if one_of(word, RELATES) => {
                 // "7 at the very least", "7 for odd n", "7 after we take 2 from it"
-                let most = matches!(words[words.len() - 1], "most" | "least");
+                let most = one_of(words[words.len() - 1], "most least minimum maximum");
                 let again = matches!(words[at..], [_, .., "from" | "to" | "by", "it"]);
-                let case = word == "for" && is_answer && words[at..].iter().any(|name| name.len() == 1);
+                let case = word == "for" && words[at + 1..].iter().any(|name| is_name(name));
                 return !most && !again && !case && !one_of(next, "base best worst first present units");
             }
             "to" => {
@@ -95,7 +99,10 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
                     !is_digit(next) && !article
                 };
             }
-            "as" => return !article && !one_of(next, "large many much big"),
+            "as" => {
+                let named = words.get(at + 2).is_some_and(|name| lexicon::is(name, Role::Answer));
+                return named || !article && !one_of(next, "large many much big");
+            }
             "and" if next == "not" || lexicon::is(next, Role::Pronoun) => {
                 return is_remark(&words[at + 1..].join(" "), true);
             }
@@ -112,11 +119,11 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
                 return true;
             }
             "without" if counted && (one_of(next, "a any") || next.ends_with("ing")) => return true,
-            "only" if counted && next.is_empty() => return true,
-            "away" if next == "from" => return true,
+            "only" | "exactly" | "precisely" if next.is_empty() => return true,
+            "away" if counted || next == "from" => return true,
             _ if next == "bound" && bound(word) => return false,
             word if one_of(word, PARTS) => return false,
-            "max" | "maximum" | "minimum" if words.len() == 1 => return false,
+            "max" | "maximum" | "minimum" | "odd" | "something" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,
             word if bound(word) && words.len() > 1 && is_answer => return false,
             word if word.bytes().any(|byte| byte.is_ascii_digit()) => return counted && !is_answer,
@@ -140,6 +147,11 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
     true
 }
 
+/// Whether a word is the name of a variable.
+fn is_name(word: &str) -> bool {
+    word.len() == 1 && word != "a" && word.starts_with(|letter: char| letter.is_ascii_lowercase())
+}
+
 /// Whether a word says what was done to a value in front of it: "reversed", "raised", "apart".
 fn is_participle(word: &str) -> bool {
     let ends = ["ed", "wards", "ly", "apart", "written"].iter().any(|end| word.ends_with(end));
@@ -156,8 +168,11 @@ fn is_predicate(words: &[&str]) -> bool {
                 "correct right what minimum maximum smallest largest only valid admissible acceptable",
             )
     };
-    let taken = has(words, DOUBTS) || has(words, &[Role::Computed, Role::Modal]);
-    one_of(words[0], "is are was") && words.iter().any(named) && !taken
+    let taken =
+        has(words, DOUBTS) || has(words, &[Role::Computed, Role::Modal, Role::Operation, Role::Supposition]);
+    // "7 are red" counts things.
+    let counted = words[0] == "are" && words.len() == 2 && words[1] != "too" && !is_digit(words[1]);
+    (one_of(words[0], "is are was") && words.iter().any(named) || counted) && !taken
 }
 
 /// Whether words behind a box say that another value is the answer: "is the square of the answer", "or so".
@@ -172,7 +187,7 @@ pub(crate) fn denies_box(behind: &str) -> bool {
     // "must be the answer"
     let clause = || {
         let words = lexicon::words(behind.split(['.', ',', ';', '\n']).next().unwrap_or(""));
-        let said = words.skip_while(|word| lexicon::is(word, Role::Verb));
+        let said = words.skip_while(|word| one_of(word, "must should be"));
         said.collect::<Vec<_>>().join(" ")
     };
     times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(&clause()) == Some(false)
@@ -195,7 +210,13 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let judged = |word: &&str| {
         lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };
-    let doubted = has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
+    // ", and a third of them"
+    let shares = words.windows(3).any(|part| {
+        (numerals::is_fraction_word(part[0]) || lexicon::is(part[0], Role::Operation))
+            && part[1] == "of"
+            && one_of(part[2], "them these those it this that which")
+    });
+    let doubted = shares || has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
     one_of(first, EXPLAINS) && !another
         || !(contrasts || another || doubted || of_value && words.iter().any(judged))
 }

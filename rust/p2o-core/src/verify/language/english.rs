@@ -64,7 +64,9 @@ pub(super) const CHANGES: [Role; 5] =
 
 /// Whether words beside a value make another value of it: "at least", "half of", "or more", "squared".
 pub(crate) fn changes_value(words: &str) -> bool {
-    words.split(|character: char| !character.is_alphabetic()).any(|word| lexicon::is_any(word, &CHANGES))
+    words
+        .split(|character: char| !character.is_alphabetic())
+        .any(|word| lexicon::is_any(word, &CHANGES) || word == "bound")
 }
 
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
@@ -134,7 +136,8 @@ pub(crate) fn without_brackets(text: &str) -> Option<String> {
             || words::plain_word(word).is_some()
     };
     let open = text::is_prose(unit) && unit.len() > 3 && power.is_empty() && !unit.split(' ').any(other);
-    if number && (known || open && !changes_value(unit)) {
+    let counts = open && !changes_value(unit) && numerals::spelled_value(unit).is_none();
+    if number && (known || counts) {
         return Some(format!("{value} \\text{{ {unit}}}{power}"));
     }
     (open && is_remark(unit) && !value.is_empty()).then(|| value.to_string())

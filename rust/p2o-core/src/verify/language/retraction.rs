@@ -5,7 +5,9 @@ use super::lexicon::{self, Role, has, one_of};
 use super::text::around;
 
 /// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
-const RECONSIDERS: [&str; 8] = [
+const RECONSIDERS: [&str; 10] = [
+    "just kidding",
+    "or rather",
     "hold on",
     "let me re",
     "no, ",
@@ -15,10 +17,10 @@ const RECONSIDERS: [&str; 8] = [
     "but wait",
     "on second thought",
 ];
-const HESITATES: [&str; 9] = ["wait", "hmm", "hmmm", "oops", "correction", "no", "actually", "oh", "sorry"];
-/// What such a sentence is about, and what it says of it.
-const SUBJECTS: [&str; 7] = ["that is ", "that's ", "that’s ", "this is ", "that was ", "it is ", "it's "];
-const WRONG: [&str; 3] = ["not right", "not correct", "not the answer"];
+#[rustfmt::skip]
+const HESITATES: [&str; 11] = [
+    "wait", "hmm", "hmmm", "oops", "correction", "no", "actually", "oh", "sorry", "but", "however",
+];
 /// What was done wrong, by whom.
 const MISTAKES: &str = "mistake error slip miscalculation overcount undercount miscount typo";
 const MISSES: &str =
@@ -49,42 +51,43 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         .map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
     let first = lexicon::words(before).next().unwrap_or("wait");
-    let hesitant = is_one_of(first, &HESITATES) || is_one_of(first, &["but", "however"]);
-    let judged =
-        SUBJECTS.iter().find(|subject| has_prefix(said, subject)).map(|subject| &said[subject.len()..]);
-    let unlike = ["that doesn't look", "that does not look", "that doesn't seem", "that does not seem"];
-    // "However, this counts each pair twice."
-    let errs = ["this ", "that ", "it "]
-        .iter()
-        .find_map(|subject| has_prefix(said, subject).then(|| &said[subject.len()..]));
-    let errs = !before.is_empty()
-        && errs.is_some_and(|verb| lexicon::words(verb).next().is_some_and(|verb| one_of(verb, MISSES)));
-    let wrong = hesitant
-        && (errs || judged.is_some_and(is_wrong) || unlike.iter().any(|begin| has_prefix(said, begin)));
-    let absurd =
-        ["that cannot be", "that can't be", "this cannot be"].iter().any(|begin| has_prefix(said, begin));
-    // "I made an arithmetic slip above"
+    let hesitant = is_one_of(first, &HESITATES[..5]) || is_one_of(before.trim(), &HESITATES);
+    let subject = ["that", "this", "it"].into_iter().find(|subject| has_prefix(said, subject));
+    let of_it: Vec<&str> = lexicon::words(&said[subject.map_or(said.len(), str::len)..]).collect();
+    let (wrong, absurd) = match of_it[..] {
+        ["s" | "is" | "was", ref judged @ ..] => (is_wrong(judged), false),
+        ["doesn't" | "doesn’t", "look" | "seem", ..] | ["does", "not", "look" | "seem", ..] => {
+            (true, false)
+        }
+        ["cannot" | "can't" | "can’t", "be", ..] => (false, true),
+        // "However, this counts each pair twice."
+        [verb, ..] => (!before.is_empty() && one_of(verb, MISSES), false),
+        [] => (false, false),
+    };
     let words: Vec<&str> = lexicon::words(said).collect();
     let erred = has_prefix(said, "i made a") && words.iter().any(|word| one_of(word, MISTAKES))
         || words.first() == Some(&"I")
             && words.iter().take(6).any(|word| one_of(word, ERRS))
             && !words.contains(&"mention");
-    let slip = absurd || has_prefix(said, "scratch that") || hesitant && erred;
+    let slip = absurd || has_prefix(said, "scratch that") || hesitant && (wrong || erred);
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
         RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..5])
     };
-    wrong || slip || doubts && reconsiders()
+    slip || doubts && reconsiders()
 }
 
 /// Whether what is said of a value is that it is none: "wrong", "an overcount", "off by one", "too small", "false because ..".
-fn is_wrong(judged: &str) -> bool {
-    let mut words = lexicon::words(judged)
-        .skip_while(|word| lexicon::is_any(word, &[Role::Article, Role::Approximation]));
-    let said = words.next().unwrap_or("");
-    let wrong = lexicon::is(said, Role::Judgement) || one_of(said, MISTAKES) || said == "off";
-    let ends = words.next().is_none_or(|next| one_of(next, "because since as by"));
-    wrong && ends || said == "too" || is_one_of(judged, &WRONG)
+fn is_wrong(judged: &[&str]) -> bool {
+    let neutral = |word: &&&str| lexicon::is_any(word, &[Role::Article, Role::Approximation]);
+    match &judged[judged.iter().take_while(neutral).count()..] {
+        ["too", ..] | ["not", "right" | "correct"] | ["not", "the", "answer"] => true,
+        [said, rest @ ..] => {
+            let ends = rest.first().is_none_or(|next| one_of(next, "because since as by"));
+            ends && (lexicon::is(said, Role::Judgement) || one_of(said, MISTAKES) || *said == "off")
+        }
+        [] => false,
+    }
 }
 
 fn is_one_of(text: &str, known: &[&str]) -> bool {

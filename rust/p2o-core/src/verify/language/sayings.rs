@@ -69,8 +69,8 @@ const BEGINS: &str = "yes the it this that so thus therefore hence then we they 
 const FALLS: &str = "falls fall fell lands land happens occurs begins starts ends";
 
 /// Whether a sentence says the words expected of it, both in lower case: "yes it is possible" says yes, "the series
-/// diverges" says that it diverges, "it is not true" does not say true. `clauses`: a sign stands behind its first word.
-pub(crate) fn says(sentence: &str, expected: &str, clauses: bool) -> bool {
+/// diverges" says that it diverges, "it is not true" does not say true.
+pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     let expected = lexicon::plain_phrase(expected);
     // `所以它是矩形`
     if !expected.is_ascii() {
@@ -99,8 +99,7 @@ pub(crate) fn says(sentence: &str, expected: &str, clauses: bool) -> bool {
         let denied = |at: usize| {
             words[at] == opposite && (at + 1 == words.len() || matches!(words[at - 1], "or" | "and"))
         };
-        let noun =
-            expected == "no" && !clauses && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
+        let noun = expected == "no" && words.get(1).is_some_and(|next| !lexicon::is_any(next, &CLAUSE));
         let hedges = noun || words.iter().any(|word| lexicon::is(word, Role::Hedge));
         return words[0] == expected && !hedges && !(1..words.len()).any(denied);
     }

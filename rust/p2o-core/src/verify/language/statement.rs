@@ -33,6 +33,14 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
         [":", ";", ") ", " but "].iter().fold(before, |said, cut| said.rsplit(cut).next().unwrap_or(said));
     let led = about_answer(said).unwrap_or_else(|| leads(said, behind));
     let answers = said.contains("nswer") || said.trim_matches([' ', '$', '*', '(', '\\']).is_empty();
+    // The 7 of "5-7" and of "5 × 7" is a part of a term.
+    let term =
+        before.trim_end_matches([' ', '$']).strip_suffix(['-', '–', '~', '+', '×', '*', '/', '^', '÷']);
+    if term
+        .is_some_and(|left| left.trim_end_matches([' ', '$']).ends_with(|last: char| last.is_ascii_digit()))
+    {
+        return false;
+    }
     let is_money = before.ends_with(['$', '€', '£', '¥']) && !behind.starts_with('$');
     led && !is_aside(before) && !supposes(before) && behind::goes_on(behind, answers, is_money)
 }
@@ -206,7 +214,9 @@ fn leads(before: &str, behind: &str) -> bool {
     let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of(part[0], "claim claims");
     let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
         && !words.iter().any(|word| one_of(word, "I We we"));
-    let denied = earlier.last().is_some_and(|before| lexicon::is(before, Role::Denial));
+    // "He did not reach 7", "he failed to reach 7"
+    let denied = earlier.last().is_some_and(|before| lexicon::is(before, Role::Denial))
+        || matches!(earlier, [.., "failed" | "fails" | "fail" | "unable" | "refused", "to"]);
     if supposed && !words.contains(&"then") || claimed || denied {
         return false;
     }
@@ -225,6 +235,8 @@ fn leads(before: &str, behind: &str) -> bool {
     let follows = |known| one_of(previous, known);
     let whole = lexicon::is_any(previous, &[Role::Answer, Role::Measure]);
     let unit = || lexicon::words(behind).next().is_some_and(|unit| units::spelled(unit).is_some());
+    let rate =
+        || lexicon::words(behind).next().and_then(units::spelled).is_some_and(|unit| unit.contains('/'));
     match *last {
         "be" => !words.contains(&"let"),
         joint if joint == "and" || lexicon::is(joint, Role::Alternative) => !is_digit(previous),
@@ -232,13 +244,14 @@ fn leads(before: &str, behind: &str) -> bool {
         "to" if previous == "up" => earlier.len() > 1 && earlier[earlier.len() - 2] != "is",
         "to" => follows(COMES) || whole && earlier.iter().any(|word| one_of(word, "brings bring bringing")),
         "of" => whole || follows(WHOLES),
-        "at" => follows("arrive arrives arrived arriving valued stands"),
+        // "Travels at 7 km/h"
+        "at" => follows("arrive arrives arrived arriving valued stands") || previous.ends_with('s') && rate(),
         "with" => lexicon::is(previous, Role::Pronoun) || follows("us him her me left remains up"),
         "by" => follows(CHANGES),
         "in" | "after" | "for" | "on" => follows("results resulting result calls sold drove paid") || unit(),
         // A sum and a limit buy and sell nothing: their verbs are known.
         verb if verb.ends_with('s') && earlier.iter().any(|word| lexicon::is_any(word, SUBJECTS)) => {
-            lexicon::is_any(verb, KNOWN) || one_of(verb, "totals reaches costs")
+            lexicon::is_any(verb, KNOWN) || one_of(verb, "totals reaches costs measures weighs")
         }
         other => !one_of(other, APART),
     }

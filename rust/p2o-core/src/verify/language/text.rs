@@ -110,12 +110,6 @@ pub(crate) fn normalized_words(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a sign ends the first word of a text: "No, two of them coincide."
-pub(crate) fn opens_with_clause(text: &str) -> bool {
-    let words = text.trim_start_matches("\\text{");
-    words.trim_start_matches(char::is_alphabetic).starts_with([',', ':', ';', '.', '!'])
-}
-
 /// The characters that matter of a text that cannot be parsed: no spacing, no font commands, no `\left`.
 pub(crate) fn skeleton(text: &str) -> String {
     let mut plain = text.to_string();

@@ -132,6 +132,12 @@ impl<'a> Lexer<'a, '_> {
         {
             // `\mathbf{i}`, `3 + 4\mathrm{i}`
             self.push(Kind::Symbol(content), total);
+        } else if let Some((name, sign)) = relation_behind(content) {
+            // `\\text{Area = } 5`
+            if !name.is_empty() {
+                self.push(if name.len() == 1 { Kind::Symbol(name) } else { Kind::Text(name) }, 0);
+            }
+            self.push(Kind::Op(sign), total);
         } else if content == "(or" {
             self.bracket(Kind::Op('('), 0, true);
             self.push(Kind::Word(Word::Or), total);
@@ -149,6 +155,13 @@ impl<'a> Lexer<'a, '_> {
         }
         Ok(())
     }
+}
+
+/// The name and the sign of a text that ends with one of relation.
+fn relation_behind(content: &str) -> Option<(&str, char)> {
+    let sign = content.chars().next_back().filter(|sign| "=<>≤≥≠≈".contains(*sign))?;
+    let name = content.strip_suffix(sign)?.trim();
+    name.chars().all(|letter| letter.is_alphabetic() || letter == ' ').then_some((name, sign))
 }
 
 /// Whether nothing follows that a function or "in" could be about: the text ends, or goes on with a sign, perhaps behind
