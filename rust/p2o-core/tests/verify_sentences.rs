@@ -27,6 +27,11 @@ fn other_languages_state_a_value_by_known_words() {
         (r"31", r"Resposta: mais de 31", false),
         (r"31", r"Ответ: более 31", false),
         (r"31", r"Ответ: не 31", false),
+        (r"31", r"Больше 31 рубля.", false),
+        (r"31", r"Entre 20 et 31.", false),
+        (r"31", r"La diferencia entre los dos es 31.", true),
+        (r"31", r"Zwischen 20 und 31.", false),
+        (r"31", r"Environ la moitié de 31.", false),
     ]);
 }
 
@@ -43,6 +48,8 @@ fn languages_without_spaces_go_on_behind_a_value() {
         (r"31", r"정답은 31입니다.", true),
         (r"31", r"정답은 31이 아닙니다.", false),
         (r"31", r"정답은 31보다 작습니다.", false),
+        (r"31", r"31개 이상입니다.", false),
+        (r"31", r"31通り以上です。", false),
     ]);
 }
 
@@ -68,6 +75,11 @@ fn second_thoughts_behind_a_box() {
         (r"31", r"$\boxed{31}$. Actually, the correct answer is 30.", false),
         (r"30", r"$\boxed{31}$. Actually, the correct answer is 30.", true),
         (r"31", r"$\boxed{31}$. So the correct answer is option D.", true),
+        (r"31", r"$\boxed{31}$. So the correct answer is D.", true),
+        (r"D", r"$\boxed{31}$. So the correct answer is D.", true),
+        (r"31", r"$\boxed{31}$ (wrong)", false),
+        (r"31", r"$\boxed{31}$ (correct)", true),
+        (r"31", "$\\boxed{31}$\n\nEdit: the above is wrong.", false),
     ]);
 }
 
@@ -159,6 +171,8 @@ fn numbered_parts_and_statements() {
         (r"(2)(3)", r"\boxed{(2), (3)}", true),
         (r"(2)(3)", r"\boxed{6}", false),
         (r"(x+1)(x+3)", r"\boxed{x^2+4x+3}", true),
+        (r"36", r"\boxed{(12)(3)}", true),
+        (r"24", r"\boxed{2(3)(4)}", true),
     ]);
 }
 
@@ -199,6 +213,8 @@ fn signs_in_the_text_of_a_box() {
         (r"5", r"\boxed{5 \text{ where n is even}}", false),
         (r"5", r"\boxed{5 \text{ recurring}}", false),
         (r"5", r"\boxed{\text{upper bound: } 5}", false),
+        (r"5", r"\boxed{5 \text{ less a few}}", false),
+        (r"5", r"\boxed{5 \text{ to one}}", false),
     ]);
 }
 
@@ -215,6 +231,10 @@ fn numbers_in_a_last_line() {
         (r"17", r"Of the 62 balls, 17 are too heavy.", false),
         (r"62", r"There are 62 balls, and a third of them are green.", false),
         (r"62", r"He failed to reach 62.", false),
+        (r"62", r"It is impossible to get 62.", false),
+        (r"62", r"Answer: Chapter 62", false),
+        (r"62", r"Answer: Exactly 62", true),
+        (r"62", r"Answer: The train travels 62 miles.", true),
         (r"62", r"about 60-62", false),
         (r"62", r"The product is 5 × 62", false),
         (r"62", r"It is 31 * 2 = 62", true),

@@ -127,7 +127,11 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
     {
         (text, phrase) = (&content[at..], None);
     }
-    if let Some((_, content, _)) = phrase.take_if(|(kind, _, at)| *kind == Phrase::Final && *at >= boxed_end)
+    // "Answer: D" is the choice where the box holds another thing.
+    let other = boxed.as_ref().is_some_and(|(content, _)| choice(content).is_none());
+    let chosen = |said: &str| choice(sentence(line(said))).filter(|_| other);
+    if let Some((_, content, _)) = phrase
+        .take_if(|(kind, said, at)| *kind == Phrase::Final && *at >= boxed_end && chosen(said).is_none())
     {
         stated(content, &mut found);
         // "The final answer is in the box above, with 3 steps" says no number: a box yields to a bare value alone.
@@ -135,11 +139,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
             found.retain(|candidate| candidate.mark != Mark::Formula);
         }
     }
-    // "Answer: D" is the choice where the box holds another thing.
-    if let (Some((content, _)), Some((_, said, _))) = (&boxed, &phrase)
-        && choice(content).is_none()
-        && let Some((letter, _)) = choice(sentence(line(said)))
-    {
+    if let Some((letter, _)) = phrase.and_then(|(_, said, _)| chosen(said)) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some((content, _)) = boxed {

@@ -17,9 +17,9 @@ pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
     let behind = text[..end].trim_start_matches(['$', '*', '"', '\\', ')', '}', ']', '.']);
     // `8以上`, "7 + 2", and the "7 -" of an answer that was cut off.
     let term = behind.trim_start();
+    let own = term.split(BREAKS).next().unwrap_or(term);
     if text[end..].starts_with('?')
-        || lexicon::starts_with_any(term, &[Role::Denial, Role::Bound, Role::Operation])
-        || is_taken_of(term)
+        || changes_unspaced(own)
         || lexicon::words(term).nth(1).is_some_and(|word| lexicon::starts_with_any(word, &[Role::Denial]))
         || term.starts_with(['+', '×', '÷', '^'])
         || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
@@ -44,20 +44,18 @@ pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
 pub(crate) fn changes_value(words: &str) -> bool {
     // "the 7th prime", "7-gon", `8以上`
     let ordinal = ["th ", "st ", "nd ", "rd ", "-"].iter().any(|ending| words.starts_with(ending));
-    let unspaced = [Role::Denial, Role::Bound, Role::Operation, Role::Hedge];
     let signs =
         words.starts_with(['?', '!', '+', '*', '/', '^', '=', '<', '>', '‰']) || words.starts_with("(?");
-    ordinal
-        || signs
-        || is_taken_of(words)
-        || lexicon::starts_with_any(words, &unspaced)
-        || !leaves(words, false, false)
+    ordinal || signs || changes_unspaced(words) || !leaves(words, false, false)
 }
 
-/// Whether Chinese words behind a value compute another one of it: 58的平方, 58的三分之一. 58平方米 is an area.
-fn is_taken_of(words: &str) -> bool {
+/// Whether words of a language without spaces make another value of one in front of them: 8以上, 8개 이상, 58的平方. 58平方米 is
+/// an area.
+fn changes_unspaced(words: &str) -> bool {
     const TAKEN: [&str; 7] = ["平方", "立方", "一半", "倒数", "相反数", "倍", "分之"];
-    words.strip_prefix('的').is_some_and(|words| TAKEN.iter().any(|taken| words.contains(taken)))
+    lexicon::starts_with_any(words, &[Role::Denial, Role::Operation, Role::Hedge])
+        || lexicon::contains_any(words, &[Role::Bound])
+        || words.strip_prefix('的').is_some_and(|words| TAKEN.iter().any(|taken| words.contains(taken)))
 }
 
 /// Whether the words directly behind a value leave it as it is: its unit, "in total", "of them", "because". Behind what is said
@@ -87,7 +85,8 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             word if one_of(word, REASONS) => return true,
             word if one_of(word, RELATES) => {
                 // "7 at the very least", "7 for odd n", "7 after we take 2 from it"
-                let most = one_of(words[words.len() - 1], "most least minimum maximum");
+                let last = words[words.len() - 1];
+                let most = one_of(last, "most least minimum maximum") || lexicon::is(last, Role::Operation);
                 let again = matches!(words[at..], [_, .., "from" | "to" | "by", "it"]);
                 let case = word == "for" && words[at + 1..].iter().any(|name| is_name(name));
                 return !most && !again && !case && !one_of(next, "base best worst first present units");
@@ -96,7 +95,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
                 return if counted {
                     !one_of(next, "check count consider")
                 } else {
-                    !is_digit(next) && !article
+                    !is_digit(next) && !article && !numerals::is_number_word(next)
                 };
             }
             "as" => {
@@ -108,7 +107,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             }
             "not" => return is_digit(next),
             "than" => return !is_answer && !next.is_empty() && !article && !lexicon::is(next, Role::Pronoun),
-            "times" if article => return false,
+            "times" | "less" if article => return false,
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,

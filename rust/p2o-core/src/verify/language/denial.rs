@@ -21,10 +21,10 @@ pub(crate) fn denies_next(before: &str) -> bool {
         Some("from") => true,
         Some("out") => words.next().is_some_and(|word| matches!(word, "ruled" | "rule" | "rules")),
         Some("to") => words.next() == Some("up"),
-        // "más de", "mehr als"
-        Some("de" | "que" | "als" | "di" | "чем") => {
-            words.next().is_some_and(|word| word == "plus" || lexicon::is(word, Role::Bound))
-        }
+        // "más de", "mehr als", "la mitad de"
+        Some("de" | "que" | "als" | "von" | "di" | "чем") => words
+            .next()
+            .is_some_and(|word| word == "plus" || lexicon::is_any(word, &[Role::Bound, Role::Operation])),
         Some("of") => {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Operation, Role::Computed]))
         }

@@ -96,7 +96,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (
         Role::Operation,
         "half twice thrice double triple minus negative plus times squared cubed factorial except point \
-         doubled tripled halved divide divides divided multiplied",
+         doubled tripled halved divide divides divided multiplied mitad metade moitié hälfte metà doble dobro doppelte",
     ),
     (
         Role::Computed,
@@ -209,8 +209,8 @@ pub(crate) fn is(word: &str, role: Role) -> bool {
 
 /// Whether a word, in whatever case, has one of several roles.
 pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
-    let upper = word.bytes().any(|byte| byte.is_ascii_uppercase());
-    let word = if upper { Cow::Owned(word.to_ascii_lowercase()) } else { Cow::Borrowed(word) };
+    let upper = word.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+    let word = if upper { Cow::Owned(word.to_lowercase()) } else { Cow::Borrowed(word) };
     let has = ROLES.get(&*word).copied().unwrap_or_default();
     roles.iter().any(|role| has & 1 << *role as u32 != 0)
         || roles.contains(&Role::Denial) && word.ends_with("n't")

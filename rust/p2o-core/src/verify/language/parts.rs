@@ -70,16 +70,7 @@ pub(crate) fn statements(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{named, statements};
-
-    #[test]
-    fn statements_are_no_factors() {
-        assert_eq!(statements("(1)(3)").as_deref(), Some("1, 3"));
-        assert_eq!(statements("(1), (3)").as_deref(), Some("1, 3"));
-        for text in ["(1)", "(12)(3)", "(1)(x)", "(1,2),(3,4)", "2(3)(4)"] {
-            assert_eq!(statements(text), None, "{text}");
-        }
-    }
+    use super::named;
 
     #[test]
     fn parts_have_names() {

@@ -32,11 +32,14 @@ const ERRS: &str =
 /// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
 pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
     let near = if doubts { usize::MAX } else { 2 };
-    // "7 is wrong.", "7 was my first guess, but it is wrong."
+    // "7 is wrong.", "7 (wrong)", "7 was my first guess, but it is wrong."
     let goes_on = |at: usize, sentence: &str| {
         let verb = lexicon::words(sentence).next().is_some_and(|first| lexicon::is(first, Role::Verb));
         let later = || sentence.split(',').skip(1).any(|part| takes_back(part.trim(), false));
-        !text[..at].contains(['.', '\n']) && (denial::is_denied_by(sentence) || verb && later())
+        !text[..at].contains(['.', '\n'])
+            && (denial::is_denied_by(sentence)
+                || verb && later()
+                || is_wrong(&lexicon::words(sentence).collect::<Vec<_>>()))
     };
     let mut near = sentences(text).take(near);
     near.find(|(at, sentence)| takes_back(sentence, doubts) || goes_on(*at, sentence)).map(|(at, _)| at)
@@ -45,14 +48,14 @@ pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
 fn takes_back(sentence: &str, doubts: bool) -> bool {
     let (before, said) = sentence.rsplit_once([',', '-']).unwrap_or(("", sentence));
     let said = said.trim().trim_end_matches('*');
-    let said = ["oh ", "but ", "so "]
+    let said = ["oh ", "but ", "so ", "edit: "]
         .iter()
         .find(|word| has_prefix(said, word))
         .map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
     let first = lexicon::words(before).next().unwrap_or("wait");
     let hesitant = is_one_of(first, &HESITATES[..5]) || is_one_of(before.trim(), &HESITATES);
-    let subject = ["that", "this", "it"].into_iter().find(|subject| has_prefix(said, subject));
+    let subject = ["that", "this", "it", "the above"].into_iter().find(|subject| has_prefix(said, subject));
     let of_it: Vec<&str> = lexicon::words(&said[subject.map_or(said.len(), str::len)..]).collect();
     let (wrong, absurd) = match of_it[..] {
         ["s" | "is" | "was", ref judged @ ..] => (is_wrong(judged), false),

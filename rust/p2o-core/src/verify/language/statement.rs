@@ -148,7 +148,7 @@ pub(crate) fn leads_to(before: &str) -> bool {
         // Of "in the interval (1, 7)" the 7 is no answer.
         [_] => !earlier.ends_with(',') || !earlier.contains(|sign: char| sign.is_ascii_digit()),
         // "Answer: The train travels 7 miles."
-        [_, first, ..] if first.len() > 1 && first.starts_with(char::is_uppercase) => true,
+        [_, first, _, ..] if first.len() > 1 && first.starts_with(char::is_uppercase) => true,
         [_, only] if numerals::is_number_word(only) => true,
         _ => leads_from_answer(&words),
     }
@@ -215,8 +215,14 @@ fn leads(before: &str, behind: &str) -> bool {
     let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
         && !words.iter().any(|word| one_of(word, "I We we"));
     // "He did not reach 7", "he failed to reach 7"
-    let denied = earlier.last().is_some_and(|before| lexicon::is(before, Role::Denial))
-        || matches!(earlier, [.., "failed" | "fails" | "fail" | "unable" | "refused", "to"]);
+    let refuses = |word: &str| {
+        lexicon::is_any(word, &[Role::Denial, Role::Judgement]) || one_of(word, "unable refused")
+    };
+    let denied = match earlier {
+        [.., before, "to"] => refuses(before),
+        [.., before] => lexicon::is(before, Role::Denial),
+        [] => false,
+    };
     if supposed && !words.contains(&"then") || claimed || denied {
         return false;
     }
@@ -226,8 +232,10 @@ fn leads(before: &str, behind: &str) -> bool {
             || matches!(earlier, ["Its" | "its", "square" | "cube" | "reciprocal" | "root"])
             || earlier.len() > 3 && computed(&earlier[earlier.len() - 4..]));
     // "Between 5 and 7", but "the difference between the two is 7"
-    let bounds = words.iter().rposition(|word| *word == "between");
-    let bounded = bounds.is_some_and(|at| !has(&words[at..], &[Role::Verb]));
+    let bounds =
+        words.iter().rposition(|word| one_of(&word.to_lowercase(), "between entre zwischen tra между"));
+    let states = |word: &&str| lexicon::is(word, Role::Verb) || one_of(word, VERBS_ABROAD);
+    let bounded = bounds.is_some_and(|at| !words[at..].iter().any(states));
     if other || words.iter().any(hedges) || bounded {
         return false;
     }

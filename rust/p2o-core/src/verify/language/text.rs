@@ -311,17 +311,13 @@ fn says_no_solution(normalized: &str) -> bool {
 
 /// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`, and the condition of "all real numbers $x$ such that $x \\le 4$".
 pub(crate) fn reals_in_words(text: &str) -> Option<String> {
+    const ALL: &str = "all real numbers x|all real x|all x|all real numbers";
     reals_except(text).or_else(|| {
-        let all = |before: &str| {
-            matches!(
-                normalized_words(before).as_str(),
-                "all real numbers x" | "all real x" | "all x" | "all real numbers"
-            )
-        };
-        let (before, condition) =
-            ["such that", "with", "satisfying"].iter().find_map(|joint| text.split_once(joint))?;
+        let joints = ["such that", "with", "satisfying"];
+        let (before, condition) = joints.iter().find_map(|joint| text.split_once(joint))?;
         let condition = condition.trim_start_matches(['}', ' ', '$']).trim_end_matches(['$', '.', ' ']);
-        (all(before) && condition.contains('x')).then(|| condition.to_string())
+        let all = condition.contains('x') && ALL.split('|').any(|all| all == normalized_words(before));
+        all.then(|| condition.to_string())
     })
 }
 

@@ -5,6 +5,7 @@ use dashu_ratio::RBig;
 use super::Parser;
 use super::lex::Kind;
 use crate::verify::expr::Expr;
+use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::units;
 use crate::verify::language::words::Word;
 
@@ -116,7 +117,9 @@ impl Parser<'_, '_> {
             match self.peek() {
                 Some(Kind::Text(words)) => {
                     let name = words.trim_end_matches(['.', '²', '³']).trim();
-                    if name.len() == 1 && units::spelled(name).is_none() {
+                    // "8개 이상"
+                    let bound = any && lexicon::contains_any(name, &[Role::Bound, Role::Denial]);
+                    if bound || name.len() == 1 && units::spelled(name).is_none() {
                         return None;
                     }
                     match units::spelled(name) {
