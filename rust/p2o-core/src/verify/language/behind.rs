@@ -86,7 +86,9 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             word if one_of(word, RELATES) => {
                 // "7 at the very least", "7 for odd n", "7 after we take 2 from it"
                 let last = words[words.len() - 1];
-                let most = one_of(last, "most least minimum maximum") || lexicon::is(last, Role::Operation);
+                let most = one_of(last, "most least minimum maximum")
+                    || lexicon::is(last, Role::Operation)
+                    || words[at..].iter().any(|word| one_of(word, "earlier previous original"));
                 let again = matches!(words[at..], [_, .., "from" | "to" | "by", "it"]);
                 let case = word == "for" && words[at + 1..].iter().any(|name| is_name(name));
                 return !most && !again && !case && !one_of(next, "base best worst first present units");
@@ -202,6 +204,7 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let second = words.get(1).copied().unwrap_or("");
     // ", so 8", ", at least for small n", ", which we then halve", ", from which 1 is taken"
     let another = *first == "so" && is_digit(second)
+        || *first == "then" && lexicon::is(second, Role::Operation)
         || *first == "at" && lexicon::is(second, Role::Bound)
         || *first == "which" && one_of(second, "I we")
         || lexicon::is(first, Role::Preposition) && second == "which";
@@ -209,11 +212,13 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let judged = |word: &&str| {
         lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
     };
-    // ", and a third of them"
-    let shares = words.windows(3).any(|part| {
-        (numerals::is_fraction_word(part[0]) || lexicon::is(part[0], Role::Operation))
-            && part[1] == "of"
-            && one_of(part[2], "them these those it this that which")
+    // ", and a third of them", ", and we must double it"
+    let operates = |word: &str| numerals::is_fraction_word(word) || lexicon::is(word, Role::Operation);
+    let shares = words.iter().enumerate().any(|(at, word)| {
+        let of = usize::from(words.get(at + 1) == Some(&"of"));
+        let whole =
+            words.get(at + 1 + of).is_some_and(|whole| one_of(whole, "them these those it this that which"));
+        operates(word) && whole
     });
     let doubted = shares || has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
     one_of(first, EXPLAINS) && !another

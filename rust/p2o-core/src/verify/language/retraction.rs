@@ -67,11 +67,11 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
         [verb, ..] => (!before.is_empty() && one_of(verb, MISSES), false),
         [] => (false, false),
     };
-    let words: Vec<&str> = lexicon::words(said).collect();
-    let erred = has_prefix(said, "i made a") && words.iter().any(|word| one_of(word, MISTAKES))
-        || words.first() == Some(&"I")
-            && words.iter().take(6).any(|word| one_of(word, ERRS))
-            && !words.contains(&"mention");
+    let erred = said.starts_with(['I', 'i']) && {
+        let words: Vec<&str> = lexicon::words(said).take(6).collect();
+        has_prefix(said, "i made a") && words.iter().any(|word| one_of(word, MISTAKES))
+            || words[0] == "I" && words.iter().any(|word| one_of(word, ERRS)) && !words.contains(&"mention")
+    };
     let slip = absurd || has_prefix(said, "scratch that") || hesitant && (wrong || erred);
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");

@@ -15,7 +15,7 @@ pub(super) const DOUBTS: &[Role] = &[Role::Denial, Role::Hedge, Role::Judgement,
 /// Phrases of what others say, of what is still to be shown, and of what holds so far.
 const ASIDE: &str = "so far|are told|are given|upper bound|lower bound|partial sum|partial total|intermediate|running total|\
     preliminary|rough count|rough estimate|first attempt|margin of error|to show that|prove that|must show that|want to|naive|estimate for|\
-    check whether|determine whether|determine if|decide whether|asks whether|problem states|halfway";
+    check whether|determine whether|determine if|decide whether|asks whether|problem states|halfway|depends on";
 
 /// What the answer is called in other languages, the verbs that say it, and what may stand between these and a value.
 const ABROAD: &str =
@@ -159,6 +159,8 @@ fn leads_from_answer(words: &[&str]) -> bool {
     const SAYS: &str = "is are be equals equal must should will comes come turns works out down to as given by found obtained \
         then number integer amounts evaluates simplifies reduces of course in fact maximum minimum largest smallest whole value \
         year becomes was would does";
+    const OTHERS: &str = "different another other previous earlier original thought believed expected supposed said claimed \
+        assumed guessed estimated";
     let says = |word: &&str| lexicon::is_any(word, NEUTRAL) || one_of(word, SAYS) || word.len() == 1;
     let verb = |word: &&str| lexicon::is(word, Role::Verb) || word.ends_with('s') && *word != "as";
     let length = words.iter().rev().take_while(|word| says(word)).count();
@@ -172,7 +174,7 @@ fn leads_from_answer(words: &[&str]) -> bool {
     (words.is_empty() || stating.iter().any(verb))
         && about.first().is_none_or(related)
         && !has(about, &[Role::Operation, Role::Denial, Role::Hedge])
-        && !about.iter().any(|word| one_of(word, "different another other previous earlier original"))
+        && !about.iter().any(|word| one_of(word, OTHERS))
         && whole
 }
 
@@ -187,6 +189,7 @@ fn leads(before: &str, behind: &str) -> bool {
     const WHOLES: &str =
         "average mean amount balance rate maximum minimum sum difference product remainder count score";
     const APART: &str = "from before until near say says into than towards toward guessed expected predicted";
+    const BETWEEN: &str = "between entre zwischen tra между Между";
     const SUBJECTS: &[Role] = &[Role::Answer, Role::Computed, Role::Measure, Role::Heading];
     #[rustfmt::skip]
     const KNOWN: &[Role] = &[
@@ -232,8 +235,8 @@ fn leads(before: &str, behind: &str) -> bool {
             || matches!(earlier, ["Its" | "its", "square" | "cube" | "reciprocal" | "root"])
             || earlier.len() > 3 && computed(&earlier[earlier.len() - 4..]));
     // "Between 5 and 7", but "the difference between the two is 7"
-    let bounds =
-        words.iter().rposition(|word| one_of(&word.to_lowercase(), "between entre zwischen tra между"));
+    let between = |word: &&str| BETWEEN.split(' ').any(|known| known.eq_ignore_ascii_case(word));
+    let bounds = words.iter().rposition(between);
     let states = |word: &&str| lexicon::is(word, Role::Verb) || one_of(word, VERBS_ABROAD);
     let bounded = bounds.is_some_and(|at| !words[at..].iter().any(states));
     if other || words.iter().any(hedges) || bounded {

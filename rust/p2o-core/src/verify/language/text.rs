@@ -161,7 +161,10 @@ pub(crate) fn is_prose(text: &str) -> bool {
         return false;
     }
     // "No: the sum is odd"
-    let plain = unwrapped(text).replace(": ", " ");
+    let mut plain = unwrapped(text);
+    if plain.contains(": ") {
+        plain = plain.replace(": ", " ");
+    }
     let allowed = |character: char| {
         character.is_alphabetic()
             || character.is_whitespace()
