@@ -205,7 +205,7 @@ fn unmarked(text: &str) -> Vec<Candidate> {
 /// Whether a text ends in the middle of a sentence: "so the difference is", "which is the".
 fn breaks_off(text: &str) -> bool {
     let last = text.split_whitespace().next_back().unwrap_or("");
-    lexicon::one_of(last, "is are equals gives the a an of and or because so our its")
+    lexicon::one_of(last, "is are equals gives the an of and or because so our its")
 }
 
 /// What stands between the last `<answer>` and `</answer>`.
