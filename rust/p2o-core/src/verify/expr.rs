@@ -294,7 +294,7 @@ impl Expr {
     /// Whether it is more than one value: a list, a set, a tuple, `±`.
     pub(crate) fn is_several(&self) -> bool {
         matches!(self, Self::List(..) | Self::Set(_) | Self::Tuple { .. } | Self::Vector(_))
-            || self.any(&|node| matches!(node, Self::PlusMinus { .. }))
+            || self.any(|node| matches!(node, Self::PlusMinus { .. }))
     }
 
     /// `left - right`.
@@ -320,13 +320,16 @@ impl Expr {
     }
 
     /// Whether `test` holds for this node or one below it.
-    pub(crate) fn any(&self, test: &dyn Fn(&Self) -> bool) -> bool {
-        if test(self) {
-            return true;
+    pub(crate) fn any(&self, mut test: impl FnMut(&Self) -> bool) -> bool {
+        fn holds(node: &Expr, test: &mut dyn FnMut(&Expr) -> bool) -> bool {
+            if test(node) {
+                return true;
+            }
+            let mut found = false;
+            node.for_each_child(&mut |child| found = found || holds(child, test));
+            found
         }
-        let mut found = false;
-        self.for_each_child(&mut |child| found = found || child.any(test));
-        found
+        holds(self, &mut test)
     }
 
     /// The names of the free symbols, sorted, each once.

@@ -103,7 +103,7 @@ fn of_residues(expr: &Expr, index: &str) -> Option<Expr> {
 }
 
 fn declares(expr: &Expr) -> bool {
-    expr.any(&|node| matches!(node, Expr::Member(_) | Expr::SetBuilder(_)))
+    expr.any(|node| matches!(node, Expr::Member(_) | Expr::SetBuilder(_)))
 }
 
 /// Body, index and set of `body, k ∈ \mathbb{Z}`, of `\{body : k ∈ \mathbb{Z}\}` or of `\{x : x = body, k ∈ \mathbb{Z}\}`.

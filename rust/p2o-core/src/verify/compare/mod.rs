@@ -141,7 +141,7 @@ impl<'a> Comparer<'a> {
             _ => {
                 let outcome = self.scalars(gold, answer);
                 let accented = |expr: &Expr| matches!(expr, Expr::Symbol(name) if name.ends_with(')'));
-                if outcome.is_equal() || gold.any(&accented) == answer.any(&accented) {
+                if outcome.is_equal() || gold.any(accented) == answer.any(accented) {
                     return outcome;
                 }
                 // `3\hat{i} - 2\hat{j}` for `3i - 2j`
@@ -208,18 +208,18 @@ impl<'a> Comparer<'a> {
 fn expanded(expr: &Expr) -> Expr {
     let ambiguous = |node: &Expr| matches!(node, Expr::PlusMinus { .. });
     match expr {
-        Expr::List(items, joint) if items.iter().any(|item| item.any(&ambiguous)) => {
+        Expr::List(items, joint) if items.iter().any(|item| item.any(ambiguous)) => {
             Expr::List(items.iter().flat_map(both_signs).collect(), *joint)
         }
-        Expr::Set(items) if items.iter().any(|item| item.any(&ambiguous)) => {
+        Expr::Set(items) if items.iter().any(|item| item.any(ambiguous)) => {
             Expr::Set(items.iter().flat_map(both_signs).collect())
         }
         Expr::List(..) | Expr::Set(_) => expr.clone(),
         // `x ≠ ±5` is neither of the two.
-        Expr::Chain { relations, .. } if relations.contains(&Relation::NotEqual) && expr.any(&ambiguous) => {
+        Expr::Chain { relations, .. } if relations.contains(&Relation::NotEqual) && expr.any(ambiguous) => {
             Expr::List(both_signs(expr), Joint::And)
         }
-        other if other.any(&ambiguous) => Expr::List(both_signs(other), Joint::Or),
+        other if other.any(ambiguous) => Expr::List(both_signs(other), Joint::Or),
         other => other.clone(),
     }
 }
@@ -323,13 +323,13 @@ fn is_named_point(factors: &[Expr]) -> bool {
 }
 
 fn both_signs(expr: &Expr) -> Vec<Expr> {
-    if !expr.any(&|node| matches!(node, Expr::PlusMinus { .. })) {
+    if !expr.any(|node| matches!(node, Expr::PlusMinus { .. })) {
         return vec![expr.clone()];
     }
     // `(±3, ±2)` are four points, `(±3, ∓2)` two.
     let lower = |node: &Expr| matches!(node, Expr::PlusMinus { lower: true, .. });
     if let Expr::Tuple { items, left_closed, right_closed } = expr
-        && !expr.any(&lower)
+        && !expr.any(lower)
         && items.len() <= 8
     {
         let (left_closed, right_closed) = (*left_closed, *right_closed);

@@ -82,9 +82,12 @@ impl Comparer<'_> {
 
     /// Whether a part of an expression is the logarithm of 0, which nothing takes away again.
     pub(super) fn has_no_value(&mut self, expr: &Expr) -> bool {
-        let mut arguments = Vec::new();
-        logarithms(expr, &mut arguments);
-        arguments.into_iter().any(|argument| scalar::rational(argument, self.fuel) == Some(RBig::ZERO))
+        expr.any(|node| match node {
+            Expr::Call(Function::Ln | Function::Log, of) => {
+                of.last().is_some_and(|of| scalar::rational(of, self.fuel) == Some(RBig::ZERO))
+            }
+            _ => false,
+        })
     }
 
     /// Equal as written, or one a rounding of the other.
@@ -109,7 +112,7 @@ impl Comparer<'_> {
     /// Tiny values that agree so and not in four significant digits need one of their own, as does a whole number.
     fn rounding(&mut self, gold: &Expr, answer: &Expr) -> Option<Licences> {
         let decimals = (has_decimal(gold), has_decimal(answer));
-        let (gold, answer) = (self.decimal_value(gold)?, self.decimal_value(answer)?);
+        let (gold, answer) = (scalar::approximate(gold, self.fuel)?, scalar::approximate(answer, self.fuel)?);
         let places = self.options.float_rounding.min(60) as usize;
         if round(&gold, places) != round(&answer, places) {
             return None;
@@ -131,7 +134,7 @@ impl Comparer<'_> {
     /// no exact value.
     fn rounds_to(&mut self, gold: &Expr, answer: &Expr) -> bool {
         const SIGNIFICANT: usize = 3;
-        if answer.any(&|node| matches!(node, Expr::Number(number) if number.decimal)) {
+        if answer.any(|node| matches!(node, Expr::Number(number) if number.decimal)) {
             return false;
         }
         let (literal, percent) = match gold {
@@ -147,26 +150,10 @@ impl Comparer<'_> {
         if !number.decimal || number.places == 0 || written.to_string().len() < SIGNIFICANT {
             return false;
         }
-        let Some(value) = self.decimal_value(answer) else { return false };
+        let Some(value) = scalar::approximate(answer, self.fuel) else { return false };
         let value = if percent { value * RBig::from(100) } else { value };
         round(&value, number.places) == if negative { -written } else { written }
     }
-
-    /// A rational number within 2^-100 of a real constant, enough to round it.
-    fn decimal_value(&mut self, expr: &Expr) -> Option<RBig> {
-        if let Some(value) = scalar::rational(expr, self.fuel) {
-            return Some(value);
-        }
-        scalar::approximate(expr, self.fuel)
-    }
-}
-
-/// The arguments of all logarithms in an expression.
-fn logarithms<'a>(expr: &'a Expr, found: &mut Vec<&'a Expr>) {
-    if let Expr::Call(Function::Ln | Function::Log, arguments) = expr {
-        found.extend(arguments.last());
-    }
-    expr.for_each_child(&mut |child| logarithms(child, found));
 }
 
 /// The conventions that a pair needs as it is written.
@@ -196,7 +183,7 @@ fn in_lower_case(expr: &Expr) -> Option<Expr> {
     let upper = |name: &str| name.contains(char::is_uppercase);
     match expr {
         Expr::Symbol(name) if name.eq_ignore_ascii_case("e") => Some(Expr::Constant(Constant::E)),
-        _ if expr.any(&|node| matches!(node, Expr::Symbol(name) if upper(name))) => {
+        _ if expr.any(|node| matches!(node, Expr::Symbol(name) if upper(name))) => {
             Some(expr.map(&mut |node| match node {
                 Expr::Symbol(name) => Expr::Symbol(name.to_lowercase().into()),
                 other => other,
@@ -213,7 +200,7 @@ fn with_names_of(gold: &Expr, answer: &Expr) -> Option<(Expr, Expr)> {
 }
 
 fn is_based(expr: &Expr) -> bool {
-    expr.any(&|node| matches!(node, Expr::Based { .. }))
+    expr.any(|node| matches!(node, Expr::Based { .. }))
 }
 
 fn without_base(expr: &Expr) -> Option<Expr> {
@@ -223,7 +210,7 @@ fn without_base(expr: &Expr) -> Option<Expr> {
 
 fn without_degrees(expr: &Expr) -> Option<Expr> {
     let change = |node| if let Expr::Degrees(inner) = node { *inner } else { node };
-    expr.any(&|node| matches!(node, Expr::Degrees(_))).then(|| expr.map(&mut { change }))
+    expr.any(|node| matches!(node, Expr::Degrees(_))).then(|| expr.map(&mut { change }))
 }
 
 /// The pair without the percent sign that one of the two has, where both are whole numbers or where one is not. Of a part of
@@ -263,7 +250,7 @@ fn without_last_unit(expr: &Expr) -> Option<Expr> {
 }
 
 fn has_decimal(expr: &Expr) -> bool {
-    expr.any(&|node| {
+    expr.any(|node| {
         matches!(node, Expr::Number(number) if number.decimal) || matches!(node, Expr::Percent(_))
     })
 }

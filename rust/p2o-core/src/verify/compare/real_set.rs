@@ -45,7 +45,7 @@ impl Comparer<'_> {
         if let Some(outcome) = empty(gold, answer) {
             return outcome;
         }
-        if answer.any(&reaches_infinity) && !gold.any(&reaches_infinity) {
+        if answer.any(reaches_infinity) && !gold.any(reaches_infinity) {
             return DIFFERENT;
         }
         let (names, given) = (bound_names(gold), bound_names(answer));

@@ -379,5 +379,5 @@ fn exact_end(relations: &[Relation]) -> usize {
 
 /// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.
 fn only_letters(expr: &Expr) -> bool {
-    !expr.any(&|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
+    !expr.any(|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
 }

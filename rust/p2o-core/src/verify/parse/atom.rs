@@ -330,7 +330,7 @@ impl Parser<'_, '_> {
             });
         }
         // Of two indices with one name a substitution would not know which is meant.
-        if body.any(&|node| matches!(node, Expr::Series { variable: inner, .. } if *inner == variable)) {
+        if body.any(|node| matches!(node, Expr::Series { variable: inner, .. } if *inner == variable)) {
             return Err(Halt::Unsupported);
         }
         let bounds = Box::new((operands[1].clone(), upper));

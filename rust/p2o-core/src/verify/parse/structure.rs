@@ -24,7 +24,7 @@ impl Parser<'_, '_> {
         let inner = self.base_behind(inner)?;
         Ok(match inner {
             Expr::List(items, Joint::Comma) => {
-                let signed = |item: &&Expr| item.any(&|node| matches!(node, Expr::PlusMinus { .. }));
+                let signed = |item: &&Expr| item.any(|node| matches!(node, Expr::PlusMinus { .. }));
                 if items.iter().filter(signed).count() > 1 {
                     self.note(Licence::SignsIndependent);
                 }

@@ -1,11 +1,9 @@
 //! Functions of symbols: random identity testing, then points.
 
-use std::cell::RefCell;
-
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 
-use super::modular::{Identity, identity};
+use super::modular::identity;
 use super::numeric::Real;
 use super::numeric::ball::Ball;
 use super::numeric::evaluate::Evaluator;
@@ -27,9 +25,9 @@ const REAL_ONLY: usize = 3;
 /// Compares two functions of the symbols `names`.
 pub(super) fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fuel) -> Outcome {
     match identity(left, right, fuel) {
-        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
-        Ok(Identity::Different) | Err(_) => return Outcome::Different(Tier::Random),
-        Ok(Identity::Unknown) => {}
+        Ok(true) => return Outcome::Equal(Tier::Random),
+        Ok(false) | Err(Halt::Exhausted) => return Outcome::Different(Tier::Random),
+        Err(Halt::Undefined | Halt::Unsupported) => {}
     }
     let discrete = is_discrete(left) || is_discrete(right);
     let points: Vec<Vec<(&str, RBig)>> = (0..POINTS).map(|index| point(names, index, discrete)).collect();
@@ -95,7 +93,7 @@ fn point<'a>(names: &[&'a str], index: usize, discrete: bool) -> Vec<(&'a str, R
 /// Whether an expression may follow different formulas in different places.
 fn is_piecewise(expr: &Expr) -> bool {
     use Function as F;
-    expr.any(&|node| match node {
+    expr.any(|node| match node {
         Expr::Call(F::Floor | F::Ceil | F::Abs | F::Min | F::Max | F::Root, arguments) => {
             arguments.iter().any(|argument| !argument.symbols().is_empty())
         }
@@ -123,17 +121,16 @@ fn apart_at_turns(left: &Expr, right: &Expr, names: &[&str], discrete: bool, fue
 
 fn turns(left: &Expr, right: &Expr, discrete: bool) -> Vec<RBig> {
     use Function as F;
-    let steps = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Call(F::Floor | F::Ceil, _)));
+    let steps = |expr: &Expr| expr.any(|node| matches!(node, Expr::Call(F::Floor | F::Ceil, _)));
     let mut turns: Vec<RBig> = Vec::new();
     if steps(left) || steps(right) {
         turns.extend((1..=24u8).map(RBig::from));
         turns.extend([97u16, 1_009, 10_007].map(|large| RBig::from_parts(large.into(), 3u8.into())));
     }
-    let constants = RefCell::new(Vec::new());
+    let mut constants = Vec::new();
     for expr in [left, right] {
-        expr.any(&|node| {
+        expr.any(|node| {
             if let Expr::Number(number) = node {
-                let mut constants = constants.borrow_mut();
                 let large = number.value > RBig::from(2) && number.value < RBig::from(1u64 << 40);
                 if large && constants.len() < CONSTANTS && !constants.contains(&number.value) {
                     constants.push(number.value.clone());
@@ -143,7 +140,7 @@ fn turns(left: &Expr, right: &Expr, discrete: bool) -> Vec<RBig> {
         });
     }
     let half = RBig::from_parts(1.into(), 2u8.into());
-    for constant in constants.into_inner() {
+    for constant in constants {
         let twice = &constant + &constant;
         turns.extend([
             &constant - &half,
@@ -165,7 +162,7 @@ fn turns(left: &Expr, right: &Expr, discrete: bool) -> Vec<RBig> {
 /// Whether an expression is only defined at integers.
 fn is_discrete(expr: &Expr) -> bool {
     use Function as F;
-    expr.any(&|node| {
+    expr.any(|node| {
         matches!(node, Expr::Call(F::Factorial | F::Binomial | F::Gcd | F::Lcm, _) | Expr::Series { .. })
     })
 }
@@ -206,5 +203,5 @@ fn has_odd_root(expr: &Expr) -> bool {
         let index = exponent.1.literal_integer().filter(|_| exponent.0.literal_integer().is_some());
         index.is_some_and(|index| &index % IBig::from(2) != IBig::ZERO)
     };
-    expr.any(&odd) && !expr.any(&|node| *node == Expr::Constant(Constant::I))
+    expr.any(odd) && !expr.any(|node| *node == Expr::Constant(Constant::I))
 }

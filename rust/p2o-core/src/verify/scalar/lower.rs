@@ -11,7 +11,7 @@ pub(crate) fn lowered(expr: &Expr) -> Cow<'_, Expr> {
 
 /// Whether an expression has such a part.
 pub(crate) fn has_notation(expr: &Expr) -> bool {
-    expr.any(&is_notation)
+    expr.any(is_notation)
 }
 
 fn is_notation(node: &Expr) -> bool {

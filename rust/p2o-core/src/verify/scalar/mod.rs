@@ -9,7 +9,7 @@ mod separation;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
+use std::cmp::Ordering;
 
 use dashu_ratio::RBig;
 
@@ -19,7 +19,7 @@ use super::fuel::{Fuel, Halt};
 use exact::{Gaussian, exact};
 use functions::functions;
 pub(crate) use lower::{has_notation, lowered};
-use modular::{Identity, identity};
+use modular::identity;
 use numeric::Real;
 use numeric::ball::Ball;
 use numeric::complex::Complex;
@@ -71,8 +71,10 @@ pub(crate) fn equal(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     let (left, right) = (&lowered(left), &lowered(right));
     let left = &without_applications(left, fuel);
     let right = &without_applications(right, fuel);
-    if let Some(outcome) = infinities(left, right) {
-        return outcome;
+    match (beside_numbers(left), beside_numbers(right)) {
+        (None, None) => {}
+        (left, right) if left == right => return Outcome::Equal(Tier::Exact),
+        _ => return Outcome::Different(Tier::Exact),
     }
     let (left_names, right_names) = (left.symbols(), right.symbols());
     if left_names.is_empty() && right_names.is_empty() {
@@ -90,25 +92,18 @@ pub(crate) fn identical(expr: &Expr) -> Outcome {
     Outcome::Equal(if matches!(expr, Expr::Number(_)) { Tier::Exact } else { Tier::Canonical })
 }
 
-/// Infinity equals itself and nothing else.
-fn infinities(left: &Expr, right: &Expr) -> Option<Outcome> {
-    fn signed(expr: &Expr) -> Option<bool> {
-        match expr {
-            Expr::Constant(Constant::Infinity) => Some(true),
-            Expr::Neg(inner) => signed(inner).map(|sign| !sign),
-            _ => None,
-        }
-    }
-    match (signed(left), signed(right)) {
-        (None, None) => None,
-        (left, right) if left == right => Some(Outcome::Equal(Tier::Exact)),
-        _ => Some(Outcome::Different(Tier::Exact)),
+/// How an infinity compares with every number; none of what is no infinity.
+fn beside_numbers(expr: &Expr) -> Option<Ordering> {
+    match expr {
+        Expr::Constant(Constant::Infinity) => Some(Ordering::Greater),
+        Expr::Neg(inner) => beside_numbers(inner).map(Ordering::reverse),
+        _ => None,
     }
 }
 
 /// `f(x + 1)` as a symbol of its own, the same one for equal arguments.
 fn without_applications<'a>(expr: &'a Expr, fuel: &mut Fuel) -> std::borrow::Cow<'a, Expr> {
-    if !expr.any(&|node| matches!(node, Expr::Apply(..))) {
+    if !expr.any(|node| matches!(node, Expr::Apply(..))) {
         return std::borrow::Cow::Borrowed(expr);
     }
     std::borrow::Cow::Owned(expr.map(&mut |node| match &node {
@@ -135,7 +130,7 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         (Err(Halt::Undefined), _) | (_, Err(Halt::Undefined)) => return Outcome::Different(Tier::Exact),
         _ => {}
     }
-    if distinct::<FloatBall>(left, right, 53, fuel) {
+    if matches!(gap::<FloatBall>(left, right, &[], 53, fuel), Ok(Gap::Apart)) {
         return Outcome::Different(Tier::Ball);
     }
     let is_zero =
@@ -147,12 +142,11 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
         return constants(&first, &others, fuel);
     }
     match identity(left, right, fuel) {
-        Ok(Identity::Equal) if divides_by_zero(left, fuel) || divides_by_zero(right, fuel) => {
-            return Outcome::Different(Tier::Random);
+        Ok(true) if !divides_by_zero(left, fuel) && !divides_by_zero(right, fuel) => {
+            return Outcome::Equal(Tier::Random);
         }
-        Ok(Identity::Equal) => return Outcome::Equal(Tier::Random),
-        Ok(Identity::Different) => return Outcome::Different(Tier::Random),
-        _ => {}
+        Ok(_) => return Outcome::Different(Tier::Random),
+        Err(_) => {}
     }
     let proof = separation_bits(&Expr::difference(left, right), fuel);
     let agreement = agreement(left, right, &[], fuel);
@@ -206,26 +200,11 @@ fn agreement(left: &Expr, right: &Expr, values: &Values<'_>, fuel: &mut Fuel) ->
 
 /// Whether a divisor is zero in a way that shows only when its value is worked out.
 fn divides_by_zero(expr: &Expr, fuel: &mut Fuel) -> bool {
-    let divisors = gathered(expr, |node| match node {
-        Expr::Div(pair) if !matches!(pair.1, Expr::Number(_)) => vec![pair.1.clone()],
-        _ => Vec::new(),
-    });
     let zero = Expr::integer(0);
-    divisors.iter().any(|divisor| equal(divisor, &zero, fuel).is_equal())
-}
-
-/// What `pick` takes from each node.
-fn gathered(expr: &Expr, pick: impl Fn(&Expr) -> Vec<Expr>) -> Vec<Expr> {
-    let found = RefCell::new(Vec::new());
-    expr.any(&|node| {
-        found.borrow_mut().extend(pick(node));
-        false
-    });
-    found.into_inner()
-}
-
-fn distinct<R: Real>(left: &Expr, right: &Expr, bits: usize, fuel: &mut Fuel) -> bool {
-    matches!(gap::<R>(left, right, &[], bits, fuel), Ok(Gap::Apart))
+    expr.any(|node| match node {
+        Expr::Div(pair) if !matches!(pair.1, Expr::Number(_)) => equal(&pair.1, &zero, fuel).is_equal(),
+        _ => false,
+    })
 }
 
 /// How far apart two values are.
@@ -253,7 +232,7 @@ fn gap<R: Real>(
 fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> {
     let difference = left.add(&right.neg())?;
     for part in [&difference.re, &difference.im] {
-        if part.sign().is_some_and(std::cmp::Ordering::is_ne) {
+        if part.sign().is_some_and(Ordering::is_ne) {
             return Ok(Gap::Apart);
         }
     }
@@ -269,7 +248,7 @@ fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> 
 /// Whether the expression contains a trigonometric function, inside which degrees are an angle and not a unit.
 pub(crate) fn is_trigonometric(expr: &Expr) -> bool {
     use Function as F;
-    expr.any(&|node| matches!(node, Expr::Call(F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc, _)))
+    expr.any(|node| matches!(node, Expr::Call(F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc, _)))
 }
 
 /// The exact rational value, where there is one.
@@ -283,24 +262,16 @@ pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
 }
 
 /// The order of two real constants, if it can be decided.
-pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::cmp::Ordering> {
+pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<Ordering> {
     let (left, right) = (&*lowered(left), &*lowered(right));
     if equal(left, right, fuel).is_equal() {
-        return Some(std::cmp::Ordering::Equal);
+        return Some(Ordering::Equal);
     }
     if let (Some(left), Some(right)) = (rational(left, fuel), rational(right, fuel)) {
         return Some(left.cmp(&right));
     }
-    let infinite = |expr: &Expr| match expr {
-        Expr::Constant(Constant::Infinity) => Some(std::cmp::Ordering::Greater),
-        Expr::Neg(inner) if **inner == Expr::Constant(Constant::Infinity) => Some(std::cmp::Ordering::Less),
-        _ => None,
-    };
-    if let Some(side) = infinite(left) {
+    if let Some(side) = beside_numbers(left).or_else(|| beside_numbers(right).map(Ordering::reverse)) {
         return Some(side);
-    }
-    if let Some(side) = infinite(right) {
-        return Some(side.reverse());
     }
     for bits in PRECISIONS {
         let mut evaluator = Evaluator { values: &[], bits, fuel };
@@ -318,15 +289,14 @@ pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<std::c
 
 /// A real constant on machine floats.
 pub(crate) fn magnitude(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
-    let value = match rational(expr, fuel) {
-        Some(value) => value,
-        None => approximate(expr, fuel)?,
-    };
-    Some(value.to_f64_fast()).filter(|value| value.is_finite())
+    Some(approximate(expr, fuel)?.to_f64_fast()).filter(|value| value.is_finite())
 }
 
-/// A rational number within 2^-100 (relative) of a real constant.
+/// The value of a real constant if it is rational, else a rational number within 2^-100 (relative) of it.
 pub(crate) fn approximate(expr: &Expr, fuel: &mut Fuel) -> Option<RBig> {
+    if let Some(value) = rational(expr, fuel) {
+        return Some(value);
+    }
     let mut evaluator = Evaluator { values: &[], bits: PRECISIONS[0], fuel };
     let value = evaluator.value::<Ball>(&lowered(expr)).ok()?;
     if value.is_real() && value.re.radius() < value.re.magnitude() - 100.0 {

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_3, FRAC_PI_4, FRAC_PI_6, LN_2, PI};
 use dashu_ratio::RBig;
 
 use super::exact::{Gaussian, exact};
-use super::modular::{Identity, fingerprint, identity};
+use super::modular::{fingerprint, identity};
 use super::numeric::ball::Ball;
 use super::numeric::evaluate::Evaluator;
 use super::numeric::float::FloatBall;
@@ -102,8 +102,8 @@ fn exact_values() {
     }
 }
 
-fn compared(left: &str, right: &str) -> Identity {
-    identity(&parsed(left), &parsed(right), &mut Fuel::new(None)).unwrap()
+fn compared(left: &str, right: &str) -> Result<bool, Halt> {
+    identity(&parsed(left), &parsed(right), &mut Fuel::new(None))
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn identities() {
         ("\\cos\\frac{2x}{3}", "1-2\\sin^2\\frac{x}{3}"),
         ("180^\\circ", "\\pi"),
     ] {
-        assert_eq!(compared(left, right), Identity::Equal, "{left} and {right}");
+        assert_eq!(compared(left, right), Ok(true), "{left} and {right}");
     }
     for (left, right) in [("x", "y"), ("x^2", "2x"), ("2^{n+1}", "2^n"), ("-x", "x"), ("(-1)^n", "1")] {
-        assert_eq!(compared(left, right), Identity::Different, "{left} and {right}");
+        assert_eq!(compared(left, right), Ok(false), "{left} and {right}");
     }
     for (left, right) in [
         ("\\sqrt{x^2}", "x"),
@@ -152,7 +152,8 @@ fn identities() {
         ("\\frac{1}{0}", "x"),
         ("0^{-1}", "0"),
     ] {
-        assert_eq!(compared(left, right), Identity::Unknown, "{left} and {right}");
+        let unknown = matches!(compared(left, right), Err(Halt::Undefined | Halt::Unsupported));
+        assert!(unknown, "{left} and {right}");
     }
     let key = |text: &str| fingerprint(&parsed(text), &mut Fuel::new(None));
     assert_eq!(key("(x+1)^2"), key("x^2+2x+1"));

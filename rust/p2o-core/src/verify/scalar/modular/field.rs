@@ -1,4 +1,4 @@
-//! Arithmetic modulo a prime.
+//! Arithmetic modulo a prime, and modulo one less, where its exponents are.
 
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
@@ -6,24 +6,35 @@ use dashu_ratio::RBig;
 use crate::verify::fuel::Halt;
 
 /// 2^61 - 31 and 2^61 - 259, both 1 modulo 4 so that -1 has a square root.
-pub(super) const FIELDS: [Field; 2] =
-    [Field { gap: 31, root: ROOT_31, base: 14 }, Field { gap: 259, root: ROOT_259, base: 2 }];
-const ROOT_31: u64 = 583_529_827_753_931_384;
-const ROOT_259: u64 = 966_685_122_347_009_555;
+pub(super) const FIELDS: [Field; 2] = [
+    Field { ring: Ring { gap: 31 }, root: 583_529_827_753_931_384, base: 14 },
+    Field { ring: Ring { gap: 259 }, root: 966_685_122_347_009_555, base: 2 },
+];
 
-/// The prime field of 2^61 - gap.
+/// The integers modulo a prime p.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    gap: u64,
+    pub(super) ring: Ring,
     /// A square root of -1: `base` to the power (p - 1) / 4.
     pub(super) root: u64,
     /// A number that is neither a square nor a cube, so that its power (p - 1) / 2 is -1 and (p - 1) / 3 is not 1.
     pub(super) base: u64,
 }
 
-impl Field {
-    pub(super) fn prime(self) -> u64 {
+/// The integers modulo 2^61 - gap.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring {
+    gap: u64,
+}
+
+impl Ring {
+    pub(super) fn modulus(self) -> u64 {
         (1 << 61) - self.gap
+    }
+
+    /// The integers modulo p - 1: of a power to the p - 1 nothing but 1 is left.
+    pub(super) fn exponents(self) -> Self {
+        Self { gap: self.gap + 1 }
     }
 
     fn reduce(self, value: u128) -> u64 {
@@ -31,19 +42,19 @@ impl Field {
         let folded = (value & MASK) + (value >> 61) * u128::from(self.gap);
         let folded = (folded & MASK) + (folded >> 61) * u128::from(self.gap);
         let mut result = folded as u64;
-        while result >= self.prime() {
-            result -= self.prime();
+        while result >= self.modulus() {
+            result -= self.modulus();
         }
         result
     }
 
     pub(super) fn add(self, left: u64, right: u64) -> u64 {
         let sum = left + right;
-        if sum >= self.prime() { sum - self.prime() } else { sum }
+        if sum >= self.modulus() { sum - self.modulus() } else { sum }
     }
 
     pub(super) fn negate(self, value: u64) -> u64 {
-        if value == 0 { 0 } else { self.prime() - value }
+        if value == 0 { 0 } else { self.modulus() - value }
     }
 
     pub(super) fn mul(self, left: u64, right: u64) -> u64 {
@@ -63,26 +74,26 @@ impl Field {
     }
 
     pub(super) fn inverse(self, value: u64) -> Result<u64, Halt> {
-        if value == 0 { Err(Halt::Undefined) } else { Ok(self.pow(value, self.prime() - 2)) }
+        if value == 0 { Err(Halt::Undefined) } else { Ok(self.pow(value, self.modulus() - 2)) }
     }
 
     pub(super) fn rational(self, value: &RBig) -> Result<u64, Halt> {
-        let top = residue(value.numerator(), self.prime());
+        let top = self.residue(value.numerator());
         if value.is_int() {
             return Ok(top);
         }
-        let bottom = residue(&IBig::from(value.denominator().clone()), self.prime());
+        let bottom = self.residue(&IBig::from(value.denominator().clone()));
         Ok(self.mul(top, self.inverse(bottom)?))
     }
-}
 
-pub(super) fn residue(value: &IBig, modulus: u64) -> u64 {
-    if let Ok(small) = i64::try_from(value) {
-        return small.rem_euclid(modulus.cast_signed()) as u64;
+    pub(super) fn residue(self, value: &IBig) -> u64 {
+        if let Ok(small) = i64::try_from(value) {
+            return small.rem_euclid(self.modulus().cast_signed()) as u64;
+        }
+        let (sign, magnitude) = value.clone().into_parts();
+        let rest = u64::try_from(magnitude % UBig::from(self.modulus())).unwrap_or(0);
+        if sign == dashu_base::Sign::Negative { self.negate(rest) } else { rest }
     }
-    let (sign, magnitude) = value.clone().into_parts();
-    let rest = u64::try_from(magnitude % UBig::from(modulus)).unwrap_or(0);
-    if sign == dashu_base::Sign::Negative && rest != 0 { modulus - rest } else { rest }
 }
 
 #[cfg(test)]
@@ -91,10 +102,9 @@ mod tests {
 
     #[test]
     fn arithmetic_is_that_of_remainders() {
-        for field in FIELDS {
-            let prime = field.prime();
-            let members =
-                [0, 1, 2, 1 << 31, 1 << 60, prime / 2, prime / 2 + 1, prime - 2, prime - 1, field.root];
+        for Field { ring: field, root, .. } in FIELDS {
+            let prime = field.modulus();
+            let members = [0, 1, 2, 1 << 31, 1 << 60, prime / 2, prime / 2 + 1, prime - 2, prime - 1, root];
             for left in members {
                 for right in members {
                     let (sum, product) = (field.add(left, right), field.mul(left, right));
@@ -111,19 +121,20 @@ mod tests {
 
     #[test]
     fn roots_of_one() {
-        for field in FIELDS {
-            let order = field.prime() - 1;
-            assert_eq!(field.pow(field.base, order / 4), field.root);
-            assert_eq!(field.pow(field.base, order / 2), order, "-1");
-            assert_ne!(field.pow(field.base, order / 3), 1);
-            assert_eq!((order % 3, field.pow(field.base, order), field.pow(field.base, 0)), (0, 1, 1));
+        for Field { ring, root, base } in FIELDS {
+            let order = ring.exponents().modulus();
+            assert_eq!(order, ring.modulus() - 1);
+            assert_eq!(ring.pow(base, order / 4), root);
+            assert_eq!(ring.pow(base, order / 2), order, "-1");
+            assert_ne!(ring.pow(base, order / 3), 1);
+            assert_eq!((order % 3, ring.pow(base, order), ring.pow(base, 0)), (0, 1, 1));
         }
     }
 
     #[test]
     fn residues_of_integers_and_fractions() {
-        for field in FIELDS {
-            let (prime, p) = (field.prime(), IBig::from(field.prime()));
+        for Field { ring: field, .. } in FIELDS {
+            let (prime, p) = (field.modulus(), IBig::from(field.modulus()));
             for (value, rest) in [
                 (IBig::from(5), 5),
                 (IBig::from(-5), prime - 5),
@@ -133,7 +144,7 @@ mod tests {
                 (-(&p * &p * &p) - 3, prime - 3),
                 (-(&p * &p), 0),
             ] {
-                assert_eq!(residue(&value, prime), rest, "{value}");
+                assert_eq!(field.residue(&value), rest, "{value}");
                 assert_eq!(field.rational(&RBig::from(value.clone())), Ok(rest), "{value}");
             }
             let sevenths = field.rational(&(RBig::from(-3) / RBig::from(7))).unwrap();

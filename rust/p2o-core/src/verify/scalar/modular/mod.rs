@@ -19,39 +19,27 @@ use turns::trigonometric;
 
 const LARGEST_FACTORIAL: i64 = 200_000;
 
-/// What the difference of two expressions told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Identity {
-    Equal,
-    Different,
-    Unknown,
-}
-
 /// Points at which powers of ±1 and ±i with symbols in their exponents are compared. Of such an exponent only the
 /// remainder by four counts, and `(-1)^n` is 1 at every other point.
 const POINTS_OF_PERIODIC: u64 = 32;
 
-/// Compares two expressions at one pseudo-random point in each field, or at more where a value is periodic.
-pub(crate) fn identity(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Result<Identity, Halt> {
+/// Whether two expressions are equal at one pseudo-random point in each field, or at more where a value is periodic.
+/// Unsupported where a difference of atoms proves nothing.
+pub(crate) fn identity(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Result<bool, Halt> {
     let (mut opaque, mut periodic) = (false, false);
     for (round, field) in (0..POINTS_OF_PERIODIC).zip(FIELDS.into_iter().cycle()) {
         if round as usize >= FIELDS.len() && !periodic {
             break;
         }
         let mut point = Point::new(field, 0x5bd1_e995_9d1b_58a5 + round, fuel);
-        let values = point.value(left).and_then(|left| Ok((left, point.value(right)?)));
-        let (left, right) = match values {
-            Ok(values) => values,
-            Err(Halt::Exhausted) => return Err(Halt::Exhausted),
-            Err(_) => return Ok(Identity::Unknown),
-        };
+        let same = point.value(left)? == point.value(right)?;
         opaque |= point.opaque;
         periodic |= point.periodic;
-        if left != right {
-            return Ok(if opaque { Identity::Unknown } else { Identity::Different });
+        if !same {
+            return if opaque { Err(Halt::Unsupported) } else { Ok(false) };
         }
     }
-    Ok(Identity::Equal)
+    Ok(true)
 }
 
 /// A fingerprint of an expression's value: equal expressions have equal ones, up to relations between atoms. None of
@@ -64,23 +52,23 @@ pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
 impl Point<'_> {
     fn value(&mut self, expr: &Expr) -> Result<u64, Halt> {
         self.fuel.spend(3)?;
-        let field = self.field;
+        let ring = self.ring;
         match expr {
-            Expr::Number(number) => field.rational(&number.value),
-            Expr::Symbol(name) => Ok(self.symbol(name) % field.prime()),
-            Expr::Constant(Constant::I) => Ok(field.root),
+            Expr::Number(number) => ring.rational(&number.value),
+            Expr::Symbol(name) => Ok(self.symbol(name)),
+            Expr::Constant(Constant::I) => Ok(self.field.root),
             Expr::Constant(Constant::Infinity) => Err(Halt::Unsupported),
             Expr::Constant(constant) => Ok(self.atom(&[1, *constant as u64])),
-            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| Ok(field.add(sum, self.value(term)?))),
+            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| Ok(ring.add(sum, self.value(term)?))),
             Expr::Mul(factors) => {
-                factors.iter().try_fold(1, |product, factor| Ok(field.mul(product, self.value(factor)?)))
+                factors.iter().try_fold(1, |product, factor| Ok(ring.mul(product, self.value(factor)?)))
             }
-            Expr::Neg(inner) => Ok(field.negate(self.value(inner)?)),
+            Expr::Neg(inner) => Ok(ring.negate(self.value(inner)?)),
             Expr::Div(pair) => {
                 let divisor = self.value(&pair.1)?;
                 let dividend = self.value(&pair.0)?;
                 self.fuel.spend(40)?;
-                Ok(field.mul(dividend, field.inverse(divisor)?))
+                Ok(ring.mul(dividend, ring.inverse(divisor)?))
             }
             Expr::Pow(pair) => self.power(&pair.0, &pair.1),
             Expr::Call(function, arguments) => self.call(*function, arguments),
@@ -96,15 +84,15 @@ impl Point<'_> {
     }
 
     fn power(&mut self, base: &Expr, exponent: &Expr) -> Result<u64, Halt> {
-        let field = self.field;
+        let ring = self.ring;
         self.fuel.spend(40)?;
         if let Ok(count) = small_integer(exponent, self.fuel) {
             let base = self.value(base)?;
-            let positive = field.pow(base, count.unsigned_abs() % (field.prime() - 1));
+            let positive = ring.pow(base, count.unsigned_abs() % (ring.modulus() - 1));
             return match (count, base) {
                 (_, 0) if count <= 0 => Err(Halt::Undefined),
                 (_, 0) => Ok(0),
-                _ if count < 0 => field.inverse(positive),
+                _ if count < 0 => ring.inverse(positive),
                 _ => Ok(positive),
             };
         }
@@ -112,8 +100,8 @@ impl Point<'_> {
         match self.exponent(exponent) {
             Ok(_) if base_value == 0 => Err(Halt::Undefined),
             Ok(count) => {
-                self.periodic |= field.pow(base_value, 4) == 1;
-                Ok(field.pow(base_value, count))
+                self.periodic |= ring.pow(base_value, 4) == 1;
+                Ok(ring.pow(base_value, count))
             }
             Err(Halt::Exhausted) => Err(Halt::Exhausted),
             Err(_) => {
@@ -124,7 +112,7 @@ impl Point<'_> {
     }
 
     fn call(&mut self, function: Function, arguments: &[Expr]) -> Result<u64, Halt> {
-        let field = self.field;
+        let ring = self.ring;
         if function == Function::Factorial
             && let Ok(count) = small_integer(&arguments[0], self.fuel)
         {
@@ -132,7 +120,7 @@ impl Point<'_> {
                 return Err(Halt::Unsupported);
             }
             self.fuel.spend(count as u64 / 2)?;
-            return Ok((2..=count as u64).fold(1, |product, factor| field.mul(product, factor)));
+            return Ok((2..=count as u64).fold(1, |product, factor| ring.mul(product, factor)));
         }
         if let Ok(value) = trigonometric(self, function, &arguments[0]) {
             return Ok(value);
@@ -143,7 +131,7 @@ impl Point<'_> {
         if let Ok(value) = exact(&Expr::Call(function, arguments.to_vec()), self.fuel)
             && value.is_real()
         {
-            return field.rational(&value.re);
+            return ring.rational(&value.re);
         }
         let mut state = mix(5, function as u64);
         for argument in arguments {

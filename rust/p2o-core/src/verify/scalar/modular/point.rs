@@ -1,7 +1,7 @@
 //! The point at which expressions are evaluated: what stands for a symbol, an atom and an exponent.
 
 use super::super::exact::small_integer;
-use super::field::{Field, residue};
+use super::field::{Field, Ring};
 use crate::verify::expr::Expr;
 use crate::verify::fuel::{Fuel, Halt};
 
@@ -20,6 +20,8 @@ pub(super) fn mix_text(state: u64, text: &str) -> u64 {
 /// One evaluation point.
 pub(super) struct Point<'f> {
     pub(super) field: Field,
+    /// That of `field`.
+    pub(super) ring: Ring,
     seed: u64,
     /// An atom stood in for a value with relations of its own.
     pub(super) opaque: bool,
@@ -30,7 +32,7 @@ pub(super) struct Point<'f> {
 
 impl<'f> Point<'f> {
     pub(super) fn new(field: Field, seed: u64, fuel: &'f mut Fuel) -> Self {
-        Self { field, seed, opaque: false, periodic: false, fuel }
+        Self { field, ring: field.ring, seed, opaque: false, periodic: false, fuel }
     }
 
     /// The integer a symbol stands for; below 2^60, so that it is the same number as a base and as an exponent.
@@ -41,41 +43,27 @@ impl<'f> Point<'f> {
     pub(super) fn atom(&mut self, key: &[u64]) -> u64 {
         self.opaque = true;
         let state = key.iter().fold(self.seed, |state, &word| mix(state, word));
-        (state >> 3) % self.field.prime()
+        (state >> 3) % self.ring.modulus()
     }
 
     /// The value of an exponent modulo p - 1, where it is an integer by construction.
     pub(super) fn exponent(&mut self, expr: &Expr) -> Result<u64, Halt> {
         self.fuel.spend(3)?;
-        let order = self.field.prime() - 1;
-        let product =
-            |left: u64, right: u64| (u128::from(left) * u128::from(right) % u128::from(order)) as u64;
+        let ring = self.ring.exponents();
         match expr {
-            Expr::Number(number) if number.value.is_int() => Ok(residue(number.value.numerator(), order)),
-            Expr::Symbol(name) => Ok(self.symbol(name) % order),
-            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| {
-                let term = self.exponent(term)?;
-                Ok((sum + term) % order)
-            }),
-            Expr::Mul(factors) => factors.iter().try_fold(1, |left, factor| {
-                let factor = self.exponent(factor)?;
-                Ok(product(left, factor))
-            }),
-            Expr::Neg(inner) => Ok((order - self.exponent(inner)?) % order),
+            Expr::Number(number) if number.value.is_int() => Ok(ring.residue(number.value.numerator())),
+            Expr::Symbol(name) => Ok(self.symbol(name)),
+            Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| Ok(ring.add(sum, self.exponent(term)?))),
+            Expr::Mul(factors) => {
+                factors.iter().try_fold(1, |product, factor| Ok(ring.mul(product, self.exponent(factor)?)))
+            }
+            Expr::Neg(inner) => Ok(ring.negate(self.exponent(inner)?)),
             Expr::Pow(pair) => {
                 let count = small_integer(&pair.1, self.fuel)?;
-                let mut left = u64::try_from(count).map_err(|_| Halt::Unsupported)?;
-                let mut square = self.exponent(&pair.0)?;
-                let mut result = 1;
+                let count = u64::try_from(count).map_err(|_| Halt::Unsupported)?;
+                let base = self.exponent(&pair.0)?;
                 self.fuel.spend(60)?;
-                while left > 0 {
-                    if left & 1 == 1 {
-                        result = product(result, square);
-                    }
-                    square = product(square, square);
-                    left >>= 1;
-                }
-                Ok(result)
+                Ok(ring.pow(base, count))
             }
             _ => Err(Halt::Unsupported),
         }

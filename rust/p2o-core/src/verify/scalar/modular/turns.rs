@@ -4,12 +4,10 @@
 //! and a symbol is an integer. Then sin² + cos² = 1, the addition theorems and the values at sixths of π hold in the field
 //! as they do for real numbers, and identities between them are decided by one evaluation.
 
-use dashu_base::Sign;
-use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
 use super::super::exact::rational;
-use super::field::residue;
+use super::field::Field;
 use super::point::Point;
 use crate::verify::expr::{Constant, Expr, Function};
 use crate::verify::fuel::Halt;
@@ -34,14 +32,14 @@ pub(super) fn trigonometric(point: &mut Point<'_>, function: Function, argument:
     let exponent = turn(point, argument)?;
     point.opaque = true;
     point.fuel.spend(200)?;
-    let field = point.field;
-    let forward = field.pow(field.base, exponent);
+    let (field, Field { base, root, .. }) = (point.ring, point.field);
+    let forward = field.pow(base, exponent);
     let backward = field.inverse(forward)?;
     let half = field.inverse(2)?;
     let cos = field.mul(field.add(forward, backward), half);
     // Dividing by i is multiplying by -i.
     let turned = field.mul(field.add(forward, field.negate(backward)), half);
-    let sin = field.mul(turned, field.negate(field.root));
+    let sin = field.mul(turned, field.negate(root));
     match function {
         F::Sin => Ok(sin),
         F::Cos => Ok(cos),
@@ -55,13 +53,10 @@ pub(super) fn trigonometric(point: &mut Point<'_>, function: Function, argument:
 /// The exponent that stands for e^{i x}, modulo p - 1.
 fn turn(point: &mut Point<'_>, expr: &Expr) -> Result<u64, Halt> {
     point.fuel.spend(4)?;
-    let order = point.field.prime() - 1;
+    let ring = point.ring.exponents();
     match expr {
-        Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| {
-            let term = turn(point, term)?;
-            Ok((sum + term) % order)
-        }),
-        Expr::Neg(inner) => Ok((order - turn(point, inner)?) % order),
+        Expr::Add(terms) => terms.iter().try_fold(0, |sum, term| Ok(ring.add(sum, turn(point, term)?))),
+        Expr::Neg(inner) => Ok(ring.negate(turn(point, inner)?)),
         product => {
             let mut term = Term { factor: RBig::ONE, integer: 1, symbolic: false, pi: false };
             collect(point, product, &mut term)?;
@@ -69,14 +64,13 @@ fn turn(point: &mut Point<'_>, expr: &Expr) -> Result<u64, Halt> {
                 // sin(nπ) is 0 at integers only.
                 return Err(Halt::Unsupported);
             }
-            let unit = if term.pi { order / 2 } else { RADIAN };
+            let unit = if term.pi { ring.modulus() / 2 } else { RADIAN };
             let divisor = u64::try_from(term.factor.denominator()).map_err(|_| Halt::Unsupported)?;
             if unit % divisor != 0 {
                 return Err(Halt::Unsupported);
             }
-            let multiple = residue(term.factor.numerator(), order);
-            let scaled = u128::from(unit / divisor % order) * u128::from(multiple) % u128::from(order);
-            Ok((scaled * u128::from(term.integer) % u128::from(order)) as u64)
+            let multiple = ring.mul(unit / divisor, ring.residue(term.factor.numerator()));
+            Ok(ring.mul(multiple, term.integer))
         }
     }
 }
@@ -86,7 +80,7 @@ fn collect(point: &mut Point<'_>, expr: &Expr, term: &mut Term) -> Result<(), Ha
         Expr::Number(number) => term.factor *= &number.value,
         Expr::Constant(Constant::Pi) if !term.pi => term.pi = true,
         Expr::Neg(inner) => {
-            term.factor *= RBig::from_parts(IBig::from_parts(Sign::Negative, UBig::ONE), UBig::ONE);
+            term.factor *= RBig::NEG_ONE;
             collect(point, inner, term)?;
         }
         Expr::Mul(factors) => {
@@ -103,9 +97,7 @@ fn collect(point: &mut Point<'_>, expr: &Expr, term: &mut Term) -> Result<(), Ha
             term.factor /= divisor;
         }
         Expr::Symbol(_) | Expr::Pow(_) | Expr::Add(_) => {
-            let order = u128::from(point.field.prime() - 1);
-            let value = point.exponent(expr)?;
-            term.integer = (u128::from(term.integer) * u128::from(value) % order) as u64;
+            term.integer = point.ring.exponents().mul(term.integer, point.exponent(expr)?);
             term.symbolic = true;
         }
         _ => return Err(Halt::Unsupported),
