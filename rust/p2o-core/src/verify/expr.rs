@@ -276,8 +276,16 @@ impl Expr {
     /// The numbers above a bound, or below it; `reached` if it is one of them.
     pub(crate) fn half_line(bound: Self, above: bool, reached: bool) -> Self {
         let infinity = Self::Constant(Constant::Infinity);
-        let items = if above { vec![bound, infinity] } else { vec![Self::Neg(Box::new(infinity)), bound] };
+        let items = if above { vec![bound, infinity] } else { vec![Self::negated(infinity), bound] };
         Self::Tuple { items, left_closed: reached && above, right_closed: reached && !above }
+    }
+
+    pub(crate) fn negated(inner: Self) -> Self {
+        Self::Neg(Box::new(inner))
+    }
+
+    pub(crate) fn quotient(above: Self, below: Self) -> Self {
+        Self::Div(Box::new((above, below)))
     }
 
     /// The value of an integer literal with its sign, none of anything else.
@@ -299,7 +307,7 @@ impl Expr {
 
     /// `left - right`.
     pub(crate) fn difference(left: &Self, right: &Self) -> Self {
-        Self::Add(vec![left.clone(), Self::Neg(Box::new(right.clone()))])
+        Self::Add(vec![left.clone(), Self::negated(right.clone())])
     }
 
     /// Calls `visit` on every direct child.

@@ -31,7 +31,7 @@ impl Comparer<'_> {
     }
 
     fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
-        let low = Expr::Neg(Box::new(bound.clone()));
+        let low = Expr::negated(bound.clone());
         // `|x - 2|` and `|2 - x|`
         let (inside, low, bound) = match inside {
             Expr::Add(terms) if terms.len() == 2 => match (&terms[0], &terms[1]) {

@@ -1,8 +1,9 @@
 //! Lists, sets, tuples, vectors, matrices.
 
+use super::names::names_a_value;
 use super::{Comparer, DIFFERENT, pieces, real_set};
-use crate::verify::expr::{Expr, Joint};
-use crate::verify::licence::{Licence, Licences};
+use crate::verify::expr::{Constant, Expr, Joint};
+use crate::verify::licence::Licence;
 use crate::verify::scalar::{self, Outcome};
 
 /// Longest collection that is compared.
@@ -22,12 +23,12 @@ impl Comparer<'_> {
             }
         }
         let restated = real_set::is_set_of_relations(answer) && !real_set::is_set_of_relations(gold);
-        let needed = if restated { Licence::InequalityForInterval.into() } else { Licences::NONE };
-        if !needed.are_within(self.allowed) {
+        if restated && !self.may(Licence::InequalityForInterval) {
             return DIFFERENT;
         }
         if real_set::is_set(gold) || real_set::is_set(answer) {
-            let outcome = self.by(needed, |comparer| comparer.real_sets(gold, answer));
+            let licence = Licence::InequalityForInterval;
+            let outcome = self.by_if(restated, licence, |comparer| comparer.real_sets(gold, answer));
             if outcome.is_equal() {
                 return outcome;
             }
@@ -38,9 +39,8 @@ impl Comparer<'_> {
                 if outcome.is_equal() || left.len() == right.len() {
                     return outcome;
                 }
-                let is_set = matches!(gold, Expr::Set(_)) || matches!(answer, Expr::Set(_));
-                let needed = if is_set { Licences::NONE } else { Licence::DuplicatesIgnored.into() };
-                self.by(needed, |comparer| {
+                let lists = !matches!(gold, Expr::Set(_)) && !matches!(answer, Expr::Set(_));
+                self.by_if(lists, Licence::DuplicatesIgnored, |comparer| {
                     let (left, right) = (comparer.distinct(left), comparer.distinct(right));
                     comparer.without_order(&left, &right)
                 })
@@ -100,22 +100,20 @@ impl Comparer<'_> {
         // "1, 2" for "x = 1, y = 2" leaves out what its places say.
         if bare && named.iter().all(Option::is_some) && named.iter().any(|stem| *stem != named[0]) {
             let values: Vec<Expr> = gold.iter().map(assigned).collect();
-            let outcome = self.by(Licence::NameDropped, |comparer| comparer.in_order(&values, answer));
-            if outcome.is_equal() {
-                return outcome;
-            }
-            return self.by(Licence::AssignmentOrderIgnored, |comparer| comparer.pairs(&values, answer));
+            return self.by(Licence::NameDropped, |comparer| comparer.in_order(&values, answer)).or_else(
+                || self.by(Licence::AssignmentOrderIgnored, |comparer| comparer.pairs(&values, answer)),
+            );
         }
         let other = given.iter().flatten().any(|stem| !named.contains(&Some(*stem)));
         let renamed = other && named.iter().any(Option::is_some);
-        let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
-        self.by(needed, |comparer| comparer.assigned_values(gold, answer))
+        self.by_if(renamed, Licence::SymbolsRenamed, |comparer| comparer.assigned_values(gold, answer))
     }
 
     /// Whether items that may name their values can be paired off.
     fn assigned_values(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
-        let (mut gold_name, mut gold_values) = unassigned(gold, Clone::clone);
-        let (mut answer_name, mut answer_values) = unassigned(answer, Clone::clone);
+        let whole = |name: &Expr| names_a_value(name).then(|| name.clone());
+        let (mut gold_name, mut gold_values) = unassigned(gold, whole);
+        let (mut answer_name, mut answer_values) = unassigned(answer, whole);
         // "x_1 = 1, x_2 = 2" are two values of x where the other side says so.
         if gold_name.is_some() && answer_name.is_none() {
             (answer_name, answer_values) = unassigned(answer, without_subscript);
@@ -130,8 +128,7 @@ impl Comparer<'_> {
         let mixed = answer_name.is_none() && answer.iter().any(|item| super::equation(item).is_some());
         let gold = if mixed { gold.to_vec() } else { gold_values };
         let dropped = gold_name.is_some() != answer_name.is_some();
-        let needed = if dropped { Licence::NameDropped.into() } else { Licences::NONE };
-        self.by(needed, |comparer| comparer.pairs(&gold, &answer))
+        self.by_if(dropped, Licence::NameDropped, |comparer| comparer.pairs(&gold, &answer))
     }
 
     pub(super) fn tuples(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
@@ -162,22 +159,17 @@ impl Comparer<'_> {
                 return self.by(Licence::UnitVectors, |comparer| comparer.in_order(&items, &components));
             }
         }
-        if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer) {
-            if left.len() != right.len() || left[0].len() != right[0].len() {
-                return DIFFERENT;
-            }
-            let (left, right): (Vec<Expr>, Vec<Expr>) =
-                (left.iter().flatten().cloned().collect(), right.iter().flatten().cloned().collect());
-            return self.in_order(&left, &right);
+        if let (Expr::Matrix(left), Expr::Matrix(right)) = (gold, answer)
+            && (left.len(), left[0].len()) != (right.len(), right[0].len())
+        {
+            return DIFFERENT;
         }
         match (entries(gold), entries(answer)) {
             (Some(left), Some(right)) => self.in_order(&left, &right),
             _ => DIFFERENT,
         }
     }
-}
 
-impl Comparer<'_> {
     /// The entries of `2i + 3j - k`, a combination of the unit vectors.
     fn components(&mut self, expr: &Expr, count: usize) -> Option<Vec<Expr>> {
         const UNITS: [&str; 3] = ["i", "j", "k"];
@@ -204,7 +196,7 @@ impl Comparer<'_> {
 /// `\hat{i}` and the imaginary unit as `i`.
 pub(super) fn without_accents(expr: &Expr) -> Expr {
     expr.map(&mut |node| match node {
-        Expr::Constant(crate::verify::expr::Constant::I) => Expr::Symbol("i".into()),
+        Expr::Constant(Constant::I) => Expr::Symbol("i".into()),
         Expr::Symbol(name) => {
             let letter = ["hat(", "vec(", "widehat("].iter().find_map(|accent| name.strip_prefix(accent));
             let letter = letter.map_or(&*name, |letter| letter.trim_end_matches(')'));
@@ -230,28 +222,27 @@ fn entries(expr: &Expr) -> Option<Vec<Expr>> {
 }
 
 /// `x = -1, 3` names its variable once: the items are what is assigned, if all assign to one name by the given key.
-fn unassigned(items: &[Expr], key: impl Fn(&Expr) -> Expr) -> (Option<Expr>, Vec<Expr>) {
+pub(super) fn unassigned(items: &[Expr], key: impl Fn(&Expr) -> Option<Expr>) -> (Option<Expr>, Vec<Expr>) {
     let mut name: Option<Expr> = None;
     for item in items {
         if let Some((operands, _)) = super::equation(item) {
-            let given = key(&operands[0]);
-            let same = name.as_ref().is_none_or(|name| *name == given);
-            if operands.len() != 2 || !super::names::names_a_value(&operands[0]) || !same {
+            let given = key(&operands[0]).filter(|given| name.as_ref().is_none_or(|name| name == given));
+            if operands.len() != 2 || given.is_none() {
                 return (None, items.to_vec());
             }
-            name = Some(given);
+            name = given;
         }
     }
     (name, items.iter().map(assigned).collect())
 }
 
 /// `x` for `x_1`, the first of the values of x.
-fn without_subscript(name: &Expr) -> Expr {
+fn without_subscript(name: &Expr) -> Option<Expr> {
     let stem = |name: &str| name.split('_').next().unwrap_or(name).into();
     match name {
-        Expr::Symbol(name) => Expr::Symbol(stem(name)),
-        Expr::Apply(name, arguments) => Expr::Apply(stem(name), arguments.clone()),
-        other => other.clone(),
+        Expr::Symbol(name) => Some(Expr::Symbol(stem(name))),
+        Expr::Apply(name, arguments) => Some(Expr::Apply(stem(name), arguments.clone())),
+        other => names_a_value(other).then(|| other.clone()),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use dashu_int::{IBig, UBig};
+use dashu_base::{Abs, Gcd};
 use dashu_ratio::RBig;
 
+use super::collection::unassigned;
 use super::{Comparer, DIFFERENT, equation};
 use crate::verify::Tier;
 use crate::verify::expr::Expr;
@@ -140,49 +141,36 @@ fn parts(expr: &Expr) -> Option<(Cow<'_, Expr>, &str, &str)> {
 impl Comparer<'_> {
     /// Whether two unions of arithmetic progressions are the same numbers: `\pi/4 + k\pi` and `-3\pi/4 + k\pi`.
     pub(super) fn progressions(&mut self, family: &Family<'_>) -> Outcome {
-        let (Some((name, gold)), Some((given, answer))) = (values(&family.gold), values(&family.answer))
-        else {
-            return DIFFERENT;
-        };
-        if name.is_some() && given.is_some() && name != given {
+        let [(name, gold), (given, answer)] = [&*family.gold, &family.answer].map(|body| {
+            let items = if let Expr::List(items, _) = body { &items[..] } else { std::slice::from_ref(body) };
+            unassigned(items, |name| Some(name.clone()))
+        });
+        if name.is_some() && given.is_some() && name != given
+            || gold.iter().chain(&answer).any(Expr::is_structure)
+        {
             return DIFFERENT;
         }
-        let found = self.residues(&gold, &answer, &family.index);
-        if found.is_some_and(|(gold, answer)| gold == answer) {
-            Outcome::Equal(Tier::Numeric)
-        } else {
-            DIFFERENT
+        match self.residues(&gold, &answer, &family.index) {
+            Some((gold, answer)) if gold == answer => Outcome::Equal(Tier::Numeric),
+            _ => DIFFERENT,
         }
     }
 
     /// The residues of both by one common period, in terms of the first step.
-    fn residues(&mut self, gold: &[&Expr], answer: &[&Expr], index: &str) -> Option<(Residues, Residues)> {
+    fn residues(&mut self, gold: &[Expr], answer: &[Expr], index: &str) -> Option<(Residues, Residues)> {
         let (start, unit) = self.line(gold.first()?, index)?;
         let mut lines = Vec::new();
         for body in gold.iter().chain(answer) {
             let (offset, step) = self.line(body, index)?;
             let offset = self.multiple(&Expr::difference(&offset, &start), &unit)?;
-            lines.push((offset, self.multiple(&step, &unit)?));
+            let step = self.multiple(&step, &unit).filter(|step| !step.is_zero())?;
+            lines.push((offset, step.abs()));
         }
-        let whole = |value: &RBig| value.denominator().clone();
-        let scale = lines.iter().fold(UBig::ONE, |scale, (_, step)| lcm(&scale, &whole(step)));
-        let scaled = |value: &RBig| value * RBig::from(scale.clone());
-        let period = lines.iter().try_fold(UBig::ONE, |period, (_, step)| {
-            let step = scaled(step).numerator().clone();
-            let step = UBig::try_from(if step < IBig::ZERO { -step } else { step }).ok()?;
-            (step != UBig::ZERO).then(|| lcm(&period, &step))
-        })?;
-        let period = RBig::from(period);
+        let period = lines.iter().map(|(_, step)| step.clone()).reduce(common_multiple)?;
         let members = |(offset, step): &(RBig, RBig)| {
-            let step = scaled(step);
-            let step = if step < RBig::ZERO { -step } else { step };
-            let count = i64::try_from((&period / &step).numerator().clone())
-                .ok()
-                .filter(|count| *count <= LONGEST)?;
-            let reduced = |value: RBig| &value - (&value / &period).floor() * &period;
-            Some(
-                (0..count).map(|time| reduced(scaled(offset) + RBig::from(time) * &step)).collect::<Vec<_>>(),
-            )
+            let times = i64::try_from((&period / step).numerator()).ok().filter(|times| *times <= LONGEST)?;
+            let values = (0..times).map(|time| offset + RBig::from(time) * step);
+            Some(values.map(|value| &value - (&value / &period).floor() * &period).collect::<Vec<_>>())
         };
         let all: Vec<Vec<RBig>> = lines.iter().map(members).collect::<Option<_>>()?;
         let (left, right) = all.split_at(gold.len());
@@ -202,14 +190,12 @@ impl Comparer<'_> {
         if scalar::equal(value, &Expr::integer(0), self.fuel).is_equal() {
             return Some(RBig::ZERO);
         }
-        let quotient = Expr::Div(Box::new((value.clone(), unit.clone())));
+        let quotient = Expr::quotient(value.clone(), unit.clone());
         let approximate = scalar::approximate(&quotient, self.fuel)?;
         (1..=LONGEST).find_map(|parts| {
             let near = (&approximate * RBig::from(parts)).round();
             let multiple = RBig::from(near) / RBig::from(parts);
-            let difference = &multiple - &approximate;
-            let close = difference.clone() * RBig::from(1i64 << 60) < RBig::ONE
-                && difference * RBig::from(1i64 << 60) > -RBig::ONE;
+            let close = (&multiple - &approximate).abs() * RBig::from(1i64 << 60) < RBig::ONE;
             let product = Expr::Mul(vec![Expr::rational(multiple.clone()), unit.clone()]);
             (close && scalar::equal(value, &product, self.fuel).is_equal()).then_some(multiple)
         })
@@ -218,31 +204,8 @@ impl Comparer<'_> {
 
 type Residues = BTreeSet<RBig>;
 
-fn lcm(left: &UBig, right: &UBig) -> UBig {
-    use dashu_int::ops::Gcd;
-    left * right / left.gcd(right)
-}
-
-/// The values of a body, and the name that they are given: one, or those of a list.
-fn values(body: &Expr) -> Option<(Option<&Expr>, Vec<&Expr>)> {
-    let items = match body {
-        Expr::List(items, _) => &items[..],
-        single => std::slice::from_ref(single),
-    };
-    let mut name = None;
-    let mut values = Vec::new();
-    for item in items {
-        match equation(item) {
-            Some(([given, value], _)) => {
-                if name.is_some_and(|name| name != given) {
-                    return None;
-                }
-                name = Some(given);
-                values.push(value);
-            }
-            Some(_) => return None,
-            None => values.push(item),
-        }
-    }
-    (!values.iter().any(|value| value.is_structure())).then_some((name, values))
+/// The least common multiple of two positive fractions.
+fn common_multiple(left: RBig, right: RBig) -> RBig {
+    let ((above, below), (other, under)) = (left.into_parts(), right.into_parts());
+    RBig::from_parts(&above * &other / (&above).gcd(&other), below.gcd(under))
 }

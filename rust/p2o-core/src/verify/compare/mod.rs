@@ -17,6 +17,8 @@ mod quantity;
 mod real_set;
 mod relation;
 
+use std::borrow::Cow;
+
 use super::Options;
 use super::Tier;
 use super::expr::{Expr, Joint, Relation};
@@ -70,6 +72,16 @@ impl<'a> Comparer<'a> {
         outcome
     }
 
+    /// What a rule finds that needs a licence where a condition holds.
+    fn by_if(
+        &mut self,
+        condition: bool,
+        licence: Licence,
+        rule: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome {
+        self.by(if condition { licence.into() } else { Licences::NONE }, rule)
+    }
+
     /// Compares a gold with an answer.
     pub(crate) fn equal(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
         if gold == answer {
@@ -93,7 +105,8 @@ impl<'a> Comparer<'a> {
     }
 
     fn dispatch(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let (gold, answer) = (&distributed(expanded(gold)), &distributed(expanded(answer)));
+        let (gold, answer) = (distributed(expanded(gold)), distributed(expanded(answer)));
+        let (gold, answer) = (&*gold, &*answer);
         if let Some(family) = family::with_one_index(gold, answer) {
             return self.by(family.licences, |comparer| {
                 let outcome = comparer.equal(&family.gold, &family.answer);
@@ -151,31 +164,6 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    /// Times of day. Beside a ratio that is none, `10:30` is a ratio too.
-    fn times(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
-        let ratio = |expr: &Expr| match expr {
-            Expr::Ratio(parts) => Some(parts.clone()),
-            Expr::Clock { hour, minute, half: None } => {
-                Some(vec![Expr::integer(i64::from(*hour)), Expr::integer(i64::from(*minute))])
-            }
-            _ => None,
-        };
-        if let (Some(gold), Some(answer)) = (clock::time(gold), clock::time(answer)) {
-            return match clock::same_time(&gold, &answer) {
-                Some(licences) => self.by(licences, |_| Outcome::Equal(Tier::Exact)),
-                None => DIFFERENT,
-            };
-        }
-        match (ratio(gold), ratio(answer)) {
-            (Some(left), Some(right)) => {
-                let time = matches!(gold, Expr::Clock { .. });
-                let needed = if time { Licence::TimeAsRatio.into() } else { Licences::NONE };
-                self.by(needed, |comparer| comparer.ratios(&left, &right))
-            }
-            _ => DIFFERENT,
-        }
-    }
-
     /// `a:b:c` equals its multiples.
     fn ratios(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
         if gold.len() != answer.len() {
@@ -191,7 +179,7 @@ impl<'a> Comparer<'a> {
         Outcome::of_all(gold[1..].iter().zip(&answer[1..]).map(|(left, right)| {
             let crossed = Expr::Mul(vec![gold[0].clone(), right.clone()]);
             let other = Expr::Mul(vec![answer[0].clone(), left.clone()]);
-            super::scalar::equal(&crossed, &other, self.fuel)
+            scalar::equal(&crossed, &other, self.fuel)
         }))
     }
 
@@ -205,72 +193,69 @@ impl<'a> Comparer<'a> {
 }
 
 /// `a ± b` as the list of its two values; anything else as it is.
-fn expanded(expr: &Expr) -> Expr {
+fn expanded(expr: &Expr) -> Cow<'_, Expr> {
     let ambiguous = |node: &Expr| matches!(node, Expr::PlusMinus { .. });
-    match expr {
-        Expr::List(items, joint) if items.iter().any(|item| item.any(ambiguous)) => {
-            Expr::List(items.iter().flat_map(both_signs).collect(), *joint)
-        }
-        Expr::Set(items) if items.iter().any(|item| item.any(ambiguous)) => {
-            Expr::Set(items.iter().flat_map(both_signs).collect())
-        }
-        Expr::List(..) | Expr::Set(_) => expr.clone(),
+    if !expr.any(ambiguous) {
+        return Cow::Borrowed(expr);
+    }
+    Cow::Owned(match expr {
+        Expr::List(items, joint) => Expr::List(items.iter().flat_map(both_signs).collect(), *joint),
+        Expr::Set(items) => Expr::Set(items.iter().flat_map(both_signs).collect()),
         // `x ≠ ±5` is neither of the two.
-        Expr::Chain { relations, .. } if relations.contains(&Relation::NotEqual) && expr.any(ambiguous) => {
+        Expr::Chain { relations, .. } if relations.contains(&Relation::NotEqual) => {
             Expr::List(both_signs(expr), Joint::And)
         }
-        other if other.any(ambiguous) => Expr::List(both_signs(other), Joint::Or),
-        other => other.clone(),
+        other => Expr::List(both_signs(other), Joint::Or),
+    })
+}
+
+/// What matrices add up to or are multiplied to as a matrix, and `-(a, b)` as a tuple; anything else as it is.
+fn distributed(expr: Cow<'_, Expr>) -> Cow<'_, Expr> {
+    matrix(&expr).map_or(expr, Cow::Owned)
+}
+
+fn matrix(expr: &Expr) -> Option<Expr> {
+    match expr {
+        Expr::Neg(inner) => match &**inner {
+            Expr::Tuple { items, left_closed: false, right_closed: false } => Some(Expr::Tuple {
+                items: items.iter().cloned().map(Expr::negated).collect(),
+                left_closed: false,
+                right_closed: false,
+            }),
+            Expr::Matrix(rows) => Some(each_cell(rows, Expr::negated)),
+            _ => None,
+        },
+        Expr::Div(pair) => match &pair.0 {
+            Expr::Matrix(rows) => Some(each_cell(rows, |cell| Expr::quotient(cell, pair.1.clone()))),
+            _ => None,
+        },
+        Expr::Add(terms) => sum_of_matrices(terms),
+        Expr::Mul(factors) if factors.iter().any(|factor| matches!(factor, Expr::Matrix(_))) => {
+            let (matrices, scalars): (Vec<&Expr>, Vec<&Expr>) =
+                factors.iter().partition(|factor| matches!(factor, Expr::Matrix(_)));
+            let scaled = |cell| Expr::Mul(scalars.iter().copied().cloned().chain([cell]).collect());
+            match matrices[..] {
+                [Expr::Matrix(rows)] => Some(each_cell(rows, scaled)),
+                [Expr::Matrix(left), Expr::Matrix(right)] => {
+                    Some(each_cell(&product_of_matrices(left, right)?, scaled))
+                }
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
-/// A scalar multiple of a matrix as a matrix.
-fn distributed(expr: Expr) -> Expr {
-    let cells = |rows: &[Vec<Expr>], change: &dyn Fn(&Expr) -> Expr| {
-        Expr::Matrix(rows.iter().map(|row| row.iter().map(change).collect()).collect())
-    };
-    match &expr {
-        Expr::Neg(inner) => match &**inner {
-            Expr::Tuple { items, left_closed: false, right_closed: false } => Expr::Tuple {
-                items: items.iter().map(|item| Expr::Neg(Box::new(item.clone()))).collect(),
-                left_closed: false,
-                right_closed: false,
-            },
-            Expr::Matrix(rows) => cells(rows, &|cell| Expr::Neg(Box::new(cell.clone()))),
-            _ => expr,
-        },
-        Expr::Div(pair) => match &pair.0 {
-            Expr::Matrix(rows) => cells(rows, &|cell| Expr::Div(Box::new((cell.clone(), pair.1.clone())))),
-            _ => expr,
-        },
-        Expr::Add(terms) => sum_of_matrices(terms).unwrap_or(expr),
-        Expr::Mul(factors)
-            if factors.iter().filter(|factor| matches!(factor, Expr::Matrix(_))).count() == 2 =>
-        {
-            product_of_matrices(factors).unwrap_or(expr)
-        }
-        Expr::Mul(factors) => {
-            let matrix = factors.iter().position(|factor| matches!(factor, Expr::Matrix(_)));
-            match matrix.map(|index| (index, &factors[index])) {
-                Some((index, Expr::Matrix(rows))) => cells(rows, &|cell| {
-                    let mut product = factors.clone();
-                    product[index] = cell.clone();
-                    Expr::Mul(product)
-                }),
-                _ => expr,
-            }
-        }
-        _ => expr,
-    }
+fn each_cell(rows: &[Vec<Expr>], change: impl Fn(Expr) -> Expr) -> Expr {
+    Expr::Matrix(rows.iter().map(|row| row.iter().cloned().map(&change).collect()).collect())
 }
 
 /// The sum of matrices of one shape, each perhaps with a sign.
 fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
-    let rows = |term: &Expr| match distributed(term.clone()) {
-        Expr::Matrix(rows) => Some(rows),
+    let mut all = terms.iter().map(|term| match &*distributed(Cow::Borrowed(term)) {
+        Expr::Matrix(rows) => Some(rows.clone()),
         _ => None,
-    };
-    let mut all = terms.iter().map(rows);
+    });
     let mut sum = all.next()??;
     for next in all {
         let next = next?;
@@ -284,22 +269,15 @@ fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
     Some(Expr::Matrix(sum))
 }
 
-/// The product of two matrices, and of scalars beside them.
-fn product_of_matrices(factors: &[Expr]) -> Option<Expr> {
-    let (matrices, scalars): (Vec<&Expr>, Vec<&Expr>) =
-        factors.iter().partition(|factor| matches!(factor, Expr::Matrix(_)));
-    let [Expr::Matrix(left), Expr::Matrix(right)] = matrices[..] else { return None };
+fn product_of_matrices(left: &[Vec<Expr>], right: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
     if left[0].len() != right.len() || left.len() * right.len() * right[0].len() > 4_096 {
         return None;
     }
     let cell = |row: &[Expr], column: usize| {
-        let terms =
-            row.iter().zip(right).map(|(item, other)| Expr::Mul(vec![item.clone(), other[column].clone()]));
-        let sum = Expr::Add(terms.collect());
-        Expr::Mul(scalars.iter().copied().cloned().chain([sum]).collect())
+        let pairs = row.iter().zip(right);
+        Expr::Add(pairs.map(|(item, other)| Expr::Mul(vec![item.clone(), other[column].clone()])).collect())
     };
-    let rows = left.iter().map(|row| (0..right[0].len()).map(|column| cell(row, column)).collect()).collect();
-    Some(Expr::Matrix(rows))
+    Some(left.iter().map(|row| (0..right[0].len()).map(|column| cell(row, column)).collect()).collect())
 }
 
 /// The letters of several choices, sorted: `ABD` and `B, A, D`.

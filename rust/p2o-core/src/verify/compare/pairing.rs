@@ -11,102 +11,79 @@ use crate::verify::scalar::{Outcome, fingerprint};
 impl Comparer<'_> {
     /// Whether the items can be paired off as they are.
     pub(super) fn pairs(&mut self, gold: &[Expr], answer: &[Expr]) -> Outcome {
-        let mut pairing = Pairing::exact(gold, answer, self);
-        for left in 0..gold.len() {
-            if pairing.partner_of_gold[left].is_none() {
-                let mut tried = vec![false; answer.len()];
-                if !pairing.augment(left, &mut tried, gold, answer, self) {
-                    return Outcome::Different(pairing.tier);
-                }
+        let mut pairing = Pairing {
+            gold,
+            answer,
+            partners: vec![None; answer.len()],
+            compared: HashMap::new(),
+            tier: Tier::Exact,
+        };
+        for left in pairing.exact(self) {
+            if !pairing.augment(left, &mut vec![false; answer.len()], self) {
+                return Outcome::Different(pairing.tier);
             }
         }
-        let licences = pairing.licences();
+        let pairs = pairing.partners.iter().enumerate();
+        let licences = pairs.fold(Licences::NONE, |all, (right, left)| {
+            let found = left.and_then(|left| pairing.compared[&(left, right)]);
+            all.union(found.unwrap_or_default())
+        });
         self.by(licences, |_| Outcome::Equal(pairing.tier))
     }
 }
 
 /// A growing bipartite matching (Kuhn 1955).
-struct Pairing {
-    partner_of_gold: Vec<Option<usize>>,
-    partner_of_answer: Vec<Option<usize>>,
+struct Pairing<'a> {
+    gold: &'a [Expr],
+    answer: &'a [Expr],
+    /// The gold that each answer is paired with.
+    partners: Vec<Option<usize>>,
     /// The licences by which two items are equal, none if they are not.
     compared: HashMap<(usize, usize), Option<Licences>>,
     tier: Tier,
 }
 
-impl Pairing {
-    /// Pairs off what has the same exact value or the same fingerprint; that settles most lists at once.
-    fn exact(gold: &[Expr], answer: &[Expr], comparer: &mut Comparer<'_>) -> Self {
-        let mut pairing = Self {
-            partner_of_gold: vec![None; gold.len()],
-            partner_of_answer: vec![None; answer.len()],
-            compared: HashMap::new(),
-            tier: Tier::Exact,
-        };
+impl Pairing<'_> {
+    /// Pairs off what has the same exact value or the same fingerprint, and returns the golds that are left; that settles
+    /// most lists at once.
+    fn exact(&mut self, comparer: &mut Comparer<'_>) -> Vec<usize> {
         let mut free: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (index, item) in answer.iter().enumerate().rev() {
+        for (index, item) in self.answer.iter().enumerate().rev() {
             if let Some(key) = fingerprint(item, comparer.fuel) {
                 free.entry(key).or_default().push(index);
             }
         }
-        for (left, item) in gold.iter().enumerate() {
-            let Some(key) = fingerprint(item, comparer.fuel) else { continue };
-            let Some(right) = free.get_mut(&key).and_then(Vec::pop) else { continue };
-            if pairing.equal(left, right, gold, answer, comparer) {
-                pairing.partner_of_gold[left] = Some(right);
-                pairing.partner_of_answer[right] = Some(left);
+        let mut left_over = Vec::new();
+        for (left, item) in self.gold.iter().enumerate() {
+            let key = fingerprint(item, comparer.fuel);
+            let right = key.and_then(|key| free.get_mut(&key)?.pop());
+            match right.filter(|&right| self.equal(left, right, comparer)) {
+                Some(right) => self.partners[right] = Some(left),
+                None => left_over.push(left),
             }
         }
-        pairing
+        left_over
     }
 
-    /// The licences by which the pairs are equal.
-    fn licences(&self) -> Licences {
-        let pairs = self.partner_of_gold.iter().enumerate();
-        pairs.fold(Licences::NONE, |all, (left, right)| {
-            let found = right.and_then(|right| *self.compared.get(&(left, right))?);
-            all.union(found.unwrap_or_default())
-        })
-    }
-
-    fn augment(
-        &mut self,
-        left: usize,
-        tried: &mut [bool],
-        gold: &[Expr],
-        answer: &[Expr],
-        comparer: &mut Comparer<'_>,
-    ) -> bool {
-        for right in 0..answer.len() {
-            if tried[right] || !self.equal(left, right, gold, answer, comparer) {
+    fn augment(&mut self, left: usize, tried: &mut [bool], comparer: &mut Comparer<'_>) -> bool {
+        for right in 0..self.answer.len() {
+            if tried[right] || !self.equal(left, right, comparer) {
                 continue;
             }
             tried[right] = true;
-            let free = match self.partner_of_answer[right] {
-                None => true,
-                Some(other) => self.augment(other, tried, gold, answer, comparer),
-            };
-            if free {
-                self.partner_of_gold[left] = Some(right);
-                self.partner_of_answer[right] = Some(left);
+            if self.partners[right].is_none_or(|other| self.augment(other, tried, comparer)) {
+                self.partners[right] = Some(left);
                 return true;
             }
         }
         false
     }
 
-    fn equal(
-        &mut self,
-        left: usize,
-        right: usize,
-        gold: &[Expr],
-        answer: &[Expr],
-        comparer: &mut Comparer<'_>,
-    ) -> bool {
+    fn equal(&mut self, left: usize, right: usize, comparer: &mut Comparer<'_>) -> bool {
         if let Some(known) = self.compared.get(&(left, right)) {
             return known.is_some();
         }
-        let (outcome, licences) = comparer.alone(&gold[left], &answer[right]);
+        let (outcome, licences) = comparer.alone(&self.gold[left], &self.answer[right]);
         self.tier = self.tier.max(outcome.tier());
         self.compared.insert((left, right), outcome.is_equal().then_some(licences));
         outcome.is_equal()

@@ -42,41 +42,46 @@ fn is_infinite(end: &Expr) -> bool {
     *end == infinity(true) || *end == infinity(false)
 }
 
-pub(super) fn infinity(positive: bool) -> Expr {
+fn infinity(positive: bool) -> Expr {
     let infinity = Expr::Constant(Constant::Infinity);
-    if positive { infinity } else { Expr::Neg(Box::new(infinity)) }
+    if positive { infinity } else { Expr::negated(infinity) }
+}
+
+impl End {
+    /// Infinity belongs to no set.
+    fn new(at: &Expr, closed: bool) -> Self {
+        Self { closed: closed && !is_infinite(at), at: at.clone() }
+    }
+
+    fn infinite(positive: bool) -> Self {
+        Self { at: infinity(positive), closed: false }
+    }
 }
 
 pub(super) fn everything() -> Pieces {
-    vec![piece(infinity(false), false, infinity(true), false)]
+    vec![Piece { low: End::infinite(false), high: End::infinite(true) }]
 }
 
-pub(super) fn piece(low: Expr, low_closed: bool, high: Expr, high_closed: bool) -> Piece {
-    Piece {
-        low: End { closed: low_closed && !is_infinite(&low), at: low },
-        high: End { closed: high_closed && !is_infinite(&high), at: high },
-    }
+pub(super) fn interval(low: &Expr, low_closed: bool, high: &Expr, high_closed: bool) -> Piece {
+    Piece { low: End::new(low, low_closed), high: End::new(high, high_closed) }
 }
 
 pub(super) fn scalar_point(expr: &Expr) -> Option<Piece> {
-    (!expr.is_structure()).then(|| piece(expr.clone(), true, expr.clone(), true))
+    (!expr.is_structure()).then(|| interval(expr, true, expr, true))
 }
 
-pub(super) fn half_line(relation: Relation, bound: &Expr) -> Option<Pieces> {
-    if bound.is_structure() {
-        return None;
-    }
-    let bound = bound.clone();
+/// The numbers that are in a relation to a bound.
+pub(super) fn related(relation: Relation, bound: &Expr) -> Option<Pieces> {
+    let at = scalar_point(bound)?.low;
+    let below = |closed| Piece { low: End::infinite(false), high: End { closed, ..at.clone() } };
+    let above = |closed| Piece { low: End { closed, ..at.clone() }, high: End::infinite(true) };
     Some(match relation {
-        Relation::Less => vec![piece(infinity(false), false, bound, false)],
-        Relation::LessEqual => vec![piece(infinity(false), false, bound, true)],
-        Relation::Greater => vec![piece(bound, false, infinity(true), false)],
-        Relation::GreaterEqual => vec![piece(bound, true, infinity(true), false)],
-        Relation::Equal | Relation::Approx => vec![piece(bound.clone(), true, bound, true)],
-        Relation::NotEqual => vec![
-            piece(infinity(false), false, bound.clone(), false),
-            piece(bound, false, infinity(true), false),
-        ],
+        Relation::Less => vec![below(false)],
+        Relation::LessEqual => vec![below(at.closed)],
+        Relation::Greater => vec![above(false)],
+        Relation::GreaterEqual => vec![above(at.closed)],
+        Relation::Equal | Relation::Approx => vec![Piece { low: at.clone(), high: at }],
+        Relation::NotEqual => vec![below(false), above(false)],
     })
 }
 
@@ -144,20 +149,8 @@ impl Comparer<'_> {
         let mut result = Vec::new();
         for first in left {
             for second in right {
-                let low = match scalar::order(&first.low.at, &second.low.at, self.fuel)? {
-                    Ordering::Less => second.low.clone(),
-                    Ordering::Greater => first.low.clone(),
-                    Ordering::Equal => {
-                        End { at: first.low.at.clone(), closed: first.low.closed && second.low.closed }
-                    }
-                };
-                let high = match scalar::order(&first.high.at, &second.high.at, self.fuel)? {
-                    Ordering::Less => first.high.clone(),
-                    Ordering::Greater => second.high.clone(),
-                    Ordering::Equal => {
-                        End { at: first.high.at.clone(), closed: first.high.closed && second.high.closed }
-                    }
-                };
+                let low = self.inner(&first.low, &second.low, Ordering::Greater)?;
+                let high = self.inner(&first.high, &second.high, Ordering::Less)?;
                 let met = Piece { low, high };
                 if !self.is_empty(&met) {
                     result.push(met);
@@ -167,14 +160,23 @@ impl Comparer<'_> {
         Some(result)
     }
 
+    /// Of two ends the one on the `side` of the other.
+    fn inner(&mut self, first: &End, second: &End, side: Ordering) -> Option<End> {
+        Some(match scalar::order(&first.at, &second.at, self.fuel)? {
+            Ordering::Equal => End { at: first.at.clone(), closed: first.closed && second.closed },
+            order if order == side => first.clone(),
+            _ => second.clone(),
+        })
+    }
+
     pub(super) fn complement(&mut self, pieces: Pieces) -> Pieces {
         let mut result = Vec::new();
-        let mut low = End { at: infinity(false), closed: false };
+        let mut low = End::infinite(false);
         for next in self.normal(pieces) {
             result.push(Piece { low, high: End { at: next.low.at, closed: !next.low.closed } });
             low = End { at: next.high.at, closed: !next.high.closed };
         }
-        result.push(Piece { low, high: End { at: infinity(true), closed: false } });
+        result.push(Piece { low, high: End::infinite(true) });
         result.retain(|found| !self.is_empty(found));
         result
     }

@@ -1,5 +1,6 @@
 //! What counts as the same number beyond exact equality: percent, degrees, bases, names, rounding.
 
+use dashu_base::Abs;
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
@@ -118,10 +119,7 @@ impl Comparer<'_> {
             return None;
         }
         let whole = !decimals.0 && gold.is_int() || !decimals.1 && answer.is_int();
-        let difference = &gold - &answer;
-        let difference = if difference < RBig::ZERO { -difference } else { difference };
-        let scale = if gold < RBig::ZERO { -gold } else { gold };
-        let tiny = difference * RBig::from(20_000) > scale;
+        let tiny = (&gold - &answer).abs() * RBig::from(20_000) > gold.abs();
         Some(match (whole, tiny) {
             (false, false) => Licence::Rounded.into(),
             (true, false) => Licence::RoundedToWhole.into(),

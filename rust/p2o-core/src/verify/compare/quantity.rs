@@ -18,14 +18,6 @@ struct Amount<'a> {
     parted: bool,
 }
 
-/// How two units compare.
-struct Units {
-    /// The conventions by which they agree.
-    licences: Licences,
-    /// What an amount in the answer's unit is in the gold's, where that is another one of the same kind.
-    conversion: Option<RBig>,
-}
-
 impl Comparer<'_> {
     /// Compares two scalars.
     pub(super) fn scalars(&mut self, gold: &Expr, answer: &Expr) -> Outcome {
@@ -49,13 +41,13 @@ impl Comparer<'_> {
             gold = Amount { value: Cow::Owned(number), unit: unit.into(), parted: false };
             licences = Licence::UnitLettersDropped.into();
         }
-        let Some(units) = between_units(&gold.unit, &answer.unit) else { return DIFFERENT };
+        let Some((agreed, conversion)) = between_units(&gold.unit, &answer.unit) else { return DIFFERENT };
         // A bare number leaves open which of several units is meant.
         let bare = |one: &Amount<'_>, other: &Amount<'_>| one.parted && other.unit.is_empty();
         if bare(&gold, &answer) || bare(&answer, &gold) || self.has_no_value(&answer.value) {
             return DIFFERENT;
         }
-        if let Some(size) = units.conversion {
+        if let Some(size) = conversion {
             let converted = Expr::Mul(vec![answer.value.clone().into_owned(), Expr::rational(size)]);
             let outcome = self.by(licences.union(Licence::UnitConverted.into()), |comparer| {
                 comparer.values(&gold.value, &converted)
@@ -64,7 +56,7 @@ impl Comparer<'_> {
                 return outcome;
             }
         }
-        let licences = licences.union(units.licences);
+        let licences = licences.union(agreed);
         let marks = (mark(&gold), mark(&answer));
         if marks.0.is_some() && marks.1.is_some() && marks.0 != marks.1 && !self.may(Licence::UnitIgnored) {
             let licences = licences.union(super::policy::as_written(&gold.value, &answer.value));
@@ -76,7 +68,7 @@ impl Comparer<'_> {
     /// Whether two quantities are in different units.
     pub(super) fn in_other_units(&self, gold: &Expr, answer: &Expr) -> bool {
         between_units(&amount(gold).unit, &amount(answer).unit)
-            .is_none_or(|units| units.conversion.is_some() || !units.licences.are_within(self.allowed))
+            .is_none_or(|(licences, conversion)| conversion.is_some() || !licences.are_within(self.allowed))
     }
 }
 
@@ -85,7 +77,7 @@ fn amount(expr: &Expr) -> Amount<'_> {
         Expr::Quantity(inner, unit) => Amount { unit: Cow::Borrowed(unit), ..amount(inner) },
         Expr::Neg(inner) if matches!(**inner, Expr::Quantity(..)) => {
             let inner = amount(inner);
-            Amount { value: Cow::Owned(Expr::Neg(Box::new(inner.value.into_owned()))), ..inner }
+            Amount { value: Cow::Owned(Expr::negated(inner.value.into_owned())), ..inner }
         }
         Expr::Add(parts) => in_one_unit(parts).unwrap_or_else(|| number(expr)),
         other => number(other),
@@ -121,25 +113,23 @@ fn mark(amount: &Amount<'_>) -> Option<char> {
     }
 }
 
-/// How two units compare; none if they contradict each other. A modulus and a half of the day are no units of measurement.
-fn between_units(gold: &str, answer: &str) -> Option<Units> {
-    let by = |licences: Licences| Some(Units { licences, conversion: None });
+/// The conventions by which two units agree, and what an amount in the answer's unit is in the gold's where that is another
+/// one of the same kind. None if they contradict each other: a modulus and a half of the day are no units of measurement.
+fn between_units(gold: &str, answer: &str) -> Option<(Licences, Option<RBig>)> {
     let measures = |unit: &str| !(unit.starts_with("mod ") || matches!(unit, "am" | "pm"));
-    if gold == answer {
-        by(Licences::NONE)
-    } else if gold.is_empty() || answer.is_empty() {
-        by(Licence::UnitDropped.into())
-    } else if let Some(size) = units::conversion(answer, gold) {
-        let other = size != RBig::ONE;
-        let licences = if other { Licence::UnitIgnored.into() } else { Licences::NONE };
-        Some(Units { licences, conversion: other.then_some(size) })
-    } else if units::is_money(gold) && same_unit(gold, answer, false) {
-        by(Licence::UnitDivisorDropped.into())
-    } else if same_unit(gold, answer, true) {
-        by(Licence::UnitExponentDropped.into())
-    } else {
-        (measures(gold) && measures(answer)).then(|| by(Licence::UnitIgnored.into()))?
-    }
+    let dropped = gold.is_empty() || answer.is_empty();
+    let conversion = if dropped { None } else { units::conversion(answer, gold) };
+    let licence = match &conversion {
+        _ if gold == answer => return Some((Licences::NONE, None)),
+        Some(size) if size.is_one() => return Some((Licences::NONE, None)),
+        Some(_) => Licence::UnitIgnored,
+        None if dropped => Licence::UnitDropped,
+        None if units::is_money(gold) && same_unit(gold, answer, false) => Licence::UnitDivisorDropped,
+        None if same_unit(gold, answer, true) => Licence::UnitExponentDropped,
+        None if measures(gold) && measures(answer) => Licence::UnitIgnored,
+        None => return None,
+    };
+    Some((licence.into(), conversion))
 }
 
 /// Whether two units agree but for a divisor that one of them leaves out, and an exponent if `exponents` may be left out.

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::pieces::{Pieces, everything, half_line, piece, reaches_infinity, scalar_point};
+use super::pieces::{Pieces, everything, interval, reaches_infinity, related, scalar_point};
 use super::{Comparer, DIFFERENT};
 use crate::verify::Tier;
 use crate::verify::expr::{Expr, Joint, Relation, SetOperation};
-use crate::verify::licence::{Licence, Licences};
+use crate::verify::licence::Licence;
 use crate::verify::scalar::{self, Outcome};
 
 /// Whether the node can only be a set of numbers, so that its partner must be read as one too.
@@ -50,8 +50,7 @@ impl Comparer<'_> {
         }
         let (names, given) = (bound_names(gold), bound_names(answer));
         let renamed = !names.is_empty() && !given.is_empty() && names != given;
-        let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
-        self.by(needed, |comparer| comparer.same_pieces(gold, answer))
+        self.by_if(renamed, Licence::SymbolsRenamed, |comparer| comparer.same_pieces(gold, answer))
     }
 
     /// Whether inequalities joined by "and" never hold together: `x < 1` and `x > 3`.
@@ -114,7 +113,7 @@ impl Comparer<'_> {
                 if scalar::order(&items[0], &items[1], self.fuel) == Some(Ordering::Greater) {
                     return None;
                 }
-                Some(vec![piece(items[0].clone(), *left_closed, items[1].clone(), *right_closed)])
+                Some(vec![interval(&items[0], *left_closed, &items[1], *right_closed)])
             }
             Expr::Set(items) => items.iter().map(scalar_point).collect(),
             Expr::SetOperation(operation, pair) => {
@@ -197,8 +196,7 @@ impl Comparer<'_> {
                 (2, 1) => relations[1],
                 _ => return None,
             };
-            let half = half_line(relation, bound)?;
-            result = self.intersection(&result, &half)?;
+            result = self.intersection(&result, &related(relation, bound)?)?;
         }
         Some(result)
     }

@@ -34,8 +34,8 @@ impl Comparer<'_> {
         }
         if let (Expr::Member(left), Expr::Member(right)) = (gold, answer) {
             let renamed = !self.equal(&left.0, &right.0).is_equal();
-            let needed = if renamed { Licence::SymbolsRenamed.into() } else { Licences::NONE };
-            return self.by(needed, |comparer| comparer.equal(&left.1, &right.1));
+            let sets = |comparer: &mut Self| comparer.equal(&left.1, &right.1);
+            return self.by_if(renamed, Licence::SymbolsRenamed, sets);
         }
         // "(x, y) ∈ {(1, 2), (3, 4)}" lists the pairs.
         if let Expr::Member(pair) = answer
@@ -45,10 +45,10 @@ impl Comparer<'_> {
             return self.by(Licence::NameDropped, |comparer| comparer.equal(gold, &pair.1));
         }
         // A model may restate the question.
-        let restates = !matches!(gold, Expr::Chain { .. }) && matches!(answer, Expr::Chain { .. });
-        let restates = restates && real_set::is_set(answer);
-        let needed = if restates { Licence::InequalityForInterval.into() } else { Licences::NONE };
-        self.by(needed, |comparer| comparer.real_sets(gold, answer))
+        let restates = !matches!(gold, Expr::Chain { .. })
+            && matches!(answer, Expr::Chain { .. })
+            && real_set::is_set(answer);
+        self.by_if(restates, Licence::InequalityForInterval, |comparer| comparer.real_sets(gold, answer))
     }
 
     /// The gold is `x = v`, the answer just `v`.
@@ -59,8 +59,7 @@ impl Comparer<'_> {
             && rounding.symbols().is_empty()
             && (operands.len() > 2 || operands[0].symbols().is_empty())
         {
-            let outcome = self.equal(value, answer);
-            return if outcome.is_equal() { outcome } else { self.equal(rounding, answer) };
+            return self.equal(value, answer).or_else(|| self.equal(rounding, answer));
         }
         if let Expr::List(items, _) | Expr::Set(items) = answer
             && items.iter().any(|item| equation(item).is_some())
@@ -207,15 +206,11 @@ impl Comparer<'_> {
         if outcome.is_equal() {
             return outcome;
         }
-        let solved = self.solved_for_name(gold, &right);
-        if solved.is_equal() {
-            return solved;
-        }
-        let solved = self.solved_for_name(answer, &left);
-        if solved.is_equal() && left.symbols() == right.symbols() {
-            return solved;
-        }
-        Outcome::Different(tier.max(outcome.tier()))
+        let solved = self.solved_for_name(gold, &right).or_else(|| {
+            let same_names = left.symbols() == right.symbols();
+            if same_names { self.solved_for_name(answer, &left) } else { DIFFERENT }
+        });
+        solved.or_else(|| Outcome::Different(tier.max(outcome.tier())))
     }
 
     /// `a = b = c`: the same sides where these are a system; else the same last value, and the same first side where the gold has one that is not a name.
@@ -255,7 +250,7 @@ impl Comparer<'_> {
         if !outcome.is_equal() || !positive {
             return outcome;
         }
-        let quotient = Expr::Div(Box::new((scale_left, scale_right)));
+        let quotient = Expr::quotient(scale_left, scale_right);
         match scalar::order(&quotient, &Expr::integer(0), self.fuel) {
             Some(std::cmp::Ordering::Greater) => outcome,
             _ => Outcome::Different(outcome.tier()),
@@ -271,14 +266,15 @@ impl Comparer<'_> {
             };
             let at = |expr: &Expr| expr.at(names, (0..).map(value));
             let (left, right) = (at(left), at(right));
-            let zero = Expr::integer(0);
-            let vanishes =
-                |value: &Expr, fuel: &mut super::Fuel| scalar::equal(value, &zero, fuel).is_equal();
-            if !vanishes(&left, self.fuel) && !vanishes(&right, self.fuel) {
+            if !self.vanishes(&left) && !self.vanishes(&right) {
                 return Some((left, right));
             }
         }
         None
+    }
+
+    fn vanishes(&mut self, value: &Expr) -> bool {
+        scalar::equal(value, &Expr::integer(0), self.fuel).is_equal()
     }
 
     /// The gold is `y = value`; the answer is linear in `y` and solving it gives the same value.
@@ -291,13 +287,10 @@ impl Comparer<'_> {
         let (constant, one, two) = (at(0), at(1), at(2));
         let slope = Expr::difference(&one, &constant);
         let curvature = Expr::difference(&Expr::difference(&two, &one), &slope);
-        let zero = Expr::integer(0);
-        if !scalar::equal(&curvature, &zero, self.fuel).is_equal()
-            || scalar::equal(&slope, &zero, self.fuel).is_equal()
-        {
+        if !self.vanishes(&curvature) || self.vanishes(&slope) {
             return DIFFERENT;
         }
-        scalar::equal(&difference.substitute(name, &gold[1]), &zero, self.fuel)
+        scalar::equal(&difference.substitute(name, &gold[1]), &Expr::integer(0), self.fuel)
     }
 
     fn inequalities(
@@ -307,40 +300,26 @@ impl Comparer<'_> {
         answer: &[Expr],
         second: &[Relation],
     ) -> Outcome {
-        if first.len() != second.len() {
-            return DIFFERENT;
-        }
-        if first == second {
-            let outcome = self.in_order(gold, answer);
-            if outcome.is_equal() {
-                return outcome;
-            }
-        }
+        let reversed: Vec<Expr> = answer.iter().rev().cloned().collect();
         let flipped: Vec<Relation> = second.iter().rev().map(|relation| relation.flipped()).collect();
-        if first == flipped {
-            let reversed: Vec<Expr> = answer.iter().rev().cloned().collect();
-            let outcome = self.in_order(gold, &reversed);
+        let readings = [(answer, second), (&reversed[..], &flipped[..])];
+        let mut alike =
+            readings.into_iter().filter(|(_, relations)| *relations == first).map(|(sides, _)| sides);
+        for sides in alike.clone() {
+            let outcome = self.in_order(gold, sides);
             if outcome.is_equal() {
                 return outcome;
             }
         }
-        if first.len() != 1 || gold.iter().chain(answer).any(Expr::is_structure) {
+        let Some(sides) = alike.next().filter(|_| first.len() == 1) else { return DIFFERENT };
+        if gold.iter().chain(answer).any(Expr::is_structure) {
             return DIFFERENT;
         }
         let left = Expr::difference(&gold[0], &gold[1]);
-        let right = if first == second {
-            Expr::difference(&answer[0], &answer[1])
-        } else if first == flipped {
-            Expr::difference(&answer[1], &answer[0])
-        } else {
-            return DIFFERENT;
-        };
-        let outcome = scalar::equal(&left, &right, self.fuel);
-        if outcome.is_equal() {
-            return outcome;
-        }
-        self.by(Licence::InequalityScaled, |comparer| {
-            comparer.proportional(&left, &right, first[0] != Relation::NotEqual)
+        let right = Expr::difference(&sides[0], &sides[1]);
+        scalar::equal(&left, &right, self.fuel).or_else(|| {
+            let positive = first[0] != Relation::NotEqual;
+            self.by(Licence::InequalityScaled, |comparer| comparer.proportional(&left, &right, positive))
         })
     }
 }

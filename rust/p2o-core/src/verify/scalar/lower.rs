@@ -23,14 +23,15 @@ fn is_notation(node: &Expr) -> bool {
 
 /// What a node means whose children are lowered.
 fn meant(node: Expr) -> Expr {
-    let over = |value: Expr, divisor: i64| Expr::Div(Box::new((value, Expr::integer(divisor))));
     match node {
-        Expr::Percent(inner) => over(*inner, 100),
-        Expr::Degrees(inner) => over(Expr::Mul(vec![*inner, Expr::Constant(Constant::Pi)]), 180),
+        Expr::Percent(inner) => Expr::quotient(*inner, Expr::integer(100)),
+        Expr::Degrees(inner) => {
+            Expr::quotient(Expr::Mul(vec![*inner, Expr::Constant(Constant::Pi)]), Expr::integer(180))
+        }
         Expr::Based { value, .. } => Expr::rational(value),
         Expr::Quantity(inner, _) => *inner,
         Expr::Ratio(parts) => match <[Expr; 2]>::try_from(parts) {
-            Ok([left, right]) => Expr::Div(Box::new((left, right))),
+            Ok([left, right]) => Expr::quotient(left, right),
             Err(parts) => Expr::Ratio(parts),
         },
         other => other,

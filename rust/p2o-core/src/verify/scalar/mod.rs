@@ -45,6 +45,11 @@ impl Outcome {
         }
     }
 
+    /// This outcome if it is equal, else what another rule finds.
+    pub(crate) fn or_else(self, rule: impl FnOnce() -> Self) -> Self {
+        if self.is_equal() { self } else { rule() }
+    }
+
     /// Equal where all are, by the last tier that one of them needs; else the first that differs.
     pub(crate) fn of_all(mut outcomes: impl Iterator<Item = Self>) -> Self {
         let both = |tier: Tier, outcome: Self| match outcome {
@@ -186,7 +191,7 @@ fn sides(sum: &Expr) -> Option<(Expr, Expr)> {
         Expr::Neg(inner) => sides(inner),
         Expr::Add(terms) => {
             let (first, others) = terms.split_first().filter(|(_, others)| !others.is_empty())?;
-            Some((first.clone(), Expr::Neg(Box::new(Expr::Add(others.to_vec())))))
+            Some((first.clone(), Expr::negated(Expr::Add(others.to_vec()))))
         }
         _ => None,
     }

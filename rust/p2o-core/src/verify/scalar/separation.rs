@@ -142,7 +142,7 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
                 | Function::Sec
                 | Function::Csc => 4.0 * imaginary(&arguments[0], values, fuel)?,
                 Function::Root if small_integer(&arguments[0], fuel).is_err() => {
-                    let exponent = Expr::Div(Box::new((Expr::integer(1), arguments[0].clone())));
+                    let exponent = Expr::quotient(Expr::integer(1), arguments[0].clone());
                     TURN_BITS * imaginary(&exponent, values, fuel)?
                 }
                 _ => 0.0,
