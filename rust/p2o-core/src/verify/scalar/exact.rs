@@ -1,6 +1,8 @@
 //! Exact values: rational numbers, and complex numbers with rational parts.
 
-use dashu_base::BitTest;
+use std::ops::RangeInclusive;
+
+use dashu_base::{Abs, BitTest, Inverse};
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
@@ -33,29 +35,36 @@ impl Gaussian {
         bits(&self.re) + if self.im.is_zero() { 0 } else { bits(&self.im) }
     }
 
-    fn add(self, other: Self) -> Self {
+    fn add(self, other: Self, fuel: &mut Fuel) -> Result<Self, Halt> {
+        pay(&self, &other, fuel)?;
         if self.is_real() && other.is_real() {
-            return Self::real(self.re + other.re);
+            return Ok(Self::real(self.re + other.re));
         }
-        Self { re: self.re + other.re, im: self.im + other.im }
+        Ok(Self { re: self.re + other.re, im: self.im + other.im })
     }
 
-    fn mul(&self, other: &Self) -> Self {
+    fn mul(&self, other: &Self, fuel: &mut Fuel) -> Result<Self, Halt> {
+        pay(self, other, fuel)?;
         if self.is_real() && other.is_real() {
-            return Self::real(&self.re * &other.re);
+            return Ok(Self::real(&self.re * &other.re));
         }
-        Self {
+        Ok(Self {
             re: &self.re * &other.re - &self.im * &other.im,
             im: &self.re * &other.im + &self.im * &other.re,
-        }
+        })
     }
 
-    fn inverse(&self) -> Result<Self, Halt> {
-        let norm = &self.re * &self.re + &self.im * &self.im;
-        if norm.is_zero() {
-            return Err(Halt::Undefined);
+    fn inverse(self) -> Result<Self, Halt> {
+        if self.is_real() {
+            return if self.re.is_zero() { Err(Halt::Undefined) } else { Ok(Self::real(self.re.inv())) };
         }
-        Ok(Self { re: &self.re / &norm, im: -(&self.im / &norm) })
+        let norm = self.norm();
+        Ok(Self { re: self.re / &norm, im: -(self.im / &norm) })
+    }
+
+    /// |z|²
+    fn norm(&self) -> RBig {
+        &self.re * &self.re + &self.im * &self.im
     }
 }
 
@@ -74,43 +83,20 @@ pub(crate) fn exact(expr: &Expr, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
             Gaussian { re: -inner.re, im: -inner.im }
         }
         Expr::Add(terms) => {
-            let mut sum = exact(&terms[0], fuel)?;
-            for term in &terms[1..] {
-                let term = exact(term, fuel)?;
-                pay(&sum, &term, fuel)?;
-                sum = sum.add(term);
-            }
-            sum
+            let first = exact(&terms[0], fuel)?;
+            terms[1..].iter().try_fold(first, |sum, term| sum.add(exact(term, fuel)?, fuel))?
         }
         Expr::Mul(factors) => {
-            let mut product = exact(&factors[0], fuel)?;
-            for factor in &factors[1..] {
-                let factor = exact(factor, fuel)?;
-                pay(&product, &factor, fuel)?;
-                product = product.mul(&factor);
-            }
-            product
+            let first = exact(&factors[0], fuel)?;
+            factors[1..].iter().try_fold(first, |product, factor| product.mul(&exact(factor, fuel)?, fuel))?
         }
         Expr::Div(pair) => {
             let divisor = exact(&pair.1, fuel)?;
-            let dividend = exact(&pair.0, fuel)?;
-            pay(&dividend, &divisor, fuel)?;
-            if divisor.is_real() {
-                if divisor.re.is_zero() {
-                    return Err(Halt::Undefined);
-                }
-                Gaussian { re: dividend.re / &divisor.re, im: dividend.im / &divisor.re }
-            } else {
-                dividend.mul(&divisor.inverse()?)
-            }
+            exact(&pair.0, fuel)?.mul(&divisor.inverse()?, fuel)?
         }
         Expr::Pow(pair) => {
-            let exponent = exact(&pair.1, fuel)?;
-            if !exponent.is_real() {
-                return Err(Halt::Unsupported);
-            }
-            let base = exact(&pair.0, fuel)?;
-            power(base, &exponent.re, fuel)?
+            let exponent = real(&pair.1, fuel)?;
+            power(exact(&pair.0, fuel)?, &exponent, fuel)?
         }
         Expr::Call(function, arguments) => call(*function, arguments, fuel)?,
         Expr::Series { kind, variable, bounds, body } => series(*kind, variable, bounds, body, fuel)?,
@@ -136,50 +122,49 @@ fn small(value: &RBig) -> Option<i64> {
 
 /// The exact value of an expression that must be a small integer.
 pub(crate) fn small_integer(expr: &Expr, fuel: &mut Fuel) -> Result<i64, Halt> {
-    let value = exact(expr, fuel)?;
-    if value.is_real() { small(&value.re).ok_or(Halt::Unsupported) } else { Err(Halt::Unsupported) }
+    small(&real(expr, fuel)?).ok_or(Halt::Unsupported)
 }
 
 fn power(base: Gaussian, exponent: &RBig, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
-    let Some(count) = small(exponent) else {
-        return if exponent.is_int() {
-            Err(Halt::Unsupported)
-        } else {
-            rational_power(&base, exponent, fuel)
-        };
-    };
-    let magnitude = usize::try_from(count.unsigned_abs()).map_err(|_| Halt::Unsupported)?;
-    if base.is_real() && (base.re.is_one() || base.re.is_zero()) {
-        return match (base.re.is_zero(), count) {
-            (true, 0) => Err(Halt::Undefined),
-            (true, count) if count < 0 => Err(Halt::Undefined),
-            _ => Ok(base),
-        };
+    if !exponent.is_int() {
+        return rational_power(&base, exponent, fuel);
     }
+    let count = small(exponent).ok_or(Halt::Unsupported)?;
+    if base.is_real() && (base.re.is_one() || base.re.is_zero()) {
+        return if base.re.is_zero() && count <= 0 { Err(Halt::Undefined) } else { Ok(base) };
+    }
+    let magnitude = usize::try_from(count.unsigned_abs()).map_err(|_| Halt::Unsupported)?;
     let bits = base.bits().saturating_mul(magnitude);
     if bits > LARGEST_BITS {
         return Err(Halt::Unsupported);
     }
     let words = (bits / 64) as u64;
     fuel.spend(8 + words * words / 32)?;
-    let mut result = if base.is_real() {
+    let raised = if base.is_real() {
         // Powers of a reduced fraction are reduced: no greatest common divisor to compute.
-        Gaussian::real(base.re.pow(isize::try_from(magnitude).map_err(|_| Halt::Unsupported)?))
+        Gaussian::real(base.re.pow(magnitude.cast_signed()))
     } else {
-        let mut result = Gaussian::real(RBig::ONE);
-        let mut square = base;
-        let mut left = magnitude;
-        while left > 0 {
-            if left & 1 == 1 {
-                result = result.mul(&square);
-            }
-            square = square.mul(&square);
-            left >>= 1;
-        }
-        result
+        by_squaring(Gaussian::real(RBig::ONE), base, magnitude as u64, |left, right| left.mul(right, fuel))?
     };
-    if count < 0 {
-        result = result.inverse()?;
+    if count < 0 { raised.inverse() } else { Ok(raised) }
+}
+
+/// The power of anything that is multiplied.
+pub(super) fn by_squaring<T>(
+    one: T,
+    base: T,
+    mut exponent: u64,
+    mut product: impl FnMut(&T, &T) -> Result<T, Halt>,
+) -> Result<T, Halt> {
+    let (mut result, mut square) = (one, base);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = product(&result, &square)?;
+        }
+        exponent >>= 1;
+        if exponent > 0 {
+            square = product(&square, &square)?;
+        }
     }
     Ok(result)
 }
@@ -216,67 +201,52 @@ fn rational_root(value: &RBig, index: u32, fuel: &mut Fuel) -> Result<RBig, Halt
 }
 
 fn call(function: Function, arguments: &[Expr], fuel: &mut Fuel) -> Result<Gaussian, Halt> {
-    match function {
+    let first = &arguments[0];
+    let value = match function {
         Function::Root => {
-            let index = small_integer(&arguments[0], fuel)?;
-            let radicand = exact(&arguments[1], fuel)?;
-            let index = u32::try_from(index).map_err(|_| Halt::Unsupported)?;
-            if !radicand.is_real() {
-                return Err(Halt::Unsupported);
+            let index = u32::try_from(small_integer(first, fuel)?).map_err(|_| Halt::Unsupported)?;
+            let radicand = real(&arguments[1], fuel)?;
+            if index == 2 && radicand < RBig::ZERO {
+                return Ok(Gaussian { re: RBig::ZERO, im: rational_root(&-radicand, 2, fuel)? });
             }
-            if index == 2 && radicand.re < RBig::ZERO {
-                let im = rational_root(&-radicand.re, 2, fuel)?;
-                return Ok(Gaussian { re: RBig::ZERO, im });
-            }
-            Ok(Gaussian::real(rational_root(&radicand.re, index, fuel)?))
+            rational_root(&radicand, index, fuel)?
         }
         Function::Abs => {
-            let value = exact(&arguments[0], fuel)?;
-            if value.is_real() {
-                let re = if value.re < RBig::ZERO { -value.re } else { value.re };
-                return Ok(Gaussian::real(re));
-            }
-            let norm = &value.re * &value.re + &value.im * &value.im;
-            Ok(Gaussian::real(rational_root(&norm, 2, fuel)?))
+            let value = exact(first, fuel)?;
+            if value.is_real() { value.re.abs() } else { rational_root(&value.norm(), 2, fuel)? }
         }
-        Function::Floor | Function::Ceil => {
-            let value = real(&arguments[0], fuel)?;
-            let rounded = if function == Function::Floor { value.floor() } else { value.ceil() };
-            Ok(Gaussian::real(RBig::from(rounded)))
-        }
+        Function::Floor => real(first, fuel)?.floor().into(),
+        Function::Ceil => real(first, fuel)?.ceil().into(),
         Function::Factorial => {
-            let count = small_integer(&arguments[0], fuel)?;
+            let count = small_integer(first, fuel)?;
             if !(0..=LARGEST_FACTORIAL).contains(&count) {
                 return Err(Halt::Unsupported);
             }
             // n! has about n log2 n bits, built by n multiplications by one word.
             let count = count as u64;
             fuel.spend(count * (1 + count / 16))?;
-            let product = (2..=count).fold(UBig::ONE, |product, factor| product * factor);
-            Ok(Gaussian::real(RBig::from(IBig::from(product))))
+            (2..=count).fold(UBig::ONE, |product, factor| product * factor).into()
         }
         Function::Binomial => {
-            let (top, bottom) = (small_integer(&arguments[0], fuel)?, small_integer(&arguments[1], fuel)?);
-            binomial(top, bottom, fuel).map(Gaussian::real)
+            let top = small_integer(first, fuel)?;
+            binomial(top, small_integer(&arguments[1], fuel)?, fuel)?
         }
         Function::Log => {
-            let (base, value) = (real(&arguments[0], fuel)?, real(&arguments[1], fuel)?);
-            rational_logarithm(&base, &value, fuel).map(Gaussian::real)
+            let base = real(first, fuel)?;
+            rational_logarithm(&base, &real(&arguments[1], fuel)?, fuel)?
         }
-        Function::Re => Ok(Gaussian::real(exact(&arguments[0], fuel)?.re)),
-        Function::Im => Ok(Gaussian::real(exact(&arguments[0], fuel)?.im)),
+        Function::Re => exact(first, fuel)?.re,
+        Function::Im => exact(first, fuel)?.im,
         Function::Min | Function::Max => {
-            let mut best = real(&arguments[0], fuel)?;
+            let mut best = real(first, fuel)?;
             for argument in &arguments[1..] {
                 let value = real(argument, fuel)?;
-                if (function == Function::Min) == (value < best) {
-                    best = value;
-                }
+                best = if function == Function::Min { best.min(value) } else { best.max(value) };
             }
-            Ok(Gaussian::real(best))
+            best
         }
         Function::Gcd | Function::Lcm => {
-            let mut result = small_integer(&arguments[0], fuel)?.unsigned_abs();
+            let mut result = small_integer(first, fuel)?.unsigned_abs();
             for argument in &arguments[1..] {
                 let value = small_integer(argument, fuel)?.unsigned_abs();
                 let divisor = gcd(result, value);
@@ -286,10 +256,11 @@ fn call(function: Function, arguments: &[Expr], fuel: &mut Fuel) -> Result<Gauss
                     Some(cofactor) => cofactor.checked_mul(value).ok_or(Halt::Unsupported)?,
                 };
             }
-            Ok(Gaussian::real(RBig::from(result)))
+            result.into()
         }
-        _ => Err(Halt::Unsupported),
-    }
+        _ => return Err(Halt::Unsupported),
+    };
+    Ok(Gaussian::real(value))
 }
 
 fn gcd(mut left: u64, mut right: u64) -> u64 {
@@ -327,7 +298,7 @@ fn binomial(top: i64, bottom: i64, fuel: &mut Fuel) -> Result<RBig, Halt> {
     for index in 0..steps {
         result = result * (top as u64 - index) / (index + 1);
     }
-    Ok(RBig::from(IBig::from(result)))
+    Ok(result.into())
 }
 
 /// `log_base value` where it is an integer or the inverse of one.
@@ -365,16 +336,17 @@ fn series(
     body: &Expr,
     fuel: &mut Fuel,
 ) -> Result<Gaussian, Halt> {
-    let (first, last) = (small_integer(&bounds.0, fuel)?, small_integer(&bounds.1, fuel)?);
-    if last.saturating_sub(first) > LONGEST_SERIES {
-        return Err(Halt::Unsupported);
-    }
     let mut result = Gaussian::real(if kind == Series::Sum { RBig::ZERO } else { RBig::ONE });
-    for index in first..=last {
+    for index in indices(&bounds.0, &bounds.1, fuel)? {
         fuel.spend(64)?;
         let term = exact(&body.substitute(variable, &Expr::integer(index)), fuel)?;
-        pay(&result, &term, fuel)?;
-        result = if kind == Series::Sum { result.add(term) } else { result.mul(&term) };
+        result = if kind == Series::Sum { result.add(term, fuel)? } else { result.mul(&term, fuel)? };
     }
     Ok(result)
+}
+
+/// From the first to the last index of a sum or product, if that is not too long.
+pub(super) fn indices(first: &Expr, last: &Expr, fuel: &mut Fuel) -> Result<RangeInclusive<i64>, Halt> {
+    let (first, last) = (small_integer(first, fuel)?, small_integer(last, fuel)?);
+    if last.saturating_sub(first) > LONGEST_SERIES { Err(Halt::Unsupported) } else { Ok(first..=last) }
 }

@@ -71,19 +71,10 @@ fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
         Expr::Number(number) => of_rational(&number.value),
         Expr::Constant(Constant::I) => root(Bound { upper: 0.0, lower: 0.0 }, 2.0, degree),
         Expr::Neg(inner) => bound(inner, degree, fuel)?,
-        Expr::Add(terms) => {
-            let mut total = bound(&terms[0], degree, fuel)?;
-            for term in &terms[1..] {
-                total = sum(total, bound(term, degree, fuel)?);
-            }
-            total
-        }
-        Expr::Mul(factors) => {
-            let mut total = bound(&factors[0], degree, fuel)?;
-            for factor in &factors[1..] {
-                total = product(total, bound(factor, degree, fuel)?);
-            }
-            total
+        Expr::Add(items) | Expr::Mul(items) => {
+            let join = if matches!(expr, Expr::Add(_)) { sum } else { product };
+            let first = bound(&items[0], degree, fuel)?;
+            items[1..].iter().try_fold(first, |total, item| Some(join(total, bound(item, degree, fuel)?)))?
         }
         Expr::Div(pair) => {
             let divisor = inverse(bound(&pair.1, degree, fuel)?);
@@ -109,7 +100,7 @@ fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
 /// None if a part of it cannot be evaluated at the point `values`.
 pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Option<f64> {
     fuel.spend(2).ok()?;
-    let all = |items: &[Expr], fuel: &mut Fuel| -> Option<f64> {
+    let all = |items: &[Expr], fuel: &mut Fuel| {
         items.iter().try_fold(0.0, |sum, item| Some(sum + size_bits(item, values, fuel)?))
     };
     Some(match expr {
@@ -152,10 +143,8 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
         }
         Expr::Series { kind, variable, bounds, body } => {
             let count = modulus(&Expr::difference(&bounds.1, &bounds.0), values, fuel)? + 1.0;
-            let mut term = 0.0f64;
-            for bound in [&bounds.0, &bounds.1] {
-                term = term.max(size_bits(&body.substitute(variable, bound), values, fuel)?);
-            }
+            let mut at = |bound: &Expr| size_bits(&body.substitute(variable, bound), values, fuel);
+            let term = at(&bounds.0)?.max(at(&bounds.1)?);
             if *kind == Series::Sum { term } else { count * term }
         }
         _ => return None,

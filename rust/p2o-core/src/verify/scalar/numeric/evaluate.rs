@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use dashu_ratio::RBig;
 
-use super::super::exact::{exact, small_integer};
+use super::super::exact::{by_squaring, exact, indices, small_integer};
 use super::Real;
 use super::complex::Complex;
 use crate::verify::expr::{Constant, Expr, Function, Series};
@@ -13,7 +13,6 @@ use crate::verify::fuel::{Fuel, Halt};
 /// Exponents up to this are multiplied out; larger ones go through the logarithm.
 const LARGEST_POWER: i64 = 4_096;
 const LARGEST_FACTORIAL: i64 = 5_000;
-const LONGEST_SERIES: i64 = 2_000;
 
 /// Values of the free symbols.
 pub(crate) type Values<'a> = [(&'a str, RBig)];
@@ -39,18 +38,12 @@ impl Evaluator<'_, '_> {
             Expr::Constant(Constant::E) => Complex::real(self.integer::<R>(1)?).exp(),
             Expr::Constant(Constant::I) => Ok(Complex { re: R::zero(), im: self.integer(1)? }),
             Expr::Add(terms) => {
-                let mut sum = self.value::<R>(&terms[0])?;
-                for term in &terms[1..] {
-                    sum = sum.add(&self.value(term)?)?;
-                }
-                Ok(sum)
+                let first = self.value::<R>(&terms[0])?;
+                terms[1..].iter().try_fold(first, |sum, term| sum.add(&self.value(term)?))
             }
             Expr::Mul(factors) => {
-                let mut product = self.value::<R>(&factors[0])?;
-                for factor in &factors[1..] {
-                    product = product.mul(&self.value(factor)?)?;
-                }
-                Ok(product)
+                let first = self.value::<R>(&factors[0])?;
+                factors[1..].iter().try_fold(first, |product, factor| product.mul(&self.value(factor)?))
             }
             Expr::Neg(inner) => Ok(self.value::<R>(inner)?.neg()),
             Expr::Div(pair) => {
@@ -106,19 +99,11 @@ impl Evaluator<'_, '_> {
         if base.is_exact_zero() {
             return if count > 0 { Ok(base.clone()) } else { Err(Halt::Undefined) };
         }
-        let mut result = Complex::real(self.integer::<R>(1)?);
-        let mut square = base.clone();
-        let mut left = count.unsigned_abs();
-        while left > 0 {
+        let one = Complex::real(self.integer::<R>(1)?);
+        let result = by_squaring(one, base.clone(), count.unsigned_abs(), |left, right| {
             self.fuel.spend(R::cost(self.bits))?;
-            if left & 1 == 1 {
-                result = result.mul(&square)?;
-            }
-            left >>= 1;
-            if left > 0 {
-                square = square.mul(&square)?;
-            }
-        }
+            left.mul(right)
+        })?;
         if count < 0 { result.recip() } else { Ok(result) }
     }
 
@@ -140,8 +125,7 @@ impl Evaluator<'_, '_> {
             Function::Floor => self.floor(&arguments[0], false),
             Function::Ceil => self.floor(&arguments[0], true),
             Function::Factorial => {
-                let argument = self.substituted(&arguments[0]);
-                let count = small_integer(&argument, self.fuel)?;
+                let count = small_integer(&self.substituted(&arguments[0]), self.fuel)?;
                 self.factorial(count)
             }
             Function::Binomial | Function::Gcd | Function::Lcm | Function::Min | Function::Max => {
@@ -172,15 +156,11 @@ impl Evaluator<'_, '_> {
     fn root<R: Real>(&mut self, index: &Expr, radicand: &Expr) -> Result<Complex<R>, Halt> {
         let count = small_integer(index, self.fuel).ok().filter(|count| (2..=1000).contains(count));
         let value = self.value::<R>(radicand)?;
-        let Some(count) = count else {
-            let index = self.value::<R>(index)?.recip()?;
-            return value.ln(self.bits)?.mul(&index)?.exp();
-        };
-        if value.is_exact_zero() {
-            return Ok(value);
-        }
-        if value.is_real() {
+        if let Some(count) = count
+            && value.is_real()
+        {
             match value.re.sign() {
+                Some(Ordering::Equal) => return Ok(value),
                 Some(Ordering::Greater) => return Ok(Complex::real(self.positive_root(&value.re, count)?)),
                 Some(Ordering::Less) if count % 2 == 1 => {
                     let root = self.positive_root(&value.re.neg(), count)?;
@@ -192,7 +172,7 @@ impl Evaluator<'_, '_> {
                 _ => {}
             }
         }
-        let index = Complex::real(self.integer::<R>(count)?.recip()?);
+        let index = self.value::<R>(index)?.recip()?;
         value.ln(self.bits)?.mul(&index)?.exp()
     }
 
@@ -237,13 +217,9 @@ impl Evaluator<'_, '_> {
             let (sin, cos) = argument.re.sin_cos()?;
             (Complex::real(sin), Complex::real(cos))
         } else {
-            // cos z = (w + 1/w) / 2 and sin z = (w - 1/w) / 2i with w = e^{iz}
-            let turned = Complex { re: argument.im.neg(), im: argument.re };
-            let forward = turned.exp()?;
-            let backward = turned.neg().exp()?;
-            let half = Complex::real(self.integer::<R>(2)?.recip()?);
-            let over_i = Complex { re: R::zero(), im: half.re.neg() };
-            (forward.add(&backward.neg())?.mul(&over_i)?, forward.add(&backward)?.mul(&half)?)
+            // cos z = cosh iz and sin z = sinh(iz) / i
+            let (sinh, cosh) = self.sinh_cosh(&Complex { re: argument.im.neg(), im: argument.re })?;
+            (Complex { re: sinh.im, im: sinh.re.neg() }, cosh)
         };
         match function {
             Function::Sin => Ok(sin),
@@ -284,15 +260,18 @@ impl Evaluator<'_, '_> {
 
     fn hyperbolic<R: Real>(&mut self, function: Function, argument: &Expr) -> Result<Complex<R>, Halt> {
         let argument = self.value::<R>(argument)?;
-        let (forward, backward) = (argument.exp()?, argument.neg().exp()?);
-        let half = Complex::real(self.integer::<R>(2)?.recip()?);
-        let sinh = forward.add(&backward.neg())?.mul(&half)?;
-        let cosh = forward.add(&backward)?.mul(&half)?;
+        let (sinh, cosh) = self.sinh_cosh(&argument)?;
         match function {
             Function::Sinh => Ok(sinh),
             Function::Cosh => Ok(cosh),
             _ => sinh.mul(&cosh.recip()?),
         }
+    }
+
+    fn sinh_cosh<R: Real>(&self, argument: &Complex<R>) -> Result<(Complex<R>, Complex<R>), Halt> {
+        let (forward, backward) = (argument.exp()?, argument.neg().exp()?);
+        let half = Complex::real(self.integer::<R>(2)?.recip()?);
+        Ok((forward.add(&backward.neg())?.mul(&half)?, forward.add(&backward)?.mul(&half)?))
     }
 
     fn inverse_hyperbolic<R: Real>(
@@ -322,12 +301,8 @@ impl Evaluator<'_, '_> {
         body: &Expr,
     ) -> Result<Complex<R>, Halt> {
         let (first, last) = (self.substituted(&bounds.0), self.substituted(&bounds.1));
-        let (first, last) = (small_integer(&first, self.fuel)?, small_integer(&last, self.fuel)?);
-        if last.saturating_sub(first) > LONGEST_SERIES {
-            return Err(Halt::Unsupported);
-        }
         let mut result = Complex::real(self.integer::<R>(i64::from(kind == Series::Product))?);
-        for index in first..=last {
+        for index in indices(&first, &last, self.fuel)? {
             self.fuel.spend(64)?;
             let term = self.value::<R>(&body.substitute(variable, &Expr::integer(index)))?;
             result = if kind == Series::Sum { result.add(&term)? } else { result.mul(&term)? };
