@@ -209,8 +209,7 @@ pub(super) fn without_accents(expr: &Expr) -> Expr {
 fn entries(expr: &Expr) -> Option<Vec<Expr>> {
     match expr {
         Expr::Tuple { items, .. } | Expr::Vector(items) => Some(items.clone()),
-        Expr::Matrix(rows) if rows.len() == 1 => Some(rows[0].clone()),
-        Expr::Matrix(rows) if rows[0].len() == 1 => Some(rows.iter().flatten().cloned().collect()),
+        Expr::Matrix(rows) if rows.len() == 1 || rows[0].len() == 1 => Some(rows.concat()),
         // A matrix written as rows in brackets.
         Expr::Matrix(rows) => Some(
             rows.iter()

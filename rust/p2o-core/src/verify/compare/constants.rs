@@ -63,11 +63,9 @@ pub(super) fn renamed(gold: &Expr, answer: &Expr) -> Vec<Expr> {
         && other.iter().all(|name| may_be_constant(name))
         && names.len() > own.len()
         && shared.all(|name| is_variable(name));
-    match (families, &own[..]) {
-        (false, _) => Vec::new(),
-        (true, [first, second]) => {
-            vec![answer.renamed(&other, &own), answer.renamed(&other, &[*second, *first])]
-        }
-        (true, _) => vec![answer.renamed(&other, &own)],
+    match own[..] {
+        _ if !families => Vec::new(),
+        [first, second] => vec![answer.renamed(&other, &own), answer.renamed(&other, &[second, first])],
+        _ => vec![answer.renamed(&other, &own)],
     }
 }

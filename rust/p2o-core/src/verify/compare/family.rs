@@ -30,61 +30,60 @@ pub(super) struct Family<'a> {
 /// The bodies of two families over the same set, the answer's index renamed to the gold's: its letter says nothing. Where
 /// one of them leaves its index undeclared it has one of the integers under the same name.
 pub(super) fn with_one_index<'a>(gold: &'a Expr, answer: &Expr) -> Option<Family<'a>> {
-    let (gold_parts, answer_parts) = (parts(gold), parts(answer));
-    if gold_parts.is_none() && answer_parts.is_none() {
-        return None;
-    }
     let family = |gold, answer, index: &str, runs_through_integers, licences| {
         Some(Family { gold, answer, index: index.to_string(), runs_through_integers, licences })
     };
-    if gold_parts.is_none() || answer_parts.is_none() {
-        let (known, other) = if gold_parts.is_some() { (&gold_parts, answer) } else { (&answer_parts, gold) };
-        if let Some((body, index, "Z")) = known
-            && let Some(progression) = of_residues(other, index)
-        {
-            let body = body.clone().into_owned();
-            let (gold, answer) = if gold_parts.is_some() { (body, progression) } else { (progression, body) };
-            return family(Cow::Owned(gold), answer, index, true, Licences::NONE);
-        }
-    }
     let undeclared_index = Licence::IndexUndeclared.into();
-    let Some((body, index, set)) = answer_parts else {
-        let (gold, index, set) = gold_parts?;
-        // "x = n\\pi" leaves out what its n may be.
-        let known = gold.symbols();
-        let free: Vec<&str> = answer.symbols().into_iter().filter(|name| !known.contains(name)).collect();
-        let answer = match free[..] {
-            [] => answer.clone(),
-            [free @ ("k" | "n" | "m" | "t")] => answer.renamed(&[free], &[index]),
-            _ => return None,
-        };
-        let undeclared = set == "Z" && answer.symbols().contains(&index) && !declares(&answer);
-        return if undeclared { family(gold, answer, index, true, undeclared_index) } else { None };
-    };
-    let Some((gold_body, gold_index, gold_set)) = gold_parts else {
-        let value = equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]);
-        let is_point = matches!(value, Expr::Tuple { .. });
-        // The parameter of a point has no name of its own.
-        let free = match value.symbols()[..] {
-            [parameter] if is_point => parameter,
-            _ => index,
-        };
-        if set == "N"
-            || set == "R" && !is_point
-            || declares(gold)
-            || !gold.symbols().contains(&free)
-            || body.symbols().contains(&free) && free != index
-        {
-            return None;
+    match (parts(gold), parts(answer)) {
+        (Some((gold, index, set)), Some((answer, given, other))) => {
+            let taken = given != index && answer.symbols().contains(&index);
+            let answer = answer.renamed(&[given], &[index]);
+            if set == other && !taken {
+                family(gold, answer, index, set == "Z", Licences::NONE)
+            } else {
+                None
+            }
         }
-        let answer = body.renamed(&[index], &[free]);
-        return family(Cow::Borrowed(gold), answer, free, false, undeclared_index);
-    };
-    let taken = index != gold_index && body.symbols().contains(&gold_index);
-    if gold_set != set || taken {
-        return None;
+        (Some((gold, index, "Z")), None) => {
+            if let Some(progression) = of_residues(answer, index) {
+                return family(gold, progression, index, true, Licences::NONE);
+            }
+            // "x = n\\pi" leaves out what its n may be.
+            let known = gold.symbols();
+            let free: Vec<&str> = answer.symbols().into_iter().filter(|name| !known.contains(name)).collect();
+            let answer = match free[..] {
+                [] => answer.clone(),
+                [free @ ("k" | "n" | "m" | "t")] => answer.renamed(&[free], &[index]),
+                _ => return None,
+            };
+            let undeclared = answer.symbols().contains(&index) && !declares(&answer);
+            if undeclared { family(gold, answer, index, true, undeclared_index) } else { None }
+        }
+        (None, Some((body, index, set))) => {
+            if set == "Z"
+                && let Some(progression) = of_residues(gold, index)
+            {
+                return family(Cow::Owned(progression), body.into_owned(), index, true, Licences::NONE);
+            }
+            let value = equation(gold).map_or(gold, |(operands, _)| &operands[operands.len() - 1]);
+            let is_point = matches!(value, Expr::Tuple { .. });
+            // The parameter of a point has no name of its own.
+            let free = match value.symbols()[..] {
+                [parameter] if is_point => parameter,
+                _ => index,
+            };
+            if set == "N"
+                || set == "R" && !is_point
+                || declares(gold)
+                || !gold.symbols().contains(&free)
+                || body.symbols().contains(&free) && free != index
+            {
+                return None;
+            }
+            family(Cow::Borrowed(gold), body.renamed(&[index], &[free]), free, false, undeclared_index)
+        }
+        (_, None) => None,
     }
-    family(gold_body, body.renamed(&[index], &[gold_index]), gold_index, set == "Z", Licences::NONE)
 }
 
 /// A residue class as a progression: `4k + 1` for `n \equiv 1 \pmod 4`.

@@ -311,14 +311,14 @@ fn both_signs(expr: &Expr) -> Vec<Expr> {
         && items.len() <= 8
     {
         let (left_closed, right_closed) = (*left_closed, *right_closed);
-        let choices = items.iter().fold(vec![Vec::new()], |begun, item| {
+        let mut choices = vec![Vec::new()];
+        for item in items {
             let signs = both_signs(item);
             let longer = |begun: &Vec<Expr>| {
-                let begun = begun.clone();
-                signs.clone().into_iter().map(move |sign| [begun.clone(), vec![sign]].concat())
+                signs.iter().map(|sign| [begun, std::slice::from_ref(sign)].concat()).collect::<Vec<_>>()
             };
-            begun.iter().flat_map(longer).collect::<Vec<_>>()
-        });
+            choices = choices.iter().flat_map(longer).collect();
+        }
         return choices.into_iter().map(|items| Expr::Tuple { items, left_closed, right_closed }).collect();
     }
     let reading = |upper: bool| {

@@ -104,24 +104,21 @@ impl Comparer<'_> {
             if self.is_empty(&next) {
                 continue;
             }
-            let Some(last) = merged.last().cloned() else {
-                merged.push(next);
-                continue;
-            };
-            let touches = match scalar::order(&next.low.at, &last.high.at, self.fuel) {
+            let touches = |last: &mut Piece| match scalar::order(&next.low.at, &last.high.at, self.fuel) {
                 Some(Ordering::Less) => true,
                 Some(Ordering::Equal) => next.low.closed || last.high.closed,
                 _ => false,
             };
-            if !touches {
+            let Some(last) = merged.pop_if(touches) else {
                 merged.push(next);
-            } else if let Some(end) = merged.last_mut() {
-                match scalar::order(&next.high.at, &last.high.at, self.fuel) {
-                    Some(Ordering::Greater) => end.high = next.high,
-                    Some(Ordering::Equal) => end.high.closed |= next.high.closed,
-                    _ => {}
-                }
-            }
+                continue;
+            };
+            let high = match scalar::order(&next.high.at, &last.high.at, self.fuel) {
+                Some(Ordering::Greater) => next.high,
+                Some(Ordering::Equal) => End { closed: last.high.closed || next.high.closed, ..last.high },
+                _ => last.high,
+            };
+            merged.push(Piece { high, ..last });
         }
         merged
     }

@@ -150,42 +150,35 @@ pub(super) fn with_unit_of_letters(expr: &Expr) -> Option<(Expr, String)> {
     // A unit stands behind its number: `A5` is no current.
     let Expr::Mul(factors) = above else { return None };
     let (letters, mut numbers): (Vec<Expr>, Vec<Expr>) = factors.iter().cloned().partition(is_unit);
-    if is_unit(&factors[0]) || letters.is_empty() || below.is_some_and(|below| !is_unit(below)) {
+    if is_unit(&factors[0]) || letters.is_empty() {
         return None;
     }
     let mut parts = Vec::new();
-    unit_parts(&Expr::Mul(letters), 1, &mut parts);
-    if let Some(below) = below {
-        unit_parts(below, -1, &mut parts);
-    }
+    unit_parts(&Expr::Mul(letters), 1, &mut parts)?;
+    below.map_or(Some(()), |below| unit_parts(below, -1, &mut parts))?;
     let number = if numbers.len() == 1 { numbers.swap_remove(0) } else { Expr::Mul(numbers) };
     number.symbols().is_empty().then(|| (number, units::product(&parts)))
 }
 
 /// `m`, `m^2`, `m/s`, `m\,s^{-1}`.
 pub(super) fn is_unit(expr: &Expr) -> bool {
-    match expr {
-        Expr::Symbol(letter) => units::normal(letter).is_some(),
-        Expr::Pow(pair) => is_unit(&pair.0) && pair.1.symbols().is_empty(),
-        Expr::Mul(factors) => factors.iter().all(is_unit),
-        Expr::Div(pair) => is_unit(&pair.0) && is_unit(&pair.1),
-        _ => false,
-    }
+    unit_parts(expr, 1, &mut Vec::new()).is_some()
 }
 
-/// The units of such letters, with their exponents times `sign`.
-fn unit_parts(letters: &Expr, sign: i64, into: &mut Vec<(String, i64)>) {
+/// The units of such letters, with their exponents times `sign`; none if they are none.
+fn unit_parts(letters: &Expr, sign: i64, into: &mut Vec<(String, i64)>) -> Option<()> {
     match letters {
-        Expr::Symbol(letter) => into.extend(units::normal(letter).map(|unit| (unit.to_string(), sign))),
-        Expr::Pow(pair) => {
+        Expr::Symbol(letter) => into.push((units::normal(letter)?.to_string(), sign)),
+        Expr::Pow(pair) if pair.1.symbols().is_empty() => {
             let power = pair.1.literal_integer().and_then(|power| i64::try_from(power).ok()).unwrap_or(0);
-            unit_parts(&pair.0, sign.saturating_mul(power), into);
+            unit_parts(&pair.0, sign.saturating_mul(power), into)?;
         }
-        Expr::Mul(factors) => factors.iter().for_each(|factor| unit_parts(factor, sign, into)),
+        Expr::Mul(factors) => factors.iter().try_for_each(|factor| unit_parts(factor, sign, into))?,
         Expr::Div(pair) => {
-            unit_parts(&pair.0, sign, into);
-            unit_parts(&pair.1, -sign, into);
+            unit_parts(&pair.0, sign, into)?;
+            unit_parts(&pair.1, -sign, into)?;
         }
-        _ => {}
+        _ => return None,
     }
+    Some(())
 }

@@ -102,9 +102,7 @@ impl Comparer<'_> {
     }
 
     fn pieces(&mut self, expr: &Expr) -> Option<Pieces> {
-        if self.fuel.spend(8).is_err() {
-            return None;
-        }
+        self.fuel.spend(8).ok()?;
         match expr {
             Expr::Reals => Some(everything()),
             Expr::EmptySet => Some(Vec::new()),
@@ -128,7 +126,13 @@ impl Comparer<'_> {
                 }
             }
             Expr::Member(pair) => self.pieces(&pair.1),
-            Expr::SetBuilder(pair) => self.built(&pair.0, &pair.1),
+            // `{x | condition}` and `{x ∈ S | condition}`
+            Expr::SetBuilder(pair) => {
+                let pieces = self.pieces(&pair.1)?;
+                let Expr::Member(element) = &pair.0 else { return Some(pieces) };
+                let domain = self.pieces(&element.1)?;
+                self.intersection(&domain, &pieces)
+            }
             Expr::Chain { operands, relations } => self.solved(operands, relations),
             Expr::List(items, joint) => {
                 let mut all = Vec::new();
@@ -157,18 +161,6 @@ impl Comparer<'_> {
                 Some(all)
             }
             _ => None,
-        }
-    }
-
-    /// `{x | condition}` and `{x ∈ S | condition}`.
-    fn built(&mut self, element: &Expr, condition: &Expr) -> Option<Pieces> {
-        let pieces = self.pieces(condition)?;
-        match element {
-            Expr::Member(pair) => {
-                let domain = self.pieces(&pair.1)?;
-                self.intersection(&domain, &pieces)
-            }
-            _ => Some(pieces),
         }
     }
 
