@@ -69,6 +69,13 @@ pub(crate) enum Function {
     Max,
 }
 
+impl Function {
+    /// Whether degrees are an angle in it, and no unit.
+    pub(crate) fn is_trigonometric(self) -> bool {
+        matches!(self, Self::Sin | Self::Cos | Self::Tan | Self::Cot | Self::Sec | Self::Csc)
+    }
+}
+
 /// `\sum` or `\prod`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Series {
@@ -204,21 +211,9 @@ pub(crate) enum Expr {
     Matrix(Vec<Vec<Self>>),
 }
 
-/// Both of a pair, borrowed as the iterator says.
-macro_rules! both {
-    ($pair:ident, $visit:ident, iter) => {{
-        $visit(&$pair.0);
-        $visit(&$pair.1);
-    }};
-    ($pair:ident, $visit:ident, iter_mut) => {{
-        $visit(&mut $pair.0);
-        $visit(&mut $pair.1);
-    }};
-}
-
-/// Calls `visit` on every direct child of a node that is borrowed, mutably if the iterators are.
+/// Calls `visit` on every direct child of a node that is borrowed, mutably if iterators and pairs are.
 macro_rules! children {
-    ($node:expr, $visit:ident, $iter:ident) => {
+    ($node:expr, $visit:ident, $iter:ident, $pair:ident) => {
         match $node {
             Expr::Number(_)
             | Expr::Symbol(_)
@@ -246,9 +241,15 @@ macro_rules! children {
             | Expr::Pow(pair)
             | Expr::Member(pair)
             | Expr::SetBuilder(pair)
-            | Expr::SetOperation(_, pair) => both!(pair, $visit, $iter),
+            | Expr::SetOperation(_, pair) => {
+                let (first, second) = pair.$pair();
+                $visit(first);
+                $visit(second);
+            }
             Expr::Series { bounds, body, .. } => {
-                both!(bounds, $visit, $iter);
+                let (first, last) = bounds.$pair();
+                $visit(first);
+                $visit(last);
                 $visit(body);
             }
             Expr::Piecewise(pieces) => {
@@ -312,14 +313,14 @@ impl Expr {
 
     /// Calls `visit` on every direct child.
     pub(crate) fn for_each_child<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
-        children!(self, visit, iter);
+        children!(self, visit, iter, as_ref);
     }
 
     /// Rebuilds the tree bottom-up through `change`.
     pub(crate) fn map(&self, change: &mut dyn FnMut(Self) -> Self) -> Self {
         fn rebuild(node: &mut Expr, change: &mut dyn FnMut(Expr) -> Expr) {
             let visit = &mut |child: &mut Expr| rebuild(child, change);
-            children!(node, visit, iter_mut);
+            children!(node, visit, iter_mut, as_mut);
             *node = change(std::mem::replace(node, Expr::EmptySet));
         }
         let mut tree = self.clone();
@@ -364,28 +365,31 @@ impl Expr {
         names
     }
 
-    /// The tree with a symbol replaced.
-    pub(crate) fn substitute(&self, name: &str, value: &Self) -> Self {
+    /// The tree with the symbols replaced that `value` knows.
+    fn replaced(&self, value: impl Fn(&str) -> Option<Self>) -> Self {
         self.map(&mut |node| match &node {
-            Self::Symbol(symbol) if **symbol == *name => value.clone(),
+            Self::Symbol(name) => value(name).unwrap_or(node),
             _ => node,
         })
+    }
+
+    /// The tree with a symbol replaced.
+    pub(crate) fn substitute(&self, name: &str, value: &Self) -> Self {
+        self.replaced(|symbol| (symbol == name).then(|| value.clone()))
     }
 
     /// The tree with each of several symbols replaced by the value beside it.
     pub(crate) fn at(&self, names: &[&str], values: impl IntoIterator<Item = Self>) -> Self {
-        names.iter().zip(values).fold(self.clone(), |expr, (name, value)| expr.substitute(name, &value))
+        let values: Vec<(&&str, Self)> = names.iter().zip(values).collect();
+        self.replaced(|symbol| {
+            let (_, value) = values.iter().find(|(name, _)| **name == symbol)?;
+            Some(value.clone())
+        })
     }
 
     /// The tree with symbols renamed: each of `names` to the one at its place in `others`.
     pub(crate) fn renamed(&self, names: &[&str], others: &[&str]) -> Self {
-        self.map(&mut |node| match &node {
-            Self::Symbol(symbol) => match names.iter().position(|name| **name == **symbol) {
-                Some(place) => Self::Symbol(others[place].into()),
-                None => node,
-            },
-            _ => node,
-        })
+        self.at(names, others.iter().map(|name| Self::Symbol((*name).into())))
     }
 
     /// Whether the node is a structure (list, set, relation, ..) and not something with a numeric value.

@@ -10,7 +10,7 @@ use crate::verify::Tier;
 use crate::verify::expr::{Constant, Expr, Function};
 use crate::verify::language::units;
 use crate::verify::licence::{Licence, Licences};
-use crate::verify::scalar::{self, Outcome, has_notation, is_trigonometric};
+use crate::verify::scalar::{self, Outcome, has_notation};
 
 /// A reading of a pair by one convention more, none where the convention says nothing about the pair.
 type Step = fn(&Expr, &Expr) -> Option<(Expr, Expr)>;
@@ -33,8 +33,8 @@ const NOTATION_STEPS: [(Licence, Step); 4] = [
         if left_out { both(gold, answer, without_base) } else { None }
     }),
     (Licence::DegreesWithoutSign, |gold, answer| {
-        let angle = is_trigonometric(gold) || is_trigonometric(answer);
-        if angle { None } else { both(gold, answer, without_degrees) }
+        let angle = |node: &Expr| matches!(node, Expr::Call(function, _) if function.is_trigonometric());
+        if gold.any(angle) || answer.any(angle) { None } else { both(gold, answer, without_degrees) }
     }),
     (Licence::PercentWithoutSign, |gold, answer| without_percent(gold, answer, true)),
     (Licence::DecimalPercentWithoutSign, |gold, answer| without_percent(gold, answer, false)),

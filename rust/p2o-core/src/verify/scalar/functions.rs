@@ -46,14 +46,12 @@ pub(super) fn functions(left: &Expr, right: &Expr, names: &[&str], fuel: &mut Fu
         let enough = |bits: &usize| *bits as f64 > agreement + 64.0 || *bits == LARGEST_UNPROVEN;
         let bits = PRECISIONS.into_iter().find(enough).unwrap_or(LARGEST_UNPROVEN);
         match gap::<Ball>(left, right, values, bits, fuel) {
-            Ok(Gap::Apart) => {
-                if apart_at::<Ball>(left, right, values, bits, index, fuel) {
-                    return Outcome::Different(Tier::Ball);
-                }
+            Ok(Gap::Apart) if apart_at::<Ball>(left, right, values, bits, index, fuel) => {
+                return Outcome::Different(Tier::Ball);
             }
             Ok(Gap::Within { relative, .. }) if relative < -agreement => valid += 1,
-            Ok(Gap::Within { .. }) | Err(Halt::Undefined | Halt::Unsupported) => {}
             Err(Halt::Exhausted) => break,
+            _ => {}
         }
         if valid == POINTS_NEEDED {
             return Outcome::Equal(Tier::Numeric);

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use dashu_ratio::RBig;
 
 use super::Tier;
-use super::expr::{Constant, Expr, Function};
+use super::expr::{Constant, Expr};
 use super::fuel::{Fuel, Halt};
 use exact::{Gaussian, exact};
 use functions::functions;
@@ -138,12 +138,9 @@ fn constants(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Outcome {
     if matches!(gap::<FloatBall>(left, right, &[], 53, fuel), Ok(Gap::Apart)) {
         return Outcome::Different(Tier::Ball);
     }
-    let is_zero =
-        |value: &Result<Gaussian, Halt>| matches!(value, Ok(value) if *value == Gaussian::real(RBig::ZERO));
-    let sum = if is_zero(&values.1) { left } else { right };
-    if (is_zero(&values.0) || is_zero(&values.1))
-        && let Some((first, others)) = sides(sum)
-    {
+    let zero = Ok(Gaussian::real(RBig::ZERO));
+    let sum = if values.1 == zero { Some(left) } else { (values.0 == zero).then_some(right) };
+    if let Some((first, others)) = sum.and_then(sides) {
         return constants(&first, &others, fuel);
     }
     match identity(left, right, fuel) {
@@ -248,12 +245,6 @@ fn measure<R: Real>(left: &Complex<R>, right: &Complex<R>) -> Result<Gap, Halt> 
     let absolute = if absolute == f64::NEG_INFINITY { -1e300 } else { absolute };
     let relative = if scale == f64::NEG_INFINITY { absolute } else { absolute - scale };
     Ok(Gap::Within { relative, absolute })
-}
-
-/// Whether the expression contains a trigonometric function, inside which degrees are an angle and not a unit.
-pub(crate) fn is_trigonometric(expr: &Expr) -> bool {
-    use Function as F;
-    expr.any(|node| matches!(node, Expr::Call(F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc, _)))
 }
 
 /// The exact rational value, where there is one.

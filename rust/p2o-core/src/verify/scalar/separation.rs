@@ -126,12 +126,7 @@ pub(crate) fn size_bits(expr: &Expr, values: &Values<'_>, fuel: &mut Fuel) -> Op
                 }
                 Function::Binomial => modulus(&arguments[0], values, fuel)?,
                 // sin iy is i sinh y.
-                Function::Sin
-                | Function::Cos
-                | Function::Tan
-                | Function::Cot
-                | Function::Sec
-                | Function::Csc => 4.0 * imaginary(&arguments[0], values, fuel)?,
+                _ if function.is_trigonometric() => 4.0 * imaginary(&arguments[0], values, fuel)?,
                 Function::Root if small_integer(&arguments[0], fuel).is_err() => {
                     let exponent = Expr::quotient(Expr::integer(1), arguments[0].clone());
                     TURN_BITS * imaginary(&exponent, values, fuel)?

@@ -7,8 +7,8 @@
 use dashu_ratio::RBig;
 
 use super::super::exact::rational;
+use super::Point;
 use super::field::Field;
-use super::point::Point;
 use crate::verify::expr::{Constant, Expr, Function};
 use crate::verify::fuel::Halt;
 
@@ -26,7 +26,7 @@ struct Term {
 /// The value of a trigonometric function whose argument is a sum of rational multiples of 1, π and symbols.
 pub(super) fn trigonometric(point: &mut Point<'_>, function: Function, argument: &Expr) -> Result<u64, Halt> {
     use Function as F;
-    if !matches!(function, F::Sin | F::Cos | F::Tan | F::Cot | F::Sec | F::Csc) {
+    if !function.is_trigonometric() {
         return Err(Halt::Unsupported);
     }
     let exponent = turn(point, argument)?;

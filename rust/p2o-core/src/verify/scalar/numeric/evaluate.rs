@@ -126,7 +126,15 @@ impl Evaluator<'_, '_> {
             Function::Ceil => self.floor(&arguments[0], true),
             Function::Factorial => {
                 let count = small_integer(&self.substituted(&arguments[0]), self.fuel)?;
-                self.factorial(count)
+                if !(0..=LARGEST_FACTORIAL).contains(&count) {
+                    return Err(Halt::Unsupported);
+                }
+                let one = self.integer::<R>(1)?;
+                let product = (2..=count).try_fold(one, |product, factor| {
+                    self.fuel.spend(R::cost(self.bits))?;
+                    product.mul(&self.integer(factor)?)
+                });
+                Ok(Complex::real(product?))
             }
             Function::Binomial | Function::Gcd | Function::Lcm | Function::Min | Function::Max => {
                 let arguments = arguments.iter().map(|argument| self.substituted(argument)).collect();
@@ -148,9 +156,8 @@ impl Evaluator<'_, '_> {
 
     /// The expression with the symbols replaced by their values.
     fn substituted(&self, expr: &Expr) -> Expr {
-        self.values
-            .iter()
-            .fold(expr.clone(), |expr, (name, value)| expr.substitute(name, &Expr::rational(value.clone())))
+        let names: Vec<&str> = self.values.iter().map(|(name, _)| *name).collect();
+        expr.at(&names, self.values.iter().map(|(_, value)| Expr::rational(value.clone())))
     }
 
     fn root<R: Real>(&mut self, index: &Expr, radicand: &Expr) -> Result<Complex<R>, Halt> {
@@ -199,18 +206,6 @@ impl Evaluator<'_, '_> {
         self.rational(&RBig::from(if up { -floor } else { floor }))
     }
 
-    fn factorial<R: Real>(&mut self, count: i64) -> Result<Complex<R>, Halt> {
-        if !(0..=LARGEST_FACTORIAL).contains(&count) {
-            return Err(Halt::Unsupported);
-        }
-        let mut product = self.integer::<R>(1)?;
-        for factor in 2..=count {
-            self.fuel.spend(R::cost(self.bits))?;
-            product = product.mul(&self.integer(factor)?)?;
-        }
-        Ok(Complex::real(product))
-    }
-
     fn trigonometric<R: Real>(&mut self, function: Function, argument: &Expr) -> Result<Complex<R>, Halt> {
         let argument = self.value::<R>(argument)?;
         let (sin, cos) = if argument.is_real() {
@@ -238,24 +233,19 @@ impl Evaluator<'_, '_> {
     ) -> Result<Complex<R>, Halt> {
         let x = self.real::<R>(argument)?;
         let quarter_turn = R::pi(self.bits).mul(&self.integer::<R>(2)?.recip()?)?;
-        if function == Function::Arctan {
-            return Ok(Complex::real(x.atan()?));
-        }
-        if function == Function::Arccot {
-            return Ok(Complex::real(quarter_turn.add(&x.atan()?.neg())?));
-        }
-        // arcsin x = atan(x / sqrt(1 - x²)), with the end points apart.
-        let one = self.integer::<R>(1)?;
-        let rest = one.add(&x.mul(&x)?.neg())?;
-        let arcsin = if rest.is_exact_zero() {
-            if x.sign() == Some(Ordering::Greater) { quarter_turn.clone() } else { quarter_turn.neg() }
+        let angle = if matches!(function, Function::Arctan | Function::Arccot) {
+            x.atan()?
         } else {
-            x.mul(&rest.sqrt()?.recip()?)?.atan()?
+            // arcsin x = atan(x / sqrt(1 - x²)), with the end points apart.
+            let rest = self.integer::<R>(1)?.add(&x.mul(&x)?.neg())?;
+            match x.sign() {
+                Some(Ordering::Greater) if rest.is_exact_zero() => quarter_turn.clone(),
+                _ if rest.is_exact_zero() => quarter_turn.neg(),
+                _ => x.mul(&rest.sqrt()?.recip()?)?.atan()?,
+            }
         };
-        if function == Function::Arcsin {
-            return Ok(Complex::real(arcsin));
-        }
-        Ok(Complex::real(quarter_turn.add(&arcsin.neg())?))
+        let complement = matches!(function, Function::Arccos | Function::Arccot);
+        Ok(Complex::real(if complement { quarter_turn.add(&angle.neg())? } else { angle }))
     }
 
     fn hyperbolic<R: Real>(&mut self, function: Function, argument: &Expr) -> Result<Complex<R>, Halt> {
