@@ -1,36 +1,35 @@
 //! Inequalities with an absolute value: `|x| < 3`, `|x - 2| > 1`, `1 ≤ |x| ≤ 2`, `x^2 < 9`.
 
+use std::borrow::Cow;
+
 use super::Comparer;
 use super::pieces::Pieces;
 use crate::verify::expr::{Expr, Function, Relation};
 
-impl Comparer<'_> {
-    /// What an absolute value or a square between bounds leaves to its symbol; no inner value if that cannot be said.
-    #[expect(clippy::option_option, reason = "not of this form, and not solved, are two things")]
-    pub(super) fn bounded(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Option<Pieces>> {
-        // `1 ≤ |x| ≤ 2` is both of its halves.
-        if let ([low, middle @ Expr::Call(Function::Abs, _), high], [first, second]) = (operands, relations) {
-            let above = self.solved(&[low.clone(), middle.clone()], &[*first]);
-            let below = self.solved(&[middle.clone(), high.clone()], &[*second]);
-            return Some(above.zip(below).and_then(|(above, below)| self.intersection(&above, &below)));
+/// What is between a bound and its opposite, the relation and the bound.
+pub(super) fn bounded<'a>(
+    operands: &'a [Expr],
+    relations: &[Relation],
+) -> Option<(&'a Expr, Relation, Cow<'a, Expr>)> {
+    let ([left, right], [relation]) = (operands, relations) else { return None };
+    match (left, right) {
+        (Expr::Call(Function::Abs, inside), bound) => Some((&inside[0], *relation, Cow::Borrowed(bound))),
+        (bound, Expr::Call(Function::Abs, inside)) => {
+            Some((&inside[0], relation.flipped(), Cow::Borrowed(bound)))
         }
-        let ([left, right], [relation]) = (operands, relations) else { return None };
-        match (left, right) {
-            (Expr::Call(Function::Abs, inside), bound) => Some(self.within(&inside[0], *relation, bound)),
-            (bound, Expr::Call(Function::Abs, inside)) => {
-                Some(self.within(&inside[0], relation.flipped(), bound))
-            }
-            (Expr::Pow(power), Expr::Number(_))
-                if matches!(power.0, Expr::Symbol(_)) && power.1 == Expr::integer(2) =>
-            {
-                let root = Expr::Call(Function::Root, vec![Expr::integer(2), right.clone()]);
-                Some(self.within(&power.0, *relation, &root))
-            }
-            _ => None,
+        (Expr::Pow(power), Expr::Number(_))
+            if matches!(power.0, Expr::Symbol(_)) && power.1 == Expr::integer(2) =>
+        {
+            let root = Expr::Call(Function::Root, vec![Expr::integer(2), right.clone()]);
+            Some((&power.0, *relation, Cow::Owned(root)))
         }
+        _ => None,
     }
+}
 
-    fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
+impl Comparer<'_> {
+    /// What an absolute value or a square between bounds leaves to its symbol.
+    pub(super) fn within(&mut self, inside: &Expr, relation: Relation, bound: &Expr) -> Option<Pieces> {
         let low = Expr::negated(bound.clone());
         // `|x - 2|` and `|2 - x|`
         let (inside, low, bound) = match inside {

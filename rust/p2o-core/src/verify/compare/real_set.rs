@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 
+use super::absolute::bounded;
 use super::pieces::{Pieces, everything, interval, reaches_infinity, related, scalar_point};
 use super::{Comparer, DIFFERENT};
 use crate::verify::Tier;
-use crate::verify::expr::{Expr, Joint, Relation, SetOperation};
+use crate::verify::expr::{Expr, Function, Joint, Relation, SetOperation};
 use crate::verify::licence::Licence;
 use crate::verify::scalar::{self, Outcome};
 
@@ -166,8 +167,14 @@ impl Comparer<'_> {
 
     /// A chain that is solved for one symbol: `x > 2`, `1 < x ≤ 2`, `x ≠ 3`.
     pub(super) fn solved(&mut self, operands: &[Expr], relations: &[Relation]) -> Option<Pieces> {
-        if let Some(pieces) = self.bounded(operands, relations) {
-            return pieces;
+        if let Some((inside, relation, bound)) = bounded(operands, relations) {
+            return self.within(inside, relation, &bound);
+        }
+        // `1 ≤ |x| ≤ 2` is both of its halves.
+        if let ([_, Expr::Call(Function::Abs, _), _], [first, second]) = (operands, relations) {
+            let (above, below) =
+                (self.solved(&operands[..2], &[*first])?, self.solved(&operands[1..], &[*second])?);
+            return self.intersection(&above, &below);
         }
         let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
         let position = operands.iter().position(symbol)?;

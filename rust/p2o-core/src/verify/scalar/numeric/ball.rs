@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use dashu_base::Sign;
-use dashu_float::round::mode::HalfEven;
+use dashu_float::round::{Rounded, mode::HalfEven};
 use dashu_float::{Context, FBig, FpError};
 use dashu_int::IBig;
 use dashu_ratio::RBig;
@@ -13,6 +13,8 @@ use super::Real;
 use crate::verify::fuel::Halt;
 
 type Float = FBig<HalfEven, 2>;
+/// What the library returns.
+type Computed = Result<Rounded<Float>, FpError>;
 
 /// Magnitudes outside 2^±262144 are not evaluated: adding 1 to one of them may take that many bits.
 const LARGEST_EXPONENT: f64 = 262_144.0;
@@ -62,11 +64,7 @@ impl Ball {
     }
 
     /// A correctly rounded result: one unit in its last place joins the propagated radius.
-    fn rounded(
-        value: Result<dashu_float::round::Rounded<Float>, FpError>,
-        rad: f64,
-        bits: usize,
-    ) -> Result<Self, Halt> {
+    fn rounded(value: Computed, rad: f64, bits: usize) -> Result<Self, Halt> {
         let value = value.map_err(|error| match error {
             FpError::Indeterminate => Halt::Undefined,
             _ => Halt::Unsupported,
@@ -86,11 +84,7 @@ impl Ball {
 
     /// The value of an elementary function. It is exact at zero only: what the library calls exact elsewhere is a rounding
     /// of all the digits it worked out (0.6 has atan(3 · 2^-239) = 3 · 2^-239).
-    fn elementary(
-        &self,
-        value: Result<dashu_float::round::Rounded<Float>, FpError>,
-        rad: f64,
-    ) -> Result<Self, Halt> {
+    fn elementary(&self, value: Computed, rad: f64) -> Result<Self, Halt> {
         let value = Self::rounded(value, rad, self.bits)?;
         if self.mid.repr().significand().is_zero() {
             return Ok(value);
@@ -125,6 +119,12 @@ impl Ball {
         // Half of the magnitude is enough distance to bound every derivative used here.
         (below > self.rad + 2.0).then_some(below - 1.0)
     }
+
+    /// The same of a ball of positive numbers.
+    fn closest_positive(&self) -> Result<f64, Halt> {
+        let positive = self.sign() == Some(Ordering::Greater);
+        self.closest().filter(|_| positive).ok_or(Halt::Unsupported)
+    }
 }
 
 impl Real for Ball {
@@ -139,14 +139,12 @@ impl Real for Ball {
 
     fn from_rational(value: &RBig, bits: usize) -> Result<Self, Halt> {
         let context = Context::<HalfEven>::new(bits);
-        let top = context.convert_int::<2>(value.numerator().clone());
-        let top = Self::rounded(Ok(top), f64::NEG_INFINITY, bits)?;
+        let integer = |value: IBig| Self::rounded(Ok(context.convert_int(value)), f64::NEG_INFINITY, bits);
+        let top = integer(value.numerator().clone())?;
         if value.is_int() {
             return Ok(top);
         }
-        let bottom = context.convert_int::<2>(IBig::from(value.denominator().clone()));
-        let bottom = Self::rounded(Ok(bottom), f64::NEG_INFINITY, bits)?;
-        top.mul(&bottom.recip()?)
+        top.mul(&integer(value.denominator().clone().into())?.recip()?)
     }
 
     fn pi(bits: usize) -> Self {
@@ -203,25 +201,17 @@ impl Real for Ball {
         if self.is_exact_zero() {
             return Ok(self.clone());
         }
-        if self.sign() != Some(Ordering::Greater) {
-            return Err(Halt::Unsupported);
-        }
-        let closest = self.closest().ok_or(Halt::Unsupported)?;
-        Self::rounded(self.context().sqrt(self.mid.repr()), self.rad - closest / 2.0, self.bits)
+        let rad = self.rad - self.closest_positive()? / 2.0;
+        Self::rounded(self.context().sqrt(self.mid.repr()), rad, self.bits)
     }
 
     fn root(&self, index: u32) -> Result<Self, Halt> {
-        if self.sign() != Some(Ordering::Greater) {
-            return Err(Halt::Unsupported);
-        }
-        let closest = self.closest().ok_or(Halt::Unsupported)?;
+        let closest = self.closest_positive()?;
         let value = self.context().nth_root(index as usize, self.mid.repr());
-        let mut result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
-        if !self.is_exact() {
-            // The relative error shrinks by the index; not shrinking it is still a bound.
-            result.rad = log_add(result.rad, magnitude(&result.mid) + self.rad - closest + 1.0);
-        }
-        Ok(result)
+        let result = Self::rounded(value, f64::NEG_INFINITY, self.bits)?;
+        // The relative error shrinks by the index; not shrinking it is still a bound.
+        let error = magnitude(&result.mid) + self.rad - closest + 1.0;
+        Ok(Self { rad: log_add(result.rad, error), ..result })
     }
 
     fn exp(&self) -> Result<Self, Halt> {
@@ -233,20 +223,17 @@ impl Real for Ball {
             return Ok(Self { rad: self.rad + 1.0, ..self.clone() }.near(Float::ONE, size + 1.0));
         }
         let value = self.context().exp::<2>(self.mid.repr(), None);
-        let mut result = self.elementary(value, f64::NEG_INFINITY)?;
-        if !self.is_exact() {
-            result.rad = log_add(result.rad, magnitude(&result.mid) + self.rad + 2.0);
-        }
-        Ok(result)
+        let result = self.elementary(value, f64::NEG_INFINITY)?;
+        let error = magnitude(&result.mid) + self.rad + 2.0;
+        Ok(Self { rad: log_add(result.rad, error), ..result })
     }
 
     fn ln(&self) -> Result<Self, Halt> {
-        if self.sign() != Some(Ordering::Greater) {
-            return Err(if self.is_exact_zero() { Halt::Undefined } else { Halt::Unsupported });
+        if self.is_exact_zero() {
+            return Err(Halt::Undefined);
         }
-        let closest = self.closest().ok_or(Halt::Unsupported)?;
-        let value = self.context().ln::<2>(self.mid.repr(), None);
-        self.elementary(value, self.rad - closest)
+        let rad = self.rad - self.closest_positive()?;
+        self.elementary(self.context().ln::<2>(self.mid.repr(), None), rad)
     }
 
     fn sin_cos(&self) -> Result<(Self, Self), Halt> {
