@@ -120,12 +120,11 @@ impl Comparer<'_> {
         }
         let whole = !decimals.0 && gold.is_int() || !decimals.1 && answer.is_int();
         let tiny = (&gold - &answer).abs() * RBig::from(20_000) > gold.abs();
-        Some(match (whole, tiny) {
-            (false, false) => Licence::Rounded.into(),
-            (true, false) => Licence::RoundedToWhole.into(),
-            (false, true) => Licence::RoundedTiny.into(),
-            (true, true) => [Licence::RoundedToWhole, Licence::RoundedTiny].into_iter().collect(),
-        })
+        Some(needed([
+            (Licence::Rounded, !whole && !tiny),
+            (Licence::RoundedToWhole, whole),
+            (Licence::RoundedTiny, tiny),
+        ]))
     }
 
     /// Whether a gold decimal of three significant digits or more is the rounding of an exact answer. Another decimal is
@@ -156,14 +155,17 @@ impl Comparer<'_> {
 
 /// The conventions that a pair needs as it is written.
 pub(super) fn as_written(gold: &Expr, answer: &Expr) -> Licences {
-    let one_has = |test: &dyn Fn(&Expr) -> bool| gold.any(test) != answer.any(test);
+    let degrees = |expr: &Expr| expr.any(|node| matches!(node, Expr::Degrees(_)));
     let ratio = |expr: &Expr| matches!(expr, Expr::Ratio(_));
-    let needed = [
-        (Licence::DegreesInRadians, one_has(&|node| matches!(node, Expr::Degrees(_)))),
+    needed([
+        (Licence::DegreesInRadians, degrees(gold) != degrees(answer)),
         (Licence::BaseConverted, is_based(gold) != is_based(answer)),
         (Licence::RatioAsQuotient, ratio(gold) != ratio(answer)),
-    ];
-    needed.into_iter().filter(|(_, needed)| *needed).map(|(licence, _)| licence).collect()
+    ])
+}
+
+fn needed(licences: [(Licence, bool); 3]) -> Licences {
+    licences.into_iter().filter(|(_, needed)| *needed).map(|(licence, _)| licence).collect()
 }
 
 /// Both sides changed; none if neither is.

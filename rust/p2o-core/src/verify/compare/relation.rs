@@ -78,7 +78,9 @@ impl Comparer<'_> {
         if names_a_value(&operands[0]) || names_a_quantity(&operands[0]) && value.symbols().is_empty() {
             return self.by(Licence::NameDropped, |comparer| comparer.equal(value, answer));
         }
-        if self.may(Licence::LeftSideDropped) && only_letters(&operands[0]) {
+        // Math-Verify takes what is made of letters alone for the left side of an assignment.
+        let number = |node: &Expr| matches!(node, Expr::Number(_) | Expr::Constant(_));
+        if self.may(Licence::LeftSideDropped) && !operands[0].any(number) {
             return self.by(Licence::LeftSideDropped, |comparer| comparer.equal(value, answer));
         }
         if names_a_value(value) {
@@ -354,9 +356,4 @@ fn said<'a>(operands: &'a [Expr], relations: &[Relation]) -> &'a Expr {
 /// The index of that operand.
 fn exact_end(relations: &[Relation]) -> usize {
     relations.iter().take_while(|relation| **relation == Relation::Equal).count().max(1)
-}
-
-/// Whether every leaf is a symbol: what Math-Verify takes for the left side of an assignment.
-fn only_letters(expr: &Expr) -> bool {
-    !expr.any(|node| matches!(node, Expr::Number(_) | Expr::Constant(_)))
 }

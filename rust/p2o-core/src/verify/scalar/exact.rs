@@ -127,7 +127,13 @@ pub(crate) fn small_integer(expr: &Expr, fuel: &mut Fuel) -> Result<i64, Halt> {
 
 fn power(base: Gaussian, exponent: &RBig, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
     if !exponent.is_int() {
-        return rational_power(&base, exponent, fuel);
+        // `4^{1/2}`, `8^{2/3}`: only where the root is rational.
+        let index = u32::try_from(exponent.denominator()).map_err(|_| Halt::Unsupported)?;
+        if !base.is_real() || base.re < RBig::ZERO {
+            return Err(Halt::Unsupported);
+        }
+        let root = Gaussian::real(rational_root(&base.re, index, fuel)?);
+        return power(root, &exponent.numerator().clone().into(), fuel);
     }
     let count = small(exponent).ok_or(Halt::Unsupported)?;
     if base.is_real() && (base.re.is_one() || base.re.is_zero()) {
@@ -167,16 +173,6 @@ pub(super) fn by_squaring<T>(
         }
     }
     Ok(result)
-}
-
-/// `4^{1/2}`, `8^{2/3}`: only where the root is rational.
-fn rational_power(base: &Gaussian, exponent: &RBig, fuel: &mut Fuel) -> Result<Gaussian, Halt> {
-    let index = u32::try_from(exponent.denominator()).map_err(|_| Halt::Unsupported)?;
-    if !base.is_real() || base.re < RBig::ZERO {
-        return Err(Halt::Unsupported);
-    }
-    let root = rational_root(&base.re, index, fuel)?;
-    power(Gaussian::real(root), &RBig::from(exponent.numerator().clone()), fuel)
 }
 
 /// The real root of a rational number, if it is rational.

@@ -11,14 +11,10 @@ pub(crate) fn lowered(expr: &Expr) -> Cow<'_, Expr> {
 
 /// Whether an expression has such a part.
 pub(crate) fn has_notation(expr: &Expr) -> bool {
-    expr.any(is_notation)
-}
-
-fn is_notation(node: &Expr) -> bool {
-    matches!(
-        node,
-        Expr::Percent(_) | Expr::Degrees(_) | Expr::Based { .. } | Expr::Quantity(..) | Expr::Ratio(_)
-    )
+    use Expr as E;
+    expr.any(|node| {
+        matches!(node, E::Percent(_) | E::Degrees(_) | E::Based { .. } | E::Quantity(..) | E::Ratio(_))
+    })
 }
 
 /// What a node means whose children are lowered.

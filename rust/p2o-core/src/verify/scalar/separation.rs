@@ -33,10 +33,6 @@ pub(crate) fn separation_bits(expr: &Expr, fuel: &mut Fuel) -> Option<f64> {
     Some((degree - 1.0) * bound.upper.max(0.0) + bound.lower.max(0.0))
 }
 
-fn of_rational(value: &RBig) -> Bound {
-    Bound { upper: value.numerator().bit_len() as f64, lower: value.denominator().bit_len() as f64 }
-}
-
 fn sum(left: Bound, right: Bound) -> Bound {
     let crossed = (left.upper + right.lower).max(left.lower + right.upper) + 1.0;
     Bound { upper: crossed, lower: left.lower + right.lower }
@@ -68,7 +64,10 @@ fn power(bound: Bound, exponent: i64) -> Bound {
 fn bound(expr: &Expr, degree: &mut f64, fuel: &mut Fuel) -> Option<Bound> {
     fuel.spend(2).ok()?;
     Some(match expr {
-        Expr::Number(number) => of_rational(&number.value),
+        Expr::Number(number) => {
+            let (above, below) = (number.value.numerator(), number.value.denominator());
+            Bound { upper: above.bit_len() as f64, lower: below.bit_len() as f64 }
+        }
         Expr::Constant(Constant::I) => root(Bound { upper: 0.0, lower: 0.0 }, 2.0, degree),
         Expr::Neg(inner) => bound(inner, degree, fuel)?,
         Expr::Add(items) | Expr::Mul(items) => {

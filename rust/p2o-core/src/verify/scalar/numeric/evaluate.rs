@@ -79,7 +79,15 @@ impl Evaluator<'_, '_> {
             && count.abs() <= LARGEST_POWER
         {
             let base = self.value::<R>(base)?;
-            return self.integer_power(&base, count);
+            if base.is_exact_zero() {
+                return if count > 0 { Ok(base) } else { Err(Halt::Undefined) };
+            }
+            let one = Complex::real(self.integer::<R>(1)?);
+            let result = by_squaring(one, base, count.unsigned_abs(), |left, right| {
+                self.fuel.spend(R::cost(self.bits))?;
+                left.mul(right)
+            })?;
+            return if count < 0 { result.recip() } else { Ok(result) };
         }
         if *base == Expr::Constant(Constant::E) {
             self.transcendental::<R>()?;
@@ -93,18 +101,6 @@ impl Evaluator<'_, '_> {
         }
         self.transcendental::<R>()?;
         base.ln(self.bits)?.mul(&exponent)?.exp()
-    }
-
-    fn integer_power<R: Real>(&mut self, base: &Complex<R>, count: i64) -> Result<Complex<R>, Halt> {
-        if base.is_exact_zero() {
-            return if count > 0 { Ok(base.clone()) } else { Err(Halt::Undefined) };
-        }
-        let one = Complex::real(self.integer::<R>(1)?);
-        let result = by_squaring(one, base.clone(), count.unsigned_abs(), |left, right| {
-            self.fuel.spend(R::cost(self.bits))?;
-            left.mul(right)
-        })?;
-        if count < 0 { result.recip() } else { Ok(result) }
     }
 
     fn call<R: Real>(&mut self, function: Function, arguments: &[Expr]) -> Result<Complex<R>, Halt> {
