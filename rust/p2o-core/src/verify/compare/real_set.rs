@@ -176,28 +176,23 @@ impl Comparer<'_> {
                 (self.solved(&operands[..2], &[*first])?, self.solved(&operands[1..], &[*second])?);
             return self.intersection(&above, &below);
         }
-        let symbol = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
-        let position = operands.iter().position(symbol)?;
-        let others = operands.iter().enumerate().filter(|(index, _)| *index != position);
-        if others.clone().any(|(_, other)| symbol(other) && operands.len() > 2) || operands.len() > 3 {
+        let is_name = |expr: &Expr| matches!(expr, Expr::Symbol(_) | Expr::Apply(..));
+        // Each bound with the relation of the name to it.
+        let (name, bounds) = match (operands, relations) {
+            ([name, bound], [relation]) if is_name(name) => (name, vec![(*relation, bound)]),
+            ([bound, name], [relation]) if is_name(name) => (name, vec![(relation.flipped(), bound)]),
+            ([low, name, high], [first, second]) if is_name(name) && !is_name(low) && !is_name(high) => {
+                (name, vec![(first.flipped(), low), (*second, high)])
+            }
+            _ => return None,
+        };
+        let (Expr::Symbol(name) | Expr::Apply(name, _)) = name else { return None };
+        if bounds.iter().any(|(_, bound)| bound.symbols().contains(&&**name)) {
             return None;
         }
-        let (Expr::Symbol(name) | Expr::Apply(name, _)) = &operands[position] else { return None };
-        if others.clone().any(|(_, other)| other.symbols().contains(&&**name)) {
-            return None;
-        }
-        let mut result = everything();
-        for (index, bound) in others {
-            // Written as "x relation bound".
-            let relation = match (index, position) {
-                (0, 1) => relations[0].flipped(),
-                (1, 0) => relations[0],
-                (2, 1) => relations[1],
-                _ => return None,
-            };
-            result = self.intersection(&result, &related(relation, bound)?)?;
-        }
-        Some(result)
+        bounds.into_iter().try_fold(everything(), |met, (relation, bound)| {
+            self.intersection(&met, &related(relation, bound)?)
+        })
     }
 }
 
