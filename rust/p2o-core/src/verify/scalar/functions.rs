@@ -165,12 +165,8 @@ fn is_discrete(expr: &Expr) -> bool {
     })
 }
 
-/// Whether a difference at a point with negative values counts: only where both sides are real, because branches of
-/// roots and logarithms are conventions.
-fn counts(index: usize) -> bool {
-    index % 4 != REAL_ONLY
-}
-
+/// Whether two functions certainly differ at a point. At one with negative values that counts only where both are real,
+/// because branches of roots and logarithms are conventions.
 fn apart_at<R: Real>(
     left: &Expr,
     right: &Expr,
@@ -187,7 +183,7 @@ fn apart_at<R: Real>(
     // Of x^{1/3} the principal value is computed where x is negative, of a cube root the real one.
     let conventions = left_value.is_real() != right_value.is_real()
         && if left_value.is_real() { has_odd_root(right) } else { has_odd_root(left) };
-    if conventions || !(counts(index) || both_real) {
+    if conventions || index % 4 == REAL_ONLY && !both_real {
         return false;
     }
     matches!(measure(&left_value, &right_value), Ok(Gap::Apart))

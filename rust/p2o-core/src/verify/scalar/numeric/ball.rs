@@ -52,6 +52,11 @@ fn magnitude_below(value: &Float) -> f64 {
 }
 
 impl Ball {
+    /// The binary logarithm of the radius (upper bound).
+    pub(crate) fn radius(&self) -> f64 {
+        self.rad
+    }
+
     /// The midpoint as a rational number, unless writing it out would be absurd.
     pub(crate) fn midpoint(&self) -> Option<RBig> {
         let (significand, exponent) = (self.mid.repr().significand().clone(), self.mid.repr().exponent());
@@ -287,10 +292,6 @@ impl Real for Ball {
 
     fn magnitude(&self) -> f64 {
         log_add(magnitude(&self.mid), self.rad)
-    }
-
-    fn radius(&self) -> f64 {
-        self.rad
     }
 }
 

@@ -163,10 +163,6 @@ impl Real for FloatBall {
     fn magnitude(&self) -> f64 {
         (self.mid.abs() + self.rad).log2()
     }
-
-    fn radius(&self) -> f64 {
-        self.rad.log2()
-    }
 }
 
 #[cfg(test)]

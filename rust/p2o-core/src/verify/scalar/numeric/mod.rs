@@ -57,6 +57,4 @@ pub(crate) trait Real: Clone + Sized {
     fn floor(&self) -> Option<IBig>;
     /// An upper bound of the binary logarithm of the magnitude.
     fn magnitude(&self) -> f64;
-    /// The binary logarithm of the radius (upper bound).
-    fn radius(&self) -> f64;
 }
