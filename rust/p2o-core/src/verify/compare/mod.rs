@@ -214,6 +214,7 @@ fn distributed(expr: Cow<'_, Expr>) -> Cow<'_, Expr> {
     matrix(&expr).map_or(expr, Cow::Owned)
 }
 
+/// The matrix, or the tuple with its sign, that a node is worth; none of any other node.
 fn matrix(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Neg(inner) => match &**inner {
@@ -269,6 +270,7 @@ fn sum_of_matrices(terms: &[Expr]) -> Option<Expr> {
     Some(Expr::Matrix(sum))
 }
 
+/// The cells of the product of two matrices; none where their shapes do not fit or it is too large.
 fn product_of_matrices(left: &[Vec<Expr>], right: &[Vec<Expr>]) -> Option<Vec<Vec<Expr>>> {
     if left[0].len() != right.len() || left.len() * right.len() * right[0].len() > 4_096 {
         return None;

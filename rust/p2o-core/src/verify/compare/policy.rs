@@ -164,6 +164,7 @@ pub(super) fn as_written(gold: &Expr, answer: &Expr) -> Licences {
     ])
 }
 
+/// Those of some licences that are needed.
 fn needed(licences: [(Licence, bool); 3]) -> Licences {
     licences.into_iter().filter(|(_, needed)| *needed).map(|(licence, _)| licence).collect()
 }
