@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any, ClassVar, Self, TextIO
 
 from p2o.errors import RunDirectoryError, brief
@@ -70,37 +69,47 @@ class JournalFile(ABC):
     def load(self, record: dict[str, Any]) -> None:
         """Takes in a record after the header; KeyError, TypeError or ValueError if it is none."""
 
-    @abstractmethod
     def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """Raises RunDirectoryError if the journal belongs to work with other settings."""
+        """Refuses a header with other settings than those wanted now.
+
+        Raises:
+            RunDirectoryError: naming one setting that differs.
+        """
+        assert self.path is not None
+        about, remedy = (
+            f"{self.path.parent}: the {self.work} there has",
+            "go back to it, or give another --output",
+        )
+        for key, value in wanted.items():
+            if found.get(key) != value:
+                raise RunDirectoryError(
+                    f"{about} another {key} ({brief(found.get(key))}, not {brief(value)}): {remedy}"
+                )
+        for key in found.keys() - wanted.keys():
+            raise RunDirectoryError(f"{about} {key} = {brief(found[key])}, now not set: {remedy}")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._close()
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Appends a record. A kill of the process loses at most the line being written."""
-        if self._file is not None:
-            assert self.path is not None
+        if self._file is not None and self.path is not None:
             with naming(self.path), self._writing:
                 self._file.write(with_check(json.dumps(record)))
                 self._file.flush()
 
     def sync(self) -> None:
         """Brings what was appended to the disk."""
-        if self._file is not None:
-            assert self.path is not None
+        if self._file is not None and self.path is not None:
             with naming(self.path):
                 self._file.flush()
                 os.fsync(self._file.fileno())
 
     def _close(self) -> None:
-        if self._file is not None:
-            assert self.path is not None
+        if self._file is not None and self.path is not None:
             with naming(self.path):  # a full disk: what could not be written is tried again
                 self._file.close()
 
@@ -118,8 +127,6 @@ class JournalFile(ABC):
             raise RunDirectoryError(
                 f"{path}: another {self.work} is at work on it: wait for it, end it, or write elsewhere"
             ) from None
-        except OSError:
-            pass  # a file system without locks
         return file
 
     def _read(self, path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -146,23 +153,3 @@ class JournalFile(ABC):
                 )
             records.append(record)
         return records, sum(len(line) + 1 for line in lines)
-
-
-def require_same_settings(
-    folder: Path, work: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> None:
-    """Refuses a header with other settings than those wanted now.
-
-    Raises:
-        RunDirectoryError: naming one setting that differs.
-    """
-    remedy = "go back to it, or give another --output"
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            raise RunDirectoryError(
-                f"{folder}: the {work} there has another {key} ({brief(found.get(key))}, not {brief(value)}): {remedy}"
-            )
-    for key in found.keys() - wanted.keys():
-        raise RunDirectoryError(
-            f"{folder}: the {work} there has {key} = {brief(found[key])}, now not set: {remedy}"
-        )

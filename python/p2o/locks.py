@@ -13,7 +13,7 @@ if sys.platform != "win32":
 
 
 def lock(file: int | IO[Any], *, wait: bool = False, of_process: bool = False) -> None:
-    """Locks an open file until it is closed everywhere, also by children that inherited it.
+    """Locks an open file, where there are locks, until it is closed everywhere, also by children that inherited it.
 
     Args:
         file: the file, or its descriptor.
@@ -22,9 +22,13 @@ def lock(file: int | IO[Any], *, wait: bool = False, of_process: bool = False) -
 
     Raises:
         BlockingIOError: if another process holds it.
-        OSError: where there are no locks.
     """
     if sys.platform == "win32":
-        raise OSError("no locks on Windows")
+        return
     take = fcntl.lockf if of_process else fcntl.flock
-    take(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        take(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass  # a file system without locks

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.journal import JournalFile, require_same_settings
+from p2o.journal import JournalFile
 from p2o.types import FinishReason
 
 
@@ -51,8 +51,3 @@ class EvaluationJournal(JournalFile):
         """See [`JournalFile`][]."""
         values = {key: value for key, value in record.items() if key != "kind"}
         self.completions.append(Completion(**values))
-
-    def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """See [`JournalFile`][]; names one setting."""
-        assert self.path is not None
-        require_same_settings(self.path.parent, self.work, found, wanted)

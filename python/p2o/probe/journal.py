@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.journal import JournalFile, require_same_settings
+from p2o.journal import JournalFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,6 @@ class ProbeJournal(JournalFile):
     work = "probe"
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        self.folder = path.parent
         self.outcomes: list[Outcome] = []
         self.seconds = 0.0
         super().__init__(path, header)
@@ -49,7 +48,3 @@ class ProbeJournal(JournalFile):
         rows = zip(record["rewards"], record["tokens"], record["cut"], strict=True)
         self.outcomes += [Outcome(float(reward), int(tokens), bool(cut)) for reward, tokens, cut in rows]
         self.seconds += float(record["seconds"])
-
-    def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        """See [`JournalFile`][]; names one setting."""
-        require_same_settings(self.folder, self.work, found, wanted)

@@ -257,8 +257,6 @@ class Runner:
                 raise RunDirectoryError(
                     f"{self.runs}: another p2o study is at work there; wait for it or choose another --runs"
                 ) from None
-            except OSError:
-                pass  # a file system without locks
             yield
 
 

@@ -166,11 +166,8 @@ class RunDirectory:
             raise RunDirectoryError(
                 f"{self.path}: another process is at work in it: wait for it, end it, or set run.output"
             ) from None
-        except OSError:
-            os.close(file)  # a file system without locks
-        else:
-            # The lock belongs to the process, and goes with it however it ends.
-            self.unlock = weakref.finalize(self, os.close, file)
+        # The lock belongs to the process, and goes with it however it ends.
+        self.unlock = weakref.finalize(self, os.close, file)
 
     @staticmethod
     def config_of(path: Path) -> Config:
