@@ -65,7 +65,7 @@ class Run:
 
     def _report(self) -> None:
         note_end(self.directory.path)
-        write_report(self.directory.path)
+        write_report([self.directory.path], self.directory.path / "report.html")
 
     @property
     def epoch_is_done(self) -> bool:

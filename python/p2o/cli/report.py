@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the report and prints where it is."""
-    from p2o.report.page import write_comparison
+    from p2o.report.page import write_report
 
     alone = args.runs[0] / "report.html" if len(args.runs) == 1 else Path("comparison.html")
-    print(write_comparison(args.runs, args.output or alone))
+    print(write_report(args.runs, args.output or alone))
     return 0

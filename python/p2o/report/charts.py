@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -43,10 +43,6 @@ class Chart:
     table: bool = False
     """Whether its figures stand below it as a table."""
 
-    def values(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
-
 
 def all_charts(runs: Sequence[RunRecords]) -> list[Chart]:
     """Those that the runs have figures for, other than 0."""
@@ -83,48 +79,40 @@ def hard_chart(runs: Sequence[RunRecords]) -> Chart:
     return Chart("hard", "Hard problems at the end of an epoch", lines, table=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A metric of training steps in a chart."""
-
-    key: str
-    label: str
-
-
-STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
-    ("reward", "Mean reward", [Figure("reward", "mean reward")], {"bounds": (0, 1)}),
+STEP_CHARTS: Sequence[tuple[str, str, dict[str, str], dict[str, Any]]] = (
+    ("reward", "Mean reward", {"reward": "mean reward"}, {"bounds": (0, 1)}),
     (
         "groups",
         "Shares of groups and rollouts",
-        [
-            Figure("frac_reward_zero_std", "groups without a signal"),
-            Figure("templated/frac", "rollouts under a template"),
-            Figure("completions/clipped_ratio", "completions cut off"),
-        ],
+        {
+            "frac_reward_zero_std": "groups without a signal",
+            "templated/frac": "rollouts under a template",
+            "completions/clipped_ratio": "completions cut off",
+        },
         {"bounds": (0, 1)},
     ),
-    ("loss", "Policy loss", [Figure("policy_loss", "policy loss")], {}),
+    ("loss", "Policy loss", {"policy_loss": "policy loss"}, {}),
     (
         "kl",
         "KL divergence, nats a token",
-        [Figure("policy_kl", "to the old policy"), Figure("kl", "to the start")],
+        {"policy_kl": "to the old policy", "kl": "to the start"},
         {},
     ),
-    ("gradient", "Gradient norm before clipping", [Figure("grad_norm", "before clipping")], {}),
+    ("gradient", "Gradient norm before clipping", {"grad_norm": "before clipping"}, {}),
     (
         "length",
         "Mean length of completions, tokens",
-        [Figure("completions/mean_length", "tokens per completion")],
+        {"completions/mean_length": "tokens per completion"},
         {},
     ),
     (
         "context",
         "Context ratio of templated tokens",
-        [
-            Figure("context_ratio/max", "largest"),
-            Figure("context_ratio/mean", "mean"),
-            Figure("context_ratio/min", "smallest"),
-        ],
+        {
+            "context_ratio/max": "largest",
+            "context_ratio/mean": "mean",
+            "context_ratio/min": "smallest",
+        },
         {
             "logarithmic": True,
             "note": "Probability on the plain prompt over that under the template: 1 where both agree.",
@@ -133,33 +121,31 @@ STEP_CHARTS: Sequence[tuple[str, str, Sequence[Figure], dict[str, Any]]] = (
     (
         "mask",
         "Shares of templated tokens and the context bounds",
-        [
-            Figure("context_mask/frac", "left out"),
-            Figure("context_mask/low", "below the lower bound"),
-            Figure("context_mask/high", "above the upper bound"),
-        ],
+        {
+            "context_mask/frac": "left out",
+            "context_mask/low": "below the lower bound",
+            "context_mask/high": "above the upper bound",
+        },
         {"note": "Under context.mode = asymmetric rewarded tokens below the lower bound are not left out."},
     ),
 )
+"""Of each chart its id, its title, the metrics in it with their labels, and further fields of `Chart`."""
 
 
 def step_charts(runs: Sequence[RunRecords]) -> Iterator[Chart]:
     """Metrics of training steps; of several runs each figure has a chart of its own."""
     for identity, title, figures, options in STEP_CHARTS:
         if len(runs) == 1:
-            yield Chart(
-                identity, title, [_line(runs[0], figure, figure.label) for figure in figures], **options
-            )
+            lines = [_line(runs[0], key, label) for key, label in figures.items()]
+            yield Chart(identity, title, lines, **options)
             continue
-        for figure in figures:
-            name = title if len(figures) == 1 else f"{title}: {figure.label}"
-            yield Chart(
-                f"{identity}-{figure.key}", name, [_line(run, figure, run.name) for run in runs], **options
-            )
+        for key, label in figures.items():
+            name = title if len(figures) == 1 else f"{title}: {label}"
+            yield Chart(f"{identity}-{key}", name, [_line(run, key, run.name) for run in runs], **options)
 
 
-def _line(run: RunRecords, figure: Figure, label: str) -> Line:
-    return Line(label, thinned(_points(run.steps, figure.key)))
+def _line(run: RunRecords, key: str, label: str) -> Line:
+    return Line(label, thinned(_points(run.steps, key)))
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:

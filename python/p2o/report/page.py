@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -47,21 +47,6 @@ class RunView:
     records: RunRecords
 
     @property
-    def name(self) -> str:
-        """The directory's name."""
-        return self.records.name
-
-    @property
-    def about(self) -> Record:
-        """What made it and when."""
-        return self.records.about
-
-    @property
-    def settings(self) -> Record:
-        """Its settings by their dotted names."""
-        return self.records.settings
-
-    @property
     def before(self) -> str:
         """Accuracy at the start."""
         return _accuracy(self.records.evaluations[:1])
@@ -86,12 +71,13 @@ class RunView:
     @property
     def state(self) -> str:
         """Whether it has ended, and how long it took."""
-        launches = self.about.get("launches", [])
+        about = self.records.about
+        launches = about.get("launches", [])
         if not launches:
             return ""
-        if "ended" not in self.about:
+        if "ended" not in about:
             return f"under way since {minute(launches[-1]['started'])}"
-        took = datetime.fromisoformat(self.about["ended"]) - datetime.fromisoformat(launches[0]["started"])
+        took = datetime.fromisoformat(about["ended"]) - datetime.fromisoformat(launches[0]["started"])
         return f"ended after {clock(took.total_seconds())}"
 
     @property
@@ -134,17 +120,8 @@ class RunView:
         return hard_problems(self.records)
 
 
-def write_report(run: Path) -> Path:
-    """Writes `report.html` into a run directory and returns its path.
-
-    Raises:
-        RunDirectoryError: if there is nothing to report, or a file is damaged.
-    """
-    return write_comparison([run], run / "report.html")
-
-
-def write_comparison(runs: Sequence[Path], path: Path) -> Path:
-    """Writes one page about several runs.
+def write_report(runs: Sequence[Path], path: Path) -> Path:
+    """Writes the page about one run or several to `path`, and returns that.
 
     Raises:
         RunDirectoryError: naming the run that there is nothing to report of, or whose files are damaged.
@@ -189,7 +166,7 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
     )
     environment.filters |= {"cut": cut, "minute": minute, "telling": telling}
     return environment.get_template("page.html.j2").render(
-        title=listed([view.name for view in views]),
+        title=listed([each.name for each in records]),
         runs=views,
         several=several,
         live=live,
@@ -197,7 +174,7 @@ def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
         charts=charts,
         carried_over=CARRIED_OVER,
         most_templates=MOST_TEMPLATES,
-        chart_values=htmlsafe_json_dumps([_finite(chart.values()) for chart in charts]),
+        chart_values=htmlsafe_json_dumps([_finite(asdict(chart)) for chart in charts]),
         differing=differing(records) if several else [],
         has_templates=any(step.nodes for view in views for step in view.prompt_steps),
         has_stories=any(view.stories for view in views),

@@ -74,13 +74,6 @@ class Story:
         after = self.attempts[self.attempts.index(self.guided) :] if self.guided else self.attempts
         return next((each for each in after if each.solved and each.plain), None)
 
-    def by_epoch(self) -> dict[int, list[Attempt]]:
-        """The attempts of each epoch."""
-        found: dict[int, list[Attempt]] = {}
-        for attempt in self.attempts:
-            found.setdefault(attempt.epoch, []).append(attempt)
-        return found
-
 
 @dataclass(slots=True)
 class Course:

@@ -6,6 +6,7 @@ import gc
 import json
 import re
 import tracemalloc
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
 from p2o.files import write_jsonl
 from p2o.report.charts import thinned
-from p2o.report.page import page_of, render, telling, write_comparison
+from p2o.report.page import page_of, render, telling, write_report
 from p2o.report.problems import Attempt, hard_problems
 from p2o.report.records import RunRecords, read_run
 from p2o.report.templates import changes, prompt_steps
@@ -296,7 +297,7 @@ def test_a_hard_problem_is_followed_through_the_run() -> None:
     ]
     assert first.guided is not None
     assert first.guided.template == "Think."
-    assert {epoch: len(attempts) for epoch, attempts in second.by_epoch().items()} == {0: 1, 2: 1}
+    assert Counter(attempt.epoch for attempt in second.attempts) == {0: 1, 2: 1}
     page = render([RunRecords("run", [START], records, rollouts=rollouts, reward=RewardConfig())])
     assert "Epoch 1: 0 of 2 solved" in page
     assert "what is easy?" not in page
@@ -417,7 +418,7 @@ def test_the_templates_of_p2o_evolve_are_a_report(tmp_path: Path) -> None:
         tmp_path / "templates.jsonl",
         [Candidate(0, make_template("Carry."), accepted=True, scores={"a": (1.0, 2)}).to_dict()],
     )
-    path = write_comparison([tmp_path], tmp_path / "report.html")
+    path = write_report([tmp_path], tmp_path / "report.html")
     page = path.read_text()
     assert "Carry." in page
     assert "solved 1 of 2 dev rollouts" in page
