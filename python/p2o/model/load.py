@@ -31,7 +31,6 @@ def load_model(
     head_dtype: str | None = None,
     device: str = "cpu",
     trust_remote_code: bool = False,
-    attn_implementation: str | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Loads a model (in evaluation mode) and its tokenizer, which has a padding token afterwards.
 
@@ -42,7 +41,6 @@ def load_model(
         head_dtype: `float32` for logits in float32; None: as the model's configuration says, else in `dtype`.
         device: where the weights go, as torch names it.
         trust_remote_code: let a model repository run its own Python code.
-        attn_implementation: `sdpa`, `eager`, `flash_attention_2`; None: the best that transformers finds.
 
     Raises:
         ModelError: if the source is not a model that can be loaded.
@@ -57,14 +55,13 @@ def load_model(
     from p2o.model.head import set_head_dtype
 
     if location.endswith(".gguf"):
-        model, tokenizer = _load_gguf(Path(location), getattr(torch, dtype), attn_implementation)
+        model, tokenizer = _load_gguf(Path(location), getattr(torch, dtype))
     else:
         with _one_line_errors(source), _no_progress_bars():
             tokenizer = transformers.AutoTokenizer.from_pretrained(location, **options)
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 location,
                 dtype=getattr(torch, dtype),
-                attn_implementation=attn_implementation,
                 use_safetensors=True,
                 output_loading_info=True,
                 # Where peft is installed an adapter is looked for first, by these options alone.
@@ -221,7 +218,7 @@ def _name_the_accelerator(torch: Any) -> None:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
-def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple[Any, Any]:
+def _load_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
     """Dequantises a GGUF file into a plain model.
 
     What transformers returns is marked as quantised and refuses to be saved, so the weights move into a model
@@ -240,9 +237,7 @@ def _load_gguf(path: Path, dtype: Any, attn_implementation: str | None) -> tuple
         values.pop("quantization_config", None)
         values.pop("_model_name_or_path", None)
         config = type(loaded.config).from_dict(values)
-        model = transformers.AutoModelForCausalLM.from_config(
-            config, dtype=dtype, attn_implementation=attn_implementation
-        )
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
         model.load_state_dict(loaded.state_dict())
         model.generation_config = transformers.GenerationConfig.from_model_config(config)
         reader = GGUFReader(path)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from p2o.errors import InputError
-from p2o.intervals import RESAMPLES, Interval, bootstrap_mean
+from p2o.intervals import Interval, bootstrap_mean
 
 
 def value_at(tokens: Sequence[float], values: Sequence[float], at: float) -> float:
@@ -42,22 +42,18 @@ def area_under_curve(tokens: Sequence[float], values: Sequence[float], budget: f
     return area / budget
 
 
-def paired_difference(
-    ours: Mapping[int, float], theirs: Mapping[int, float], *, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval | None:
+def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Interval | None:
     """The mean of `ours - theirs` over the seeds that both have, with its interval; None without such a seed."""
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
         return None
-    return bootstrap_mean([ours[s] - theirs[s] for s in seeds], seed=seed, resamples=resamples)
+    return bootstrap_mean([ours[s] - theirs[s] for s in seeds])
 
 
-def band(
-    curves: Sequence[tuple[Sequence[float], Sequence[float]]], at: Sequence[float], *, seed: int = 0
-) -> list[Interval]:
+def band(curves: Sequence[tuple[Sequence[float], Sequence[float]]], at: Sequence[float]) -> list[Interval]:
     """Mean and interval of several curves (tokens, values) at each of `at`."""
     columns = [[value_at(tokens, values, x) for tokens, values in curves] for x in at]
-    return [bootstrap_mean(column, seed=seed, resamples=2000) for column in columns]
+    return [bootstrap_mean(column, resamples=2000) for column in columns]
 
 
 def _check_curve(tokens: Sequence[float], values: Sequence[float]) -> None:

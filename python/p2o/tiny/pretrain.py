@@ -169,7 +169,6 @@ def pretrain(
     steps: int,
     seed: int,
     threads: int,
-    prompt: str = "tiny",
     device: str = "cpu",
     start: Path | None = None,
     prefixes: bool = False,
@@ -197,7 +196,7 @@ def pretrain(
         questions = sorted(
             (question_example(rng, leak, prefixes=prefixes) for _ in range(QUESTIONS)), key=_length
         )
-        reflections = [reflection_example(rng, prompt) for _ in range(REFLECTIONS)]
+        reflections = [reflection_example(rng, "tiny") for _ in range(REFLECTIONS)]
         # Batches of similar lengths waste less padding than one mixed batch.
         batches = [
             tuple(tensor.to(device) for tensor in _collate(tokenizer, rows))
