@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from p2o.distributed import Processes
 from p2o.errors import CheckpointError
-from p2o.model.load import save_model
 from p2o.policy.deepspeed_config import (
     engine_config,
     load_in_partitions,
@@ -32,7 +30,6 @@ from p2o.policy.memory import Memory, memory_estimate
 from p2o.policy.optimizer_config import BETAS, OptimizerConfig
 from p2o.policy.partitions import Partition, Piece, whole_parameters
 from p2o.policy.policy import Policy
-from p2o.policy.weights import host_state
 
 
 class ClippingAdamW(torch.optim.AdamW):  # type: ignore[misc]  # torch is not followed by mypy
@@ -164,18 +161,6 @@ class DeepSpeedPolicy(Policy):
         partitioned = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
         context: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(partitioned)
         return context
-
-    def export(self, folder: Path, tokenizer: Any) -> None:
-        """Rank 0 writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
-        main = self.processes.is_main
-        check = self._reader()
-        state = host_state(self.weights(), keep=main)
-        adapter = self.adapter()
-        beside = None if adapter is None else lambda export: adapter.write(export / "adapter")
-        # Nobody goes on before the export is complete.
-        self.processes.on_main(
-            lambda: save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)
-        )
 
     def _partitions(self) -> list[Partition]:
         """What is this rank's own: flat tensors, or at stage 0 the parameters."""

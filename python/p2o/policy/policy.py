@@ -23,6 +23,7 @@ from torch import Tensor
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import CheckpointError, ConfigError, ModelError, P2oError, TrainingError, in_one_line
 from p2o.model.checks import refuse_quantised
+from p2o.model.load import save_model
 from p2o.packing import Packing, Rows, fill
 from p2o.plugins import look_up
 from p2o.policy.config import CorrectionConfig, LossConfig
@@ -50,7 +51,7 @@ from p2o.policy.rows import Sequences
 from p2o.policy.schedule import learning_rate
 from p2o.policy.streams import GlobalCounts, TokenStreams
 from p2o.policy.unscored import complete
-from p2o.policy.weights import model_weights, weight_groups
+from p2o.policy.weights import host_state, model_weights, weight_groups
 
 USUAL_CORRECTION = CorrectionConfig()
 
@@ -71,6 +72,8 @@ class Policy(ABC):
     """Whether every rank holds the whole state of the optimizer."""
     fused = False
     """Whether AdamW is the fused one."""
+    exports_copies = True
+    """Whether an export is made of copies of the weights: the backend has them in a form of its own."""
 
     def __init__(
         self,
@@ -188,13 +191,21 @@ class Policy(ABC):
             tensors = {adapter_name(name): p.detach().cpu().clone() for name, p in self.trained.items()}
         return Adapter(self.config.lora, tensors, self.model.name_or_path)
 
-    @abstractmethod
     def export(self, folder: Path, tokenizer: Any) -> None:
-        """Writes the model in Hugging Face format: a new directory, complete or absent.
+        """Writes the model in Hugging Face format, a new directory, complete or absent; with LoRA the merged model, and
+        the adapter in `adapter/`.
 
         Raises:
             ModelError: if it cannot be written, or the folder gives other log-probs than the model in memory.
         """
+        check, adapter = self._reader(), self.adapter()
+        copies = self.exports_copies or adapter is not None
+        state = host_state(self.weights(), keep=self.processes.is_main) if copies else None
+        beside = None if adapter is None else lambda export: adapter.write(export / "adapter")
+        # Nobody goes on before the export is complete.
+        self.processes.on_main(
+            lambda: save_model(self.model, tokenizer, folder, state=state, beside=beside, check=check)
+        )
 
     def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
         """Log-probs of each response given its prompt under the current weights, at the sampling temperature."""

@@ -14,11 +14,12 @@ from p2o.policy.lora import add_adapters
 from p2o.policy.optimizer_config import BETAS, OptimizerConfig
 from p2o.policy.partitions import Partition, whole_parameters
 from p2o.policy.policy import Policy
-from p2o.policy.weights import host_state
 
 
 class TorchPolicy(Policy):
     """A causal language model under training in this process."""
+
+    exports_copies = False
 
     def __init__(self, model: Any, config: Any, loss: Any, **options: Any) -> None:
         super().__init__(model, config, loss, **options)
@@ -72,23 +73,6 @@ class TorchPolicy(Policy):
             self._refresh()
         self._discard()
         return float(norm)
-
-    def export(self, folder: Path, tokenizer: Any) -> None:
-        """Writes the model in Hugging Face format; with LoRA the merged model, and the adapter in `adapter/`."""
-        check = self._reader()
-        adapter = self.adapter()
-        if adapter is None:
-            save_model(self.model, tokenizer, folder, check=check)
-            return
-        state = host_state(self.weights())
-        save_model(
-            self.model,
-            tokenizer,
-            folder,
-            state=state,
-            beside=lambda export: adapter.write(export / "adapter"),
-            check=check,
-        )
 
     def save(self, folder: Path, tokenizer: Any) -> None:
         """See [`p2o.policy.policy.Policy`][]; without LoRA a model in Hugging Face format as well, in `model/`."""
