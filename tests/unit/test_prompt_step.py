@@ -19,6 +19,7 @@ from p2o.errors import ConfigError
 from p2o.evolution import EvaluationRequest, Evolution
 from p2o.evolution.types import PlainEnough
 from p2o.files import read_jsonl
+from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.prompt_step import PromptStep
 from p2o.guidance.spending import Allowance
 from p2o.outcomes import Outcomes
@@ -82,17 +83,16 @@ def step_of(
     collector = Collector(world, longest=longest)
     directory = RunDirectory(folder)
     directory.journals.mkdir(parents=True, exist_ok=True)
-    step = PromptStep(
+    parts = GuidanceParts(
         config,
         PROBLEMS,
         collector,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
         reflect or world.reflect,
         directory,
         Console.silent(),
         given,
     )
-    return step, collector
+    return PromptStep(parts), collector
 
 
 def evolved(

@@ -9,7 +9,6 @@ from p2o.guidance.prompt_step import PromptStep
 from p2o.guidance.spending import allow
 from p2o.outcomes.assign import assign
 from p2o.outcomes.hardness import HardKind
-from p2o.rollout.sampler import SamplingParams
 from p2o.state import LoopState
 from p2o.templates import PLAIN
 from p2o.types import Template
@@ -20,16 +19,7 @@ class Evolved(Guidance):
 
     def __init__(self, parts: GuidanceParts) -> None:
         super().__init__(parts)
-        self.step = PromptStep(
-            parts.config,
-            parts.problems,
-            parts.collector,
-            SamplingParams.of(parts.config.rollout),
-            parts.reflect,
-            parts.directory,
-            parts.console,
-            parts.templates,
-        )
+        self.step = PromptStep(parts)
         self.quotes = self.step.quotes
 
     def find(self, state: LoopState, hard: Mapping[str, HardKind]) -> Found:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from p2o.config import Config
 from p2o.errors import RunDirectoryError, TooFewProblemsError
 from p2o.evolution import Evolution, EvolveConfig, evolve
 from p2o.evolution.budget import rollouts_of
@@ -19,21 +18,21 @@ from p2o.evolution.types import (
     TOO_LONG_WITH_TEMPLATE,
     EvaluationRequest,
     EvaluationResult,
-    Reflect,
     ReflectionReply,
     ReflectionRequest,
 )
 from p2o.guidance.evaluations import Evaluations, drawn_on_dev
+from p2o.guidance.guidance import GuidanceParts
 from p2o.guidance.spending import Allowance
 from p2o.outcomes.outcomes import Outcomes
 from p2o.outcomes.solutions import Solution
 from p2o.reflection import SelfReflection
-from p2o.rollout.collect import Collector, RolloutRequest
+from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import SamplingParams
 from p2o.seeds import derive_seed
 from p2o.track.console import Console
-from p2o.track.run_directory import RunDirectory, template_records
+from p2o.track.run_directory import template_records
 from p2o.types import Group, Problem, Rollout, Template
 
 WHOLE = Allowance()
@@ -102,26 +101,15 @@ class PromptStep:
     Rank 0 alone keeps the books (front, journal, budget); all ranks roll out, and reflect where the model is their own.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        problems: Sequence[Problem],
-        collector: Collector,
-        params: SamplingParams,
-        reflect: Reflect,
-        directory: RunDirectory,
-        console: Console,
-        given: Sequence[Template] = (),
-    ) -> None:
-        """`given` are the templates of `evolve.templates`, read when the run began."""
-        self.config = config
-        self.problems = {problem.id: problem for problem in problems}
-        self.collector = collector
-        self.params = params
-        self.reflect = reflect
-        self.directory = directory
-        self.console = console
-        self.given = given
+    def __init__(self, parts: GuidanceParts) -> None:
+        self.config = config = parts.config
+        self.problems = {problem.id: problem for problem in parts.problems}
+        self.collector = parts.collector
+        self.params = SamplingParams.of(config.rollout)
+        self.reflect = parts.reflect
+        self.directory = parts.directory
+        self.console = parts.console
+        self.given = parts.templates
         self.quotes = proposer_class(config.evolve, config.reflection).quotes
         # What is read once is not read again: an edited file must not change a run under way.
         self.settings = config.evolve.model_copy(update={"templates": None})
