@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -204,8 +204,15 @@ class Processes:
         dist.all_gather_object(values, value, group=self.group)
         return values
 
-    def raise_on_all(self, error: P2oError | None) -> None:
-        """Raises where any rank has an error, on every rank: the others would wait for it at the next collective."""
+    @contextmanager
+    def raising_on_all(self) -> Iterator[None]:
+        """What of p2o's errors is raised within on any rank is raised at the end on every rank: the others would wait
+        for it at the next collective."""
+        error: P2oError | None = None
+        try:
+            yield
+        except P2oError as raised:
+            error = raised
         failures = [failure for failure in self.gather(error) if failure is not None]
         if failures:
             raise failures[0] from error

@@ -149,7 +149,9 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     remedy = (
         "lower optimizer.micro_batch_tokens or rollout.batch_size, or set optimizer.gradient_checkpointing"
     )
-    processes.raise_on_all(None if lacking is None else ConfigError(f"{lacking}: {remedy}"))
+    with processes.raising_on_all():
+        if lacking is not None:
+            raise ConfigError(f"{lacking}: {remedy}")
     parts = assemble(config, processes, console.note)
     problems, evaluation_problems = parts.problems, parts.evaluation_problems
     longest = max(

@@ -220,14 +220,12 @@ class PromptStep:
         """
         processes, keys = self.collector.processes, drawn_on_dev(evolution)
         missing = kept.recall(keys) if kept is not None else []
-        processes.raise_on_all(
-            RunDirectoryError(
-                f"{self.directory.journals}: {_rollouts_name(version)} lacks {len(missing)} rollouts that "
-                f"{_journal_name(version)} tells of: delete both, and the prompt step is made again"
-            )
-            if missing
-            else None
-        )
+        with processes.raising_on_all():
+            if missing:
+                raise RunDirectoryError(
+                    f"{self.directory.journals}: {_rollouts_name(version)} lacks {len(missing)} rollouts that "
+                    f"{_journal_name(version)} tells of: delete both, and the prompt step is made again"
+                )
         return processes.broadcast(kept.groups(keys, self.problems) if kept is not None else [])
 
     def _given(self, version: int) -> Sequence[Template]:

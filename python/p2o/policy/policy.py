@@ -360,8 +360,7 @@ class Policy(ABC):
                 f"{folder} is of a run {with_lora(identity.lora)}, this one is {with_lora(self._lora_rank())}: resume "
                 "it as it was"
             )
-        failed = None
-        try:
+        with self.processes.raising_on_all():
             read_partitions(
                 folder,
                 identity.ranks,
@@ -370,9 +369,6 @@ class Policy(ABC):
                 sizes={name: int(getattr(p, "ds_numel", p.numel())) for name, p in self.trained.items()},
                 fused=self.fused,
             )
-        except CheckpointError as error:
-            failed = error
-        self.processes.raise_on_all(failed)
         self.steps = identity.steps
         self._refresh()
         self._confirm(folder, identity.probe)

@@ -95,26 +95,13 @@ class ServerClient:
         """See `submit`."""
         return self.submit("GET", path, None, read, repeat=repeat).result()
 
-    def post(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        read: Callable[[Any], T],
-        *,
-        repeat: bool = False,
-        decode: bool = True,
-    ) -> T:
+    def post(self, path: str, body: Mapping[str, Any], read: Callable[[Any], T], *, decode: bool = True) -> T:
         """See `submit`."""
-        return self.submit("POST", path, body, read, repeat=repeat, decode=decode).result()
+        return self.submit("POST", path, body, read, decode=decode).result()
 
     def text(self, path: str) -> str:
-        """The text of an answer that is no JSON.
-
-        Raises:
-            SamplerError: as of `submit`.
-        """
-        answer = self._start(self._answer(self._client.build_request("GET", path))).result()
-        return str(answer.text)
+        """The text of an answer that is no JSON. Raises as of `submit`."""
+        return self.submit("GET", path, None, str, decode=False).result()
 
     def submit(
         self,

@@ -231,26 +231,18 @@ class VllmSampler(Sampler):
         """
         held, self.version = self.version, None
         self.pushes += 1
-        version, failed = "", None
-        try:
+        with self.processes.raising_on_all():
             if self.asleep:
                 self.llm.wake_up(tags=["weights"])
             version, self.adapter = self.pusher.push(policy, f"p2o-{self.pushes}", held)
             if self.asleep:
                 self.llm.wake_up(tags=["kv_cache"])
                 self.asleep = False
-            self._forget_prefixes()
-        except P2oError as error:
-            failed = error
-        self.processes.raise_on_all(failed)
+            if not self.llm.reset_prefix_cache():  # keys and values of the old weights
+                raise TrainingError(
+                    "vLLM could not drop its prefix cache after a weight push: requests are running"
+                )
         self.version = version
-
-    def _forget_prefixes(self) -> None:
-        """Drops cached keys and values: they are the old weights'."""
-        if not self.llm.reset_prefix_cache():
-            raise TrainingError(
-                "vLLM could not drop its prefix cache after a weight push: requests are running"
-            )
 
     def sleep(self) -> None:
         """Gives the engine's GPU memory to the trainer; on a CPU nothing happens.

@@ -171,23 +171,21 @@ class ServerSampler(Sampler):
             ConfigError: on all ranks, if it is no server of p2o's, belongs to another run, or has another model or
                 other settings than are needed.
         """
-        description: dict[str, Any] = {}
-        failed: P2oError | None = None
-        try:
-            if self.processes.is_main:
-                self.client.get("/health", lambda _: None)
-                self.client.hold(HOLD, {NAME_HEADER: f"process {os.getpid()} on {socket.gethostname()}"})
-            description = self.client.post(
-                "/collective_rpc", {"method": "p2o_describe"}, lambda answer: describe(answer["results"][0])
-            )
+        with self.processes.raising_on_all():
+            try:
+                if self.processes.is_main:
+                    self.client.get("/health", lambda _: None)
+                    self.client.hold(HOLD, {NAME_HEADER: f"process {os.getpid()} on {socket.gethostname()}"})
+                description = self.client.post(
+                    "/collective_rpc",
+                    {"method": "p2o_describe"},
+                    lambda answer: describe(answer["results"][0]),
+                )
+            except ServerError as error:
+                raise self._not_ours(error) from error
+            except SamplerError as error:
+                raise ConfigError(f"{error}: start it with `p2o serve MODEL`") from error
             self._check(description, model, config)
-        except ServerError as error:
-            failed = self._not_ours(error)
-        except SamplerError as error:
-            failed = ConfigError(f"{error}: start it with `p2o serve MODEL`")
-        except ConfigError as error:
-            failed = error
-        self.processes.raise_on_all(failed)
         return description
 
     def _not_ours(self, error: ServerError) -> ConfigError:
@@ -258,9 +256,8 @@ class ServerSampler(Sampler):
         """Pushes the weights once. What fails on one rank is raised on all."""
         held, self.version = self.version, None
         self.pushes += 1
-        version, failed = "", None
         pushes = self.processes.is_main or isinstance(self.way, Nccl)
-        try:
+        with self.processes.raising_on_all():
             take_part = self.pusher.push if pushes else self.pusher.follow
             version, self.adapter = take_part(policy, f"p2o-{self.pushes}", held)
             if self.processes.is_main and not self.client.post(
@@ -269,9 +266,6 @@ class ServerSampler(Sampler):
                 raise TrainingError(
                     f"the vLLM server at {self.url} could not drop its prefix cache: others use it too"
                 )
-        except P2oError as error:
-            failed = error
-        self.processes.raise_on_all(failed)
         self.version = version
 
     def close(self) -> None:
