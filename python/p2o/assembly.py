@@ -149,7 +149,7 @@ def prepare(
         evaluation_problems=evaluation_problems,
         collector=collector,
         policy=policy,
-        reference=reference_score(start_weights, tokenizer, config, processes)
+        reference=frozen_score(start_weights, tokenizer, config, processes)
         if config.loss.kl_coef > 0
         else None,
         guidance=guidance,
@@ -200,12 +200,11 @@ def open_directory(
     return directory if processes.is_main else FollowedRunDirectory(path)
 
 
-def reference_score(start_weights: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:
-    """Scores responses under the start weights (for the KL term), each rank a share."""
-
+def frozen_score(model: Any, tokenizer: Any, config: Config, processes: Processes) -> Score:
+    """Scores responses under a model that is whole on every rank, each of which does a share."""
     score = partial(
         score_sequences,
-        start_weights,
+        model,
         pad_id=pad_id(tokenizer),
         temperature=config.rollout.temperature,
         micro_batch_tokens=config.optimizer.micro_batch_tokens,

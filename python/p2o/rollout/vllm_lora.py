@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from p2o.errors import ConfigError
 from p2o.policy.weights import drain, saved_weights
@@ -75,23 +75,15 @@ def engine_arguments(model: Any, lora: LoraConfig) -> dict[str, Any]:
     }
 
 
-class AdapterSlot(Protocol):
-    """Where an engine keeps its one adapter."""
-
-    def load(self, folder: Path, name: str) -> Any:
-        """Puts the adapter in `folder` in the place of the one before; returns what requests ask for it by."""
-        ...
-
-
 class EngineSlot:
-    """Of an engine in this process."""
+    """Where an engine in this process keeps its one adapter."""
 
     def __init__(self, llm: Any) -> None:
         self.llm = llm
         self.loaded = 0
 
     def load(self, folder: Path, name: str) -> Any:
-        """See [`p2o.rollout.vllm_lora.AdapterSlot`][]."""
+        """Puts the adapter in `folder` in the place of the one before; returns what requests ask for it by."""
         from vllm.lora.request import LoRARequest
 
         engine = self.llm.llm_engine
@@ -104,13 +96,13 @@ class EngineSlot:
 
 
 class ServerSlot:
-    """Of a server, whose API names adapters like models."""
+    """Where a server does, whose API names adapters like models."""
 
     def __init__(self, client: ServerClient) -> None:
         self.client = client
 
     def load(self, folder: Path, name: str) -> Any:
-        """See [`p2o.rollout.vllm_lora.AdapterSlot`][]. What an earlier run has left is dropped too."""
+        """As of [`p2o.rollout.vllm_lora.EngineSlot`][]. What an earlier run has left is dropped too."""
         # Of the models that are listed, adapters have a parent.
         listed = self.client.get(
             "/v1/models", lambda answer: [(m["id"], m["parent"]) for m in answer["data"]]
@@ -141,7 +133,7 @@ class MergedPush:
             held: the version that the engine has, if it has one that is whole.
 
         Raises:
-            P2oError: if it fails; see [`p2o.rollout.vllm_weights.Transfer`][].
+            P2oError: if it fails; see [`p2o.rollout.vllm_weights.InProcessTransfer`][].
         """
         self.transfer.push(lambda: saved_weights(policy), name)
         return name, None
@@ -158,7 +150,7 @@ class AdapterPush:
     sleep_level = 1
     """The engine's weights wait in the host's memory while the trainer works."""
 
-    def __init__(self, transfer: Transfer, slot: AdapterSlot, folder: Path) -> None:
+    def __init__(self, transfer: Transfer, slot: EngineSlot | ServerSlot, folder: Path) -> None:
         self.transfer = transfer
         self.slot = slot
         self.folder = folder

@@ -40,7 +40,6 @@ from p2o.rollout.vllm_weights import (
     NcclTransfer,
     SentTypes,
     SharedMemoryTransfer,
-    Transfer,
 )
 from p2o.sizes import ITEMSIZE
 
@@ -125,7 +124,7 @@ class ServerSampler(Sampler):
         self.dtype = description["dtype"]
         self.computes_in = vllm_computes_in(self.dtype, gpu=description["device"] == "cuda")
         types = SentTypes(model.dtype, getattr(torch, self.dtype))
-        transfer: Transfer = (
+        transfer = (
             NcclTransfer(self.control, types, rank=processes.rank, way=self.way)
             if isinstance(self.way, Nccl)
             else SharedMemoryTransfer(self.control, types, self.way.folder)

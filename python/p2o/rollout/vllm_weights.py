@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,32 +45,9 @@ class TensorPlace(NamedTuple):
     size: int
 
 
-class Control(Protocol):
-    """vLLM's weight-transfer calls on one engine (its `VLLMWeightSyncClient`), and calls of `WorkerExtension`."""
-
-    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        """Lets the workers set up their end."""
-        ...
-
-    def start_weight_update(self) -> None:
-        """Makes the layers ready to be loaded anew."""
-        ...
-
-    def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Loads one group."""
-        ...
-
-    def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """Puts the layers back into service, under a version."""
-        ...
-
-    def call(self, method: str) -> Any:
-        """The answer of the first worker to a method of `WorkerExtension`."""
-        ...
-
-
 class InProcessControl:
-    """The [`p2o.rollout.vllm_weights.Control`][] of a `vllm.LLM` of this process."""
+    """vLLM's weight-transfer calls (its `VLLMWeightSyncClient`) and calls of `WorkerExtension`, of a `vllm.LLM` of this
+    process."""
 
     def __init__(self, llm: Any) -> None:
         self.llm = llm
@@ -97,7 +74,8 @@ class InProcessControl:
 
 
 class HttpControl:
-    """The [`p2o.rollout.vllm_weights.Control`][] of a server, through endpoints that `VLLM_SERVER_DEV_MODE=1` opens.
+    """The calls of [`p2o.rollout.vllm_weights.InProcessControl`][] on a server, through endpoints that
+    `VLLM_SERVER_DEV_MODE=1` opens.
 
     No call of a push is repeated on its own: [`p2o.rollout.vllm_server.ServerSampler`][] repeats the whole push.
     """
@@ -141,16 +119,8 @@ class HttpControl:
         return self.client.get("/get_world_size", lambda answer: int(answer["world_size"]))
 
 
-class Transfer(Protocol):
-    """A way of getting weights into an engine."""
-
-    def push(self, groups: Groups, version: str) -> None:
-        """Pushes all groups and stamps the engine's weights with `version`.
-
-        Raises:
-            TrainingError: if it fails; the engine's weights are then a mixture of old and new.
-        """
-        ...
+Control = InProcessControl | HttpControl
+"""The calls on one engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +146,11 @@ class InProcessTransfer:
         self.types = types
 
     def push(self, groups: Groups, version: str) -> None:
-        """See [`p2o.rollout.vllm_weights.Transfer`][]."""
+        """Pushes all groups and stamps the engine's weights with `version`.
+
+        Raises:
+            TrainingError: if it fails; the engine's weights are then a mixture of old and new.
+        """
         push_updates(self.control, groups, self._update, version)
 
     def _update(self, group: Group) -> dict[str, Any]:
@@ -192,7 +166,7 @@ class SharedMemoryTransfer:
         self.folder = folder
 
     def push(self, groups: Groups, version: str) -> None:
-        """See [`p2o.rollout.vllm_weights.Transfer`][].
+        """As of [`p2o.rollout.vllm_weights.InProcessTransfer`][].
 
         Raises:
             ConfigError: if the folder cannot be written or is too small.
@@ -247,7 +221,7 @@ class NcclTransfer:
         self.engine: Any = None
 
     def push(self, groups: Groups, version: str) -> None:
-        """See [`p2o.rollout.vllm_weights.Transfer`][]."""
+        """As of [`p2o.rollout.vllm_weights.InProcessTransfer`][]."""
         try:
             if self.engine is None:
                 self.engine = self._connect(groups)
@@ -280,6 +254,10 @@ class NcclTransfer:
             client=self.control,
             source=PolicySource(metadata, groups, self.types),
         )
+
+
+Transfer = InProcessTransfer | SharedMemoryTransfer | NcclTransfer
+"""A way of getting weights into an engine."""
 
 
 class PolicySource:

@@ -226,17 +226,10 @@ class RunDirectory:
 class FollowedRunDirectory(RunDirectory):
     """The run directory of ranks other than 0, which read it and write only their part of checkpoints."""
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Rank 0 writes it."""
+    def _log_nothing(self, *_: Any, **__: Any) -> None:
+        """Rank 0 does."""
 
-    def log_rollouts(self, step: int, records: Sequence[Mapping[str, Any]]) -> None:
-        """Rank 0 writes them."""
-
-    def log_templates(self, version: int, records: Sequence[Mapping[str, Any]]) -> None:
-        """Rank 0 writes them."""
-
-    def log_transfer(self, epoch: int, records: Sequence[Mapping[str, Any]]) -> None:
-        """Rank 0 writes them."""
+    log = log_rollouts = log_templates = log_transfer = _log_nothing
 
 
 def require_at_rest(path: Path) -> None:

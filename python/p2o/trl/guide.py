@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from transformers import TrainerCallback
 
-from p2o.assembly import check_surroundings, given_templates
+from p2o.assembly import check_surroundings, frozen_score, given_templates
 from p2o.batches import roll_out, templates_of
 from p2o.config import Config, Overrides, apply_overrides, build_config, by_name
 from p2o.data import JsonlData, content_key, fingerprint, read_problems
@@ -25,7 +25,6 @@ from p2o.outcomes import Outcomes, hard_problems
 from p2o.outcomes.outcomes import is_success
 from p2o.outcomes.transfer import transfer_records
 from p2o.policy.advantages import group_advantages
-from p2o.policy.layout import score_sequences
 from p2o.policy.rows import score_rows
 from p2o.reflection import Surroundings, check_prompts_fit, make_reflection
 from p2o.rollout.collect import Collector, RolloutRequest
@@ -309,18 +308,11 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
                     advantages.append(advantage)
         if not distilled:
             return {}
-        score = partial(
-            score_sequences,
-            self.model,
-            pad_id=pad_id(run.tokenizer),
-            temperature=config.rollout.temperature,
-            micro_batch_tokens=config.optimizer.micro_batch_tokens,
-        )
         streams, ratio, by_template, _ = score_rows(
             distilled,
             prompts,
             advantages,
-            lambda sequences: run.processes.map(score, sequences),
+            frozen_score(self.model, run.tokenizer, config, run.processes),
             config.context,
             config.correction,
             fresh=False,
