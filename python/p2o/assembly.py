@@ -25,10 +25,7 @@ from p2o.policy.context import CONTEXT_WEIGHTS
 from p2o.policy.layout import score_sequences
 from p2o.policy.rows import Score
 from p2o.reflection import Surroundings, by_endpoint, check_prompts_fit, make_reflection
-from p2o.rollout.encode import (
-    pad_id,
-    read_chat_template,
-)
+from p2o.rollout.encode import pad_id, read_chat_template
 from p2o.rollout.sampler import sampler_class
 from p2o.run import Run
 from p2o.state import LoopState

@@ -23,12 +23,7 @@ from pydantic import (
 from p2o.config_errors import explain
 from p2o.data import DatasetData, JsonlData, RecordData, TinyData
 from p2o.errors import ConfigError
-from p2o.evolution.config import (
-    EvolveConfig,
-    ReflectionConfig,
-    is_greedy,
-    races,
-)
+from p2o.evolution.config import EvolveConfig, ReflectionConfig, is_greedy, races
 from p2o.guidance.config import WITHOUT_REFLECTION, GuidanceConfig
 from p2o.outcomes.config import AssignConfig, MiningConfig
 from p2o.plugins import look_up_class

@@ -91,10 +91,8 @@ def read_toml(path: Path, error: type[P2oError]) -> dict[str, Any]:
         raise error(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as failed:
         raise error(f"{path}: cannot be read ({why_unreadable(failed)})") from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as failed:  # tomllib has other errors for long numbers and deep tables
+    except (ValueError, RecursionError) as failed:
+        # tomllib has other errors for long numbers and deep tables.
         raise error(f"{path}: not valid TOML ({why_unreadable(failed)})") from None
 
 

@@ -163,11 +163,8 @@ class CountingReward:
         try:
             with no_way_out(), self.limited():
                 return self.function(*arguments)
-        except (
-            KeyboardInterrupt,
-            ConfigError,
-        ):  # Ctrl-C, or what all completions would meet: it means the run
-            raise
+        except (KeyboardInterrupt, ConfigError):
+            raise  # Ctrl-C, or what all completions would meet: it means the run
         except BaseException as error:
             return _Raised(error)
 

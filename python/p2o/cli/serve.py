@@ -91,9 +91,8 @@ def run(args: argparse.Namespace) -> int:
         TOKEN_VARIABLE: token,
     }
     if args.lora is not None:
-        environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = (
-            "1"  # the endpoints that load them are behind our guard too
-        )
+        # The endpoints that load them are behind our guard too.
+        environment["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "1"
     if (api_key := api_key_of(args.vllm)) is not None:
         environment[API_KEY_VARIABLE] = api_key
     sys.stdout.flush()

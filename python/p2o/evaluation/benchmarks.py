@@ -51,11 +51,7 @@ BENCHMARKS = {
         family_key="subject",
     ),
     "minerva": HubBenchmark(
-        "math-ai/minervamath",
-        "ee46ddc498933b1977577953250ca5c66be64f96",
-        "test",
-        272,
-        problem_key="question",
+        "math-ai/minervamath", "ee46ddc498933b1977577953250ca5c66be64f96", "test", 272, problem_key="question"
     ),
     "olympiadbench": HubBenchmark(
         "math-ai/olympiadbench",
@@ -149,10 +145,7 @@ def of_hub(
     prompt = {key: getattr(config.data, key) for key in ("system", "suffix") if hasattr(config.data, key)}
     fields = ("problem_key", "answer_key", "answer_is", "id_key", "family_key")
     settings = DatasetData(
-        train=hub.dataset,
-        on_bad_gold="accept",
-        **{key: getattr(hub, key) for key in fields},
-        **prompt,
+        train=hub.dataset, on_bad_gold="accept", **{key: getattr(hub, key) for key in fields}, **prompt
     )
     try:
         rows, split = load_split(hub.dataset, hub.subset, hub.split, usual_split=hub.split, revision=revision)

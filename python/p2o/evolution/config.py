@@ -7,13 +7,7 @@ import os
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    Field,
-    PositiveInt,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, field_serializer, field_validator, model_validator
 
 from p2o.masking import is_variable_name, mask_fields, mask_url
 from p2o.plugins import ImportPath

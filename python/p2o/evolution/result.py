@@ -93,7 +93,7 @@ class Evolution:
         ledger, metrics = self.ledger, self.metrics()
         lines = [
             f"stopped by: {self.stop_reason}; {ledger.rollouts:,} rollouts, "
-            f"{ledger.reflection_calls:,} reflections, cost {ledger.reflection_cost:.2f}",
+            f"{ledger.reflection_calls:,} reflections, cost {ledger.reflection_cost:.2f}"
         ]
         if self.candidates and self.candidates[0].scores:
             lines.append(

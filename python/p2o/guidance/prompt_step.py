@@ -62,12 +62,7 @@ class PromptStepOutcome:
     def summary(self) -> dict[str, Any]:
         """For the history and the final table."""
         chosen = [] if self.evolution is None else [template.text for template in self.evolution.chosen]
-        return {
-            "templates": chosen,
-            "tokens": self.tokens,
-            "reason": self.reason,
-            "refusals": self.refusals,
-        }
+        return {"templates": chosen, "tokens": self.tokens, "reason": self.reason, "refusals": self.refusals}
 
 
 class Heartbeat:

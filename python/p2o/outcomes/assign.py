@@ -90,11 +90,7 @@ def _paper(
 
 
 def _thompson(
-    chosen: Sequence[Candidate],
-    outcomes: Outcomes,
-    problem_id: str,
-    count: int,
-    random: Random,
+    chosen: Sequence[Candidate], outcomes: Outcomes, problem_id: str, count: int, random: Random
 ) -> list[Template]:
     """For each rollout the template with the highest draw from its posterior on this problem.
 

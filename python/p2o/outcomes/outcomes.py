@@ -77,12 +77,7 @@ class Outcomes:
         self._versions.setdefault(policy_version, {})
 
     def record(
-        self,
-        policy_version: str,
-        template_id: str,
-        problem_id: str,
-        reward: float,
-        source: str = TRAINING,
+        self, policy_version: str, template_id: str, problem_id: str, reward: float, source: str = TRAINING
     ) -> None:
         """Adds a rollout."""
         reward = float(reward)  # one of numpy has no JSON

@@ -35,9 +35,8 @@ def add_adapters(model: Any, config: LoraConfig) -> None:
     except ImportError as error:
         raise MissingDependencyError("optimizer.lora needs peft: pip install 'p2o-rl[lora]'") from error
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # of what it does about Conv1D, and of targets in layers that have no experts
+        with warnings.catch_warnings():
+            # Of what it does about Conv1D, and of targets in layers that have no experts.
             warnings.simplefilter("ignore")
             inject_adapter_in_model(peft_config(config), model, adapter_name=ADAPTER)
     except ValueError as error:

@@ -72,16 +72,10 @@ def read_back(
     kept = "nothing is kept of it (checkpoints are)"
     try:
         loaded, _ = load_model(
-            folder,
-            dtype=str(model.dtype).removeprefix("torch."),
-            trust_remote_code=trust_remote_code,
+            folder, dtype=str(model.dtype).removeprefix("torch."), trust_remote_code=trust_remote_code
         )
         found = score_sequences(
-            loaded,
-            probe_sequences(model),
-            pad_id=0,
-            temperature=temperature,
-            micro_batch_tokens=1024,
+            loaded, probe_sequences(model), pad_id=0, temperature=temperature, micro_batch_tokens=1024
         )
     except P2oError as error:
         reason = str(error).replace(str(folder), "the folder")

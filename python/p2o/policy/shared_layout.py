@@ -55,9 +55,8 @@ class SharedLayout:
             return pack([size(rows) for rows in units], budget, ranks=ranks)
 
         bins = packed()
-        while (
-            len(units) < len(bins) and max(map(len, units), default=0) > 1
-        ):  # a rank would have nothing to do
+        # A rank would have nothing to do.
+        while len(units) < len(bins) and max(map(len, units), default=0) > 1:
             widest = max(range(len(units)), key=lambda unit: (len(units[unit]) > 1, size(units[unit]), -unit))
             rows = units[widest]
             half = (len(rows) + 1) // 2

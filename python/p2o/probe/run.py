@@ -94,12 +94,7 @@ def probe_recipe(
             at_once=requests_at_once(parts.collector.sampler),
         )
         return probe(
-            chosen,
-            templates,
-            rollouts,
-            samples=samples,
-            seed=config.run.seed,
-            success=config.mining.success,
+            chosen, templates, rollouts, samples=samples, seed=config.run.seed, success=config.mining.success
         )
 
 

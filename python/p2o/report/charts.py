@@ -92,12 +92,7 @@ STEP_CHARTS: Sequence[tuple[str, str, dict[str, str], dict[str, Any]]] = (
         {"bounds": (0, 1)},
     ),
     ("loss", "Policy loss", {"policy_loss": "policy loss"}, {}),
-    (
-        "kl",
-        "KL divergence, nats a token",
-        {"policy_kl": "to the old policy", "kl": "to the start"},
-        {},
-    ),
+    ("kl", "KL divergence, nats a token", {"policy_kl": "to the old policy", "kl": "to the start"}, {}),
     ("gradient", "Gradient norm before clipping", {"grad_norm": "before clipping"}, {}),
     (
         "length",
@@ -108,11 +103,7 @@ STEP_CHARTS: Sequence[tuple[str, str, dict[str, str], dict[str, Any]]] = (
     (
         "context",
         "Context ratio of templated tokens",
-        {
-            "context_ratio/max": "largest",
-            "context_ratio/mean": "mean",
-            "context_ratio/min": "smallest",
-        },
+        {"context_ratio/max": "largest", "context_ratio/mean": "mean", "context_ratio/min": "smallest"},
         {
             "logarithmic": True,
             "note": "Probability on the plain prompt over that under the template: 1 where both agree.",

@@ -245,10 +245,7 @@ def _loading(config: Config, repo: str) -> str:
 
 
 def _training(
-    config: Config,
-    facts: Mapping[str, Any],
-    about: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
+    config: Config, facts: Mapping[str, Any], about: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
 ) -> str:
     last = metrics[-1]
     data = config.data

@@ -139,13 +139,8 @@ def page_of(runs: Sequence[Path], *, live: bool = False) -> str:
     records = [read_run(run) for run in runs]
     try:
         return render(records, live=live)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        IndexError,
-        AttributeError,
-    ) as error:  # without checksums nothing else shows it
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        # Without checksums nothing else shows it.
         names = " or ".join(map(str, runs))
         raise RunDirectoryError(
             f"{names}: metrics.jsonl, templates.jsonl, transfer.jsonl or rollouts/ is damaged ({in_one_line(error)})"

@@ -208,11 +208,7 @@ class VllmSampler(Sampler):
             # none that vLLM can read.
             model.config.save_pretrained(folder)
             try:
-                with (
-                    plain_modules(),
-                    own_shared_memory(self.processes),
-                    kept_apart(type(model.base_model)),
-                ):
+                with plain_modules(), own_shared_memory(self.processes), kept_apart(type(model.base_model)):
                     return LLM(
                         folder, weight_transfer_config=WeightTransferConfig(backend=BACKEND), **options
                     )

@@ -34,13 +34,7 @@ from p2o.rollout.server_client import ServerClient, ServerError
 from p2o.rollout.server_guard import HOLD, NAME_HEADER, RUN_HEADER, TOKEN_HEADER
 from p2o.rollout.vllm import AT_ONCE, check_length
 from p2o.rollout.vllm_lora import AdapterPush, MergedPush, ServerSlot, check_lora
-from p2o.rollout.vllm_weights import (
-    BACKEND,
-    HttpControl,
-    NcclTransfer,
-    SentTypes,
-    SharedMemoryTransfer,
-)
+from p2o.rollout.vllm_weights import BACKEND, HttpControl, NcclTransfer, SentTypes, SharedMemoryTransfer
 from p2o.sizes import ITEMSIZE
 
 if TYPE_CHECKING:

@@ -86,11 +86,8 @@ class Display:
     def finished(self, name: str, seconds: float) -> None:
         """A run ended well."""
         done, failed, everything = self._counts
-        self._counts = (
-            min(done + 1, everything),
-            failed,
-            everything,
-        )  # several may end before the next count
+        # Several may end before the next count.
+        self._counts = (min(done + 1, everything), failed, everything)
         of = f"  ({self._counts[0]} of {everything - failed})" if everything else ""
         self.note(f"{name}  {clock(seconds)}{of}")
 

@@ -33,11 +33,7 @@ def area_under_curve(tokens: Sequence[float], values: Sequence[float], budget: f
     if budget <= 0:
         raise InputError(f"the budget must be positive, not {budget}")
     inside = [(x, y) for x, y in zip(tokens, values, strict=True) if 0 < x < budget]
-    points = [
-        (0.0, value_at(tokens, values, 0)),
-        *inside,
-        (float(budget), value_at(tokens, values, budget)),
-    ]
+    points = [(0.0, value_at(tokens, values, 0)), *inside, (float(budget), value_at(tokens, values, budget))]
     area = sum((right - left) * (below + above) / 2 for (left, below), (right, above) in pairwise(points))
     return area / budget
 

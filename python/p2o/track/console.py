@@ -97,12 +97,7 @@ class Console:
             tell(0)
             yield tell
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.rich, transient=True) as progress:
             task = progress.add_task(self.label + escape(name), total=total)
             yield lambda count: progress.advance(task, count)

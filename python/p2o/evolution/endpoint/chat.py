@@ -17,14 +17,7 @@ from urllib.parse import urlsplit
 
 from p2o.errors import MissingDependencyError, P2oError, ReflectionError
 from p2o.evolution.config import EndpointConfig
-from p2o.evolution.endpoint.address import (
-    OPENAI_URL,
-    ElsewhereError,
-    address_of,
-    key_of,
-    origin,
-    stay_here,
-)
+from p2o.evolution.endpoint.address import OPENAI_URL, ElsewhereError, address_of, key_of, origin, stay_here
 from p2o.evolution.types import ReplyEnd
 from p2o.masking import mask_url, scrub, secrets_in, secrets_in_url
 from p2o.types import Message
@@ -149,11 +142,7 @@ class ChatClient:
         loop (a notebook) is served too. Closing the iterator cancels what is still open.
         """
         config = self._config
-        fields: dict[str, Any] = {
-            "model": config.model,
-            "temperature": temperature,
-            "max_tokens": max_tokens,
-        }
+        fields: dict[str, Any] = {"model": config.model, "temperature": temperature, "max_tokens": max_tokens}
         if top_p is not None:
             fields["top_p"] = top_p
         if config.extra_body:
