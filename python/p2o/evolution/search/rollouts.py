@@ -26,7 +26,7 @@ class Rollouts:
 
     def __init__(self, inputs: StepInputs, on_batch: Callable[[int], None]) -> None:
         self._evaluate = inputs.evaluate
-        self._config = config = inputs.config
+        config = inputs.config
         self._ledger = inputs.ledger
         self._journal = inputs.journal
         self._outcomes = inputs.outcomes
@@ -36,7 +36,8 @@ class Rollouts:
         # Only a policy that is known to draw can be told to have failed to.
         watched = races(config) and getattr(inputs.evaluate, "repeats", None) == "drawn"
         self._repeats = Repeats() if watched else None
-        self._most = config.rollouts_per_evaluation + REPLICATES
+        self._first_replica = config.rollouts_per_evaluation
+        self._most = self._first_replica + REPLICATES
         self._turns = inputs.turns
         self._asked: set[Key] = set()
         """What is reserved and not there yet."""
@@ -45,13 +46,12 @@ class Rollouts:
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The rollouts of an evaluation of a template: `rollouts_per_evaluation` for each problem, in order."""
-        indices = range(self._config.rollouts_per_evaluation)
+        indices = range(self._first_replica)
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def replicas(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
         """The `REPLICATES` further rollouts of each problem; their indices follow those of `requests`."""
-        first = self._config.rollouts_per_evaluation
-        indices = range(first, first + REPLICATES)
+        indices = range(self._first_replica, self._most)
         return [EvaluationRequest(problem, template, i) for problem in problems for i in indices]
 
     def new(self, requests: Iterable[EvaluationRequest]) -> int:
@@ -61,7 +61,7 @@ class Rollouts:
     def missing(self, template: Template, problems: Sequence[Problem]) -> int:
         """How many rollouts of an evaluation are not there yet."""
         results, template_id = self._results, template.id
-        indices = range(self._config.rollouts_per_evaluation)
+        indices = range(self._first_replica)
         return sum((template_id, problem.id, i) not in results for problem in problems for i in indices)
 
     def run(self, requests: Sequence[EvaluationRequest]) -> list[EvaluationResult]:
@@ -146,7 +146,7 @@ class Rollouts:
     def _is_shown(self, key: Key) -> bool:
         """Whether a reflection may show the text, which is kept (and journaled) only then: a rollout on a feedback
         problem, be it on a minibatch or in a race."""
-        return key[1] in self._feedback and key[2] < self._config.rollouts_per_evaluation
+        return key[1] in self._feedback and key[2] < self._first_replica
 
     def give_back(self, keys: Iterable[Key]) -> None:
         """Returns to the budget what was reserved and never rolled out."""
@@ -156,25 +156,18 @@ class Rollouts:
 
     def total(self, template: Template, problem: Problem) -> tuple[float, int]:
         """Sum of rewards and number of all rollouts of a pair so far."""
-        won, tried = 0.0, 0
-        for index in range(self._most):
-            result = self._results.get((template.id, problem.id, index))
-            if result is None:
-                break
-            won += result.reward
-            tried += 1
-        return won, tried
+        rewards = self._rewards(template, problem, 0, self._most)
+        return sum(rewards, 0.0), len(rewards)
 
     def successes(self, template: Template, problem: Problem) -> tuple[int, int]:
         """Successes and number of all rollouts of a pair so far."""
-        _, tried = self.total(template, problem)
-        results = (self._results[template.id, problem.id, index].reward for index in range(tried))
-        return sum(map(self._outcomes.is_success, results)), tried
+        rewards = self._rewards(template, problem, 0, self._most)
+        return sum(map(self._outcomes.is_success, rewards)), len(rewards)
 
     def mean(self, template: Template, problem: Problem) -> float:
         """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""
-        count = self._config.rollouts_per_evaluation
-        return sum(self._results[template.id, problem.id, i].reward for i in range(count)) / count
+        rewards = self._rewards(template, problem, 0, self._first_replica)
+        return sum(rewards) / len(rewards)
 
     def won(self, template: Template, other: Template, problems: Iterable[Problem]) -> list[Problem]:
         """The problems on which the evaluation of `template` went better than that of `other`."""
@@ -189,31 +182,34 @@ class Rollouts:
         """
         wins = losses = 0
         for problem in self.won(template, other, problems):
-            for index in range(self._config.rollouts_per_evaluation, self._most):
-                mine = self._results.get((template.id, problem.id, index))
-                theirs = self._results.get((other.id, problem.id, index))
-                if mine is None or theirs is None:
-                    break
-                wins += mine.reward > theirs.reward
-                losses += mine.reward < theirs.reward
+            replicas = (
+                self._rewards(each, problem, self._first_replica, self._most) for each in (template, other)
+            )
+            for mine, theirs in zip(*replicas, strict=False):
+                wins += mine > theirs
+                losses += mine < theirs
         return wins, losses
 
     def success_rate(self, template: Template, problem: Problem) -> float:
         """Share of successes in the evaluation of a pair, replicas left out."""
-        count = self._config.rollouts_per_evaluation
-        rewards = (self._results[template.id, problem.id, i].reward for i in range(count))
-        return sum(map(self._outcomes.is_success, rewards)) / count
+        rewards = self._rewards(template, problem, 0, self._first_replica)
+        return sum(map(self._outcomes.is_success, rewards)) / len(rewards)
 
     def repeat_rate(self, template: Template, problem: Problem) -> float | None:
         """Share of successes among the replicas of a pair whose evaluation had one; None of others."""
         if self.success_rate(template, problem) == 0:
             return None
-        replicas = [
-            self._outcomes.is_success(result.reward)
-            for index in range(self._config.rollouts_per_evaluation, self._most)
-            if (result := self._results.get((template.id, problem.id, index))) is not None
-        ]
-        return sum(replicas) / len(replicas) if replicas else None
+        rewards = self._rewards(template, problem, self._first_replica, self._most)
+        return sum(map(self._outcomes.is_success, rewards)) / len(rewards) if rewards else None
+
+    def _rewards(self, template: Template, problem: Problem, first: int, end: int) -> list[float]:
+        """Rewards of those rollouts of a pair that are there, by their indices up to one that is not."""
+        rewards: list[float] = []
+        for index in range(first, end):
+            if (result := self._results.get((template.id, problem.id, index))) is None:
+                break
+            rewards.append(result.reward)
+        return rewards
 
     def record(self, policy_version: str, template_ids: Collection[str], source: str) -> None:
         """Adds every rollout of these templates to the ledger of outcomes."""
