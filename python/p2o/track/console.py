@@ -144,18 +144,20 @@ class Console:
             f"tokens {record['generated_tokens']:,}"
         )
 
-    def _table(self, title: str) -> Table:
-        """A table with its title on a separate line (rich would wrap a title to the table's width)."""
+    def _table(self, title: str, *columns: str, left: str) -> Table:
+        """A table, one column `left`, the others right, with its title on a separate line (rich would wrap a title to
+        the table's width)."""
         self._line(f"\n[bold]{title}[/bold]")
-        return Table()
+        table = Table()
+        for column in columns:
+            table.add_column(printable(column), justify="left" if column == left else "right")
+        return table
 
     def comparison(self, ends: Mapping[str, LoopState]) -> None:
         """Methods side by side at the end of their runs."""
-        table = self._table("Accuracy on unseen problems, plain prompts")
         first = next(iter(ends.values())).history[0]
-        families = [*first["by_family"], "all"]
-        for column in ("method", *families, "tokens generated"):
-            table.add_column(printable(column), justify="left" if column == "method" else "right")
+        columns = ("method", *first["by_family"], "all", "tokens generated")
+        table = self._table("Accuracy on unseen problems, plain prompts", *columns, left="method")
 
         def row(name: str, record: Mapping[str, Any], tokens: str) -> None:
             values = [*record["by_family"].values(), record["accuracy"]]
@@ -169,16 +171,15 @@ class Console:
     def summary(self, history: Sequence[Mapping[str, Any]], *, tokens: int, seconds: float) -> None:
         """The tables at the end of a run."""
         first, last = history[0], history[-1]
-        accuracy = self._table("Accuracy on unseen problems, plain prompts")
-        for column in ("family", "before", "after"):
-            accuracy.add_column(column, justify="left" if column == "family" else "right")
+        title = "Accuracy on unseen problems, plain prompts"
+        accuracy = self._table(title, "family", "before", "after", left="family")
         for name, before in first["by_family"].items():
             accuracy.add_row(printable(name), f"{before:.2f}", f"{last['by_family'][name]:.2f}")
         accuracy.add_row("all", f"{first['accuracy']:.2f}", f"{last['accuracy']:.2f}", style="bold")
         self.rich.print(accuracy)
-        epochs = self._table("Epochs")
-        for column in ("epoch", "accuracy", "hard", "prompt step", "tokens"):
-            epochs.add_column(column, justify="left" if column == "prompt step" else "right")
+        epochs = self._table(
+            "Epochs", "epoch", "accuracy", "hard", "prompt step", "tokens", left="prompt step"
+        )
         # The token limit may end a run within an epoch, whose hard problems are then unknown.
         for record in (r for r in history if r is first or r is last or r["hard"] is not None):
             step = record.get("prompt_step")
