@@ -24,7 +24,7 @@ from p2o.rollout.probe import vllm_computes_in
 from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams, in_order
 from p2o.rollout.vllm_classes import kept_apart
 from p2o.rollout.vllm_lora import AdapterPush, EngineSlot, MergedPush, check_lora, engine_arguments
-from p2o.rollout.vllm_start import own_shared_memory, plain_modules, quiet_engine, undisturbed
+from p2o.rollout.vllm_start import own_shared_memory, plain_modules, undisturbed
 from p2o.rollout.vllm_weights import BACKEND, WORKER_EXTENSION, InProcessControl, InProcessTransfer, SentTypes
 from p2o.sizes import GIB, ITEMSIZE, Item, attention_sizes
 
@@ -198,7 +198,7 @@ class VllmSampler(Sampler):
         options |= settings.extra
         if on_cpu:
             check_head_size(model.config, "the policy")
-        with quiet_engine(), undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:
+        with undisturbed(), tempfile.TemporaryDirectory(prefix="p2o-vllm-") as folder:
             try:
                 from vllm import LLM
                 from vllm.config import WeightTransferConfig

@@ -19,25 +19,15 @@ from p2o.distributed import Processes
 
 
 @contextmanager
-def quiet_engine() -> Iterator[None]:
-    """Starts vLLM in this process and without its log, unless the environment says otherwise."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    before = os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING")
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"]
-        else:
-            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = before
-
-
-@contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keeps what vLLM resets in the process that starts it: seeds, `torch.set_num_threads`, LOCAL_WORLD_SIZE."""
+    """Lets vLLM start in this process and without its log, unless the environment says otherwise, and keeps what it
+    resets there: seeds, `torch.set_num_threads`, LOCAL_WORLD_SIZE."""
     set_num_threads, threads = torch.set_num_threads, torch.get_num_threads()
-    local_world_size = os.environ.get("LOCAL_WORLD_SIZE")
+    variables = {
+        name: os.environ.get(name) for name in ("LOCAL_WORLD_SIZE", "VLLM_ENABLE_V1_MULTIPROCESSING")
+    }
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     gpu_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     try:
@@ -50,10 +40,10 @@ def undisturbed() -> Iterator[None]:
             torch.cuda.set_rng_state_all(gpu_states)
         torch.set_num_threads = set_num_threads
         set_num_threads(threads)
-        if local_world_size is None:
-            os.environ.pop("LOCAL_WORLD_SIZE", None)
-        else:
-            os.environ["LOCAL_WORLD_SIZE"] = local_world_size
+        for name, value in variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager
