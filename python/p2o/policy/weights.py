@@ -158,10 +158,9 @@ def host_state(groups: Iterable[list[tuple[str, Tensor]]], *, keep: bool = True)
 
     Without `keep` it is empty: every rank of a partitioned model takes part in the gathering, one needs the result.
     """
-    state: dict[str, Tensor] = {}
-    for group in groups:
-        if keep:
-            state.update(
-                {name: torch.empty_like(tensor, device="cpu").copy_(tensor) for name, tensor in group}
-            )
-    return state
+    return {
+        name: torch.empty_like(tensor, device="cpu").copy_(tensor)
+        for group in groups
+        for name, tensor in group
+        if keep
+    }

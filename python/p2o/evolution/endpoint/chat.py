@@ -115,8 +115,14 @@ class ChatClient:
         A request that is refused for its content brings a reply of finish reason `refused`, once another one is taken:
         a server that takes nothing, or nothing any longer, has not judged a content.
         """
+        config = self._config
+        fields: dict[str, Any] = {"model": config.model, "temperature": temperature, "max_tokens": max_tokens}
+        if top_p is not None:
+            fields["top_p"] = top_p
+        if config.extra_body:
+            fields["extra_body"] = config.extra_body
         held: list[ChatReply] = []
-        for reply in self._complete(prompts, temperature=temperature, max_tokens=max_tokens, top_p=top_p):
+        for reply in self._complete(prompts, fields):
             if reply.finish_reason == "refused":
                 held.append(replace(reply, reason=scrub(reply.reason, self._secrets)))
                 continue
@@ -129,24 +135,13 @@ class ChatClient:
         yield from held
 
     def _complete(
-        self,
-        prompts: Sequence[tuple[Sequence[Message], int]],
-        *,
-        temperature: float,
-        max_tokens: int,
-        top_p: float | None,
+        self, prompts: Sequence[tuple[Sequence[Message], int]], fields: Mapping[str, Any]
     ) -> Iterator[ChatReply]:
         """All replies in order.
 
         All are asked for at once, at most `concurrency` in flight, in a thread of its own: a caller inside an event
         loop (a notebook) is served too. Closing the iterator cancels what is still open.
         """
-        config = self._config
-        fields: dict[str, Any] = {"model": config.model, "temperature": temperature, "max_tokens": max_tokens}
-        if top_p is not None:
-            fields["top_p"] = top_p
-        if config.extra_body:
-            fields["extra_body"] = config.extra_body
         replies: list[Future[ChatReply]] = [Future() for _ in prompts]
         batch: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
 
