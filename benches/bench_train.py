@@ -102,6 +102,26 @@ def coin(text: str) -> float:
     return float(hashlib.sha256(text.encode()).digest()[0] & 1)
 
 
+class Coins:
+    """Has the verifier judge, and then rewards by coin."""
+
+    def __init__(self, judging: Any) -> None:
+        self.judging = judging
+        self.ended: dict[int, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.judging, name)
+
+    def add(self, number: int, rollout: Any, problem: Any) -> None:
+        self.ended[number] = rollout
+        self.judging.add(number, rollout, problem)
+
+    def rewards(self, kept: Any = None) -> list[float]:
+        self.judging.rewards(kept)
+        ended = (self.ended[number] for number in sorted(self.ended) if kept is None or number in kept)
+        return [coin(f"{rollout.text}{rollout.index}") for rollout in ended]
+
+
 class CoinReward:
     """Verifies, and then rewards by coin."""
 
@@ -110,13 +130,7 @@ class CoinReward:
         self.take_counts, self.metrics = verifier.take_counts, verifier.metrics
 
     def begin(self, *, apart: bool) -> Any:
-        from p2o.rollout.judging import AtTheEnd
-
-        return AtTheEnd(self)
-
-    def __call__(self, rollouts: Any, problems: Any) -> list[float]:
-        self.verifier(rollouts, problems)
-        return [coin(f"{rollout.text}{rollout.index}") for rollout in rollouts]
+        return Coins(self.verifier.begin(apart=apart))
 
 
 def run_p2o(args: argparse.Namespace, problems: Path, sampler: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged import rewards_of
 from rich.console import Console as RichConsole
 
 from p2o.config import load_config
@@ -155,7 +156,7 @@ def test_a_task_that_runs_answers_as_code_needs_consent(
         ]
         rollouts = [Rollout(each.id, "plain", 0, (1,), (2,), (-1.0,), "stop", answer) for each in problems]
         with pytest.raises(ConfigError, match=f"scores {task} by running"):
-            FunctionReward(RewardConfig(function="reasoning-gym:composite"))(rollouts, problems)
+            rewards_of(FunctionReward(RewardConfig(function="reasoning-gym:composite")), rollouts, problems)
     assert not ran.exists()
 
 
@@ -170,17 +171,17 @@ def test_answers_that_cannot_be_parsed_do_not_end_a_run_but_wrong_data_does() ->
 
     reward = FunctionReward(RewardConfig(function="reasoning-gym:prime_factorization"))
     problem = Problem("p", question, "2 × 2", {"metadata": {"number": 4}})
-    assert reward(rollouts, [problem] * 3) == [0.0, 0.0, 0.0]
+    assert rewards_of(reward, rollouts, [problem] * 3) == [0.0, 0.0, 0.0]
     assert reward.metrics(reward.take_counts()) == {"reward/errors": 3.0}
 
     reward = FunctionReward(RewardConfig(function="reasoning-gym:composite"))
     with pytest.raises(
         ConfigError, match="failed on all 3 completions of a batch: KeyError: 'source_dataset'"
     ):
-        reward(rollouts, [problem] * 3)
+        rewards_of(reward, rollouts, [problem] * 3)
     reward = FunctionReward(RewardConfig(function="reasoning-gym:word_ladder"))
     with pytest.raises(ConfigError, match="failed on all 3 completions of a batch: KeyError"):
-        reward(rollouts, [Problem("p", question, "COLD,CORD")] * 3)
+        rewards_of(reward, rollouts, [Problem("p", question, "COLD,CORD")] * 3)
 
 
 def test_the_documented_mixture(gym_file: Path) -> None:

@@ -27,19 +27,9 @@ WAITS = (1.0, 5.0, 25.0)
 
 NETWORK = frozenset(
     {
-        "aiohttp",
-        "anthropic",
-        "grpc",
-        "http",
-        "httpcore",
-        "httpx",
-        "openai",
-        "requests",
-        "socket",
-        "ssl",
-        "urllib",
+        *("aiohttp", "grpc", "http", "httpcore", "httpx", "requests", "socket", "ssl", "urllib", "urllib3"),
+        *("anthropic", "openai"),
     }
-    | {"urllib3"}
 )
 """Modules whose errors say that a judge was not reached, or not served."""
 
@@ -62,16 +52,6 @@ class FunctionReward:
         """What it could judge last."""
         self._unknown = 0
         """Rewards in a row that are not known."""
-
-    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        """One reward per rollout; NaN where the function does not work. Raises as `settle`."""
-        judging = self.begin(apart=False)
-        try:
-            for number, (rollout, problem) in enumerate(zip(rollouts, problems, strict=True)):
-                judging.add(number, rollout, problem)
-            return judging.rewards()
-        finally:
-            judging.close()
 
     def begin(self, *, apart: bool) -> Judging:
         """See [`p2o.rollout.reward.RewardFunction`][]."""

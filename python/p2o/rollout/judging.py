@@ -16,13 +16,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Generic, TypeVar
 
 from p2o.types import Problem, Rollout
+from p2o.verifier import Verdict
 
-V = TypeVar("V")
-
-Judge = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[V]]
+Verify = Callable[[Sequence[Rollout], Sequence[Problem]], Sequence[Verdict]]
 """Verdicts on rollouts, each beside its problem."""
 
 
@@ -33,59 +31,40 @@ class Judging(ABC):
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
         """Takes a completion that has ended; `number` is its place in the order of requests."""
 
-    def turn(self) -> None:  # noqa: B027  # most have nothing to do
+    @abstractmethod
+    def turn(self) -> None:
         """Goes on with it for a moment; called between two steps of the sampler."""
 
+    @abstractmethod
     def news(self) -> list[tuple[int, float]]:
         """Rewards that are certain since the last call, with their numbers; those of what failed never are."""
-        return []
 
-    def finish(self) -> None:  # noqa: B027
+    @abstractmethod
+    def finish(self) -> None:
         """Waits for what was added: `news` has the rest of what it will have."""
 
     @abstractmethod
     def rewards(self, kept: Container[int] | None = None) -> list[float]:
         """All rewards, in the order of their numbers; NaN where nobody knows it. Of some, as if no others were."""
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:  # noqa: B027  # not all have anything to give up
         """Gives up what has not been judged, if anything."""
 
 
-class AtTheEnd(Judging):
-    """Judges everything when everything has ended."""
-
-    def __init__(self, judge: Judge[float]) -> None:
-        self.judge = judge
-        self.ended: dict[int, tuple[Rollout, Problem]] = {}
-
-    def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
-        """See [`Judging`][]."""
-        self.ended[number] = (rollout, problem)
-
-    def rewards(self, kept: Container[int] | None = None) -> list[float]:
-        """See [`Judging`][]."""
-        pairs = [self.ended[number] for number in sorted(self.ended) if kept is None or number in kept]
-        return list(self.judge([rollout for rollout, _ in pairs], [problem for _, problem in pairs]))
-
-
-class InThread(Judging, Generic[V]):
-    """Judges in a thread what has ended since the last turn.
+class InThread(Judging):
+    """Has the verifier judge in a thread what has ended since the last turn.
 
     Args:
-        judge: verdicts on rollouts, each beside its problem.
-        value: the reward of a verdict.
+        verify: asks the verifier.
         count: takes the verdicts whose rewards are kept.
     """
 
-    def __init__(
-        self, judge: Judge[V], value: Callable[[V], float], count: Callable[[list[V]], None]
-    ) -> None:
-        self.judge = judge
-        self.value = value
+    def __init__(self, verify: Verify, count: Callable[[list[Verdict]], None]) -> None:
+        self.verify = verify
         self.count = count
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="p2o-verify")
         self.ended: dict[int, tuple[Rollout, Problem]] = {}
-        self.asked: list[tuple[list[int], Future[Sequence[V]]]] = []
+        self.asked: list[tuple[list[int], Future[Sequence[Verdict]]]] = []
         self.told = 0
 
     def add(self, number: int, rollout: Rollout, problem: Problem) -> None:
@@ -101,7 +80,7 @@ class InThread(Judging, Generic[V]):
         """See [`Judging`][]."""
         done = [(ns, future.result()) for ns, future in self.asked[self.told :] if future.done()]
         self.told += len(done)  # one is asked after the other
-        return [(n, self.value(v)) for ns, verdicts in done for n, v in zip(ns, verdicts, strict=True)]
+        return [(n, float(v.correct)) for ns, verdicts in done for n, v in zip(ns, verdicts, strict=True)]
 
     def finish(self) -> None:
         """See [`Judging`][]."""
@@ -117,7 +96,7 @@ class InThread(Judging, Generic[V]):
         found = {n: v for ns, future in asked for n, v in zip(ns, future.result(), strict=True)}
         verdicts = [found[number] for number in sorted(found) if kept is None or number in kept]
         self.count(verdicts)
-        return list(map(self.value, verdicts))
+        return [float(verdict.correct) for verdict in verdicts]
 
     def close(self) -> None:
         """See [`Judging`][]."""
@@ -127,5 +106,5 @@ class InThread(Judging, Generic[V]):
         numbers = sorted(self.ended)
         rollouts = [self.ended[number][0] for number in numbers]
         problems = [self.ended[number][1] for number in numbers]
-        self.asked.append((numbers, self.thread.submit(self.judge, rollouts, problems)))
+        self.asked.append((numbers, self.thread.submit(self.verify, rollouts, problems)))
         self.ended = {}

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from p2o.rewards import with_usual_end_of_thought
 from p2o.rollout.function_reward import FunctionReward
-from p2o.rollout.judging import AtTheEnd, InThread, Judging
+from p2o.rollout.judging import InThread, Judging
 from p2o.settings import Settings
 from p2o.types import Problem, Rollout
 from p2o.verifier import Verdict, VerifyOptions, verify_batch
@@ -78,27 +78,20 @@ class RewardConfig(Settings):
 
 
 class RewardFunction(Protocol):
-    """Rewards of rollouts, each beside its problem; order kept."""
+    """Who rewards rollouts, each beside its problem; order kept."""
 
     @property
     def code(self) -> str | None:
         """A hash of the source, where it is not p2o's own: a resumed run must have the same."""
         ...
 
-    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> Sequence[float]:
-        """One reward per rollout; NaN where nobody knows it."""
-        ...
-
     def begin(self, *, apart: bool) -> Judging:
-        """Begins to judge completions while others are sampled; `apart` if the engine goes on whatever its caller does.
-
-        By default they are judged when all have ended.
-        """
-        return AtTheEnd(self)
+        """Judges completions while others are sampled; `apart` if the engine goes on whatever its caller does."""
+        ...
 
     def judges_beside(self, *, apart: bool) -> bool:
         """Whether rewards are known while other completions are sampled; arguments as of `begin`."""
-        return False
+        ...
 
     def take_counts(self) -> Counter[str]:
         """What happened since the last call. Counts of several processes add up."""
@@ -118,15 +111,9 @@ class VerifierReward(RewardFunction):
         self.options = options
         self.statuses: Counter[str] = Counter()
 
-    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        """One reward per rollout, all verified in parallel."""
-        verdicts = self._verify(rollouts, problems)
-        self._count(verdicts)
-        return [float(verdict.correct) for verdict in verdicts]
-
     def begin(self, *, apart: bool) -> Judging:
         """See [`RewardFunction`][]."""
-        return InThread(self._verify, lambda verdict: float(verdict.correct), self._count)
+        return InThread(self._verify, self._count)
 
     def judges_beside(self, *, apart: bool) -> bool:
         """See [`RewardFunction`][]."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from judged import TenthReward
 from tokenizer_families import FAMILIES, make
 
 from p2o.distributed import Processes
@@ -15,11 +15,10 @@ from p2o.evolution.types import ReflectionRequest
 from p2o.reflection import SelfReflection
 from p2o.rollout.collect import Collector, RolloutRequest, in_pieces
 from p2o.rollout.encode import PromptEncoder
-from p2o.rollout.reward import RewardFunction
 from p2o.rollout.rollouts import generated_tokens
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
-from p2o.types import Problem, Rollout
+from p2o.types import Problem
 
 SHORT, LONG = make_template("Add."), make_template("Add. " * 20)
 
@@ -53,24 +52,11 @@ class Engine(Sampler):
         self.given.append(policy)
 
 
-class Reward(RewardFunction):
-    """The digit that was answered."""
-
-    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        return [int(rollout.text) / 10 for rollout in rollouts]  # an empty text would raise
-
-    def take_counts(self) -> Counter[str]:
-        return Counter()
-
-    def metrics(self, counts: Counter[str]) -> dict[str, float]:
-        return {}
-
-
 PROBLEM = Problem("p", ({"role": "user", "content": "1+1"},), "2")
 
 
 def collector_of(engine: Engine, longest: int = 30) -> Collector:
-    return Collector(engine, Encoder(), Reward(), max_prompt_tokens=longest)  # type: ignore[arg-type]
+    return Collector(engine, Encoder(), TenthReward(), max_prompt_tokens=longest)  # type: ignore[arg-type]
 
 
 def test_a_template_that_does_not_fit_has_failed_without_a_response() -> None:
@@ -94,7 +80,7 @@ def test_a_template_that_does_not_fit_has_failed_without_a_response() -> None:
 def test_a_template_that_the_tokenizer_cannot_read_is_refused() -> None:
     """One whose vocabulary has the control token itself, so that no way of splitting the text avoids it."""
     encoder = PromptEncoder(make(FAMILIES["base, unigram"]))
-    collector = Collector(Engine(), encoder, Reward(), max_prompt_tokens=99)  # type: ignore[arg-type]
+    collector = Collector(Engine(), encoder, TenthReward(), max_prompt_tokens=99)  # type: ignore[arg-type]
     good, bad = make_template("Think, then answer."), make_template("End with </s> and no more.")
     assert collector.reads(PROBLEM, good)
     assert not collector.reads(PROBLEM, bad)
@@ -127,7 +113,7 @@ def test_ranks_that_hold_an_engine_together_draw_as_one() -> None:
     collector = Collector(
         engine,
         Encoder(),  # type: ignore[arg-type]
-        Reward(),
+        TenthReward(),
         max_prompt_tokens=30,
         processes=Processes(size=4),
     )

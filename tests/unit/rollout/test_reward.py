@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from judged import rewards_of
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError, RewardError
@@ -41,8 +42,8 @@ def test_licences_of_the_verifier_are_switched_on_and_off() -> None:
     plain = RewardConfig()
     switched = RewardConfig(licences={"unit-dropped": False, "unit-ignored": True})
     rollouts, golds = [rollout(r"\boxed{5}"), rollout(r"\boxed{5\text{ m}}")], [problem(r"5\text{ cm}")] * 2
-    assert list(make_reward(plain)(rollouts, golds)) == [1.0, 0.0]
-    assert list(make_reward(switched)(rollouts, golds)) == [0.0, 1.0]
+    assert list(rewards_of(make_reward(plain), rollouts, golds)) == [1.0, 0.0]
+    assert list(rewards_of(make_reward(switched), rollouts, golds)) == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_a_licence_that_is_none_is_refused(name: str, hint: str) -> None:
 def test_the_verifier_rewards_and_counts() -> None:
     reward = make_reward(RewardConfig())
     texts = [r"\boxed{1/2}", r"\boxed{3}", "no idea"]
-    assert list(reward([rollout(t) for t in texts], [problem("0.5")] * 3)) == [1.0, 0.0, 0.0]
+    assert list(rewards_of(reward, [rollout(t) for t in texts], [problem("0.5")] * 3)) == [1.0, 0.0, 0.0]
     counts = reward.take_counts()
     assert reward.metrics(counts)["verify/no_answer"] == pytest.approx(1 / 3)
     assert reward.metrics(counts + counts)["verify/no_answer"] == pytest.approx(1 / 3)
@@ -81,26 +82,26 @@ def test_the_verifier_rewards_and_counts() -> None:
 def test_what_follows_the_thought_is_verified(end: str) -> None:
     text = rf"So it is \boxed{{3}}.{end}It is 4."
     reward = make_reward(RewardConfig())
-    assert list(reward([rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
+    assert list(rewards_of(reward, [rollout(text)] * 2, [problem("3"), problem("4")])) == [0.0, 1.0]
 
 
 def test_a_box_can_be_required() -> None:
     for required, expected in ((False, 1.0), (True, 0.0)):
         reward = make_reward(RewardConfig(require_boxed=required))
-        assert list(reward([rollout("The answer is 7.")], [problem("7")])) == [expected]
+        assert list(rewards_of(reward, [rollout("The answer is 7.")], [problem("7")])) == [expected]
 
 
 def test_a_function_that_never_worked_is_an_error() -> None:
     reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
-    assert list(reward([], [])) == []
+    assert list(rewards_of(reward, [], [])) == []
     with pytest.raises(ConfigError, match=r"length_reward' failed on all 2 completions .*RuntimeError: no"):
-        reward([rollout("boom"), rollout("boom")], [problem("1")] * 2)
+        rewards_of(reward, [rollout("boom"), rollout("boom")], [problem("1")] * 2)
 
 
 def test_a_function_that_has_worked_does_not_end_the_run() -> None:
     reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
-    assert list(reward([rollout("12"), rollout("boom")], [problem("1")] * 2)) == [0.2, 0.0]
-    assert list(reward([rollout("boom")], [problem("1")])) == [0.0], (
+    assert list(rewards_of(reward, [rollout("12"), rollout("boom")], [problem("1")] * 2)) == [0.2, 0.0]
+    assert list(rewards_of(reward, [rollout("boom")], [problem("1")])) == [0.0], (
         "a batch of one, or a rank's share of one"
     )
     assert reward.metrics(reward.take_counts()) == {"reward/errors": 2.0}
@@ -128,7 +129,7 @@ def length_reward(problem: Problem, completion: str) -> float:
 
 def test_a_function_of_ones_own() -> None:
     reward = make_reward(RewardConfig(function=f"{__name__}:length_reward"))
-    assert list(reward([rollout("12345"), rollout("boom")], [problem("1")] * 2)) == [0.5, 0.0]
+    assert list(rewards_of(reward, [rollout("12345"), rollout("boom")], [problem("1")] * 2)) == [0.5, 0.0]
     assert reward.metrics(reward.take_counts()) == {"reward/errors": 1.0}
     assert reward.metrics(reward.take_counts()) == {"reward/errors": 0.0}
 
@@ -169,7 +170,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         reward = make_reward(RewardConfig(function=f"{__name__}:JUDGE", **settings))
 
         def ask(*texts: str) -> list[float]:
-            return list(reward([rollout(text) for text in texts], [GOLD] * len(texts)))
+            return list(rewards_of(reward, [rollout(text) for text in texts], [GOLD] * len(texts)))
 
         ask.reward = reward  # type: ignore[attr-defined]
         return ask
@@ -222,7 +223,7 @@ def test_what_a_function_changes_is_as_before() -> None:
     folder = os.getcwd()
     reward = make_reward(RewardConfig(function=f"{__name__}:changes_everything"))
     given = Problem("p", ({"role": "user", "content": "x"},), "1", {"rubric": []})
-    assert list(reward([rollout("a")], [given])) == [0.5]
+    assert list(rewards_of(reward, [rollout("a")], [given])) == [0.5]
     assert os.getcwd() == folder, "the run directory may be relative to it"
     assert given == Problem("p", ({"role": "user", "content": "x"},), "1", {"rubric": []}), "its next prompt"
 
@@ -472,7 +473,7 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         reward = make_reward(RewardConfig(function=f"{__name__}:FUNCTION", **settings))
 
         def ask(*texts: str) -> list[float]:
-            return list(reward([rollout(text) for text in texts], [GOLD] * len(texts)))
+            return list(rewards_of(reward, [rollout(text) for text in texts], [GOLD] * len(texts)))
 
         ask.reward = reward  # type: ignore[attr-defined]
         return ask

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from random import Random
 from typing import Any
 
 import pytest
 from character_encoder import Encoder
+from judged import TenthReward
 
 from p2o.errors import RewardError, TrainingError
 from p2o.rollout import reward as rewards
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.hf import HfSampler
-from p2o.rollout.reward import RewardConfig, RewardFunction, make_reward
+from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.rollout.sampler import Ended, Progress, Sample, Sampler, SampleRequest, SamplingParams
 from p2o.templates import PLAIN, make_template
-from p2o.types import Problem, Rollout
+from p2o.types import Problem
 
 PARAMS = SamplingParams(4)
 
@@ -67,27 +67,12 @@ class Apart(Engine):
     in_process = False
 
 
-class Plain(RewardFunction):
-    """A reward class of one's own, which judges when all have ended."""
-
-    code = None
-
-    def __call__(self, rollouts: Sequence[Rollout], problems: Sequence[Problem]) -> list[float]:
-        return [int(rollout.text) / 10 for rollout in rollouts]
-
-    def take_counts(self) -> Counter[str]:
-        return Counter()
-
-    def metrics(self, counts: Counter[str]) -> dict[str, float]:
-        return {}
-
-
 def collector_of(engine: Engine, function: Any = None) -> Collector:
     """One whose reward is the verifier or, if there is one, a function or class of one's own."""
     if function is None:
         reward = make_reward(RewardConfig())
-    elif function is Plain:
-        reward = Plain()
+    elif function is TenthReward:
+        reward = TenthReward()
     else:
         globals()["FUNCTION"] = function
         reward = make_reward(RewardConfig(function=f"{__name__}:FUNCTION", timeout_s=20.0))
@@ -118,7 +103,7 @@ def called_lists(problems: list[Problem], completions: list[str]) -> list[float]
 
 
 @pytest.mark.parametrize("kind", [Engine, Apart])
-@pytest.mark.parametrize("function", [None, Plain, awaited, awaited_lists, called, called_lists])
+@pytest.mark.parametrize("function", [None, TenthReward, awaited, awaited_lists, called, called_lists])
 def test_the_order_in_which_completions_end_does_not_show(kind: type[Engine], function: Any) -> None:
     asked = [*requests(), RolloutRequest(requests()[0].problem, make_template("Add. " * 9), 7, 1)]
     expected = [0, 0, 1, 0, 0, 0, 0] if function is None else [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -187,7 +172,7 @@ def test_a_reward_class_that_says_nothing_of_it_is_not_waited_for() -> None:
     engine = Engine()
     engine.refills = True
     assert collector_of(engine).stops_early
-    assert not collector_of(engine, Plain).stops_early
+    assert not collector_of(engine, TenthReward).stops_early
 
 
 def test_verdicts_are_counted_once() -> None:
