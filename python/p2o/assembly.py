@@ -122,7 +122,7 @@ def prepare(
             state = LoopState.from_dict(values)
         processes.on_main(lambda: directory.rewind(state))
         console.note(f"resuming {path} at step {state.step}")
-    probe = make_probe(config, evaluation_problems, collector, policy, processes)
+    probe = make_probe(config, evaluation_problems, collector, policy.score, processes)
     collector.publish(policy, state.step)
     probe()
     guidance = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from p2o.model.load import load_model, longest_sequence
 from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
+from p2o.policy.rows import Score
 from p2o.policy.weights import FrozenWeights
 from p2o.rollout.collect import Collector, without_long
 from p2o.rollout.encode import (
@@ -31,7 +33,7 @@ from p2o.rollout.encode import (
     say_how_turns_end,
 )
 from p2o.rollout.function_reward import FunctionReward
-from p2o.rollout.probe import FullForward, Scorer, check_gap, default_max_gap
+from p2o.rollout.probe import check_gap, default_max_gap, full_forward
 from p2o.rollout.reward import RewardFunction, make_reward
 from p2o.rollout.sampler import Sampler, SamplingParams, sampler_class
 from p2o.types import Problem, Template
@@ -189,7 +191,7 @@ PROBES = 8
 
 
 def make_probe(
-    config: Config, problems: Sequence[Problem], collector: Collector, policy: Scorer, processes: Processes
+    config: Config, problems: Sequence[Problem], collector: Collector, score: Score, processes: Processes
 ) -> Callable[[], dict[str, float]]:
     """What compares sampler and trainer after a sync."""
     sampler = collector.sampler
@@ -209,14 +211,14 @@ def make_probe(
         if sampler.shares_weights and config.model.dtype != "float32":
             limit *= 2  # its weights cannot be stale: what is looked for is far above rounding
     params = SamplingParams.of(config.rollout)
-    return lambda: check_gap(sampler, policy, prompts, params, limit, processes)
+    return lambda: check_gap(sampler, score, prompts, params, limit, processes)
 
 
 def publish_loaded(config: Config, parts: Parts, problems: Sequence[Problem]) -> None:
     """Gives the sampler the model as it was loaded, and makes sure that it draws what the model says."""
     parts.collector.publish(FrozenWeights(parts.model))
     if parts.collector.sampler.shares_weights:
-        own = FullForward(parts.model, config.rollout.temperature)
+        own = partial(full_forward, parts.model, config.rollout.temperature)
         make_probe(config, problems, parts.collector, own, parts.collector.processes)()
 
 

@@ -89,7 +89,7 @@ def test_the_engine_follows_the_trainer_by_its_adapters_alone(
     expected = HfSampler(policy.model, end_ids=ENDS, pad_id=0).sample(requests, GREEDY)
     assert [s.response_ids for s in greedy] == [s.response_ids for s in expected]
     assert gaps(policy, requests, greedy).max() < 1e-4
-    assert check_gap(engine, policy, [r.prompt_ids for r in requests], SAMPLED, MAX_GAP["float32"])
+    assert check_gap(engine, policy.score, [r.prompt_ids for r in requests], SAMPLED, MAX_GAP["float32"])
     # Without the adapter it is the policy at the start, before and after; no prefix of one is taken for the other's.
     bare = BareSampler(engine)
     assert bare.sample(requests, GREEDY) == start != greedy

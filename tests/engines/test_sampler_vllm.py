@@ -341,7 +341,7 @@ PROBE_PROMPTS = [request.prompt_ids for request in tiny_requests(copies=1)]
 
 
 def probe(sampler: VllmSampler, policy: TorchPolicy, limit: float = MAX_GAP["float32"]) -> dict[str, float]:
-    return check_gap(sampler, policy, PROBE_PROMPTS, SAMPLED, limit)
+    return check_gap(sampler, policy.score, PROBE_PROMPTS, SAMPLED, limit)
 
 
 def test_the_probe_measures_a_right_sync(synced: VllmSampler, policy: TorchPolicy) -> None:
@@ -391,7 +391,7 @@ def test_the_probe_takes_no_comfort_from_a_nan(synced: VllmSampler, policy: Torc
             return [np.full(len(response), np.nan, np.float32) for _, response in sequences]
 
     with pytest.raises(TrainingError, match="nan nats"):
-        check_gap(synced, Broken(), PROBE_PROMPTS, SAMPLED, 1.0)  # type: ignore[arg-type]
+        check_gap(synced, Broken().score, PROBE_PROMPTS, SAMPLED, 1.0)
 
 
 def test_the_limit_is_that_of_the_coarser_type() -> None:

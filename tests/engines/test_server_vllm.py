@@ -80,7 +80,7 @@ def test_follows_the_trainer_through_updates(sampler: ServerSampler, policy: Tor
         (s.response_ids, s.finish_reason) for s in expected
     ]
     assert gaps(policy, requests, greedy).max() < 1e-4
-    assert check_gap(sampler, policy, [r.prompt_ids for r in requests], SAMPLED, MAX_GAP["float32"])
+    assert check_gap(sampler, policy.score, [r.prompt_ids for r in requests], SAMPLED, MAX_GAP["float32"])
 
 
 def test_the_same_request_gives_the_same_completion_whatever_the_batch(sampler: ServerSampler) -> None:

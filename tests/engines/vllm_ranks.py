@@ -52,7 +52,9 @@ def main(tensor_parallel_size: int, lora: LoraConfig | None) -> None:
     samples = sample()
     largest = gaps(policy, requests, samples).max()
     assert largest < 1e-4, largest
-    measured = check_gap(sampler, policy, [r.prompt_ids for r in requests[::4]], params, 1e-3, processes)
+    measured = check_gap(
+        sampler, policy.score, [r.prompt_ids for r in requests[::4]], params, 1e-3, processes
+    )
     assert measured["sync/gap_max"] < 1e-4, measured
 
     if tensor_parallel_size == 1:

@@ -52,7 +52,7 @@ def updates_and_sleep(dtype: str) -> None:
     sampler.sync(policy)
     for _ in range(2):
         samples = sampler.sample(requests, SAMPLED)
-        check_gap(sampler, policy, prompts, SAMPLED, limit)
+        check_gap(sampler, policy.score, prompts, SAMPLED, limit)
         awake = torch.cuda.mem_get_info()[0]
         sampler.sleep()
         assert torch.cuda.mem_get_info()[0] - awake > 0.9 * 0.25 * 2**30, "the KV cache must be given back"

@@ -162,7 +162,7 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     policy = parts.make_policy(config, processes)
     if parts.collector.sampler.shares_weights:  # an engine may be at work for another run
         parts.collector.publish(policy, 0)
-        make_probe(config, evaluation_problems, parts.collector, policy, processes)()
+        make_probe(config, evaluation_problems, parts.collector, policy.score, processes)()
     if parts.templates:
         console.note(f"templates: {len(parts.templates)} of evolve.templates = {config.evolve.templates!r}")
     if left_out is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ModelError, P2oError, TrainingError, in_one_line
-from p2o.policy.rows import Sequences
+from p2o.policy.rows import Score, Sequences
 from p2o.rollout.sampler import Sample, Sampler, SampleRequest, SamplingParams, checked_samples
 from p2o.seeds import derive_seed
 
@@ -47,37 +47,22 @@ def default_max_gap(*dtypes: str) -> float:
     return max(MAX_GAP[dtype] for dtype in dtypes)
 
 
-class Scorer(Protocol):
-    """Who says what log-probs are right."""
-
-    def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
-        """Log-probs of each response given its prompt, [T] each, at the sampling temperature."""
-        ...
-
-
-class FullForward:
+@torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
+def full_forward(model: Any, temperature: float, sequences: Sequences) -> list[NDArray[np.float32]]:
     """Scores by the model's own logits, in one pass a sequence without a cache: where there is no trainer."""
-
-    def __init__(self, model: Any, temperature: float) -> None:
-        self.model = model
-        self.temperature = temperature
-
-    @torch.no_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
-    def score(self, sequences: Sequences) -> list[NDArray[np.float32]]:
-        """See [`Scorer`][]."""
-        scored = []
-        for prompt, response in sequences:
-            ids = torch.tensor([[*prompt, *response]], device=self.model.device)
-            output = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-            logits = output.logits[0, len(prompt) - 1 : -1]
-            logprobs = (logits.float() / self.temperature).log_softmax(-1)
-            scored.append(logprobs.gather(1, ids[0, len(prompt) :, None])[:, 0].cpu().numpy())
-        return scored
+    scored = []
+    for prompt, response in sequences:
+        ids = torch.tensor([[*prompt, *response]], device=model.device)
+        output = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        logits = output.logits[0, len(prompt) - 1 : -1]
+        logprobs = (logits.float() / temperature).log_softmax(-1)
+        scored.append(logprobs.gather(1, ids[0, len(prompt) :, None])[:, 0].cpu().numpy())
+    return scored
 
 
 def check_gap(
     sampler: Sampler,
-    policy: Scorer,
+    score: Score,
     prompts: Sequence[Sequence[int]],
     params: SamplingParams,
     limit: float,
@@ -89,8 +74,8 @@ def check_gap(
     GPU) can show a stale prefix cache. With several ranks each probes its own engine, and the worst one counts.
 
     Args:
-        sampler: after `sync(policy)`.
-        policy: scores at the sampling temperature.
+        sampler: after `sync`.
+        score: what log-probs are right, at the sampling temperature.
         prompts: token ids, at least one prompt.
         params: as in training; top-p and top-k are left out, since the trainer scores the whole distribution.
         limit: largest mean difference, in nats.
@@ -132,7 +117,7 @@ def check_gap(
             raise failure
     by_rank = [samples for samples, _ in outcomes]
     scored = iter(
-        policy.score(
+        score(
             [
                 (request.prompt_ids, sample.response_ids)
                 for samples in by_rank

@@ -11,7 +11,7 @@ import transformers
 
 from p2o.model.small import of_configuration, shrunk
 from p2o.rollout.hf import HfSampler
-from p2o.rollout.probe import FullForward
+from p2o.rollout.probe import full_forward
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 
 CLASSES: dict[str, dict[str, Any]] = {
@@ -45,9 +45,8 @@ def test_a_small_one_is_made_and_its_cache_is_right(name: str) -> None:
     params = SamplingParams(max_tokens=6)
     requests = [SampleRequest(prompt, seed) for seed, prompt in enumerate([(5, 6, 7), (8, 9, 10, 11, 12)])]
     samples = HfSampler(model, end_ids=(), pad_id=1).sample(requests, params)
-    scored = FullForward(model, 1.0).score(
-        [(request.prompt_ids, sample.response_ids) for request, sample in zip(requests, samples, strict=True)]
-    )
+    pairs = [(r.prompt_ids, s.response_ids) for r, s in zip(requests, samples, strict=True)]
+    scored = full_forward(model, 1.0, pairs)
     for sample, logprobs in zip(samples, scored, strict=True):
         np.testing.assert_allclose(sample.logprobs, logprobs, atol=1e-4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from p2o.evaluation.suite import run_suite
 from p2o.rollout.decoding import GrowingDecoder
 from p2o.rollout.fixed_decoding import FixedDecoder
 from p2o.rollout.hf import HfSampler
-from p2o.rollout.probe import MAX_GAP, FullForward, check_gap
+from p2o.rollout.probe import MAX_GAP, check_gap, full_forward
 from p2o.rollout.sampler import SampleRequest, SamplingParams
 from p2o.track.console import Console
 from small_models import make_model
@@ -36,9 +37,8 @@ def test_decoding_on_a_cache_is_one_pass(kind: str, decoding: Any, tokenizer: An
     requests = [SampleRequest(prompt, seed) for seed, prompt in enumerate(PROMPTS * 4)]
     samples = sampler.sample(requests, PARAMS)
     assert len({len(sample.response_ids) for sample in samples}) > 3
-    scored = FullForward(model, PARAMS.temperature).score(
-        [(request.prompt_ids, sample.response_ids) for request, sample in zip(requests, samples, strict=True)]
-    )
+    pairs = [(r.prompt_ids, s.response_ids) for r, s in zip(requests, samples, strict=True)]
+    scored = full_forward(model, PARAMS.temperature, pairs)
     for sample, logprobs in zip(samples, scored, strict=True):
         np.testing.assert_allclose(sample.logprobs, logprobs, atol=2e-5)
 
@@ -60,7 +60,7 @@ def test_an_ignored_cache_is_found(
     random_model: Any, decoding: Any, decoder: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = HfSampler(random_model, end_ids=(4,), pad_id=0, decoding=decoding)
-    own = FullForward(random_model, PARAMS.temperature)
+    own = partial(full_forward, random_model, PARAMS.temperature)
     measured = check_gap(sampler, own, PROMPTS, PARAMS, MAX_GAP["float32"])
     assert measured["sync/gap_max"] < 2e-5
     monkeypatch.setattr(decoder, "step", forgetful(decoder))
@@ -74,7 +74,7 @@ def test_a_model_that_cannot_decode_is_told_in_one_line(
     random_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = HfSampler(random_model, end_ids=(4,), pad_id=0)
-    own = FullForward(random_model, 1.0)
+    own = partial(full_forward, random_model, 1.0)
 
     def broken(*arguments: Any) -> None:
         raise IndexError("no\nsuch state")

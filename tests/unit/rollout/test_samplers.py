@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from p2o.parts import load_parts
 from p2o.rollout.config import FIXED, SAMPLERS, SET_ELSEWHERE, Nccl, SharedMemory, parse_transfer
 from p2o.rollout.hf import HfSampler
 from p2o.rollout.lent import LentSampler
-from p2o.rollout.probe import FullForward, check_gap
+from p2o.rollout.probe import check_gap, full_forward
 from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams, sampler_class
 from p2o.sizes import Item
 from p2o.tiny import MODEL_PATH
@@ -157,7 +158,7 @@ def test_what_a_sampler_of_ones_own_returns_is_looked_at(
     with pytest.raises(InputError, match=f"^rollout.sampler: .*{message}"):
         list(own.stream(requests, SamplingParams(2)))
     with pytest.raises(InputError, match=f"^rollout.sampler: .*{message}"):
-        check_gap(own, FullForward(random_model, 1.0), [(2, 10), (2, 11)], SamplingParams(2), 1.0)
+        check_gap(own, partial(full_forward, random_model, 1.0), [(2, 10), (2, 11)], SamplingParams(2), 1.0)
 
 
 def test_a_misspelt_name_is_told_what_there_is() -> None:
