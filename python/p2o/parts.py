@@ -36,6 +36,7 @@ from p2o.rollout.function_reward import FunctionReward
 from p2o.rollout.probe import check_gap, default_max_gap, full_forward
 from p2o.rollout.reward import RewardFunction, make_reward
 from p2o.rollout.sampler import Sampler, SamplingParams, sampler_class
+from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
 from p2o.types import Problem, Template
 
 
@@ -246,6 +247,16 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     if settings.chat_template is not None:
         tokenizer.chat_template = read_chat_template(settings.chat_template)
     return model, tokenizer
+
+
+def settings_behind(
+    config: Config, reward: RewardFunction, names: tuple[str, ...], but: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What journaled completions depend on, by name: settings whose names begin with one of `names`, and none of `but`,
+    and the code of a reward function of one's own."""
+    values = flatten(config_values(config)).items()
+    found = {k: v for k, v in values if k.startswith(names) and not k.startswith((*but, *MAY_CHANGE))}
+    return found if reward.code is None else {**found, "code of reward.function": reward.code}
 
 
 def load_again(config: Config, model: Any) -> Any:

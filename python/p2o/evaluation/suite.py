@@ -18,31 +18,25 @@ from p2o.evaluation.journal import Completion, EvaluationJournal
 from p2o.evaluation.result import SuiteResult, judge
 from p2o.files import write_text
 from p2o.launch import start_facts
-from p2o.parts import Parts, load_parts, publish_loaded
+from p2o.parts import Parts, load_parts, publish_loaded, settings_behind
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rewards import with_usual_end_of_thought
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import Progress, requests_at_once
 from p2o.track.console import Console
-from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
 from p2o.types import Problem, Rollout
 from p2o.verifier import VerifyOptions, verify_batch
 
 COMPLETIONS, RESULT, PAGE = "completions.jsonl", "result.json", "result.md"
 """The files of an evaluation's folder."""
 
-_SECTIONS = ("model.", "reward.", "evaluation.", "rollout.vllm.")
 _SETTINGS = (
-    "rollout.sampler",
-    "rollout.max_tokens",
-    "rollout.max_prompt_tokens",
-    "run.seed",
-    "run.threads",
-    "mining.success",
+    *("model.", "reward.", "evaluation.", "rollout.vllm.", "run.seed", "run.threads", "mining.success"),
+    *("rollout.sampler", "rollout.max_tokens", "rollout.max_prompt_tokens"),
 )
-_NOT = ("evaluation.every", "evaluation.guided", *MAY_CHANGE)
-"""The settings that an evaluation depends on, by their beginnings."""
+_NOT = ("evaluation.every", "evaluation.guided")
+"""The settings that an evaluation depends on, and does not, by their beginnings."""
 
 
 def run_suite(
@@ -127,15 +121,8 @@ def without_left_out(benchmarks: Sequence[Benchmark], kept: Sequence[Problem]) -
 
 def header_of(config: Config, parts: Parts, benchmarks: Sequence[Benchmark]) -> dict[str, Any]:
     """What the completions of an evaluation depend on, by name."""
-    values = flatten(config_values(config))
-    header = {
-        key: value
-        for key, value in values.items()
-        if (key.startswith(_SECTIONS) or key in _SETTINGS) and not key.startswith(_NOT)
-    }
+    header = settings_behind(config, parts.collector.reward, _SETTINGS, _NOT)
     header |= start_facts(parts.model, parts.tokenizer)
-    if parts.collector.reward.code is not None:
-        header["code of reward.function"] = parts.collector.reward.code
     header["list of benchmarks"] = [one.name for one in benchmarks]
     header |= {f"problems of {one.name}": one.fingerprint for one in benchmarks}
     return header

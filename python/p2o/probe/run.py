@@ -12,7 +12,7 @@ from p2o.config import Config
 from p2o.data import fingerprint
 from p2o.errors import ConfigError
 from p2o.outcomes.outcomes import is_success
-from p2o.parts import Parts, load_parts, publish_loaded
+from p2o.parts import Parts, load_parts, publish_loaded, settings_behind
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
 from p2o.rollout.collect import Collector, RolloutRequest
@@ -21,12 +21,10 @@ from p2o.rollout.sampler import SamplingParams, requests_at_once
 from p2o.seeds import derive_seed
 from p2o.templates import PLAIN
 from p2o.track.console import Console
-from p2o.track.run_directory import MAY_CHANGE, config_values, flatten
 from p2o.types import Problem, Template
 
-_SECTIONS = ("model.", "data.", "rollout.", "reward.")
-_SETTINGS = ("run.seed", "run.threads", "mining.success")
-"""The settings that a probe depends on."""
+_SETTINGS = ("model.", "data.", "rollout.", "reward.", "run.seed", "run.threads", "mining.success")
+"""The settings that a probe depends on, by their beginnings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +78,12 @@ def probe_recipe(
     for problem in chosen:
         parts.collector.plain_ids(problem)  # refuses a problem that is too long
     parts.collector.check_templates(templates, chosen, setting)
-    header = {**settings_of(config), "samples": samples, "data": fingerprint(chosen)}
-    header["templates"] = [template.text for template in templates]
-    if parts.collector.reward.code is not None:
-        header["code of reward.function"] = parts.collector.reward.code
+    header = {
+        **settings_behind(config, parts.collector.reward, _SETTINGS),
+        "samples": samples,
+        "data": fingerprint(chosen),
+        "templates": [template.text for template in templates],
+    }
     with ProbeJournal(output / "journal.jsonl", header) as journal:
         publish_loaded(config, parts, chosen)
         rollouts = Rollouts(
@@ -96,16 +96,6 @@ def probe_recipe(
         return probe(
             chosen, templates, rollouts, samples=samples, seed=config.run.seed, success=config.mining.success
         )
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """The settings that a probe depends on, as dotted keys."""
-    values = flatten(config_values(config))
-    return {
-        key: value
-        for key, value in values.items()
-        if (key.startswith(_SECTIONS) or key in _SETTINGS) and not key.startswith(MAY_CHANGE)
-    }
 
 
 def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[Problem]:
