@@ -74,13 +74,9 @@ def why_unreadable(error: OSError | ValueError | RecursionError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeDecodeError):
-        return not_utf8(error.object[: error.start].count(b"\n") + 1)
+        line = error.object[: error.start].count(b"\n") + 1
+        return f"line {line} is not UTF-8 text" if line > 1 else "it is not UTF-8 text"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def not_utf8(line: int) -> str:
-    """That a line is no text."""
-    return f"line {line} is not UTF-8 text" if line > 1 else "it is not UTF-8 text"
 
 
 def read_toml(path: Path, error: type[P2oError]) -> dict[str, Any]:

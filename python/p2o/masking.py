@@ -14,18 +14,18 @@ _QUERY = re.compile(r"([?&]([^=&#]*)=)([^&#]*)")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SECRET_WORDS = frozenset(
     {
+        *("apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "key"),
         *(
-            "apikey",
-            "auth",
-            "authorization",
-            "bearer",
-            "cookie",
-            "credential",
-            "credentials",
-            "key",
             "passphrase",
+            "passwd",
+            "password",
+            "pat",
+            "secret",
+            "secrets",
+            "signature",
+            "subscription",
+            "token",
         ),
-        *("passwd", "password", "pat", "secret", "secrets", "signature", "subscription", "token"),
     }
 )
 _SECRET_TEXT = re.compile(r"\s*(bearer|basic)\s+\S|sk-\w", re.IGNORECASE)

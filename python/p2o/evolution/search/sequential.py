@@ -60,7 +60,7 @@ class Sequential(Rule):
 
     def __init__(self, rollouts: Rollouts) -> None:
         super().__init__(rollouts)
-        self._plain_persistence: tuple[float, float] | None = None
+        self._bound: float | None = None
 
     @staticmethod
     def stages(dev_size: int) -> list[tuple[int, float]]:
@@ -133,19 +133,18 @@ class Sequential(Rule):
         rates = (self.rollouts.repeat_rate(template, problem) for problem in problems)
         return [rate for rate in rates if rate is not None]
 
-    def _persistence(self, dev: Sequence[Problem]) -> tuple[float, float]:
-        """That of the plain prompt and its standard error, from all of dev.
-
-        Two made-up problems, one solved again and one not, keep both high where it solved little.
-        """
-        if self._plain_persistence is None:
-            repeats = [0.0, 1.0, *self._repeat_rates(PLAIN, dev)]
-            self._plain_persistence = fmean(repeats), pstdev(repeats) / sqrt(len(repeats))
-        return self._plain_persistence
-
     def _persistence_bound(self, dev: Sequence[Problem]) -> float:
-        """What persistence has to exceed; 1 or more where nothing can, as under a greedy policy."""
-        return 1.0 if self.rollouts.one_draw else sum(self._persistence(dev)) + PERSISTENCE_MARGIN
+        """What persistence has to exceed, by that of the plain prompt and its standard error on all of dev; 1 or more
+        where nothing can, as under a greedy policy.
+
+        Two made-up problems, one solved again and one not, keep both high where the plain prompt solved little.
+        """
+        if self.rollouts.one_draw:
+            return 1.0
+        if self._bound is None:
+            repeats = [0.0, 1.0, *self._repeat_rates(PLAIN, dev)]
+            self._bound = fmean(repeats) + pstdev(repeats) / sqrt(len(repeats)) + PERSISTENCE_MARGIN
+        return self._bound
 
     def _repetitions(
         self, template: Template, dev: Sequence[Problem], seen: Sequence[Problem]
