@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from p2o.errors import RunDirectoryError
 from p2o.evolution.contract import checked_reply, in_order
 from p2o.evolution.inputs import StepInputs
+from p2o.evolution.search.turns import Order
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.types import Message
 
@@ -23,11 +24,13 @@ def ask(inputs: StepInputs, prompts: Sequence[tuple[Message, ...]]) -> list[Refl
         RunDirectoryError: if the journal's replies are those to other questions.
         ReflectionError: if the reflection model cannot be used any longer.
     """
-    order = Questions(inputs, prompts, first=inputs.ledger.reflection_calls)
+    questions = Questions(inputs, prompts, first=inputs.ledger.reflection_calls)
     inputs.ledger.reflection_calls += len(prompts)
     if prompts:
-        inputs.turns.wait(order)
-    return order.replies
+        # Another model than the policy answers while that is rolled out.
+        beside = bool(getattr(inputs.reflect, "beside", False))
+        inputs.turns.wait(Order(questions, Questions.serve, Questions.give_back, beside))
+    return questions.replies
 
 
 @dataclass
@@ -41,23 +44,18 @@ class Questions:
 
     replies: list[ReflectionReply] = field(default_factory=list)
 
-    @property
-    def beside(self) -> bool:
-        """Whether the reflection model answers while the policy is rolled out: it is another one."""
-        return bool(getattr(self.inputs.reflect, "beside", False))
-
-    @classmethod
-    def serve(cls, orders: Sequence[Questions]) -> None:
-        """Has the questions of all orders answered in one batch."""
-        inputs = orders[0].inputs
+    @staticmethod
+    def serve(asked: Sequence[Questions]) -> None:
+        """Has the questions of several rounds answered in one batch."""
+        inputs = asked[0].inputs
         journal = inputs.journal
         requests: list[ReflectionRequest] = []
         waiting: deque[tuple[Questions, str]] = deque()
-        for order in orders:
+        for order in asked:
             for call, name, request in order.requests():
                 if call < len(journal.reflections):
-                    asked, reply = journal.reflections[call]
-                    if asked != name:
+                    recorded, reply = journal.reflections[call]
+                    if recorded != name:
                         raise RunDirectoryError(
                             f"{journal.path}: reflection {call} asked something else; "
                             "delete the journal to start the step again"
@@ -92,5 +90,5 @@ class Questions:
         self.replies.append(reply)
 
     def give_back(self) -> None:
-        """See [`p2o.evolution.search.turns.Order`][]."""
+        """Takes back the calls that brought no reply."""
         self.inputs.ledger.reflection_calls -= len(self.prompts) - len(self.replies)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from p2o.evolution.config import races
 from p2o.evolution.contract import checked_result, in_order
@@ -12,6 +11,7 @@ from p2o.evolution.inputs import StepInputs
 from p2o.evolution.journal import Key
 from p2o.evolution.propose.refuse import gives_away
 from p2o.evolution.search.repeats import Repeats
+from p2o.evolution.search.turns import Order
 from p2o.evolution.types import GIVEN_AWAY, EvaluationRequest, EvaluationResult
 from p2o.types import Problem, Template
 
@@ -85,7 +85,7 @@ class Rollouts:
         if self._turns.now is not None:
             self._turns.now.spent += len(fresh)
         if missing:
-            self._turns.wait(Batch(self, fresh))
+            self._turns.wait(Order(fresh, self.serve, self.give_back))
         if fresh:
             self._on_batch(len(fresh))
         if self._solutions is not None:
@@ -104,10 +104,10 @@ class Rollouts:
         """Keeps so many rollouts of the budget for what is left of this round."""
         self._turns.hold(count)
 
-    def serve(self, fresh: Mapping[Key, EvaluationRequest]) -> None:
-        """The results of rollouts that are not there: from the journal, the others as one batch of the evaluator."""
+    def serve(self, batches: Sequence[Mapping[Key, EvaluationRequest]]) -> None:
+        """The results of what rounds wait for: from the journal, the others as one batch of the evaluator."""
         wanted: dict[Key, EvaluationRequest] = {}
-        for key, request in fresh.items():
+        for key, request in (item for fresh in batches for item in fresh.items()):
             if (journaled := self._journal.replay(key)) is not None:
                 self._take(key, *journaled)
             else:
@@ -216,29 +216,6 @@ class Rollouts:
         for (template, problem, _), result in self._results.items():
             if template in template_ids and result is not GIVEN_AWAY:
                 self._outcomes.record(policy_version, template, problem, result.reward, source)
-
-
-@dataclass
-class Batch:
-    """The rollouts that one round waits for."""
-
-    rollouts: Rollouts
-    fresh: Mapping[Key, EvaluationRequest]
-    """Those that no other round has asked for."""
-
-    @property
-    def beside(self) -> bool:
-        """The engines are asked from the main thread."""
-        return False
-
-    @classmethod
-    def serve(cls, orders: Sequence[Batch]) -> None:
-        """Rolls out what all orders want in one batch."""
-        orders[0].rollouts.serve({key: each for order in orders for key, each in order.fresh.items()})
-
-    def give_back(self) -> None:
-        """See [`p2o.evolution.search.turns.Order`][]."""
-        self.rollouts.give_back(self.fresh)
 
 
 def _key(request: EvaluationRequest) -> Key:

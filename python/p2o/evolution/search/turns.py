@@ -10,27 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 
-class Order(Protocol):
+@dataclass(frozen=True, slots=True)
+class Order:
     """What a round waits for. What it was promised of the budget is taken when it is made."""
 
-    @property
-    def beside(self) -> bool:
-        """Whether it may be served in another thread while orders of other classes are."""
-        ...
-
-    @classmethod
-    def serve(cls, orders: Sequence[Self]) -> None:
-        """Fills orders, of one class and one step."""
-        ...
-
-    def give_back(self) -> None:
-        """Takes back the promise of what was not served."""
-        ...
+    wants: Any
+    serve: Callable[[Sequence[Any]], None]
+    """Serves what several orders want that have the same."""
+    give_back: Callable[[Any], None]
+    """Takes back the promise of what was not served."""
+    beside: bool = False
+    """Whether it may be served in another thread while orders of other kinds are."""
 
 
 @dataclass(slots=True)
@@ -39,8 +34,8 @@ class Round:
 
     number: int
     work: greenlet
-    waits_for: Any = None
-    """Its order, until that is served."""
+    waits_for: Order | None = None
+    """Until that is served."""
     held: int = 0
     """Rollouts that the others must leave it."""
     spent: int = 0
@@ -85,22 +80,21 @@ class Turns:
             getcurrent().parent.switch()
             return
         try:
-            order.serve([order])
+            order.serve([order.wants])
         finally:
-            order.give_back()
+            order.give_back(order.wants)
 
     def advance(self) -> None:
         """Serves what the open rounds wait for, and lets each go on to its next order or its end."""
         waiting = list(self._open)
-        by_kind: dict[type[Any], list[Any]] = {}
-        for round in waiting:
-            by_kind.setdefault(type(round.waits_for), []).append(round.waits_for)
-        kinds = list(by_kind.values())
-        here = [each for each in kinds if not each[0].beside] or kinds[:1]
+        wanted: dict[tuple[Callable[[Sequence[Any]], None], bool], list[Any]] = {}
+        for order in (round.waits_for for round in waiting if round.waits_for is not None):
+            wanted.setdefault((order.serve, order.beside), []).append(order.wants)
+        here = [kind for kind in wanted if not kind[1]] or list(wanted)[:1]
         with ThreadPoolExecutor(1, thread_name_prefix="p2o-replies") as thread:
-            aside = [thread.submit(each[0].serve, each) for each in kinds if each not in here]
-            for each in here:
-                each[0].serve(each)
+            aside = [thread.submit(kind[0], wants) for kind, wants in wanted.items() if kind not in here]
+            for kind in here:
+                kind[0](wanted[kind])
             for served in aside:
                 served.result()
         for round in waiting:
@@ -112,7 +106,7 @@ class Turns:
         while self._open:
             left = self._open.pop()
             if left.waits_for is not None:
-                left.waits_for.give_back()
+                left.waits_for.give_back(left.waits_for.wants)
             left.work.throw(GreenletExit)
 
     def _go_on(self, round: Round) -> None:

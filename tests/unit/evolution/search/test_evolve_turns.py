@@ -19,20 +19,18 @@ from p2o.evolution import (
     evolve,
 )
 from p2o.evolution.search.rollouts import Rollouts
-from p2o.evolution.search.turns import Turns
+from p2o.evolution.search.turns import Order, Turns
 from p2o.templates import PLAIN
 
 
 class Scripted:
-    """An order that writes down who is served with whom."""
-
-    beside = False
+    """What writes down who is served with whom."""
 
     def __init__(self, name: str, log: list[Any]) -> None:
         self.name, self.log, self.served = name, log, False
 
-    @classmethod
-    def serve(cls, orders: Sequence[Scripted]) -> None:
+    @staticmethod
+    def serve(orders: Sequence[Scripted]) -> None:
         orders[0].log.append([order.name for order in orders])
         for order in orders:
             order.served = True
@@ -42,13 +40,17 @@ class Scripted:
             self.log.append(f"{self.name} given back")
 
 
+def scripted(name: str, log: list[Any]) -> Order:
+    return Order(Scripted(name, log), Scripted.serve, Scripted.give_back)
+
+
 def test_open_rounds_are_served_together_and_go_on_in_the_order_in_which_they_began() -> None:
     turns, log = Turns(), []
 
     def round(name: str, orders: int) -> Any:
         def work() -> None:
             for number in range(orders):
-                turns.wait(Scripted(f"{name}{number}", log))
+                turns.wait(scripted(f"{name}{number}", log))
                 log.append(f"{name} goes on")
 
         return work
@@ -66,12 +68,12 @@ def test_an_error_of_one_round_ends_all_and_gives_back_what_they_were_promised()
     turns, log = Turns(), []
 
     def fails() -> None:
-        turns.wait(Scripted("a", log))
+        turns.wait(scripted("a", log))
         raise ReflectionError("gone")
 
     turns.begin(1, fails)
-    turns.begin(2, lambda: turns.wait(Scripted("b", log)))
-    turns.begin(3, lambda: [turns.wait(Scripted(name, log)) for name in ("c", "d")])
+    turns.begin(2, lambda: turns.wait(scripted("b", log)))
+    turns.begin(3, lambda: [turns.wait(scripted(name, log)) for name in ("c", "d")])
     with pytest.raises(ReflectionError, match="gone"):
         turns.advance()
     turns.close()
@@ -85,7 +87,7 @@ def test_what_a_round_holds_is_not_the_others_to_spend() -> None:
     def work() -> None:
         turns.hold(5)
         seen.append(turns.held_by_others)
-        turns.wait(Scripted("", []))
+        turns.wait(scripted("", []))
         seen.append(turns.held_by_others)
         turns.hold(2)
 
