@@ -76,10 +76,8 @@ class JournalFile(ABC):
             RunDirectoryError: naming one setting that differs.
         """
         assert self.path is not None
-        about, remedy = (
-            f"{self.path.parent}: the {self.work} there has",
-            "go back to it, or give another --output",
-        )
+        about = f"{self.path.parent}: the {self.work} there has"
+        remedy = "go back to it, or give another --output"
         for key, value in wanted.items():
             if found.get(key) != value:
                 raise RunDirectoryError(
