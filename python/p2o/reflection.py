@@ -21,23 +21,17 @@ from p2o.templates import PLAIN
 from p2o.types import Message
 
 
+@dataclass(frozen=True, slots=True)
 class SelfReflection:
     """Reflection by a language model of our own, through a sampler.
 
     Every rank of `processes` calls it with the same requests; each answers a share.
     """
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        encoder: PromptEncoder,
-        params: SamplingParams,
-        processes: Processes = ONE_PROCESS,
-    ) -> None:
-        self.processes = processes
-        self.sampler = sampler
-        self.encoder = encoder
-        self.params = params
+    sampler: Sampler
+    encoder: PromptEncoder
+    params: SamplingParams
+    processes: Processes = ONE_PROCESS
 
     def __call__(self, requests: Sequence[ReflectionRequest]) -> list[ReflectionReply]:
         """One reply per request, in order."""

@@ -103,25 +103,17 @@ def choose_problems(problems: Sequence[Problem], most: int, seed: int) -> list[P
     return sorted(problems, key=lambda problem: derive_seed(seed, "probe", "problem", problem.id))[:most]
 
 
+@dataclass
 class Rollouts:
     """Draws rollouts batch by batch; those in the journal come from there."""
 
-    def __init__(
-        self,
-        collector: Collector,
-        params: SamplingParams,
-        journal: ProbeJournal,
-        console: Console,
-        *,
-        at_once: int,
-    ) -> None:
-        self.collector = collector
-        self.params = params
-        self.journal = journal
-        self.console = console
-        self.at_once = at_once
-        self.used = 0
-        """Outcomes of the journal handed out so far."""
+    collector: Collector
+    params: SamplingParams
+    journal: ProbeJournal
+    console: Console
+    at_once: int
+    used: int = 0
+    """Outcomes of the journal handed out so far."""
 
     def draw(self, name: str, requests: Sequence[RolloutRequest]) -> list[Outcome]:
         """The outcomes of the requests, in order; those not in the journal are drawn under the bar `name`."""

@@ -7,7 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain, starmap
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,7 @@ class RolloutRequest:
     """The template under which the policy is the rollout's teacher; without one the plain one."""
 
 
+@dataclass(eq=False)
 class Collector:
     """Turns requests into verified rollouts.
 
@@ -57,22 +58,14 @@ class Collector:
     common queue as it has room for it, and all get the whole.
     """
 
-    def __init__(
-        self,
-        sampler: Sampler,
-        encoder: PromptEncoder,
-        reward: RewardFunction,
-        *,
-        max_prompt_tokens: int,
-        processes: Processes = ONE_PROCESS,
-    ) -> None:
-        self.processes = processes
-        self.sampler = sampler
-        self.encoder = encoder
-        self.reward = reward
-        self.max_prompt_tokens = max_prompt_tokens
-        self.version = 0
-        """That of the sampler's weights."""
+    sampler: Sampler
+    encoder: PromptEncoder
+    reward: RewardFunction
+    _: KW_ONLY
+    max_prompt_tokens: int
+    processes: Processes = ONE_PROCESS
+    version: int = 0
+    """That of the sampler's weights."""
 
     def publish(self, policy: Weights, version: int = 0) -> None:
         """Gives the sampler the policy's weights: what is drawn from now on carries their `version`."""
