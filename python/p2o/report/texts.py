@@ -7,13 +7,7 @@ from html import escape as escape_markup
 from typing import Any
 
 _CONTROL = dict.fromkeys(
-    [
-        *(code for code in range(32) if code not in (9, 10)),
-        *range(127, 160),
-        0xFFFE,
-        0xFFFF,
-        *range(0xD800, 0xE000),
-    ],
+    [*({*range(32)} - {9, 10}), *range(127, 160), 0xFFFE, 0xFFFF, *range(0xD800, 0xE000)],
     "\N{REPLACEMENT CHARACTER}",
 )
 """Characters that HTML does not allow, and that a pager would hand to the terminal."""
