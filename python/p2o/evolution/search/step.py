@@ -50,7 +50,7 @@ class Step:
         self.dev = inputs.dev
         self.journal = inputs.journal
         self.ledger = inputs.ledger
-        self.rollouts = Rollouts(inputs, self.on_batch)
+        self.rollouts = Rollouts(inputs, lambda count: self.emit(RolloutsDone(count, self.ledger.rollouts)))
         self.rule = ACCEPTANCES[self.config.acceptance](self.rollouts)
         self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
         self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
@@ -323,10 +323,6 @@ class Step:
                 if self.journal.read_through:
                     raise
                 self.journal.stop_wanted = True
-
-    def on_batch(self, count: int) -> None:
-        """Reports a batch of rollouts."""
-        self.emit(RolloutsDone(count, self.ledger.rollouts))
 
     def chosen(self) -> list[Template]:
         """The training templates."""

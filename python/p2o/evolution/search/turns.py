@@ -47,26 +47,22 @@ class Turns:
 
     def __init__(self) -> None:
         self._open: list[Round] = []
-        self._now: Round | None = None
+        self.now: Round | None = None
+        """The round whose turn it is; None between rounds."""
 
     def __len__(self) -> int:
         """How many rounds are open."""
         return len(self._open)
 
     @property
-    def now(self) -> Round | None:
-        """The round whose turn it is; None between rounds."""
-        return self._now
-
-    @property
     def held_by_others(self) -> int:
         """Rollouts that are not this round's to spend."""
-        return sum(each.held for each in self._open if each is not self._now)
+        return sum(each.held for each in self._open if each is not self.now)
 
     def hold(self, count: int) -> None:
         """Keeps so many rollouts for the rest of this round; replaces what it held before."""
-        if self._now is not None:
-            self._now.held = count
+        if self.now is not None:
+            self.now.held = count
 
     def begin(self, number: int, work: Callable[[], None]) -> None:
         """Opens a round, and lets it go on to its first order."""
@@ -75,8 +71,8 @@ class Turns:
 
     def wait(self, order: Order) -> None:
         """Returns when the order is served: at once where no round is open, else when all wait."""
-        if self._now is not None:
-            self._now.waits_for = order
+        if self.now is not None:
+            self.now.waits_for = order
             getcurrent().parent.switch()
             return
         try:
@@ -110,10 +106,10 @@ class Turns:
             left.work.throw(GreenletExit)
 
     def _go_on(self, round: Round) -> None:
-        self._now = round
+        self.now = round
         try:
             round.work.switch()
         finally:
-            self._now = None
+            self.now = None
             if round.work.dead and round in self._open:
                 self._open.remove(round)
