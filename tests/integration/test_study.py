@@ -17,7 +17,7 @@ from p2o.cli.main import main
 from p2o.cli.study import UNFINISHED
 from p2o.files import read_jsonl
 from p2o.study import runner as runner_module
-from p2o.study.console import Display, RunState
+from p2o.study.console import Display, Running
 from p2o.study.plan import load_study
 from p2o.study.results import Results, header_of
 from p2o.study.runner import Runner
@@ -64,8 +64,10 @@ class StopsInTheMiddle(Display):
 
     runner: Runner
 
-    def show(self, states: Sequence[RunState]) -> None:
-        if any(sum("reward" in r for r in read_jsonl(state.metrics)) >= 4 for state in states):
+    def show(self, states: Sequence[Running]) -> None:
+        if any(
+            sum("reward" in r for r in read_jsonl(state.folder / "metrics.jsonl")) >= 4 for state in states
+        ):
             self.runner.deadline = 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +13,30 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from p2o.files import read_jsonl
+from p2o.study.plan import Job
 from p2o.track.console import clock, printable
 
 PROGRESS_SECONDS = 2.0
 """Least time between two looks at the progress of the runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """A run in progress; its tokens so far are read from `metrics`."""
+@dataclass
+class Running:
+    """A run in progress, or the making of a world."""
 
     name: str
-    seconds: float
-    metrics: Path
+    job: Job | None
+    """None: it makes a world."""
+    process: subprocess.Popen[bytes]
+    log: Path
+    result: Path
+    folder: Path
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.monotonic() - self.started
 
 
 class Display:
@@ -62,7 +74,7 @@ class Display:
         """How much of the study is done."""
         self._counts = (done, failed, everything)
 
-    def show(self, states: Sequence[RunState]) -> None:
+    def show(self, states: Sequence[Running]) -> None:
         """The runs in progress."""
         if self._progress.disable or time.monotonic() - self._looked < PROGRESS_SECONDS:
             return
@@ -74,7 +86,7 @@ class Display:
                 self._tasks[state.name] = self._progress.add_task(
                     printable(state.name), total=self.budget, note=""
                 )
-            metrics = read_jsonl(state.metrics)
+            metrics = read_jsonl(state.folder / "metrics.jsonl")
             tokens = int(metrics[-1]["num_tokens"]) if metrics else 0
             note = f"{tokens:,} tokens  {clock(state.seconds)}"
             self._progress.update(self._tasks[state.name], completed=min(tokens, self.budget), note=note)

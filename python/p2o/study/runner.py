@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from p2o.errors import RunDirectoryError
 from p2o.files import read_json, write_text
 from p2o.locks import lock
-from p2o.study.console import Display, RunState
+from p2o.study.console import Display, Running
 from p2o.study.plan import Job, Study
 from p2o.study.results import Results, failure_of, header_of
 from p2o.study.selection import all_jobs
@@ -27,20 +26,6 @@ WORKER = (sys.executable, "-m", "p2o.study.worker")
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60.0
 """How long a stopped run may take to end before it is killed."""
-
-
-@dataclass
-class Running:
-    """A running process."""
-
-    name: str
-    job: Job | None
-    """None: it makes a world."""
-    process: subprocess.Popen[bytes]
-    log: Path
-    result: Path
-    folder: Path
-    started: float
 
 
 class Runner:
@@ -213,18 +198,15 @@ class Runner:
                 return True
             if self._late():
                 return False
-            self.display.show([self._state(run) for run in self.running.values()])
+            self.display.show(list(self.running.values()))
             time.sleep(POLL_SECONDS)
-
-    def _state(self, run: Running) -> RunState:
-        return RunState(run.name, time.monotonic() - run.started, run.folder / "metrics.jsonl")
 
     def _finish(self, key: str, run: Running) -> None:
         _close(run.process.stdin)
         if run.process.returncode == 0:
             if run.job is not None:
                 self._absorb(run.job)
-            self.display.finished(run.name, time.monotonic() - run.started)
+            self.display.finished(run.name, run.seconds)
         else:
             reason = _last_line(run.log) or f"exit code {run.process.returncode}"
             self.failed[key] = reason

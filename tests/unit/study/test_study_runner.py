@@ -20,7 +20,7 @@ from rich.console import Console
 
 from p2o.errors import RunDirectoryError
 from p2o.study import runner as runner_module
-from p2o.study.console import Display, RunState
+from p2o.study.console import Display, Running
 from p2o.study.plan import Study
 from p2o.study.results import Results
 from p2o.study.runner import Runner
@@ -46,7 +46,7 @@ class StopsWhen(Display):
         super().__init__(1000, Console(file=StringIO()))
         self.runner, self.until = runner, until
 
-    def show(self, states: Sequence[RunState]) -> None:
+    def show(self, states: Sequence[Running]) -> None:
         if self.until():
             self.runner.deadline = 0.0
 
