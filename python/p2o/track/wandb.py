@@ -40,34 +40,9 @@ class WandB(Tracker):
 
     packages = ("wandb",)
 
-    def __init__(self, folder: Path, project: str, config: Mapping[str, Any]) -> None:
-        """Opens the run.
-
-        Args:
-            folder: the run directory; the run takes its name.
-            project: where the run is listed.
-            config: the settings shown with it.
-
-        Raises:
-            ConfigError: if the service cannot be reached, or there is no key for it.
-        """
-        import wandb
-
-        identity = folder / "wandb-id"
-        if not identity.exists():
-            write_text(identity, uuid.uuid4().hex[:12])
-        with _one_line():
-            self.run = wandb.init(
-                project=project,
-                name=folder.name,
-                id=identity.read_text(encoding="utf-8", errors="replace"),  # a damaged one is refused
-                dir=folder,
-                config=dict(config),
-                resume="allow",
-                reinit="create_new",  # `--compare` trains twice in one process
-                # The console is p2o's own: wandb would capture it otherwise, and print a summary into it.
-                settings=wandb.Settings(console="off", silent=True),
-            )
+    def __init__(self, run: Any) -> None:
+        """Takes an open run of Weights & Biases."""
+        self.run = run
 
     @classmethod
     def check(cls, config: Config) -> None:
@@ -86,8 +61,25 @@ class WandB(Tracker):
 
     @classmethod
     def open(cls, folder: Path, config: Config, *, resumed_at: int | None) -> Self:
-        """The run of the run directory, new or continued."""
-        return cls(folder, config.track.project, config_values(config))
+        """Opens the run. Raises ConfigError if the service cannot be reached, or there is no key for it."""
+        import wandb
+
+        identity = folder / "wandb-id"
+        if not identity.exists():
+            write_text(identity, uuid.uuid4().hex[:12])
+        with _one_line():
+            run = wandb.init(
+                project=config.track.project,
+                name=folder.name,
+                id=identity.read_text(encoding="utf-8", errors="replace"),  # a damaged one is refused
+                dir=folder,
+                config=config_values(config),
+                resume="allow",
+                reinit="create_new",  # `--compare` trains twice in one process
+                # The console is p2o's own: wandb would capture it otherwise, and print a summary into it.
+                settings=wandb.Settings(console="off", silent=True),
+            )
+        return cls(run)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """See [`Tracker`][]. They are sent with the first ones of a later step, or by `close`."""

@@ -73,13 +73,14 @@ def test_tensorboard_on_a_full_disk_is_a_system_error(tmp_path: Path) -> None:
 def test_wandb_takes_the_numbers_and_a_resumed_run_goes_on_in_the_same_one(tmp_path: Path) -> None:
     folder = tmp_path / "smollm2-seed0"
     folder.mkdir()
-    first = WandB(folder, "arithmetic", {"run": {"seed": 7}})
+    config = load_config("quickstart", ["track.project=arithmetic", "run.seed=7"])
+    first = WandB.open(folder, config, resumed_at=None)
     first.metrics(1, {"reward": 0.25})
     first.metrics(1, {"evaluation/accuracy": 0.5})  # an evaluation belongs to the step before it
     first.rollouts(1, ROLLOUTS)
     first.metrics(2, {"reward": 0.75})
     assert (first.run.project, first.run.name) == ("arithmetic", "smollm2-seed0")
-    assert first.run.config["run"] == {"seed": 7}
+    assert first.run.config["run"]["seed"] == 7
     first.metrics(3, {"reward": 0.5})  # only now step 2 has all its records
     summary = dict(first.run.summary)
     first.close()
@@ -93,7 +94,7 @@ def test_wandb_takes_the_numbers_and_a_resumed_run_goes_on_in_the_same_one(tmp_p
         "reward": 0.75,
         "evaluation/accuracy": 0.5,
     }
-    second = WandB(folder, "arithmetic", {})
+    second = WandB.open(folder, config, resumed_at=3)
     assert second.run.id == first.run.id == (folder / "wandb-id").read_text()
     second.close()
     assert len(list(folder.glob("wandb/offline-run-*"))) == 2
