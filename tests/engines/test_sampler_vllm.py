@@ -377,7 +377,7 @@ def test_the_probe_catches_a_stale_prefix_cache(
     probe(synced, policy)  # puts its prompts into the cache
     optimizer_step(policy, tiny_requests(), synced.sample(tiny_requests(), SAMPLED))
     with monkeypatch.context() as patch:
-        patch.setattr(synced, "_forget_prefixes", lambda: None)
+        patch.setattr(synced.llm, "reset_prefix_cache", lambda: True)
         synced.sync(policy)
     with pytest.raises(TrainingError, match="stale prefix cache"):
         probe(synced, policy)

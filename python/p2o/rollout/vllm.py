@@ -78,8 +78,6 @@ class VllmSampler(Sampler):
         settings = config.vllm
         self.lora = lora
         self.adapters = lora is not None
-        self.adapter: Any = None
-        """vLLM's name of the current adapter; None for weights without one."""
         self.processes = processes
         self.ranks_per_engine = settings.tensor_parallel_size
         self.end_ids = sorted(end_ids)

@@ -89,8 +89,6 @@ class ServerSampler(Sampler):
         settings = config.vllm
         self.lora = lora
         self.adapters = lora is not None
-        self.adapter: str | None = None
-        """The server's name of the current adapter; None for weights without one."""
         self.at_once = config.batch_size or AT_ONCE
         self.way = parse_transfer(settings.transfer)
         self.processes = processes

@@ -18,7 +18,6 @@ class TrainersEngine(VllmSampler):
         self.end_ids = sorted(end_ids)
         self.max_model_len = self.llm.llm_engine.model_config.max_model_len
         self.at_once = at_once
-        self.adapter = None
         self.asleep = False
         self.version = "of the trainer"
         self._given_up = 0
