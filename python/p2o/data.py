@@ -8,7 +8,7 @@ import random
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -183,32 +183,6 @@ class DatasetData(RecordData):
 DataConfig = TinyData | RecordData
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read from one place."""
-
-    problems: list[Problem]
-    """In order, duplicates merged."""
-    records: int
-    skipped: int
-    """Records left out by `on_bad_gold`."""
-    conflicts: int
-    """Records with another gold than an earlier one of the same problem."""
-    fields: str
-    """What was recognised of their fields, in a line; empty where nothing had to be."""
-
-    merged: int
-    """Records that repeat an earlier one."""
-
-    def __str__(self) -> str:
-        """The counts in words."""
-        parts = [f"{self.records:,} read"]
-        parts += [f"{self.merged:,} merged as duplicates"] if self.merged else []
-        parts += [f"{self.skipped:,} skipped for their golds"] if self.skipped else []
-        parts += [f"{self.conflicts:,} contradict earlier ones"] if self.conflicts else []
-        return ", ".join(parts)
-
-
 def load_data(
     config: DataConfig,
     *,
@@ -276,31 +250,31 @@ def read_problems(
     *,
     verifier: VerifyOptions | None = OWN_RULES,
     needs_gold: bool = True,
-) -> Reading:
-    """The problems of `source`. `verifier` and `needs_gold` as in `load_data`.
+) -> Reader:
+    """What has read the problems of `source`. `verifier` and `needs_gold` as in `load_data`.
 
     Raises:
         DataError: if there are none, or a record lacks something or contradicts an earlier one (named by its place), as
             far as that is not to be left out.
     """
     reader = Reader(config, verifier, needs_gold=needs_gold)
-    skipped: list[BadGoldError] = []
+    skipped: BadGoldError | None = None
     for where, record in records:
         try:
             reader.add(where, record)
         except BadGoldError as error:
             if config.on_bad_gold != "skip":
                 raise
-            skipped.append(error)
+            reader.skipped += 1
+            skipped = skipped or error
         except ConflictError:
             if config.on_conflict == "refuse":
                 raise
-    problems = reader.problems
-    if not problems and skipped:
-        raise DataError(f"all {len(skipped)} problems would be skipped, the first one since {skipped[0]}")
-    if not problems:
+    if not reader.problems and skipped is not None:
+        raise DataError(f"all {reader.skipped} problems would be skipped, the first one since {skipped}")
+    if not reader.problems:
         raise DataError(f"{source}: holds no problems")
-    return Reading(problems, reader.records, len(skipped), reader.conflicts, reader.fields, reader.merged)
+    return reader
 
 
 class ConflictError(DataError):
@@ -314,13 +288,27 @@ class Reader:
         self.config = config
         self.verifier = verifier
         self.needs_gold = needs_gold
-        self.records = self.merged = self.conflicts = 0
+        self.records = 0
+        self.merged = 0
+        """Records that repeat an earlier one."""
+        self.skipped = 0
+        """Records left out by `on_bad_gold`."""
+        self.conflicts = 0
+        """Records with another gold than an earlier one of the same problem."""
         self.fields = ""
-        """What was recognised of the fields, in a line."""
+        """What was recognised of the fields, in a line; empty where nothing had to be."""
         self._problems: dict[str, Problem] = {}
         self._places: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._dropped: set[str] = set()
+
+    def __str__(self) -> str:
+        """The counts in words."""
+        parts = [f"{self.records:,} read"]
+        parts += [f"{self.merged:,} merged as duplicates"] if self.merged else []
+        parts += [f"{self.skipped:,} skipped for their golds"] if self.skipped else []
+        parts += [f"{self.conflicts:,} contradict earlier ones"] if self.conflicts else []
+        return ", ".join(parts)
 
     @property
     def problems(self) -> list[Problem]:
