@@ -17,10 +17,10 @@ from p2o.cli.main import main
 from p2o.cli.study import UNFINISHED
 from p2o.files import read_jsonl
 from p2o.study import runner as runner_module
-from p2o.study.console import Display, Running
+from p2o.study.console import Display
 from p2o.study.plan import load_study
 from p2o.study.results import Results, header_of
-from p2o.study.runner import Runner
+from p2o.study.runner import Runner, Running
 from p2o.study.worker import run_job
 from p2o.track.run_directory import config_values
 

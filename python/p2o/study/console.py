@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from p2o.files import read_jsonl
-from p2o.study.plan import Job
 from p2o.track.console import clock, printable
+
+if TYPE_CHECKING:
+    from p2o.study.runner import Running
 
 PROGRESS_SECONDS = 2.0
 """Least time between two looks at the progress of the runs."""
-
-
-@dataclass
-class Running:
-    """A run in progress, or the making of a world."""
-
-    name: str
-    job: Job | None
-    """None: it makes a world."""
-    process: subprocess.Popen[bytes]
-    log: Path
-    result: Path
-    folder: Path
-    started: float
-
-    @property
-    def seconds(self) -> float:
-        """So far."""
-        return time.monotonic() - self.started
 
 
 class Display:

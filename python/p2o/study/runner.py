@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from p2o.errors import RunDirectoryError
 from p2o.files import read_json, write_text
 from p2o.locks import lock
-from p2o.study.console import Display, Running
+from p2o.study.console import Display
 from p2o.study.plan import Job, Study
 from p2o.study.results import Results, failure_of, header_of
 from p2o.study.selection import all_jobs
@@ -26,6 +27,25 @@ WORKER = (sys.executable, "-m", "p2o.study.worker")
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 60.0
 """How long a stopped run may take to end before it is killed."""
+
+
+@dataclass
+class Running:
+    """A run in progress, or the making of a world."""
+
+    name: str
+    job: Job | None
+    """None: it makes a world."""
+    process: subprocess.Popen[bytes]
+    log: Path
+    result: Path
+    folder: Path
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return time.monotonic() - self.started
 
 
 class Runner:

@@ -20,10 +20,10 @@ from rich.console import Console
 
 from p2o.errors import RunDirectoryError
 from p2o.study import runner as runner_module
-from p2o.study.console import Display, Running
+from p2o.study.console import Display
 from p2o.study.plan import Study
 from p2o.study.results import Results
-from p2o.study.runner import Runner
+from p2o.study.runner import Runner, Running
 
 STUB = str(Path(__file__).parent / "study_stub.py")
 
