@@ -162,6 +162,7 @@ CLASSES: list[tuple[str, str, str]] = [
     ("numbers of combinations", "ours: `C_5^2` is one (default profile)", r"C_5"),
     ("signs and words for signs", "ours: signs", r"⩽|lbrace|text\{\\\$\}|union"),
     ("functions without brackets", "ours: a second number is no part of the argument", r"sin 2\\,3"),
+    ("logarithms with their base behind", "ours: as Python writes them", r"log\(8, 2\)"),
     ("words in a sentence", "ours: what it says (default profile)", r"parabola"),
     ("unknown units", "ours: others than those of the gold", r"foo"),
     ("inequalities without a subject", "ours: a half-line, and no number", r"\|\| (>|\\ge)"),
