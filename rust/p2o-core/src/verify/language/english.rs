@@ -126,6 +126,9 @@ pub(crate) fn is_remark(inside: &str) -> bool {
 pub(crate) fn without_brackets(text: &str) -> Option<String> {
     let (before, inside) = text.rsplit_once('(')?;
     let value = before.trim_end().trim_end_matches("\\text{").trim_end_matches(['$', ' ', '\\', ',', '~']);
+    if value.is_empty() {
+        return None;
+    }
     let plain = text::unwrapped(inside);
     let said = plain.trim().strip_suffix(')')?.trim();
     let (unit, power) = said.split_at(said.find('^').unwrap_or(said.len()));
@@ -140,7 +143,7 @@ pub(crate) fn without_brackets(text: &str) -> Option<String> {
     if number && (known || counts) {
         return Some(format!("{value} \\text{{ {unit}}}{power}"));
     }
-    (open && is_remark(unit) && !value.is_empty()).then(|| value.to_string())
+    (open && is_remark(unit)).then(|| value.to_string())
 }
 
 /// Whether words stand in front of the first number: the line is a sentence, in whatever language.

@@ -59,7 +59,7 @@ fn numbered(text: &str, numbers: &[&str]) -> Option<String> {
 
 /// The statements that are right, "(1)(3)", as a list of their numbers and no product.
 pub(crate) fn statements(text: &str) -> Option<String> {
-    if !text.contains(")(") && !text.contains("), (") {
+    if !text.contains(')') || !text.contains(")(") && !text.contains("), (") {
         return None;
     }
     let plain = text.replace(['(', ',', ' '], "");

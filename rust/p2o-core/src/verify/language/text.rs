@@ -316,6 +316,9 @@ fn says_no_solution(normalized: &str) -> bool {
 pub(crate) fn reals_in_words(text: &str) -> Option<String> {
     const ALL: &str = "all real numbers x|all real x|all x|all real numbers";
     reals_except(text).or_else(|| {
+        if !text.contains(' ') {
+            return None;
+        }
         let joints = ["such that", "with", "satisfying"];
         let (before, condition) = joints.iter().find_map(|joint| text.split_once(joint))?;
         let condition = condition.trim_start_matches(['}', ' ', '$']).trim_end_matches(['$', '.', ' ']);
