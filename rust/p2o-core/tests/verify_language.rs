@@ -1,13 +1,8 @@
 //! What words, letters and notation around a value do to it. Each line is gold, completion, and whether it is right.
 
-use p2o_core::verify::{Options, verify};
+mod judged;
 
-fn check(cases: &[(&str, &str, bool)]) {
-    for &(gold, completion, expected) in cases {
-        let verdict = verify(completion, gold, &Options::default());
-        assert_eq!(verdict.is_correct(), expected, "{gold} | {completion} | {verdict:?}");
-    }
-}
+use judged::check;
 
 #[test]
 fn prose() {

@@ -1,14 +1,9 @@
 //! What sentences say of a value: in other languages, behind a box, about words. Each line is gold, completion, and whether it
 //! is right.
 
-use p2o_core::verify::{Options, verify};
+mod judged;
 
-fn check(cases: &[(&str, &str, bool)]) {
-    for &(gold, completion, expected) in cases {
-        let verdict = verify(completion, gold, &Options::default());
-        assert_eq!(verdict.is_correct(), expected, "{gold} | {completion} | {verdict:?}");
-    }
-}
+use judged::check;
 
 #[test]
 fn other_languages_state_a_value_by_known_words() {
