@@ -291,7 +291,7 @@ pub fn equivalent(gold: &str, answer: &str, options: &Options) -> bool {
     let gold = Gold::read(gold, options);
     let compare = || {
         let mut fuel = Fuel::new(options.deadline);
-        let answer = Reading::new(answer, &mut fuel);
+        let answer = Reading::new(&text::half_width(answer), &mut fuel);
         gold.compare(&answer, options, &mut fuel).0.is_equal()
     };
     catch_unwind(AssertUnwindSafe(compare)).unwrap_or(false)
