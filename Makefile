@@ -165,7 +165,7 @@ test-wheel: wheel ## The wheel with today's packages: it trains in an empty fold
 	cd .cache/wheel/run && ../venv/bin/p2o-train 2> ../stderr || { cat ../stderr; exit 1; }
 	@if [ -s .cache/wheel/stderr ]; then cat .cache/wheel/stderr; exit 1; fi
 	$(UV) pip install --quiet --python .cache/wheel/venv/bin/python \
-		"$$(ls -t dist/*.whl | head -n 1)[train,api,data,study]" pytest pytest-timeout reasoning-gym==0.1.25
+		"$$(ls -t dist/*.whl | head -n 1)[train,api,data,study]" pytest pytest-timeout hypothesis reasoning-gym==0.1.25
 	.cache/wheel/venv/bin/python -m pytest -q -p no:cacheprovider tests/unit/test_docs.py
 
 clean: ## Remove build products (not the environments)
