@@ -119,6 +119,7 @@ test-verl: install ## The reward in verl's own reward loop
 	$(UV) pip install --quiet --no-deps --python $(BIN)/python --target .cache/verl \
 		verl==0.9.1 tensordict==0.10.0 ray==2.60.0 hydra-core==1.3.8 omegaconf==2.4.0 antlr4-python3-runtime==4.9.3 \
 		pyvers==0.2.3 codetiming==1.4.0 orjson==3.13.0
+	$(UV) pip install --quiet --python $(BIN)/python --target .cache/verl aiohttp==3.14.5
 	PYTHONPATH=.cache/verl $(BIN)/pytest -q -m verl tests/peers
 
 demo: $(UV) ## Train the embedded model with P²O on this CPU
