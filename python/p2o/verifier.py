@@ -122,6 +122,8 @@ def _options(
 
 
 def _checked(options: VerifyOptions) -> _core.VerifyOptions:
+    if not options:  # a verdict takes microseconds, and this would be one of them
+        return _options()
     unknown = options.keys() - VerifyOptions.__annotations__.keys()
     if unknown:
         known = ", ".join(VerifyOptions.__annotations__)
