@@ -279,3 +279,39 @@ fn what_is_taken_back_asked_or_cut_off_is_no_answer() {
         assert_eq!(verdict("7", completion) == Status::Correct, paid, "{completion}");
     }
 }
+
+#[test]
+fn remainders_inches_minutes_and_ordinals() {
+    check(
+        r#"
+        7 R 3 || 7\text{ remainder }3
+        7 R 3 || 7 \text{ with a remainder of } 3
+        7 \text{ remainder } 3 || 7\text{ R }3
+        5'6" || 5\text{ feet }6\text{ inches}
+        5'6" || 5.5 \text{ ft}
+        48^{\circ} 24^{\prime} || 48.4^\circ
+        48^\circ 24^{\prime} 36^{\prime\prime} || 48.41^\circ
+        10 || \text{10th}
+        10^{th} || \text{10th}
+        \text{max } 9, \text{ min } 4 || \text{min } 4, \text{ max } 9
+        3 red, 5 blue, 7 green || 5 blue, 3 red, 7 green
+        "#,
+        Status::Correct,
+    );
+    check(
+        r#"
+        7 R 3 || 7\text{ R }4
+        7 R 3 || 7
+        7 R 3 || 10
+        5'6" || 5.6 \text{ ft}
+        5'6" || 5\text{ feet}
+        48^{\circ} 24^{\prime} || 48.24^\circ
+        48^{\circ} 24^{\prime} || 48^\circ 24''
+        10 || \text{10th prime}
+        10 || \text{30 times itself}
+        30 || 30\text{ times itself}
+        \text{max } 9, \text{ min } 4 || \text{max } 4, \text{ min } 9
+        "#,
+        Status::Wrong,
+    );
+}

@@ -244,3 +244,134 @@ fn numbers_in_a_last_line() {
         (r"63", r"The final answer is 62... or rather 63.", true),
     ]);
 }
+
+#[test]
+fn sentences_that_take_back_a_box() {
+    check(&[
+        (r"31", r"$\boxed{31}$. That's incorrect. It is 8.", false),
+        (r"31", r"$\boxed{31}$. That’s incorrect, since $5+8=13$.", false),
+        (r"31", r"$\boxed{31}$. This is not wrong.", true),
+        (r"31", r"$\boxed{31}$. Who counts 8, that is wrong.", true),
+        (r"31", r"$\boxed{31}$. It is odd. Some say 8. That is wrong.", true),
+        (r"31", r"$\boxed{31}$. Waiting takes longer.", true),
+        (r"31", r"$\boxed{31}$. However, this counts mirror images twice, so the true count is 16.", false),
+        (r"31", r"$\boxed{31}$. However, this never exceeds 40.", true),
+        (r"31", r"$\boxed{31}$. But we must still subtract the corner.", false),
+        (r"31", r"$\boxed{31}$. But we must have $n>2$.", true),
+        (r"31", "$\\boxed{31}$\n\nThis contradicts the second condition.", false),
+        (r"31", r"$\boxed{31}$ overshoots by four.", false),
+        (r"31", r"$\boxed{31}$. Oh no, I meant 13.", false),
+        (r"31", "$\\boxed{31}$\n\nSorry, that should be 13.", false),
+        (r"31", "$\\boxed{31}$\n\nThat should be enough.", true),
+        (r"31", r"$\boxed{31}$. The answer above is incorrect because $n$ is even.", false),
+        (r"31", r"$\boxed{31}$. My previous result was not correct.", false),
+        (r"31", r"$\boxed{31}$. The answer is easy to check.", true),
+        (r"31", r"$\boxed{31}$. Hmm, $n=2$ fails here. So there is an error.", false),
+        (r"31", r"$\boxed{31}$. There is a typo in the problem.", true),
+        (r"31", r"$\boxed{31}$. Disregard this.", false),
+        (r"31", r"$\boxed{31}$. Never mind the sign.", false),
+        (r"31", r"$\boxed{31}$. But this is only a lower bound.", false),
+        (r"31", r"$\boxed{31}$. This is a lower bound too, so we are done.", true),
+        (r"31", r"$\boxed{31}$. However, 31 is out of range, so there is no solution.", false),
+        (r"31", r"$\boxed{31}$. For odd $n$ there is no solution.", true),
+        (r"31", r"$\boxed{31}$ ✗", false),
+        (r"31", r"$\boxed{31}$ ✓", true),
+        (r"31", r"Answer: 31 ❌", false),
+    ]);
+}
+
+#[test]
+fn a_box_in_a_sentence_about_another_value() {
+    check(&[
+        (r"31", r"If order mattered, we would get $\boxed{31}$.", false),
+        (r"31", r"If we add these, we get $\boxed{31}$.", true),
+        (r"31", r"Some might think it is $\boxed{31}$.", false),
+        (r"31", r"I think it is $\boxed{31}$.", true),
+        (r"31", r"Twice the answer is $\boxed{31}$.", false),
+        (r"31", r"The sum of the answers is $\boxed{31}$.", true),
+        (r"31", r"A lower bound is $\boxed{31}$.", false),
+        (r"31", r"The least upper bound is $\boxed{31}$.", true),
+        (r"31", r"It would be a mistake to answer $\boxed{31}$.", false),
+        (r"31", r"Correcting the mistake, we get $\boxed{31}$.", true),
+    ]);
+}
+
+#[test]
+fn remarks_in_brackets_are_no_part_of_the_answer() {
+    check(&[
+        (r"5", r"Answer: 5 (since $f(2)+3=5$)", true),
+        (r"5", r"\boxed{5 \text{ (since } 2+3=5)}", true),
+        (r"5", r"\boxed{5 \text{ (which is } $5$)}", true),
+        (r"\frac12", r"\boxed{\frac12 \text{ (one half)}}", true),
+        (r"5", r"\boxed{5 \text{ (not 6)}}", true),
+        (r"5", r"\boxed{5 \text{ (or 6)}}", false),
+        (r"5", r"\boxed{5 \text{ (as a lower bound)}}", false),
+        (r"5", r"\boxed{5 (x+1)}", false),
+        (r"5", r"\boxed{5 \text{ (not prime)}}", true),
+        (r"D", r"\boxed{\text{D (not C)}}", true),
+        (r"D", r"\boxed{\text{D (or C)}}", false),
+        (r"47", r"The answer is forty-seven (47).", true),
+        (r"47", r"The answer is at most forty-eight (47).", false),
+    ]);
+}
+
+#[test]
+fn labels_are_no_part_of_the_answer() {
+    check(&[
+        (r"5", r"\boxed{\text{Total cost: } 5}", true),
+        (r"5", r"\boxed{\textbf{Answer}: 5}", true),
+        (r"5", r"\boxed{\text{at least: } 5}", false),
+        (r"2:3", r"\boxed{boys:girls = 2:3}", true),
+        (r"No solution", r"\boxed{\text{No Solution.}}", true),
+        (r"No solution", r"\boxed{$\mathrm{~No\ solution}$}", true),
+    ]);
+}
+
+#[test]
+fn parts_that_stand_apart() {
+    check(&[
+        (r"(a) 5; (b) 12", r"\boxed{\text{(a) }5,\ \text{(b) }12}", true),
+        (r"(a) 5; (b) 12", r"\boxed{\text{a) 5  b) 12}}", true),
+        (r"(a) 5; (b) 12", r"\boxed{(a)\ 5 \quad (b)\ 12}", true),
+        (r"(1) $5$; (2) $12$", r"\boxed{(1)\ 5,\ (2)\ 12}", true),
+        (r"i) 5, ii) 12", r"\boxed{(i) 5 (ii) 12}", true),
+        (r"a^2-b^2", r"\boxed{(a+b)(a-b)}", true),
+        (r"2f(5)", r"\boxed{f(5) + f(5)}", true),
+        (r"(a) 5; (b) 12", r"(a) $\boxed{5}$ (b) $\boxed{12}$", true),
+        (r"(a) 5; (b) 12", r"(a) $\boxed{12}$ (b) $\boxed{5}$", false),
+        (r"(a) 5; (b) 12", "Part (a): \\boxed{5}\n\nPart (b): \\boxed{12}", true),
+        (r"12", r"(a) $\boxed{5}$ (b) $\boxed{12}$", true),
+        (r"5, 12", r"f(a) = $\boxed{5}$ and then f(b) = $\boxed{12}$", false),
+        (r"(a) 5; (b) 12", "**(a)** $5$\n\n**(b)** $12$", true),
+        (r"(a) 5; (b) 12", "(a) 12\n(b) 5", false),
+    ]);
+}
+
+#[test]
+fn choices_and_names_in_a_last_line() {
+    check(&[
+        (r"B", r"(B) $12\pi$", true),
+        (r"B", "(A) $6\\pi$\n(B) $12\\pi$", false),
+        (r"B", r"(B) is too large", false),
+        (r"D", r"D: none of the above", true),
+        (r"Ben", r"Ben is the tallest.", true),
+        (r"Ben", r"Ben is the brother of the tallest.", false),
+        (r"Ben", r"Ben is the tallest but Tom.", false),
+        (r"Mia", r"Mia has the most marbles.", true),
+        (r"The first player wins", r"\boxed{\text{First player}}", true),
+        (r"The first player wins", r"\boxed{\text{Second player}}", false),
+        (r"(4,-1)", r"The vertex is at (4, -1).", true),
+        (r"62", r"__62__", true),
+        (r"62", r"Hence, 62 students play neither sport.", true),
+        (r"62", r"62 is neither prime nor the answer.", false),
+        (r"62", r"The answer is 62; 26 is wrong.", true),
+        (r"62", r"The answer is 26; 62 is wrong.", false),
+        (r"62", r"Answer: ~~26~~ 62", true),
+        (r"26", r"Answer: ~~26~~ 62", false),
+        (r"x=6,y=2", r"$x=6,~~y=2$", true),
+        (r"62", r"Answer: the 62 from part (a) halved.", false),
+        (r"62", r"Answer: the 62 from part (a).", true),
+        (r"\frac35", r"概率为五分之三。", true),
+        (r"\frac35", r"概率不是五分之三。", false),
+    ]);
+}

@@ -64,12 +64,14 @@ impl Reading {
         let text = text::without_emphasis(once.trim());
         let text = text::interval_behind(text).unwrap_or(text);
         let (label, text) = english::label(text).map_or((None, text), |(label, rest)| (Some(label), rest));
+        let bare = english::without_brackets(text);
+        let text = bare.as_deref().unwrap_or(text);
         let prose = text::is_prose(text);
         let (mut literal, mut as_list) = (None, None);
         let rewritten = text::reals_in_words(text)
             .or_else(|| parts::named(text))
             .or_else(|| parts::statements(text))
-            .or_else(|| english::without_brackets(text));
+            .or_else(|| parts::remainder(text));
         let whole = if text.is_empty() { None } else { rewritten.as_deref().or(Some(text)) };
         if let Some(parsed) = whole.and_then(|whole| parse(whole, true, fuel).ok()) {
             if parsed.grouped_by_comma {

@@ -5,7 +5,7 @@ use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals;
 use crate::verify::language::statement;
-use crate::verify::language::text::{around, boundary};
+use crate::verify::language::text::{around, behind_closing, boundary};
 use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
@@ -53,9 +53,28 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
     })
 }
 
+/// Boxes behind the numbers of parts, as one answer: "(a) \\boxed{3} (b) \\boxed{7}".
+pub(super) fn in_parts(text: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    let mut last = box_before(text, text.len());
+    while let Some((start, content, _)) = last {
+        last = box_before(text, start);
+        let begin = last.map_or(0, |(_, _, end)| end).min(start);
+        let line = text[begin..start].rsplit('\n').next().unwrap_or("");
+        let label = line.trim_start_matches(|sign: char| !sign.is_alphanumeric() && sign != '(');
+        let label = label.trim_start_matches("Part ").trim_start_matches('(');
+        let name = &label[..label.find([')', ':']).filter(|length| *length < 4)?];
+        parts.insert(0, format!("({name}) {content}"));
+        if content.contains(',') || matches!(name, "a" | "i" | "1") {
+            break;
+        }
+    }
+    (parts.len() > 1).then(|| parts.join(" "))
+}
+
 /// The value that stands behind a box as another one: the 8 of "`\\boxed{7}` or 8".
 fn other_behind(behind: &str) -> Option<&str> {
-    let other = behind.trim_start_matches(['$', ' ', '\\', ')', ']', '*']).strip_prefix("or ")?;
+    let other = behind_closing(behind).strip_prefix("or ")?;
     let end = other.find(['\n', ',', ';']).into_iter().chain(other.find(". ")).min().unwrap_or(other.len());
     let value = other[..end].trim_matches(['$', '*', '.', ' ', '\\', '(', ')']);
     other.starts_with(|first: char| first.is_ascii_digit() || "$-\\".contains(first)).then_some(value)
@@ -63,8 +82,7 @@ fn other_behind(behind: &str) -> Option<&str> {
 
 /// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
 fn is_denied(before: &str) -> bool {
-    let clause = before.rsplit(['\n', '.', ',']).next().unwrap_or("");
-    if statement::tempts(clause) {
+    if statement::tempts(before.rsplit(['\n', '.']).next().unwrap_or("")) {
         return true;
     }
     if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
@@ -109,7 +127,7 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
     if !before.is_empty() && !equation {
         return Some(format!("{before}({content})"));
     }
-    let said = text[end..].trim_start_matches(['$', ' ', '\\', ')', ']', '*']);
+    let said = behind_closing(&text[end..]);
     let said = said.strip_prefix("text{").map_or(said, |words| words.trim_start_matches([' ', '~']));
     let word = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
     let scales = numerals::scale(word).is_some()

@@ -9,7 +9,7 @@ use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
 use crate::verify::language::retraction::retraction;
 use crate::verify::language::statement;
-use crate::verify::language::text::{around, boundary, normalized_words, reals_in_words};
+use crate::verify::language::text::{around, boundary, choice, normalized_words, reals_in_words};
 use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
@@ -33,9 +33,9 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
         if let Some(concluded) = without_conclusion(last) {
             found.push(Candidate::new(concluded, Mark::Loose));
         }
-        for behind in [" is ", " are ", " equals ", "'s ", "’s ", ": ", "="] {
+        for behind in [" is ", " are ", " equals ", "'s ", "’s ", ": ", "=", "为", "是"] {
             if let Some(at) = last.rfind(behind) {
-                let said = last[at + behind.len()..].trim();
+                let said = last[at + behind.len()..].trim().trim_start_matches("at ");
                 if !is_denied(text, said) {
                     found.push(Candidate::new(said, Mark::Loose));
                 }
@@ -52,8 +52,8 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
 /// Whether the text says that a part of it is not the answer: the 3 of "it is not 3".
 pub(super) fn is_denied(text: &str, part: &str) -> bool {
     let (before, behind) = around(text, part);
-    // "They meet at 7:20"
-    let before = before.strip_suffix("at ").filter(|_| part.contains(':')).unwrap_or(before);
+    // "They meet at 7:20", "the vertex is at (1, 2)"
+    let before = before.strip_suffix("at ").filter(|_| part.contains([':', '('])).unwrap_or(before);
     // "15% of 60"
     let percent = behind.strip_prefix(" percent").or_else(|| part.ends_with('%').then_some(behind));
     let share = percent
@@ -140,6 +140,14 @@ pub(super) fn letter(text: &str) -> Option<&str> {
     });
     let letter = last_letter(cut)?;
     (!is_denied(cut, letter) && !is_second(cut, letter)).then_some(letter)
+}
+
+/// The letter of a last line that is a choice and its value, "(B) $12$", behind no other choice.
+pub(super) fn line_of_choice(text: &str) -> Option<char> {
+    let line = last_line(text);
+    let (letter, value) = choice(line).filter(|_| choice(last_line(around(text, line).0)).is_none())?;
+    let judged = |word| lexicon::is_any(word, &[Role::Verb, Role::Judgement]);
+    (!lexicon::words(&value).any(judged)).then_some(letter)
 }
 
 /// Whether a letter is the last of several: the B of "A or B".

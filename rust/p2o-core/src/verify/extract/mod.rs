@@ -18,9 +18,11 @@ use super::{Options, Profile};
 use crate::verify::language::lexicon;
 use crate::verify::language::retraction::{gives_up, retraction};
 use crate::verify::language::text::{boundary, choice, half_width};
-use boxes::{behind_boxes, ends_inside_box, last_box, opens_before};
+use boxes::{behind_boxes, ends_inside_box, in_parts, last_box, opens_before};
 use environments::last;
-use loose::{concluded, is_denied, is_subject, last_line, letter, loose, without_afterthought};
+use loose::{
+    concluded, is_denied, is_subject, last_line, letter, line_of_choice, loose, without_afterthought,
+};
 use phrase::{Phrase, phrase, stated};
 use sentence::{counted, line, sentence, yes_or_no};
 use turn::turn;
@@ -76,12 +78,25 @@ fn tail(completion: &str) -> &str {
 pub(crate) fn plain_characters(completion: &str) -> Cow<'_, str> {
     let end = tail(completion);
     match half_width(end) {
-        Cow::Borrowed(_) => Cow::Borrowed(completion),
-        Cow::Owned(plain) => {
+        Cow::Borrowed(_) if !end.contains(" ~~") => Cow::Borrowed(completion),
+        plain => {
+            let plain = without_struck(&plain);
             let before = tail(&completion[..completion.len() - end.len()]);
             Cow::Owned(format!("{before}{plain}"))
         }
     }
+}
+
+/// A text without what is struck out in Markdown: the 7 of "~~7~~ 8".
+fn without_struck(text: &str) -> String {
+    let mut kept = text.to_string();
+    while let Some(at) = kept.find(" ~~")
+        && let Some(end) =
+            kept[at + 3..].find(['~', '\n']).filter(|end| kept[at + 3 + end..].starts_with("~~"))
+    {
+        kept.replace_range(at..at + 5 + end, "");
+    }
+    kept
 }
 
 /// The part of a completion that may hold the answer.
@@ -143,6 +158,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         found.push(Candidate::new(letter, Mark::Letter));
     }
     if let Some((content, _)) = boxed {
+        found.extend(in_parts(text).map(|parts| Candidate::new(parts, Mark::Several)));
         found.push(Candidate::new(counted(&content), Mark::Boxed));
     }
     // A box that begins before the tail is too long to be read, and its inside is no answer.
@@ -186,6 +202,12 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     if let Some(letter) = letter(text).filter(|_| !is_choice) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
+    found.extend(line_of_choice(text).map(|letter| Candidate::new(letter, Mark::Letter)));
+    if let Some(at) = ["(a)", "(1)", "(i)"].iter().filter_map(|first| text.rfind(first)).max()
+        && text[at..].contains('\n')
+    {
+        found.push(Candidate::new(&text[text[..at].trim_end_matches('*').len()..], Mark::Several));
+    }
     if let Some(joined) = mathematics.joined {
         // Of "$11$ or $12$" neither is the answer.
         found
@@ -212,49 +234,4 @@ fn breaks_off(text: &str) -> bool {
 fn tagged(text: &str) -> Option<&str> {
     let inside = &text[..text.rfind("</answer>")?];
     Some(inside[inside.rfind("<answer>")? + "<answer>".len()..].trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn first(text: &str) -> Option<String> {
-        candidates(text, &Options::default()).next().map(|candidate| candidate.text)
-    }
-
-    #[test]
-    fn the_last_box_wins() {
-        assert_eq!(first("\\boxed{1} then we check, so \\boxed{2}.").as_deref(), Some("2"));
-        assert_eq!(first("$\\boxed{1}$, $\\boxed{2}$").as_deref(), Some("1, 2"));
-        assert_eq!(first("\\fbox{7}").as_deref(), Some("7"));
-        assert_eq!(first("\\boxed 7 is it").as_deref(), Some("7"));
-        assert_eq!(first("\\boxed{\\frac{1}{2}}").as_deref(), Some("\\frac{1}{2}"));
-    }
-
-    #[test]
-    fn a_box_cut_off_by_the_end_is_no_answer() {
-        assert_ne!(first("so \\boxed{12").as_deref(), Some("12"));
-        assert_eq!(first("so $\\boxed{12$ is it").as_deref(), Some("12"));
-    }
-
-    #[test]
-    fn thinking_is_not_scanned() {
-        assert_eq!(first("<think>\\boxed{9}</think> The answer is 8").as_deref(), Some("8"));
-    }
-
-    #[test]
-    fn phrases() {
-        assert_eq!(first("\\boxed{5}, so the final answer is 7.").as_deref(), Some("7"));
-        assert_eq!(first("\\boxed{5}, the answer is 7.").as_deref(), Some("5"));
-        assert_eq!(first("The answer is $x=3$. Good.").as_deref(), Some("$x=3$"));
-        assert_eq!(first("**Answer:** 4.5").as_deref(), Some("4.5"));
-        assert_eq!(first("work\n#### 42").as_deref(), Some("42"));
-    }
-
-    #[test]
-    fn long_and_odd_inputs_are_scanned_in_linear_time() {
-        for text in ["$".repeat(100_000), "answer ".repeat(20_000), "\\boxed{".repeat(20_000)] {
-            let _ = candidates(&text, &Options::default()).count();
-        }
-    }
 }

@@ -1,9 +1,7 @@
 //! Lines and sentences.
 
 use super::LONGEST;
-use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
-use crate::verify::language::statement;
 use crate::verify::language::text::boundary;
 use crate::verify::language::units;
 
@@ -37,7 +35,7 @@ pub(super) fn sentence(text: &str) -> &str {
         }
     }
     let sentence = text[..end].trim().trim_matches(|character| matches!(character, '*' | '_' | '"')).trim();
-    counted(without_remark(counted(sentence)))
+    counted(sentence)
 }
 
 /// What is counted, without "in total" and the time that it took: the "36 tickets" of "36 tickets in 2 hours".
@@ -52,33 +50,6 @@ pub(super) fn counted(said: &str) -> &str {
     let lasts = || units::spelled(unit.trim()).and_then(|unit| units::conversion(&unit, "s")).is_some();
     let is_time = unit.len() < time.len() && counted.contains(' ') && lasts();
     if is_time { counted } else { said }
-}
-
-/// The sentence without the words in brackets that end it: "5 (since 2+3=5)", "$\\frac12$ (one half)".
-fn without_remark(sentence: &str) -> &str {
-    let Some(inside) = sentence.strip_suffix(')') else { return sentence };
-    let mut depth = 1usize;
-    let open = inside.bytes().enumerate().rev().find(|&(_, byte)| {
-        match byte {
-            b')' => depth += 1,
-            b'(' => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    });
-    match open {
-        Some((open, _))
-            if inside[..open].ends_with(' ')
-                && (english::is_remark(&inside[open + 1..])
-                    || inside[open + 1..].starts_with("not ")
-                    || english::ends_with_noun(&inside[..open])
-                        && !statement::introduces(&inside[..open])
-                        && !inside[open + 1..].contains(char::is_alphabetic)) =>
-        {
-            inside[..open].trim_end()
-        }
-        _ => sentence,
-    }
 }
 
 /// The "yes" of "yes: take $x = 2$", the "No" of "No. For n = 4 it fails.", where nothing behind it doubts.

@@ -3,6 +3,7 @@
 use super::lexicon::{self, Role, has, one_of};
 use super::numerals;
 use super::statement::{DOUBTS, about_answer, is_digit};
+use super::text::{REFUSALS, behind_closing};
 
 /// What a clause behind a value begins with.
 const BREAKS: [char; 6] = [',', ';', ':', '(', '—', '–'];
@@ -22,11 +23,15 @@ pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
         || changes_unspaced(own)
         || lexicon::words(term).nth(1).is_some_and(|word| lexicon::starts_with_any(word, &[Role::Denial]))
         || term.starts_with(['+', '×', '÷', '^'])
+        || term.starts_with(REFUSALS)
         || term.strip_prefix(['-', '/']).is_some_and(|rest| rest.trim().is_empty())
     {
         return false;
     }
-    let end = behind.find(BREAKS).unwrap_or(behind.len()).min(behind.find(" - ").unwrap_or(usize::MAX));
+    // "From part (a)" goes on.
+    let part = |at: usize| behind[at..].starts_with('(') && behind[at..].find(')') == Some(2);
+    let breaks = behind.match_indices(BREAKS).map(|(at, _)| at).find(|at| !part(*at));
+    let end = breaks.unwrap_or(behind.len()).min(behind.find(" - ").unwrap_or(usize::MAX));
     let (own, clauses) = behind.split_at(end);
     let mut of_value = true;
     leaves(own, is_answer, is_money)
@@ -34,7 +39,7 @@ pub(super) fn goes_on(text: &str, is_answer: bool, is_money: bool) -> bool {
             // Behind "the other root, -4," something else is judged.
             const CLAIMS: &[Role] = &[Role::Pronoun, Role::Verb, Role::Judgement, Role::Connective];
             let first = lexicon::words(clause).next().unwrap_or("which");
-            of_value &= is_digit(first) || lexicon::is_any(first, CLAIMS);
+            of_value &= lexicon::is_any(first, CLAIMS);
             is_remark(clause, of_value)
         })
 }
@@ -109,7 +114,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             }
             "not" => return is_digit(next),
             "than" => return !is_answer && !next.is_empty() && !article && !lexicon::is(next, Role::Pronoun),
-            "times" | "less" if article => return false,
+            "times" | "less" if article || next == "itself" => return false,
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
             word if counted && !is_answer && one_of(word, CONTINUES) => return true,
@@ -120,6 +125,8 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
                 return true;
             }
             "without" if counted && (one_of(next, "a any") || next.ends_with("ing")) => return true,
+            // "24 students play neither sport"
+            "neither" | "no" if counted && !is_answer && at > 1 => return true,
             "only" | "exactly" | "precisely" if next.is_empty() => return true,
             "away" if counted || next == "from" => return true,
             _ if next == "bound" && bound(word) => return false,
@@ -180,9 +187,6 @@ fn is_predicate(words: &[&str]) -> bool {
 pub(crate) fn denies_box(behind: &str) -> bool {
     let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    if behind.trim_start_matches(['$', ' ', '\\', ')', ']', '*']).starts_with('?') {
-        return true;
-    }
     let times = one_of(first, "times plus minus") && lexicon::is(second, Role::Article);
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
     // "must be the answer"
@@ -191,7 +195,10 @@ pub(crate) fn denies_box(behind: &str) -> bool {
         let said = words.skip_while(|word| one_of(word, "must should be"));
         said.collect::<Vec<_>>().join(" ")
     };
-    times || first == "or" && more || lexicon::is(first, Role::Verb) && about_answer(&clause()) == Some(false)
+    behind_closing(behind).starts_with(REFUSALS)
+        || times
+        || first == "or" && more
+        || lexicon::is(first, Role::Verb) && about_answer(&clause()) == Some(false)
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.

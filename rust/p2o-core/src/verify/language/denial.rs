@@ -48,7 +48,9 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
     let about = words.next_if(|word| matches!(*word, "which" | "that" | "it")).is_some();
     let denies = |word: &str| lexicon::is(word, Role::Judgement) || !about && lexicon::is(word, Role::Denial);
     words.next_if_eq(&"still");
-    let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not")) else { return false };
+    let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not" | "none")) else {
+        return false;
+    };
     if !lexicon::is_any(verb, &[Role::Verb, Role::Denial]) || verb.ends_with(char::is_uppercase) {
         return false;
     }

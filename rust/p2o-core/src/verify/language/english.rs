@@ -2,6 +2,7 @@
 
 use super::lexicon::{self, Role};
 use super::numerals;
+use super::statement;
 use super::text;
 use super::units;
 use super::words::{self, Word};
@@ -105,7 +106,7 @@ pub(crate) fn says_nothing(label: &str) -> bool {
 }
 
 /// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
-pub(crate) fn is_remark(inside: &str) -> bool {
+fn is_remark(inside: &str) -> bool {
     let words: Vec<&str> =
         inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
     let explains = words.first().is_some_and(|first| {
@@ -118,13 +119,18 @@ pub(crate) fn is_remark(inside: &str) -> bool {
         .chars()
         .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
     let long = words.iter().any(|word| word.len() >= 4);
-    explains || prose && long && !words.iter().any(|word| matters(word))
+    explains && !words.contains(&"bound") || prose && long && !words.iter().any(|word| matters(word))
 }
 
 /// A text without the brackets that end it, where words stand in them: the unit of "17 (cm)" goes on behind its number, the remark
 /// of "x = 2 (double root)" is left out.
 pub(crate) fn without_brackets(text: &str) -> Option<String> {
-    let (before, inside) = text.rsplit_once('(')?;
+    let mut depth = 0i32;
+    let open = text.bytes().rposition(|sign| {
+        depth += i32::from(sign == b')') - i32::from(sign == b'(');
+        sign == b'(' && depth == 0
+    })?;
+    let (before, inside) = (&text[..open], &text[open + 1..]);
     let value = before.trim_end().trim_end_matches("\\text{").trim_end_matches(['$', ' ', '\\', ',', '~']);
     if value.is_empty() {
         return None;
@@ -143,7 +149,11 @@ pub(crate) fn without_brackets(text: &str) -> Option<String> {
     if number && (known || counts) {
         return Some(format!("{value} \\text{{ {unit}}}{power}"));
     }
-    (open && is_remark(unit)).then(|| value.to_string())
+    // "5 (since 2+3=5)", "7 (not 8)", "fifty-eight (58)"
+    let again =
+        || ends_with_noun(before) && !statement::introduces(before) && !said.contains(char::is_alphabetic);
+    let left_out = before.ends_with(' ') && (is_remark(said) || said.starts_with("not ") || again());
+    (left_out || open && is_remark(unit)).then(|| value.to_string())
 }
 
 /// Whether words stand in front of the first number: the line is a sentence, in whatever language.
@@ -157,7 +167,7 @@ pub(crate) fn begins_with_prose(line: &str) -> bool {
 }
 
 /// Whether a text ends with a long word that is no function: what stands in brackets behind it is no argument.
-pub(crate) fn ends_with_noun(text: &str) -> bool {
+fn ends_with_noun(text: &str) -> bool {
     let word = text.trim_end().rsplit(' ').next().unwrap_or("");
     word.len() >= 4
         && word.chars().all(|sign| sign.is_alphabetic() || sign == '-')
@@ -205,25 +215,4 @@ pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
     let sentence = label.split(' ').any(|word| lexicon::is(word, Role::Verb));
     let labels = words && long && ends && !sentence && !changes_value(label) && !rest.trim().is_empty();
     labels.then_some((label, rest.trim_start()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_and_remarks() {
-        assert_eq!(label("Total cost: 5"), Some(("Total cost", "5")));
-        assert_eq!(label("\\text{Area: } 5"), Some(("Area", "5")));
-        assert_eq!(label("\\textbf{Answer}: 5"), Some(("Answer", "5")));
-        for text in ["boys:girls = 2:3", "at least: 5", "x: 5", "3:4", "Ratio:", "f: x"] {
-            assert_eq!(label(text), None, "{text}");
-        }
-        for remark in ["since 2+3=5", "one half", "as required", "which is $5$", "in this order"] {
-            assert!(is_remark(remark), "{remark}");
-        }
-        for part in ["mod 7", "or 6", "B", "meters", "or more", "if x is even", "x+1", "not prime", "theta"] {
-            assert!(!is_remark(part), "{part}");
-        }
-    }
 }

@@ -68,7 +68,8 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
         Role::Denial,
         "no none not never neither nor cannot without non nothing nobody nowhere hardly scarcely barely excluding barring \
          unlike fails fail contradicts violates reject rejects discard \
-         discards eliminate eliminates exclude excludes omit omits nicht kein keine keinen pas jamais nunca não не",
+         discards eliminate eliminates exclude excludes omit omits overshoots undershoots overcounts undercounts \
+         overestimates underestimates nicht kein keine keinen pas jamais nunca não не",
     ),
     (
         Role::Judgement,

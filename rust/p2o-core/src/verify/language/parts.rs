@@ -1,5 +1,7 @@
 //! Answers in numbered parts: "(a) 5; (b) 12", "(1) 5 (2) 12", "(i) 5, (ii) 12".
 
+use super::text::unwrapped;
+
 /// How parts are numbered. Digits are a number's own unless they stand in brackets.
 const NUMBERS: [&str; 3] = ["a b c d e f g h", "i ii iii iv v vi vii viii", "1 2 3 4 5 6 7 8"];
 
@@ -57,6 +59,20 @@ fn numbered(text: &str, numbers: &[&str]) -> Option<String> {
     None
 }
 
+/// A quotient with its remainder, "7 R 3", as two values with names.
+pub(crate) fn remainder(text: &str) -> Option<String> {
+    if !text.starts_with(|first: char| first.is_ascii_digit()) || !text.contains(['R', 'r', '余']) {
+        return None;
+    }
+    let plain = unwrapped(text);
+    let (quotient, rest) = plain.split_once(['R', '余']).or_else(|| plain.split_once("remainder"))?;
+    let quotient = quotient.trim_end_matches("with a ").trim_end_matches("with ").trim();
+    let rest = rest.trim().trim_start_matches("of ").trim();
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(quotient) && digits(rest))
+        .then(|| format!("\\text{{quotient}} = {quotient}, \\text{{rest}} = {rest}"))
+}
+
 /// The statements that are right, "(1)(3)", as a list of their numbers and no product.
 pub(crate) fn statements(text: &str) -> Option<String> {
     if !text.contains(')') || !text.contains(")(") && !text.contains("), (") {
@@ -66,39 +82,4 @@ pub(crate) fn statements(text: &str) -> Option<String> {
     let numbers: Vec<&str> = plain.strip_suffix(')')?.split(')').collect();
     let single = |number: &&str| number.len() == 1 && number.as_bytes()[0].is_ascii_digit();
     (numbers.len() > 1 && numbers.iter().all(single)).then(|| numbers.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::named;
-
-    #[test]
-    fn parts_have_names() {
-        let both = Some("\\text{parta} = 5, \\text{partb} = 12".to_string());
-        for text in [
-            "(a) 5; (b) 12",
-            "\\text{(a) }5,\\ \\text{(b) }12",
-            "\\text{a) 5  b) 12}",
-            "(a)\\ 5 \\quad (b)\\ 12",
-            "(1) $5$; (2) $12$",
-            "(1)\\ 5,\\ (2)\\ 12",
-            "(i) 5 (ii) 12",
-            "i) 5, ii) 12",
-        ] {
-            assert_eq!(named(text), both, "{text}");
-        }
-        for text in [
-            "(a) 5",
-            "(b) 5; (a) 12",
-            "f(a) + f(b)",
-            "(a+b)(a-b)",
-            "(a)(b)",
-            "(1)(2)",
-            "(1)+(2)",
-            "(i)",
-            "(1, 2)",
-        ] {
-            assert_eq!(named(text), None, "{text}");
-        }
-    }
 }

@@ -54,12 +54,16 @@ pub(crate) fn count_differently(left: &str, right: &str) -> bool {
     lexicon::are_opposed(&left, &right) || lexicon::are_of_a_kind(&left, &right) || exchanged()
 }
 
-/// The numbers of a text and the word behind each that is no unit.
+/// The numbers of a text and the word behind each that is no unit, or in front of each where a number ends the text: "min 4".
 fn counts(words: &str) -> Vec<(&str, &str)> {
-    let words: Vec<&str> = words.split(' ').collect();
     let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut words: Vec<&str> = words.split(' ').collect();
+    let named = words.last().is_some_and(|last| is_number(last));
+    if named {
+        words.reverse();
+    }
     let counted = words.windows(2).filter(|pair| is_number(pair[0]) && !is_number(pair[1]));
-    counted.filter(|pair| units::spelled(pair[1]).is_none()).map(|pair| (pair[0], pair[1])).collect()
+    counted.filter(|pair| named || units::spelled(pair[1]).is_none()).map(|pair| (pair[0], pair[1])).collect()
 }
 
 /// Words that begin a sentence about something: "right triangle" is none about a triangle.
@@ -80,12 +84,20 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         });
     }
     // "Alice wins", "red, not blue"
-    if let Some(rest) = sentence.strip_prefix(expected) {
+    if let Some(rest) = without_article(sentence).strip_prefix(without_article(expected)) {
         let wins =
             matches!(rest, " wins" | " will win" | " won" | " has a winning strategy" | " wins the game");
+        // "Ben is the tallest", "Mia has the most marbles"
+        let best = [" is the ", " was the ", " has the "].iter().find_map(|verb| rest.strip_prefix(verb));
+        let best = best.is_some_and(|best| {
+            let mut words = best.split(' ');
+            let first = words.next().unwrap_or("");
+            (first.ends_with("est") || matches!(first, "most" | "least" | "only" | "winner"))
+                && !words.any(|word| lexicon::is_any(word, &[Role::Denial, Role::Connective]))
+        });
         let others =
             [" not ", " rather than ", " instead of "].iter().find_map(|over| rest.strip_prefix(over));
-        if wins || others.is_some_and(|others| !others.contains(expected)) {
+        if wins || best || others.is_some_and(|others| !others.contains(expected)) {
             return true;
         }
     }

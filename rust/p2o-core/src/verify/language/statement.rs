@@ -83,13 +83,17 @@ fn supposes(sentence: &str) -> bool {
 fn is_aside(sentence: &str) -> bool {
     let lower = sentence.to_ascii_lowercase();
     let words: Vec<&str> = lexicon::words(&lower).collect();
-    let others = "could may might would will some many people students";
     ASIDE.split('|').any(|aside| lower.contains(aside))
-        || words
-            .windows(2)
-            .any(|pair| one_of(pair[0], others) && (lexicon::is(pair[1], Role::Belief) || pair[1] == "guess"))
+        || others_say(&words)
         || words.first().is_some_and(|first| one_of(first, "initially originally first"))
             && !lower.contains(',')
+}
+
+/// Whether words are about what others say: "one might think", "some people believe".
+fn others_say(words: &[&str]) -> bool {
+    let others = "could may might would will some many people students";
+    let say = |word| lexicon::is(word, Role::Belief) || word == "guess";
+    words.windows(2).any(|pair| one_of(pair[0], others) && say(pair[1]))
 }
 
 /// Whether the words before "answer" only name it: "so the final", "we find that the"; not "half the", "a student claims the".
@@ -277,14 +281,23 @@ pub(super) fn is_digit(word: &str) -> bool {
     word.starts_with(|sign: char| sign.is_ascii_digit())
 }
 
-/// Whether a clause is about a value that only seems to be the answer: "a common mistake gives", "I doubt that it is".
-pub(crate) fn tempts(clause: &str) -> bool {
+/// Whether a sentence is about a value that only seems to be the answer, or is another one: "a common mistake gives", "I doubt
+/// that it is", "if order mattered, there would be", "twice the answer is", "an upper bound is".
+pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
-    let words: Vec<&str> = lexicon::words(clause).collect();
+    let words: Vec<&str> = lexicon::words(sentence.rsplit(',').next().unwrap_or("")).collect();
+    let first = lexicon::words(sentence).next().unwrap_or("");
+    let other = one_of(first, "If Had Were") && words.contains(&"would");
+    let bound = matches!(words[..], ["An" | "an" | "A" | "a", "upper" | "lower", "bound", "is" | "of"]);
+    let multiple = |part: &[&str]| {
+        lexicon::is_any(part[0], &[Role::Operation]) && part[2] == "answer" && one_of(part[1], "the our")
+    };
     let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of(word, "common typical naive");
     let errs = |pair: &[&str]| {
-        judged(pair[0]) && one_of(pair[1], "answer solution guess mistake error result value")
+        judged(pair[0]) && one_of(pair[1], "answer solution guess mistake error result value to")
+            || pair[0] == "mistake" && pair[1] == "to"
     };
     let doubts = |pair: &[&str]| one_of(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
-    words.windows(2).any(|pair| doubts(pair) || errs(pair))
+    let told = others_say(&words) || words.windows(2).any(|pair| doubts(pair) || errs(pair));
+    other || bound || told || words.windows(3).any(multiple)
 }

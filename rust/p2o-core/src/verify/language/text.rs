@@ -22,6 +22,14 @@ pub(crate) fn around<'a>(text: &'a str, part: &str) -> (&'a str, &'a str) {
     (&text[..start], &text[start + part.len()..])
 }
 
+/// A text behind a value without what closes the mathematics, the bracket or the emphasis that the value stands in.
+pub(crate) fn behind_closing(text: &str) -> &str {
+    text.trim_start_matches(['$', ' ', '\\', ')', ']', '*'])
+}
+
+/// Signs behind a value that say that it is wrong, or not known to be right.
+pub(crate) const REFUSALS: [char; 4] = ['?', '✗', '✘', '❌'];
+
 /// The first place from `at` on where a character begins.
 pub(crate) fn boundary(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
@@ -137,12 +145,11 @@ pub(crate) fn skeleton(text: &str) -> String {
         .collect()
 }
 
-/// The text without the asterisks that set all of it in bold.
+/// The text without the signs that set all of it in bold.
 pub(crate) fn without_emphasis(text: &str) -> &str {
-    match text.strip_prefix("**").and_then(|inside| inside.strip_suffix("**")) {
-        Some(inside) if !inside.contains("**") => inside.trim(),
-        _ => text,
-    }
+    let inside =
+        |bold: &&str| text.strip_prefix(*bold)?.strip_suffix(*bold).filter(|inside| !inside.contains(*bold));
+    ["**", "__"].iter().find_map(inside).map_or(text, str::trim)
 }
 
 /// The interval behind an inequality that says the same: `-1 < x \\le 1 : (-1, 1]`.
@@ -181,9 +188,12 @@ pub(crate) fn is_prose(text: &str) -> bool {
         let unspaced = length >= 2 && word.chars().all(|letter| letter >= '\u{2e80}');
         // `\text{AC}` may be two choices.
         let choices = word.bytes().all(|letter| (b'A'..=b'J').contains(&letter));
+        // "Ben"
+        let name = length == 3 && word.is_ascii() && lower[1..] == word[1..] && lower != word;
         !known
             && (unspaced
                 || length >= 4
+                || name
                 || SHORT.contains(&lower.as_str())
                 || length >= 2 && upright && !choices)
     })
@@ -352,37 +362,4 @@ pub(crate) fn value_of_operation(text: &str) -> Option<&str> {
         operation.trim_start_matches([' ', '$']).trim_start_matches("\\displaystyle").trim_start();
     let relation = operation.ends_with(['<', '>', '!', '\\']);
     (!relation && starts.iter().any(|start| operation.starts_with(start))).then_some(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prose_is_told_from_mathematics() {
-        for text in ["No Solution", "\\text{even}", "diverges.", "Yes", "\\mathrm{Yes}", "Evelyn"] {
-            assert!(is_prose(text), "{text}");
-        }
-        for text in ["ab", "x and y", "\\pi", "theta", "\\mathrm{T}", "x", "2 cm", "sin x", "MR=SRMC"] {
-            assert!(!is_prose(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn words_are_compared_without_case_and_punctuation() {
-        assert_eq!(normalized_words("\\text{No Solution.}"), "no solution");
-        assert_eq!(normalized_words("$\\mathrm{~Yes}$"), "yes");
-    }
-
-    #[test]
-    fn choices() {
-        for text in ["C", "(C)", "\\text{(C)}", "\\textbf{C}", "C.", "(C) 42", "\\textbf{(C)}\\ 42", "C) 42"]
-        {
-            assert_eq!(choice(text).map(|(letter, _)| letter), Some('C'), "{text}");
-        }
-        for text in ["c", "C = 5", "CD", "X", "", "C 5", "(C, D)"] {
-            assert_eq!(choice(text), None, "{text}");
-        }
-        assert_eq!(choice("(C) 42"), Some(('C', "42".to_string())));
-    }
 }

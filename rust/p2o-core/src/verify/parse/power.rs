@@ -87,10 +87,11 @@ impl Parser<'_, '_> {
         Err(Halt::Unsupported)
     }
 
-    /// `^\circ` gives 0, `^{\prime\prime}` the number of primes; anything else is an exponent.
-    fn degree_or_prime(&mut self) -> Option<usize> {
-        let braced = self.peek_at(1) == Some(&Kind::Op('{'));
-        let first = 1 + usize::from(braced);
+    /// `^\circ` gives 0, `^{\prime\prime}` and `''` the number of primes; anything else is an exponent.
+    pub(super) fn degree_or_prime(&mut self) -> Option<usize> {
+        let raised = usize::from(self.is_op('^'));
+        let braced = raised == 1 && self.peek_at(1) == Some(&Kind::Op('{'));
+        let first = raised + usize::from(braced);
         let primes = (first..self.tokens.len())
             .take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\'')))
             .count();

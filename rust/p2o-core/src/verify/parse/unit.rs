@@ -12,18 +12,31 @@ use crate::verify::language::words::Word;
 impl Parser<'_, '_> {
     /// The `30° 15'` of an angle that is read so far as `30°`: sixtieths, and sixtieths of those.
     pub(super) fn minutes_behind(&mut self, angle: Option<&Expr>) -> Option<Expr> {
-        let Some(Expr::Degrees(degrees)) = angle else { return None };
-        let mut whole = degrees.literal_integer().map(RBig::from)?;
+        let Some(Expr::Degrees(degrees)) = angle else { return self.inches_behind(angle) };
+        let (mut whole, start) = (degrees.literal_integer().map(RBig::from)?, self.at);
         for (primes, parts) in [(1, 60), (2, 3600)] {
             let Some(Kind::Number(literal)) = self.peek() else { break };
-            if !(1..=primes).all(|offset| self.peek_at(offset) == Some(&Kind::Op('\''))) {
+            let part = literal.number.value.clone() / RBig::from(parts);
+            let number = self.at;
+            self.at += 1;
+            if self.degree_or_prime() != Some(primes) {
+                self.at = number;
                 break;
             }
-            whole += literal.number.value.clone() / RBig::from(parts);
-            self.at += 1 + primes;
+            whole += part;
         }
-        let minutes = self.tokens[self.at - 1].kind == Kind::Op('\'');
-        minutes.then(|| Expr::Degrees(Box::new(Expr::rational(whole))))
+        (self.at > start).then(|| Expr::Degrees(Box::new(Expr::rational(whole))))
+    }
+
+    /// The `5'6"` of feet and inches that is read so far as `5`.
+    fn inches_behind(&mut self, feet: Option<&Expr>) -> Option<Expr> {
+        let prime = Some(&Kind::Op('\''));
+        let Some(Kind::Number(inches)) = self.peek_at(1) else { return None };
+        let signs = [0, 2, 3].iter().all(|&offset| self.peek_at(offset) == prime);
+        let feet = feet.filter(|_| signs)?.literal_integer()?;
+        let feet = RBig::from(feet) + inches.number.value.clone() / RBig::from(12);
+        self.at += 4;
+        Some(Expr::Quantity(Box::new(Expr::rational(feet)), "ft".into()))
     }
 
     /// The positive or the negative numbers of `\mathbb{R}^+`, `\mathbb{R}_{\ge 0}`, `\mathbb{R}_{>0}`.

@@ -159,7 +159,6 @@ impl<'a> Lexer<'a, '_> {
             '!' if rest.starts_with("!=") => self.push(Kind::Op('≠'), 2),
             // A dollar sign without another one is no bracket around mathematics.
             '$' if self.text.matches('$').count() == 1 => self.currency("$", 1),
-            '$' | '~' | '`' | '"' => self.skip(1),
             '−' | '–' | '—' | '‐' | '‑' => self.push(Kind::Op('-'), length),
             '×' | '·' | '⋅' | '∙' | '•' | '∗' => self.push(Kind::Op('*'), length),
             '∶' => self.push(Kind::Op(':'), length),
@@ -169,10 +168,11 @@ impl<'a> Lexer<'a, '_> {
             '⩽' => self.push(Kind::Op('≤'), length),
             '⩾' => self.push(Kind::Op('≥'), length),
             '≡' => self.push(Kind::Op('='), length),
-            '″' => {
+            '″' | '"' if character == '″' || self.after_digit() && self.text.contains('\'') => {
                 self.push(Kind::Op('\''), 0);
                 self.push(Kind::Op('\''), length);
             }
+            '$' | '~' | '`' | '"' => self.skip(1),
             '→' | '⇒' => self.push(Kind::Op('→'), length),
             '≃' => self.push(Kind::Op('≈'), length),
             '√' => self.push(Kind::Command("sqrt"), length),
@@ -344,6 +344,7 @@ impl<'a> Lexer<'a, '_> {
         if length >= 4
             || matches!(run, "per" | "now" | "old" | "men")
             || upright_unit
+            || self.at < self.upright_until && self.after_digit() && matches!(run, "th" | "st" | "nd" | "rd")
             || (length >= 2 && after_number && units::is_plain_unit(run))
         {
             self.push(Kind::Text(run), length);
