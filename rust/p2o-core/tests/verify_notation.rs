@@ -315,3 +315,75 @@ fn remainders_inches_minutes_and_ordinals() {
         Status::Wrong,
     );
 }
+
+#[test]
+fn numbers_spelled_in_words() {
+    check(
+        r"
+        0 || \text{zero}
+        100 || \text{a hundred}
+        100000 || \text{a hundred thousand}
+        306 || \text{three hundred and six}
+        1500 || \text{fifteen hundred}
+        2001 || \text{two thousand and one}
+        1200040 || \text{one million two hundred thousand forty}
+        15 || 十五
+        105 || 一百零五
+        2001 || 两千零一
+        35000 || 三万五千
+        \frac23 || 三分之二
+        30\% || 百分之三十
+        ",
+        Status::Correct,
+    );
+    check(
+        r"
+        11 || \text{five six}
+        32 || \text{twenty twelve}
+        17 || \text{twelve five}
+        100 || \text{hundred}
+        3 || \text{one and two}
+        200 || \text{two hundred and}
+        2003000 || \text{two thousand three million}
+        20 || \text{twenty zero}
+        5 || 二三
+        5 || 零五分之二
+        0 || 零分之二
+        ",
+        Status::Wrong,
+    );
+}
+
+#[test]
+fn names_of_quantities_and_their_units() {
+    check(
+        r"
+        \sin\theta=\frac35 || \frac35
+        \tan\alpha=2 || 2
+        |z|=5 || 5
+        A \cap B=\{2\} || \{2\}
+        A \cup B=(1,3] || (1,3]
+        9\pi cm^2 || 9\pi
+        9\sqrt{3} cm || 9\sqrt3
+        $9\sqrt{3}$ cm$^2$ || 9\sqrt3
+        \frac{1}{2} mg || \frac{1}{2} gm
+        2\pi hr || 2\pi rh
+        k<-1或k>3 || k<-1 \text{ or } k>3
+        2 或 -3 || -3, 2
+        ",
+        Status::Correct,
+    );
+    check(
+        r"
+        |x|=5 || 5
+        \sin\theta=\frac35 || \frac45
+        \sin\theta=\frac35 || \cos\theta=\frac35
+        A \cap B=\{2\} || \{3\}
+        A \cap B=\{2\} || A \cup B=\{2\}
+        9\pi cm^2 || 9
+        \frac{1}{2} mg || \frac12
+        k<-1或k>3 || k<-1
+        ",
+        Status::Wrong,
+    );
+}

@@ -48,18 +48,17 @@ pub(super) fn differentiated(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// Whether an expression measures what it names: `|AB|`, `AB:CD`, `\cos A`, `\max f`.
+/// Whether an expression measures what it names: `|AB|`, `|z|`, `AB:CD`, `\cos\theta`, `\max f`, or joins what it names: `A \cap B`.
+/// Of `|x| = 5` the x is asked for.
 pub(super) fn names_a_quantity(expr: &Expr) -> bool {
-    let capitals = |argument: &Expr| {
-        names_a_value(argument)
-            && argument.symbols().iter().all(|name| name.starts_with(|first: char| first.is_uppercase()))
-    };
+    let known = |name: &&str| *name == "z" || name.starts_with(|first: char| first.is_uppercase());
+    let measured = |argument: &Expr| names_a_value(argument) && argument.symbols().iter().all(known);
     match expr {
         Expr::Ratio(parts) => parts.iter().all(names_a_value),
         Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
-        Expr::Call(Function::Abs | Function::Sin | Function::Cos | Function::Tan, of) => {
-            of.iter().all(capitals)
-        }
+        Expr::Call(Function::Abs, of) => of.iter().all(measured),
+        Expr::Call(Function::Sin | Function::Cos | Function::Tan, of) => of.iter().all(names_a_value),
+        Expr::SetOperation(_, sets) => names_a_value(&sets.0) && names_a_value(&sets.1),
         _ => false,
     }
 }

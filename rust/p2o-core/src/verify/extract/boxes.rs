@@ -2,7 +2,7 @@
 
 use crate::verify::language::behind;
 use crate::verify::language::denial;
-use crate::verify::language::lexicon::{self, Role};
+use crate::verify::language::lexicon::{self, Role, one_of};
 use crate::verify::language::numerals;
 use crate::verify::language::statement;
 use crate::verify::language::text::{around, behind_closing, boundary};
@@ -92,7 +92,9 @@ fn is_denied(before: &str) -> bool {
     let sentence = &before[before.rfind(['\n', '.']).unwrap_or(0)..];
     let mut words = lexicon::words(sentence).rev();
     let (last, computes) = (words.next().unwrap_or(""), words.nth(1).is_some_and(numerals::is_number_word));
-    let bound = lexicon::is(last, Role::Bound) && !computes && !sentence.contains("answer");
+    let compares =
+        last == "than" && !lexicon::words(sentence).any(|word| one_of(word, "must need needs should"));
+    let bound = lexicon::is(last, Role::Bound) && !computes && !compares && !sentence.contains("answer");
     !(matches!(last, "point" | "except") || bound)
 }
 

@@ -176,8 +176,11 @@ fn is_predicate(words: &[&str]) -> bool {
                 "correct right what minimum maximum smallest largest only valid admissible acceptable",
             )
     };
-    let taken =
-        has(words, DOUBTS) || has(words, &[Role::Computed, Role::Modal, Role::Operation, Role::Supposition]);
+    // "The only root", "the smallest multiple of 6"
+    let chosen = words.iter().any(|word| one_of(word, "only smallest largest least greatest"));
+    let taken = has(words, DOUBTS)
+        || has(words, &[Role::Modal, Role::Operation, Role::Supposition])
+        || !chosen && has(words, &[Role::Computed]);
     // "7 are red" counts things.
     let counted = words[0] == "are" && words.len() == 2 && words[1] != "too" && !is_digit(words[1]);
     (one_of(words[0], "is are was") && words.iter().any(named) || counted) && !taken

@@ -19,8 +19,10 @@ pub(crate) fn denies_next(before: &str) -> bool {
             words.next().is_some_and(|word| lexicon::is_any(word, &[Role::Denial, Role::Modal]))
         }
         Some("from") => true,
-        Some("out") => words.next().is_some_and(|word| matches!(word, "ruled" | "rule" | "rules")),
-        Some("to") => words.next() == Some("up"),
+        Some("out") => {
+            words.next().is_some_and(|word| matches!(word, "ruled" | "rule" | "rules" | "ruling" | "Ruling"))
+        }
+        Some("to") => matches!(words.next(), Some("up" | "close" | "near" | "next")),
         // "más de", "mehr als", "la mitad de"
         Some("de" | "que" | "als" | "von" | "di" | "чем") => words
             .next()
@@ -51,11 +53,12 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
     let Some(verb) = words.next().filter(|verb| !matches!(*verb, "no" | "not" | "none")) else {
         return false;
     };
-    if !lexicon::is_any(verb, &[Role::Verb, Role::Denial]) || verb.ends_with(char::is_uppercase) {
+    let turns = matches!(verb, "turned" | "turns" | "proved" | "proves");
+    if !turns && !lexicon::is_any(verb, &[Role::Verb, Role::Denial]) || verb.ends_with(char::is_uppercase) {
         return false;
     }
     let neutral = [Role::Article, Role::Approximation, Role::Verb];
-    let is_neutral = |word: &&str| lexicon::is_any(word, &neutral) || *word == "to";
+    let is_neutral = |word: &&str| lexicon::is_any(word, &neutral) || matches!(*word, "to" | "out");
     let said = if denies(verb) { Some(verb) } else { words.find(|word| !is_neutral(word)) };
     let behind = words.next();
     match said {

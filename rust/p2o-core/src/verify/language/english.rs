@@ -112,7 +112,20 @@ fn is_remark(inside: &str) -> bool {
     let explains = words.first().is_some_and(|first| {
         matches!(
             first.to_ascii_lowercase().as_str(),
-            "since" | "because" | "as" | "where" | "which" | "given" | "see" | "from" | "using" | "after"
+            "since"
+                | "because"
+                | "as"
+                | "where"
+                | "which"
+                | "given"
+                | "see"
+                | "from"
+                | "using"
+                | "after"
+                | "rejecting"
+                | "discarding"
+                | "taking"
+                | "noting"
         )
     });
     let prose = inside

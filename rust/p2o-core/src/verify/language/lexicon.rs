@@ -89,7 +89,7 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     ),
     (
         Role::Bound,
-        "least most more less than fewer above below over under between greater higher lower up beyond \
+        "least most more less than fewer smaller larger bigger above below over under between greater higher lower up beyond \
          within exceeding exceeds exceed surpassing surpasses almost nearly near off short shy past upwards \
          tops höchstens mindestens moins menos más mais mehr più casi presque quase больше меньше более менее почти",
     ),

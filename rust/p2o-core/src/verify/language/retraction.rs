@@ -66,7 +66,8 @@ fn slips(before: &str, said: &str) -> bool {
     let contrasts = |text| has_prefix(text, "but") || has_prefix(text, "however");
     let contrasts = contrasts(before) || contrasts(said);
     let said = said.trim().trim_end_matches('*');
-    let said = ["oh ", "but ", "so ", "edit: "]
+    let concludes = has_prefix(said, "so ");
+    let said = ["oh ", "but ", "so ", "edit: ", "update: "]
         .iter()
         .find(|word| has_prefix(said, word))
         .map_or(said, |word| &said[word.len()..]);
@@ -87,7 +88,7 @@ fn slips(before: &str, said: &str) -> bool {
         ["should" | "must", "be", number, ..] => (!before.is_empty() && is_digit(number), false),
         ["cannot" | "can't" | "can’t", "be", ..] => (false, true),
         // "However, this counts each pair twice."
-        [verb, ..] if !before.is_empty() => {
+        [verb, ..] if contrasts || !before.is_empty() => {
             (one_of(verb, MISSES) || verb.ends_with('s') && lexicon::is(verb, Role::Denial), false)
         }
         [verb, ..] => (matches!(verb, "contradicts" | "violates"), false),
@@ -101,14 +102,35 @@ fn slips(before: &str, said: &str) -> bool {
     // "But we must still subtract 2."
     let step = words.iter().find(|word| !one_of(word, NEEDS));
     let changes = contrasts && step.is_some_and(|step| one_of(step, ALTERS));
-    absurd || TAKEN.iter().any(|begin| has_prefix(said, begin)) || hesitant && (wrong || erred) || changes
+    let asked = contrasts && words.windows(2).any(|pair| matches!(pair, ["asked" | "asks" | "wants", "for"]));
+    // "So the true count is 20", "the answer should be 20", "Wrong!"
+    let restated = words.windows(4).any(|part| {
+        let named = match part[1..3] {
+            [noun, "is"] => one_of(part[0], "true correct actual real") && lexicon::is(noun, Role::Answer),
+            ["is", "actually" | "really"] | ["should" | "must", "be"] => lexicon::is(part[0], Role::Answer),
+            _ => false,
+        };
+        named && is_digit(part[3])
+    });
+    let judged = matches!(words[..], [word] if lexicon::is(word, Role::Judgement));
+    asked
+        || restated
+        || judged
+        || concludes && erred
+        || absurd
+        || TAKEN.iter().any(|begin| has_prefix(said, begin))
+        || hesitant && (wrong || erred)
+        || changes
 }
 
 /// Whether what is said of a value is that it is none: "wrong", "an overcount", "off by one", "too small", "false because ..".
 fn is_wrong(judged: &[&str]) -> bool {
     let neutral = |word: &&&str| lexicon::is_any(word, &[Role::Article, Role::Approximation]);
     match &judged[judged.iter().take_while(neutral).count()..] {
-        ["too", ..] | ["not", "the", "answer"] => true,
+        ["too", ..] => true,
+        ["not", said @ .., "answer"] => {
+            said.iter().all(|word| one_of(word, "the my our final correct right"))
+        }
         ["not", said @ ("right" | "correct"), rest @ ..] | [said, rest @ ..] => {
             let ends = rest.first().is_none_or(|next| one_of(next, "because since as by"));
             ends && (judged.contains(&"not")

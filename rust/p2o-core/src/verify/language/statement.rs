@@ -36,8 +36,12 @@ pub(crate) fn states(before: &str, behind: &str) -> bool {
     // The 7 of "5-7" and of "5 × 7" is a part of a term.
     let term =
         before.trim_end_matches([' ', '$']).strip_suffix(['-', '–', '~', '+', '×', '*', '/', '^', '÷']);
-    if term
-        .is_some_and(|left| left.trim_end_matches([' ', '$']).ends_with(|last: char| last.is_ascii_digit()))
+    // `n \\mid 7`, `7 \\mid n`
+    let divides = before.trim_end().ends_with("\\mid") || behind.trim_start().starts_with("\\mid");
+    if divides
+        || term.is_some_and(|left| {
+            left.trim_end_matches([' ', '$']).ends_with(|last: char| last.is_ascii_digit())
+        })
     {
         return false;
     }
@@ -287,10 +291,12 @@ pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
     let words: Vec<&str> = lexicon::words(sentence.rsplit(',').next().unwrap_or("")).collect();
     let first = lexicon::words(sentence).next().unwrap_or("");
-    let other = one_of(first, "If Had Were") && words.contains(&"would");
+    let supposed = one_of(first, "Suppose Assume Imagine") && !sentence.contains([',', ';']);
+    let other = supposed || one_of(first, "If Had Were") && words.contains(&"would");
     let bound = matches!(words[..], ["An" | "an" | "A" | "a", "upper" | "lower", "bound", "is" | "of"]);
     let multiple = |part: &[&str]| {
-        lexicon::is_any(part[0], &[Role::Operation]) && part[2] == "answer" && one_of(part[1], "the our")
+        let [words @ .., "the" | "our", "answer"] = part else { return false };
+        matches!(words, [multiple] | [multiple, "of"] if lexicon::is(multiple, Role::Operation))
     };
     let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of(word, "common typical naive");
     let errs = |pair: &[&str]| {
@@ -299,5 +305,5 @@ pub(crate) fn tempts(sentence: &str) -> bool {
     };
     let doubts = |pair: &[&str]| one_of(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
     let told = others_say(&words) || words.windows(2).any(|pair| doubts(pair) || errs(pair));
-    other || bound || told || words.windows(3).any(multiple)
+    other || bound || told || words.windows(3).chain(words.windows(4)).any(multiple)
 }

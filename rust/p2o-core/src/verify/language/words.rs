@@ -79,6 +79,15 @@ pub(crate) fn plain_word(name: &str) -> Option<Word> {
     })
 }
 
+/// What joins two values in Chinese.
+pub(crate) fn joint(word: &str) -> Option<Word> {
+    match word {
+        "或" | "或者" => Some(Word::Or),
+        "和" | "且" | "与" => Some(Word::And),
+        _ => None,
+    }
+}
+
 /// What a LaTeX command is to the lexer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {

@@ -267,13 +267,20 @@ impl<'a> Lexer<'a, '_> {
     }
 
     fn foreign_word(&mut self) {
-        let length: usize =
-            self.rest().chars().take_while(|character| character.is_alphabetic()).map(char::len_utf8).sum();
-        let word = &self.rest()[..length];
+        let rest = self.rest();
+        // `k<1或k>3`
+        let unspaced = rest.starts_with(|first: char| first >= '\u{2e80}');
+        let goes_on = |next: char| next.is_alphabetic() && !(unspaced && next.is_ascii());
+        let length = rest.find(|next: char| !goes_on(next)).unwrap_or(rest.len());
+        let word = &rest[..length];
         // The measure word of "3页" stands behind its number.
         let counted =
             matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Op('}' | ')'), .. }))
                 && word.chars().all(|character| character >= '\u{2e80}');
+        if let Some(joint) = words::joint(word) {
+            self.push(Kind::Word(joint), length);
+            return;
+        }
         let single = word.chars().count() == 1 && !counted && !statement::introduces(word);
         self.push(if single { Kind::Symbol(word) } else { Kind::Text(word) }, length);
     }
@@ -332,8 +339,14 @@ impl<'a> Lexer<'a, '_> {
             return;
         }
         // "5 cm", "5 square cm", and the cm of `\mathrm{cm^2}`.
-        let after_number =
-            matches!(self.list.last(), Some(Token { kind: Kind::Number(_) | Kind::Text(_), .. }));
+        let after_number = match self.list.last().map(|token| &token.kind) {
+            Some(Kind::Number(_) | Kind::Text(_)) => true,
+            // `9\pi cm`; `\frac{1}{2} mg` and `2\pi hr` are products.
+            Some(Kind::Op('}') | Kind::Word(Word::Pi)) => {
+                self.spaced && matches!(run, "mm" | "cm" | "dm" | "km")
+            }
+            _ => false,
+        };
         // The m and the s of `9.8\mathrm{m/s^2}`.
         let upright_unit = self.at < self.upright_until
             && units::normal(run).is_some()
