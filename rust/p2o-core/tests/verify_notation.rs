@@ -387,3 +387,106 @@ fn names_of_quantities_and_their_units() {
         Status::Wrong,
     );
 }
+
+#[test]
+fn conditions_behind_an_equation() {
+    check(
+        r"
+        \frac{x^2}{4}+y^2=1(y\neq 0) || x^2+4y^2=4,\ y \neq 0
+        \frac{x^2}{4}+y^2=1(y\neq 0) || \frac{x^2}{4}+y^2=1 \quad (y \neq 0)
+        \frac{x^2}{4}+y^2=1, y\neq 0 || x^2+4y^2=4 \text{ where } y \neq 0
+        y=x^2(x>0) || y=x^2 \text{ for } x>0
+        f(x)=x^2-1, x \in [0,1] || f(x)=x^2-1\ (0\le x\le 1)
+        a_n=2n-1(n\in N^*) || a_n=2n-1
+        a_n=2n-1 || a_n=2n-1, n\in\mathbb{N}^{*}
+        a_n=2n-1, n\in\mathbb{Z}^+ || a_n=2n-1,\ n \ge 1
+        x \in R || x\in\mathbb{R}
+        p=P(X>2) || P(X>2)
+        ",
+        Status::Correct,
+    );
+    check(
+        r"
+        \frac{x^2}{4}+y^2=1(y\neq 0) || x^2+4y^2=4
+        \frac{x^2}{4}+y^2=1(y\neq 0) || x^2+4y^2=4,\ y \neq 1
+        y=x^2(x>0) || y=x^2
+        y=x^2(x>0) || y=x^2\ (x \ge 0)
+        f(x)=x^2-1 || f(x)=x^2-1\ (0\le x\le 1)
+        a_n=2n-1 || a_n=2n-1,\ n \ge 2
+        a_n=2n-1, n\in\mathbb{N}^* || a_n=2n+1
+        a_n=2n-1, n\in\mathbb{N}^* || a_n=2n-1, k\in\mathbb{N}^*
+        ",
+        Status::Wrong,
+    );
+}
+
+#[test]
+fn golds_that_name_what_they_are_the_value_of() {
+    check(
+        r"
+        |\overrightarrow{AB}|=\sqrt5 || \sqrt5
+        |\vec{a}+\vec{b}|=\sqrt7 || \sqrt7
+        \cos(\alpha+\beta)=-\frac{16}{65} || -\frac{16}{65}
+        \frac{AB}{BC}=\frac23 || \frac23
+        f(-1)+f(1)=4 || 4
+        f(x)_{\max}=5 || 5
+        \max=5 || 5
+        \gcd(a,b)=4 || 4
+        \text{Re}(z)=3 || 3
+        A∩B={x|1<x<2} || (1,2)
+        {x|1<x<2} || (1,2)
+        {(1,2)} || \{(1,2)\}
+        E(X)=2, D(X)=1 || 2, 1
+        The minimum of $f$ is $-2$ || -2
+        \frac{a|b|}{2} || \frac12 a|b|
+        ",
+        Status::Correct,
+    );
+    check(
+        r"
+        |\vec{a}+\vec{b}|=\sqrt7 || 7
+        |x+1|=5 || 5
+        a+b=5 || 5
+        \frac{a}{x+1}=5 || 5
+        f(x)+f(y)=x+y || x+y
+        E(X)=2, D(X)=1 || 1, 2
+        {x|1<x<2} || [1,2]
+        A∩B={x|1<x<2} || (1,3)
+        ",
+        Status::Wrong,
+    );
+}
+
+#[test]
+fn digits_and_formulae() {
+    check(
+        r"
+        1234567 || 1,\!234,\!567
+        1234567 || 1\,234\,567
+        \frac{2469}{2} || 1,234.5
+        4500 || 4.5e3
+        0.001 || 1E-3
+        \frac17 || 0.(142857)
+        \frac{12}{11} || 1.\overline{09}
+        \frac16 || 0.1666\ldots
+        \frac{4}{33} || 0.121212...
+        2e^x || e^x \cdot 2
+        \mathrm{H_2O} || \ce{H2O}
+        H₂O || \text{H}_{2}\text{O}
+        \text{Na}^+ || \ce{Na+}
+        ",
+        Status::Correct,
+    );
+    check(
+        r"
+        1234 || 12,34
+        12345 || 1,2345
+        123 || 1 23
+        \frac13 || 0.33...
+        Fe^{3+} || Fe^{2+}
+        CO || Co
+        H_2O || H_2O_2
+        ",
+        Status::Wrong,
+    );
+}

@@ -270,6 +270,10 @@ fn in_order_of_names(items: &[Expr]) -> Vec<Expr> {
 fn stems(items: &[Expr]) -> Vec<Option<&str>> {
     let stem = |item| match super::equation(item) {
         Some(([Expr::Symbol(name) | Expr::Apply(name, _), _], _)) => name.split(['_', '\'']).next(),
+        // `E(X) = 2`
+        Some(([product @ Expr::Mul(_), _], _)) if names_a_value(product) => {
+            product.symbols().first().copied()
+        }
         _ => None,
     };
     items.iter().map(stem).collect()

@@ -48,17 +48,31 @@ pub(super) fn differentiated(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// Whether an expression measures what it names: `|AB|`, `|z|`, `AB:CD`, `\cos\theta`, `\max f`, or joins what it names: `A \cap B`.
+/// Whether an expression measures what it names, `|AB|`, `|z|`, `AB:CD`, `\cos 2\theta`, `\max f`, or joins it: `A \cap B`, `f(1) + f(2)`.
 /// Of `|x| = 5` the x is asked for.
 pub(super) fn names_a_quantity(expr: &Expr) -> bool {
-    let known = |name: &&str| *name == "z" || name.starts_with(|first: char| first.is_uppercase());
-    let measured = |argument: &Expr| names_a_value(argument) && argument.symbols().iter().all(known);
+    let known = |name: &&str| {
+        *name == "z" || name.starts_with("vec(") || name.starts_with(|first: char| first.is_uppercase())
+    };
+    let named = |argument: &Expr| !argument.symbols().is_empty();
+    let measured = |argument: &Expr| named(argument) && argument.symbols().iter().all(known);
     match expr {
         Expr::Ratio(parts) => parts.iter().all(names_a_value),
         Expr::Call(Function::Max | Function::Min, arguments) => arguments.iter().all(names_a_value),
         Expr::Call(Function::Abs, of) => of.iter().all(measured),
-        Expr::Call(Function::Sin | Function::Cos | Function::Tan, of) => of.iter().all(names_a_value),
+        Expr::Call(
+            Function::Sin
+            | Function::Cos
+            | Function::Tan
+            | Function::Gcd
+            | Function::Lcm
+            | Function::Re
+            | Function::Im,
+            of,
+        ) => of.iter().all(named),
         Expr::SetOperation(_, sets) => names_a_value(&sets.0) && names_a_value(&sets.1),
+        Expr::Div(pair) => [&pair.0, &pair.1].into_iter().all(|part| names_a_value(part) && measured(part)),
+        Expr::Add(parts) => parts.iter().all(|part| matches!(part, Expr::Apply(..))),
         _ => false,
     }
 }

@@ -75,7 +75,10 @@ impl Comparer<'_> {
                 _ => DIFFERENT,
             };
         }
-        if names_a_value(&operands[0]) || names_a_quantity(&operands[0]) && value.symbols().is_empty() {
+        if names_a_value(&operands[0])
+            || names_a_quantity(&operands[0])
+                && (value.symbols().is_empty() || matches!(value, Expr::SetBuilder(_)))
+        {
             return self.by(Licence::NameDropped, |comparer| comparer.equal(value, answer));
         }
         // Math-Verify takes what is made of letters alone for the left side of an assignment.

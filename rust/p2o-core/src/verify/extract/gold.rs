@@ -18,5 +18,5 @@ pub(crate) fn formula_of_gold(gold: &str) -> Option<String> {
         return Some(first.2.to_string());
     }
     let (start, _, second) = rest.first()?;
-    (gold[first.1..*start].trim() == "such that").then(|| (*second).to_string())
+    matches!(gold[first.1..*start].trim(), "such that" | "is").then(|| (*second).to_string())
 }

@@ -27,7 +27,9 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     let last = last_line(text).trim_start_matches("=>").trim_start_matches(['→', '⇒', '∴', ' ']);
     let last = enumerator(last).map_or(last, |length| &last[length..]);
     let last = if last.ends_with("...") { last } else { counted(last.trim_end_matches('.')) };
-    if !last.is_empty() && last.len() <= LONGEST {
+    // What ends a list of choices is not chosen.
+    let is_option = choice(last).is_some() && line_of_choice(text).is_none();
+    if !last.is_empty() && last.len() <= LONGEST && !is_option {
         let prose = english::begins_with_prose(last) && !is_answer_in_words(last);
         found.push(Candidate::new(last, if prose { Mark::Prose } else { Mark::Loose }));
         if let Some(concluded) = without_conclusion(last) {

@@ -132,7 +132,9 @@ fn is_remark(inside: &str) -> bool {
         .chars()
         .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
     let long = words.iter().any(|word| word.len() >= 4);
-    explains && !words.contains(&"bound") || prose && long && !words.iter().any(|word| matters(word))
+    // "x = 5 (x = -5 is rejected)"
+    let other = inside.contains('=') && words.last().is_some_and(|last| lexicon::is(last, Role::Judgement));
+    other || explains && !words.contains(&"bound") || prose && long && !words.iter().any(|word| matters(word))
 }
 
 /// A text without the brackets that end it, where words stand in them: the unit of "17 (cm)" goes on behind its number, the remark

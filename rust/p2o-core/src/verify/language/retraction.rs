@@ -5,23 +5,11 @@ use super::lexicon::{self, Role, has, one_of};
 use super::statement::is_digit;
 use super::text::around;
 
-/// Beginnings of sentences behind which the answer is looked for again, and single words that are such a beginning.
-const RECONSIDERS: [&str; 10] = [
-    "just kidding",
-    "or rather",
-    "hold on",
-    "let me re",
-    "no, ",
-    "no wait",
-    "actually, no",
-    "actually, it",
-    "but wait",
-    "on second thought",
-];
-#[rustfmt::skip]
-const HESITATES: [&str; 11] = [
-    "wait", "hmm", "hmmm", "oops", "correction", "no", "actually", "oh", "sorry", "but", "however",
-];
+/// Beginnings of sentences behind which the answer is looked for again, single words that are such a beginning, and those that
+/// only lead to one.
+const RECONSIDERS: &str = "just kidding|or rather|hold on|let me re|no, |no wait|actually, no|actually, it|but wait|on second thought";
+const DOUBTS: &str = "wait hmm hmmm oops correction";
+const HESITATES: &str = "no actually oh sorry but however";
 /// What was done wrong, by whom.
 const MISTAKES: &str = "mistake error slip miscalculation overcount undercount miscount typo";
 const MISSES: &str = "double counts ignores misses forgets neglects includes";
@@ -56,7 +44,7 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
     let clauses = sentence.match_indices([',', '-']).map(|(at, _)| (&sentence[..at], &sentence[at + 1..]));
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
-        RECONSIDERS.iter().any(|begin| has_prefix(sentence, begin)) || is_one_of(first, &HESITATES[..5])
+        RECONSIDERS.split('|').any(|begin| has_prefix(sentence, begin)) || hesitates(first, DOUBTS)
     };
     clauses.chain([("", sentence)]).any(|(before, said)| slips(before, said)) || doubts && reconsiders()
 }
@@ -73,8 +61,8 @@ fn slips(before: &str, said: &str) -> bool {
         .map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
     let first = lexicon::words(before).next().unwrap_or("wait");
-    let hesitant =
-        is_one_of(first, &HESITATES[..5]) || lexicon::words(before).all(|word| is_one_of(word, &HESITATES));
+    let hesitant = hesitates(first, DOUBTS)
+        || lexicon::words(before).all(|word| hesitates(word, DOUBTS) || hesitates(word, HESITATES));
     let plain = said.replace("'s ", " is ").replace("’s ", " is ");
     let words: Vec<&str> = lexicon::words(&plain).collect();
     let subject = words.iter().take_while(|word| one_of(&word.to_ascii_lowercase(), SUBJECTS)).count();
@@ -142,8 +130,8 @@ fn is_wrong(judged: &[&str]) -> bool {
     }
 }
 
-fn is_one_of(text: &str, known: &[&str]) -> bool {
-    known.iter().any(|known| known.eq_ignore_ascii_case(text))
+fn hesitates(word: &str, known: &str) -> bool {
+    known.split(' ').any(|known| known.eq_ignore_ascii_case(word))
 }
 
 /// Whether a text begins so, in whatever case.

@@ -28,9 +28,10 @@ const FILLERS_ABROAD: &str = "la le les el los il lo o a der die das den de del 
 /// rounding", "is it 7?".
 pub(crate) fn states(before: &str, behind: &str) -> bool {
     let before = &before[before.rfind(['\n', '?', '!']).max(before.rfind(". ")).map_or(0, |at| at + 1)..];
-    // What follows a colon is a sentence of its own, and "not 6 but 7" says 7.
-    let said =
-        [":", ";", ") ", " but "].iter().fold(before, |said, cut| said.rsplit(cut).next().unwrap_or(said));
+    // What follows a colon is a sentence of its own, and "not 6 but 7" and "not 6, it is 7" say 7.
+    let said = [":", ";", ") ", " but ", ", it is "]
+        .iter()
+        .fold(before, |said, cut| said.rsplit(cut).next().unwrap_or(said));
     let led = about_answer(said).unwrap_or_else(|| leads(said, behind));
     let answers = said.contains("nswer") || said.trim_matches([' ', '$', '*', '(', '\\']).is_empty();
     // The 7 of "5-7" and of "5 × 7" is a part of a term.
@@ -97,7 +98,8 @@ fn is_aside(sentence: &str) -> bool {
 fn others_say(words: &[&str]) -> bool {
     let others = "could may might would will some many people students";
     let say = |word| lexicon::is(word, Role::Belief) || word == "guess";
-    words.windows(2).any(|pair| one_of(pair[0], others) && say(pair[1]))
+    let own = |at: usize| at > 0 && one_of(words[at - 1], "I i we We");
+    words.windows(2).enumerate().any(|(at, pair)| one_of(pair[0], others) && say(pair[1]) && !own(at))
 }
 
 /// Whether the words before "answer" only name it: "so the final", "we find that the"; not "half the", "a student claims the".

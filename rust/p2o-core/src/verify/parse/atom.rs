@@ -223,7 +223,12 @@ impl Parser<'_, '_> {
             );
         if applies || at_zero || solution {
             self.at += 1;
-            return Ok(match self.bracket('(')? {
+            let argument = self.bracket('(')?;
+            // `f(x)_{\max}`
+            if self.take_op('_') {
+                name = format!("{name}_{}", self.flattened());
+            }
+            return Ok(match argument {
                 Expr::Tuple { items, .. } => Expr::Apply(name.into(), items),
                 other => Expr::Apply(name.into(), vec![other]),
             });

@@ -2,7 +2,7 @@
 
 use super::Parser;
 use super::lex::Kind;
-use crate::verify::expr::Expr;
+use crate::verify::expr::{Expr, Relation};
 use crate::verify::fuel::Halt;
 use crate::verify::language::english;
 use crate::verify::language::words::Word;
@@ -38,9 +38,22 @@ impl Parser<'_, '_> {
             && matches!(self.peek_at(offset + 1), Some(Kind::Text(words)) if english::says_integer(words))
     }
 
-    /// Whether `(k ∈` is next.
+    /// Whether a symbol or a number and a sign of inequality stand at an offset.
+    pub(super) fn bound_at(&self, offset: usize) -> bool {
+        let sign = usize::from(self.peek_at(offset) == Some(&Kind::Op('-')));
+        matches!(self.peek_at(offset + sign), Some(Kind::Symbol(_) | Kind::Number(_)))
+            && matches!(self.peek_at(offset + sign + 1), Some(Kind::Op('<' | '≤' | '>' | '≥' | '≠')))
+    }
+
+    /// Whether `(k ∈` is next, or the `(x > 0)` that ends an equation; not that of `P(X > 0)`.
     pub(super) fn membership_ahead(&self) -> bool {
-        self.is_op('(') && self.symbol_in(1)
+        let ends = || {
+            let (before, behind) = self.tokens.split_at(self.at);
+            behind.last().is_some_and(|last| last.kind == Kind::Op(')'))
+                && before.last().is_some_and(|last| last.kind != Kind::Symbol("P"))
+                && before.iter().any(|token| token.kind == Kind::Op('='))
+        };
+        self.is_op('(') && (self.symbol_in(1) || self.bound_at(1) && ends())
     }
 
     /// Passes over "for all x ∈ R" behind an equation that defines a function of x.
@@ -72,5 +85,27 @@ impl Parser<'_, '_> {
             }
         }
         self.at = start;
+    }
+}
+
+/// Leaves out that the index of a sequence is any positive integer: `a_n = 2n, n ∈ N^*`.
+pub(super) fn without_index(items: &mut Vec<Expr>) {
+    let [Expr::Chain { operands, .. }, condition] = &items[..] else { return };
+    let Expr::Symbol(sequence) = &operands[0] else { return };
+    let Some((_, index)) = sequence.split_once('_') else { return };
+    let any = match condition {
+        Expr::Member(member) => {
+            let natural = matches!(&member.1, Expr::Symbol(set) if matches!(&**set, "N" | "N_+" | "Z_+"));
+            natural.then_some(&member.0)
+        }
+        Expr::Chain { operands, relations }
+            if relations[..] == [Relation::GreaterEqual] && operands[1] == Expr::integer(1) =>
+        {
+            Some(&operands[0])
+        }
+        _ => None,
+    };
+    if any == Some(&Expr::Symbol(index.into())) {
+        items.pop();
     }
 }

@@ -10,6 +10,10 @@ use crate::verify::licence::Licence;
 impl Parser<'_, '_> {
     /// A function whose name has just been read.
     pub(super) fn function(&mut self, function: Function) -> Result<Expr, Halt> {
+        // `\max = 5`
+        if matches!(function, Function::Max | Function::Min) && self.is_op('=') {
+            return Ok(Expr::Symbol(if function == Function::Max { "max" } else { "min" }.into()));
+        }
         let mut function = function;
         let mut exponent = None;
         if self.take_op('^') {

@@ -179,7 +179,8 @@ impl<'a> Parser<'a, '_> {
                     Some(Kind::Op(',' | ';') | Kind::Word(Word::And)) => {}
                     // "where k ∈ Z" is said as if it were one more item.
                     Some(Kind::Text(words))
-                        if english::opens_condition(words) && (self.symbol_in(1) || self.integer_at(1)) => {}
+                        if english::opens_condition(words)
+                            && (self.symbol_in(1) || self.integer_at(1) || self.bound_at(1)) => {}
                     _ => break,
                 }
                 separated = true;
@@ -230,6 +231,7 @@ impl<'a> Parser<'a, '_> {
             items.push(self.relation()?);
         }
         relation::distribute_unequal(&mut items);
+        condition::without_index(&mut items);
         Ok(if items.len() == 1 { items.swap_remove(0) } else { Expr::List(items, joint) })
     }
 

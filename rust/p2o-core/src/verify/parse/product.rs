@@ -85,7 +85,7 @@ impl Parser<'_, '_> {
                     continue;
                 }
                 // "for all x" is about the relation that it ends, not about its last factor.
-                let about_symbol = matches!(self.peek_at(1), Some(Kind::Symbol(_)));
+                let about_symbol = matches!(self.peek_at(1), Some(Kind::Symbol(_))) || self.bound_at(1);
                 if about_symbol && english::opens_condition(words)
                     || matches!(factors[..], [Expr::Symbol(_)]) && english::says_integer(words)
                 {

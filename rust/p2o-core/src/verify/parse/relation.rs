@@ -60,6 +60,7 @@ impl Parser<'_, '_> {
         if matches!(self.peek(), Some(Kind::Op('∈') | Kind::Word(Word::In))) {
             self.at += 1;
             let set = self.set_expression()?;
+            let set = if set == Expr::Symbol("R".into()) { Expr::Reals } else { set };
             // "1 in 4"
             if let ([Expr::Number(_)], Expr::Number(_)) = (&operands[..], &set) {
                 return Ok(Expr::Div(Box::new((operands.swap_remove(0), set))));

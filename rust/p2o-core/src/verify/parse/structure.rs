@@ -73,6 +73,14 @@ impl Parser<'_, '_> {
             self.at += 1;
             return self.scripts_in_front();
         }
+        // `{x|x>0}` of a gold that has lost its backslashes
+        if self.peek_at(1) == Some(&Kind::Op('|')) {
+            let start = self.at;
+            match self.set() {
+                Ok(set) => return Ok(set),
+                Err(_) => self.at = start,
+            }
+        }
         let bars = std::mem::take(&mut self.bars);
         let inner = self.list();
         self.bars = bars;
@@ -90,6 +98,8 @@ impl Parser<'_, '_> {
         self.expect_op('}')?;
         Ok(match inner {
             Expr::List(items, Joint::Comma) => Expr::Set(items),
+            // `{(1,2)}`
+            point @ Expr::Tuple { .. } if self.at == self.tokens.len() => Expr::Set(vec![point]),
             other => other,
         })
     }
@@ -129,7 +139,7 @@ impl Parser<'_, '_> {
     }
 
     fn close_set(&mut self) -> Result<(), Halt> {
-        let closed = self.peek() == Some(&Kind::SetClose);
+        let closed = matches!(self.peek(), Some(Kind::SetClose | Kind::Op('}')));
         self.at += usize::from(closed);
         if closed { Ok(()) } else { Err(Halt::Unsupported) }
     }

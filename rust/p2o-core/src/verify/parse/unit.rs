@@ -41,13 +41,16 @@ impl Parser<'_, '_> {
 
     /// The positive or the negative numbers of `\mathbb{R}^+`, `\mathbb{R}_{\ge 0}`, `\mathbb{R}_{>0}`.
     pub(super) fn half_of_reals(&mut self, base: &Expr) -> Option<Expr> {
-        if *base != Expr::Reals {
+        let whole = matches!(base, Expr::Symbol(name) if matches!(&**name, "N" | "Z"));
+        if *base != Expr::Reals && !whole {
             return None;
         }
         let braced = usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
         let Some(Kind::Op(sign)) = self.peek_at(1 + braced) else { return None };
         let (above, reached, width) = match (self.peek()?, sign) {
             (Kind::Op('^'), '+' | '-') => (*sign == '+', false, 1),
+            // `\mathbb{N}^*`
+            (Kind::Op('^'), '*') if whole => (true, false, 1),
             (Kind::Op('_'), '<' | '>' | '≤' | '≥') if self.is_zero(2 + braced) => {
                 (matches!(sign, '>' | '≥'), matches!(sign, '≤' | '≥'), 2)
             }
@@ -60,6 +63,9 @@ impl Parser<'_, '_> {
             return None;
         }
         self.at += 1 + width + 2 * braced;
+        if whole {
+            return (above && !reached).then(|| Expr::Symbol("N_+".into()));
+        }
         Some(Expr::half_line(Expr::integer(0), above, reached))
     }
 
