@@ -105,29 +105,15 @@ pub(crate) fn says_nothing(label: &str) -> bool {
     )
 }
 
+/// What words that explain an answer begin with.
+const EXPLAINS: &str =
+    "since because as where which given see from using after rejecting discarding taking noting";
+
 /// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
 fn is_remark(inside: &str) -> bool {
     let words: Vec<&str> =
         inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
-    let explains = words.first().is_some_and(|first| {
-        matches!(
-            first.to_ascii_lowercase().as_str(),
-            "since"
-                | "because"
-                | "as"
-                | "where"
-                | "which"
-                | "given"
-                | "see"
-                | "from"
-                | "using"
-                | "after"
-                | "rejecting"
-                | "discarding"
-                | "taking"
-                | "noting"
-        )
-    });
+    let explains = words.first().is_some_and(|first| lexicon::one_of(&first.to_ascii_lowercase(), EXPLAINS));
     let prose = inside
         .chars()
         .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
@@ -140,6 +126,9 @@ fn is_remark(inside: &str) -> bool {
 /// A text without the brackets that end it, where words stand in them: the unit of "17 (cm)" goes on behind its number, the remark
 /// of "x = 2 (double root)" is left out.
 pub(crate) fn without_brackets(text: &str) -> Option<String> {
+    if !text.trim_end_matches(['}', ' ', '$', '*']).ends_with(')') {
+        return None;
+    }
     let mut depth = 0i32;
     let open = text.bytes().rposition(|sign| {
         depth += i32::from(sign == b')') - i32::from(sign == b'(');

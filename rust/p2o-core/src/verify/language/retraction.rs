@@ -1,5 +1,7 @@
 //! Where a text takes back what it has said: "Wait, that is wrong.", "I cannot solve it."
 
+use std::borrow::Cow;
+
 use super::denial;
 use super::lexicon::{self, Role, has, one_of};
 use super::statement::is_digit;
@@ -44,7 +46,7 @@ fn takes_back(sentence: &str, doubts: bool) -> bool {
     let clauses = sentence.match_indices([',', '-']).map(|(at, _)| (&sentence[..at], &sentence[at + 1..]));
     let reconsiders = || {
         let first = lexicon::words(sentence).next().unwrap_or("");
-        RECONSIDERS.split('|').any(|begin| has_prefix(sentence, begin)) || hesitates(first, DOUBTS)
+        RECONSIDERS.split('|').any(|begin| has_prefix(sentence, begin)) || is_among(first, DOUBTS)
     };
     clauses.chain([("", sentence)]).any(|(before, said)| slips(before, said)) || doubts && reconsiders()
 }
@@ -61,11 +63,15 @@ fn slips(before: &str, said: &str) -> bool {
         .map_or(said, |word| &said[word.len()..]);
     // Of "who counts 8, that is wrong" only 8 is.
     let first = lexicon::words(before).next().unwrap_or("wait");
-    let hesitant = hesitates(first, DOUBTS)
-        || lexicon::words(before).all(|word| hesitates(word, DOUBTS) || hesitates(word, HESITATES));
-    let plain = said.replace("'s ", " is ").replace("’s ", " is ");
+    let hesitant = is_among(first, DOUBTS)
+        || lexicon::words(before).all(|word| is_among(word, DOUBTS) || is_among(word, HESITATES));
+    let plain = if said.contains(['\'', '’']) {
+        Cow::Owned(said.replace("'s ", " is ").replace("’s ", " is "))
+    } else {
+        Cow::Borrowed(said)
+    };
     let words: Vec<&str> = lexicon::words(&plain).collect();
-    let subject = words.iter().take_while(|word| one_of(&word.to_ascii_lowercase(), SUBJECTS)).count();
+    let subject = words.iter().take_while(|word| is_among(word, SUBJECTS)).count();
     let of_it = if subject > 0 { &words[subject..] } else { &[] };
     let (wrong, absurd) = match *of_it {
         ["is" | "was", "no", "solution" | "answer"] => (false, contrasts),
@@ -130,7 +136,7 @@ fn is_wrong(judged: &[&str]) -> bool {
     }
 }
 
-fn hesitates(word: &str, known: &str) -> bool {
+fn is_among(word: &str, known: &str) -> bool {
     known.split(' ').any(|known| known.eq_ignore_ascii_case(word))
 }
 

@@ -171,7 +171,8 @@ const LETTERS: &str = "αalpha βbeta γgamma δdelta εepsilon ζzeta ηeta θt
 
 /// The letter a Unicode character stands for.
 pub(crate) fn letter_name(character: char) -> Option<&'static str> {
-    LETTERS.split(' ').find_map(|letter| letter.strip_prefix(character)).filter(|_| !character.is_ascii())
+    let letter = || LETTERS.split(' ').find_map(|letter| letter.strip_prefix(character));
+    if character.is_ascii() { None } else { letter() }
 }
 
 /// A Greek letter written out in plain text.
