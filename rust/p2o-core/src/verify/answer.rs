@@ -134,7 +134,7 @@ impl Gold {
                 Mark::Prose => !textual,
                 Mark::YesNo => {
                     let words = self.reading.words.as_deref();
-                    !words.is_some_and(|words| lexicon::one_of(words, "yes no true false"))
+                    !words.is_some_and(|words| lexicon::one_of!(words, "yes no true false"))
                 }
                 Mark::Boxed | Mark::Formula | Mark::Stated | Mark::Loose => false,
             };

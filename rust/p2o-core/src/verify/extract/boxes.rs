@@ -93,7 +93,7 @@ fn is_denied(before: &str) -> bool {
     let mut words = lexicon::words(sentence).rev();
     let (last, computes) = (words.next().unwrap_or(""), words.nth(1).is_some_and(numerals::is_number_word));
     let compares =
-        last == "than" && !lexicon::words(sentence).any(|word| one_of(word, "must need needs should"));
+        last == "than" && !lexicon::words(sentence).any(|word| one_of!(word, "must need needs should"));
     let bound = lexicon::is(last, Role::Bound) && !computes && !compares && !sentence.contains("answer");
     !(matches!(last, "point" | "except") || bound)
 }
@@ -172,7 +172,7 @@ fn term_before(text: &str, start: usize, in_mathematics: bool) -> &str {
 fn applies_nothing(before: &str) -> bool {
     const FONTS: &str = "\\text \\textbf \\mathbf \\mathrm \\color{red} \\color{blue} \\bf \\large \\Large";
     let applies = |sign: char| sign.is_alphanumeric() || "-+/^_√∛±≠".contains(sign);
-    lexicon::one_of(before.trim_end(), FONTS) || !before.contains(applies)
+    lexicon::one_of!(before.trim_end(), FONTS) || !before.contains(applies)
 }
 
 /// Start and end of each word of a text that is no command, and has at least so many letters.

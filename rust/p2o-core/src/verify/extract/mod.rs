@@ -190,7 +190,7 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
     let asks = text.trim_end().strip_suffix('?').and_then(|text| text.rsplit(['.', '\n', '?']).next());
     let asks = asks
-        .is_some_and(|question| lexicon::one_of(lexicon::words(question).next().unwrap_or(""), QUESTIONS));
+        .is_some_and(|question| lexicon::one_of!(lexicon::words(question).next().unwrap_or(""), QUESTIONS));
     if asks || breaks_off(text) || gives_up(&text[text.rfind("\n\n").unwrap_or(0)..]) {
         return found;
     }
@@ -227,7 +227,7 @@ fn unmarked(text: &str) -> Vec<Candidate> {
 /// Whether a text ends in the middle of a sentence: "so the difference is", "which is the".
 fn breaks_off(text: &str) -> bool {
     let last = text.split_whitespace().next_back().unwrap_or("");
-    lexicon::one_of(last, "is are equals gives the an of and or because so our its")
+    lexicon::one_of!(last, "is are equals gives the an of and or because so our its")
 }
 
 /// What stands between the last `<answer>` and `</answer>`.

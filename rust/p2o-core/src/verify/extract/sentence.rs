@@ -57,7 +57,7 @@ pub(super) fn yes_or_no(text: &str) -> Option<&str> {
     let (said, reason) = text.split_once([':', ',', '.'])?;
     let doubts = lexicon::words(reason).any(|word| {
         lexicon::is_any(word, &[Role::Hedge, Role::Supposition, Role::Alternative])
-            || lexicon::one_of(word, "no yes No Yes")
+            || lexicon::one_of!(word, "no yes No Yes")
     });
     let answers = ["yes", "no", "true", "false"].iter().any(|word| word.eq_ignore_ascii_case(said));
     (answers && !doubts).then_some(said)

@@ -76,7 +76,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
         return is_predicate(&words);
     }
     // "7 in one case and 8 in the other"
-    let reason = words.iter().position(|word| one_of(word, REASONS)).unwrap_or(words.len());
+    let reason = words.iter().position(|word| one_of!(word, REASONS)).unwrap_or(words.len());
     if words[..reason].windows(2).any(|pair| matches!(pair[0], "and" | "or") && is_digit(pair[1])) {
         return false;
     }
@@ -86,28 +86,28 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
         let next = words.get(at + 1).copied().unwrap_or("");
         let article = lexicon::is(next, Role::Article);
         match *word {
-            "where" if words[at + 1..].iter().any(|word| one_of(word, "even odd")) => return false,
-            word if one_of(word, REASONS) => return true,
-            word if one_of(word, RELATES) => {
+            "where" if words[at + 1..].iter().any(|word| one_of!(word, "even odd")) => return false,
+            word if one_of!(word, REASONS) => return true,
+            word if one_of!(word, RELATES) => {
                 // "7 at the very least", "7 for odd n", "7 after we take 2 from it"
                 let last = words[words.len() - 1];
-                let most = one_of(last, "most least minimum maximum")
+                let most = one_of!(last, "most least minimum maximum")
                     || lexicon::is(last, Role::Operation)
-                    || words[at..].iter().any(|word| one_of(word, "earlier previous original"));
+                    || words[at..].iter().any(|word| one_of!(word, "earlier previous original"));
                 let again = matches!(words[at..], [_, .., "from" | "to" | "by", "it"]);
                 let case = word == "for" && words[at + 1..].iter().any(|name| is_name(name));
-                return !most && !again && !case && !one_of(next, "base best worst first present units");
+                return !most && !again && !case && !one_of!(next, "base best worst first present units");
             }
             "to" => {
                 return if counted {
-                    !one_of(next, "check count consider")
+                    !one_of!(next, "check count consider")
                 } else {
                     !is_digit(next) && !article && !numerals::is_number_word(next)
                 };
             }
             "as" => {
                 let named = words.get(at + 2).is_some_and(|name| lexicon::is(name, Role::Answer));
-                return named || !article && !one_of(next, "large many much big");
+                return named || !article && !one_of!(next, "large many much big");
             }
             "and" if next == "not" || lexicon::is(next, Role::Pronoun) => {
                 return is_remark(&words[at + 1..].join(" "), true);
@@ -117,20 +117,20 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             "times" | "less" if article || next == "itself" => return false,
             "times" if at + 1 == words.len() || !is_answer => return true,
             "if" if counted => return false,
-            word if counted && !is_answer && one_of(word, CONTINUES) => return true,
-            "that" if one_of(next, "day night week month year time") => return true,
+            word if counted && !is_answer && one_of!(word, CONTINUES) => return true,
+            "that" if one_of!(next, "day night week month year time") => return true,
             // "by the end of the week", "until Friday", "without a break"; not "by 8", "until we halve it".
             "by" if counted => return !is_digit(next),
-            "until" | "once" | "while" | "unless" if counted && !one_of(next, "we you I it one") => {
+            "until" | "once" | "while" | "unless" if counted && !one_of!(next, "we you I it one") => {
                 return true;
             }
-            "without" if counted && (one_of(next, "a any") || next.ends_with("ing")) => return true,
+            "without" if counted && (one_of!(next, "a any") || next.ends_with("ing")) => return true,
             // "24 students play neither sport"
             "neither" | "no" if counted && !is_answer && at > 1 => return true,
             "only" | "exactly" | "precisely" if next.is_empty() => return true,
             "away" if counted || next == "from" => return true,
             _ if next == "bound" && bound(word) => return false,
-            word if one_of(word, PARTS) => return false,
+            word if one_of!(word, PARTS) => return false,
             "max" | "maximum" | "minimum" | "odd" | "something" if words.len() == 1 => return false,
             word if bound(word) && words.len() == 1 && !lexicon::is(word, Role::Distance) => return false,
             word if bound(word) && words.len() > 1 && is_answer => return false,
@@ -163,39 +163,39 @@ fn is_name(word: &str) -> bool {
 /// Whether a word says what was done to a value in front of it: "reversed", "raised", "apart".
 fn is_participle(word: &str) -> bool {
     let ends = ["ed", "wards", "ly", "apart", "written"].iter().any(|end| word.ends_with(end));
-    ends && word.len() > 4 && word.is_ascii() && !one_of(word, "combined needed required")
-        || one_of(word, "read upside")
+    ends && word.len() > 4 && word.is_ascii() && !one_of!(word, "combined needed required")
+        || one_of!(word, "read upside")
 }
 
 /// Whether words behind a value say that it is the answer: "is the answer", "is correct"; not "is one of them".
 fn is_predicate(words: &[&str]) -> bool {
     let named = |word: &&str| {
         lexicon::is_any(word, &[Role::Answer, Role::Measure])
-            || one_of(
+            || one_of!(
                 word,
                 "correct right what minimum maximum smallest largest only valid admissible acceptable",
             )
     };
     // "The only root", "the smallest multiple of 6"
-    let chosen = words.iter().any(|word| one_of(word, "only smallest largest least greatest"));
+    let chosen = words.iter().any(|word| one_of!(word, "only smallest largest least greatest"));
     let taken = has(words, DOUBTS)
         || has(words, &[Role::Modal, Role::Operation, Role::Supposition])
         || !chosen && has(words, &[Role::Computed]);
     // "7 are red" counts things.
     let counted = words[0] == "are" && words.len() == 2 && words[1] != "too" && !is_digit(words[1]);
-    (one_of(words[0], "is are was") && words.iter().any(named) || counted) && !taken
+    (one_of!(words[0], "is are was") && words.iter().any(named) || counted) && !taken
 }
 
 /// Whether words behind a box say that another value is the answer: "is the square of the answer", "or so".
 pub(crate) fn denies_box(behind: &str) -> bool {
     let mut words = lexicon::words(behind);
     let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let times = one_of(first, "times plus minus") && lexicon::is(second, Role::Article);
+    let times = one_of!(first, "times plus minus") && lexicon::is(second, Role::Article);
     let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
     // "must be the answer"
     let clause = || {
         let words = lexicon::words(behind.split(['.', ',', ';', '\n']).next().unwrap_or(""));
-        let said = words.skip_while(|word| one_of(word, "must should be"));
+        let said = words.skip_while(|word| one_of!(word, "must should be"));
         said.collect::<Vec<_>>().join(" ")
     };
     behind_closing(behind).starts_with(REFUSALS)
@@ -216,21 +216,22 @@ fn is_remark(clause: &str, of_value: bool) -> bool {
     let another = *first == "so" && is_digit(second)
         || *first == "then" && lexicon::is(second, Role::Operation)
         || *first == "at" && lexicon::is(second, Role::Bound)
-        || *first == "which" && one_of(second, "I we")
+        || *first == "which" && one_of!(second, "I we")
         || lexicon::is(first, Role::Preposition) && second == "which";
-    let contrasts = one_of(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation);
+    let contrasts = one_of!(first, CONTRASTS) || words == ["no"] || lexicon::is(first, Role::Operation);
     let judged = |word: &&str| {
-        lexicon::is(word, Role::Judgement) || one_of(word, "still need cannot contradicts violates fails too")
+        lexicon::is(word, Role::Judgement)
+            || one_of!(word, "still need cannot contradicts violates fails too")
     };
     // ", and a third of them", ", and we must double it"
     let operates = |word: &str| numerals::is_fraction_word(word) || lexicon::is(word, Role::Operation);
     let shares = words.iter().enumerate().any(|(at, word)| {
         let of = usize::from(words.get(at + 1) == Some(&"of"));
         let whole =
-            words.get(at + 1 + of).is_some_and(|whole| one_of(whole, "them these those it this that which"));
+            words.get(at + 1 + of).is_some_and(|whole| one_of!(whole, "them these those it this that which"));
         operates(word) && whole
     });
     let doubted = shares || has(&words, &[Role::Hedge, Role::Alternative, Role::Supposition]);
-    one_of(first, EXPLAINS) && !another
+    one_of!(first, EXPLAINS) && !another
         || !(contrasts || another || doubted || of_value && words.iter().any(judged))
 }

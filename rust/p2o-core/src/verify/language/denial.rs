@@ -78,5 +78,5 @@ pub(crate) fn is_denied_by(clause: &str) -> bool {
 /// Whether a word says that a value is still to be made another one: "doubled", "rounded".
 fn is_changed(word: &str) -> bool {
     lexicon::is(word, Role::Operation) && word.ends_with("ed")
-        || lexicon::one_of(word, "increased decreased reduced rounded adjusted corrected")
+        || lexicon::one_of!(word, "increased decreased reduced rounded adjusted corrected")
 }

@@ -113,7 +113,7 @@ const EXPLAINS: &str =
 fn is_remark(inside: &str) -> bool {
     let words: Vec<&str> =
         inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
-    let explains = words.first().is_some_and(|first| lexicon::one_of(&first.to_ascii_lowercase(), EXPLAINS));
+    let explains = words.first().is_some_and(|first| lexicon::one_of!(&first.to_ascii_lowercase(), EXPLAINS));
     let prose = inside
         .chars()
         .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));

@@ -4,8 +4,9 @@
 //! number such words are its unit ("5 apples"); in front of one they make it something else ("Sphere 3").
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 
 /// What a word may be. A word may have several roles: "times" counts and multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,8 +196,8 @@ pub(crate) fn plain_phrase(words: &str) -> &str {
 }
 
 /// The roles of each word, one bit a role.
-static ROLES: LazyLock<HashMap<&str, u32>> = LazyLock::new(|| {
-    let mut roles = HashMap::new();
+static ROLES: LazyLock<FxHashMap<&str, u32>> = LazyLock::new(|| {
+    let mut roles = FxHashMap::default();
     for (role, words) in CLASSES.iter().chain(UNSPACED) {
         words.split(' ').for_each(|word| *roles.entry(word).or_default() |= 1 << *role as u32);
     }
@@ -237,9 +238,39 @@ pub(super) fn has(words: &[&str], roles: &[Role]) -> bool {
     words.iter().any(|word| is_any(word, roles))
 }
 
-/// Whether a word is one of those of a list with spaces between them.
-pub(crate) fn one_of(word: &str, known: &str) -> bool {
-    known.split(' ').any(|other| other == word)
+/// Whether a word is one of those of a constant list with spaces between them, which the compiler splits.
+macro_rules! one_of {
+    ($word:expr, $known:expr $(,)?) => {{
+        static WORDS: [&str; $crate::verify::language::lexicon::count($known)] =
+            $crate::verify::language::lexicon::split($known);
+        let word: &str = $word;
+        WORDS.contains(&word)
+    }};
+}
+pub(crate) use one_of;
+
+/// The number of words in a list.
+pub(crate) const fn count(list: &str) -> usize {
+    let (mut words, mut at) = (1, 0);
+    while at < list.len() {
+        words += (list.as_bytes()[at] == b' ') as usize;
+        at += 1;
+    }
+    words
+}
+
+/// The words of a list of N.
+pub(crate) const fn split<const N: usize>(list: &'static str) -> [&'static str; N] {
+    let mut words = [""; N];
+    let (mut word, mut start, mut at) = (0, 0, 0);
+    while at <= list.len() {
+        if at == list.len() || list.as_bytes()[at] == b' ' {
+            words[word] = list.split_at(at).0.split_at(start).1;
+            (word, start) = (word + 1, at + 1);
+        }
+        at += 1;
+    }
+    words
 }
 
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {

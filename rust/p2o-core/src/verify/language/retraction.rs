@@ -83,24 +83,24 @@ fn slips(before: &str, said: &str) -> bool {
         ["cannot" | "can't" | "can’t", "be", ..] => (false, true),
         // "However, this counts each pair twice."
         [verb, ..] if contrasts || !before.is_empty() => {
-            (one_of(verb, MISSES) || verb.ends_with('s') && lexicon::is(verb, Role::Denial), false)
+            (one_of!(verb, MISSES) || verb.ends_with('s') && lexicon::is(verb, Role::Denial), false)
         }
         [verb, ..] => (matches!(verb, "contradicts" | "violates"), false),
         [] => (false, false),
     };
     let begin = &words[..words.len().min(6)];
-    let erred = has_prefix(said, "i made a") && begin.iter().any(|word| one_of(word, MISTAKES))
+    let erred = has_prefix(said, "i made a") && begin.iter().any(|word| one_of!(word, MISTAKES))
         || words.first() == Some(&"I")
-            && begin.iter().any(|word| one_of(word, ERRS))
+            && begin.iter().any(|word| one_of!(word, ERRS))
             && !begin.contains(&"mention");
     // "But we must still subtract 2."
-    let step = words.iter().find(|word| !one_of(word, NEEDS));
-    let changes = contrasts && step.is_some_and(|step| one_of(step, ALTERS));
+    let step = words.iter().find(|word| !one_of!(word, NEEDS));
+    let changes = contrasts && step.is_some_and(|step| one_of!(step, ALTERS));
     let asked = contrasts && words.windows(2).any(|pair| matches!(pair, ["asked" | "asks" | "wants", "for"]));
     // "So the true count is 20", "the answer should be 20", "Wrong!"
     let restated = words.windows(4).any(|part| {
         let named = match part[1..3] {
-            [noun, "is"] => one_of(part[0], "true correct actual real") && lexicon::is(noun, Role::Answer),
+            [noun, "is"] => one_of!(part[0], "true correct actual real") && lexicon::is(noun, Role::Answer),
             ["is", "actually" | "really"] | ["should" | "must", "be"] => lexicon::is(part[0], Role::Answer),
             _ => false,
         };
@@ -123,13 +123,13 @@ fn is_wrong(judged: &[&str]) -> bool {
     match &judged[judged.iter().take_while(neutral).count()..] {
         ["too", ..] => true,
         ["not", said @ .., "answer"] => {
-            said.iter().all(|word| one_of(word, "the my our final correct right"))
+            said.iter().all(|word| one_of!(word, "the my our final correct right"))
         }
         ["not", said @ ("right" | "correct"), rest @ ..] | [said, rest @ ..] => {
-            let ends = rest.first().is_none_or(|next| one_of(next, "because since as by"));
+            let ends = rest.first().is_none_or(|next| one_of!(next, "because since as by"));
             ends && (judged.contains(&"not")
                 || lexicon::is(said, Role::Judgement)
-                || one_of(said, MISTAKES)
+                || one_of!(said, MISTAKES)
                 || *said == "off")
         }
         [] => false,
@@ -150,9 +150,9 @@ pub(crate) fn gives_up(text: &str) -> bool {
     sentences(text).any(|(_, sentence)| {
         let words: Vec<&str> = lexicon::words(sentence).collect();
         let first = words.contains(&"I")
-            || words.first().is_some_and(|first| one_of(first, "We Sorry Unfortunately"));
+            || words.first().is_some_and(|first| one_of!(first, "We Sorry Unfortunately"));
         let fails = |pair: &[&str]| {
-            one_of(pair[1], "solve know determine answer find help compute calculate tell")
+            one_of!(pair[1], "solve know determine answer find help compute calculate tell")
                 && (lexicon::is(pair[0], Role::Denial) || pair[0] == "to" && words.contains(&"unable"))
         };
         first && words.windows(2).any(fails)

@@ -117,7 +117,7 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
     }
     let begins = |before: &str| {
         // "f is odd"
-        before.split(' ').next().is_some_and(|first| first.len() == 1 || lexicon::one_of(first, BEGINS))
+        before.split(' ').next().is_some_and(|first| first.len() == 1 || lexicon::one_of!(first, BEGINS))
     };
     // The "t" is that of "isn't".
     let denies =
@@ -130,7 +130,7 @@ pub(crate) fn says(sentence: &str, expected: &str) -> bool {
         let on = last.next_if_eq(&"on").is_some();
         let says = last
             .next()
-            .is_some_and(|last| lexicon::is(last, Role::Verb) || on && lexicon::one_of(last, FALLS));
+            .is_some_and(|last| lexicon::is(last, Role::Verb) || on && lexicon::one_of!(last, FALLS));
         let related = before.split(' ').filter(|word| lexicon::is(word, Role::Preposition)).count()
             > usize::from(on && says);
         let hedged = before.split(' ').any(|word| lexicon::is(word, Role::Hedge));

@@ -64,8 +64,8 @@ pub(super) fn about_answer(said: &str) -> Option<bool> {
 
 /// Whether words behind the name of the answer in another language lead to a value: "es", "au problème est donc"; not "es casi".
 fn leads_abroad(words: &[&str]) -> bool {
-    let verb = words.iter().rposition(|word| one_of(word, VERBS_ABROAD)).map_or(0, |verb| verb + 1);
-    words[verb..].iter().all(|word| one_of(word, FILLERS_ABROAD)) && !has(words, DOUBTS)
+    let verb = words.iter().rposition(|word| one_of!(word, VERBS_ABROAD)).map_or(0, |verb| verb + 1);
+    words[verb..].iter().all(|word| one_of!(word, FILLERS_ABROAD)) && !has(words, DOUBTS)
 }
 
 /// Whether a phrase that ends with "the answer is" names what follows: not "half the answer is", "the answer modulo 5 is".
@@ -78,9 +78,9 @@ pub(crate) fn names_answer(before: &str) -> bool {
 fn supposes(sentence: &str) -> bool {
     let first = lexicon::words(sentence).next().unwrap_or("");
     let condition = sentence.split(',').next().unwrap_or("").split(" then ").next().unwrap_or("");
-    one_of(first, "Had Were Unless")
+    one_of!(first, "Had Were Unless")
         || lexicon::is(first, Role::Supposition) && condition.contains(['=', '<', '>'])
-        || one_of(first, "Let Suppose Assume Consider Imagine Take Prove Show See Recall")
+        || one_of!(first, "Let Suppose Assume Consider Imagine Take Prove Show See Recall")
             && !sentence.contains([',', ';'])
 }
 
@@ -90,16 +90,16 @@ fn is_aside(sentence: &str) -> bool {
     let words: Vec<&str> = lexicon::words(&lower).collect();
     ASIDE.split('|').any(|aside| lower.contains(aside))
         || others_say(&words)
-        || words.first().is_some_and(|first| one_of(first, "initially originally first"))
+        || words.first().is_some_and(|first| one_of!(first, "initially originally first"))
             && !lower.contains(',')
 }
 
 /// Whether words are about what others say: "one might think", "some people believe".
 fn others_say(words: &[&str]) -> bool {
-    let others = "could may might would will some many people students";
+    const OTHERS: &str = "could may might would will some many people students";
     let say = |word| lexicon::is(word, Role::Belief) || word == "guess";
-    let own = |at: usize| at > 0 && one_of(words[at - 1], "I i we We");
-    words.windows(2).enumerate().any(|(at, pair)| one_of(pair[0], others) && say(pair[1]) && !own(at))
+    let own = |at: usize| at > 0 && one_of!(words[at - 1], "I i we We");
+    words.windows(2).enumerate().any(|(at, pair)| one_of!(pair[0], OTHERS) && say(pair[1]) && !own(at))
 }
 
 /// Whether the words before "answer" only name it: "so the final", "we find that the"; not "half the", "a student claims the".
@@ -115,18 +115,18 @@ fn is_named(words: &[&str]) -> bool {
         Role::Preposition,
     ];
     const BEGINS: &[Role] = &[Role::Preposition, Role::Connective, Role::Heading, Role::Conclusion];
-    let names = |word: &&str| lexicon::is_any(word, NAMES) || one_of(word, KINDS);
+    let names = |word: &&str| lexicon::is_any(word, NAMES) || one_of!(word, KINDS);
     let length = words.iter().rev().take_while(|word| names(word)).count();
     let clause = &words[..words.len() - length];
     let Some((last, earlier)) = clause.split_last() else { return true };
     // "We see that the answer"
-    if one_of(last, FINDS) {
+    if one_of!(last, FINDS) {
         return has_own(earlier) && !has(earlier, &[Role::Denial]);
     }
     // "Simplified answer", "in both cases the answer", "adding them the answer"
     let first = clause[0];
     let begins = lexicon::is_any(first, BEGINS) || first.ends_with("ing");
-    let binds = lexicon::is_any(last, BINDS) || one_of(last, "old naive previous initial tentative guessed");
+    let binds = lexicon::is_any(last, BINDS) || one_of!(last, "old naive previous initial tentative guessed");
     (begins || clause.iter().filter(|word| !names(word)).count() == 1) && !binds
 }
 
@@ -171,11 +171,11 @@ fn leads_from_answer(words: &[&str]) -> bool {
         year becomes was would does";
     const OTHERS: &str = "different another other previous earlier original thought believed expected supposed said claimed \
         assumed guessed estimated";
-    let says = |word: &&str| lexicon::is_any(word, NEUTRAL) || one_of(word, SAYS) || word.len() == 1;
+    let says = |word: &&str| lexicon::is_any(word, NEUTRAL) || one_of!(word, SAYS) || word.len() == 1;
     let verb = |word: &&str| lexicon::is(word, Role::Verb) || word.ends_with('s') && *word != "as";
     let length = words.iter().rev().take_while(|word| says(word)).count();
     let (about, stating) = words.split_at(words.len() - length);
-    let related = |first: &&str| one_of(first, "to for that which we you I as is here must of in after");
+    let related = |first: &&str| one_of!(first, "to for that which we you I as is here must of in after");
     // "a total of", but not "a list of"
     let whole = match words {
         [.., whole, "of" | "in" | "down"] => lexicon::is_any(whole, &[Role::Answer, Role::Measure]),
@@ -184,7 +184,7 @@ fn leads_from_answer(words: &[&str]) -> bool {
     (words.is_empty() || stating.iter().any(verb))
         && about.first().is_none_or(related)
         && !has(about, &[Role::Operation, Role::Denial, Role::Hedge])
-        && !about.iter().any(|word| one_of(word, OTHERS))
+        && !about.iter().any(|word| one_of!(word, OTHERS))
         && whole
 }
 
@@ -208,7 +208,7 @@ fn leads(before: &str, behind: &str) -> bool {
     let clause = before.rsplit([',', ';', '=']).next().unwrap_or(before);
     let words: Vec<&str> = lexicon::words(clause).collect();
     // "The most likely number is 5" says one.
-    let hedges = |word: &&str| lexicon::is(word, Role::Hedge) && !one_of(word, "likely guess sometimes");
+    let hedges = |word: &&str| lexicon::is(word, Role::Hedge) && !one_of!(word, "likely guess sometimes");
     let neutral = |word: &&&str| lexicon::is_any(word, &[Role::Article, Role::Approximation]);
     let length = words.iter().rev().take_while(neutral).count();
     let Some((last, earlier)) = words[..words.len() - length].split_last() else {
@@ -218,18 +218,18 @@ fn leads(before: &str, behind: &str) -> bool {
     };
     // "Twice the number is 7", "the square of the result is 7"
     let multiple =
-        |word: &&str| one_of(word, "twice thrice times plus minus double triple Twice Double Triple");
+        |word: &&str| one_of!(word, "twice thrice times plus minus double triple Twice Double Triple");
     let computed = |part: &[&str]| {
-        lexicon::is(part[0], Role::Computed) && part[1] == "of" && one_of(part[3], "result number value")
+        lexicon::is(part[0], Role::Computed) && part[1] == "of" && one_of!(part[3], "result number value")
     };
     // "Whether it is 7", "if it equals 7", "they claim that it is 7"
-    let supposed = words.iter().any(|word| one_of(word, "if whether If Whether"));
-    let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of(part[0], "claim claims");
+    let supposed = words.iter().any(|word| one_of!(word, "if whether If Whether"));
+    let claims = |part: &[&str]| lexicon::is(part[0], Role::Belief) || one_of!(part[0], "claim claims");
     let claimed = words.windows(2).any(|part| part[1] == "that" && claims(part))
-        && !words.iter().any(|word| one_of(word, "I We we"));
+        && !words.iter().any(|word| one_of!(word, "I We we"));
     // "He did not reach 7", "he failed to reach 7"
     let refuses = |word: &str| {
-        lexicon::is_any(word, &[Role::Denial, Role::Judgement]) || one_of(word, "unable refused")
+        lexicon::is_any(word, &[Role::Denial, Role::Judgement]) || one_of!(word, "unable refused")
     };
     let denied = match earlier {
         [.., before, "to"] => refuses(before),
@@ -239,7 +239,7 @@ fn leads(before: &str, behind: &str) -> bool {
     if supposed && !words.contains(&"then") || claimed || denied {
         return false;
     }
-    let other = one_of(last, "is equals was")
+    let other = one_of!(last, "is equals was")
         && !words.iter().any(|word| is_digit(word))
         && (earlier.iter().any(multiple)
             || matches!(earlier, ["Its" | "its", "square" | "cube" | "reciprocal" | "root"])
@@ -247,13 +247,12 @@ fn leads(before: &str, behind: &str) -> bool {
     // "Between 5 and 7", but "the difference between the two is 7"
     let between = |word: &&str| BETWEEN.split(' ').any(|known| known.eq_ignore_ascii_case(word));
     let bounds = words.iter().rposition(between);
-    let states = |word: &&str| lexicon::is(word, Role::Verb) || one_of(word, VERBS_ABROAD);
+    let states = |word: &&str| lexicon::is(word, Role::Verb) || one_of!(word, VERBS_ABROAD);
     let bounded = bounds.is_some_and(|at| !words[at..].iter().any(states));
     if other || words.iter().any(hedges) || bounded {
         return false;
     }
     let previous = earlier.last().copied().unwrap_or("");
-    let follows = |known| one_of(previous, known);
     let whole = lexicon::is_any(previous, &[Role::Answer, Role::Measure]);
     let unit = || lexicon::words(behind).next().is_some_and(|unit| units::spelled(unit).is_some());
     let rate =
@@ -261,26 +260,34 @@ fn leads(before: &str, behind: &str) -> bool {
     match *last {
         "be" => !words.contains(&"let"),
         joint if joint == "and" || lexicon::is(joint, Role::Alternative) => !is_digit(previous),
-        "to" if earlier.iter().any(|word| one_of(word, "than close next")) => false,
+        "to" if earlier.iter().any(|word| one_of!(word, "than close next")) => false,
         "to" if previous == "up" => earlier.len() > 1 && earlier[earlier.len() - 2] != "is",
-        "to" => follows(COMES) || whole && earlier.iter().any(|word| one_of(word, "brings bring bringing")),
-        "of" => whole || follows(WHOLES),
+        "to" => {
+            one_of!(previous, COMES)
+                || whole && earlier.iter().any(|word| one_of!(word, "brings bring bringing"))
+        }
+        "of" => whole || one_of!(previous, WHOLES),
         // "Travels at 7 km/h"
-        "at" => follows("arrive arrives arrived arriving valued stands") || previous.ends_with('s') && rate(),
-        "with" => lexicon::is(previous, Role::Pronoun) || follows("us him her me left remains up"),
-        "by" => follows(CHANGES),
-        "in" | "after" | "for" | "on" => follows("results resulting result calls sold drove paid") || unit(),
+        "at" => {
+            one_of!(previous, "arrive arrives arrived arriving valued stands")
+                || previous.ends_with('s') && rate()
+        }
+        "with" => lexicon::is(previous, Role::Pronoun) || one_of!(previous, "us him her me left remains up"),
+        "by" => one_of!(previous, CHANGES),
+        "in" | "after" | "for" | "on" => {
+            one_of!(previous, "results resulting result calls sold drove paid") || unit()
+        }
         // A sum and a limit buy and sell nothing: their verbs are known.
         verb if verb.ends_with('s') && earlier.iter().any(|word| lexicon::is_any(word, SUBJECTS)) => {
-            lexicon::is_any(verb, KNOWN) || one_of(verb, "totals reaches costs measures weighs")
+            lexicon::is_any(verb, KNOWN) || one_of!(verb, "totals reaches costs measures weighs")
         }
-        other => !one_of(other, APART),
+        other => !one_of!(other, APART),
     }
 }
 
 /// Whether the author or what was found is among the words of a clause: "we find", "it follows".
 fn has_own(words: &[&str]) -> bool {
-    words.iter().any(|word| one_of(word, "I i I'm We we We're we're It it This this That that Which which"))
+    words.iter().any(|word| one_of!(word, "I i I'm We we We're we're It it This this That that Which which"))
 }
 
 pub(super) fn is_digit(word: &str) -> bool {
@@ -293,19 +300,19 @@ pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
     let words: Vec<&str> = lexicon::words(sentence.rsplit(',').next().unwrap_or("")).collect();
     let first = lexicon::words(sentence).next().unwrap_or("");
-    let supposed = one_of(first, "Suppose Assume Imagine") && !sentence.contains([',', ';']);
-    let other = supposed || one_of(first, "If Had Were") && words.contains(&"would");
+    let supposed = one_of!(first, "Suppose Assume Imagine") && !sentence.contains([',', ';']);
+    let other = supposed || one_of!(first, "If Had Were") && words.contains(&"would");
     let bound = matches!(words[..], ["An" | "an" | "A" | "a", "upper" | "lower", "bound", "is" | "of"]);
     let multiple = |part: &[&str]| {
         let [words @ .., "the" | "our", "answer"] = part else { return false };
         matches!(words, [multiple] | [multiple, "of"] if lexicon::is(multiple, Role::Operation))
     };
-    let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of(word, "common typical naive");
+    let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of!(word, "common typical naive");
     let errs = |pair: &[&str]| {
-        judged(pair[0]) && one_of(pair[1], "answer solution guess mistake error result value to")
+        judged(pair[0]) && one_of!(pair[1], "answer solution guess mistake error result value to")
             || pair[0] == "mistake" && pair[1] == "to"
     };
-    let doubts = |pair: &[&str]| one_of(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
+    let doubts = |pair: &[&str]| one_of!(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
     let told = others_say(&words) || words.windows(2).any(|pair| doubts(pair) || errs(pair));
     other || bound || told || words.windows(3).chain(words.windows(4)).any(multiple)
 }

@@ -1,9 +1,9 @@
 //! Units of measurement: how they are spelled, and what they are in units of the same kind.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use dashu_ratio::RBig;
+use rustc_hash::FxHashMap;
 
 /// A unit: its normal spelling, the others, and how many it is of what, as in "1000/1 g·m/s^2". One that is only itself
 /// measures nothing else.
@@ -116,8 +116,8 @@ struct Unit {
 }
 
 /// All units by all their spellings.
-static UNITS: LazyLock<HashMap<String, Unit>> = LazyLock::new(|| {
-    let mut units = HashMap::new();
+static UNITS: LazyLock<FxHashMap<String, Unit>> = LazyLock::new(|| {
+    let mut units = FxHashMap::default();
     let ratio = |(above, below): (i64, i64)| RBig::from(above) / RBig::from(below);
     let mut add = |spelling: String, name: String, prefixed: bool, size: RBig, base: &str| {
         let base = parts(base, 1).collect();

@@ -1,7 +1,8 @@
 //! The vocabulary: which names are functions, constants, operators, letters, units, or nothing at all.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 
 use crate::verify::expr::Function;
 
@@ -141,7 +142,7 @@ const OPERATORS: &[(char, &str)] = &[
     ('∼', "sim"),
 ];
 
-static COMMANDS: LazyLock<HashMap<&str, Command>> = LazyLock::new(|| {
+static COMMANDS: LazyLock<FxHashMap<&str, Command>> = LazyLock::new(|| {
     let named = |command: Command, names: &'static str| names.split(' ').map(move |name| (name, command));
     [(Command::Structural, STRUCTURAL), (Command::Invisible, INVISIBLE), (Command::Font, FONTS)]
         .into_iter()
