@@ -57,6 +57,10 @@ pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
 pub(super) fn in_parts(text: &str) -> Option<String> {
     let mut parts = Vec::new();
     let mut last = box_before(text, text.len());
+    // Most boxes stand in a line without a label, and the search for the one before is long.
+    if !text[..last?.0].rsplit('\n').next()?.contains([')', ':']) {
+        return None;
+    }
     while let Some((start, content, _)) = last {
         last = box_before(text, start);
         let begin = last.map_or(0, |(_, _, end)| end).min(start);

@@ -214,7 +214,7 @@ pub(crate) fn is_any(word: &str, roles: &[Role]) -> bool {
     let upper = word.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
     let word = if upper { Cow::Owned(word.to_lowercase()) } else { Cow::Borrowed(word) };
     let has = ROLES.get(&*word).copied().unwrap_or_default();
-    roles.iter().any(|role| has & 1 << *role as u32 != 0)
+    roles.iter().fold(0, |mask, role| mask | 1 << *role as u32) & has != 0
         || roles.contains(&Role::Denial) && word.ends_with("n't")
 }
 

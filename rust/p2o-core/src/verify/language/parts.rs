@@ -1,28 +1,30 @@
 //! Answers in numbered parts: "(a) 5; (b) 12", "(1) 5 (2) 12", "(i) 5, (ii) 12".
 
+use super::lexicon::split;
 use super::text::unwrapped;
 
 /// How parts are numbered. Digits are a number's own unless they stand in brackets.
-const NUMBERS: [&str; 3] = ["a b c d e f g h", "i ii iii iv v vi vii viii", "1 2 3 4 5 6 7 8"];
+const NUMBERS: [[&str; 8]; 3] =
+    [split("a b c d e f g h"), split("i ii iii iv v vi vii viii"), split("1 2 3 4 5 6 7 8")];
 
 /// The parts as values with names of their own, where a text is made of them and of nothing else.
 pub(crate) fn named(text: &str) -> Option<String> {
     if !text.starts_with(['(', 'a', 'i', '\\', '*']) {
         return None;
     }
-    NUMBERS.iter().find_map(|numbers| {
-        let numbers: Vec<&str> = numbers.split(' ').collect();
-        let second = format!("{})", numbers[1]);
-        if text.contains(&second) { numbered(text, &numbers) } else { None }
-    })
+    let has = |number: &str| text.match_indices(')').any(|(at, _)| text[..at].ends_with(number));
+    NUMBERS
+        .iter()
+        .filter(|[first, second, ..]| has(first) && has(second))
+        .find_map(|numbers| numbered(text, numbers))
 }
 
 fn numbered(text: &str, numbers: &[&str]) -> Option<String> {
     // `\text{(a) }5` sets its letters upright.
     let mut plain = text.to_string();
-    for font in ["\\text{", "\\textbf{", "\\mathrm{", "**"] {
+    for font in ["\\text{", "\\textbf{", "\\mathrm{", "**"].into_iter().filter(|font| text.contains(font)) {
         for (before, after) in [("(", ") }"), ("(", ")}"), ("", ") }"), ("", ")}"), ("(", ")**")] {
-            for number in numbers.iter().filter(|_| text.contains(font)) {
+            for number in numbers {
                 plain = plain.replace(&format!("{font}{before}{number}{after}"), &format!("({number})"));
             }
         }
