@@ -235,3 +235,48 @@ fn tagged(text: &str) -> Option<&str> {
     let inside = &text[..text.rfind("</answer>")?];
     Some(inside[inside.rfind("<answer>")? + "<answer>".len()..].trim())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(text: &str) -> Option<String> {
+        candidates(text, &Options::default()).next().map(|candidate| candidate.text)
+    }
+
+    #[test]
+    fn the_last_box_wins() {
+        assert_eq!(first("\\boxed{1} then we check, so \\boxed{2}.").as_deref(), Some("2"));
+        assert_eq!(first("$\\boxed{1}$, $\\boxed{2}$").as_deref(), Some("1, 2"));
+        assert_eq!(first("\\fbox{7}").as_deref(), Some("7"));
+        assert_eq!(first("\\boxed 7 is it").as_deref(), Some("7"));
+        assert_eq!(first("\\boxed{\\frac{1}{2}}").as_deref(), Some("\\frac{1}{2}"));
+    }
+
+    #[test]
+    fn a_box_cut_off_by_the_end_is_no_answer() {
+        assert_ne!(first("so \\boxed{12").as_deref(), Some("12"));
+        assert_eq!(first("so $\\boxed{12$ is it").as_deref(), Some("12"));
+    }
+
+    #[test]
+    fn thinking_is_not_scanned() {
+        assert_eq!(first("<think>\\boxed{9}</think> The answer is 8").as_deref(), Some("8"));
+    }
+
+    #[test]
+    fn phrases() {
+        assert_eq!(first("\\boxed{5}, so the final answer is 7.").as_deref(), Some("7"));
+        assert_eq!(first("\\boxed{5}, the answer is 7.").as_deref(), Some("5"));
+        assert_eq!(first("The answer is $x=3$. Good.").as_deref(), Some("$x=3$"));
+        assert_eq!(first("**Answer:** 4.5").as_deref(), Some("4.5"));
+        assert_eq!(first("work\n#### 42").as_deref(), Some("42"));
+    }
+
+    #[test]
+    fn long_and_odd_inputs_are_scanned_in_linear_time() {
+        for text in ["$".repeat(100_000), "answer ".repeat(20_000), "\\boxed{".repeat(20_000)] {
+            let _ = candidates(&text, &Options::default()).count();
+        }
+    }
+}

@@ -220,3 +220,24 @@ pub(crate) fn label(text: &str) -> Option<(&str, &str)> {
     let labels = words && long && ends && !sentence && !changes_value(label) && !rest.trim().is_empty();
     labels.then_some((label, rest.trim_start()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_and_remarks() {
+        assert_eq!(label("Total cost: 5"), Some(("Total cost", "5")));
+        assert_eq!(label("\\text{Area: } 5"), Some(("Area", "5")));
+        assert_eq!(label("\\textbf{Answer}: 5"), Some(("Answer", "5")));
+        for text in ["boys:girls = 2:3", "at least: 5", "x: 5", "3:4", "Ratio:", "f: x"] {
+            assert_eq!(label(text), None, "{text}");
+        }
+        for remark in ["since 2+3=5", "one half", "as required", "which is $5$", "in this order"] {
+            assert!(is_remark(remark), "{remark}");
+        }
+        for part in ["mod 7", "or 6", "B", "meters", "or more", "if x is even", "x+1", "not prime", "theta"] {
+            assert!(!is_remark(part), "{part}");
+        }
+    }
+}

@@ -226,3 +226,52 @@ fn chinese_number(text: &str) -> Option<i64> {
     }
     (!text.is_empty()).then_some(total + group + digit.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_chinese() {
+        for (words, value) in [
+            ("二十五", 25),
+            ("十五", 15),
+            ("一百零五", 105),
+            ("两千零一", 2_001),
+            ("三万五千", 35_000),
+            ("一亿", 100_000_000),
+        ] {
+            assert_eq!(chinese_number(words), Some(value), "{words}");
+        }
+        for words in ["", "百", "十百", "二三", "零十", "矩形"] {
+            assert_eq!(chinese_number(words), None, "{words}");
+        }
+        let third = Expr::rational(RBig::from(2) / RBig::from(3));
+        assert_eq!(chinese_value("三分之二"), Some(third));
+        assert_eq!(chinese_value("零分之二"), None);
+        assert_eq!(chinese_value("百分之三十"), Some(Expr::Percent(Box::new(Expr::integer(30)))));
+    }
+
+    #[test]
+    fn numbers_in_words() {
+        #[rustfmt::skip]
+        let known = [
+            ("zero", 0), ("a hundred", 100), ("a hundred thousand", 100_000), ("a million", 1_000_000), ("seven", 7),
+            ("twelve", 12), ("twenty five", 25), ("one hundred", 100), ("three hundred and six", 306),
+            ("fifteen hundred", 1_500), ("two thousand and one", 2_001),
+            ("one million two hundred thousand forty", 1_200_040),
+        ];
+        for (words, value) in known {
+            assert_eq!(spelled_number(words), Some(value), "{words}");
+        }
+        #[rustfmt::skip]
+        let unknown = [
+            "", "five six", "twenty twelve", "twelve five", "hundred", "a", "a five", "hundred a", "one and two",
+            "two hundred and", "one half", "two thousand three million", "twenty zero", "five apples", "two thirds",
+            "thousands",
+        ];
+        for words in unknown {
+            assert_eq!(spelled_number(words), None, "{words}");
+        }
+    }
+}

@@ -85,3 +85,38 @@ pub(crate) fn statements(text: &str) -> Option<String> {
     let single = |number: &&str| number.len() == 1 && number.as_bytes()[0].is_ascii_digit();
     (numbers.len() > 1 && numbers.iter().all(single)).then(|| numbers.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn parts_have_names() {
+        let both = Some("\\text{parta} = 5, \\text{partb} = 12".to_string());
+        for text in [
+            "(a) 5; (b) 12",
+            "\\text{(a) }5,\\ \\text{(b) }12",
+            "\\text{a) 5  b) 12}",
+            "(a)\\ 5 \\quad (b)\\ 12",
+            "(1) $5$; (2) $12$",
+            "(1)\\ 5,\\ (2)\\ 12",
+            "(i) 5 (ii) 12",
+            "i) 5, ii) 12",
+        ] {
+            assert_eq!(named(text), both, "{text}");
+        }
+        for text in [
+            "(a) 5",
+            "(b) 5; (a) 12",
+            "f(a) + f(b)",
+            "(a+b)(a-b)",
+            "(a)(b)",
+            "(1)(2)",
+            "(1)+(2)",
+            "(i)",
+            "(1, 2)",
+        ] {
+            assert_eq!(named(text), None, "{text}");
+        }
+    }
+}

@@ -167,3 +167,30 @@ fn sentences(text: &str) -> impl Iterator<Item = (usize, &str)> {
         (!trimmed.is_empty()).then(|| (around(text, trimmed).0.len(), trimmed))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_back_an_answer() {
+        for (text, wrong, doubted) in [
+            (". Wait, that is wrong. It is 8.", Some(2), Some(2)),
+            ("$. That's incorrect: 3+5=8", None, None),
+            (". That's incorrect. 8", Some(2), Some(2)),
+            ("... let me re-check: 3+5=8", None, Some(4)),
+            (". Hmm, the sum is 8.", None, Some(2)),
+            (". This is not wrong.", None, None),
+            (". The rest is easy.", None, None),
+            (". Waiting takes longer.", None, None),
+            (". Who counts 8, that is wrong.", None, None),
+            (". It is odd. Some say 8. That is wrong.", None, Some(25)),
+        ] {
+            assert_eq!(retraction(text, false), wrong, "{text}");
+            assert_eq!(retraction(text, true), doubted, "{text}");
+        }
+        assert!(gives_up("There are 7. I cannot solve it."));
+        assert!(gives_up("I am unable to determine it."));
+        assert!(!gives_up("There are 7. It cannot be solved otherwise. I know it."));
+    }
+}

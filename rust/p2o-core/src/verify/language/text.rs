@@ -363,3 +363,36 @@ pub(crate) fn value_of_operation(text: &str) -> Option<&str> {
     let relation = operation.ends_with(['<', '>', '!', '\\']);
     (!relation && starts.iter().any(|start| operation.starts_with(start))).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_told_from_mathematics() {
+        for text in ["No Solution", "\\text{even}", "diverges.", "Yes", "\\mathrm{Yes}", "Evelyn"] {
+            assert!(is_prose(text), "{text}");
+        }
+        for text in ["ab", "x and y", "\\pi", "theta", "\\mathrm{T}", "x", "2 cm", "sin x", "MR=SRMC"] {
+            assert!(!is_prose(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_are_compared_without_case_and_punctuation() {
+        assert_eq!(normalized_words("\\text{No Solution.}"), "no solution");
+        assert_eq!(normalized_words("$\\mathrm{~Yes}$"), "yes");
+    }
+
+    #[test]
+    fn choices() {
+        for text in ["C", "(C)", "\\text{(C)}", "\\textbf{C}", "C.", "(C) 42", "\\textbf{(C)}\\ 42", "C) 42"]
+        {
+            assert_eq!(choice(text).map(|(letter, _)| letter), Some('C'), "{text}");
+        }
+        for text in ["c", "C = 5", "CD", "X", "", "C 5", "(C, D)"] {
+            assert_eq!(choice(text), None, "{text}");
+        }
+        assert_eq!(choice("(C) 42"), Some(('C', "42".to_string())));
+    }
+}
