@@ -309,7 +309,7 @@ pub(crate) fn tempts(sentence: &str) -> bool {
     };
     let judged = |word: &str| lexicon::is(word, Role::Judgement) || one_of!(word, "common typical naive");
     let errs = |pair: &[&str]| {
-        judged(pair[0]) && one_of!(pair[1], "answer solution guess mistake error result value to")
+        one_of!(pair[1], "answer solution guess mistake error result value to") && judged(pair[0])
             || pair[0] == "mistake" && pair[1] == "to"
     };
     let doubts = |pair: &[&str]| one_of!(pair[1], SEEMS) && !lexicon::is(pair[0], Role::Denial);
