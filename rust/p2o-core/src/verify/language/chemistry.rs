@@ -66,3 +66,22 @@ fn is_formula(flat: &str) -> bool {
     }
     charged && elements > 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulae() {
+        for text in ["\\mathrm{H_2O}", "\\ce{H2O}", "H₂O", "\\text{H}_{2}\\text{O}"] {
+            assert_eq!(formula(text).as_deref(), Some("H2O"), "{text}");
+        }
+        assert!(same("\\mathrm{SO_4^{2-}}", "\\ce{SO4^2-}"));
+        assert!(same("\\text{Na}^+", "\\ce{Na+}"));
+        for (left, right) in
+            [("Fe^{3+}", "Fe^{2+}"), ("CO", "Co"), ("H_2O", "H_2O_2"), ("x^2", "x^2"), ("5", "5")]
+        {
+            assert!(!same(left, right), "{left} {right}");
+        }
+    }
+}

@@ -229,3 +229,63 @@ fn parse(digits: &str) -> Option<IBig> {
     }
     IBig::from_str_radix(digits, 10).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> String {
+        let literal = literal(text, true).unwrap();
+        assert_eq!(literal.length, text.len(), "{text} was not read to its end");
+        literal.number.value.to_string()
+    }
+
+    #[test]
+    fn separators_join_groups_of_three() {
+        for text in ["1234567", "1,234,567", "1 234 567", "1\\,234\\,567", "1{,}234{,}567", "1,\\!234,\\!567"]
+        {
+            assert_eq!(value(text), "1234567");
+        }
+        assert_eq!(value("1,234.5"), "2469/2");
+    }
+
+    #[test]
+    fn groups_of_other_sizes_end_the_number() {
+        for text in ["12,34", "1,2345", "1234,567", "0,123", "1 23"] {
+            assert!(literal(text, true).unwrap().length < text.len(), "{text}");
+        }
+        assert_eq!(literal("1,234", false).unwrap().length, 1);
+    }
+
+    #[test]
+    fn points_and_exponents() {
+        assert_eq!(value(".4"), "2/5");
+        assert_eq!(value("4.5e3"), "4500");
+        assert_eq!(value("1E-3"), "1/1000");
+        assert_eq!(literal("5.", true).unwrap().length, 1);
+        assert_eq!(literal("1./3", true).unwrap().length, 2);
+        assert_eq!(literal("2e^x", true).unwrap().length, 1);
+        assert_eq!(literal("1e400000000", true).unwrap().exponent, 400_000_000);
+    }
+
+    #[test]
+    fn repeating_decimals_are_exact() {
+        assert_eq!(value("0.\\overline{3}"), "1/3");
+        assert_eq!(value("0.1\\overline{6}"), "1/6");
+        assert_eq!(value("0.(142857)"), "1/7");
+        assert_eq!(value("1.\\overline{09}"), "12/11");
+        for (text, expected) in [
+            ("0.333...", "1/3"),
+            ("0.1666\\ldots", "1/6"),
+            ("0.142857142857…", "1/7"),
+            ("0.121212...", "4/33"),
+        ] {
+            assert_eq!(value(text), expected, "{text}");
+        }
+        // Euler's number does not go on like this.
+        for text in ["2.718281828...", "0.33...", "3.14...", "0.333...4"] {
+            let literal = literal(text, true).unwrap();
+            assert!(literal.number.decimal && literal.length < text.len(), "{text}");
+        }
+    }
+}
