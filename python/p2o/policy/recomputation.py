@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,18 +29,38 @@ def enable_checkpointing(model: Any) -> None:
 def checkpointing(model: Any, enabled: bool) -> Iterator[None]:
     """Computes the layers' activations again in the backward passes of the block.
 
-    transformers asks a layer's own `training` flag. It stands for nothing else here: modules within, dropout among
-    them, stay in evaluation mode. Outside the block it is off, since it would cost a sampler its cache.
+    transformers asks a layer's own `training` flag. While the layer computes it is off, since some drop out inputs by
+    it; outside the block too, since it would cost a sampler its cache.
     """
-    layers = (
-        [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
-        if enabled
-        else []
-    )
-    for layer in layers:
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    flagged = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    # What holds such layers is flagged as well, and leaves the work to them. Code of a model's own may have none.
+    layers = [module for module in flagged if isinstance(module, GradientCheckpointingLayer)] or flagged
+    asked = [(layer, layer._gradient_checkpointing_func) for layer in layers] if enabled else []
+    for layer, checkpoint in asked:
         layer.training = True
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer._gradient_checkpointing_func = _evaluating(layer, checkpoint)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, checkpoint in asked:
             layer.training = False
+            layer._gradient_checkpointing_func = checkpoint
+
+
+def _evaluating(layer: Any, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """`checkpoint`, by which the layer computes in evaluation mode, at first and again."""
+
+    def checkpointed(compute: Callable[..., Any], *inputs: Any) -> Any:
+        def evaluated(*given: Any) -> Any:
+            layer.training = False
+            try:
+                return compute(*given)
+            finally:
+                layer.training = True
+
+        return checkpoint(evaluated, *inputs)
+
+    return checkpointed
