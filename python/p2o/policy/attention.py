@@ -9,6 +9,7 @@ one attention for training, scoring and sampling. Prompts that several responses
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -27,8 +28,12 @@ VARLEN_ATTENTION = "p2o_varlen"
 MAX_HEAD_DIM = 256
 """The widest head of the flash attention kernels."""
 
-_UNKNOWN = ("softcap", "s_aux", "position_bias")
+_UNKNOWN = ("softcap", "s_aux", "position_bias", "indices", "block_indices")
 """What some architectures ask of their attention that the kernels cannot do."""
+
+_INDEXED = ("index_topk", "index_topk_blocks")
+"""Settings of models whose layers choose the tokens they see. They say so by a mask only to an attention by the name of
+`sdpa` or `eager`."""
 
 
 @cache
@@ -63,8 +68,19 @@ def supports_varlen(model: Any) -> bool:
 
 def takes_segments(model: Any) -> bool:
     """Whether the attention of `model` is one that `p2o_varlen` can take the place of."""
-    softcap = getattr(model.config.get_text_config(decoder=True), "attn_logit_softcapping", None)
-    return softcap is None and model.config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
+    config = model.config.get_text_config(decoder=True)
+    asks = any(getattr(config, name, None) is not None for name in ("attn_logit_softcapping", *_INDEXED))
+    return not asks and model.config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
+
+
+def leaves_window_to_mask(layer: Any) -> bool:
+    """Whether an attention layer that names no window has one by the model's configuration: Qwen2-MoE's, Phi-MoE's."""
+    config = getattr(layer, "config", None)
+    kinds, place = getattr(config, "layer_types", None), getattr(layer, "layer_idx", None)
+    if kinds is not None:
+        return place is not None and any(word in kinds[place] for word in ("sliding", "chunked"))
+    window = getattr(config, "sliding_window", None)
+    return window is not None and window < (getattr(config, "max_position_embeddings", None) or math.inf)
 
 
 def use_varlen(model: Any) -> None:
@@ -119,7 +135,8 @@ def varlen_attention(
         query: shape [1, heads, tokens, head size].
         key: shape [1, key/value heads, tokens, head size]; query heads share them in groups.
         value: like `key`.
-        attention_mask: only read without bounds and segments.
+        attention_mask: without bounds and segments who sees whom; beside them what transformers has passed on, which a
+            layer may have made more of.
         scaling: factor of the scores; None: 1 / sqrt(head size).
         sliding_window: tokens a token sees, itself included; None: all before it.
         cu_seq_lens_q: start of each row and the end of the last, int32, shape [rows + 1]; None: `sdpa`.
@@ -149,10 +166,14 @@ def varlen_attention(
             **options,
         )
         return output
-    asked = [name for name in _UNKNOWN if options.get(name) is not None]
-    if asked:
+    needed = next((name for name in _UNKNOWN if options.get(name) is not None), None)
+    if attention_mask is not None and attention_mask.numel() > 1:
+        needed = "a mask of its own making"
+    elif sliding_window is None and leaves_window_to_mask(module):
+        needed = "its sliding window in the mask"
+    if needed is not None:
         raise ModelError(
-            f'{type(module).__name__} needs {asked[0]}, which packed rows cannot have: set optimizer.layout = "padded"'
+            f'{type(module).__name__} needs {needed}, which packed rows cannot have: set optimizer.layout = "padded"'
         )
     if segments is not None:
         return segments.attend(query, key, value, scaling, sliding_window), None
