@@ -437,7 +437,7 @@ def test_the_check_of_a_layout_passes_where_rows_are_apart(random_model: Any, na
     )
     policy.check_layout()
     read = {"padded": 36, "packed": 34, "shared": 30}
-    assert forwarded == [36, read[name]], "side by side, then as the layout has them"
+    assert forwarded == [36, read[name], read[name]], "side by side, then as the layout has them"
 
 
 def test_a_model_that_takes_no_such_rows_is_refused_in_one_line(

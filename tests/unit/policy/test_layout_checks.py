@@ -1,4 +1,4 @@
-"""What cannot share rows is found before it trains: windows and masks of a model's own."""
+"""What cannot share rows is found before it trains: states that are handed on, windows and masks of a model's own."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ SIZES: dict[str, Any] = {
 }
 EXPERTS = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 32}
 LONG = [([1, 2, 3, 4], list(range(20, 40))), ([1, 2, 3, 4], list(range(40, 60)))]
+
+
+def bamba() -> Any:
+    """One layer hands a state on, one attends."""
+    from transformers import BambaConfig, BambaForCausalLM
+
+    config = BambaConfig(
+        **SIZES,
+        attn_layer_indices=[1],
+        mamba_n_heads=4,
+        mamba_d_head=16,
+        mamba_n_groups=1,
+        mamba_d_state=8,
+        mamba_chunk_size=16,
+    )
+    return BambaForCausalLM(config)
 
 
 def qwen2_moe(window: int | None) -> Any:
@@ -90,6 +106,13 @@ def policy_over(model: Any, layout: Any) -> TorchPolicy:
 def log_probs(model: Any, layout: Any) -> np.ndarray:
     found = score_sequences(model, LONG, pad_id=0, temperature=1.0, micro_batch_tokens=1000, layout=layout)
     return np.concatenate(found)
+
+
+@pytest.mark.parametrize("layout", ["packed", "shared"])
+def test_a_state_that_is_handed_on_is_found_below_the_rounding_of_bfloat16(layout: Any) -> None:
+    model = made(bamba).bfloat16()
+    with pytest.raises(ModelError, match=r'mixes sequences.*optimizer.layout = "padded"'):
+        policy_over(model, layout).check_layout()
 
 
 @pytest.mark.parametrize("layout", ["packed", "shared"])
