@@ -92,7 +92,7 @@ def output_head(model: Any) -> Callable[[Tensor], Tensor]:
     matrix = model.get_output_embeddings()
     if matrix is None:
         raise ModelError(f"{type(model).__name__} has no output embeddings: give a causal language model")
-    config = model.config
+    config = model.config.get_text_config(decoder=True)
     factor = float(getattr(config, "logit_scale", None) or 1.0)
     divisor = float(getattr(config, "logits_scaling", None) or 1.0)
     cap = getattr(config, "final_logit_softcapping", None)

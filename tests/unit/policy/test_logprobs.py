@@ -206,12 +206,25 @@ def small(architecture="llama", **extra):
         from transformers import CohereConfig, CohereForCausalLM
 
         return CohereForCausalLM(CohereConfig(**shape, logit_scale=0.0625)).eval()
+    if architecture == "gemma4":  # what it does to logits is said of its text part
+        from transformers import Gemma4Config, Gemma4ForConditionalGeneration
+
+        text = {
+            **shape,
+            "head_dim": 8,
+            "global_head_dim": 8,
+            "hidden_size_per_layer_input": 0,
+            "vocab_size_per_layer_input": 64,
+            "num_kv_shared_layers": 0,
+            "final_logit_softcapping": 0.05,
+        }
+        return Gemma4ForConditionalGeneration(Gemma4Config(text_config=text)).eval()
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     return Gemma2ForCausalLM(Gemma2Config(**shape, head_dim=8, final_logit_softcapping=0.05)).eval()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "granite", "cohere", "gemma2"])
+@pytest.mark.parametrize("architecture", ["llama", "granite", "cohere", "gemma2", "gemma4"])
 def test_output_head_gives_the_model_s_own_logits(architecture):
     model = small(architecture)
     tokens = torch.randint(3, 64, (2, 7))
