@@ -15,6 +15,7 @@ from p2o.evaluate import Evaluation, evaluate
 from p2o.outcomes import HardKind, hard_problems, likely_hard
 from p2o.outcomes.rehearsal import solved_under
 from p2o.outcomes.transfer import transfer_records
+from p2o.parts import steps_within
 from p2o.policy.rows import prepare, teaches
 from p2o.run import Run
 from p2o.seeds import derive_seed
@@ -59,7 +60,7 @@ def take_step(run: Run) -> None:
     if is_drawn_ahead(run):
         run.batches.draw_ahead()
     with run.timed("update"):
-        metrics = update(run, batch.trained)
+        metrics = update(run, batch.trained, batch.problems)
     for group in batch.groups:
         state.outcomes.observe(group, str(state.version))
         if run.guidance is not None and run.guidance.quotes:
@@ -85,12 +86,17 @@ def is_drawn_ahead(run: Run) -> bool:
     return run.config.rollout.ahead > 0 and at_once
 
 
-def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
-    """The policy step: prepare (score what was sampled), learn (an optimizer step a mini-batch), publish."""
-    config = run.config
+def update(run: Run, groups: Sequence[Group], problems: int = 0) -> dict[str, float]:
+    """The policy step: prepare (score what was sampled), learn (an optimizer step a mini-batch), publish.
+
+    `problems` of the epoch were rolled out for it; without any the learning-rate schedule stands still.
+    """
+    config, state = run.config, run.state
+    over = state.epoch * steps_within(config, len(run.problems))
+    over += steps_within(config, state.epoch_problems - problems)
     size = config.run.mini_batch_problems or config.run.batch_problems
     mini_batches = [groups[start : start + size] for start in range(0, len(groups), size)]
-    age = age_of(groups, run.state.step)
+    age = age_of(groups, state.step)
     if age > config.rollout.ahead:
         raise TrainingError(f"rollouts are {age} steps old, over rollout.ahead = {config.rollout.ahead}")
     with run.console.phase(f"{run.under_way}  update", len(groups)) as progress:
@@ -101,12 +107,14 @@ def update(run: Run, groups: Sequence[Group]) -> dict[str, float]:
             for number, part in enumerate(mini_batches)
         ]
         learnt = []
-        for part, ready in zip(mini_batches, prepared, strict=True):
-            run.state.outcomes.observe_context(str(run.state.version), ready.by_template)
-            learnt.append({**run.policy.update(ready.rows, ready.counts, ready.engine), **ready.metrics})
+        for number, (part, ready) in enumerate(zip(mini_batches, prepared, strict=True)):
+            state.outcomes.observe_context(str(state.version), ready.by_template)
+            place = over + (number if problems else 0)
+            found = run.policy.update(ready.rows, ready.counts, ready.engine, place)
+            learnt.append({**found, **ready.metrics})
             progress(len(part))
     run.batches.settle()  # what is drawn ahead is all drawn with the same weights
-    run.collector.publish(run.policy, run.state.step + 1)
+    run.collector.publish(run.policy, state.step + 1)
     stale = {"rollouts/age": float(age)} if config.rollout.ahead else {}
     return over_mini_batches([*learnt, run.probe(), stale])
 

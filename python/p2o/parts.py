@@ -180,11 +180,15 @@ def check_length(config: Config, model: Any) -> None:
 
 def planned_optimizer_steps(config: Config, problems: int) -> int:
     """Optimizer steps of the whole run, for the learning-rate schedule."""
+    return steps_within(config, problems) * (config.run.schedule_epochs or config.run.epochs)
+
+
+def steps_within(config: Config, problems: int) -> int:
+    """Optimizer steps over the first so many problems of an epoch."""
     batch = config.run.batch_problems
     mini = config.run.mini_batch_problems or batch
     full, rest = divmod(problems, batch)
-    per_epoch = full * -(-batch // mini) + -(-rest // mini)
-    return per_epoch * (config.run.schedule_epochs or config.run.epochs)
+    return full * -(-batch // mini) + -(-rest // mini)
 
 
 PROBES = 8

@@ -79,6 +79,8 @@ class Engine:
         self.sampler = self
         self.log_probs = list(log_probs)
         self.updates = 0
+        self.places: list[int] = []
+        """Of the updates in the schedule."""
 
     def collect(self, requests: Any, params: Any, progress: Any) -> list[Rollout]:
         self.requests += requests
@@ -102,7 +104,10 @@ class Engine:
         value = self.log_probs[self.updates % len(self.log_probs)]
         return [np.full(len(response), value, np.float32) for _, response in sequences]
 
-    def update(self, rows: Rows, counts: GlobalCounts, engine: RatioStatistics) -> dict[str, float]:
+    def update(
+        self, rows: Rows, counts: GlobalCounts, engine: RatioStatistics, planned_before: int
+    ) -> dict[str, float]:
+        self.places.append(planned_before)
         self.events.append(("update", rows.response_lengths.tolist(), counts))
         self.updates += 1
         return {"policy_loss": float(self.updates), **engine.metrics("engine")}
@@ -198,6 +203,29 @@ def test_everything_is_scored_before_the_first_optimizer_step() -> None:
     updates = [event for event in engine.events if isinstance(event, tuple)]
     assert [lengths for _, lengths, _ in updates] == [[2, 2, 3, 3], [4, 4]]
     assert [counts.tokens for _, _, counts in updates] == [10, 8], "each mini-batch has its own denominators"
+
+
+def test_the_schedule_goes_by_the_problems_of_the_epochs() -> None:
+    """Ten problems in batches of four and mini-batches of two are 2 + 2 + 1 planned optimizer steps an epoch."""
+    engine = Engine()
+    config = config_of(run={"batch_problems": 4, "mini_batch_problems": 2})
+    problems = [problem(str(n)) for n in range(10)]
+    groups = [Group(each, [rollout(1), rollout(0)]) for each in problems]
+    run = run_of(config, engine, problems)
+
+    def places(trained: int, rolled_out: int, *, epoch: int = 0, of: int) -> list[int]:
+        """Of an update on so many groups, for which so many problems were rolled out: `of` the epoch by then."""
+        run.state.epoch, run.state.epoch_problems, engine.places = epoch, of, []
+        update(run, groups[:trained], rolled_out)
+        return engine.places
+
+    assert [places(4, 4, of=4), places(4, 4, of=8), places(2, 2, of=10)] == [[0, 1], [2, 3], [4]]
+    assert places(4, 4, epoch=1, of=4) == [5, 6]
+    # Further problems in the place of groups without a signal, and groups that are left out.
+    assert [places(4, 7, of=7), places(3, 3, of=10)] == [[0, 1], [4, 5]]
+    assert [places(1, 4, of=4), places(4, 4, of=8)] == [[0], [2, 3]]
+    # A prompt step's rollouts, within an epoch and at its end: the rate of the batch that comes next.
+    assert [places(6, 0, of=4), places(6, 0, epoch=1, of=0)] == [[2, 2, 2], [5, 5, 5]]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ class OptimizerConfig(Settings):
     """Peak learning rate of AdamW."""
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up: constant, or down to 0 at the last planned step."""
+    """After the warm-up: constant, or down to 0 at the end of the epochs. It goes by the problems that were rolled out:
+    updates on a prompt step's rollouts come on top."""
 
     warmup_steps: int = Field(0, ge=0)
     """Optimizer steps in which the learning rate rises linearly to its peak."""

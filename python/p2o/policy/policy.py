@@ -227,10 +227,15 @@ class Policy(ABC):
 
     @torch.enable_grad()  # type: ignore[untyped-decorator]  # torch is not followed by mypy
     def update(
-        self, rows: Rows, counts: GlobalCounts, engine: RatioStatistics = NO_TOKENS
+        self,
+        rows: Rows,
+        counts: GlobalCounts,
+        engine: RatioStatistics = NO_TOKENS,
+        planned_before: int | None = None,
     ) -> dict[str, float]:
         """One optimizer step over `rows`, with the streams of `prepare`; `counts` are those of the whole batch,
-        `engine` the statistics of the engine ratio, to which those of the rows without `old_logp` are added.
+        `engine` the statistics of the engine ratio, to which those of the rows without `old_logp` are added,
+        `planned_before` its place in the schedule (`learning_rate`).
 
         Gradients are on, whatever a reward function with a model of its own has set.
 
@@ -239,7 +244,7 @@ class Policy(ABC):
         """
         totals, own = self._accumulate(rows, counts)
         loss = totals.get("policy_loss", 0.0)
-        rate = learning_rate(self.config, self.steps, self.planned_steps)
+        rate = learning_rate(self.config, self.steps, self.planned_steps, planned_before)
         grad_norm = 0.0
         if not math.isfinite(loss):
             self._discard()

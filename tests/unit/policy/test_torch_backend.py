@@ -218,6 +218,9 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     config = OptimizerConfig(learning_rate=1.0, warmup_steps=3, schedule="linear")
     factors = [learning_rate(config, step, 7) for step in range(8)]
     assert factors == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0])
+    # Steps beside the plan: the warm-up goes by those that were made, what follows by those that are over.
+    assert [learning_rate(config, 2, 7, over) for over in (0, 9)] == [0.75, 0.75]
+    assert [learning_rate(config, 9, 7, over) for over in (1, 3, 5, 7)] == [1.0, 1.0, 0.5, 0.0]
     for schedule in (
         "linear",
         "cosine",
