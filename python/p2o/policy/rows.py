@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from p2o.errors import InputError
 from p2o.outcomes.outcomes import is_success
 from p2o.packing import Rows
 from p2o.policy.advantages import group_advantages, has_signal, overlong_penalties
-from p2o.policy.config import CorrectionConfig, LossConfig
+from p2o.policy.config import CorrectionConfig, LossConfig, LossName
 from p2o.policy.context import ContextConfig, context_statistics, context_weight
 from p2o.policy.distillation import DISTILLATIONS, ReverseKLStatistics, reverse_kl_advantages
 from p2o.policy.ratios import RatioStatistics, check_logprobs, engine_statistics, engine_weight
@@ -50,8 +50,10 @@ def teaches(group: Group, loss: LossConfig, max_tokens: int) -> bool:
 
 
 def has_gradient(rollout: Rollout, advantage: float, counted: bool, loss: LossConfig) -> bool:
-    """False where a row's loss and gradient are known to be exactly 0 and only its length counts."""
-    return counted and (advantage != 0.0 or loss.kl_coef > 0 or bool(rollout.teacher_ids))
+    """False where a row's loss and gradient are known to be exactly 0 and only its length counts. What a loss of your
+    own makes of an advantage of 0 is not known."""
+    own = loss.name not in get_args(LossName)
+    return counted and (advantage != 0.0 or own or loss.kl_coef > 0 or bool(rollout.teacher_ids))
 
 
 class Prepared(NamedTuple):

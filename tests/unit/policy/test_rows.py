@@ -117,9 +117,10 @@ def test_the_soft_punishment_of_long_responses_is_in_the_advantages() -> None:
 
 def test_only_rows_with_a_gradient_need_a_forward_pass() -> None:
     groups = [group(rollout(1), rollout(0)), group(rollout(0), rollout(0))]
-    for sections, expected in [({}, 2), ({"loss": {"kl_coef": 0.1}}, 4)]:
+    own = {"name": "elsewhere:with_an_entropy_bonus"}  # it may have a gradient where the advantage is 0
+    for loss, expected in [({}, 2), ({"kl_coef": 0.1}, 4), (own, 4)]:
         score = RecordedScore()
-        rows, counts, _ = prepared(groups, score, RecordedScore() if sections else None, **sections)
+        rows, counts, _ = prepared(groups, score, RecordedScore() if "kl_coef" in loss else None, loss=loss)
         assert len(score.calls[0]) == len(rows.lengths) == expected
         assert counts.sequences == 4, "the others count all the same"
 
