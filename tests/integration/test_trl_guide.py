@@ -191,6 +191,14 @@ def test_what_trl_is_given(whole: tuple[Any, Watched, list[Any]], shipped_tiny: 
         assert record["p2o/templated"] == pytest.approx(
             np.mean([text != "" for text in columns["p2o_template"]])
         )
+        bounded = [
+            mask
+            for place, (mask, text) in enumerate(zip(columns["env_mask"], columns["p2o_template"], strict=True))
+            if text and len(set(columns["p2o_reward"][place - place % N :][:N])) > 1
+        ]
+        outside, tokens = sum(mask.count(0) for mask in bounded), sum(map(len, bounded))
+        assert record["p2o/masked"] == pytest.approx(outside / max(1, tokens), abs=1e-4)
+    assert all(record["eval_p2o/masked"] == 0 for record in trainer.state.log_history if "eval_loss" in record)
     evaluations = [step["columns"] for step in guide.steps if step["mode"] == "eval"]
     assert all(set(columns["p2o_template"]) == {""} for columns in evaluations)
 

@@ -294,6 +294,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         Only of those that have a gradient: the others' advantage is 0, whatever their tokens.
         """
         config = run.config
+        self.masked = 0.0
         found: dict[int, tuple[list[float], list[int]]] = {}
         distilled: list[Rollout] = []
         prompts: list[Sequence[int]] = []
