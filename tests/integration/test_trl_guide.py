@@ -15,12 +15,14 @@ from docs_pages import blocks
 import p2o
 from launch import launch
 from p2o.errors import ConfigError, DataError, P2oError
+from p2o.templates import make_template
 from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import make_problems
 from p2o.trl import Guide
 from p2o.trl.guide import STATE
-from p2o.trl.limits import refuse_trainer
-from p2o.trl.model import frozen_copy
+from p2o.trl.limits import learns_from_all, refuse_trainer
+from p2o.trl.model import evaluating, frozen_copy
+from p2o.types import Group, Rollout
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning"),
@@ -193,12 +195,16 @@ def test_what_trl_is_given(whole: tuple[Any, Watched, list[Any]], shipped_tiny: 
         )
         bounded = [
             mask
-            for place, (mask, text) in enumerate(zip(columns["env_mask"], columns["p2o_template"], strict=True))
+            for place, (mask, text) in enumerate(
+                zip(columns["env_mask"], columns["p2o_template"], strict=True)
+            )
             if text and len(set(columns["p2o_reward"][place - place % N :][:N])) > 1
         ]
         outside, tokens = sum(mask.count(0) for mask in bounded), sum(map(len, bounded))
         assert record["p2o/masked"] == pytest.approx(outside / max(1, tokens), abs=1e-4)
-    assert all(record["eval_p2o/masked"] == 0 for record in trainer.state.log_history if "eval_loss" in record)
+    assert all(
+        record["eval_p2o/masked"] == 0 for record in trainer.state.log_history if "eval_loss" in record
+    )
     evaluations = [step["columns"] for step in guide.steps if step["mode"] == "eval"]
     assert all(set(columns["p2o_template"]) == {""} for columns in evaluations)
 
@@ -233,6 +239,30 @@ def test_a_run_goes_on_from_a_checkpoint(
     (folder / "checkpoint-4" / STATE).unlink()
     with pytest.raises(P2oError, match=r"checkpoint-4 has no p2o\.json"):
         train(shipped_tiny, folder, folder / "checkpoint-4")
+
+
+@pytest.mark.parametrize("also", [{}, {"beta": 0.1}, {"reward_funcs": [1, 2]}, {"entropy_coef": 0.1}])
+def test_what_has_a_gradient_by_other_things_than_the_reward_is_bounded_too(
+    whole: tuple[Any, Watched, list[Any]], monkeypatch: pytest.MonkeyPatch, also: dict[str, Any]
+) -> None:
+    """Two completions under a template that were both right: no advantage, but a KL term, say."""
+    trainer, guide, _ = whole
+    run, problem = guide.run, guide.problems[0]
+    assert run is not None
+    plain, template = run.collector.plain_ids(problem), make_template("Think aloud.")
+    under = run.collector.prompt_ids(problem, template)
+    rollouts = [
+        Rollout(problem.id, template.id, index, under, [20 + index, 5], [-9.0, -9.0], "stop", "", reward=1.0)
+        for index in range(2)
+    ]
+    for name, value in also.items():
+        monkeypatch.setattr(trainer.args if name == "entropy_coef" else trainer, name, value)
+    with evaluating(guide.model):
+        bounded = guide._within_bounds(run, [Group(problem, rollouts)], every=learns_from_all(trainer))
+        expected = [logprobs_of(guide.model, list(plain), list(each.response_ids)) for each in rollouts]
+    assert len(bounded) == (2 if also else 0)
+    for rollout, logprobs in zip(rollouts, expected, strict=True) if also else ():
+        assert bounded[id(rollout)][0] == pytest.approx(logprobs.tolist(), abs=1e-4)
 
 
 def test_a_copy_that_reflects_stays_as_it_is(whole: tuple[Any, Watched, list[Any]]) -> None:

@@ -40,7 +40,7 @@ from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.trl.engine import TrainersEngine
-from p2o.trl.limits import refuse_owned, refuse_trainer, refuse_weights
+from p2o.trl.limits import learns_from_all, refuse_owned, refuse_trainer, refuse_weights
 from p2o.trl.model import evaluating, frozen_copy, own_model
 from p2o.types import Group, Problem, Rollout
 
@@ -113,7 +113,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
                 run.state.training_tokens += tokens
             else:
                 groups = _evaluated(run, problems[::n], n)
-            rows = self._as_trl_takes_them(run, groups, n)
+            rows = self._as_trl_takes_them(run, groups, n, every=learns_from_all(trainer))
         if training:
             for group in groups:
                 run.state.outcomes.observe(group, str(run.state.version))
@@ -264,9 +264,11 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
             processes.on_main(lambda: directory.rewind(state))
         return state, directory if processes.is_main else FollowedRunDirectory(path)
 
-    def _as_trl_takes_them(self, run: Run, groups: Sequence[Group], n: int) -> dict[str, list[Any]]:
-        """What `rollout` returns."""
-        bounded = self._within_bounds(run, groups)
+    def _as_trl_takes_them(
+        self, run: Run, groups: Sequence[Group], n: int, *, every: bool
+    ) -> dict[str, list[Any]]:
+        """What `rollout` returns; `every` as of `_within_bounds`."""
+        bounded = self._within_bounds(run, groups, every=every)
         rows: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         for group in groups:
             drawn = {rollout.index: rollout for rollout in group.drawn}
@@ -288,10 +290,12 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
                     rows[name].append(value)
         return rows
 
-    def _within_bounds(self, run: Run, groups: Sequence[Group]) -> dict[int, tuple[list[float], list[int]]]:
+    def _within_bounds(
+        self, run: Run, groups: Sequence[Group], *, every: bool
+    ) -> dict[int, tuple[list[float], list[int]]]:
         """Of rollouts under templates, by identity: log-probs on the plain prompt, and which tokens count there.
 
-        Only of those that have a gradient: the others' advantage is 0, whatever their tokens.
+        Without `every` only of those with an advantage: the others have no gradient, whatever their tokens.
         """
         config = run.config
         self.masked = 0.0
@@ -303,7 +307,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
             rewards = [rollout.reward for rollout in group.drawn]
             signs = group_advantages(rewards, "dr_grpo").tolist() if rewards else []
             for rollout, advantage in zip(group.drawn, signs, strict=True):
-                if rollout.template_id != PLAIN.id and advantage != 0:
+                if rollout.template_id != PLAIN.id and (every or advantage != 0):
                     distilled.append(rollout)
                     prompts.append(run.collector.plain_ids(group.problem))
                     advantages.append(advantage)

@@ -59,6 +59,14 @@ def refuse_weights(context: ContextConfig) -> None:
         )
 
 
+def learns_from_all(trainer: Any) -> bool:
+    """Whether completions may have a gradient though their group's rewards by p2o are equal: by other rewards, the KL
+    term or an entropy bonus."""
+    args = trainer.args
+    bonus = args.entropy_coef != 0 or args.use_adaptive_entropy
+    return len(trainer.reward_funcs) > 1 or trainer.beta != 0 or bonus
+
+
 def refuse_trainer(trainer: Any) -> None:
     """Raises ConfigError for a trainer that draws completions in a way that p2o's sampler does not."""
     args = trainer.args
