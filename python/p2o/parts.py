@@ -17,7 +17,7 @@ from p2o.errors import ConfigError
 from p2o.launch import model_facts
 from p2o.model.checks import check_vocabulary
 from p2o.model.fetch import resolve_source
-from p2o.model.load import load_model, longest_sequence
+from p2o.model.load import ROTATED_ANEW, load_model, longest_sequence
 from p2o.policy.backends import backend_class, make_policy
 from p2o.policy.policy import Policy
 from p2o.policy.rehearsal import rehearse
@@ -172,9 +172,15 @@ def check_length(config: Config, model: Any) -> None:
     positions = longest_sequence(model)
     rollout = config.rollout
     if positions is not None and rollout.max_prompt_tokens + rollout.max_tokens > positions:
+        kind = (getattr(model.config.get_text_config(), "rope_parameters", None) or {}).get("rope_type")
+        beyond = (
+            f", beyond which it rotates all of a batch in another way ({kind})"
+            if kind in ROTATED_ANEW
+            else ""
+        )
         raise ConfigError(
             f"rollout.max_prompt_tokens = {rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} "
-            f"are more than the {positions} positions of {config.model.source}: lower one of them"
+            f"are more than the {positions} positions of {config.model.source}{beyond}: lower one of them"
         )
 
 

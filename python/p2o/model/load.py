@@ -249,13 +249,23 @@ def _load_gguf(path: Path, dtype: Any) -> tuple[Any, Any]:
     return model, tokenizer
 
 
+ROTATED_ANEW = ("dynamic", "longrope")
+"""Kinds of rotary tables that are others where the longest sequence of a batch is over a length."""
+
+
 def longest_sequence(model: Any) -> int | None:
-    """Tokens of the longest sequence a model was made for; None if its configuration does not say."""
+    """Tokens of the longest sequence a model was made for; None if its configuration does not say.
+
+    With a table of `ROTATED_ANEW` as many as leave it as it is: what a token is to the model would else depend on the
+    sequences beside it, and on how far they have been drawn.
+    """
     text = model.config.get_text_config()
     positions: int | None = getattr(text, "max_position_embeddings", None)
     if positions is None:
         return None
     rope = getattr(text, "rope_parameters", None) or {}
+    if (kind := rope.get("rope_type")) in ROTATED_ANEW:
+        return positions if kind == "dynamic" else rope.get("original_max_position_embeddings", positions)
     if isinstance(stretch := rope.get("factor"), int | float):
         positions = max(positions, int(stretch * rope.get("original_max_position_embeddings", positions)))
     return positions

@@ -7,13 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from p2o.config import Config, load_config
-from p2o.errors import ModelError
-from p2o.model.load import load_model, load_outline, save_model
-from p2o.parts import load_policy_model
+from p2o.errors import ConfigError, ModelError
+from p2o.model.load import load_model, load_outline, longest_sequence, save_model
+from p2o.parts import check_length, load_policy_model
 from p2o.policy.config import LossConfig
+from p2o.policy.layout import score_sequences
 from p2o.policy.logprobs import check_output_head
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.policy.torch_backend import TorchPolicy
@@ -188,3 +190,42 @@ def test_a_model_that_is_built_in_another_way_is_one_line() -> None:
     with pytest.raises(ModelError, match=r"^Llama4ForCausalLM is not built like a causal text model") as told:
         check_output_head(model)
     assert "\n" not in str(told.value)
+
+
+def rotated_by(kind: str) -> Any:
+    """A model with 32 positions that are rotated alike, of 128."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
+
+    torch.manual_seed(0)
+    shape = {**TEXT, "num_key_value_heads": 2, "initializer_range": 0.3, "pad_token_id": 0}
+    rope: dict[str, Any] = {"rope_type": kind, "rope_theta": 10_000.0, "factor": 4.0}
+    if kind == "dynamic":
+        return LlamaForCausalLM(LlamaConfig(**shape, max_position_embeddings=32, rope_parameters=rope)).eval()
+    halves = shape["hidden_size"] // shape["num_attention_heads"] // 2
+    factors = {"short_factor": [1.0] * halves, "long_factor": [4.0] * halves}
+    config = Phi3Config(
+        **shape,
+        max_position_embeddings=128,
+        original_max_position_embeddings=32,
+        rope_parameters={**rope, **factors, "original_max_position_embeddings": 32},
+    )
+    return Phi3ForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("kind", ["dynamic", "longrope"])
+def test_lengths_at_which_a_batch_would_rotate_all_of_it_anew_are_refused(kind: str) -> None:
+    """Phi-3's table, say: beside a longer sequence a short one has other log-probs."""
+    model = rotated_by(kind)
+    short, within, beyond = (([1, 2, 3], list(range(4, end))) for end in (12, 33, 34))
+
+    def scored(*beside: Any) -> Any:
+        return score_sequences(model, [short, *beside], pad_id=0, temperature=1.0, micro_batch_tokens=1000)[0]
+
+    assert longest_sequence(model) == 32 == len(within[0] + within[1])
+    assert np.abs(scored(within) - scored()).max() < 1e-5
+    assert np.abs(scored(beyond) - scored()).mean() > 0.01
+    settings = ["rollout.max_prompt_tokens=8", "rollout.max_tokens=24"]
+    check_length(load_config("quickstart", settings), model)
+    with pytest.raises(ConfigError, match=rf"more than the 32 positions of p2o-tiny.*\({kind}\): lower"):
+        check_length(load_config("quickstart", [*settings, "rollout.max_tokens=25"]), model)

@@ -207,6 +207,9 @@ def test_a_step_with_shortened_prompts_is_resumed(tmp_path: Path) -> None:
         ({"factor": 4.0, "original_max_position_embeddings": 128}, 512),
         ({"factor": 2.0}, 512),
         ({"factor": 0.5}, 256),
+        # The longest sequence of a batch decides how all of it is rotated, beyond these.
+        ({"rope_type": "dynamic", "factor": 4.0}, 256),
+        ({"rope_type": "longrope", "factor": 4.0, "original_max_position_embeddings": 64}, 64),
     ],
 )
 def test_the_longest_sequence_is_what_the_rotation_was_stretched_to(rope: Any, positions: int) -> None:
