@@ -68,7 +68,7 @@ class Segments:
                 asked, known, found, mask, is_causal=square, scale=scaling, enable_gqa=grouped
             )
             outputs.append(output[:, :, -length:])
-        return torch.cat(outputs, dim=2).transpose(1, 2)
+        return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()  # some models take a view of it
 
     def _mask(self, like: Tensor, window: int | None, length: int, seen: int) -> Tensor:
         """What is added to the scores of `length` queries that have `seen` tokens before them, [length, seen + length].

@@ -217,6 +217,7 @@ def test_attention_by_its_definition(window: int | None) -> None:
     )
     found = segments.attend(query, key, value, 0.3, window)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert found.is_contiguous(), "as transformers' own is: AFMoE's layers take a view of it"
     upstream = torch.randn_like(expected)
     for one, other in zip(
         torch.autograd.grad(found, [query, key, value], upstream),
