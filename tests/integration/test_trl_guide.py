@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ from p2o.tiny import MODEL_PATH
 from p2o.tiny.world import make_problems
 from p2o.trl import Guide
 from p2o.trl.guide import STATE
-from p2o.trl.limits import learns_from_all, refuse_trainer
+from p2o.trl.limits import learns_from_all, refuse_part, refuse_trainer
 from p2o.trl.model import evaluating, frozen_copy
 from p2o.types import Group, Rollout
 
@@ -377,6 +378,19 @@ def test_ways_to_draw_that_are_not_carried_over_are_refused(changed: dict[str, A
         ConfigError, match=f"itself, from the trainer's model or its engine: leave out {name}"
     ):
         refuse_trainer(trainer)
+
+
+@pytest.mark.parametrize("left_out", ["reward_funcs=guide.reward", "callbacks=[guide]"])
+def test_a_part_of_the_guide_is_refused(left_out: str) -> None:
+    """Without the callback there is no prompt step, and nothing would tell."""
+    guide = Guide(ROWS, SETTINGS)
+    handler = SimpleNamespace(callbacks=[object()] if "callbacks" in left_out else [object(), guide])
+    rewards = [len] if "reward" in left_out else [len, guide.reward]
+    trainer = SimpleNamespace(reward_funcs=rewards, callback_handler=handler)
+    with pytest.raises(ConfigError, match=f"not all of the guide: give {re.escape(left_out)}$"):
+        refuse_part(trainer, guide)
+    with pytest.raises(ConfigError, match=r"give rollout_func=guide\.rollout$"):
+        guide.reward(prompts=["x"], completions=["y"])
 
 
 def test_prompts_must_be_messages_and_known() -> None:

@@ -40,7 +40,7 @@ from p2o.templates import PLAIN
 from p2o.track.console import Console
 from p2o.track.run_directory import FollowedRunDirectory, RunDirectory
 from p2o.trl.engine import TrainersEngine
-from p2o.trl.limits import learns_from_all, refuse_owned, refuse_trainer, refuse_weights
+from p2o.trl.limits import learns_from_all, refuse_owned, refuse_part, refuse_trainer, refuse_weights
 from p2o.trl.model import evaluating, frozen_copy, own_model
 from p2o.types import Group, Problem, Rollout
 
@@ -129,7 +129,14 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
 
         None where nobody knows one, or a template did not fit and nothing was drawn: such a completion has no part in
         the update.
+
+        Raises:
+            ConfigError: if the completions are not the guide's.
         """
+        if "p2o_reward" not in columns:
+            raise ConfigError(
+                "the trainer has the guide's reward without its completions: give rollout_func=guide.rollout"
+            )
         rewards: list[float | None] = columns["p2o_reward"]
         if (log_metric := columns.get("log_metric")) is not None and self.run is not None:
             templated = [text != "" for text in columns["p2o_template"]]
@@ -195,6 +202,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         """
         args = trainer.args
         refuse_trainer(trainer)
+        refuse_part(trainer, self)
         config = self._configured(
             {
                 "run.output": Path(args.output_dir) / "p2o",

@@ -59,6 +59,20 @@ def refuse_weights(context: ContextConfig) -> None:
         )
 
 
+def refuse_part(trainer: Any, guide: Any) -> None:
+    """Raises ConfigError for a trainer that was given a part of the guide: without its callback no prompt step would
+    take place, without its reward another one would be learnt than that by which problems are hard."""
+    given = {
+        "reward_funcs=guide.reward": guide.reward in trainer.reward_funcs,
+        "callbacks=[guide]": guide in trainer.callback_handler.callbacks,
+    }
+    for argument, is_given in given.items():
+        if not is_given:
+            raise ConfigError(
+                f"the trainer has the guide's rollout, and not all of the guide: give {argument}"
+            )
+
+
 def learns_from_all(trainer: Any) -> bool:
     """Whether completions may have a gradient though their group's rewards by p2o are equal: by other rewards, the KL
     term or an entropy bonus."""
