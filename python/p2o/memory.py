@@ -100,9 +100,9 @@ def activation_bytes(config: Config, model: Any) -> int | None:
     head_dtype = config.model.head_dtype or getattr(model, "head_dtype", None)
     logits_itemsize = ITEMSIZE["float32"] if head_dtype == "float32" else itemsize
     model = model.get_text_config(decoder=True)
-    hidden, layers = getattr(model, "hidden_size", None), getattr(model, "num_hidden_layers", None)
-    inner, sizes = largest(getattr(model, "intermediate_size", None)), attention_sizes(model)
-    experts = any(getattr(model, name, None) for name in ("num_experts", "num_local_experts"))
+    hidden, layers = largest(model, "hidden_size"), getattr(model, "num_hidden_layers", None)
+    inner, sizes = largest(model, "intermediate_size"), attention_sizes(model)
+    experts = any(largest(model, name) for name in ("num_experts", "num_local_experts", "moe_num_experts"))
     if not (hidden and layers and inner and sizes) or experts:
         return None
     heads, keys, head = sizes

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import (
+    AriaTextConfig,
+    DeepseekV3Config,
     Gemma3nTextConfig,
+    Gemma4Config,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
@@ -21,6 +25,7 @@ from transformers import (
 from p2o.config import load_config
 from p2o.errors import ConfigError
 from p2o.memory import RunMemory, activation_bytes, describe, host_memory, run_memory, shortage
+from p2o.policy.attention import takes_segments
 from p2o.policy.recomputation import enable_checkpointing
 from p2o.rollout.hf import cache_bytes_per_token
 from p2o.sizes import GIB, Item, attention_sizes, largest
@@ -245,7 +250,8 @@ def test_activations_are_about_what_torch_keeps(
 
 
 def test_mixtures_of_experts_have_no_estimate_of_their_activations() -> None:
-    assert activation_bytes(load_config("paper"), MixtralConfig()) is None
+    for config in (MixtralConfig(), DeepseekV3Config(), AriaTextConfig()):
+        assert activation_bytes(load_config("paper"), config) is None
 
 
 def test_sizes_of_the_widest_layer() -> None:
@@ -255,8 +261,32 @@ def test_sizes_of_the_widest_layer() -> None:
     assert attention_sizes(MambaConfig()) is None
     assert cache_bytes_per_token(MambaConfig(), 4) == 1
     config = Gemma3nTextConfig(num_hidden_layers=2, intermediate_size=[64, 96])
-    assert largest(config.intermediate_size) == 96
+    assert largest(config, "intermediate_size") == 96
     assert activation_bytes(load_config("quickstart"), config) is not None
+
+
+def test_sizes_where_each_layer_has_a_configuration_of_its_own() -> None:
+    """Gemma 4's full layers have wider heads, and transformers raises where one size is asked for."""
+
+    class Layers:
+        is_heterogeneous = True
+        num_attention_heads = 4
+        per_layer_config = (
+            SimpleNamespace(num_attention_heads=4, num_key_value_heads=2, head_dim=16),
+            SimpleNamespace(num_attention_heads=4, num_key_value_heads=1, head_dim=32),
+        )
+
+        @property
+        def head_dim(self) -> int:
+            raise RuntimeError("'head_dim' is a per-layer attribute and may vary across layers")
+
+        def get_text_config(self, decoder: bool) -> Any:
+            return self
+
+    assert attention_sizes(Layers()) == (4, 2, 32)
+    gemma = Gemma4Config(text_config={"num_hidden_layers": 6, "hidden_size": 64, "intermediate_size": 64})
+    assert activation_bytes(load_config("quickstart"), gemma) is not None
+    assert takes_segments(SimpleNamespace(config=gemma)) is False, "no attention is set"
 
 
 def test_logits_of_a_micro_batch_count_where_they_are_kept() -> None:

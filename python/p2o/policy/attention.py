@@ -20,7 +20,7 @@ from torch import Tensor
 from p2o.errors import ModelError
 from p2o.packing import MicroBatch
 from p2o.policy.segments import Segments
-from p2o.sizes import attention_sizes
+from p2o.sizes import attention_sizes, largest
 
 VARLEN_ATTENTION = "p2o_varlen"
 """The name of our attention function among transformers' (`AttentionInterface`)."""
@@ -69,7 +69,7 @@ def supports_varlen(model: Any) -> bool:
 def takes_segments(model: Any) -> bool:
     """Whether the attention of `model` is one that `p2o_varlen` can take the place of."""
     config = model.config.get_text_config(decoder=True)
-    asks = any(getattr(config, name, None) is not None for name in ("attn_logit_softcapping", *_INDEXED))
+    asks = any(largest(config, name) is not None for name in ("attn_logit_softcapping", *_INDEXED))
     return not asks and model.config._attn_implementation in ("sdpa", VARLEN_ATTENTION)
 
 

@@ -180,7 +180,7 @@ def resolve_layout(name: LayoutName | Literal["auto"], model: Any) -> LayoutName
         return name
     if supports_varlen(model):
         return "packed"
-    hidden = largest(getattr(model.config.get_text_config(decoder=True), "hidden_size", None)) or 0
+    hidden = largest(model.config.get_text_config(decoder=True), "hidden_size") or 0
     wins = model.device.type == "cpu" and takes_segments(model) and hidden >= SHARED_FROM
     return "shared" if wins else "padded"
 
