@@ -132,14 +132,14 @@ def test_no_template_reaches_the_update_or_the_evaluation(
     templated = 0
     original = TorchPolicy.update
 
-    def spy(policy: TorchPolicy, rows: Any, counts: Any, engine: Any) -> dict[str, float]:
+    def spy(policy: TorchPolicy, rows: Any, *others: Any) -> dict[str, float]:
         nonlocal templated
         seen.extend(
             tuple(rows.tokens[start : start + length].tolist())
             for start, length in zip(rows.offsets, rows.prompt_lengths, strict=False)
         )
         templated += int((rows.streams["context_weight"] != 1).sum())
-        return original(policy, rows, counts, engine)
+        return original(policy, rows, *others)
 
     monkeypatch.setattr(TorchPolicy, "update", spy)
     held_out = {run.collector.prompt_ids(p, PLAIN) for p in run.evaluation_problems}
