@@ -75,9 +75,9 @@ class Journal(JournalFile):
         """Whether the step has come as far as its records."""
         return not self.replaying and not self.evaluations
 
-    def next_note(self, kind: str) -> bool:
-        """Whether the next recorded note is of this kind."""
-        return self.replaying and self._notes[self._noted]["kind"] == kind
+    def is_next(self, record: Mapping[str, Any]) -> bool:
+        """Whether this is the next recorded note."""
+        return self.replaying and self._notes[self._noted] == record
 
     def check_header(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """See [`JournalFile`][]."""

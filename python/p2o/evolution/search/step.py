@@ -309,8 +309,9 @@ class Step:
             return "stalled"
         late = inputs.time_limit_s is not None and time.monotonic() - self.started >= inputs.time_limit_s
         # The clock is no answer that could be replayed: its verdict is journaled.
-        if journal.next_note("time") or (late and not journal.replaying):
-            journal.note({"kind": "time", "round": self.round})
+        verdict = {"kind": "time", "round": self.round}
+        if journal.is_next(verdict) or (late and journal.read_through):
+            journal.note(verdict)
             return "time"
         return None
 

@@ -299,6 +299,42 @@ def test_a_late_clock_waits_for_what_the_journal_holds(
     assert life() == second
 
 
+def test_rounds_that_leave_no_note_are_resumed_after_the_time_was_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replies without a template make no candidate: between two looks at the clock nothing is noted."""
+    now = [0.0]
+    monkeypatch.setattr(
+        sys.modules["p2o.evolution.search.step"], "time", SimpleNamespace(monotonic=lambda: now[0])
+    )
+
+    def life(minutes: float) -> Evolution:
+        def reflect(requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+            now[0] += minutes
+            return [ReflectionReply("no fence") for _ in requests]
+
+        config = by_race(budget=400, parents=3, dev_size=12)
+        journal = tmp_path / "journal.jsonl"
+        return evolve(
+            make_problems(60), World(plain=0.0).evaluate, reflect, config, journal=journal, time_limit_s=10.0
+        )
+
+    first = life(4.0)
+    assert (first.stop_reason, first.rounds) == ("time", 3)
+    now[0] = 0.0
+    assert life(4.0) == first
+    # The clock of another life, late from its first look on, does not end it before its records do.
+    now[0] = 0.0
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_text("".join(lines[:-1]))
+    monkeypatch.setattr(
+        sys.modules["p2o.evolution.search.step"],
+        "time",
+        SimpleNamespace(monotonic=lambda: now.append(now[-1] + 100.0) or now[-1]),
+    )
+    assert life(4.0) == first
+
+
 def test_a_journal_that_answers_another_question_is_refused(tmp_path: Path) -> None:
     """A rollout that the reflection model was shown is changed, not its reply."""
     journal = tmp_path / "journal.jsonl"
