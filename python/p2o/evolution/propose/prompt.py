@@ -182,7 +182,7 @@ def load_prompt(source: str | Path) -> ReflectionPrompt:
     if isinstance(source, str) and not re.search(r"[./\\]", source):
         return _shipped(source)
     try:
-        return parse_prompt(Path(source).read_text(encoding="utf-8"), name)
+        return parse_prompt(Path(source).read_text(encoding="utf-8-sig"), name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"reflection prompt {name} cannot be read ({why_unreadable(error)})") from error
 

@@ -134,6 +134,9 @@ def test_a_file_of_the_user_is_read(tmp_path):
     path.write_text(MINIMAL)
     assert render_reflection(path, "t", [])[0]["content"] == "t|"
     assert render_reflection(str(path), "t", [])[0]["content"] == "t|"
+    # An editor's byte order mark does not turn the first section into a comment.
+    path.write_text("%% system\nBe strict.\n" + MINIMAL, encoding="utf-8-sig")
+    assert render_reflection(path, "t", [])[0] == {"role": "system", "content": "Be strict."}
 
 
 @pytest.mark.parametrize(
