@@ -14,7 +14,7 @@ from p2o.errors import ConfigError
 from p2o.outcomes.outcomes import is_success
 from p2o.parts import Parts, load_parts, publish_loaded, settings_behind
 from p2o.probe.journal import Outcome, ProbeJournal
-from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, template_for
+from p2o.probe.statistics import ProbeResult, Successes, never_solved, summarise, templates_for
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.rollouts import all_known
 from p2o.rollout.sampler import SamplingParams, requests_at_once
@@ -163,9 +163,8 @@ def probe(
     by_id = {template.id: template for template in templates}
     hard = set(never_solved(sampled[PLAIN.id]))
     again = [(PLAIN, problem) for problem in problems if problem.id in hard]
-    for _, problem in list(again):
-        if (best := template_for(problem.id, sampled)) is not None:
-            again.append((by_id[best], problem))
+    best = templates_for([problem.id for _, problem in again], sampled)
+    again += [(by_id[best[problem.id]], problem) for _, problem in again if problem.id in best]
     second = ask("fresh", again)
     confirmed = rollouts.draw("probe  fresh rollouts", second)
     result = summarise(

@@ -7,7 +7,7 @@ on fresh rollouts, against equally many fresh plain ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -123,15 +123,16 @@ def never_solved(plain: Mapping[str, Sequence[bool]]) -> list[str]:
     return [problem for problem, successes in plain.items() if not any(successes)]
 
 
-def template_for(problem: str, sampled: Successes) -> str | None:
-    """The template that solved a problem most often; among equals the one with the highest rate elsewhere.
-
-    None where none ever did.
-    """
-    solved = {t: sum(rows[problem]) for t, rows in sampled.items() if t != PLAIN.id and any(rows[problem])}
-    if not solved:
-        return None
-    return max(solved, key=lambda t: (solved[t], _rate(sampled[t], set(sampled[t]) - {problem}), t))
+def templates_for(problems: Sequence[str], sampled: Successes) -> dict[str, str]:
+    """The template that solved a problem most often, among equals the one with the most successes on the others, for
+    each of the problems that any solved."""
+    successes = {t: sum(map(sum, rows.values())) for t, rows in sampled.items() if t != PLAIN.id}
+    found: dict[str, str] = {}
+    for problem in problems:
+        solved = {t: sum(sampled[t][problem]) for t in successes if any(sampled[t][problem])}
+        if solved:
+            found[problem] = max(solved, key=lambda t: (solved[t], successes[t], t))
+    return found
 
 
 def summarise(
@@ -142,12 +143,13 @@ def summarise(
     Args:
         sampled: the first rollouts, of the plain prompt and each template on each problem.
         fresh: further rollouts on the problems that plain ones never solved: plain ones of all, and those of
-            `template_for` where there is one.
+            `templates_for` where there is one.
         templates: the templates, in the order in which they are shown.
         choosing: the problems on which the best template is chosen; the others are held out.
     """
     plain = sampled[PLAIN.id]
-    heldout = [problem for problem in plain if problem not in set(choosing)]
+    chosen_on = set(choosing)
+    heldout = [problem for problem in plain if problem not in chosen_on]
     never = never_solved(plain)
     shares = [fmean(successes) for successes in plain.values()]
     plain_result = PlainResult(
@@ -214,14 +216,14 @@ def _unlocked(never: Sequence[str], sampled: Successes, fresh: Successes) -> Unl
     wins = losses = 0
     by_template = by_plain = tried = 0
     gains: list[float] = []
+    best = templates_for(never, sampled)
     for problem in never:
         plain = fresh[PLAIN.id][problem]
         by_plain += any(plain)
-        template = template_for(problem, sampled)
-        if template is None:
+        if problem not in best:
             gains.append(0.0)
             continue
-        templated = fresh[template][problem]
+        templated = fresh[best[problem]][problem]
         tried += 1
         by_template += any(templated)
         gains.append(float(any(templated)) - float(any(plain)))
@@ -245,9 +247,7 @@ def _compare(
     return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
 
 
-def _rate(
-    rows: Mapping[str, Sequence[bool]], problems: Mapping[str, object] | Sequence[str] | set[str]
-) -> float:
+def _rate(rows: Mapping[str, Sequence[bool]], problems: Iterable[str]) -> float:
     shares = [fmean(rows[problem]) for problem in problems]
     return fmean(shares) if shares else 0.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from p2o.intervals import Interval
 from p2o.probe import statistics
 from p2o.probe.journal import Outcome, ProbeJournal
 from p2o.probe.run import Probe, Rollouts, choose_problems, probe, to_dict
-from p2o.probe.statistics import ProbeResult, summarise, template_for
+from p2o.probe.statistics import ProbeResult, summarise, templates_for
 from p2o.rollout.collect import RolloutRequest
 from p2o.rollout.sampler import SamplingParams, requests_at_once
 from p2o.templates import PLAIN, make_template
@@ -84,11 +84,27 @@ def test_the_template_of_a_problem_is_the_one_that_solved_it_most_and_then_the_b
         ONE.id: {"a": row("10"), "b": row("10")},
         TWO.id: {"a": row("01"), "b": row("00")},
     }
-    assert template_for("a", sampled) == ONE.id
+    assert templates_for(["a"], sampled) == {"a": ONE.id}
     sampled[TWO.id]["a"] = row("11")
-    assert template_for("a", sampled) == TWO.id
+    assert templates_for(["a", "b"], sampled) == {"a": TWO.id, "b": ONE.id}
     sampled[ONE.id]["b"] = row("00")
-    assert template_for("b", sampled) is None
+    assert templates_for(["a", "b"], sampled) == {"a": TWO.id}
+
+
+def test_the_rollouts_of_a_problem_are_read_as_often_however_many_problems_there_are() -> None:
+    reads = [0]
+
+    class Counted(list[bool]):
+        def __iter__(self) -> Iterator[bool]:
+            reads[0] += 1
+            return super().__iter__()
+
+    for count in (10, 100):
+        reads[0] = 0
+        names = [str(number) for number in range(count)]
+        sampled = {each.id: {name: Counted([True, False]) for name in names} for each in (PLAIN, ONE, TWO)}
+        assert len(templates_for(names, sampled)) == count
+        assert reads[0] <= 3 * 2 * count
 
 
 Rate = Callable[[str, Template], float]
@@ -109,7 +125,7 @@ def simulate(
     by_id = {template.id: template for template in templates}
     for name in statistics.never_solved(sampled[PLAIN.id]):
         fresh[PLAIN.id][name] = rolled(PLAIN, name)
-        if (best := template_for(name, sampled)) is not None:
+        if (best := templates_for([name], sampled).get(name)) is not None:
             fresh.setdefault(best, {})[name] = rolled(by_id[best], name)
     return summarise(sampled, fresh, templates, names[::2])
 
