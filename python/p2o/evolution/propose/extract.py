@@ -26,46 +26,52 @@ def strip_thinking(reply: str) -> str:
     closing tag.
     Tags within a fence are part of the template, and a tag within a sentence only speaks of thinking.
     """
-    while (leading := _OPENING.match(reply)) is not None:
-        closing = _closing(leading[1], reply[leading.end() :])
+    at = 0
+    while (leading := _OPENING.match(reply, at)) is not None:
+        closing = _closing(leading[1], reply, leading.end())
         if closing is None:
             return ""
-        reply = reply[leading.end() + closing :]
+        at = closing
     kept: list[str] = []
     fences: Fences = []
-    depth, rest_after_fenced_tag = 0, ""
-    text = reply
-    while text:
-        line, newline, text = text.partition("\n")
+    unclosed: set[str] = set()  # to the end of the reply
+    depth, after_fenced_tag = 0, len(reply)
+    while at < len(reply):
+        end = reply.find("\n", at) + 1 or len(reply)
+        whole = reply[at:end]
+        line = whole.removesuffix("\n")
         if _step(fences, len(kept), line) or fences:
             if re.search(r"</(?:think|thinking|reasoning)>\s*$", line, re.IGNORECASE):
-                rest_after_fenced_tag = text
-            kept.append(line + newline)
+                after_fenced_tag = end
+            kept.append(whole)
+            at = end
             continue
         if (opening := _OPENING.match(line)) is not None:
-            block = line[opening.end() :] + newline + text
-            closing = _closing(opening[1], block)
+            tag = opening[1].lower()
+            closing = None if tag in unclosed else _closing(tag, reply, at + opening.end())
             if closing is not None:
-                text = block[closing:]
+                at = closing
                 continue
             if not line[opening.end() :].strip():
                 break
-        for tag in _TAG.finditer(line):
-            depth += -1 if tag[1] else 1
+            unclosed.add(tag)
+        for found in _TAG.finditer(line):
+            depth += -1 if found[1] else 1
             if depth < 0:  # closed without an opening: all before was thought
                 kept, depth = [], 0
-                line = line[tag.end() :]
+                whole = whole[found.end() :]
                 break
-        kept.append(line + newline)
+        kept.append(whole)
+        at = end
     # Thoughts may leave a fence open: what looks like its content is then what follows the thoughts.
-    if fences and last_fence(rest_after_fenced_tag) is not None:
-        return rest_after_fenced_tag
+    if fences and last_fence(reply[after_fenced_tag:]) is not None:
+        return reply[after_fenced_tag:]
     return "".join(kept)
 
 
-def _closing(tag: str, text: str) -> int | None:
-    """Where the first closing tag ends."""
-    match = re.search(rf"</{tag}>", text, re.IGNORECASE)
+def _closing(tag: str, text: str, start: int) -> int | None:
+    """Where the first closing tag from `start` on ends."""
+    match = re.compile(rf"</{tag}>", re.IGNORECASE).search(text, start)
     return None if match is None else match.end()
 
 

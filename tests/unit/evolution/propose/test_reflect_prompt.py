@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2o.errors import ConfigError
+from p2o.evolution.propose import extract
 from p2o.evolution.propose.extract import extract_template
 from p2o.evolution.propose.prompt import ReflectionExample, load_prompt, parse_prompt, render_reflection
 from p2o.templates import PLAIN, make_template
@@ -182,6 +183,17 @@ def test_a_file_of_the_user_is_read(tmp_path):
 )
 def test_the_last_complete_fence_outside_thinking_is_taken(reply, expected):
     assert extract_template(reply) == expected
+
+
+def test_a_tag_that_is_never_closed_is_looked_for_once(monkeypatch):
+    """A server may answer with megabytes: what is read again for each line would take hours."""
+    looked = []
+    closing = extract._closing
+    monkeypatch.setattr(extract, "_closing", lambda tag, *where: looked.append(tag) or closing(tag, *where))
+    reply = "First:\n" + "<think>what if\n<THINKING>or\n" * 1000 + "```\nB\n```"
+    assert extract_template(reply) == "B"
+    assert looked == ["think", "thinking"]
+    assert extract_template("<think>a</think>" * 1000 + "Then\n<think>b</think>```\nB\n```") == "B"
 
 
 def test_whole_takes_the_reply_unless_a_fence_was_begun():
