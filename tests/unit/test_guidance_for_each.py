@@ -11,8 +11,10 @@ import pytest
 from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
 from p2o.errors import ConfigError, ReflectionError
+from p2o.evolution.propose.refuse import leaks
 from p2o.evolution.types import ReflectionReply, ReflectionRequest
 from p2o.files import read_jsonl
+from p2o.guidance import solution_prefix
 from p2o.guidance.for_each import NO_SOLUTION, TELLS_GOLD, failures
 from p2o.guidance.guidance import Guidance, GuidanceParts, check_solutions, guidance_class
 from p2o.guidance.self_hint import PROMPT, STRENGTHS
@@ -77,6 +79,21 @@ def test_a_prefix_never_tells_the_gold_answer_nor_all_there_is() -> None:
     assert prefix_of(problem("p", "445 it is"), 0.5) == ""
     assert prefix_of(problem("p", "short", "x"), 0.5) == ""
     assert prefix_of(problem("p", ""), 0.5) == ""
+
+
+def test_of_a_long_solution_that_tells_the_gold_early_few_beginnings_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+
+    def counted(text: str, gold: str) -> bool:
+        looked.append(len(text))
+        return leaks(text, gold)
+
+    monkeypatch.setattr(solution_prefix, "leaks", counted)
+    long = problem("p", "We find 445 at once. " + "Now check it. " * 1000)
+    assert prefix_of(long, 0.9) == "We find"
+    assert len(looked) <= 12  # of 2,703
 
 
 def test_prefixes_shrink_from_step_to_step_and_stand_before_some_rollouts(tmp_path: Path) -> None:

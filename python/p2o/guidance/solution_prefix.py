@@ -7,6 +7,7 @@ of the same problem (`assign.plain_rollouts`). Theirs stays in the prompt of the
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Mapping
 
 from p2o.evolution.propose.prompt import fill
@@ -42,11 +43,12 @@ def prefix_of(problem: Problem, share: float) -> str:
     """The first words of a problem's solution, at least one and never all; fewer where they would tell the gold answer,
     and none where the first word does."""
     ends = word_ends(problem.solution)
-    for count in range(min(max(1, round(share * len(ends))), len(ends) - 1), 0, -1):
-        prefix = problem.solution[: ends[count - 1]]
-        if not leaks(prefix, problem.gold):
-            return prefix.strip()
-    return ""
+    most = min(max(1, round(share * len(ends))), len(ends) - 1)
+    # Longer beginnings of one that tells the gold tell it too.
+    count = bisect(
+        range(1, most + 1), False, key=lambda words: leaks(problem.solution[: ends[words - 1]], problem.gold)
+    )
+    return problem.solution[: ends[count - 1]].strip() if count else ""
 
 
 def word_ends(text: str) -> list[int]:
