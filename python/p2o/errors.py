@@ -69,4 +69,9 @@ def brief(value: object) -> str:
 
 def in_one_line(error: BaseException) -> str:
     """Type and message of an error that code of others raised."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return harmless(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def harmless(text: str) -> str:
+    """A text that others may have written on one line, without what could steer a terminal (newlines shown as ⏎)."""
+    return "".join(c if c.isprintable() else "⏎" if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from p2o.errors import ConfigError, RewardError
+from p2o.errors import ConfigError, RewardError, harmless
 from p2o.reward_loop import RewardLoop
 from p2o.time_limit import OutOfTime, no_way_out, time_limit
 from p2o.types import Problem
@@ -304,7 +304,7 @@ def _takes_lists(function: Any) -> bool:
 def describe(error: BaseException) -> str:
     """An error in one line."""
     try:
-        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return harmless(f"{type(error).__name__}: {error}".splitlines()[0][:200])
     except Exception:  # a type of others that cannot be shown
         return type(error).__name__
 

@@ -34,9 +34,10 @@ def add_overrides(parser: argparse._ActionsContainer, what: str = "override a se
 
 
 def json_text(value: Any) -> str:
-    """JSON for standard output: text unescaped if the stream is UTF-8, else escaped."""
+    """JSON for standard output: printable text unescaped if the stream is UTF-8, else escaped."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-    return json.dumps(value, ensure_ascii=encoding.replace("-", "") != "utf8")
+    text = json.dumps(value, ensure_ascii=encoding.replace("-", "") != "utf8")
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def accept_any_text() -> None:

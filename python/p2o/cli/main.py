@@ -12,7 +12,7 @@ from typing import NoReturn
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
 from p2o.distributed import is_told_elsewhere, launched_size, let_threads_sleep, local_rank
-from p2o.errors import ConfigError, P2oError
+from p2o.errors import ConfigError, P2oError, harmless
 
 COMMANDS = {
     "train": "train a model with P²O or GRPO",
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             flush_output()
     except P2oError as error:
         if local_rank() == 0:  # the other ranks of the node would only repeat it
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {harmless(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = error.filename
         where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name is not None else ""
         if not is_told_elsewhere(error):
-            print(f"error: {where}{reason}", file=sys.stderr)
+            print(f"error: {harmless(where + reason)}", file=sys.stderr)
         drop_output()
         return 2
     except (MemoryError, RuntimeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from p2o.errors import harmless
 from p2o.intervals import Interval
 
 
@@ -25,5 +26,4 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def literal(text: str) -> str:
     """Text of a file as it is shown: no markup, no end of the cell or the line."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return "".join(f"\\{c}" if c in "\\`*[<|" else c for c in plain)
+    return "".join(f"\\{c}" if c in "\\`*[<|" else c for c in harmless(text))

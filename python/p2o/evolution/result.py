@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from p2o.errors import InputError
+from p2o.errors import InputError, harmless
 from p2o.evolution.budget import Ledger
 from p2o.types import Template
 
@@ -108,7 +108,7 @@ class Evolution:
         if not self.chosen:
             lines.append("no template was chosen")
         lines += [f"refused, {reason}: {count}" for reason, count in self.refusals.items()]
-        return "\n".join(map(_harmless, lines))
+        return "\n".join(harmless(line.expandtabs(4)) for line in lines)
 
     def accepted(self) -> list[Candidate]:
         """The candidates on the dev set: the plain prompt, the templates given, and the accepted proposals."""
@@ -156,8 +156,3 @@ class Evolution:
                 f"evolution of schema {data.get('schema')!r} cannot be read; this version reads 1"
             )
         return TypeAdapter(cls).validate_python(data)
-
-
-def _harmless(line: str) -> str:
-    """A line that may hold text of a model, without what could steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line.expandtabs(4))

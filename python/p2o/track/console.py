@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from p2o.errors import harmless
 from p2o.rollout.sampler import Progress as ProgressCallback
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ SPARSELY = 20.0
 
 def printable(text: str) -> str:
     """Text, safe to print: no markup, no control characters (newlines shown as ⏎)."""
-    shown = "".join(c if c.isprintable() else "⏎" if c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return escape(shown)
+    return escape(harmless(text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,19 @@ def test_output_that_cannot_be_written_is_one_line(name: str) -> None:
     assert ended.stderr == "error: No space left on device\n"
 
 
+def test_text_of_a_model_in_json_steers_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some terminals take U+009B for the beginning of a control sequence, as ESC [."""
+    completion = "\\boxed{\x1b]0;x\x07\x9b31m\u202e\U000e0041é}"
+    (tmp_path / "pairs.jsonl").write_text(json.dumps({"completion": completion, "answer": "é"}))
+    assert main(["verify", "pairs.jsonl", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.rstrip("\n").isprintable()
+    assert "é" in out
+    assert json.loads(out)["extracted"] in completion
+
+
 def test_an_encoding_that_lacks_characters(tmp_path: Path) -> None:
     def printed(arguments: list[str]) -> str:
         line, environment = command(arguments, PYTHONIOENCODING="ascii")

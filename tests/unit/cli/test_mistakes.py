@@ -13,6 +13,7 @@ FILES = {
     "table.xlsx": b"PK\x03\x04",
     "latin.csv": "problem,answer\nSchön,1\n".encode("latin-1"),
     "broken.parquet": b"no Parquet",
+    "steering.jsonl": b'{"\\u001b[31mred\\u009b1m\\u202e\\n": 1}\n',
 }
 
 MISTAKES = {
@@ -25,6 +26,7 @@ MISTAKES = {
     "data table.xlsx": "error: table.xlsx: .xlsx is not read; save it as JSON Lines, JSON, CSV or Parquet",
     "data latin.csv": "error: latin.csv: cannot be read as UTF-8 text (invalid start byte); save it as UTF-8",
     "data broken.parquet": "error: broken.parquet: cannot be read (",
+    "data steering.jsonl": "error: steering.jsonl, line 1: no field 'problem' (found: \ufffd[31mred\ufffd1m\ufffd⏎)",
     "eval runs/none": "error: runs/none: no run directory there (no config.toml), and a recipe is a name or a .toml",
     "eval smolm2": "error: no recipe 'smolm2': did you mean smollm2? give one of ",
     "push runs/none me/model": "error: runs/none: no such run directory",

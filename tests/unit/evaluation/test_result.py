@@ -89,7 +89,7 @@ def test_rewards_of_ones_own_have_no_vote_and_succeed_from_a_threshold() -> None
 
 
 def test_text_of_files_is_no_markup() -> None:
-    assert literal("a|b\n\x1b[31m*x*") == "a\\|b\ufffd\ufffd\\[31m\\*x\\*"
+    assert literal("a|b\n\x1b[31m*x*") == "a\\|b⏎\ufffd\\[31m\\*x\\*"
     assert aligned([["n", "x"], ["long", "1"]]) == ["| n    |  x |", "| ---- | -: |", "| long |  1 |"]
 
 

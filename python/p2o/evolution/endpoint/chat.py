@@ -15,7 +15,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from p2o.errors import MissingDependencyError, P2oError, ReflectionError
+from p2o.errors import MissingDependencyError, P2oError, ReflectionError, harmless
 from p2o.evolution.config import EndpointConfig
 from p2o.evolution.endpoint.address import OPENAI_URL, ElsewhereError, address_of, key_of, origin, stay_here
 from p2o.evolution.types import ReplyEnd
@@ -371,4 +371,4 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _first_line(text: str) -> str:
-    return (text.strip() or "no message").splitlines()[0][:300]
+    return harmless((text.strip() or "no message").splitlines()[0][:300])

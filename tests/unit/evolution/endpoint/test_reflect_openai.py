@@ -490,6 +490,15 @@ def test_a_problem_that_the_server_refuses_costs_its_rollout_and_is_named(server
     assert rolled_out(evaluator, "bad") == [wanted[place]]
 
 
+def test_what_a_server_says_steers_no_terminal(server, caplog):
+    said = {"error": {"message": "flagged \x1b]0;x\x07\x9b31m\u202e by a content filter"}}
+    server.answer = lambda body: completion("ok") if body["messages"][0]["content"] == "a" else (400, said)
+    rolled_out(evaluator_of(server), "a", "bad")
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert "flagged \ufffd]0;x\ufffd\ufffd31m\ufffd by" in record.getMessage()
+
+
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_server_that_takes_nothing_is_told(server, refusal):
     server.answer = lambda body: refusal
