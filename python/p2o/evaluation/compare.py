@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError
+from p2o.errors import RunDirectoryError, in_one_line
 from p2o.evaluation.markdown import aligned, literal, with_interval
 from p2o.files import read_json
 from p2o.intervals import Interval, mean_of_bounded
@@ -112,6 +112,16 @@ def compare(a: Path, b: Path) -> Comparison:
             has other problems.
     """
     first, second = _read(a), _read(b)
+    try:
+        return _compared(a, b, first, second)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunDirectoryError(
+            f"{a / RESULT} or {b / RESULT} is damaged ({in_one_line(error)}): remove it, and the same p2o eval writes "
+            "it anew"
+        ) from None
+
+
+def _compared(a: Path, b: Path, first: Mapping[str, Any], second: Mapping[str, Any]) -> Comparison:
     names = [name for name in first["benchmarks"] if name in second["benchmarks"]]
     if not names:
         raise RunDirectoryError(f"{a} and {b} have no benchmark in common: nothing to compare")

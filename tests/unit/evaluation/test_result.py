@@ -158,3 +158,13 @@ def test_what_cannot_be_compared_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text('{"schema": 1}')
     with pytest.raises(RunDirectoryError, match=r"result.json is no result of p2o eval$"):
         compare(tmp_path, first)
+    whole = json.loads((first / "result.json").read_text())
+    for damaged in (
+        {"benchmarks": 3},
+        {"benchmarks": {"m": {}}},
+        {"by_problem": {}},
+        {"by_problem": {"m": {"id": ["m/a"], "accuracy": ["1"], "successes": [1]}}},
+    ):
+        (tmp_path / "result.json").write_text(json.dumps(whole | damaged))
+        with pytest.raises(RunDirectoryError, match=r"result.json is damaged \(.*\): remove it"):
+            compare(tmp_path, first)
