@@ -264,7 +264,8 @@ def load_study(
     """
     values = load_toml(name, "study", "study")
     try:
-        apply_overrides(values.setdefault("set", {}), changes)
+        if isinstance(values.setdefault("set", {}), dict):
+            apply_overrides(values["set"], changes)
         study = Study.model_validate({**values, **fields})
     except ValidationError as error:
         raise ConfigError(f"study {name}: {explain(error, Study)}") from None

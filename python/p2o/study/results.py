@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from p2o import __version__
+from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl, write_jsonl
 from p2o.study.plan import Job
 from p2o.study.statistics import area_under_curve, value_at
@@ -147,12 +148,18 @@ def versions() -> dict[str, str]:
 
 
 class Results:
-    """The results of a study on disk; the latest record of a run counts."""
+    """The results of a study on disk; the latest record of a run counts.
+
+    Raises:
+        RunDirectoryError: if a line is damaged, or of another file.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / RESULTS
         self.records: dict[str, dict[str, Any]] = {}
-        for record in read_jsonl(self.path):
+        for number, record in enumerate(read_jsonl(self.path), start=1):
+            if not {"id", "arm", "status", "fingerprint"} <= record.keys():
+                raise RunDirectoryError(f"{self.path}, line {number}: not a result of p2o study; remove it")
             self.records[record["id"]] = record
 
     def add(self, record: dict[str, Any]) -> None:

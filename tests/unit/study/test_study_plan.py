@@ -113,6 +113,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "setting worlds.w.leak = 2.0: "),
     "tokens": ({"tokens": 0}, "setting tokens = 0: "),
+    "settings that are none": ({"set": 3}, "setting set = 3: "),
 }
 
 
@@ -120,7 +121,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_mistake_is_one_line_that_names_the_arm_or_the_setting(wrong: str, tmp_path: Path) -> None:
     changes, message = WRONG[wrong]
     with pytest.raises(ConfigError) as caught:
-        load_study(write(tmp_path, **changes))
+        load_study(write(tmp_path, **changes), ["run.threads=1"])
     assert message in str(caught.value)
     assert "s.toml" in str(caught.value)
     assert "\n" not in str(caught.value)

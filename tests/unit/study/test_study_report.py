@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from p2o.errors import MissingDependencyError
-from p2o.files import append_jsonl
+from p2o.errors import MissingDependencyError, RunDirectoryError
+from p2o.files import append_jsonl, with_check
 from p2o.study.plan import Study, make_job
 from p2o.study.plots import hard_curve
 from p2o.study.report import write_report
@@ -331,6 +331,15 @@ def test_a_torn_last_line_costs_one_result_and_no_more(results: Results) -> None
     assert len(read.records) == len(lines) - 1
     read.add(made("b", 1, 0.0, 0.4, 0.6))
     assert len(Results(results.path.parent).records) == len(lines)
+
+
+def test_a_line_of_another_file_is_named(results: Results) -> None:
+    with results.path.open("a") as file:
+        file.write(with_check(json.dumps({"id": "a", "step": 3})))
+    with pytest.raises(
+        RunDirectoryError, match=r"results.jsonl, line \d+: not a result of p2o study; remove it"
+    ):
+        Results(results.path.parent)
 
 
 def test_the_hard_set_is_drawn_at_the_ends_of_epochs() -> None:
