@@ -18,6 +18,8 @@ def positive(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
+    if value > sys.maxsize:
+        raise argparse.ArgumentTypeError("is too large")
     return value
 
 

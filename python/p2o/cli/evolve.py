@@ -225,7 +225,7 @@ def read_settings(args: argparse.Namespace) -> EvolveFile:
         ConfigError: naming the file or the setting.
     """
     values = {} if args.config is None else read_toml(args.config, ConfigError)
-    budget = int(args.budget) if (args.budget or "").isdigit() else args.budget
+    budget = int(args.budget) if (args.budget or "").isdecimal() else args.budget
     policy = _lay_over(values, "policy", model=args.policy_model, base_url=args.policy_url)
     if not policy.get("model"):
         raise ConfigError("policy needs a model: set policy.model (--policy-model)")

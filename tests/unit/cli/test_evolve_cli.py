@@ -152,6 +152,11 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
             "setting evolve.budget = 'huge': Input should be 'light'",
         ),
         (
+            ["--policy-model", "p", "--budget", "\N{SUPERSCRIPT TWO}"],
+            "",
+            "setting evolve.budget = '\N{SUPERSCRIPT TWO}': Input should be 'light'",
+        ),
+        (
             ["--policy-model", "p", "--budget", "1"],
             "[data]\nproblem_key = 'question'\n",
             "evolve.budget = 1 does not pay for the plain prompt on",

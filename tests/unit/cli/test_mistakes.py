@@ -29,6 +29,7 @@ MISTAKES = {
     "data steering.jsonl": "error: steering.jsonl, line 1: no field 'problem' (found: \ufffd[31mred\ufffd1m\ufffd⏎)",
     "eval runs/none": "error: runs/none: no run directory there (no config.toml), and a recipe is a name or a .toml",
     "eval smolm2": "error: no recipe 'smolm2': did you mean smollm2? give one of ",
+    "verify empty.jsonl --threads 99999999999999999999": "error: argument --threads: is too large; p2o verify --help",
     "push runs/none me/model": "error: runs/none: no such run directory",
     "watch . --port 65536": "error: --port 65536 cannot be used (",
 }
