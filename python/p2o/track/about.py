@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel
 
 from p2o import __version__
 from p2o.config import Config, build_config, shipped_base
@@ -21,13 +23,38 @@ PACKAGES = ("torch", "transformers", "vllm", "deepspeed", "peft")
 """Packages that compute, whose versions are noted where they are installed."""
 
 
+Moment = Annotated[str, AfterValidator(datetime.fromisoformat)]
+
+
+class Launch(BaseModel):
+    """A launch of a run."""
+
+    started: Moment
+    step: int
+    device: str
+    processes: int
+    commit: str | None
+    versions: dict[str, str]
+
+
+class About(BaseModel):
+    """What the file holds; `changed` are settings, there and here."""
+
+    recipe: str | None = None
+    base: str | None = None
+    changed: dict[str, tuple[Any, Any]] = {}
+    launches: list[Launch] = []
+    ended: Moment | None = None
+
+
 def read_about(run: Path) -> dict[str, Any]:
     """What is in a run's file, or nothing: runs of earlier versions have none, and a damaged one is no loss."""
     try:
-        found = json.loads((run / "about.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        found: dict[str, Any] = json.loads((run / "about.json").read_text("utf-8"))
+        About.model_validate(found)
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found
 
 
 def note_launch(

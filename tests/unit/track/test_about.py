@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from p2o import __version__
@@ -39,8 +40,25 @@ def test_a_recipe_is_compared_with_the_shipped_one_that_it_extends(tmp_path: Pat
 
 def test_a_damaged_file_is_no_loss(tmp_path: Path) -> None:
     assert read_about(tmp_path) == {}
-    (tmp_path / "about.json").write_text("[1")
-    assert read_about(tmp_path) == {}
+    launch = {
+        "started": "2030-01-01T00:00:00+00:00",
+        "step": 0,
+        "device": "CPU",
+        "processes": 1,
+        "commit": None,
+    }
+    for damaged in (
+        "[1",
+        "[" * 100_000,
+        "3",
+        '{"launches": 3}',
+        json.dumps({"launches": [launch]}),  # without versions
+        json.dumps({"launches": [{**launch, "started": "2030-01-9", "versions": {}}]}),
+        '{"base": "quickstart", "changed": {"run.seed": [1]}}',
+        '{"ended": "yesterday"}',
+    ):
+        (tmp_path / "about.json").write_text(damaged)
+        assert read_about(tmp_path) == {}
     note_end(tmp_path)  # and then the run goes on for more epochs
     note_launch(tmp_path, load_config("quickstart"), "quickstart", step=7, device="CPU", processes=1)
     assert [launch["step"] for launch in read_about(tmp_path)["launches"]] == [7]
