@@ -11,6 +11,9 @@ from p2o.errors import InputError, harmless
 from p2o.evolution.budget import Ledger
 from p2o.types import Template
 
+UNPROPOSED = ("plain", "given")
+"""What `made_by` says of candidates that came from no proposer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -42,7 +45,7 @@ class Candidate:
     @property
     def proposed(self) -> bool:
         """Whether it came in a round, from a proposer."""
-        return self.made_by not in ("plain", "given")
+        return self.made_by not in UNPROPOSED
 
     @property
     def tried(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from p2o.outcomes.outcomes import is_success
 from p2o.report.records import Record, RunRecords
 from p2o.rewards import with_usual_end_of_thought
 from p2o.templates import PLAIN
@@ -12,9 +13,6 @@ from p2o.verifier import VerifyOptions, verify
 
 MOST = 12
 """Problems in a report."""
-
-SOLVED = 1
-"""The full reward."""
 
 REASONS = {
     "correct": "",
@@ -35,6 +33,8 @@ class Attempt:
     """The template's text; empty on the plain prompt."""
     text: str
     reward: float
+    solved: bool
+    """Whether it counts as a success (`mining.success`)."""
     answer: str | None = None
     """What the verifier took for the answer; None where there is none, or another function judges."""
     reason: str = ""
@@ -44,11 +44,6 @@ class Attempt:
     def plain(self) -> bool:
         """Whether it was drawn on the plain prompt."""
         return not self.template
-
-    @property
-    def solved(self) -> bool:
-        """Whether the reward is full."""
-        return self.reward >= SOLVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +84,9 @@ class Course:
     """Whether it was solved plain: after a template solved it, where one did."""
     epochs: set[int] = field(default_factory=set)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, *, solved: bool) -> None:
         """Takes in the next attempt."""
-        plain, solved = record["template"] == PLAIN.id, record["reward"] >= SOLVED
+        plain = record["template"] == PLAIN.id
         self.epochs.add(record["epoch"])
         if plain and self.first_step in (None, record["step"]):
             self.first_step = record["step"]
@@ -115,7 +110,8 @@ def hard_problems(run: RunRecords, most: int = MOST) -> list[Story]:
     courses: dict[str, Course] = {}
     for record in run.rollouts:
         if "question" in record:  # runs of earlier versions do not say what was asked
-            courses.setdefault(str(record["problem"]), Course()).add(record)
+            solved = is_success(record["reward"], run.success)
+            courses.setdefault(str(record["problem"]), Course()).add(record, solved=solved)
     hard = [name for name, course in courses.items() if course.began_hard and course.first_step is not None]
     hard.sort(key=lambda name: (-courses[name].chapters, -len(courses[name].epochs), name))
     shown: dict[str, list[Record]] = {name: [] for name in hard[:most]}
@@ -130,14 +126,16 @@ def hard_problems(run: RunRecords, most: int = MOST) -> list[Story]:
             name,
             str(records[0]["question"]),
             str(records[0]["gold"]),
-            [_attempt(record, texts, options) for record in records],
+            [_attempt(record, texts, options, run.success) for record in records],
             courses[name].chapters,
         )
         for name, records in shown.items()
     ]
 
 
-def _attempt(record: Record, texts: Mapping[str, str], options: VerifyOptions | None) -> Attempt:
+def _attempt(
+    record: Record, texts: Mapping[str, str], options: VerifyOptions | None, success: float
+) -> Attempt:
     """An attempt, with what the verifier says of it, as it was asked in training."""
     identity, reward, answer, reason = record["template"], record["reward"], None, ""
     template = "" if identity == PLAIN.id else texts.get(identity, f"(template {identity})")
@@ -147,6 +145,7 @@ def _attempt(record: Record, texts: Mapping[str, str], options: VerifyOptions | 
         reason = REASONS.get(verdict.status, verdict.status) or "refused by this run's rules"
     if record["finish_reason"] == "length":
         reason = f"cut off after {record['tokens']:,} tokens"
+    solved = is_success(reward, success)
     return Attempt(
-        record["epoch"], template, record["text"], reward, answer, reason if reward < SOLVED else ""
+        record["epoch"], template, record["text"], reward, solved, answer, "" if solved else reason
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class RunRecords:
     about: Record = field(default_factory=dict)
     reward: RewardConfig | None = None
     """None where the settings cannot be read by this version of p2o."""
+    success: float = 1.0
+    """Reward from which a rollout is a success (`mining.success`)."""
 
     @property
     def evaluations(self) -> list[Record]:
@@ -83,13 +86,12 @@ def read_run(path: Path) -> RunRecords:
             f"{path}: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?"
         )
     settings: dict[str, Any] = {}
-    reward = None
+    reward, success = None, 1.0
     if (path / "config.toml").exists():
         settings = flatten(read_toml(path / "config.toml", RunDirectoryError))
-        try:
-            reward = RunDirectory.config_of(path).reward
-        except P2oError:  # of another version of p2o
-            reward = None
+        with suppress(P2oError):  # of another version of p2o
+            config = RunDirectory.config_of(path)
+            reward, success = config.reward, config.mining.success
     return RunRecords(
         path.resolve().name,
         metrics,
@@ -99,4 +101,5 @@ def read_run(path: Path) -> RunRecords:
         settings,
         read_about(path),
         reward,
+        success,
     )

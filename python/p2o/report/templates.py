@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Literal
 
+from p2o.evolution.result import UNPROPOSED
 from p2o.report.records import Record, RunRecords
 
 Change = tuple[Literal["same", "gone", "new"], str]
@@ -84,7 +85,7 @@ def _prompt_step(
 ) -> PromptStep:
     texts = {record["id"]: str(record["template"]["text"]) for record in records}
     nodes = {record["id"]: _node(record, texts, transfer) for record in records}
-    proposed = [nodes[record["id"]] for record in records if record["parents"] or "problem" in record]
+    proposed = [nodes[record["id"]] for record in records if record["made_by"] not in UNPROPOSED]
     epoch = records[0].get("epoch", 0) if records else (line or {}).get("epoch", 0)
     outcomes = Counter(node.reason or node.outcome for node in proposed)
     return PromptStep(version, epoch, _in_lines(records, nodes), len(proposed), outcomes, line)

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from p2o.config import load_config
 from p2o.errors import RunDirectoryError
 from p2o.evolution.budget import Ledger
 from p2o.evolution.result import Candidate, Evolution
-from p2o.files import write_jsonl
+from p2o.files import append_jsonl, write_jsonl
 from p2o.report.charts import thinned
 from p2o.report.page import page_of, render, telling, write_report
 from p2o.report.problems import Attempt, hard_problems
@@ -26,7 +27,7 @@ from p2o.report.templates import changes, prompt_steps
 from p2o.report.texts import cut
 from p2o.rollout.reward import RewardConfig
 from p2o.templates import make_template
-from p2o.track.run_directory import template_records
+from p2o.track.run_directory import RunDirectory, template_records
 
 START = {"step": 0, "num_tokens": 0, "evaluation/accuracy": 0.5}
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -249,6 +250,18 @@ def test_templates_stand_in_lines_under_what_they_were_made_of() -> None:
     }
 
 
+def test_proposals_that_were_made_of_no_candidate_are_counted() -> None:
+    """Worked examples, and those of a proposer of one's own, name no parent."""
+    records = [
+        candidate(0, [], accepted=True, made_by="plain", text=""),
+        candidate(1, [], made_by="given", reason="no gain"),
+        candidate(2, [], made_by="examples", accepted=True),
+        candidate(3, [], made_by="examples", reason="no gain"),
+    ]
+    (step,) = prompt_steps(RunRecords("run", [START], records))
+    assert (step.proposals, step.outcomes) == (2, {"accepted": 1, "no gain": 1})
+
+
 def test_prompt_steps_that_were_skipped_are_listed_too() -> None:
     skipped = {"step": 9, "epoch": 2, "num_tokens": 9, "guidance/version": 2, "guidance/outcome": "skipped"}
     run = RunRecords("run", [START, skipped], [candidate(0, [])])
@@ -330,9 +343,34 @@ def test_of_a_reward_of_ones_own_no_verdict_is_shown() -> None:
     assert [(each.answer, each.reason, each.solved) for each in story.attempts] == [(None, "", False)]
 
 
+@pytest.mark.parametrize(
+    ("success", "chapters"),
+    [
+        (1.0, 2),  # 0.6 under the template is none, and weights that add up to 1 but for a rounding are one
+        (0.5, 3),
+    ],
+)
+def test_what_counts_as_solved_is_what_the_run_took_for_a_success(
+    tmp_path: Path, success: float, chapters: int
+) -> None:
+    config = load_config("quickstart", [f"mining.success={success}", 'reward.function="mine:reward"'])
+    RunDirectory.create(tmp_path / "run", config, {})
+    append_jsonl(tmp_path / "run" / "metrics.jsonl", [START])
+    rollouts = [
+        rollout(1, "a", 0.3),
+        rollout(2, "b", 0.6),
+        rollout(3, "c", 0.9999999999999999, "t1"),
+        rollout(4, "d", 0.6),
+    ]
+    run = replace(read_run(tmp_path / "run"), rollouts=rollouts)
+    (story,) = hard_problems(run)
+    assert story.chapters == chapters
+    assert [each.solved for each in story.attempts] == [reward >= success for reward in (0.3, 0.6, 1.0, 0.6)]
+
+
 def test_a_few_attempts_show_every_kind() -> None:
     def attempt(reward: float, template: str = "") -> Attempt:
-        return Attempt(0, template, "text", reward, None, "")
+        return Attempt(0, template, "text", reward, reward == 1, None, "")
 
     many = [attempt(0.0)] * 5 + [attempt(1.0, "z")] + [attempt(0.0, "z")] * 2 + [attempt(1.0)]
     assert [(each.solved, each.plain) for each in telling(many)] == [
