@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from html import escape
 from http import HTTPStatus
@@ -40,6 +41,11 @@ class WatchServer(ThreadingHTTPServer):
         """Sizes and times of the files that the page is made of."""
         files = [run / name for run in self.runs for name in WATCHED]
         return " ".join(f"{file.stat().st_size}:{file.stat().st_mtime_ns}" for file in files if file.exists())
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that left before its answer is none."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -60,6 +60,22 @@ def test_only_this_machine_reads_it_and_only_the_page(server: WatchServer, tmp_p
         assert get(server, path)[0] == 404
 
 
+def test_a_browser_that_leaves_before_its_answer_is_no_error(
+    server: WatchServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page that is loaded again while it is sent."""
+    for error, told in (
+        (ConnectionResetError("reset"), False),
+        (BrokenPipeError(), False),
+        (KeyError(1), True),
+    ):
+        try:
+            raise error
+        except (OSError, KeyError):
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert bool(capsys.readouterr().err) == told
+
+
 def test_a_port_in_use_and_a_missing_run_are_one_line(
     server: WatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
