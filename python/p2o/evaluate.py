@@ -51,14 +51,17 @@ class Evaluation:
         """Mean over problems of the best sample's reward: with rewards of 0 and 1, pass@K."""
         return fmean(max(rewards) for rewards in self.rewards_PK)
 
-    def intervals(self) -> dict[str, Interval]:
-        """Accuracy of each family and of `all`, with bootstrap intervals over problems (95%).
+    def interval(self) -> Interval:
+        """Accuracy with its bootstrap interval over problems (95%).
 
         Problems are drawn with all their samples: those of one problem are not independent. Where all problems are
         solved, or none, the interval is the exact one of Clopper and Pearson (1934).
         """
-        intervals = {name: share_interval(self._means(name)) for name in self._families()}
-        return {**intervals, "all": share_interval(self._means(None))}
+        return share_interval(self._means(None))
+
+    def intervals(self) -> dict[str, Interval]:
+        """The same of each family."""
+        return {name: share_interval(self._means(name)) for name in self._families()}
 
     def metrics(self) -> dict[str, float]:
         """Accuracies and the ends of their intervals by the names of metrics.
@@ -66,25 +69,22 @@ class Evaluation:
         `evaluation/accuracy`, `evaluation/low`, `evaluation/high`; of families `evaluation/accuracy/FAMILY` and so on.
         `evaluation/problems` is how many problems there were.
         """
-        found = self.intervals()
-        suffixes = {"all": ""} | {name: f"/{name}" for name in self._families()}
+        found = {"": self.interval()} | {f"/{name}": one for name, one in self.intervals().items()}
         return {
-            **{f"evaluation/accuracy{suffix}": found[name].mean for name, suffix in suffixes.items()},
-            **{f"evaluation/low{suffix}": found[name].low for name, suffix in suffixes.items()},
-            **{f"evaluation/high{suffix}": found[name].high for name, suffix in suffixes.items()},
+            **{f"evaluation/accuracy{suffix}": one.mean for suffix, one in found.items()},
+            **{f"evaluation/low{suffix}": one.low for suffix, one in found.items()},
+            **{f"evaluation/high{suffix}": one.high for suffix, one in found.items()},
             "evaluation/problems": self.problems,
         }
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain values, for JSON."""
-        intervals = self.intervals()
+        interval = self.interval()
         return {
             "accuracy": self.accuracy,
-            "interval": [intervals["all"].low, intervals["all"].high],
+            "interval": [interval.low, interval.high],
             "by_family": self.by_family,
-            "family_intervals": {
-                name: [intervals[name].low, intervals[name].high] for name in self.by_family
-            },
+            "family_intervals": {name: [one.low, one.high] for name, one in self.intervals().items()},
             "best": self.best,
             "samples": len(self.rewards_PK[0]),
             "problems": self.problems,

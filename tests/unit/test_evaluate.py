@@ -66,20 +66,29 @@ def test_figures_by_hand() -> None:
 
 def test_intervals_are_over_problems_with_all_their_samples() -> None:
     intervals = FOUND.intervals()
-    assert list(intervals) == ["a", "b", "all"]
-    assert [intervals[name].mean for name in intervals] == [0.25, 1.0, 0.5]
+    assert list(intervals) == ["a", "b"]
+    assert [intervals[name].mean for name in intervals] == [0.25, 1.0]
+    assert FOUND.interval().mean == 0.5
     # Two problems of 0.5 and 0: each resample is one of 0, 0.25 and 0.5, the ends a quarter of the time each.
     assert (intervals["a"].low, intervals["a"].high) == (0.0, 0.5)
     # One problem that is always solved: a rate of 0.025 would show that one time in forty.
     assert (intervals["b"].low, intervals["b"].high) == (pytest.approx(0.025), 1.0)
     # More samples of the same problems make no narrower interval.
     more = Evaluation([rewards * 50 for rewards in FOUND.rewards_PK], FOUND.families_P, tokens=0)
-    assert more.intervals()["all"].low == pytest.approx(intervals["all"].low)
-    assert more.intervals()["all"].high == pytest.approx(intervals["all"].high)
+    assert more.interval().low == pytest.approx(FOUND.interval().low)
+    assert more.interval().high == pytest.approx(FOUND.interval().high)
+
+
+def test_a_family_may_be_called_all() -> None:
+    found = Evaluation([[1.0], [0.0], [0.0], [0.0]], ["all", "x", "x", "x"], tokens=4)
+    metrics = found.metrics()
+    assert list(metrics)[:3] == ["evaluation/accuracy", "evaluation/accuracy/all", "evaluation/accuracy/x"]
+    assert (metrics["evaluation/accuracy"], metrics["evaluation/accuracy/all"]) == (0.25, 1.0)
+    assert found.to_dict()["family_intervals"]["all"] == [pytest.approx(0.025), 1.0]
 
 
 def test_no_success_among_few_problems_is_no_certainty() -> None:
-    found = Evaluation([[0.0, 0.0]] * 12, [None] * 12, tokens=0).intervals()["all"]
+    found = Evaluation([[0.0, 0.0]] * 12, [None] * 12, tokens=0).interval()
     assert (found.mean, found.low) == (0.0, 0.0)
     # At that rate twelve problems without a success come up one time in forty.
     assert (1 - found.high) ** 12 == pytest.approx(0.025)

@@ -172,9 +172,7 @@ class SuiteResult:
             rows.append(_row("mean", self.results, self.means))
         lines = aligned([list(rows[0]), *(list(row.values()) for row in rows)])
         for result in self.results:
-            families = result.evaluation.intervals()
-            del families["all"]
-            if families:
+            if families := result.evaluation.intervals():
                 head = [f"{literal(result.benchmark.name)}, by family", "n", f"avg@{result.samples}"]
                 cells = [
                     [literal(name), f"{one.count:,}", with_interval(one)] for name, one in families.items()
