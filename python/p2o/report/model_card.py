@@ -41,6 +41,8 @@ PAPER = """\
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _NOT_SHOWN = ("checkpoint", "track")
 """Sections that change nothing of what is computed."""
+_TEXTS = {"data.system", "data.suffix", "guidance.prompt"}
+"""Settings that a model reads: what looks like a path there ("/no_think") is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +101,17 @@ def hub_id(source: str) -> str | None:
     return source if _HUB_ID.fullmatch(source) and not Path(source).exists() else None
 
 
-def local_names(value: Any) -> Any:
+def local_names(value: Any, setting: str = "") -> Any:
     """Settings without the folders of the machine that they were made on: of absolute paths the name is left."""
     if isinstance(value, Mapping):
-        return {key: local_names(item) for key, item in value.items()}
+        return {key: local_names(item, f"{setting}.{key}".removeprefix(".")) for key, item in value.items()}
     if isinstance(value, list):
-        return [local_names(item) for item in value]
-    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
+        return [local_names(item, setting) for item in value]
+    if not isinstance(value, str) or setting in _TEXTS:
+        return value
+    if setting == "rollout.vllm.transfer":
+        return value.partition(":")[0]  # a folder may follow
+    return Path(value).name if value.startswith(("/", "~")) else value
 
 
 def recipe_of(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def recipe_of(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
             table = values
             for section in sections:
                 table = table.setdefault(section, {})
-            table[setting] = local_names(here)
+            table[setting] = local_names(here, name)
     return values
 
 

@@ -150,6 +150,24 @@ def test_the_settings_are_told_from_the_recipe_that_the_run_began_with(tmp_path:
     assert f"| versions | p2o {__version__}, python " in card
 
 
+@pytest.mark.parametrize("noted", [False, True])
+def test_texts_that_begin_like_a_path_stay_whole_and_folders_do_not(tmp_path: Path, noted: bool) -> None:
+    settings = [
+        'data={kind="jsonl", train="/home/me/train.jsonl", system="/no_think\\nkm/h", suffix="~ in m/s"}',
+        'rollout.vllm.transfer="shared-memory:/home/me/weights"',
+    ]
+    run = a_run(tmp_path, *settings)
+    if noted:
+        note_launch(run, load_config("quickstart", settings), "quickstart", step=0, device="CPU", processes=1)
+    card = make_card(run, "me/tiny").text
+    values = tomllib.loads(card.partition("```toml\n")[2].partition("```")[0])
+    assert values["data"]["system"] == "/no_think\nkm/h"
+    assert values["data"]["suffix"] == "~ in m/s"
+    assert values["data"]["train"] == "train.jsonl"
+    assert values["rollout"]["vllm"]["transfer"] == "shared-memory"
+    assert "home" not in card
+
+
 def test_the_header_leads_to_model_and_data(tmp_path: Path) -> None:
     data = 'data={kind="dataset", train="openai/gsm8k"}'
     card = ModelCard(make_card(a_run(tmp_path, "model.source=smollm2", data), "me/m").text).data
