@@ -71,9 +71,9 @@ def evolve(
             yields an `EvaluationResult` for each (reward in [0, 1], text), in order. It may have an
             attribute `answers_for`, a mapping of whatever its results depend on: a journal is refused where that is
             another. An attribute `repeats` of "drawn" or "same" says whether repeated rollouts of a prompt are draws
-            of their own.
+            of their own. An attribute `recall` is called with each result that the journal had.
         reflect: answers a flat batch of `ReflectionRequest`s with a `ReflectionReply` each, in order. It may have
-            `answers_for` too.
+            `answers_for` and `recall` too.
         config: an `EvolveConfig` (budget in rollouts, acceptance, cover); without one, its defaults.
         reflection: a `ReflectionConfig`: the reflection prompt and what is refused.
         seed: of the split, the minibatches and the draws; same seed and answers, same step.

@@ -95,7 +95,7 @@ class ChatClient:
         self._config = config
         self._error = error
         self._spare = spare
-        self._served = False
+        self.served = False
         """Whether a request was taken yet. If none ever is, it is the settings that are wrong."""
         self._unknown: set[str] = set()
         """Fields of `_IN_PLACE_OF` that the server does not know."""
@@ -126,11 +126,11 @@ class ChatClient:
             if reply.finish_reason == "refused":
                 held.append(replace(reply, reason=scrub(reply.reason, self._secrets)))
                 continue
-            self._served = True
+            self.served = True
             yield from held
             held.clear()
             yield reply
-        if held and (not self._served or len(held) >= _MANY_REFUSED):
+        if held and (not self.served or len(held) >= _MANY_REFUSED):
             raise self._failure(held[0].reason)
         yield from held
 

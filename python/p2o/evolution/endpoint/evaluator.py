@@ -92,6 +92,11 @@ class OpenAIEvaluator:
                 f"{config.max_tokens}: lower it"
             )
 
+    def recall(self, result: EvaluationResult) -> None:
+        """Takes in a result of before a kill: what the server took then tells as much."""
+        if result.tokens or result.reward:
+            self._fits = self._client.served = True
+
     def _name(self, problem_id: str, reason: str) -> None:
         """Tells of a problem that the server refuses, once."""
         if problem_id not in self._named:

@@ -54,3 +54,8 @@ class OpenAIReflector:
                 )
             cost = ((tokens_in or 0) * price_in + (tokens_out or 0) * price_out) / 1e6
             yield ReflectionReply(reply.text, reply.finish_reason, tokens_out or 0, cost)
+
+    def recall(self, reply: ReflectionReply) -> None:
+        """Takes in a reply of before a kill: what the server took then tells as much."""
+        if reply.finish_reason in ("stop", "length"):
+            self._client.served = True

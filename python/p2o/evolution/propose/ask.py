@@ -48,7 +48,7 @@ class Questions:
     def serve(asked: Sequence[Questions]) -> None:
         """Has the questions of several rounds answered in one batch."""
         inputs = asked[0].inputs
-        journal = inputs.journal
+        journal, recall = inputs.journal, getattr(inputs.reflect, "recall", None)
         requests: list[ReflectionRequest] = []
         waiting: deque[tuple[Questions, str]] = deque()
         for order in asked:
@@ -61,6 +61,8 @@ class Questions:
                             "delete the journal to start the step again"
                         )
                     order.take(reply)
+                    if recall is not None:
+                        recall(reply)
                 else:
                     requests.append(request)
                     waiting.append((order, name))

@@ -26,6 +26,7 @@ class Rollouts:
 
     def __init__(self, inputs: StepInputs, on_batch: Callable[[int], None]) -> None:
         self._evaluate = inputs.evaluate
+        self._recall = getattr(inputs.evaluate, "recall", None)
         config = inputs.config
         self._ledger = inputs.ledger
         self._journal = inputs.journal
@@ -110,6 +111,8 @@ class Rollouts:
         for key, request in (item for fresh in batches for item in fresh.items()):
             if (journaled := self._journal.replay(key)) is not None:
                 self._take(key, *journaled)
+                if self._recall is not None:
+                    self._recall(journaled[0])
             else:
                 wanted[key] = request
         if wanted:

@@ -14,10 +14,18 @@ from chat_server import Server, completion
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError, ModelError, ReflectionError
-from p2o.evolution import EvaluationRequest, ReflectionConfig, ReflectionRequest
+from p2o.evolution import (
+    EvaluationRequest,
+    EvolveConfig,
+    ReflectionConfig,
+    ReflectionReply,
+    ReflectionRequest,
+    evolve,
+)
 from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.endpoint.address import ElsewhereError, stay_here
+from p2o.evolution.engine import split
 from p2o.templates import make_template
 from p2o.types import Message, Problem
 
@@ -520,6 +528,46 @@ def test_a_server_that_takes_nothing_any_longer_has_judged_no_problem(server):
     assert [next(results).reward for _ in range(12)] == [1.0] * 12
     with pytest.raises(ModelError, match=r"answers 400: .*gone"):
         next(results)
+
+
+@pytest.mark.parametrize(
+    "refusal", [REFUSALS[0], (400, {"error": {"message": "too long", "code": "context_length_exceeded"}})]
+)
+def test_a_killed_step_goes_on_where_only_refused_requests_are_left(server, tmp_path, refusal):
+    """What the journal holds was served: the server has judged the request, and not none of them."""
+    problems = [Problem(f"p{n:02}", (Message(role="user", content=f"{n}?"),), "ok") for n in range(20)]
+    dev, _ = split(problems, 10, 0)
+    bad = dev[-1].messages[0]["content"]
+
+    def answer(body):
+        asked = body["messages"][-1]["content"]
+        if asked == bad:
+            return refusal
+        return completion("```\nThink.\n```" if "Think" in asked or len(asked) > 50 else "no")
+
+    def life(journal):
+        settings = EvolveConfig(dev_size=10, budget=60, parents=2)
+        return evolve(
+            problems, evaluator_of(server), reflector(server), settings, journal=journal, max_rounds=1
+        )
+
+    server.answer = answer
+    straight = life(tmp_path / "straight.jsonl")
+    lines = (tmp_path / "straight.jsonl").read_text().splitlines(keepends=True)
+    assert bad[:-1] in lines[10]
+    for kept in (9, 10, 11):
+        (tmp_path / "killed.jsonl").write_text("".join(lines[:kept]))
+        assert life(tmp_path / "killed.jsonl") == straight
+
+
+def test_a_reflection_model_that_was_served_before_the_kill_may_refuse_what_is_left(server):
+    server.answer = lambda body: REFUSALS[0]
+    asked = reflector(server)
+    asked.recall(ReflectionReply("", "refused"))
+    with pytest.raises(ReflectionError, match="answers 400"):
+        list(asked([ask("bad")]))
+    asked.recall(ReflectionReply("```\nnew\n```"))
+    assert [reply.finish_reason for reply in asked([ask("bad")])] == ["refused"]
 
 
 def test_fields_that_cannot_be_sent_are_refused_with_the_settings():
