@@ -108,7 +108,7 @@ class JournalFile(ABC):
 
     def _close(self) -> None:
         if self._file is not None and self.path is not None:
-            with naming(self.path):  # a full disk: what could not be written is tried again
+            with naming(self.path), self._writing:  # a full disk: what could not be written is tried again
                 self._file.close()
 
     def _open(self, path: Path) -> TextIO:

@@ -8,8 +8,9 @@ takes the same turns.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
@@ -26,6 +27,22 @@ class Order:
     """Takes back the promise of what was not served."""
     beside: bool = False
     """Whether it may be served in another thread while orders of other kinds are."""
+
+
+def _beside(serve: Callable[[Sequence[Any]], None], wants: Sequence[Any]) -> Future[None]:
+    """Serves in another thread, which the end of the process does not wait for."""
+    served: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            serve(wants)
+        except BaseException as error:
+            served.set_exception(error)
+        else:
+            served.set_result(None)
+
+    Thread(target=work, name="p2o-replies", daemon=True).start()
+    return served
 
 
 @dataclass(slots=True)
@@ -87,12 +104,15 @@ class Turns:
         for order in (round.waits_for for round in waiting if round.waits_for is not None):
             wanted.setdefault((order.serve, order.beside), []).append(order.wants)
         here = [kind for kind in wanted if not kind[1]] or list(wanted)[:1]
-        with ThreadPoolExecutor(1, thread_name_prefix="p2o-replies") as thread:
-            aside = [thread.submit(kind[0], wants) for kind, wants in wanted.items() if kind not in here]
+        aside = [_beside(kind[0], wants) for kind, wants in wanted.items() if kind not in here]
+        try:
             for kind in here:
                 kind[0](wanted[kind])
-            for served in aside:
-                served.result()
+        except Exception:
+            wait(aside)  # replies that are paid for; but nobody who stops the step waits for them
+            raise
+        for served in aside:
+            served.result()
         for round in waiting:
             round.waits_for = None
             self._go_on(round)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,6 +149,35 @@ def test_replies_of_another_model_are_awaited_while_the_policy_is_rolled_out() -
     assert aside
     same = World()
     assert evolve(make_problems(240), same.evaluate, same.reflect, config) == evolution
+
+
+def test_who_stops_the_step_does_not_wait_for_replies(tmp_path: Path) -> None:
+    """As with one round at a time. A model behind an API may take minutes, and as many attempts."""
+    released = threading.Event()
+
+    class Slow:
+        beside = True
+
+        def __call__(self, requests: list[ReflectionRequest]) -> list[ReflectionReply]:
+            if threading.current_thread() is not threading.main_thread():
+                threads.append(threading.current_thread())
+                time.sleep(0.5)  # until the rollouts are there, and replies alone are awaited
+                os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C
+                released.wait(30)
+                late.append(len(requests))
+            return world.reflect(requests)
+
+    world, late, threads = World(), list[int](), list[threading.Thread]()
+    config = by_race(budget=1500, parents=8, rounds_at_once=4)
+    journal = tmp_path / "journal.jsonl"
+    evolution = evolve(make_problems(240), world.evaluate, Slow(), config, journal=journal)
+    assert evolution.stop_reason == "interrupted"
+    assert (late, len(threads)) == ([], 1)
+    released.set()
+    threads[0].join()
+    same, straight = World(), World()
+    resumed = evolve(make_problems(240), same.evaluate, same.reflect, config, journal=journal)
+    assert resumed == evolve(make_problems(240), straight.evaluate, straight.reflect, config)
 
 
 def test_a_reflection_model_that_fails_ends_the_step_with_an_exact_ledger() -> None:
