@@ -53,6 +53,18 @@ def test_an_adapter_of_gepa_runs_unchanged():
     assert "Feedback: The generated response is incorrect. The correct answer is '<" in asked[0]
 
 
+def test_the_seed_text_proposed_again_is_no_new_template():
+    model = Model()
+    data = instances(30), instances(20, 100)
+    options = {"max_rounds": 2, "templates": [" You  answer. "]}
+    config = by_race(budget=300, parents=2)
+    evolution = evolve_adapter(
+        DefaultAdapter(model), SEED, *data, lambda prompt: "```\nYou answer.\n```", config, **options
+    )
+    assert evolution.refusals == {"unchanged": 5}
+    assert evolution.ledger.rollouts == model.calls == 20 + 2 * 2 * 3, "dev, and two minibatches a round"
+
+
 def test_other_components_stay_and_the_evolving_one_must_be_clear():
     seen = []
 

@@ -57,6 +57,9 @@ class Step:
         self.pool = CandidatePool(
             inputs, self.rollouts, self.rule, lambda candidate: self.emit(Decided(candidate))
         )
+        self.plain_text_id = make_template(
+            inputs.plain_text
+        ).id  # written out it is the plain prompt all the same
         self.refusals: Counter[str] = Counter()  # of what became no candidate
         self.turns = inputs.turns
         self.rounds = 0  # that have begun
@@ -199,9 +202,10 @@ class Step:
             self.refusals[proposal.refusal or "no text"] += 1
             return None
         template, reason = make_template(proposal.text), proposal.refusal
-        if template.id == parent.id:
+        identity = PLAIN.id if template.id == self.plain_text_id else template.id
+        if identity == parent.id:
             reason = UNCHANGED
-        elif template.id in self.pool.decided:
+        elif identity in self.pool.decided:
             reason = DUPLICATE
         elif (
             reason is None and self.inputs.policy_reads is not None and not self.inputs.policy_reads(template)
