@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,8 @@ SHIPPED_WORLD = "p2o-tiny"
 """Name of the world of the recipe's own model."""
 ENDLESS = 1_000_000
 """Epochs of a run: its token budget ends it earlier."""
+
+_FOLDER = re.compile(r"\w[\w.-]*")
 
 NOT_IDENTITY = ("run.output", "reflection.endpoint.base_url", "checkpoint.", "track.")
 """Settings that do not change what a run computes."""
@@ -133,6 +136,12 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
+        for name in self.worlds:
+            if not _FOLDER.fullmatch(name) or name == SHIPPED_WORLD:  # made in a folder of this name
+                raise ValueError(
+                    f"worlds.{name}: give it another name, of letters, digits, '_', '-' and '.', that begins with none "
+                    "of the last two"
+                )
         for name, arm in self.arms.items():
             for world in arm.worlds or ():
                 if world not in self.world_names:

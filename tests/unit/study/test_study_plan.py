@@ -111,6 +111,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"arms": {"a": {"label": "A", "rate_of": "b"}, "b": {"label": "B"}}},
         "arms.a.rate_of names 'b': no such arm has a choice of its own",
     ),
+    **{
+        f"a world called {name}": ({"worlds": {name: {"leak": 0.1}}}, f"worlds.{name}: give it another name")
+        for name in ("../up", "/tmp/other", "..", "p2o-tiny")
+    },
     "a leak": ({"worlds": {"w": {"leak": 2.0}}}, "setting worlds.w.leak = 2.0: "),
     "tokens": ({"tokens": 0}, "setting tokens = 0: "),
     "settings that are none": ({"set": 3}, "setting set = 3: "),
