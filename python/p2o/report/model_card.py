@@ -17,7 +17,7 @@ import tomli_w
 from p2o import __version__
 from p2o.config import Config
 from p2o.data import DatasetData, TinyData
-from p2o.errors import RunDirectoryError
+from p2o.errors import RunDirectoryError, in_one_line
 from p2o.files import read_jsonl
 from p2o.model.fetch import MODELS
 from p2o.report.texts import displayable, escape
@@ -60,8 +60,18 @@ def make_card(run: Path, repo: str) -> Card:
     """The card of the run directory `run`, whose model goes to the repository `repo` (`owner/name`).
 
     Raises:
-        RunDirectoryError: if it is no run directory, or was never evaluated.
+        RunDirectoryError: if it is no run directory, was never evaluated, or its files are damaged.
     """
+    try:
+        return _card(run, repo)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Without checksums nothing else shows it.
+        raise RunDirectoryError(
+            f"{run}: metrics.jsonl, templates.jsonl or facts.json is damaged ({in_one_line(error)})"
+        ) from error
+
+
+def _card(run: Path, repo: str) -> Card:
     config, facts, about = RunDirectory.config_of(run), RunDirectory.facts_of(run), read_about(run)
     metrics = read_jsonl(run / "metrics.jsonl")
     evaluations = [record for record in metrics if "evaluation/accuracy" in record]

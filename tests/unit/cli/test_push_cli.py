@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 from p2o import __version__
 from p2o.cli.main import main
 from p2o.config import build_config, load_config
-from p2o.files import append_jsonl
+from p2o.files import append_jsonl, json_line, read_jsonl
 from p2o.report.model_card import PICTURE, make_card
 from p2o.track.about import note_launch
 from p2o.track.run_directory import config_values
@@ -120,6 +120,20 @@ def test_the_card_says_what_the_run_did(tmp_path: Path) -> None:
     assert "refused" not in card
     assert str(tmp_path) not in card
     assert 'from_pretrained("me/tiny")' in card
+
+
+def test_damage_that_no_checksum_shows_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = a_run(tmp_path)
+    metrics = read_jsonl(run / "metrics.jsonl")
+    for field, value in (("evaluation/accuracy", "high"), ("evaluation/low", []), ("num_tokens", None)):
+        lines = [*metrics[:-1], metrics[-1] | {field: value}]
+        (run / "metrics.jsonl").write_text("".join(map(json_line, lines)))
+        assert main(["push", str(run), "me/tiny", "--dry-run"]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert "metrics.jsonl, templates.jsonl or facts.json is damaged (" in err
 
 
 def test_the_settings_of_the_card_are_a_recipe(tmp_path: Path) -> None:
