@@ -15,11 +15,11 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from p2o.errors import MissingDependencyError, P2oError, ReflectionError, harmless
+from p2o.errors import ConfigError, MissingDependencyError, P2oError, ReflectionError, harmless
 from p2o.evolution.config import EndpointConfig
 from p2o.evolution.endpoint.address import OPENAI_URL, ElsewhereError, address_of, key_of, origin, stay_here
 from p2o.evolution.types import ReplyEnd
-from p2o.masking import mask_url, scrub, secrets_in, secrets_in_url
+from p2o.masking import MASK, mask_url, scrub, secrets_in, secrets_in_url
 from p2o.types import Message
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ChatClient:
 
     Raises:
         MissingDependencyError: without the package `openai`.
-        ConfigError: if OpenAI's own API is meant and its key is not set.
+        ConfigError: if OpenAI's own API is meant and its key is not set, or a secret is masked.
     """
 
     def __init__(
@@ -101,6 +101,11 @@ class ChatClient:
         """Fields of `_IN_PLACE_OF` that the server does not know."""
         address = address_of(config)
         self._secrets = [self._key, *secrets_in_url(address), *secrets_in(config.extra_body)]
+        if MASK in self._secrets:  # of a run that goes on by the settings it wrote down
+            raise ConfigError(
+                f"model {config.model}: base_url or extra_body holds {MASK} in place of a secret, as settings are "
+                "written down: give it again with --set, or put a key into the variable of api_key_env"
+            )
 
     def complete(
         self,

@@ -13,6 +13,7 @@ import pytest
 from chat_server import Server, completion
 from pydantic import ValidationError
 
+from p2o.config import load_config
 from p2o.errors import ConfigError, ModelError, ReflectionError
 from p2o.evolution import (
     EvaluationRequest,
@@ -26,7 +27,10 @@ from p2o.evolution.config import EvaluatedModelConfig
 from p2o.evolution.endpoint import OpenAIEvaluator, OpenAIReflector
 from p2o.evolution.endpoint.address import ElsewhereError, stay_here
 from p2o.evolution.engine import split
+from p2o.reflection import by_endpoint
 from p2o.templates import make_template
+from p2o.track.run_directory import RunDirectory, require_resumable
+from p2o.track.run_paths import resumed_config
 from p2o.types import Message, Problem
 
 
@@ -568,6 +572,26 @@ def test_a_reflection_model_that_was_served_before_the_kill_may_refuse_what_is_l
         list(asked([ask("bad")]))
     asked.recall(ReflectionReply("```\nnew\n```"))
     assert [reply.finish_reason for reply in asked([ask("bad")])] == ["refused"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "secret"),
+    [("base_url", '"http://me:pass@127.0.0.1:1/v1"'), ("extra_body", '{api_key = "sekret", n = 1}')],
+)
+def test_a_run_is_not_resumed_by_the_mask_of_a_secret(tmp_path, setting, secret):
+    """The server would refuse it, and each prompt step after the resume end without a word but its reason."""
+    given = f"reflection.endpoint.{setting}={secret}"
+    local = 'reflection.endpoint.base_url="http://127.0.0.1:1/v1"'
+    settings = ['reflection.kind="openai"', 'reflection.endpoint.model="m"', local, given]
+    RunDirectory.create(tmp_path / "run", load_config("quickstart", settings), {}).unlock()
+    assert "***" in (tmp_path / "run" / "config.toml").read_text()
+    with pytest.raises(
+        ConfigError, match=r"^model m: base_url or extra_body holds \*\*\* in place of a secret"
+    ):
+        by_endpoint(resumed_config(tmp_path / "run"))
+    again = resumed_config(tmp_path / "run", [given])
+    assert not require_resumable(tmp_path / "run", again)
+    by_endpoint(again)
 
 
 def test_fields_that_cannot_be_sent_are_refused_with_the_settings():
