@@ -133,13 +133,18 @@ def test_the_page_is_drawn_and_fits(page: Path, width: int, dark: bool) -> None:
 
 
 class GrowingRun(WatchServer):
-    """A run that goes on when the page asks for news the second time."""
+    """A run that cannot be read when the page asks for news the second time, and then has gone on."""
 
     asked = 0
 
     def stamp(self) -> str:
         self.asked += 1
         if self.asked == 2:
+            for name in ("metrics.jsonl", "templates.jsonl"):
+                (self.runs[0] / name).write_text("no record\n")
+        if self.asked == 3:
+            for name in ("metrics.jsonl", "templates.jsonl"):
+                (self.runs[0] / name).unlink()
             log(self.runs[0], 0.625)
         return super().stamp()
 
@@ -163,4 +168,4 @@ def test_a_page_under_watch_follows_the_run(tmp_path: Path) -> None:
         server.server_close()
     assert "<strong>0.625</strong>" in page
     assert "<strong>0.125</strong>" not in page
-    assert server.asked > 2
+    assert server.asked > 3

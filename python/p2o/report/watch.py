@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/":
             try:
                 page = page_of(self.server.runs, live=True)
-            except P2oError as error:  # nothing is written yet, or a line is being written
+            except (P2oError, OSError) as error:  # nothing is written yet, or a line is being written
                 page = f'<!doctype html><meta http-equiv="refresh" content="3"><p>{escape(str(error))}</p>'
             self._answer(page, "text/html")
         else:

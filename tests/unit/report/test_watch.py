@@ -50,6 +50,14 @@ def test_the_page_is_that_of_now(server: WatchServer, tmp_path: Path) -> None:
     assert len(set(stamps)) == 3
 
 
+def test_a_run_that_cannot_be_read_is_told_on_the_page(server: WatchServer, tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    status, page = get(server, "/")
+    assert status == 200
+    assert "metrics.jsonl" in page
+    assert 'http-equiv="refresh"' in page
+
+
 def test_only_this_machine_reads_it_and_only_the_page(server: WatchServer, tmp_path: Path) -> None:
     """A name elsewhere that resolves to this machine is refused; files of the run are not served."""
     assert server.server_address[0] == "127.0.0.1"

@@ -122,11 +122,13 @@ async function follow() {
   setInterval(async () => {
     const stamp = await (await fetch("/stamp")).text();
     if (stamp === seen) return;
-    seen = stamp;
     const page = new DOMParser().parseFromString(await (await fetch("/")).text(), "text/html");
+    const news = page.querySelector("main");
+    if (!news) return; // the run cannot be read just now
+    seen = stamp;
     const open = new Map([...document.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
     page.querySelectorAll("details[id]").forEach((each) => (each.open = open.get(each.id) ?? each.open));
-    document.querySelector("main").replaceWith(page.querySelector("main"));
+    document.querySelector("main").replaceWith(news);
     draw();
   }, 3000);
 }
