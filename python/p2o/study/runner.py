@@ -132,7 +132,8 @@ class Runner:
         still = missing_worlds(self.study, self.runs / "worlds")
         if still:
             name = next(iter(still))
-            raise RunDirectoryError(f"world {name} could not be made: {self.failed[f'world {name}']}")
+            reason = self.failed.get(f"world {name}", "its process ended without it")
+            raise RunDirectoryError(f"world {name} could not be made: {reason}")
         return True
 
     def _run_all(self) -> bool:
@@ -223,12 +224,12 @@ class Runner:
 
     def _finish(self, key: str, run: Running) -> None:
         _close(run.process.stdin)
-        if run.process.returncode == 0:
-            if run.job is not None:
-                self._absorb(run.job)
+        code = run.process.returncode
+        if code == 0 and (run.job is None or self._absorb(run.job)):
             self.display.finished(run.name, run.seconds)
         else:
-            reason = _last_line(run.log) or f"exit code {run.process.returncode}"
+            # With code 0 something of the user's own, a sampler say, called exit().
+            reason = "it ended without a result" if code == 0 else _last_line(run.log) or f"exit code {code}"
             self.failed[key] = reason
             if run.job is not None:
                 self.results.add(failure_of(run.job, reason))

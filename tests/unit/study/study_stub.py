@@ -2,8 +2,8 @@
 
     python study_stub.py JOB.json
 
-Behaviours by run id: `ok` (the default), `fail`, `hang` (until standard input closes, then leave a checkpoint), `late`
-(end well only when standard input closes).
+Behaviours by run id: `ok` (the default), `fail`, `exit` (as if done, without a result), `hang` (until standard input
+closes, then leave a checkpoint), `late` (end well only when standard input closes).
 """
 
 import json
@@ -30,6 +30,8 @@ def main() -> int:
     if behaviour == "fail":
         print("something went wrong", file=sys.stderr)
         return 2
+    if behaviour == "exit":
+        return 0
     if behaviour in ("hang", "late"):
         (folder / "hanging").touch()
         sys.stdin.read()

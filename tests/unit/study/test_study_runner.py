@@ -104,6 +104,19 @@ def test_every_run_is_made_once_and_a_second_call_makes_none(tmp_path: Path) -> 
     assert not list(bench.runs.glob("*.result.json"))
 
 
+def test_a_process_that_ends_without_a_result_has_failed(tmp_path: Path) -> None:
+    """What runs code of others may be ended by it; it is not started again and again."""
+    bench = Bench(tmp_path)
+    bench.behave(a__final_seed0="exit")
+    runner = bench.work()
+    assert bench.done() == FINAL - {"a/final-seed0"}
+    assert len(bench.starts()) == 4
+    assert list(runner.failed.values()) == ["it ended without a result"]
+    world = Bench(tmp_path / "worlds", worlds={"w": {"leak": 0.1}})
+    with pytest.raises(RunDirectoryError, match=r"world w could not be made: its process ended without it$"):
+        world.work(worker=(sys.executable, "-c", "pass"))
+
+
 def test_seeds_come_in_turn_so_that_a_study_cut_short_compares_arms(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.work(jobs=1)
