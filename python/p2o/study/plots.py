@@ -89,9 +89,11 @@ def _draw(
     shown = [axis.get_legend_handles_labels() for axis in axes.flat]
     handles = {text: handle for lines, texts in shown for handle, text in zip(lines, texts, strict=True)}
     order = [arm.label for arm in study.arms.values() if arm.label in handles]
-    figure.legend(
+    legend = figure.legend(
         [handles[text] for text in order], order, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     figure.tight_layout()
     # No date and no random ids: the same results draw the same file.
     with pyplot.rc_context({"svg.hashsalt": "p2o"}):

@@ -360,6 +360,13 @@ def test_report_writes_tables_that_end_with_the_pictures(results: Results, tmp_p
     assert (folder / "s-accuracy.svg").read_bytes() == first, "and the same picture"
 
 
+def test_a_label_with_dollars_is_no_formula(results: Results, tmp_path: Path) -> None:
+    label = r"$1 a step, \frac$"
+    arms = {**STUDY.arms, "a": STUDY.arms["a"].model_copy(update={"label": label})}
+    write_report("s", STUDY.model_copy(update={"arms": arms}), results, tmp_path / "out")
+    assert label in (tmp_path / "out" / "s-accuracy.svg").read_text(), "a comment beside the outlines"
+
+
 def test_without_matplotlib_the_tables_are_written(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
