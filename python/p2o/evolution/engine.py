@@ -196,6 +196,8 @@ def evolve(
 
 def _listed(values: Iterable[T], name: str) -> list[T]:
     try:
+        if isinstance(values, str):  # its characters are not meant
+            raise TypeError
         return list(values)
     except TypeError:
         raise InputError(f"{name} is a {type(values).__name__}: give a list") from None
@@ -238,7 +240,9 @@ def check_problem(problem: Problem) -> None:
 
 
 def check_text(text: str, where: str) -> None:
-    """Raises `InputError` for a text without a UTF-8 form: it could be neither hashed nor sent to a model."""
+    """Raises `InputError` for what is no text, or has no UTF-8 form: it could be neither hashed nor sent to a model."""
+    if not isinstance(text, str):
+        raise InputError(f"{where}: a {type(text).__name__} is no text")
     try:
         text.encode()
     except UnicodeEncodeError as error:

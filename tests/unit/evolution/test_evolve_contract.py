@@ -306,6 +306,12 @@ def test_iterators_are_read_once() -> None:
     assert run(problems=iter(make_problems(30)), templates=iter(())) == straight
     with pytest.raises(InputError, match="problems is a int: give a list"):
         run(problems=7)
+    for templates, message in (
+        ("Think.", "templates is a str: give a list"),
+        ([3], "a template: a int is no text"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(templates=templates)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
