@@ -57,9 +57,8 @@ class Step:
         self.pool = CandidatePool(
             inputs, self.rollouts, self.rule, lambda candidate: self.emit(Decided(candidate))
         )
-        self.plain_text_id = make_template(
-            inputs.plain_text
-        ).id  # written out it is the plain prompt all the same
+        # Written out it is the plain prompt all the same.
+        self.plain_text_id = make_template(inputs.plain_text).id
         self.refusals: Counter[str] = Counter()  # of what became no candidate
         self.turns = inputs.turns
         self.rounds = 0  # that have begun
