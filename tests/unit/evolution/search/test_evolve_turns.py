@@ -170,7 +170,11 @@ def test_who_stops_the_step_does_not_wait_for_replies(tmp_path: Path) -> None:
     world, late, threads = World(), list[int](), list[threading.Thread]()
     config = by_race(budget=1500, parents=8, rounds_at_once=4)
     journal = tmp_path / "journal.jsonl"
-    evolution = evolve(make_problems(240), world.evaluate, Slow(), config, journal=journal)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        evolution = evolve(make_problems(240), world.evaluate, Slow(), config, journal=journal)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert evolution.stop_reason == "interrupted"
     assert (late, len(threads)) == ([], 1)
     released.set()
