@@ -75,12 +75,12 @@ impl Parser<'_, '_> {
         }
         // `{x|x>0}` of a gold that has lost its backslashes
         if self.peek_at(1) == Some(&Kind::Op('|')) {
-            let start = self.at;
-            match self.set() {
-                Ok(set) => return Ok(set),
-                Err(_) => self.at = start,
-            }
+            return self.either(Self::set, Self::group);
         }
+        self.group()
+    }
+
+    fn group(&mut self) -> Result<Expr, Halt> {
         let bars = std::mem::take(&mut self.bars);
         let inner = self.list();
         self.bars = bars;
