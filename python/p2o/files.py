@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import P2oError, RunDirectoryError
+from p2o.errors import P2oError, RunDirectoryError, in_one_line
 from p2o.locks import lock
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -47,6 +47,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             error.filename, error.filename2 = str(path), None  # the one that a user knows
             raise
         sync(path.parent)
+
+
+@contextmanager
+def naming_damaged(files: str, remedy: str = "") -> Iterator[None]:
+    """Raises RunDirectoryError where records lack what is read from them: without checksums nothing else shows it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise RunDirectoryError(f"{files} is damaged ({in_one_line(error)}){remedy}") from error
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from p2o.errors import RunDirectoryError, in_one_line
+from p2o.errors import RunDirectoryError
 from p2o.evaluation.markdown import aligned, literal, with_interval
-from p2o.files import read_json
+from p2o.files import naming_damaged, read_json
 from p2o.intervals import Interval, mean_of_bounded
 
 RESULT = "result.json"
@@ -112,13 +112,9 @@ def compare(a: Path, b: Path) -> Comparison:
             has other problems.
     """
     first, second = _read(a), _read(b)
-    try:
+    remedy = ": remove it, and the same p2o eval writes it anew"
+    with naming_damaged(f"{a / RESULT} or {b / RESULT}", remedy):
         return _compared(a, b, first, second)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"{a / RESULT} or {b / RESULT} is damaged ({in_one_line(error)}): remove it, and the same p2o eval writes "
-            "it anew"
-        ) from None
 
 
 def _compared(a: Path, b: Path, first: Mapping[str, Any], second: Mapping[str, Any]) -> Comparison:

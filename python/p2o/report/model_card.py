@@ -17,8 +17,8 @@ import tomli_w
 from p2o import __version__
 from p2o.config import Config
 from p2o.data import DatasetData, TinyData
-from p2o.errors import RunDirectoryError, in_one_line
-from p2o.files import read_jsonl
+from p2o.errors import RunDirectoryError
+from p2o.files import naming_damaged, read_jsonl
 from p2o.model.fetch import MODELS
 from p2o.report.texts import displayable, escape
 from p2o.track.about import read_about, versions
@@ -62,13 +62,8 @@ def make_card(run: Path, repo: str) -> Card:
     Raises:
         RunDirectoryError: if it is no run directory, was never evaluated, or its files are damaged.
     """
-    try:
+    with naming_damaged(f"{run}: metrics.jsonl, templates.jsonl or facts.json"):
         return _card(run, repo)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        # Without checksums nothing else shows it.
-        raise RunDirectoryError(
-            f"{run}: metrics.jsonl, templates.jsonl or facts.json is damaged ({in_one_line(error)})"
-        ) from error
 
 
 def _card(run: Path, repo: str) -> Card:

@@ -14,8 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from p2o.errors import RunDirectoryError, in_one_line
-from p2o.files import write_text
+from p2o.files import naming_damaged, write_text
 from p2o.report.charts import all_charts
 from p2o.report.problems import Attempt, Story, hard_problems
 from p2o.report.records import Record, RunRecords, read_run
@@ -137,14 +136,9 @@ def page_of(runs: Sequence[Path], *, live: bool = False) -> str:
         RunDirectoryError: naming the run that there is nothing to report of, or whose files are damaged.
     """
     records = [read_run(run) for run in runs]
-    try:
+    names = " or ".join(map(str, runs))
+    with naming_damaged(f"{names}: metrics.jsonl, templates.jsonl, transfer.jsonl or rollouts/"):
         return render(records, live=live)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        # Without checksums nothing else shows it.
-        names = " or ".join(map(str, runs))
-        raise RunDirectoryError(
-            f"{names}: metrics.jsonl, templates.jsonl, transfer.jsonl or rollouts/ is damaged ({in_one_line(error)})"
-        ) from error
 
 
 def render(records: Sequence[RunRecords], *, live: bool = False) -> str:
