@@ -206,15 +206,13 @@ pub(super) fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize
     let mut limit = limit;
     let mut looked_at = 0;
     loop {
-        let found = text[..limit].rfind("box")?;
-        limit = found;
-        let command = ["\\boxed", "\\fbox"].into_iter().find(|command| {
-            let before = command.find("box").unwrap_or(0);
-            text.as_bytes()[..found].ends_with(&command.as_bytes()[..before])
-                && text[found..].starts_with(&command[before..])
-        });
-        let Some(command) = command else { continue };
-        let start = found - command.find("box").unwrap_or(0);
+        // The search for one character is far faster than that for a word.
+        let start = text[..limit].rfind('\\')?;
+        limit = start;
+        let Some(command) = ["\\boxed", "\\fbox"].into_iter().find(|name| text[start..].starts_with(name))
+        else {
+            continue;
+        };
         let after = start + command.len();
         let rest = &text[after..];
         let gap = rest.len() - rest.trim_start().len();

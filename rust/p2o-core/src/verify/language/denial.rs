@@ -7,7 +7,7 @@ pub(crate) fn denies_next(before: &str) -> bool {
     let before = before.strip_suffix("\\boxed{").unwrap_or(before);
     let before = before.trim_end_matches(['$', '\\', '(', '*', ' ', '}', ':']);
     if lexicon::ends_with_any(
-        before.trim_end_matches("等于").trim_end_matches(['有', '是', '为', '需', '要', '选']),
+        before.strip_suffix("等于").unwrap_or(before).trim_end_matches(['有', '是', '为', '需', '要', '选']),
         &[Role::Denial, Role::Bound, Role::Operation, Role::Hedge],
     ) {
         return true;
