@@ -193,7 +193,10 @@ def _gold(record: Mapping[str, Any], where: str, fields: Fields, *, needed: bool
     if fields.answer_is == "answer":
         return text
     _, mark, behind = text.rpartition("####")
-    gold = behind.strip() if mark else verify(text, "0", require_boxed=True).extracted or ""
+    behind = behind.strip()
+    # A mark before several lines, or a solution with a box, is a heading of Markdown.
+    heading = "\n" in behind or "\\boxed" in text
+    gold = behind if mark and not heading else verify(text, "0", require_boxed=True).extracted or ""
     if not gold:
         raise BadGoldError(f"{where}: the solution has no box and no ####; {_REMEDY}")
     return gold

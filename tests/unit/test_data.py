@@ -368,6 +368,21 @@ MATH = "So $x = 2$ and the answer is $\\boxed{7}$."
             "the problem in the field 'problem', the gold at the end of the solution in 'solution'",
         ),
         (
+            {
+                "problem": "How many?",
+                "solution": f"#### Step 1\n$x = 2$.\n#### Conclusion\n{MATH}",
+            },  # NuminaMath
+            "How many?",
+            "7",
+            "the problem in the field 'problem', the gold at the end of the solution in 'solution'",
+        ),
+        (
+            {"problem": "How many?", "solution": f"{MATH}\n\n#### Note 3"},
+            "How many?",
+            "7",
+            "the problem in the field 'problem', the gold at the end of the solution in 'solution'",
+        ),
+        (
             {"question": "How many?", "final_answer": "7", "difficulty": 8.0},  # DeepMath
             "How many?",
             "7",
