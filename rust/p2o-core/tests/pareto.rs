@@ -451,6 +451,9 @@ fn bad_input_is_refused_and_changes_nothing() {
     let mut two = ParetoFront::new(2);
     two.insert_with(counts(&[1.0, 0.0], &[1, 0]), &[], &[]).unwrap();
     assert!(matches!(two.record(0, 1, 2.0, 1), Err(ParetoError::Successes { position: 1 })));
+    two.record(0, 1, 0.0, u32::MAX).unwrap();
+    assert_eq!(two.record(0, 1, 1.0, 1), Err(ParetoError::TooManyTrials { position: 1 }));
+    assert_eq!(two.mean(0), Ok(1.0 / (1.0 + f64::from(u32::MAX)))); // unchanged by what was refused
     assert_eq!(counted.score(0, 0).unwrap(), Some(0.75));
     for settings in [
         FrontSettings { prior: (0.0, 1.0), ..FrontSettings::default() },

@@ -2,6 +2,7 @@
 
 /// Why a front refuses its arguments or a serialised front.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ParetoError {
     /// A row of scores, successes or trials has the wrong length.
     #[error("{what} has {actual} entries, the front has {expected}; give one for each")]
@@ -24,6 +25,12 @@ pub enum ParetoError {
     /// Successes are negative or more than the trials.
     #[error("instance {position} has more successes than trials, or fewer than none")]
     Successes {
+        /// The instance.
+        position: usize,
+    },
+    /// The trials of a candidate on an instance add up to more than `u32` counts.
+    #[error("instance {position} would have 2^32 trials or more; record fewer")]
+    TooManyTrials {
         /// The instance.
         position: usize,
     },

@@ -205,7 +205,8 @@ impl ParetoFront {
     /// Adds trials of a candidate on one instance, for fronts of counts.
     ///
     /// # Errors
-    /// If there is no such candidate or instance, successes exceed trials, or the front holds values.
+    /// If there is no such candidate or instance, successes exceed trials, the trials add up to 2^32 or more, or the
+    /// front holds values. The front is unchanged then.
     pub fn record(
         &mut self,
         candidate: usize,
@@ -223,8 +224,9 @@ impl ParetoFront {
         let Scores::Counts { successes: won, trials: tried } = &mut entry.scores else {
             return Err(ParetoError::Mixed { held: "values" });
         };
+        tried[instance] =
+            tried[instance].checked_add(trials).ok_or(ParetoError::TooManyTrials { position: instance })?;
         won[instance] += successes;
-        tried[instance] += trials;
         entry.mean = mean(&entry.scores);
         self.rebuild(instance);
         Ok(())
