@@ -13,6 +13,7 @@ import lzma
 import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -91,19 +92,34 @@ def csv_records(path: Path) -> Iterator[Record]:
     Values are separated by commas, semicolons or tabs: by what the first line has most of.
 
     Raises:
-        DataError: the file is missing, is no text, or a row has more values than there are fields.
+        DataError: the file is missing, is no text, names a field twice, or a row has more values than there are
+            fields.
     """
     text = _decode(read_bytes(path).removeprefix(codecs.BOM_UTF8), str(path))
     try:
         separator = max(",;\t", key=text.partition("\n")[0].count)
         rows = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-        for row in rows:
-            where = f"{path}, line {rows.line_num}"
-            if None in row:
-                raise DataError(f"{where}: more values than the first line names fields")
-            yield where, {name: value or None for name, value in row.items()}
+        with _fields_of_any_length():
+            read = [(f"{path}, line {rows.line_num}", row) for row in rows]
     except csv.Error as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from None
+    for name, times in Counter(rows.fieldnames or ()).items():
+        if name and times > 1:
+            raise DataError(f"{path}: the first line names the field {name!r} {times} times; rename one")
+    for where, row in read:
+        if None in row:
+            raise DataError(f"{where}: more values than the first line names fields")
+        yield where, {name: value or None for name, value in row.items()}
+
+
+@contextmanager
+def _fields_of_any_length() -> Iterator[None]:
+    """Lifts the limit of `csv`, 131,072 characters a field, which it keeps for the whole process."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
 
 
 def array_items(path: Path) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, nullcontext
 from copy import deepcopy
@@ -162,11 +162,15 @@ class CountingReward:
     def _call_one(self, *arguments: Any) -> Any:
         try:
             with no_way_out(), self.limited():
-                return self.function(*arguments)
+                return self.whole(self.function(*arguments))
         except (KeyboardInterrupt, ConfigError):
             raise  # Ctrl-C, or what all completions would meet: it means the run
         except BaseException as error:
             return _Raised(error)
+
+    def whole(self, given: Any) -> Any:
+        """What a call gave, read to its end while its time limit and its errors are still the call's own."""
+        return list(given) if self.is_batched and isinstance(given, Iterator) else given
 
     def _spread(self, values: Any, count: int) -> list[Any]:
         """What a call for many gave for each.
@@ -176,8 +180,8 @@ class CountingReward:
         """
         if isinstance(values, _Raised):
             return [values] * count
-        try:
-            found = list(values)
+        try:  # the keys of a mapping are no rewards, and a set has no order
+            found = [] if isinstance(values, Mapping | Set) else list(values)
         except TypeError:
             found = []
         if len(found) != count:
@@ -283,7 +287,7 @@ class AsyncCalls:
             limit = asyncio.timeout(timeout_s)
             try:
                 async with limit:
-                    return await self.reward.function(*arguments)
+                    return self.reward.whole(await self.reward.function(*arguments))
             except BaseException as error:
                 task = asyncio.current_task()
                 if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):

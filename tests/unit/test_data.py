@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import gzip
 import json
 import lzma
@@ -437,6 +438,13 @@ def test_fields_that_are_set_are_taken_as_they_are(tmp_path: Path) -> None:
         read(path, problem_key="problem")
 
 
+def test_a_field_of_csv_may_be_long(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    (tmp_path / "long.csv").write_text(f"problem,answer,generations\n1+1=?,2,{'x' * 200_000}\n")
+    assert [item.gold for item in read(tmp_path / "long.csv")] == ["2"]
+    assert csv.field_size_limit() == limit
+
+
 def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
     """A CSV's values are texts: 007 stays what it is; an empty one is missing. JSON may be an array."""
     (tmp_path / "d.csv").write_bytes(
@@ -499,6 +507,7 @@ def test_zstd_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("d.csv", b'problem,answer\n"1+1=?,2\n', "d.csv: cannot be read as CSV"),
         ("d.csv", b"problem,answer\n\xff,2\n", "d.csv: cannot be read as UTF-8 text"),
         ("d.csv", b"", "d.csv: holds no problems"),
+        ("d.csv", b"problem,answer,answer\n1+1=?,2,3\n", "names the field 'answer' 2 times; rename one"),
         ("d.json", b"[\n 7,\n ?]", "d.json: not valid JSON (Expecting value at line 3, column 2)"),
         ("d.json", b"[3]", "d.json, item 1: a JSON object is expected, got int"),
     ],

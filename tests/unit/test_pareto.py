@@ -193,6 +193,42 @@ def test_a_negative_id_or_count_is_an_input_error():
             call()
 
 
+def test_a_number_too_large_is_an_input_error():
+    front = ParetoFront(1)
+    front.insert([1.0], [1])
+    for call in (lambda: front.mean(2**64), lambda: ParetoFront(2**64), lambda: front.select(1, 2**64)):
+        with pytest.raises(InputError, match="18446744073709551616 is too large"):
+            call()
+    for call in (lambda: front.insert([1.0], [2**32]), lambda: front.record(0, 0, 1.0, 2**32)):
+        with pytest.raises(InputError, match="trials are below 2"):
+            call()
+    with pytest.raises(InputError, match=r"2\^32 trials or more"):
+        front.record(0, 0, 1.0, 2**32 - 1)
+    assert front.mean(0) == 1.0
+
+
+def test_counts_are_integers():
+    front = ParetoFront(1)
+    with pytest.raises(TypeError):
+        front.insert([1.0], [1.5])
+
+
+def test_any_integer_is_a_seed():
+    front = ParetoFront(3)
+    for row in np.eye(3):
+        front.insert(row)
+    assert front.select(2**130 + 5, 3) == front.select(5, 3)
+    assert front.select(-1, 3) == front.select(2**64 - 1, 3)
+
+
+def test_a_candidate_left_out_of_a_cover_must_exist():
+    front = ParetoFront(2)
+    front.insert([1.0, 0.0])
+    assert front.cover(exclude=[0]) == []
+    with pytest.raises(InputError, match="99"):
+        front.cover(exclude=[99])
+
+
 def test_the_methods_say_what_they_do():
     for name in ("insert", "record", "members", "select", "cover", "to_bytes", "from_bytes"):
         assert getattr(ParetoFront, name).__doc__, name

@@ -7,7 +7,7 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use p2o_core::pareto::{FrontSettings, Frontier, ParetoError, ParetoFront, Scores};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyInt};
 
 use crate::errors::InputError;
 
@@ -23,7 +23,7 @@ fn row(numbers: &Bound<'_, PyAny>) -> PyResult<Vec<f64>> {
     })
 }
 
-/// A count or an id: a negative one is a mistake to be named, not an overflow.
+/// A count or an id: one that is negative or too large is a mistake to be named, not an overflow.
 #[derive(Clone, Copy)]
 struct Natural(usize);
 
@@ -31,10 +31,23 @@ impl<'py> FromPyObject<'_, 'py> for Natural {
     type Error = PyErr;
 
     fn extract(number: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        match number.extract::<i64>()? {
-            value @ 0.. => Ok(Self(usize::try_from(value)?)),
-            value => Err(InputError::new_err(format!("{value} is negative: ids and counts are 0 or more"))),
+        if let Ok(value) = number.extract::<usize>() {
+            return Ok(Self(value));
         }
+        let value = number.to_owned().cast_into::<PyInt>()?; // a TypeError of what is no integer
+        Err(InputError::new_err(if value.lt(0)? {
+            format!("{value} is negative: ids and counts are 0 or more")
+        } else {
+            format!("{value} is too large for an id or a count")
+        }))
+    }
+}
+
+impl Natural {
+    /// A number of trials.
+    fn trials(self) -> PyResult<u32> {
+        u32::try_from(self.0)
+            .map_err(|_| InputError::new_err(format!("{} is too large: trials are below 2^32", self.0)))
     }
 }
 
@@ -111,12 +124,15 @@ impl PyParetoFront {
     fn insert(
         &self,
         scores: &Bound<'_, PyAny>,
-        trials: Option<Vec<u32>>,
+        trials: Option<Vec<Natural>>,
         objectives: Vec<f64>,
         parents: Vec<Natural>,
     ) -> PyResult<usize> {
         let scores = match trials {
-            Some(trials) => Scores::Counts { successes: row(scores)?, trials },
+            Some(trials) => {
+                let trials = trials.into_iter().map(Natural::trials).collect::<PyResult<_>>()?;
+                Scores::Counts { successes: row(scores)?, trials }
+            }
             None => Scores::Values(row(scores)?),
         };
         let parents: Vec<usize> = parents.iter().map(|parent| parent.0).collect();
@@ -124,7 +140,8 @@ impl PyParetoFront {
     }
 
     /// Adds trials of a candidate on one instance, in a front of counts.
-    fn record(&self, candidate: Natural, instance: Natural, successes: f64, trials: u32) -> PyResult<()> {
+    fn record(&self, candidate: Natural, instance: Natural, successes: f64, trials: Natural) -> PyResult<()> {
+        let trials = trials.trials()?;
         self.lock().record(candidate.0, instance.0, successes, trials).map_err(|error| input_error(&error))
     }
 
@@ -167,9 +184,11 @@ impl PyParetoFront {
     ///
     /// When no front carries a signal, all survivors weigh the same.
     #[pyo3(signature = (seed, k = Natural(1)), text_signature = "($self, seed, k=1)")]
-    fn select(&self, py: Python<'_>, seed: i128, k: Natural) -> Vec<usize> {
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned handles")]
+    fn select(&self, py: Python<'_>, seed: Bound<'_, PyInt>, k: Natural) -> PyResult<Vec<usize>> {
         // Any Python integer will do: its low 64 bits are the seed.
-        py.detach(|| self.lock().select(seed as u64, k.0))
+        let seed: u64 = seed.bitand(u64::MAX)?.extract()?;
+        Ok(py.detach(|| self.lock().select(seed, k.0)))
     }
 
     /// The candidates that the others make redundant, ascending.
@@ -190,9 +209,14 @@ impl PyParetoFront {
         min_gain: Natural,
         max_size: Option<Natural>,
         exclude: Vec<Natural>,
-    ) -> Vec<usize> {
+    ) -> PyResult<Vec<usize>> {
         let exclude: Vec<usize> = exclude.iter().map(|candidate| candidate.0).collect();
-        py.detach(|| self.lock().cover(threshold, min_gain.0, max_size.map(|size| size.0), &exclude))
+        let front = self.lock();
+        for &candidate in &exclude {
+            front.mean(candidate).map_err(|error| input_error(&error))?;
+        }
+        drop(front);
+        Ok(py.detach(|| self.lock().cover(threshold, min_gain.0, max_size.map(|size| size.0), &exclude)))
     }
 
     /// A compact serialised form, the same on every platform.

@@ -598,12 +598,30 @@ def test_a_judge_of_many_is_called_once(awaited: Any) -> None:
     assert awaited(judge)() == []
 
 
-@pytest.mark.parametrize("given", [[1.0], 1.0, None, [1.0, 2.0], [1.0, "1"]])
+@pytest.mark.parametrize("given", [[1.0], 1.0, None, [1.0, 2.0], [1.0, "1"], {0: 0.5, 1: 0.5}, {0.5, 1.0}])
 def test_a_judge_of_many_gives_a_reward_to_each(awaited: Any, given: Any) -> None:
     ask = awaited(lambda problems, completions: given)
     with pytest.raises(RewardError, match=r"reward\.function = '.*:FUNCTION' gave ") as caught:
         ask("a", "b")
     assert "\n" not in str(caught.value)
+
+
+def test_a_judge_of_many_may_give_them_one_after_the_other(awaited: Any) -> None:
+    ask = awaited(lambda problems, completions: (len(text) / 10 for text in completions))
+    assert ask("a", "bb") == [0.1, 0.2]
+
+
+def test_what_such_a_judge_raises_on_the_way_is_an_error_of_the_call(awaited: Any) -> None:
+    def judge(problems: list[Problem], completions: list[str]) -> Iterator[float]:
+        def each() -> Iterator[float]:
+            for text in completions:
+                yield 1 / (len(text) - 1)
+
+        return each()
+
+    ask = awaited(judge)
+    assert ask("ab", "abc") == [1.0, 0.5]
+    assert [math.isnan(value) or value == 0 for value in ask("a", "ab")] == [True, True]
 
 
 def test_a_judge_of_many_that_goes_down_gives_no_rewards(awaited: Any) -> None:

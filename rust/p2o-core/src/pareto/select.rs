@@ -22,18 +22,12 @@ impl ParetoFront {
 
     /// For each candidate, on how many fronts that carry a signal it stands; 0 for dominated ones.
     pub fn weights(&self) -> Vec<u32> {
-        let survivors = self.survivors();
-        (0..self.len())
-            .map(
-                |id| {
-                    if survivors.alive[id] {
-                        self.rows[id].count_and(&survivors.informative) as u32
-                    } else {
-                        0
-                    }
-                },
-            )
-            .collect()
+        self.weights_among(&self.survivors())
+    }
+
+    fn weights_among(&self, survivors: &Survivors) -> Vec<u32> {
+        let weight = |id: usize| self.rows[id].count_and(&survivors.informative) as u32;
+        (0..self.len()).map(|id| if survivors.alive[id] { weight(id) } else { 0 }).collect()
     }
 
     /// Up to `k` different candidates, drawn with probability proportional to their weight, in the order drawn.
@@ -41,16 +35,7 @@ impl ParetoFront {
     /// When no front carries a signal, all survivors weigh the same (all candidates, if none survives).
     pub fn select(&self, seed: u64, k: usize) -> Vec<usize> {
         let survivors = self.survivors();
-        let mut weights: Vec<u64> =
-            (0..self.len())
-                .map(|id| {
-                    if survivors.alive[id] {
-                        self.rows[id].count_and(&survivors.informative) as u64
-                    } else {
-                        0
-                    }
-                })
-                .collect();
+        let mut weights: Vec<u64> = self.weights_among(&survivors).into_iter().map(u64::from).collect();
         if weights.iter().all(|&weight| weight == 0) {
             let any = survivors.alive.contains(&true);
             weights = survivors.alive.iter().map(|&alive| u64::from(alive || !any)).collect();
