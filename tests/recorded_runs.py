@@ -32,7 +32,10 @@ BASE = (
 )
 
 RUNS: dict[str, tuple[str, ...]] = {
-    **{f"loss-{name}": (f"loss.name={name}",) for name in ("dapo", "grpo", "dr_grpo", "gspo", "cispo")},
+    **{
+        f"loss-{name}": (f"loss.name={name}", "loss.clip=[0.2, 0.2]")
+        for name in ("dapo", "grpo", "dr_grpo", "gspo", "cispo")
+    },
     **{
         f"context-{mode}": (f"context.mode={mode}", "context.c_low=0.2", "context.c_high=2.0")
         for mode in ("hard", "asymmetric", "soft", "truncated", "none")

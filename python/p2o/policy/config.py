@@ -18,6 +18,13 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Clip = Annotated[float, Field(ge=0.0, allow_inf_nan=True)]
 UpperBound = Annotated[float, Field(ge=1.0, allow_inf_nan=True)]
 
+DEFAULTS_OF_LOSS: dict[str, dict[str, Any]] = {
+    "dr_grpo": {"advantage": "dr_grpo"},
+    "gspo": {"clip": (3e-4, 4e-4)},
+    "cispo": {"clip": (1.0, 4.0)},
+}
+"""Settings whose default goes by the loss."""
+
 
 class LossConfig(Settings):
     """The policy loss and how rewards become advantages."""
@@ -28,8 +35,9 @@ class LossConfig(Settings):
     import path `module:function` of a `p2o.policy.losses.Loss`."""
 
     clip: tuple[Share, Clip] = Field(default=(0.2, 0.2), strict=False)
-    """The policy ratio is clipped to [1 - the first, 1 + the second]; "clip-higher" is [0.2, 0.28]. `gspo` wants far
-    smaller values (its paper: [0.0003, 0.0004])."""
+    """The policy ratio is clipped to [1 - the first, 1 + the second]; "clip-higher" is [0.2, 0.28]. The default with
+    `gspo` is its paper's [0.0003, 0.0004]; with `cispo`, [1, 4]: no bound below, as in its paper, and 5 above (ScaleRL,
+    arXiv 2510.13786)."""
 
     dual_clip: UpperBound = math.inf
     """Where the advantage A is negative, a token's loss is at most this times -A, however far the policy ratio has
@@ -59,8 +67,8 @@ class LossConfig(Settings):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_loss(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("name") == "dr_grpo":
-            return {"advantage": "dr_grpo", **values}
+        if isinstance(values, dict):
+            return {**DEFAULTS_OF_LOSS.get(str(values.get("name")), {}), **values}
         return values
 
     @model_validator(mode="after")

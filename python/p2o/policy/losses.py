@@ -170,7 +170,7 @@ def cispo(streams: TokenStreams, counts: GlobalCounts, config: LossConfig) -> Lo
     """Token mean of -stopgrad(clip(ρ, 1 - clip[0], 1 + clip[1])) · A · log π_θ: no token loses its gradient.
 
     (CISPO, arXiv 2506.13585, equation 4.) The ratio is clipped around 1, as its paper has it: a bound of `clip[1]`
-    alone would scale every weight down. The paper leaves the lower side open: `clip[0]` is 1.
+    alone would scale every weight down. The paper leaves the lower side open: `clip[0]` is 1, the default with it.
     """
     ratio = masked_log_ratio(streams).detach().exp()
     low, high = 1.0 - config.clip[0], 1.0 + config.clip[1]

@@ -73,8 +73,13 @@ def counts_of(streams):
     return GlobalCounts(float(inside.sum()), float(sequences), max_tokens=MAX_TOKENS)
 
 
-def reference(name, s, clip=(0.2, 0.2), kl_coef=0.0, dual_clip=math.inf):
+CLIPS = {"gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+"""Bounds that are the default with these losses; with the others they are 0.2 both."""
+
+
+def reference(name, s, clip=None, kl_coef=0.0, dual_clip=math.inf):
     """The losses written out, one token after the other."""
+    clip = clip or CLIPS.get(name, (0.2, 0.2))
     total, tokens, sequences = 0.0, 0, 0
     per_sequence = []
     for row in range(s.logp.shape[0]):
@@ -266,7 +271,7 @@ def test_cispo_clips_around_one_and_keeps_every_gradient():
         engine_weight=torch.ones(1, 3, dtype=torch.float64),
         loss_mask=torch.ones(1, 3, dtype=torch.float64),
     )
-    _, grad = loss_and_grad("cispo", streams, counts_of(streams))
+    _, grad = loss_and_grad("cispo", streams, counts_of(streams), clip=(0.2, 0.2))
     torch.testing.assert_close(grad * -3, torch.tensor([[1.2, 1.0, 0.8]], dtype=torch.float64))
 
 
@@ -410,6 +415,13 @@ def test_dr_grpo_leaves_advantages_undivided_by_default():
     assert LossConfig().advantage == "grpo"
     assert LossConfig(name="dr_grpo").advantage == "dr_grpo"
     assert LossConfig(name="dr_grpo", advantage="max_rl").advantage == "max_rl"
+
+
+def test_the_bounds_of_the_ratio_go_by_the_loss() -> None:
+    assert LossConfig(name="dapo").clip == (0.2, 0.2)
+    assert LossConfig(name="gspo").clip == (3e-4, 4e-4)
+    assert LossConfig(name="cispo").clip == (1.0, 4.0)
+    assert LossConfig(name="gspo", clip=(0.2, 0.2)).clip == (0.2, 0.2)
 
 
 def test_every_named_loss_is_registered():
