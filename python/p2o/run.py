@@ -51,10 +51,13 @@ class Run:
     """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
     batches: Batches = field(init=False)
     """What the steps learn from."""
+    _logged_phases: dict[str, float] = field(init=False)
+    """Seconds of each phase that lines of metrics have told of."""
 
     def __post_init__(self) -> None:
-        """Nothing is drawn yet."""
+        """Begins without a batch, and with all time so far counted."""
         self.batches = Batches(self)
+        self._logged_phases = dict(self.state.phases)
 
     def finish(self) -> None:
         """Exports the trained model, writes the report and closes the trackers."""
@@ -149,8 +152,12 @@ class Run:
         self.console.guided({**found.summary, "step": state.step, "tokens": found.tokens})
 
     def log(self, record: dict[str, Any]) -> None:
-        """Appends a line of metrics, with the times so far, and remembers it for a resumed run."""
-        times = {f"time/{phase}_s": seconds for phase, seconds in self.state.phases.items()}
+        """Appends a line of metrics and remembers it for a resumed run.
+
+        It has the seconds of each phase since the line before, and those of the run so far as `time/total_s`.
+        """
+        before, self._logged_phases = self._logged_phases, dict(self.state.phases)
+        times = {f"time/{phase}_s": s - before.get(phase, 0.0) for phase, s in self._logged_phases.items()}
         record = {**record, **times, "time/total_s": self.state.seconds}
         self.directory.log(record)
         self.state.count_line(record)

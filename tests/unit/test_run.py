@@ -76,8 +76,22 @@ def test_trackers_get_the_numbers_of_a_line() -> None:
     assert (step, numbers) == (3, {"reward": 0.5, "time/total_s": 0})
 
 
+def test_a_line_has_the_time_since_the_one_before() -> None:
+    """A resumed run begins where its checkpoint stands."""
+    seen: list[Any] = []
+    run = run_of(config_of(), Engine(), directory=SimpleNamespace(log=seen.append))
+    for rollouts, learnt in ((2.0, 1.0), (5.0, 1.5)):
+        run.state.phases = {"rollouts": rollouts, "update": learnt}
+        run.log({"step": 1})
+    assert [(line["time/rollouts_s"], line["time/update_s"], line["time/total_s"]) for line in seen] == [
+        (2.0, 1.0, 3.0),
+        (3.0, 0.5, 6.5),
+    ]
+
+
 def test_the_figures_of_a_step() -> None:
-    cut = rollout(1, tokens=5, template="z", finish_reason="length")
+    """The entropy counts every token alike: (5 · 1.1 + 10 · 0.5) / 15."""
+    cut = replace(rollout(1, tokens=5, template="z", finish_reason="length"), sampler_logprobs=[-1.1] * 5)
     first, second = Group(problem("a"), [rollout(1), cut]), Group(problem("b"), [rollout(0), rollout(1)])
     third = Group(problem("c"), [rollout(0), rollout(0)])
     assert rollout_metrics([first, second, third]) == {
@@ -85,6 +99,7 @@ def test_the_figures_of_a_step() -> None:
         "frac_reward_zero_std": 2 / 3,
         "completions/mean_length": 15 / 6,
         "completions/clipped_ratio": 1 / 6,
+        "entropy": pytest.approx(0.7),
         "templated/frac": 1 / 6,
     }
 

@@ -93,6 +93,7 @@ STEP_CHARTS: Sequence[tuple[str, str, dict[str, str], dict[str, Any]]] = (
     ),
     ("loss", "Policy loss", {"policy_loss": "policy loss"}, {}),
     ("kl", "KL divergence, nats a token", {"policy_kl": "to the old policy", "kl": "to the start"}, {}),
+    ("entropy", "Entropy of completions, nats a token", {"entropy": "of the tokens drawn"}, {}),
     ("gradient", "Gradient norm before clipping", {"grad_norm": "before clipping"}, {}),
     (
         "length",

@@ -85,7 +85,11 @@ class RunView:
         if not self.records.metrics:
             return []
         last = self.records.metrics[-1]
-        times = {name: last[f"time/{key}_s"] for key, name in PHASES.items() if f"time/{key}_s" in last}
+        times = {
+            name: sum(record.get(f"time/{key}_s", 0.0) for record in self.records.metrics)
+            for key, name in PHASES.items()
+            if f"time/{key}_s" in last
+        }
         guidance = sum(record["guidance/tokens"] for record in self.records.prompt_steps)
         tokens = {"training": last["num_tokens"] - guidance, "prompt steps": guidance}
         return [

@@ -11,17 +11,23 @@ from p2o.types import Group
 
 
 def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """Rewards and lengths of a step's rollouts."""
+    """Rewards, lengths and entropy of a step's rollouts.
+
+    `entropy`, in nats a token, is estimated from the tokens that were drawn: the mean of -log p, where p is the
+    distribution they were drawn from (with its temperature and top-p).
+    """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
 
     def mean(values: Sequence[float]) -> float:
         return sum(values) / max(1, len(rollouts))
 
+    tokens = sum(len(rollout.sampler_logprobs) for rollout in rollouts)
     return {
         "reward": mean([rollout.reward for rollout in rollouts]),
         "frac_reward_zero_std": sum(len({r.reward for r in g.rollouts}) == 1 for g in groups) / len(groups),
         "completions/mean_length": mean([len(rollout.response_ids) for rollout in rollouts]),
         "completions/clipped_ratio": mean([rollout.finish_reason == "length" for rollout in rollouts]),
+        "entropy": -sum(sum(rollout.sampler_logprobs) for rollout in rollouts) / max(1, tokens),
         "templated/frac": mean([rollout.template_id != PLAIN.id for rollout in rollouts]),
     }
 

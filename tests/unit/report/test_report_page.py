@@ -150,13 +150,15 @@ def test_a_long_line_becomes_means_of_neighbours() -> None:
 
 
 def test_time_and_tokens_are_shared_out_among_phases() -> None:
+    """The times are those of all lines: 60 and 30 seconds of rollouts."""
+    first = {**START, "time/rollouts_s": 60.0}
     last = {"step": 2, "num_tokens": 1000, "guidance/tokens": 250, "guidance/templates": 0} | {
         "guidance/outcome": "nothing",
-        "time/rollouts_s": 90.0,
+        "time/rollouts_s": 30.0,
         "time/update_s": 30.0,
         "time/evaluation_s": 0.0,
     }
-    page = render([RunRecords("run", [START, last])])
+    page = render([RunRecords("run", [first, last])])
     for name, amount, share in (
         ("rollouts", "1:30 min", 75.0),
         ("training", "750", 75.0),
