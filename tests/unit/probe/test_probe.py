@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -145,6 +146,22 @@ DOZEN = [make_template(f"Instruction {number}.") for number in range(12)]
 
 
 @pytest.mark.usefixtures("quick")
+def test_shifts_at_random_show_on_held_out_problems_that_they_help_on_no_others(quick: None) -> None:
+    """Logits of -4.6 (1%) shifted by a normal draw each: they unlock problems all the same, as the page says."""
+
+    def shifted(problem: str, template: Template) -> float:
+        shift = Random(f"{seed} {problem} {template.id}").gauss(0, 2)
+        return 1 / (1 + math.exp(4.6 - shift))
+
+    found = []
+    for seed in range(30):
+        found.append(simulate(shifted, DOZEN, problems=60, samples=6, seed=seed))
+    gains = [result.best.heldout.mean - result.plain_heldout.mean for result in found]
+    assert abs(sum(gains)) / 30 < 0.02
+    assert sum(result.best_probability >= statistics.CONFIDENCE for result in found) <= 4
+    assert sum(result.method == "P²O" for result in found) >= 25
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.03, 0.06])
 def test_templates_that_do_nothing_hardly_ever_look_like_p2o(rate: float) -> None:
     """Twelve of them, each as good as the plain prompt: some are lucky on nearly every problem."""
