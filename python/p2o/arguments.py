@@ -51,6 +51,20 @@ def given(parts: Mapping[str, Any]) -> Iterator[None]:
         _GIVEN.reset(token)
 
 
+def require_parts(parts: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a part cannot be what its name says."""
+    from p2o.rollout.sampler import Sampler
+
+    for name, part in parts.items():
+        if name == "sampler" and not (isinstance(part, type) and issubclass(part, Sampler)):
+            raise ConfigError(
+                f"sampler = {brief(part)} is no class derived from p2o.rollout.sampler.Sampler; p2o's own go by name: "
+                "set rollout.sampler"
+            )
+        if not callable(part):
+            raise ConfigError(f"{name} = {brief(part)} is not callable: give the function itself")
+
+
 def path_of(part: Any, name: str) -> str:
     """The import path of a function or class; `p2o.arguments:<name>` where another process could not import it."""
     module, qualified = getattr(part, "__module__", None), getattr(part, "__qualname__", "")
@@ -84,7 +98,8 @@ def lines_of(problems: Problems, name: str) -> tuple[str, dict[str, str]]:
     """Problems as JSON Lines, and the settings of `data` by which they are read; `name` is that of the argument.
 
     Raises:
-        DataError: if one is neither a record nor a `Problem`, or has no form in JSON; names its number.
+        DataError: if there are none, or one is neither a record nor a `Problem`, or has no form in JSON; names its
+            index.
     """
     lines: list[str] = []
     kinds: set[bool] = set()
@@ -94,16 +109,19 @@ def lines_of(problems: Problems, name: str) -> tuple[str, dict[str, str]]:
         raise DataError(
             f"{name} is a {type(problems).__name__}: give a list of dicts or of p2o.Problem"
         ) from None
-    for number, problem in enumerate(items, start=1):
-        where = f"{name}, item {number}"
+    for index, problem in enumerate(items):
+        where = f"{name}[{index}]"
         if not isinstance(problem, Problem | Mapping):
             raise DataError(f"{where} is {brief(problem)}: give a list of dicts or of p2o.Problem")
         kinds.add(isinstance(problem, Problem))
         record = _record(problem, where) if isinstance(problem, Problem) else dict(problem)
         try:
             lines.append(json.dumps(record, ensure_ascii=False, default=_number) + "\n")
+            lines[-1].encode()  # half of a surrogate pair is no text
         except (TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{where}: has no form in JSON ({in_one_line(error)})") from None
+    if not lines:
+        raise DataError(f"{name}: none are given")
     if len(kinds) > 1:
         raise DataError(f"{name} holds dicts and Problems: give either")
     return "".join(lines), FIELDS if kinds == {True} else {}

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr
 
 from p2o.errors import DataError
 from p2o.problem_fields import BadGoldError, content_hash, describe, problem_of, recognise
-from p2o.records import Record, dataset_records, file_records, objects, parse_lines
+from p2o.records import Record, dataset_records, file_records, given_records
 from p2o.settings import Settings
 from p2o.tiny.world import make_problems
 from p2o.types import Message, Problem
@@ -108,6 +108,10 @@ class RecordData(Settings, ABC):
     def evaluation_records(self) -> Iterable[Record] | None:
         """Those of the evaluation problems; None if they are held out of the training problems."""
 
+    def shown(self, source: Any) -> str:
+        """What messages call a source."""
+        return str(source)
+
 
 class JsonlData(RecordData):
     """Files, read by their suffix: JSON Lines, a JSON array, CSV, TSV (all of them also `.gz`), Parquet or Arrow."""
@@ -123,7 +127,8 @@ class JsonlData(RecordData):
     _held: Mapping[Path, str] = PrivateAttr(default_factory=dict)
 
     def holding(self, files: Mapping[Path, str]) -> Self:
-        """The same, with what some of its files hold (JSON Lines) in memory: a new run directory writes them."""
+        """The same, with what some of its files hold (a record in each line) in memory: a new run directory writes
+        them. Messages name such a file without folder and suffix: it stands for an argument."""
         copy = self.model_copy()
         copy._held = files
         return copy
@@ -132,6 +137,10 @@ class JsonlData(RecordData):
     def held(self) -> Mapping[Path, str]:
         """Files that are in memory."""
         return self._held
+
+    def shown(self, source: Path) -> str:
+        """The argument that a file in memory stands for; else its path."""
+        return source.stem if source in self._held else str(source)
 
     def training_records(self) -> Iterable[Record]:
         """The records of `train`."""
@@ -145,7 +154,7 @@ class JsonlData(RecordData):
         text = self._held.get(file)
         if text is None and not file.exists() and "*" not in str(file):
             raise DataError(f"{file}: no such file; {setting} names it")
-        return file_records(file) if text is None else objects(parse_lines(text.encode(), str(file)))
+        return file_records(file) if text is None else given_records(text, self.shown(file))
 
 
 class DatasetData(RecordData):
@@ -209,16 +218,17 @@ def load_data(
     if isinstance(config, TinyData):
         held_out = make_problems(config.evaluation_size, config.seed + 1_000_003)
         return make_problems(config.train_size, config.seed, exclude=held_out), held_out
+    source = config.shown(config.train)
     reading = read_problems(
-        config.training_records(), config, config.train, verifier=verifier, needs_gold=needs_gold
+        config.training_records(), config, source, verifier=verifier, needs_gold=needs_gold
     )
-    train, readings = reading.problems, {config.train: reading}
+    train, readings = reading.problems, {source: reading}
     records = config.evaluation_records()
     if records is not None:
-        source = config.evaluation or config.train
-        other = read_problems(records, config, source, verifier=verifier, needs_gold=needs_gold)
+        other_source = config.shown(config.evaluation or config.train)
+        other = read_problems(records, config, other_source, verifier=verifier, needs_gold=needs_gold)
         evaluation = _draw(other.problems, config.evaluation_size, config.seed)
-        readings |= {f"{source} (evaluation)": other}
+        readings |= {f"{other_source} (evaluation)": other}
     else:
         size = config.evaluation_size or max(1, round(HELD_OUT * len(train)))
         evaluation = _draw(train, size, config.seed)
@@ -226,13 +236,13 @@ def load_data(
     train = [problem for problem in train if content_key(problem.messages) not in held_out_content]
     if not train:
         raise DataError(
-            f"{config.train}: no training problem is left after the {len(evaluation):,} for evaluation are held out: "
-            "lower data.evaluation_size, or set data.evaluation to another file"
+            f"{source}: no training problem is left after the {len(evaluation):,} for evaluation are held out: "
+            "lower data.evaluation_size, or set data.evaluation to other problems"
         )
     evaluation = _apart(evaluation, {problem.id for problem in train})
     drawn = _draw(train, config.train_size, config.seed)
-    for source, each in readings.items():
-        say(f"{source}: {each}" + (f"; {each.fields}" if each.fields else ""))
+    for name, each in readings.items():
+        say(f"{name}: {each}" + (f"; {each.fields}" if each.fields else ""))
     capped = f" (data.train_size, of {len(train):,})" if len(drawn) < len(train) else ""
     say(f"{len(drawn):,} problems to train on{capped}, {len(evaluation):,} to evaluate on")
     return drawn, evaluation

@@ -133,6 +133,12 @@ def array_items(path: Path) -> Iterator[tuple[str, Any]]:
         yield f"{path}, item {number}", item
 
 
+def given_records(text: str, name: str) -> Iterator[Record]:
+    """The records of an argument `name`, of which `text` has one in each line; their place is `name[0]`, ..."""
+    for index, (_, value) in enumerate(parse_lines(text.encode(), name)):
+        yield f"{name}[{index}]", value
+
+
 def objects(lines: Iterable[tuple[str, Any]]) -> Iterator[Record]:
     """The values of JSONL, which must be objects. Raises DataError for another one."""
     for where, value in lines:

@@ -83,19 +83,73 @@ def test_problems_have_a_worked_solution_or_none() -> None:
     ("problems", "message"),
     [
         (3, "problems is a int: give a list"),
-        (["1+1?"], "problems, item 1 is '1\\+1\\?': give a list of dicts or of p2o.Problem"),
-        ([{"problem": "x"}, {"problem": {1, 2}}], "problems, item 2: has no form in JSON"),
+        (["1+1?"], "problems\\[0\\] is '1\\+1\\?': give a list of dicts or of p2o.Problem"),
+        ([{"problem": "x"}, {"problem": {1, 2}}], "problems\\[1\\]: has no form in JSON"),
+        ([{"problem": "\ud800"}], "problems\\[0\\]: has no form in JSON"),
+        ([], "^problems: none are given$"),
         ([{"problem": "x"}, *make_problems(1, 0)], "holds dicts and Problems: give either"),
-        ([Problem("1", (), "2", {"answer": 3})], "item 1: meta has 'answer'.*: rename it"),
+        ([Problem("1", (), "2", {"answer": 3})], "problems\\[0\\]: meta has 'answer'.*: rename it"),
         (
             [Problem("1", (), "2", {"solution": "3"}, solution="4")],
-            "item 1: meta has 'solution'.*: rename it",
+            "problems\\[0\\]: meta has 'solution'.*: rename it",
         ),
     ],
 )
 def test_what_cannot_be_a_problem_is_refused(problems: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         in_memory(problems)
+
+
+def load_given(problems: Any, evaluation: Any) -> None:
+    given = {"problems": problems, "evaluation": evaluation}
+    held = {name: arguments.lines_of(items, name) for name, items in given.items() if items is not None}
+    load_data(placed(begun(None, held, {}), Path("runs/x"), held, resume=False).data)
+
+
+GOOD = [{"problem": "1+1?", "answer": 2}, {"problem": "2+2?", "answer": 4}]
+
+
+@pytest.mark.parametrize(
+    ("problems", "evaluation", "message"),
+    [
+        (
+            [*GOOD, {"problem": "3+3?"}],
+            None,
+            "problems[2]: no field 'answer' (found: problem); set data.answer_key",
+        ),
+        (
+            GOOD,
+            [{"problem": "3+3?"}],
+            "evaluation[0]: no field 'answer' (found: problem); set data.answer_key",
+        ),
+        (
+            [{"problem": "3+3?", "answer": ""}],
+            None,
+            "problems[0]: field 'answer' must hold a text or a number",
+        ),
+        (
+            [*GOOD, {"problem": "2+2?", "answer": 5}],
+            None,
+            "problems[2]: the same problem as problems[1] with another answer, '5' instead of '4'",
+        ),
+        (GOOD[:1], None, "problems: no training problem is left after the 1 for evaluation"),
+        (GOOD, [], "evaluation: none are given"),
+    ],
+)
+def test_what_is_wrong_with_problems_is_told_by_the_argument(
+    problems: Any, evaluation: Any, message: str
+) -> None:
+    """Not by a file of the run directory, which nobody has made yet."""
+    with pytest.raises(DataError) as raised:
+        load_given(problems, evaluation)
+    assert str(raised.value).startswith(message)
+
+
+def test_what_was_read_is_told_by_the_argument() -> None:
+    held = {"problems": arguments.lines_of([*GOOD, GOOD[0]], "problems")}
+    lines: list[str] = []
+    load_data(placed(begun(None, held, {}), Path("runs/x"), held, resume=False).data, say=lines.append)
+    assert lines[0] == "problems: 3 read, 1 merged as duplicates"
 
 
 def test_recipes_are_named_or_values_or_a_configuration() -> None:
@@ -122,6 +176,10 @@ def test_recipes_are_named_or_values_or_a_configuration() -> None:
             {"problems": [{"problem": "1", "answer": "1"}], "evaluation": make_problems(1, 0)},
             "one holds dicts and one p2o.Problem",
         ),
+        ({"reward": "x"}, "^reward = 'x' is not callable: give the function itself$"),
+        ({"sampler": "vllm"}, "^sampler = 'vllm' is no class derived from .*: set rollout.sampler$"),
+        ({"sampler": dict}, "^sampler = <class 'dict'> is no class derived from "),
+        ({"problems": []}, "^problems: none are given$"),
         ({"overrides": ["nonsense"]}, "write section.name=value"),
         ({"overrides": {"run.epoch": 2}}, "run.epoch"),
         ({"overrides": {"run.epochs.x": 2}}, "epochs is a value, not a section"),
