@@ -255,10 +255,15 @@ def load_recipe(recipe: str, extended_by: Sequence[str] = ()) -> dict[str, Any]:
     """The values of a recipe, those of the recipes that it extends included.
 
     Raises:
-        ConfigError: if there is none of that name, or recipes extend each other.
+        ConfigError: if there is none of that name, it is a run directory, or recipes extend each other.
     """
     if recipe in extended_by:
         raise ConfigError(f"recipe {recipe} extends itself: {' -> '.join([*extended_by, recipe])}")
+    if recipe not in recipe_names() and (Path(recipe) / "config.toml").exists():
+        raise ConfigError(
+            f"{recipe} is a run directory, not a recipe: p2o-train --resume {recipe} continues it; the settings of the "
+            f"run, for a new one, are {Path(recipe) / 'config.toml'}"
+        )
     return extended(load_toml(recipe, "recipe", "recipes"), recipe, extended_by)
 
 

@@ -24,9 +24,13 @@ def load_toml(source: str, kind: str, folder: str) -> dict[str, Any]:
     """
     path, known = Path(source), shipped(folder)
     if path.suffix != ".toml" and source not in known:
-        near = get_close_matches(source, known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"no {kind} {source!r}: {meant}give one of {', '.join(known)}, or the path of a .toml file"
-        )
+        raise ConfigError(unknown(kind, source, folder))
     return read_toml(known.get(source, path), ConfigError)
+
+
+def unknown(kind: str, source: str, folder: str) -> str:
+    """That nothing of the name `source` is shipped in `folder`, and what may be meant."""
+    known = shipped(folder)
+    near = get_close_matches(source, known, n=1)
+    meant = f"did you mean {near[0]}? " if near else ""
+    return f"no {kind} {source!r}: {meant}give one of {', '.join(known)}, or the path of a .toml file"

@@ -8,13 +8,13 @@ from typing import Any
 
 from p2o.api import require_training_packages
 from p2o.cli.common import add_overrides, json_text, positive
-from p2o.config import Config, apply_overrides, build_config, load_recipe, merged
+from p2o.config import Config, apply_overrides, build_config, load_recipe, merged, recipe_names
 from p2o.distributed import join_processes, leave_processes
 from p2o.errors import ConfigError, RunDirectoryError
 from p2o.evaluation.benchmarks import BENCHMARKS, load_benchmarks
 from p2o.evaluation.compare import compare
 from p2o.files import read_toml
-from p2o.shipped import load_toml, shipped
+from p2o.shipped import load_toml, shipped, unknown
 
 PRESETS = "evaluation/presets"
 COMPARE = "compare"
@@ -115,6 +115,8 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
         raise RunDirectoryError(
             f"{run}: no run directory there (no config.toml), and a recipe is a name or a .toml"
         )
+    if not is_run and run.suffix != ".toml" and args.recipe not in recipe_names():
+        raise ConfigError(f"{unknown('recipe', args.recipe, 'recipes')}; nor is there a run directory {run}")
     values = read_toml(run / "config.toml", RunDirectoryError) if is_run else load_recipe(args.recipe)
     benchmarks: list[str] = args.benchmarks
     if args.preset is not None:
