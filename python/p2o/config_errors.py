@@ -63,14 +63,16 @@ def _hint(path: Sequence[str], root: type[BaseModel], section: str) -> str:
     if "optimizer" in root.model_fields and (ours := ELSEWHERE.get(last)) is not None:
         return f"; did you mean {ours}?"
     known = _fields_at(parents, root)
-    shown = [*([section] if section else []), *parents]
+    base = [section] if section else []
+    shown = [*base, *parents]
     if last in known:  # a field of another kind of this section
         kind = next(kind for kind, model in _KINDS.items() if last in model.model_fields)
         return f" here: it goes with {'.'.join([*shown, 'kind'])} = {kind!r}, as in {_EXAMPLES[kind]}"
+    if places := _places_of(last, root):
+        places.sort(key=lambda place: place[: len(parents)] != parents)  # first those within the same section
+        return f"; did you mean {' or '.join('.'.join([*base, *place]) for place in places)}?"
     if close := difflib.get_close_matches(last, known, n=1, cutoff=0.5):
         return f"; did you mean {'.'.join([*shown, close[0]])}?"
-    if elsewhere := [name for name in root.model_fields if last in _fields_at([name], root)]:
-        return f"; did you mean {elsewhere[0]}.{last}?"
     return f"; known: {', '.join(sorted(known))}"
 
 
@@ -116,6 +118,16 @@ _EXAMPLES = {
 def _kinds(root: type[BaseModel], path: Sequence[str]) -> str:
     """The kinds of a section that has several."""
     return " or ".join(repr(kind) for kind, model in _KINDS.items() if model in _models_at(path, root))
+
+
+def _places_of(last: str, root: type[BaseModel], section: Sequence[str] = ()) -> list[list[str]]:
+    """The paths of all settings of this name, in the order of the sections."""
+    names = dict.fromkeys(name for model in _models_at(section, root) for name in model.model_fields)
+    places: list[list[str]] = []
+    for name in names:
+        places += [[*section, name]] if name == last else []
+        places += _places_of(last, root, [*section, name])
+    return places
 
 
 def _fields_at(path: Sequence[str], root: type[BaseModel]) -> set[str]:

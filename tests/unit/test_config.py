@@ -69,6 +69,13 @@ def test_the_printed_settings_are_the_recipe(
             "unknown setting optimizer.lerning_rate; did you mean optimizer.learning_rate?",
         ),
         ("rollout.learning_rate=1e-4", "did you mean optimizer.learning_rate?"),
+        ("method=grpo", "unknown setting method; did you mean run.method?"),
+        ("sampler=hf", "unknown setting sampler; did you mean rollout.sampler?"),
+        ("optimizer.seed=1", "unknown setting optimizer.seed; did you mean run.seed or data.seed?"),
+        (
+            "rollout.timeout_s=1",
+            "did you mean rollout.vllm.timeout_s or reward.timeout_s or reflection.endpoint.",
+        ),
         ("lr=1e-4", "unknown setting lr; did you mean optimizer.learning_rate?"),
         ("rollout.num_generations=8", "did you mean rollout.n?"),
         ("optimiser.learning_rate=1", "unknown setting optimiser; did you mean optimizer?"),
