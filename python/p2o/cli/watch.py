@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves the page until Ctrl-C."""
+    from p2o.report.records import require_begun
     from p2o.report.watch import WatchServer
 
     for path in args.runs:
         if not path.is_dir():
             raise RunDirectoryError(f"{path}: no such run directory")
+        require_begun(path)
     try:
         server = WatchServer(args.runs, args.port)
     except (OSError, OverflowError) as error:

@@ -74,6 +74,23 @@ class RolloutFiles:
                 yield {"step": step, **record}
 
 
+BEGINS_WITH = ("config.toml", "journal.jsonl", "metrics.jsonl", "templates.jsonl")
+"""Files of a run of which one is there from its start: the second of `p2o evolve` on a file of problems."""
+
+
+def require_begun(path: Path) -> None:
+    """Raises RunDirectoryError for a folder in which no run has begun."""
+    if not any((path / name).exists() for name in BEGINS_WITH):
+        raise nothing_there(path)
+
+
+def nothing_there(path: Path) -> RunDirectoryError:
+    """The error about a folder that there is nothing to report of."""
+    return RunDirectoryError(
+        f"{path}: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?"
+    )
+
+
 def read_run(path: Path) -> RunRecords:
     """The records of a run directory; rollouts are read when they are asked for.
 
@@ -82,9 +99,7 @@ def read_run(path: Path) -> RunRecords:
     """
     metrics, templates = read_jsonl(path / "metrics.jsonl"), read_jsonl(path / "templates.jsonl")
     if not metrics and not templates:
-        raise RunDirectoryError(
-            f"{path}: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?"
-        )
+        raise nothing_there(path)
     settings: dict[str, Any] = {}
     reward, success = None, 1.0
     if (path / "config.toml").exists():

@@ -41,7 +41,10 @@ MISTAKES = {
     "eval smolm2": "error: no recipe 'smolm2': did you mean smollm2? give one of ",
     "verify empty.jsonl --threads 99999999999999999999": "error: argument --threads: is too large; p2o verify --help",
     "push runs/none me/model": "error: runs/none: no such run directory",
-    "watch . --port 65536": "error: --port 65536 cannot be used (",
+    "watch runs/begun --port 65536": "error: --port 65536 cannot be used (",
+    "watch runs": "error: runs: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?\n",
+    "watch runs/begun runs --port 65536": "error: runs: neither metrics.jsonl nor templates.jsonl has a line; is it a ",
+    "report runs": "error: runs: neither metrics.jsonl nor templates.jsonl has a line; is it a run directory?\n",
 }
 
 

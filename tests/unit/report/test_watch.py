@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from p2o.cli.main import main
+from p2o.config import load_config
+from p2o.errors import RunDirectoryError
 from p2o.files import append_jsonl
+from p2o.report.records import require_begun
 from p2o.report.watch import WatchServer
+from p2o.track.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -87,9 +91,25 @@ def test_a_browser_that_leaves_before_its_answer_is_no_error(
 def test_a_port_in_use_and_a_missing_run_are_one_line(
     server: WatchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "config.toml").touch()
     assert main(["watch", str(tmp_path), "--port", str(server.server_port)]) == 2
     assert main(["watch", str(tmp_path), "--port", "99999"]) == 2
     assert main(["watch", str(tmp_path / "none")]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert all(line.startswith("error: ") for line in lines)
+    assert ["--port" in line for line in lines] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["config.toml", "journal.jsonl", "metrics.jsonl", "templates.jsonl"])
+def test_a_run_that_has_only_begun_is_watched(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="is it a run directory"):
+        require_begun(tmp_path)
+    (tmp_path / name).touch()
+    require_begun(tmp_path)
+
+
+def test_what_a_run_begins_with_is_enough_to_watch_it(tmp_path: Path) -> None:
+    directory = RunDirectory.create(tmp_path / "run", load_config("quickstart"), {})
+    require_begun(directory.path)
+    directory.unlock()
