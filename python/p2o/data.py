@@ -150,10 +150,19 @@ class JsonlData(RecordData):
         """The records of `evaluation`."""
         return None if self.evaluation is None else self._records(self.evaluation, "data.evaluation")
 
-    def _records(self, file: Path, setting: str) -> Iterable[Record]:
-        text = self._held.get(file)
-        if text is None and not file.exists() and "*" not in str(file):
+    def require_files(self) -> None:
+        """Raises DataError if a file is missing."""
+        self._require(self.train, "data.train")
+        if self.evaluation is not None:
+            self._require(self.evaluation, "data.evaluation")
+
+    def _require(self, file: Path, setting: str) -> None:
+        if file not in self._held and not file.exists() and "*" not in str(file):
             raise DataError(f"{file}: no such file; {setting} names it")
+
+    def _records(self, file: Path, setting: str) -> Iterable[Record]:
+        self._require(file, setting)
+        text = self._held.get(file)
         return file_records(file) if text is None else given_records(text, self.shown(file))
 
 

@@ -11,6 +11,7 @@ from p2o.api import require_training_packages, train_at
 from p2o.cli.common import add_overrides, positive
 from p2o.cli.settings import annotated
 from p2o.config import Config, by_name, load_config, recipe_names
+from p2o.data import JsonlData
 from p2o.distributed import Processes, join_processes, leave_processes, local_rank, local_size
 from p2o.errors import ConfigError
 from p2o.track.run_paths import newest_run, resumed_config, run_path
@@ -140,6 +141,8 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     from p2o.memory import host_memory, shortage
     from p2o.parts import make_probe
 
+    if isinstance(config.data, JsonlData):
+        config.data.require_files()  # before the model is looked for
     gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
     available: dict[Place, int] = {"GPU": torch.cuda.mem_get_info(local_rank())[0]} if gpu else {}
     if (room := host_memory()) is not None:

@@ -37,6 +37,8 @@ MISTAKES = {
     "train runs/begun --check": "error: runs/begun is a run directory, not a recipe: p2o-train --resume runs/begun "
     "continues it; the settings of the run, for a new one, are runs/begun/config.toml\n",
     "probe runs/begun": "error: runs/begun is a run directory, not a recipe: p2o-train --resume runs/begun continues",
+    "train smollm2 --check --set model.source=nowhere --set data.train=none.jsonl": "error: none.jsonl: no such file; "
+    "data.train names it\n",
     "train runs/none": f"error: no recipe 'runs/none': give one of {RECIPES}, or the path of a .toml file\n",
     "eval smolm2": "error: no recipe 'smolm2': did you mean smollm2? give one of ",
     "verify empty.jsonl --threads 99999999999999999999": "error: argument --threads: is too large; p2o verify --help",
