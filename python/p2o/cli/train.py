@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         processes.require_same({**launch_facts(config), **flags})
     console = Console() if processes.is_main else Console.silent()
     if args.check:
+        for line in remarks(config, args.overrides):
+            console.note(line)
         return check(config, console, processes)
     if not resume:
         path = processes.on_main(lambda: run_path(config, Path(recipe).stem))
@@ -131,6 +133,24 @@ def other_method(config: Config, method: str, tokens: int) -> Config:
         "output": None,
     }
     return config.model_copy(update={"run": config.run.model_copy(update=limits)})
+
+
+HIGH_RATE = 1e-2
+"""Learning rate from which AdamW is taken to diverge: LoRA goes to 1e-3, and so does a tiny model."""
+
+
+def remarks(config: Config, overrides: Sequence[str]) -> list[str]:
+    """What is allowed but hardly meant, in a line each: settings given by `--set` without effect, a high rate."""
+    unused = [name for name in by_name(overrides) if name.startswith(("evolve.", "guidance."))]
+    lines = []
+    if config.run.method == "grpo" and unused:
+        lines.append(f"without effect under run.method = 'grpo': {', '.join(unused)}")
+    if config.optimizer.learning_rate > HIGH_RATE:
+        lines.append(
+            f"optimizer.learning_rate = {config.optimizer.learning_rate:g} is high for AdamW: rates from 1e-6 to 1e-3 "
+            "are usual"
+        )
+    return lines
 
 
 def check(config: Config, console: Console, processes: Processes) -> int:
