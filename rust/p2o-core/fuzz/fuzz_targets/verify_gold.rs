@@ -6,7 +6,10 @@ use p2o_core::verify::{Gold, Options, Profile, verify};
 
 /// Whether a box around the text holds the whole text, and the text is no completion with marks of its own.
 fn fits_a_box(text: &str) -> bool {
-    let marks = ["$", "box", "\\(", "\\)", "\\[", "\\]", "**", "##", "~~", "think", "<|", "</", "<e", "[/INST]", "nswer"];
+    let marks = [
+        "$", "box", "\\(", "\\)", "\\[", "\\]", "**", "##", "~~", "think", "<|", "</", "<e", "[/INST]",
+        "nswer",
+    ];
     let mut depth = 0_i32;
     let mut escaped = false;
     for letter in text.chars() {
