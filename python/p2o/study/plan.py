@@ -58,8 +58,9 @@ class SelectionConfig(Settings):
 
     learning_rates: tuple[PositiveFloat, ...] = Field(min_length=1, strict=False)
     seeds: tuple[int, ...] = Field(min_length=1, strict=False)
-    world: str | None = None
-    """Choose in this world for all worlds; unset, in each for itself."""
+    world: str | dict[str, str] | None = None
+    """Choose in this world for all worlds; as a table, the world to choose in for each that is named (no rate is best
+    where an arm learns nothing); unset, in each for itself."""
 
     set: dict[str, Any] = Field(default_factory=dict)
 
@@ -113,6 +114,9 @@ class Study(Settings):
     seeds: tuple[int, ...] = Field(min_length=1, strict=False)
     """Seeds of the final runs."""
 
+    problems_by_seed: bool = False
+    """Each final run has problems of its own: `data.seed` is its seed too."""
+
     seconds: PositiveFloat = 120.0
     """Measured seconds of one run on one core, for estimates."""
 
@@ -150,8 +154,15 @@ class Study(Settings):
                 raise ValueError(
                     f"arms.{name}.rate_of names {arm.rate_of!r}: no such arm has a choice of its own"
                 )
-        if self.selection is not None and self.selection.world not in (None, *self.world_names):
-            raise ValueError(f"selection.world names {self.selection.world!r}: there is no such world")
+        for name in self._selection_worlds():
+            if name not in self.world_names:
+                raise ValueError(f"selection.world names {name!r}: there is no such world")
+        if self.selection is not None and isinstance(self.selection.world, dict):
+            for name, other in self.selection.world.items():
+                if self.selection.world.get(other, other) != other:
+                    raise ValueError(
+                        f"selection.world sends {name!r} to {other!r}, which it sends on: name the last"
+                    )
         for pair in self.compare:
             for name in pair:
                 if name not in self.arms:
@@ -184,16 +195,23 @@ class Study(Settings):
                 if arm.worlds is None or world in arm.worlds:
                     yield world, name
 
-    def selects(self, world: str, arm: str) -> bool:
-        """Whether the arm's learning rate is chosen by its own runs in this world."""
-        return self._chooses(arm) and self.selection_cell(world, arm) == (world, arm)
+    def selection_cells(self) -> list[tuple[str, str]]:
+        """The pairs (world, arm) whose runs choose learning rates."""
+        cells = (self.selection_cell(world, arm) for world, arm in self.cells())
+        return list(dict.fromkeys(cell for cell in cells if cell is not None))
 
     def selection_cell(self, world: str, arm: str) -> tuple[str, str] | None:
         """The world and the arm whose runs choose the learning rate of `arm` in `world`; None: it is given."""
         by = self.arms[arm].rate_of or arm
         if self.selection is None or not self._chooses(by):
             return None
-        return self.selection.world or world, by
+        chosen_in = self.selection.world
+        return (chosen_in.get(world, world) if isinstance(chosen_in, dict) else chosen_in or world), by
+
+    def _selection_worlds(self) -> list[str]:
+        """Every world that `selection.world` names."""
+        named = None if self.selection is None else self.selection.world
+        return [*named, *named.values()] if isinstance(named, dict) else [named] if named else []
 
     def _chooses(self, arm: str) -> bool:
         settings = self.arms[arm]
@@ -281,9 +299,10 @@ def load_study(
     try:
         for world, arm in study.cells():
             make_job(study, world, arm, "final", study.seeds[0], None)
-            if study.selection is not None and study.selects(world, arm):
-                rate = study.selection.learning_rates[0]
-                make_job(study, world, arm, "selection", study.selection.seeds[0], rate)
+        if study.selection is not None:
+            rate, seed = study.selection.learning_rates[0], study.selection.seeds[0]
+            for world, arm in study.selection_cells():
+                make_job(study, world, arm, "selection", seed, rate)
     except ConfigError as error:
         raise ConfigError(f"study {name}: {error}") from None
     return study
@@ -308,6 +327,8 @@ def make_job(
     if learning_rate is not None:
         given["optimizer.learning_rate"] = learning_rate
     given["run.seed"] = seed
+    if study.problems_by_seed and phase == "final":
+        given["data.seed"] = seed
     given["run.max_generated_tokens"] = study.tokens
     try:
         planned = load_config(recipe, overrides(given))

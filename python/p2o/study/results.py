@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -134,13 +135,32 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}") if math.isfinite(value) else value
 
 
+def commit_of(package: Path) -> str | None:
+    """The commit of the checkout that a package lies in, with `+` if that is changed; None if it is installed."""
+    command = ["git", "-C", str(package), "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=9"]
+    try:
+        # A package inside some other project's checkout is not of that project's commit.
+        subprocess.run(
+            ["git", "-C", str(package), "ls-files", "--error-unmatch", "__init__.py"],
+            check=True,
+            capture_output=True,
+        )
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def versions() -> dict[str, str]:
-    """What the run was made with."""
+    """What the run was made with: versions, the commit where there is one, and the instructions torch computes with
+    (they decide rounding, and so which of two near draws is taken)."""
     import torch
     import transformers
 
+    source = commit_of(Path(__file__).resolve().parents[1])
     return {
         "p2o": __version__,
+        **({} if source is None else {"commit": source}),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

@@ -68,10 +68,9 @@ def all_jobs(study: Study, results: Results, failed: Callable[[Job], bool]) -> I
     Selections come first; final runs go by seeds, so that a study cut short has seeds of all arms.
     """
     choices = {cell: choose(study, results, *cell, failed) for cell in study.cells()}
-    for cell in dict.fromkeys(study.selection_cell(*cell) for cell in choices):
-        if cell is not None:
-            for jobs in selection_jobs(study, *cell).values():
-                yield from ((job, True) for job in jobs)
+    for cell in study.selection_cells():
+        for jobs in selection_jobs(study, *cell).values():
+            yield from ((job, True) for job in jobs)
     finals = {(world, arm): final_jobs(study, world, arm, choice) for (world, arm), choice in choices.items()}
     for index in range(len(study.seeds)):
         for cell, jobs in finals.items():

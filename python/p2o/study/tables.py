@@ -61,18 +61,26 @@ def _by_arm(study: Study, cells: Cells, world: str) -> Iterator[tuple[str, dict[
 
 
 def _about(study: Study, cells: Cells) -> str:
-    versions = {
-        f"torch {r['versions']['torch']}, transformers {r['versions']['transformers']}, "
-        f"Python {r['versions']['python']}"
-        for records in cells.values()
-        for r in records.values()
-    }
+    versions = {_made_with(r["versions"]) for records in cells.values() for r in records.values()}
     if not versions:
         return "No final run is done yet."
     return (
         f"{study.tokens:,} generated tokens a run, prompt steps included; accuracy on unseen problems, plain prompts. "
         f"Mean over seeds [95% bootstrap interval]. {'; '.join(sorted(versions))}."
     )
+
+
+def _made_with(versions: Mapping[str, str]) -> str:
+    parts = [
+        f"torch {versions['torch']}",
+        f"transformers {versions['transformers']}",
+        f"Python {versions['python']}",
+    ]
+    if "cpu" in versions:
+        parts.append(versions["cpu"])
+    if "commit" in versions:
+        parts.append(f"commit {versions['commit']}")
+    return ", ".join(parts)
 
 
 def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
@@ -205,23 +213,25 @@ def _selection_table(study: Study, results: Results) -> str:
         return ""
     rates = study.selection.learning_rates
     rows = []
-    for world, arm in study.cells():
-        if not study.selects(world, arm):
-            continue
+    several = len({world for world, _ in study.selection_cells()}) > 1
+    for world, arm in study.selection_cells():
         choice = choose(study, results, world, arm, results.failed)
         cells = []
         for rate in rates:
             score = choice.scores.get(rate)
             text = "" if score is None else "failed" if score < 0 else f"{score:.3f}"
             cells.append(f"**{text}**" if rate == choice.rate else text)
-        rows.append([study.arms[arm].label, *cells])
+        where = [world_title(study, world)] if several else []
+        rows.append([study.arms[arm].label, *where, *cells])
     if not rows:
         return ""
     title = (
         f"Choice of the learning rate: mean area under the curve over {len(study.selection.seeds)} other seeds "
         "on other problems, the best in bold.\n\n"
     )
-    return title + _table(["arm", *(f"{rate:g}" for rate in rates)], rows)
+    return title + _table(
+        ["arm", *(["chosen in"] if several else []), *(f"{rate:g}" for rate in rates)], rows
+    )
 
 
 def _arms_table(study: Study) -> str:
@@ -236,7 +246,8 @@ def _settings(study: Study, arm: str) -> dict[str, Any]:
     world = (study.arms[arm].worlds or study.world_names)[0]
     differs = make_job(study, world, arm, "final", study.seeds[0], None).differs
     # How often an arm is evaluated does not change what it learns.
-    shown = {k: v for k, v in differs.items() if v is not None and not k.startswith("evaluation.")}
+    hidden = ("evaluation.", "data.seed") if study.problems_by_seed else ("evaluation.",)
+    shown = {k: v for k, v in differs.items() if v is not None and not k.startswith(hidden)}
     return {key: str(value).lower() if isinstance(value, bool) else value for key, value in shown.items()}
 
 

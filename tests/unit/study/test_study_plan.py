@@ -100,6 +100,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"selection": {"learning_rates": [1e-4], "seeds": [9], "world": "w"}},
         "selection.world names 'w': there is no such world",
     ),
+    "a world of the selection's table": (
+        {"selection": {"learning_rates": [1e-4], "seeds": [9], "world": {"p2o-tiny": "w"}}},
+        "selection.world names 'w': there is no such world",
+    ),
+    "a chain in the selection's table": (
+        {
+            "worlds": {"v": {"leak": 0.1}, "w": {"leak": 0.2}},
+            "selection": {"learning_rates": [1e-4], "seeds": [9], "world": {"p2o-tiny": "v", "v": "w"}},
+        },
+        "selection.world sends 'p2o-tiny' to 'v', which it sends on: name the last",
+    ),
     "a rate of no arm": (
         {
             "selection": {"learning_rates": [1e-4], "seeds": [9]},
@@ -212,3 +223,23 @@ def test_settings_and_budget_of_the_command_line_are_every_arms(tmp_path: Path) 
     assert (job.config.rollout.n, job.config.data.seed, job.config.run.max_generated_tokens) == (9, 4, 77)
     with pytest.raises(ConfigError, match=r"rollout\.nn"):
         load_study(write(tmp_path), ["rollout.nn=9"])
+
+
+def test_problems_by_seed_give_each_final_run_its_own() -> None:
+    """So the intervals over seeds tell of the problems too; the choice of rates keeps its own."""
+    selection = {"learning_rates": [1e-4], "seeds": [9], "set": {"data": {"seed": 1}}}
+    planned = study(problems_by_seed=True, selection=selection)
+    finals = [make_job(planned, "p2o-tiny", "a", "final", seed, None).config for seed in (0, 1)]
+    assert [config.data.seed for config in finals] == [0, 1]
+    chosen = make_job(planned, "p2o-tiny", "a", "selection", 9, 1e-4).config
+    assert (chosen.data.seed, chosen.run.seed) == (1, 9)
+
+
+def test_rates_may_be_chosen_in_another_world_for_some() -> None:
+    """Each world's choice is made where the table says; an arm need not be reported in that world."""
+    worlds = {"v": {"leak": 0.1}, "w": {"leak": 0.2}}
+    selection = {"learning_rates": [1e-4], "seeds": [9], "world": {"p2o-tiny": "v"}}
+    arms = {"a": {"label": "A"}, "b": {"label": "B", "worlds": ["p2o-tiny"]}}
+    planned = study(worlds=worlds, selection=selection, arms=arms)
+    assert planned.selection_cell("p2o-tiny", "a") == ("v", "a")
+    assert planned.selection_cells() == [("v", "a"), ("v", "b"), ("w", "a")]

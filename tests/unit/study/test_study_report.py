@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from p2o.files import append_jsonl, with_check
 from p2o.study.plan import Study, make_job
 from p2o.study.plots import hard_curve
 from p2o.study.report import write_report
-from p2o.study.results import Results, epochs_of, header_of, record_of
+from p2o.study.results import Results, commit_of, epochs_of, header_of, record_of
 from p2o.study.selection import all_jobs, choose
 from p2o.study.tables import render
 
@@ -133,11 +135,38 @@ def test_a_record_is_small_and_complete(run: Path) -> None:
     assert record["evaluations"][3]["accuracy"] == 0.3333
     assert (record["seconds"], record["tokens"], record["learning_rate"]) == (12.35, 1100, 2e-4)
     assert record["settings"] == {"optimizer.learning_rate": 2e-4}
-    assert set(record["versions"]) == {"p2o", "python", "torch", "transformers"}
+    assert set(record["versions"]) - {"commit"} == {"p2o", "cpu", "python", "torch", "transformers"}
     selected = make_job(STUDY, "p2o-tiny", "b", "selection", 9, 2e-4)
     short = record_of(header_of(selected), run, HISTORY, tokens=1100, seconds=1.0)
     assert short["evaluations"][1] == {"tokens": 500, "accuracy": 0.25}
     assert short["epochs"] == []
+
+
+def test_a_checkout_is_named_by_its_commit_and_an_installed_package_by_none(
+    tmp_path: Path,
+) -> None:
+    """A package that lies in another project's folder, a virtual environment say, is not of that project's commit."""
+    package = tmp_path / "python" / "p2o"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    assert commit_of(package) is None
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "other").write_text("")
+    git("add", "other")
+    git("commit", "-m", "other")
+    assert commit_of(package) is None
+    git("add", "python")
+    git("commit", "-m", "package")
+    clean = commit_of(package)
+    assert clean is not None
+    assert re.fullmatch("[0-9a-f]{9}", clean)
+    (package / "__init__.py").write_text("changed = 1\n")
+    assert commit_of(package) == f"{clean}+"
 
 
 def made(arm: str, seed: int, *accuracies: float) -> dict[str, Any]:
