@@ -6,7 +6,7 @@ import math
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -210,6 +210,18 @@ def curve(record: Mapping[str, Any], family: str | None = None) -> tuple[list[fl
 def area(record: Mapping[str, Any], budget: float) -> float:
     """Area under a record's curve, up to the budget."""
     return area_under_curve(*curve(record), budget)
+
+
+def curve_over_seconds(record: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """Seconds (rollouts, updates and prompt steps, without evaluations) and accuracies of a record's evaluations."""
+    points = record["evaluations"]
+    return [float(point["seconds"]) for point in points], [point["accuracy"] for point in points]
+
+
+def recorded_alike(records: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether one commit on one kind of processor made them all, so that their seconds can be compared."""
+    made = [record["versions"] for record in records]
+    return all("commit" in versions and versions == made[0] for versions in made)
 
 
 def guided_accuracy(record: Mapping[str, Any], budget: float) -> float | None:

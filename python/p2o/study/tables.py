@@ -8,9 +8,16 @@ from typing import Any
 
 from p2o.intervals import Interval, bootstrap_mean
 from p2o.study.plan import SHIPPED_WORLD, Study, make_job
-from p2o.study.results import Results, area, final_accuracy, guided_accuracy
+from p2o.study.results import (
+    Results,
+    area,
+    curve_over_seconds,
+    final_accuracy,
+    guided_accuracy,
+    recorded_alike,
+)
 from p2o.study.selection import choose, final_jobs
-from p2o.study.statistics import paired_difference
+from p2o.study.statistics import paired_difference, value_at
 
 Record = Mapping[str, Any]
 Cells = dict[tuple[str, str], dict[int, Record]]
@@ -85,9 +92,11 @@ def _made_with(versions: Mapping[str, str]) -> str:
 
 def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
     families = _families(cells)
-    guided = any(_guided(study, records) for _, records in _by_arm(study, cells, world))
+    arms = list(_by_arm(study, cells, world))
+    guided = any(_guided(study, records) for _, records in arms)
+    seconds = _seconds_of_the_fastest([list(records.values()) for _, records in arms])
     rows = []
-    for label, records in _by_arm(study, cells, world):
+    for label, records in arms:
         rows.append(
             [
                 label,
@@ -99,11 +108,24 @@ def _accuracy_table(study: Study, cells: Cells, world: str) -> str:
                     for family in families
                 ),
                 _interval(_mean(records, lambda r: area(r, study.tokens))),
+                *([_accuracy_after(records, seconds)] if seconds is not None else []),
                 *([_guided(study, records)] if guided else []),
             ]
         )
     head = ["arm", "seeds", "learning rate", "accuracy at the end", *families, "area under the curve"]
-    return _table([*head, *(["at the end under its template"] if guided else [])], rows)
+    after = [] if seconds is None else [f"accuracy after {seconds:.0f} s"]
+    return _table([*head, *after, *(["at the end under its template"] if guided else [])], rows)
+
+
+def _seconds_of_the_fastest(arms: Sequence[Sequence[Record]]) -> float | None:
+    """Mean seconds of the arm that spends the budget first; None where clocks can't be compared."""
+    if len(arms) < 2 or not recorded_alike(record for records in arms for record in records):
+        return None
+    return min(fmean(record["seconds"] for record in records) for records in arms)
+
+
+def _accuracy_after(records: Mapping[int, Record], seconds: float) -> str:
+    return _interval(_mean(records, lambda r: value_at(*curve_over_seconds(r), seconds)))
 
 
 def _guided(study: Study, records: Mapping[int, Record]) -> str:

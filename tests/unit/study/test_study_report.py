@@ -335,6 +335,42 @@ def test_figures_by_world_by_hand(tmp_path: Path) -> None:
     assert "| Arm B |  | 0.400 |" in text
 
 
+def timed(results: Results, **versions: str) -> None:
+    """Runs at twice the pace for arm A (30 s) as for B (60 s), made as `versions` say."""
+    for arm, pace, accuracies in (("a", 15.0, (0.0, 0.2, 0.4)), ("b", 30.0, (0.0, 0.6, 0.8))):
+        results.add(tried(arm, 1e-4, 0.1))
+        results.add(tried(arm, 2e-4, 0.3))
+        record = made(arm, 0, *accuracies) | {"seconds": 2 * pace}
+        record["evaluations"] = [e | {"seconds": pace * i} for i, e in enumerate(record["evaluations"])]
+        record["versions"] |= versions
+        results.add(record)
+
+
+def test_accuracy_after_the_seconds_of_the_fastest_arm_by_hand(tmp_path: Path) -> None:
+    """A is done after 30 s, at 0.4; B stands at 0.6 then, in the middle of its budget."""
+    results = Results(tmp_path / "alike")
+    (tmp_path / "alike").mkdir()
+    timed(results, commit="123456789", cpu="AVX2")
+    text = render(STUDY, results)
+    head, _, first, second = [line for line in text.splitlines() if line.startswith("|")][:4]
+    assert head.endswith("| area under the curve | accuracy after 30 s |")
+    assert first.startswith("| Arm A |")
+    assert first.endswith("| 0.400 |")
+    assert second.endswith("| 0.600 |")
+    assert "torch 2, transformers 5, Python 3.11, AVX2, commit 123456789." in text
+    written = write_report("s", STUDY, results, tmp_path / "out")
+    assert {path.name for path in written} == {"tables.md", "s-accuracy.svg", "s-hard.svg", "s-seconds.svg"}
+
+
+@pytest.mark.parametrize("other", [{"commit": "987654321"}, {"cpu": "AVX512"}])
+def test_clocks_are_not_compared_across_commits_and_processors(tmp_path: Path, other: dict[str, str]) -> None:
+    results = Results(tmp_path)
+    timed(results, commit="123456789", cpu="AVX2")
+    record = results.records[made("b", 0, 0.0)["id"]]
+    record["versions"] |= other
+    assert "accuracy after" not in render(STUDY, results)
+
+
 def test_a_two_way_table_by_hand(results: Results) -> None:
     study = STUDY.model_copy(deep=True)
     object.__setattr__(study.arms["a"], "cell", ("no template", "plain"))
