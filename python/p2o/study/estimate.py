@@ -13,12 +13,10 @@ from p2o.track.console import clock
 
 
 def seconds_per_run(study: Study, results: Results, arm: str) -> float:
-    """The median CPU time of the arm's runs so far (a run is one thread); without any, what the study file says."""
-    taken = [
-        record["cpu_s"]
-        for record in results.records.values()
-        if record["arm"] == arm and record.get("cpu_s") is not None
-    ]
+    """The median time of the arm's runs so far, on the processor where that is known; without any, what the study file
+    says."""
+    runs = [record for record in results.records.values() if record["arm"] == arm]
+    taken = [seconds for record in runs if (seconds := record.get("cpu_s") or record.get("wall_s"))]
     return float(median(taken)) if taken else study.arms[arm].seconds or study.seconds
 
 

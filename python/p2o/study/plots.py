@@ -12,7 +12,7 @@ import numpy as np
 
 from p2o.errors import MissingDependencyError
 from p2o.study.plan import Study
-from p2o.study.results import curve, curve_over_seconds, recorded_alike
+from p2o.study.results import curve, curve_over_seconds, recorded_alike, seconds_of
 from p2o.study.statistics import band
 from p2o.study.tables import Cells, world_title
 
@@ -68,7 +68,7 @@ class Axis:
     @classmethod
     def seconds(cls, records: Iterable[Mapping[str, Any]]) -> Self:
         """Seconds of a run on one thread, up to the end of the slowest."""
-        return cls("seconds, one thread", max(record["seconds"] for record in records), 1)
+        return cls("seconds, one thread", max(map(seconds_of, records)), 1)
 
 
 def hard_curve(record: Mapping[str, Any]) -> Curve:

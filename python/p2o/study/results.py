@@ -214,8 +214,22 @@ def area(record: Mapping[str, Any], budget: float) -> float:
 
 def curve_over_seconds(record: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     """Seconds (rollouts, updates and prompt steps, without evaluations) and accuracies of a record's evaluations."""
-    points = record["evaluations"]
-    return [float(point["seconds"]) for point in points], [point["accuracy"] for point in points]
+    points, share = record["evaluations"], _share_of_a_core(record)
+    return [share * point["seconds"] for point in points], [point["accuracy"] for point in points]
+
+
+def seconds_of(record: Mapping[str, Any]) -> float:
+    """Seconds of a run, without evaluations."""
+    return _share_of_a_core(record) * float(record["seconds"])
+
+
+def _share_of_a_core(record: Mapping[str, Any]) -> float:
+    """What a run of one thread had of a core beside other work on the machine; 1 where that is not known.
+
+    Records without a commit are older and have `cpu_s` of runs with engines in other processes too.
+    """
+    known = "commit" in record["versions"] and record.get("cpu_s") and record.get("wall_s")
+    return float(record["cpu_s"] / record["wall_s"]) if known else 1.0
 
 
 def recorded_alike(records: Iterable[Mapping[str, Any]]) -> bool:

@@ -15,6 +15,7 @@ from p2o.study.results import (
     final_accuracy,
     guided_accuracy,
     recorded_alike,
+    seconds_of,
 )
 from p2o.study.selection import choose, final_jobs
 from p2o.study.statistics import paired_difference, value_at
@@ -121,7 +122,7 @@ def _seconds_of_the_fastest(arms: Sequence[Sequence[Record]]) -> float | None:
     """Mean seconds of the arm that spends the budget first; None where clocks can't be compared."""
     if len(arms) < 2 or not recorded_alike(record for records in arms for record in records):
         return None
-    return min(fmean(record["seconds"] for record in records) for records in arms)
+    return min(fmean(map(seconds_of, records)) for records in arms)
 
 
 def _accuracy_after(records: Mapping[int, Record], seconds: float) -> str:
@@ -175,7 +176,7 @@ def _mechanism_table(study: Study, cells: Cells, world: str) -> str:
                 _epoch_mean(records, "templated", ".0%"),
                 _epoch_mean(records, "context_masked", ".2%"),
                 _epoch_min(records, "context_ratio_min"),
-                f"{fmean(r['seconds'] for r in records.values()):.0f}",
+                f"{fmean(map(seconds_of, records.values())):.0f}",
             ]
         )
     head = [

@@ -51,6 +51,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         state = train(run)
         if job["keep_model"]:
             run.policy.export(path / "model", run.tokenizer)
+    # The clock of a part says nothing about a whole run, and that of this process nothing about engines beside it.
+    alone = config.rollout.sampler == "hf" and config.run.threads == 1
     return record_of(
         job["header"],
         path,
@@ -58,9 +60,8 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         tokens=state.generated_tokens,
         prompt_step_tokens=state.prompt_step_tokens,
         seconds=state.seconds,
-        # The time of a part says nothing about a whole run.
         wall_s=None if resumed else time.monotonic() - started[0],
-        cpu_s=None if resumed else time.process_time() - started[1],
+        cpu_s=None if resumed or not alone else time.process_time() - started[1],
     )
 
 

@@ -336,13 +336,16 @@ def test_figures_by_world_by_hand(tmp_path: Path) -> None:
 
 
 def timed(results: Results, **versions: str) -> None:
-    """Runs at twice the pace for arm A (30 s) as for B (60 s), made as `versions` say."""
+    """Runs at twice the pace for arm A (30 s) as for B (60 s: 120 at half a core), made as `versions` say."""
     for arm, pace, accuracies in (("a", 15.0, (0.0, 0.2, 0.4)), ("b", 30.0, (0.0, 0.6, 0.8))):
         results.add(tried(arm, 1e-4, 0.1))
         results.add(tried(arm, 2e-4, 0.3))
         record = made(arm, 0, *accuracies) | {"seconds": 2 * pace}
         record["evaluations"] = [e | {"seconds": pace * i} for i, e in enumerate(record["evaluations"])]
         record["versions"] |= versions
+        if arm == "b":
+            record["evaluations"] = [e | {"seconds": 2 * e["seconds"]} for e in record["evaluations"]]
+            record |= {"seconds": 120.0, "cpu_s": 63.0, "wall_s": 126.0}
         results.add(record)
 
 
