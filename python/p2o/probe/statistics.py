@@ -29,6 +29,12 @@ UNLOCKED_LEAST = 0.10
 CONFIDENCE = 0.99
 """Posterior probability of being better than the plain prompt that counts as certain."""
 
+HELPS_NOWHERE_ELSE = (
+    "; but on problems it was not chosen on, the best template is not shown to help: each problem may have a wording "
+    "of its own, and evolution finds none for all"
+)
+"""Added to a verdict for P²O. Where wordings shift each problem at random, some unlock it and none carries over."""
+
 PLAIN_MOST = 0.02
 """The study's rule: highest rate of success of plain samples, and ..."""
 
@@ -81,7 +87,7 @@ class Unlocked:
     gain: Interval
     """Share of `never` that the template solves and plain rollouts do not, less the reverse, on the `tried`."""
     probability_better: float
-    """That templates are better than the plain prompt on the `tried` (the test of the race)."""
+    """That templates are better than the plain prompt on the `tried`: the test of the race, a problem counting once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class ProbeResult:
     best: TemplateResult
     """The template with the highest rate on the half that is not held out."""
     best_probability: float
-    """That it is better than the plain prompt on the held-out problems."""
+    """That it is better than the plain prompt on the held-out problems, a problem counting once."""
     unlocked: Unlocked | None
     method: Method
     reason: str
@@ -169,7 +175,7 @@ def summarise(
     )
     best = max(results, key=lambda result: (_rate(sampled[result.template.id], choosing), result.template.id))
     unlocked = _unlocked(never, sampled, fresh) if never else None
-    probability = probability_better(*_compare(sampled[best.template.id], plain, heldout))
+    probability = probability_better(*_better_and_worse(sampled[best.template.id], plain, heldout))
     method, reason = _verdict(plain_result, best, probability, unlocked)
     return ProbeResult(
         problems=len(plain),
@@ -194,11 +200,8 @@ def _verdict(
     if signal >= GRPO_LEAST or unlocked is None:
         return "GRPO", f"{has_signal}: GRPO meets successes without words"
     if unlocked.gain.mean >= UNLOCKED_LEAST and unlocked.probability_better >= CONFIDENCE:
-        return (
-            "P²O",
-            f"{has_signal}, and words unlock {unlocked.gain.mean:.0%} of the others, beyond what more plain samples "
-            "would",
-        )
+        gain = f"words unlock {unlocked.gain.mean:.0%} of the others, beyond what more plain samples would"
+        return "P²O", f"{has_signal}, and {gain}{'' if probability >= CONFIDENCE else HELPS_NOWHERE_ELSE}"
     if _meets_rule(plain, best) and probability >= CONFIDENCE:
         return (
             "P²O",
@@ -227,7 +230,7 @@ def _unlocked(never: Sequence[str], sampled: Successes, fresh: Successes) -> Unl
         tried += 1
         by_template += any(templated)
         gains.append(float(any(templated)) - float(any(plain)))
-        won, lost = _compare({problem: templated}, {problem: plain}, [problem])
+        won, lost = _better_and_worse({problem: templated}, {problem: plain}, [problem])
         wins, losses = wins + won, losses + lost
     return Unlocked(
         never=len(never),
@@ -239,12 +242,15 @@ def _unlocked(never: Sequence[str], sampled: Successes, fresh: Successes) -> Unl
     )
 
 
-def _compare(
+def _better_and_worse(
     mine: Mapping[str, Sequence[bool]], theirs: Mapping[str, Sequence[bool]], problems: Sequence[str]
 ) -> tuple[int, int]:
-    """Pairs (problem, rollout) of which only `mine` succeeded, and only `theirs`."""
-    pairs = [pair for problem in problems for pair in zip(mine[problem], theirs[problem], strict=True)]
-    return sum(a and not b for a, b in pairs), sum(b and not a for a, b in pairs)
+    """Problems on which `mine` succeed more often, and less often, than as many of `theirs`.
+
+    A problem counts once however many rollouts it has: those of one problem say little of the next.
+    """
+    gains = [sum(mine[problem]) - sum(theirs[problem]) for problem in problems]
+    return sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
 
 
 def _rate(rows: Mapping[str, Sequence[bool]], problems: Iterable[str]) -> float:

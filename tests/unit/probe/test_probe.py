@@ -75,8 +75,40 @@ def test_a_probe_worked_by_hand() -> None:
     assert unlocked.by_template == (3 if chosen == TWO.id else 2)
     # a gains 1, c gains 0 (plain solved it too), d gains 1 if it is the second.
     assert unlocked.gain.mean == pytest.approx(2 / 3 if chosen == TWO.id else 1 / 3)
-    # Pairs of which one succeeded: a 2 won, c 1 won, d 1 won or none. P(Bin(n + 1, 1/2) <= n) = 1 - 2^-(n + 1).
-    assert unlocked.probability_better == 1 - 0.5 ** (5 if chosen == TWO.id else 4)
+    # The template is better on a and c, and on d if it is the second. P(Bin(n + 1, 1/2) <= n) = 1 - 2^-(n + 1).
+    assert unlocked.probability_better == 1 - 0.5 ** (4 if chosen == TWO.id else 3)
+    # Held out: better on d, equal on c.
+    assert result.best_probability == 1 - 0.5**2
+
+
+@pytest.mark.parametrize(("solved", "method"), [(2, "other guidance"), (5, "other guidance"), (6, "P²O")])
+def test_a_problem_counts_once_however_often_it_is_solved(solved: int, method: str) -> None:
+    """Of 20 problems a template solves a few in each of six rollouts. 1 - 2^-6 is below 0.99, 1 - 2^-7 above."""
+    names = [f"p{index}" for index in range(20)]
+    never = dict.fromkeys(names, row("000000"))
+    some = never | dict.fromkeys(names[:solved], row("111111"))
+    fresh = {PLAIN.id: never, ONE.id: {name: some[name] for name in names[:solved]}}
+    result = summarise({PLAIN.id: never, ONE.id: some}, fresh, [ONE], names[::2])
+    assert result.unlocked is not None
+    assert result.unlocked.gain.mean == pytest.approx(solved / 20)
+    assert result.unlocked.probability_better == 1 - 0.5 ** (solved + 1)
+    assert result.method == method
+
+
+def test_a_verdict_for_p2o_says_where_the_best_template_helps_on_no_other_problems() -> None:
+    """Two templates that unlock the half they are chosen on, and one that unlocks all."""
+    names = [f"p{index}" for index in range(40)]
+    never = dict.fromkeys(names, row("00"))
+
+    def found(solved: Sequence[str]) -> ProbeResult:
+        rows = never | dict.fromkeys(solved, row("11"))
+        fresh = {PLAIN.id: never, ONE.id: {name: rows[name] for name in solved}}
+        return summarise({PLAIN.id: never, ONE.id: rows}, fresh, [ONE], names[::2])
+
+    everywhere, half = found(names), found(names[::2])
+    assert everywhere.method == half.method == "P²O"
+    assert not everywhere.reason.endswith(statistics.HELPS_NOWHERE_ELSE)
+    assert half.reason.endswith(statistics.HELPS_NOWHERE_ELSE)
 
 
 def test_the_template_of_a_problem_is_the_one_that_solved_it_most_and_then_the_better_one() -> None:
@@ -159,7 +191,9 @@ def test_shifts_at_random_show_on_held_out_problems_that_they_help_on_no_others(
     gains = [result.best.heldout.mean - result.plain_heldout.mean for result in found]
     assert abs(sum(gains)) / 30 < 0.02
     assert sum(result.best_probability >= statistics.CONFIDENCE for result in found) <= 4
-    assert sum(result.method == "P²O" for result in found) >= 25
+    verdicts = [result.reason for result in found if result.method == "P²O"]
+    assert len(verdicts) >= 25
+    assert sum(reason.endswith(statistics.HELPS_NOWHERE_ELSE) for reason in verdicts) >= len(verdicts) - 4
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.03, 0.06])
