@@ -23,8 +23,9 @@ class Candidate:
     the mean reward of the (first) parent and of the candidate. `scores` are rewards and trials per dev problem id: on
     the whole dev set if accepted, on the part raced over if refused in the race, else empty. `mean` is the mean reward
     of the first rollouts and `success_rate` the share of successes among them: `scores` count replicas, which were made
-    where the first went well. `probability_better` is what acceptance goes by: a posterior probability, or under
-    `sequential` 1 - 1/e with e the e-value. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another
+    where the first went well. Acceptance goes by
+    `probability_better`, the posterior probability of the race, or by `e_value`, the higher one of the sequential test;
+    under other rules both are None. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another
     proposer's word; `cost` what its proposal cost.
     """
 
@@ -38,6 +39,7 @@ class Candidate:
     minibatch: tuple[tuple[str, float, float], ...] = ()
     scores: dict[str, tuple[float, int]] = field(default_factory=dict)
     probability_better: float | None = None
+    e_value: float | None = None
     mean: float = 0.0
     success_rate: float = 0.0
     cost: float = 0.0

@@ -59,7 +59,8 @@ class Finish:
     accepted: bool
     reason: str
     seen: int
-    probability_better: float | None
+    probability_better: float | None = None
+    e_value: float | None = None
 
 
 class Rule(ABC):
@@ -138,7 +139,7 @@ class Strict(Rule):
 
     def judge(self, entrant: Entrant, dev: Sequence[Problem]) -> Finish | None:
         """See [`Rule`][]."""
-        return Finish(entrant.id, True, "", entrant.seen, None)
+        return Finish(entrant.id, True, "", entrant.seen)
 
 
 class Posterior(Rule):

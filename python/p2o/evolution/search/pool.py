@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from p2o._core import ParetoFront
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.result import COVER_THRESHOLD, Candidate
-from p2o.evolution.search.acceptance import Rule
+from p2o.evolution.search.acceptance import Finish, Rule
 from p2o.evolution.search.cover import COVERS
 from p2o.evolution.search.rollouts import Rollouts
 from p2o.outcomes.outcomes import Tally
@@ -81,18 +81,19 @@ class CandidatePool:
                 "accepted": candidate.accepted,
                 "reason": candidate.reason,
                 "probability_better": candidate.probability_better,
+                "e_value": candidate.e_value,
             }
         )
         self.tell(candidate)
 
-    def refuse(self, id: int, reason: str, seen: Sequence[Problem], probability: float | None) -> None:
+    def refuse(self, finish: Finish, seen: Sequence[Problem]) -> None:
         """Records that a candidate was dropped on the dev set, after the problems `seen`."""
-        self.decide(replace(self._measured(id, seen, probability), reason=reason))
+        self.decide(replace(self._measured(finish, seen), reason=finish.reason))
 
-    def accept(self, id: int, probability: float | None) -> None:
+    def accept(self, finish: Finish) -> None:
         """Puts a candidate evaluated on the whole dev set on the front."""
         dev, rollouts = self.inputs.dev, self.rollouts
-        candidate = self._measured(id, dev, probability)
+        candidate = self._measured(finish, dev)
         template, scores = candidate.template, candidate.scores
         self.decided.add(template.id)
         rewards = [scores[problem.id] for problem in dev]
@@ -106,7 +107,7 @@ class CandidatePool:
             trials = [int(tried + more.trials) for (_, tried), _, more in pairs]
             self.front.insert([won + more.rewards for (won, _), _, more in pairs], trials)
             self.front_of_successes.insert([won + more.successes for _, (won, _), more in pairs], trials)
-        self.entries.append(id)
+        self.entries.append(candidate.id)
         if candidate.made_by != "plain" or self.inputs.config.cover == "greedy_with_plain":
             for problem, (won, tried) in zip(dev, successes, strict=True):
                 if won / tried >= COVER_THRESHOLD:
@@ -141,16 +142,17 @@ class CandidatePool:
             candidates[0] = replace(candidates[0], scores=plain)
         return tuple(candidates)
 
-    def _measured(self, id: int, problems: Sequence[Problem], probability: float | None) -> Candidate:
+    def _measured(self, finish: Finish, problems: Sequence[Problem]) -> Candidate:
         """A candidate with what its evaluation on problems came to; means are 0 without any."""
-        candidate, rollouts = self.candidates[id], self.rollouts
+        candidate, rollouts = self.candidates[finish.id], self.rollouts
         template, count = candidate.template, max(len(problems), 1)
         return replace(
             candidate,
             scores={problem.id: rollouts.total(template, problem) for problem in problems},
             mean=sum(rollouts.mean(template, problem) for problem in problems) / count,
             success_rate=sum(rollouts.success_rate(template, problem) for problem in problems) / count,
-            probability_better=probability,
+            probability_better=finish.probability_better,
+            e_value=finish.e_value,
         )
 
     def _earlier(self, template: Template, problem: Problem) -> Tally:

@@ -49,7 +49,7 @@ def race(
         if rollouts.new(baseline) + outstanding(waiting[0]) <= free():
             rollouts.run(baseline)
         else:
-            yield from (Finish(entrant.id, False, NO_BUDGET, 0, None) for entrant in waiting)
+            yield from (Finish(entrant.id, False, NO_BUDGET, 0) for entrant in waiting)
             return
     while waiting or racing:
         while waiting and outstanding(waiting[0]) <= free():
@@ -75,4 +75,4 @@ def race(
                 yield finish
         racing = going
     for entrant in waiting:
-        yield Finish(entrant.id, False, NO_BUDGET, 0, None)
+        yield Finish(entrant.id, False, NO_BUDGET, 0)

@@ -1,7 +1,8 @@
 """The acceptance `sequential`: does what a template does carry over to problems like these?
 
-Two tests by betting (`betting.py`), whose levels add up to twice 1 - `CONFIDENCE`: with that chance at most a
-template of no use is accepted. Each problem counts once in each, so that neither is fooled by rollouts of a pair that
+Two tests by betting (`betting.py`), whose levels add up to twice 1 - `CONFIDENCE`. The level of the first is proved: a
+template of no use passes it with that chance at most. The bound of the second is an estimate, so its level is measured
+(docs/acceptance.md). Each problem counts once in each, so that neither is fooled by rollouts of a pair that
 resemble each other, or by a greedy policy.
 
 The mean gain: on average over problems a template earns more than the plain prompt, by more than `MARGIN`.
@@ -106,24 +107,24 @@ class Sequential(Rule):
         return batch
 
     def judge(self, entrant: Entrant, dev: Sequence[Problem]) -> Finish | None:
-        """See [`Rule`][]. `probability_better` is 1 - 1/e, e the higher of the two e-values, weighted by the levels."""
+        """See [`Rule`][]. `e_value` is the higher of the two e-values, each times its level in percent."""
         template, seen = entrant.template, entrant.tried
         gains = [self._gain(template, problem) for problem in (*seen, *entrant.held_out[: entrant.held])]
         bound = self._persistence_bound(dev)
         repeats = [] if bound >= 1 else self._repeat_rates(template, seen)
         now, most = wealth(gains, MARGIN, *GAIN_BETS)
         persists = wealth(repeats, bound, PERSISTENCE_BET / bound)[1]
-        evidence = max(most * GAIN_LEVEL, persists * PERSISTENCE_LEVEL)
-        whole, probability = entrant.seen == len(dev), max(0.0, 1 - 1 / evidence)
-        if evidence * (1 - CONFIDENCE) >= 1:
-            return Finish(entrant.id, True, "", entrant.seen, probability) if whole else None
+        e_value = max(most * GAIN_LEVEL, persists * PERSISTENCE_LEVEL)
+        whole = entrant.seen == len(dev)
+        if e_value * (1 - CONFIDENCE) >= 1:
+            return Finish(entrant.id, True, "", entrant.seen, e_value=e_value) if whole else None
         if not whole:
             if _near(repeats, bound) or self._gains(entrant, seen, gains, repeated=bound < 1):
                 return None
-            return Finish(entrant.id, False, NO_GAIN, entrant.seen, probability)
+            return Finish(entrant.id, False, NO_GAIN, entrant.seen, e_value=e_value)
         if now >= 1 and entrant.held < len(entrant.held_out):
             return None
-        return Finish(entrant.id, False, UNCERTAIN_GAIN, entrant.seen, probability)
+        return Finish(entrant.id, False, UNCERTAIN_GAIN, entrant.seen, e_value=e_value)
 
     def _gain(self, template: Template, problem: Problem) -> float:
         earned, tried = self.rollouts.total(PLAIN, problem)

@@ -16,7 +16,7 @@ from p2o.evolution.events import Decided, Event, RolloutsDone, RoundEnded, Start
 from p2o.evolution.inputs import StepInputs
 from p2o.evolution.propose import Proposal, Task, proposer_class
 from p2o.evolution.result import FRUITLESS, PLAIN_ENOUGH, Candidate, Evolution
-from p2o.evolution.search.acceptance import Entrant
+from p2o.evolution.search.acceptance import Entrant, Finish
 from p2o.evolution.search.pool import CandidatePool
 from p2o.evolution.search.race import ACCEPTANCES, race
 from p2o.evolution.search.rollouts import Rollouts
@@ -109,7 +109,7 @@ class Step:
             return "budget"
         self.rollouts.run(requests)
         plain = self.pool.add(PLAIN, (), "plain", self.round)
-        self.pool.accept(plain.id, None)
+        self.pool.accept(Finish(plain.id, True, "", len(self.dev)))
         first = [self.consider(proposal, PLAIN) for proposal in self.proposer.begin()]
         if self.plain_is_enough():
             return PLAIN_ENOUGH
@@ -259,10 +259,9 @@ class Step:
         orders = {each.id: each.dev for each in entrants}
         for finish in race(entrants, self.dev, self.rollouts, self.rule, kept):
             if finish.accepted:
-                self.pool.accept(finish.id, finish.probability_better)
+                self.pool.accept(finish)
             else:
-                seen = orders[finish.id][: finish.seen]
-                self.pool.refuse(finish.id, finish.reason, seen, finish.probability_better)
+                self.pool.refuse(finish, orders[finish.id][: finish.seen])
 
     def dev_order(self, template: Template) -> list[Problem]:
         """The dev problems in an order of the template's own."""

@@ -178,7 +178,8 @@ def test_the_e_value_by_hand() -> None:
     assert end.accepted
     bets = [(1 + 0.995 * won) / (2 + 0.995**2 * won) for won in range(8)]
     assert bets[:3] == pytest.approx([0.5, 0.667, 0.751], abs=0.001)
-    assert end.probability_better == pytest.approx(1 - 1 / (1.5 * prod(1 + 0.995 * bet for bet in bets)))
+    assert end.e_value == pytest.approx(1.5 * prod(1 + 0.995 * bet for bet in bets))
+    assert end.probability_better is None
     # Two further rollouts of the plain prompt each; it solved nothing, so that nothing says what is much.
     assert spent == 8 + 16 + 8
 
