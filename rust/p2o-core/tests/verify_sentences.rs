@@ -292,6 +292,22 @@ fn sentences_that_take_back_a_box() {
         (r"31", r"$\boxed{31}$ ✗", false),
         (r"31", r"$\boxed{31}$ ✓", true),
         (r"31", r"Answer: 31 ❌", false),
+        (r"19", r"\boxed{19}. Adding 1 for the empty set, the final count is 20.", false),
+        (r"20", r"\boxed{19}. Adding 1 for the empty set, the final count is 20.", true),
+        (r"19", r"\boxed{19}. The final count is 19.", true),
+        (r"19", r"\boxed{19}. The total number of students is 50.", true),
+        (r"19", r"\boxed{19}. Thus the required number is one less, namely 18.", false),
+        (r"19", r"\boxed{19}. This is one less than 20.", true),
+        (r"19", r"\boxed{19}. UPDATE: I recounted and got 21.", false),
+        (r"19", r"\boxed{19}. I rechecked and got 19.", true),
+        (r"19", r"\boxed{19}. On reflection the answer ought to be 21.", false),
+        (r"19", r"\boxed{19}. The question asks for pairs, so divide by 2.", false),
+        (r"19", r"\boxed{19}. To verify, multiply by 2 to get 38.", true),
+        (r"19", r"\boxed{19} was the intermediate value.", false),
+        (r"19", r"\boxed{19} was found by the intermediate value theorem.", true),
+        (r"12", r"\boxed{12\text{ short}}", false),
+        (r"12", r"\boxed{12\text{ short of the total}}", false),
+        (r"12", r"\boxed{12\text{ short sticks}}", true),
     ]);
 }
 

@@ -127,6 +127,7 @@ fn leaves(behind: &str, is_answer: bool, is_money: bool) -> bool {
             "without" if counted && (one_of!(next, "a any") || next.ends_with("ing")) => return true,
             // "24 students play neither sport"
             "neither" | "no" if counted && !is_answer && at > 1 => return true,
+            "short" if next.is_empty() || next == "of" => return false,
             "only" | "exactly" | "precisely" if next.is_empty() => return true,
             "away" if counted || next == "from" => return true,
             _ if next == "bound" && bound(word) => return false,
@@ -198,10 +199,16 @@ pub(crate) fn denies_box(behind: &str) -> bool {
         let said = words.skip_while(|word| one_of!(word, "must should be"));
         said.collect::<Vec<_>>().join(" ")
     };
+    // "was the intermediate value", but "was found by the intermediate value theorem"
+    let earlier = |said: &str| {
+        let so_far = |word| one_of!(word, "intermediate preliminary tentative provisional");
+        !said.contains("theorem") && said.split(' ').any(so_far)
+    };
+    let judged = |said: &str| about_answer(said) == Some(false) || earlier(said);
     behind_closing(behind).starts_with(REFUSALS)
         || times
         || first == "or" && more
-        || lexicon::is(first, Role::Verb) && about_answer(&clause()) == Some(false)
+        || lexicon::is(first, Role::Verb) && judged(&clause())
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::denial;
 use super::lexicon::{self, Role, has, one_of};
+use super::numerals;
 use super::statement::is_digit;
 use super::text::around;
 
@@ -17,6 +18,7 @@ const MISTAKES: &str = "mistake error slip miscalculation overcount undercount m
 const MISSES: &str = "double counts ignores misses forgets neglects includes";
 const ERRS: &str =
     "misread miscounted miscalculated misunderstood overcounted undercounted forgot overlooked meant";
+const REDOES: &str = "recounted recomputed recalculated rechecked redid";
 /// What a sentence about a value begins with, and the beginnings of one that takes it back.
 const SUBJECTS: &str = "that this it the there above previous my answer result value";
 const TAKEN: [&str; 6] =
@@ -95,17 +97,28 @@ fn slips(before: &str, said: &str) -> bool {
             && !begin.contains(&"mention");
     // "But we must still subtract 2."
     let step = words.iter().find(|word| !one_of!(word, NEEDS));
-    let changes = contrasts && step.is_some_and(|step| one_of!(step, ALTERS));
+    let altered = |by: &[&str]| by.len() == 1 || matches!(by[1], "by" | "it" | "this") || is_digit(by[1]);
+    // "The question asks for pairs, so divide by 2."
+    let changes = step.is_some_and(|step| one_of!(step, ALTERS))
+        && (contrasts || concludes && words.first() == step && altered(&words));
     let asked = contrasts && words.windows(2).any(|pair| matches!(pair, ["asked" | "asks" | "wants", "for"]));
-    // "So the true count is 20", "the answer should be 20", "Wrong!"
+    // "So the true count is 20", "the answer should be 20", "I recounted and got 20", "the number is one less, 20"
     let restated = words.windows(4).any(|part| {
         let named = match part[1..3] {
-            [noun, "is"] => one_of!(part[0], "true correct actual real") && lexicon::is(noun, Role::Answer),
+            ["answer", "is"] => one_of!(part[0], "true correct actual real"),
+            [noun, "is"] => {
+                one_of!(part[0], "true correct actual real final required")
+                    && (noun == "count" || lexicon::is(noun, Role::Answer))
+            }
             ["is", "actually" | "really"] | ["should" | "must", "be"] => lexicon::is(part[0], Role::Answer),
+            ["to", "be"] => part[0] == "ought",
+            ["and", "got" | "get" | "found"] => one_of!(part[0], REDOES),
             _ => false,
         };
         named && is_digit(part[3])
-    });
+    }) || words.windows(3).any(|part| {
+        part[0] == "is" && numerals::is_number_word(part[1]) && one_of!(part[2], "less fewer more")
+    }) && !words.contains(&"than");
     let judged = matches!(words[..], [word] if lexicon::is(word, Role::Judgement));
     asked
         || restated
@@ -185,6 +198,13 @@ mod tests {
             (". Waiting takes longer.", None, None),
             (". Who counts 8, that is wrong.", None, None),
             (". It is odd. Some say 8. That is wrong.", None, Some(25)),
+            (". Adding 1 for the empty set, the final count is 8.", Some(2), Some(2)),
+            (". I recounted and got 8.", Some(2), Some(2)),
+            (". On reflection it ought to be 8.", Some(2), Some(2)),
+            (". The number asked for is one less, namely 8.", Some(2), Some(2)),
+            (". This is one more than 6.", None, None),
+            (". We want pairs, so divide by 2.", Some(2), Some(2)),
+            (". The factor is 2, so divide both sides first.", None, None),
         ] {
             assert_eq!(retraction(text, false), wrong, "{text}");
             assert_eq!(retraction(text, true), doubted, "{text}");
