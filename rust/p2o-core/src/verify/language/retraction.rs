@@ -13,6 +13,9 @@ use super::text::around;
 const RECONSIDERS: &str = "just kidding|or rather|hold on|let me re|no, |no wait|actually, no|actually, it|but wait|on second thought";
 const DOUBTS: &str = "wait hmm hmmm oops correction";
 const HESITATES: &str = "no actually oh sorry but however";
+/// Beginnings of sentences that put another value in the place of one: "Edit: 8", "Recounting gives 8".
+const CORRECTS: &str = "edit:|edit,|oops|my apologies|apologies|sorry|rather,|after correction|correction|on second count|on closer|\
+    on reflection|recalculating|recounting|recomputing|counting again|so really|actually, it is|no, it is";
 /// What was done wrong, by whom.
 const MISTAKES: &str = "mistake error slip miscalculation overcount undercount miscount typo";
 const MISSES: &str = "double counts ignores misses forgets neglects includes";
@@ -21,11 +24,18 @@ const ERRS: &str =
 const REDOES: &str = "recounted recomputed recalculated rechecked redid";
 /// What a sentence about a value begins with, and the beginnings of one that takes it back.
 const SUBJECTS: &str = "that this it the there above previous my answer result value";
-const TAKEN: [&str; 6] =
-    ["scratch that", "disregard", "ignore that", "ignore the above", "never mind", "nevermind"];
+const TAKEN: [&str; 7] = [
+    "scratch that",
+    "strike that",
+    "disregard",
+    "ignore that",
+    "ignore the above",
+    "never mind",
+    "nevermind",
+];
 /// What is still to be done with a value, and the words that lead to it.
 const ALTERS: &str = "subtract add divide multiply exclude remove double halve discard deduct include";
-const NEEDS: &str = "we We I must should need have to still also now then";
+const NEEDS: &str = "we We I must should need have to still also now then Finally finally";
 
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
 /// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
@@ -59,6 +69,7 @@ fn slips(before: &str, said: &str) -> bool {
     let contrasts = contrasts(before) || contrasts(said);
     let said = said.trim().trim_end_matches('*');
     let concludes = has_prefix(said, "so ");
+    let corrects = CORRECTS.split('|').any(|begin| has_prefix(said, begin));
     let said = ["oh ", "but ", "so ", "edit: ", "update: "]
         .iter()
         .find(|word| has_prefix(said, word))
@@ -100,18 +111,22 @@ fn slips(before: &str, said: &str) -> bool {
     let altered = |by: &[&str]| by.len() == 1 || matches!(by[1], "by" | "it" | "this") || is_digit(by[1]);
     // "The question asks for pairs, so divide by 2."
     let changes = step.is_some_and(|step| one_of!(step, ALTERS))
-        && (contrasts || concludes && words.first() == step && altered(&words));
-    let asked = contrasts && words.windows(2).any(|pair| matches!(pair, ["asked" | "asks" | "wants", "for"]));
+        && (contrasts
+            || words.first().is_some_and(|first| one_of!(first, "Finally finally"))
+            || concludes && words.first() == step && altered(&words));
+    let asked =
+        contrasts && words.windows(2).any(|pair| matches!(pair, ["asked" | "asks" | "wants", "for" | "the"]));
     // "So the true count is 20", "the answer should be 20", "I recounted and got 20", "the number is one less, 20"
     let restated = words.windows(4).any(|part| {
         let named = match part[1..3] {
             ["answer", "is"] => one_of!(part[0], "true correct actual real"),
             [noun, "is"] => {
-                one_of!(part[0], "true correct actual real final required")
-                    && (noun == "count" || lexicon::is(noun, Role::Answer))
+                one_of!(part[0], "true correct actual real final required desired requested")
+                    && (one_of!(noun, "count one") || lexicon::is_any(noun, &[Role::Answer, Role::Computed]))
             }
             ["is", "actually" | "really"] | ["should" | "must", "be"] => lexicon::is(part[0], Role::Answer),
             ["to", "be"] => part[0] == "ought",
+            ["have", "been"] => one_of!(part[0], "should must"),
             ["and", "got" | "get" | "found"] => one_of!(part[0], REDOES),
             _ => false,
         };
@@ -122,6 +137,7 @@ fn slips(before: &str, said: &str) -> bool {
     let judged = matches!(words[..], [word] if lexicon::is(word, Role::Judgement));
     asked
         || restated
+        || corrects && (words.len() == 1 || words.iter().any(|word| is_digit(word)))
         || judged
         || concludes && erred
         || absurd
@@ -200,6 +216,11 @@ mod tests {
             (". It is odd. Some say 8. That is wrong.", None, Some(25)),
             (". Adding 1 for the empty set, the final count is 8.", Some(2), Some(2)),
             (". I recounted and got 8.", Some(2), Some(2)),
+            (". Edit: 8", Some(2), Some(2)),
+            (". Oops! It is 8.", Some(2), Some(2)),
+            (". Counting again gives the same.", None, None),
+            (". So the desired product is 8.", Some(2), Some(2)),
+            (". Finally, subtract 1.", Some(2), Some(2)),
             (". On reflection it ought to be 8.", Some(2), Some(2)),
             (". The number asked for is one less, namely 8.", Some(2), Some(2)),
             (". This is one more than 6.", None, None),
