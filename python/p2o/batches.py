@@ -28,7 +28,7 @@ from p2o.seeds import derive_seed
 from p2o.types import Group, Problem, Rollout, Template
 
 if TYPE_CHECKING:
-    from p2o.run import Run
+    from p2o.run import BaseRun, Run
 
 REFILL_LIMIT = 4
 """Under `loss.zero_variance = "refill"` a step rolls out at most so many times `run.batch_problems` problems."""
@@ -235,12 +235,12 @@ def order_of_epoch(run: Run) -> list[Problem]:
     return order
 
 
-def has_part(run: Run, group: Group) -> bool:
+def has_part(run: BaseRun, group: Group) -> bool:
     """Whether a group enters the update."""
     return enters_update(group, run.config.loss, run.config.rollout.max_tokens)
 
 
-def until(run: Run, problems: Sequence[Problem], wanted: int) -> Enough:
+def until(run: BaseRun, problems: Sequence[Problem], wanted: int) -> Enough:
     """Until so many groups enter the update: those first in the order of `problems`, whichever are known first."""
     n = run.config.rollout.n
     known: defaultdict[int, list[Rollout]] = defaultdict(list)
@@ -257,7 +257,7 @@ def until(run: Run, problems: Sequence[Problem], wanted: int) -> Enough:
 
 
 def roll_out(
-    run: Run,
+    run: BaseRun,
     problems: Sequence[Problem],
     step: int,
     progress: Progress | None = None,
@@ -293,7 +293,7 @@ def roll_out(
     return in_groups(problems[: len(rollouts) // n], rollouts, n), generated_tokens(rollouts) + surplus
 
 
-def templates_of(run: Run, problem: Problem) -> list[Template]:
+def templates_of(run: BaseRun, problem: Problem) -> list[Template]:
     """The templates of a problem's rollouts: of a hard one those assigned to it, of one that a template unlocked that
     one now and then, else none."""
     state, n = run.state, run.config.rollout.n

@@ -17,7 +17,7 @@ from p2o.outcomes.rehearsal import solved_under
 from p2o.outcomes.transfer import transfer_records
 from p2o.parts import steps_within
 from p2o.policy.rows import prepare, teaches
-from p2o.run import Run
+from p2o.run import BaseRun, Run
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
@@ -172,6 +172,12 @@ def mine(run: Run) -> dict[str, HardKind]:
 
 def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     """Finds guidance for the hard problems, learns from the rollouts that took, and hands it out."""
+    learn_from_evaluations(run, find_guidance(run, hard))
+    hand_out(run, hard)
+
+
+def find_guidance(run: BaseRun, hard: Mapping[str, HardKind]) -> Sequence[Group]:
+    """The prompt step; the rollouts that may be learnt from."""
     state, config = run.state, run.config
     assert run.guidance is not None
     if config.assign.rehearsal:
@@ -188,8 +194,14 @@ def guide(run: Run, hard: Mapping[str, HardKind]) -> None:
     state.prompt_step_tokens += found.tokens
     state.history[-1]["prompt_step"] = found.summary
     run.log_guidance(found)
-    learn_from_evaluations(run, found.groups)
-    seed = derive_seed(config.run.seed, "assign", state.version)
+    return found.groups
+
+
+def hand_out(run: BaseRun, hard: Mapping[str, HardKind]) -> None:
+    """Assigns what guidance there is to the problems, the hard ones and those that are likely to be."""
+    state = run.state
+    assert run.guidance is not None
+    seed = derive_seed(run.config.run.seed, "assign", state.version)
     guided = likely_hard((problem.id for problem in run.problems), state.outcomes, hard, seed)
     state.assignment = run.guidance.assign(state, guided, seed)
     state.guided_at = state.step

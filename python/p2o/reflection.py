@@ -70,7 +70,8 @@ class Surroundings:
 
     sampler: Sampler
     encoder: PromptEncoder
-    policy: Policy
+    policy: Policy | None
+    """None in another trainer, whose sampler shares its weights."""
     start_weights: Any
     """The frozen model of the start; None where nobody needs it (`Config.needs_start_weights`)."""
 
@@ -86,6 +87,7 @@ def by_start_weights(config: Config, run: Surroundings) -> Reflect:
     elif run.sampler.adapters:
         sampler = BareSampler(run.sampler)
     else:
+        assert run.policy is not None
         sampler = LentSampler(run.sampler, FrozenWeights(run.start_weights), run.policy)
     return SelfReflection(sampler, run.encoder, _params(config), run.processes)
 

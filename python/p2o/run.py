@@ -26,17 +26,13 @@ from p2o.track.tracker import Tracker
 from p2o.types import Problem
 
 
-@dataclass
-class Run:
-    """Everything the loop works with. `p2o.assembly.prepare` builds it from a configuration."""
+@dataclass(kw_only=True)
+class BaseRun:
+    """A run but for its policy: what rollouts and prompt steps work with, whoever trains (`p2o.trl`: TRL's trainer)."""
 
     config: Config
     problems: Sequence[Problem]
-    evaluation_problems: Sequence[Problem]
     collector: Collector
-    policy: Policy
-    reference: Any
-    """Scores under the start weights, for the KL term; None without one."""
     guidance: Guidance | None
     """None for plain GRPO."""
     tokenizer: Any
@@ -47,28 +43,12 @@ class Run:
     """Where metrics and rollouts go beside the run directory."""
     processes: Processes = ONE_PROCESS
     """The processes of the run. All of them hold the same state; rank 0 writes."""
-    probe: Callable[[], dict[str, float]] = dict
-    """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
-    batches: Batches = field(init=False)
-    """What the steps learn from."""
     _logged_phases: dict[str, float] = field(init=False)
     """Seconds of each phase that lines of metrics have told of."""
 
     def __post_init__(self) -> None:
-        """Begins without a batch, and with all time so far counted."""
-        self.batches = Batches(self)
+        """Begins with all time so far counted."""
         self._logged_phases = dict(self.state.phases)
-
-    def finish(self) -> None:
-        """Exports the trained model, writes the report and closes the trackers."""
-        self.policy.export(self.directory.path / "model", self.tokenizer)
-        self.processes.on_main(self._report)
-        for tracker in self.trackers:
-            tracker.close()
-
-    def _report(self) -> None:
-        note_end(self.directory.path)
-        write_report([self.directory.path], self.directory.path / "report.html")
 
     @property
     def epoch_is_done(self) -> bool:
@@ -117,25 +97,6 @@ class Run:
         within = sum(phases.values()) - counted
         phases[phase] = phases.get(phase, 0.0) + time.monotonic() - started - within
 
-    def log_step(self, batch: Batch, metrics: dict[str, float]) -> None:
-        """One line of metrics and a sample of the rollouts."""
-        state = self.state
-        record = {
-            "step": state.step,
-            "epoch": state.epoch,
-            "num_tokens": state.generated_tokens,
-            **rollout_metrics(batch.groups),
-            **batch.metrics,
-            **metrics,
-        }
-        self.log(record)
-        shown = followed_first(batch.groups, state.outcomes)
-        records = rollout_records(state.epoch, shown, self.config.track.rollouts)
-        self.directory.log_rollouts(state.step, records)
-        for tracker in self.trackers if records else ():
-            tracker.rollouts(state.step, records)
-        self.console.stepped(record, self.progress)
-
     def log_guidance(self, found: Found) -> None:
         """A line of metrics, and one on the console, for a step of guidance."""
         state, outcome = self.state, found.summary["reason"]
@@ -167,6 +128,44 @@ class Run:
         for tracker in self.trackers:
             tracker.metrics(record["step"], numbers)
 
+
+@dataclass(kw_only=True)
+class Run(BaseRun):
+    """Everything the loop works with. `p2o.assembly.prepare` builds it from a configuration."""
+
+    evaluation_problems: Sequence[Problem]
+    policy: Policy
+    reference: Any
+    """Scores under the start weights, for the KL term; None without one."""
+    probe: Callable[[], dict[str, float]] = dict
+    """Measures, after a sync, how far sampler and trainer are apart, and stops the run where they disagree."""
+    batches: Batches = field(init=False)
+    """What the steps learn from."""
+
+    def __post_init__(self) -> None:
+        """Begins without a batch."""
+        super().__post_init__()
+        self.batches = Batches(self)
+
+    def log_step(self, batch: Batch, metrics: dict[str, float]) -> None:
+        """One line of metrics and a sample of the rollouts."""
+        state = self.state
+        record = {
+            "step": state.step,
+            "epoch": state.epoch,
+            "num_tokens": state.generated_tokens,
+            **rollout_metrics(batch.groups),
+            **batch.metrics,
+            **metrics,
+        }
+        self.log(record)
+        shown = followed_first(batch.groups, state.outcomes)
+        records = rollout_records(state.epoch, shown, self.config.track.rollouts)
+        self.directory.log_rollouts(state.step, records)
+        for tracker in self.trackers if records else ():
+            tracker.rollouts(state.step, records)
+        self.console.stepped(record, self.progress)
+
     def checkpoint(self) -> None:
         """Saves what `--resume` needs."""
         save_checkpoint(
@@ -178,3 +177,14 @@ class Run:
             keep=self.config.checkpoint.keep,
             processes=self.processes,
         )
+
+    def finish(self) -> None:
+        """Exports the trained model, writes the report and closes the trackers."""
+        self.policy.export(self.directory.path / "model", self.tokenizer)
+        self.processes.on_main(self._report)
+        for tracker in self.trackers:
+            tracker.close()
+
+    def _report(self) -> None:
+        note_end(self.directory.path)
+        write_report([self.directory.path], self.directory.path / "report.html")

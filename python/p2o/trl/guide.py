@@ -20,7 +20,7 @@ from p2o.distributed import Processes, join_processes
 from p2o.errors import CheckpointError, ConfigError, DataError
 from p2o.files import read_json, write_text
 from p2o.guidance.guidance import GuidanceParts, check_solutions, guidance_class
-from p2o.loop import between_epochs
+from p2o.loop import find_guidance, hand_out
 from p2o.outcomes import Outcomes, hard_problems
 from p2o.outcomes.outcomes import is_success
 from p2o.outcomes.transfer import transfer_records
@@ -33,7 +33,7 @@ from p2o.rollout.hf import HfSampler
 from p2o.rollout.reward import make_reward
 from p2o.rollout.rollouts import in_groups
 from p2o.rollout.sampler import SamplingParams
-from p2o.run import Run
+from p2o.run import BaseRun
 from p2o.seeds import derive_seed
 from p2o.state import LoopState
 from p2o.templates import PLAIN
@@ -84,7 +84,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         """The trainer's, once it has asked for completions; so are the next two."""
         self.end = 0
         """A token that ends a completion."""
-        self.run: Run | None = None
+        self.run: BaseRun | None = None
         """What p2o's loop works with."""
         self.masked = 0.0
         """Share of the tokens drawn under templates that the last step left out."""
@@ -163,7 +163,8 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         run.state.history.append({"epoch": run.state.epoch, "step": run.state.step, "hard": len(hard)})
         if state.global_step < state.max_steps:
             with evaluating(self.model):
-                between_epochs(run, hard)
+                find_guidance(run, hard)  # whose rollouts TRL's policy does not learn from
+                hand_out(run, hard)
             LOGGER.info("prompt step: %s", run.state.history[-1]["prompt_step"]["reason"])
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -193,7 +194,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         apply_overrides(values, {**self.settings, "guidance.train_on_evaluations": False, **of_trl})
         return build_config(values)
 
-    def _begin(self, trainer: Any) -> Run:
+    def _begin(self, trainer: Any) -> BaseRun:
         """What p2o's loop works with, over the trainer's model.
 
         Raises:
@@ -233,27 +234,21 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         check_solutions(config, self.problems)
         check_prompts_fit(config, encoder, hf.max_model_len)
         start = frozen_copy(model) if config.needs_start_weights else None
-        reflect = make_reflection(
-            config, Surroundings(hf, encoder, cast("Any", None), start, tokenizer, processes)
-        )
+        reflect = make_reflection(config, Surroundings(hf, encoder, None, start, tokenizer, processes))
         state, directory = self._opened(config, processes)
         console = Console.silent()
         guidance = guidance_class(config.guidance.kind)(
             GuidanceParts(config, self.problems, collector, reflect, directory, console, templates)
         )
-        # The policy is TRL's: without rollouts of prompt steps to learn from, the loop asks for none.
-        return Run(
-            config,
-            self.problems,
-            (),
-            collector,
-            cast("Any", None),
-            None,
-            guidance,
-            tokenizer,
-            directory,
-            console,
-            state,
+        return BaseRun(
+            config=config,
+            problems=self.problems,
+            collector=collector,
+            guidance=guidance,
+            tokenizer=tokenizer,
+            directory=directory,
+            console=console,
+            state=state,
             processes=processes,
         )
 
@@ -273,7 +268,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         return state, directory if processes.is_main else FollowedRunDirectory(path)
 
     def _as_trl_takes_them(
-        self, run: Run, groups: Sequence[Group], n: int, *, every: bool
+        self, run: BaseRun, groups: Sequence[Group], n: int, *, every: bool
     ) -> dict[str, list[Any]]:
         """What `rollout` returns; `every` as of `_within_bounds`."""
         bounded = self._within_bounds(run, groups, every=every)
@@ -299,7 +294,7 @@ class Guide(TrainerCallback):  # type: ignore[misc]  # transformers is not follo
         return rows
 
     def _within_bounds(
-        self, run: Run, groups: Sequence[Group], *, every: bool
+        self, run: BaseRun, groups: Sequence[Group], *, every: bool
     ) -> dict[int, tuple[list[float], list[int]]]:
         """Of rollouts under templates, by identity: log-probs on the plain prompt, and which tokens count there.
 
@@ -374,7 +369,7 @@ def _checkpoint(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-def _evaluated(run: Run, problems: Sequence[Problem], n: int) -> list[Group]:
+def _evaluated(run: BaseRun, problems: Sequence[Problem], n: int) -> list[Group]:
     """`n` completions of each problem on the plain prompt, by the same draws at every evaluation."""
     seed = partial(derive_seed, run.config.run.seed, "evaluation")
     requests = [
