@@ -54,6 +54,29 @@ def test_every_row_once_within_the_budget_and_equal_steps(lengths, ranks, quadra
     assert (again.bins == packing.bins).all()
 
 
+def fewest_bins(lengths, budget):
+    """The fewest bins of each set of rows: one with its first row, then the fewest of the rest, of all such bins."""
+    sums = [
+        sum(length for row, length in enumerate(lengths) if rows >> row & 1)
+        for rows in range(1 << len(lengths))
+    ]
+    fewest = [0] * len(sums)
+    for rows in range(1, len(sums)):
+        first = rows & -rows
+        bins = (
+            bin for bin in range(first, rows + 1) if bin & rows == bin and bin & first and sums[bin] <= budget
+        )
+        fewest[rows] = 1 + min(fewest[rows ^ bin] for bin in bins)
+    return fewest[-1]
+
+
+@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=7))
+def test_micro_batches_are_as_few_as_is_known_of_best_fit_decreasing(lengths):
+    """Beside the optimum by brute force; the bound is that of first-fit decreasing, 11/9 of it and 6/9 (Dósa 2007)."""
+    optimum = fewest_bins(lengths, 30)
+    assert optimum <= len(pack(lengths, 30)) <= (11 * optimum + 6) // 9
+
+
 def test_ranks_cost_about_the_same_and_steps_line_up():
     random = np.random.default_rng(0)
     lengths = np.minimum(random.lognormal(7.6, 0.8, 2000), 16384).astype(int)
