@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from p2o.data import DatasetData, JsonlData, TinyData
 from p2o.former_settings import advice, advice_on_value
@@ -17,7 +18,7 @@ def explain(error: ValidationError, root: type[BaseModel], section: str = "") ->
     """One line for the first problem of a validation error of `root`, which stands under `section`."""
     errors = error.errors()
     first = errors[0]
-    where = _setting(first["loc"])
+    where = _setting(first)
     path = [*([section] if section else []), *where]
     name = ".".join(path)
     given = mask_fields(first["input"], name)
@@ -45,16 +46,19 @@ def explain(error: ValidationError, root: type[BaseModel], section: str = "") ->
     others = [
         "an import path module:name" if other["type"] == "string_pattern_mismatch" else other["msg"]
         for other in errors[1:]
-        if _setting(other["loc"]) == where
+        if _setting(other) == where
     ]
     message = ", or ".join([message, *(other.removeprefix("Input should be ") for other in others)])
     return f"setting {name} = {shown}: {message}"
 
 
-def _setting(loc: Sequence[int | str]) -> list[str]:
+def _setting(error: ErrorDetails) -> list[str]:
     """The path of a setting in the TOML. Pydantic's has the discriminator's tag and the types of a union as well."""
-    names = [str(part) for part in loc if part not in _KINDS]
-    return [name for name in names if not name.startswith(("literal[", "constrained-"))]
+    names = list(map(str, error["loc"]))
+    # An unknown name may look like one of those, and is none: it ends the path.
+    written = names[-1:] if error["type"] == "extra_forbidden" else []
+    passed = names[: len(names) - len(written)]
+    return [n for n in passed if n not in _KINDS and not n.startswith(("literal[", "constrained-"))] + written
 
 
 def _hint(path: Sequence[str], root: type[BaseModel], section: str) -> str:

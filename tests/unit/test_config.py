@@ -128,6 +128,12 @@ def test_the_printed_settings_are_the_recipe(
             "unknown setting data.train here: it goes with data.kind = 'jsonl', as in the recipes",
         ),
         ("data.trian=p.jsonl", "unknown setting data.trian; did you mean data.train"),
+        # Kinds of [data] that stand where a setting should.
+        ("dataset=openai/gsm8k", "unknown setting dataset; did you mean data?"),
+        ("jsonl.train=p.jsonl", "unknown setting jsonl; known: "),
+        ("data.dataset=openai/gsm8k", "unknown setting data.dataset; known: answer_is, "),
+        ("data.tiny.seed=1", "unknown setting data.tiny; did you mean data."),
+        ("constrained-seed=1", "unknown setting constrained-seed; known: "),
         ("nonsense", "write section.name=value"),
         ("=3", "write section.name=value"),
         ("run.seed.x=3", "seed"),
