@@ -132,11 +132,21 @@ def recipe_of(config: Config, about: Mapping[str, Any]) -> dict[str, Any]:
             for section in sections:
                 table = table.setdefault(section, {})
             table[setting] = local_names(here, name)
+    # A section of another kind takes the place of the recipe's own, with what both have alike.
+    for section, own in _dumped(config).items():
+        if f"{section}.kind" in changed:
+            values[section] |= local_names(own, section)
+    return values
+
+
+def _dumped(config: Config) -> dict[str, Any]:
+    """The settings other than the defaults, as plain values."""
+    values: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     return values
 
 
 def _not_default(config: Config) -> dict[str, Any]:
-    values: dict[str, Any] = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    values = _dumped(config)
     values["data"] = {"kind": config.data.kind, **values["data"]}
     values.get("run", {}).pop("output", None)
     shown = {name: section for name, section in values.items() if section and name not in _NOT_SHOWN}

@@ -164,6 +164,23 @@ def test_the_settings_are_told_from_the_recipe_that_the_run_began_with(tmp_path:
     assert f"| versions | p2o {__version__}, python " in card
 
 
+def test_a_section_of_another_kind_is_shown_whole(tmp_path: Path) -> None:
+    """It takes the place of the recipe's own, with settings in which both agree, such as the suffix of prompts."""
+    settings = ["data.kind=dataset", "data.train=openai/gsm8k", "data.subset=main"]
+    settings += ["reflection.kind=openai", "reflection.endpoint.model=m"]
+    config = load_config("one_gpu", settings)
+    run = a_run(tmp_path)
+    (run / "config.toml").write_text(tomli_w.dumps(config_values(config)))
+    note_launch(run, config, "one_gpu", step=0, device="CPU", processes=1)
+    recipe = make_card(run, "me/it").text.partition("```toml\n")[2].partition("```")[0]
+    assert recipe.splitlines()[0] == 'extends = "one_gpu"'
+    (tmp_path / "mine.toml").write_text(recipe)
+    found = load_config(str(tmp_path / "mine.toml"))
+    assert found.data.suffix == "\nLet's think step by step and output the final answer within \\boxed{}."
+    assert found.reflection.max_tokens == 4096
+    assert config_values(found) == config_values(config)
+
+
 @pytest.mark.parametrize("noted", [False, True])
 def test_texts_that_begin_like_a_path_stay_whole_and_folders_do_not(tmp_path: Path, noted: bool) -> None:
     settings = [
