@@ -1,8 +1,8 @@
 #!/bin/bash
 # P²O on two nodes of eight GPUs, by Slurm. The run directory must be on a file system that all nodes share.
 #
-#   sbatch examples/slurm.sh p2o --set data.train=problems.jsonl
-#   sbatch examples/slurm.sh --resume                          # the newest run of the recipe, after a time limit
+#   sbatch examples/slurm.sh p2o --set data.train=problems.jsonl --set data.evaluation=benchmarks.jsonl
+#   sbatch examples/slurm.sh p2o --resume                      # the newest run of the recipe, after a time limit
 #SBATCH --job-name=p2o
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1

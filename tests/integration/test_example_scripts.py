@@ -15,8 +15,12 @@ import pytest
 import yaml
 from chat_server import Server, completion
 
-from p2o.cli.main import main
+from p2o.cli.main import main, make_parser
+from p2o.cli.train import run_to_resume
+from p2o.config import load_config
+from p2o.data import JsonlData
 from p2o.study.teacher import Teacher
+from p2o.track.run_paths import run_path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -207,6 +211,14 @@ def test_slurm() -> None:
     launch = "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-id 7 --rdzv-backend c10d --rdzv-endpoint n1:29500"
     assert ran.stdout == f"8 {launch} -m p2o train p2o --set data.train=a b.jsonl\n"
 
+    commands = re.findall(r"sbatch examples/slurm.sh ([^#\n]*)", script.read_text())
+    begun, resumed = (make_parser(["train"]).parse_args(["train", *line.split()]) for line in commands)
+    for recipe in ("quickstart", begun.recipe):  # that of the demo is there too, and older
+        folder = run_path(load_config(recipe, begun.overrides if recipe == begun.recipe else ()), recipe)
+        folder.mkdir(parents=True)
+        (folder / "config.toml").touch()
+    assert run_to_resume(resumed.resume, resumed.recipe, resumed.overrides) == folder
+
 
 def test_jobset() -> None:
     """Its numbers and names agree, and its commands, with torchrun replaced by one that says what it was given."""
@@ -231,10 +243,16 @@ def test_jobset() -> None:
     environment = {**variables, "PATH": f"{Path.cwd()}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": "1"}
     meeting = f"{jobset['metadata']['name']}-{replicated['name']}-0-0.{jobset['metadata']['name']}"
     launch = f"--nnodes 2 --nproc-per-node {gpus} --node-rank 1 --master-addr {meeting} --master-port 29500"
-    settings = f"--set run.output={shared}/run --set data.train={shared}/problems.jsonl"
+    files = {"run.output": "run", "data.train": "problems.jsonl", "data.evaluation": "benchmarks.jsonl"}
+    settings = " ".join(f"--set {name}={shared / file}" for name, file in files.items())
     for flags in ("", " --resume"):
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         assert ran.stdout == f"{launch} -m p2o train p2o {settings}{flags}\n"
+        config = load_config("p2o", settings.replace("--set ", "").split())
+        assert isinstance(config.data, JsonlData)
+        for path in (config.run.output, config.data.train, config.data.evaluation):
+            assert path is not None
+            assert path.is_relative_to(shared), "the pods have nothing else"
         (shared / "run").mkdir(parents=True, exist_ok=True)
         (shared / "run" / "config.toml").touch()
 
