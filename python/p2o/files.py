@@ -10,7 +10,7 @@ import tomllib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +33,34 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file in one step: afterwards it holds the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Writes a file in one step: afterwards it holds the old content or the new, never a part.
+
+    A link stays, and what it leads to is written. A device or a pipe (`/dev/stdout`) gets the content as it is.
+    """
     with naming(path):
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        target = behind_link(path)
+        temporary = target.with_name(f".{target.name}.tmp")
         try:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
+            temporary.replace(target)
         except OSError as error:  # a full disk, which should not hold a half-written file as well
-            temporary.unlink(missing_ok=True)
-            error.filename, error.filename2 = str(path), None  # the one that a user knows
+            with suppress(OSError):
+                temporary.unlink()
+            error.filename = str(path)  # the one that a user knows
+            del error.filename2
             raise
-        sync(path.parent)
+        sync(target.parent)
+
+
+def behind_link(path: Path) -> Path:
+    """Where a link leads, there or not; any other path as it is."""
+    return path.resolve() if path.is_symlink() else path
 
 
 @contextmanager
@@ -116,9 +130,11 @@ def read_json(path: Path, error: type[P2oError], remedy: str) -> dict[str, Any]:
 def new_directory(path: Path, *, unique: bool = False) -> Iterator[Path]:
     """A temporary directory to fill, which becomes `path` when the block ends without an error.
 
-    What was at `path` is moved aside first and removed last; it comes back if the new one cannot be renamed.
+    What was at `path` is moved aside first and removed last; it comes back if the new one cannot be renamed. A link
+    stays, and the directory is where it leads.
     `unique` puts the process id into the temporary names, for directories that several processes may write.
     """
+    path = behind_link(path)
     tag = f".{os.getpid()}" if unique else ""
     temporary = path.with_name(f".{path.name}{tag}.tmp")
     aside = path.with_name(f".{path.name}{tag}.old")

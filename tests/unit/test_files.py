@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,46 @@ def test_a_text_is_old_or_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert path.read_text() == "old"
     write_text(path, "new")
     assert path.read_text() == "new"
+
+
+def test_what_is_written_goes_where_a_link_leads(tmp_path: Path) -> None:
+    """So a run directory may be a link into a larger disk; as root `/dev/stdout` would be replaced by a file."""
+    (tmp_path / "disk").mkdir()
+    for name, there in (("text", True), ("new text", False)):
+        target, link = tmp_path / "disk" / name, tmp_path / name
+        if there:
+            target.write_text("old")
+        link.symlink_to(target)
+        write_text(link, "new")
+        assert (link.is_symlink(), target.read_text()) == (True, "new")
+    for name, there in (("run", True), ("new run", False)):
+        target, link = tmp_path / "disk" / name, tmp_path / name
+        if there:
+            target.mkdir()
+        link.symlink_to(target)
+        with new_directory(link) as temporary:
+            (temporary / "a").write_text("new")
+        assert (link.is_symlink(), (target / "a").read_text()) == (True, "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "new run", "new text", "run", "text"]
+    assert len(list((tmp_path / "disk").iterdir())) == 4
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "to a pipe")
+    assert (pipe.is_fifo(), os.read(reader, 99)) == (True, b"to a pipe")
+    os.close(reader)
+
+
+def test_a_file_that_cannot_be_written_has_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (
+        tmp_path / "file" / "report.html",
+        tmp_path / "none" / "report.html",
+        tmp_path / ("a" * 300),
+    ):
+        with pytest.raises(OSError, match=f"{re.escape(str(path))}'$"):
+            write_text(path, "text")
 
 
 def test_what_is_written_is_on_the_disk_before_it_has_its_name(
