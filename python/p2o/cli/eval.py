@@ -123,8 +123,10 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
         preset: dict[str, Any] = load_toml(args.preset, "preset", PRESETS)
         if not preset:
             raise ConfigError(f"--preset {args.preset}: holds no settings and no benchmarks")
-        benchmarks = benchmarks or preset.pop("benchmarks", [])
-        preset.pop("benchmarks", None)
+        own = preset.pop("benchmarks", [])
+        if not (isinstance(own, list) and all(isinstance(name, str) for name in own)):
+            raise ConfigError(f"--preset {args.preset}: benchmarks = {own!r} is no list of names")
+        benchmarks = benchmarks or own
         values = merged(values, preset)
     apply_overrides(values, args.overrides)
     config = build_config(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,15 @@ def test_the_papers_preset_is_the_papers_recipe(recipe: str) -> None:
 def test_equal_completions_are_not_drawn_again() -> None:
     with pytest.raises(ConfigError, match=r"^evaluation.temperature = 0 draws the same completion 4 times"):
         settings("quickstart", "--samples", "4")
+
+
+@pytest.mark.parametrize("benchmarks", ['"math500"', '["math500", 5]'])
+def test_benchmarks_of_a_preset_are_a_list_of_names(benchmarks: str, tmp_path: Path) -> None:
+    preset = tmp_path / "own.toml"
+    preset.write_text(f"benchmarks = {benchmarks}\n")
+    found = re.escape(f"own.toml: benchmarks = {benchmarks} is no list of names").replace('"', "'")
+    with pytest.raises(ConfigError, match=found):
+        settings("quickstart", "--preset", str(preset))
 
 
 @pytest.mark.parametrize(
