@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
     except OSError as error:
         # A folder that cannot be written, a full disk. The system's message fits one line.
-        reason = str(error.strerror or error).splitlines()[0]
+        reason = (str(error.strerror or error).splitlines() or [type(error).__name__])[0]
         name = error.filename
         where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name is not None else ""
         if not is_told_elsewhere(error):

@@ -117,6 +117,19 @@ def test_memory_that_runs_out_is_one_line(
     assert told.count("\n") == 1
 
 
+def test_an_error_of_the_system_without_a_word_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`asyncio` and futures raise such a one: `TimeoutError` is among the system's errors."""
+
+    def fail(arguments: object) -> int:
+        raise TimeoutError
+
+    monkeypatch.setattr(cli, "run_command", fail)
+    assert main([]) == 2
+    assert capsys.readouterr().err == "error: TimeoutError\n"
+
+
 def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: object) -> int:
         raise RuntimeError("a fault of ours")
