@@ -102,7 +102,7 @@ def upload(files: dict[str, Path], card: Card, repo: str, *, private: bool) -> s
     """Puts files and card into the repository in one commit; returns its address.
 
     Raises:
-        HubError: in one line without the token.
+        HubError: in one line without the token; also if it has to be `private`, and is there already and public.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
@@ -117,12 +117,19 @@ def upload(files: dict[str, Path], card: Card, repo: str, *, private: bool) -> s
     api = HfApi(token=token, library_name="p2o")
     try:
         address = api.create_repo(repo, private=private or None, exist_ok=True)
-        api.create_commit(
-            repo,
-            [CommitOperationAdd(name, content) for name, content in contents.items()],
-            commit_message="Model and card",
-        )
+        # Of a repository that is there the hub changes nothing.
+        public = private and not api.model_info(repo).private
+        if not public:
+            api.create_commit(
+                repo,
+                [CommitOperationAdd(name, content) for name, content in contents.items()],
+                commit_message="Model and card",
+            )
     except Exception as error:  # which ones the client raises depends on its version
         reason = scrub(" ".join(str(error).split()), [token])
         raise HubError(f"{repo} cannot be written on the hub: {reason[:300]}") from None
+    if public:
+        raise HubError(
+            f"{repo} is on the hub already, and public: name another one, make it private there, or leave out --private"
+        )
     return str(address)

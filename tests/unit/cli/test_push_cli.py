@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import tomli_w
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelInfo
 
 from p2o import __version__
 from p2o.cli.main import main
@@ -67,8 +67,9 @@ def a_run(folder: Path, *overrides: str, metrics: tuple[dict[str, Any], ...] = (
 class Hub:
     """The hub's client, which remembers what it is asked."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, *, public: bool = False) -> None:
         self.error = error
+        self.public = public
         self.asked: list[tuple[str, Any]] = []
 
     def __call__(self, *, token: str, library_name: str) -> Hub:
@@ -80,6 +81,9 @@ class Hub:
             raise self.error
         self.asked.append(("repo", (repo, private, exist_ok)))
         return f"https://huggingface.co/{repo}"
+
+    def model_info(self, repo: str) -> ModelInfo:
+        return ModelInfo(id=repo, private=not self.public)
 
     def create_commit(self, repo: str, operations: list[Any], *, commit_message: str) -> None:
         self.asked.append(("files", {each.path_in_repo: each.path_or_fileobj for each in operations}))
@@ -243,6 +247,18 @@ def test_a_dry_run_uploads_nothing(
     assert main(["push", str(run), "me/m", "--dry-run", str(tmp_path / "card")]) == 0
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == ["README.md", PICTURE]
     assert hub.asked == []
+
+
+def test_what_has_to_be_private_goes_to_no_public_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is there already stays public, whatever `create_repo` is told."""
+    run, hub = a_run(tmp_path), use(Hub(public=True), monkeypatch)
+    assert main(["push", str(run), "me/tiny", "--private"]) == 2
+    assert capsys.readouterr().err.startswith("error: me/tiny is on the hub already, and public: ")
+    assert "files" not in dict(hub.asked)
+    assert main(["push", str(run), "me/tiny"]) == 0
+    assert "files" in dict(hub.asked)
 
 
 def test_mistakes_are_one_line(
