@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from typing import Any, NoReturn
 
+SOON = 1e-6
+"""Seconds after which an alarm rings whose time has passed: 0 would switch it off."""
+
 
 class OutOfTime(BaseException):
     """A call took longer than it may. An `except Exception` on the way does not stop it."""
@@ -22,7 +25,8 @@ def time_limit(seconds: float, setting: str) -> Iterator[None]:
     It is an alarm of the system, which also ends a regular expression that goes astray and holds the interpreter's
     lock. The code stays in its thread, since graders set alarms of their own, which Python allows in the main thread
     alone: one that sounds before the time is up goes to the handler that was there, and one that is cancelled takes the
-    limit with it. Outside the main thread nothing is limited, and neither is C code that does not look for signals.
+    limit with it. An alarm that was set before goes on afterwards, by the time that is left of it: at once, if that
+    has passed. Outside the main thread nothing is limited, and neither is C code that does not look for signals.
 
     Raises:
         OutOfTime: naming `setting`.
@@ -30,7 +34,8 @@ def time_limit(seconds: float, setting: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
+    deadline = begun + seconds
 
     def ring(number: int, frame: Any) -> None:
         left = deadline - time.monotonic()
@@ -48,8 +53,11 @@ def time_limit(seconds: float, setting: str) -> Iterator[None]:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     finally:  # also where it rang in the line above
-        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
+        if timer[0]:
+            left = timer[0] - (time.monotonic() - begun)
+            signal.setitimer(signal.ITIMER_REAL, max(left, SOON), timer[1])
 
 
 @contextmanager

@@ -324,6 +324,28 @@ def test_a_grader_with_an_alarm_of_its_own(judged: Any) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
+def test_an_alarm_that_was_set_before_is_not_put_off(judged: Any) -> None:
+    """Each call would otherwise give it back the time that the call took."""
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: rung.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1000.0, 7.0)
+        assert judged(Judge(slow=lambda: time.sleep(0.05) or 0.5))("slow", "good") == [0.5, 1.0]
+        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        assert 0 < left <= 999.95
+        assert interval == 7.0
+        assert not rung
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert judged(Judge(slow=lambda: time.sleep(0.05) or 0.5))("slow") == [0.5]
+        for _ in range(1000):
+            if not rung:
+                time.sleep(0.01)
+        assert rung == [signal.SIGALRM]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_outside_the_main_thread_there_is_no_limit(judged: Any) -> None:
     ask, found = judged(Judge()), []
     thread = threading.Thread(target=lambda: found.extend(ask("good", "bad")))
