@@ -136,7 +136,10 @@ def shortage(memory: RunMemory, available: Mapping[Place, int], *, ranks: int) -
 
 
 def host_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that the host can give, within the limit of the container (cgroup) if there is one; None: not known."""
+    """Bytes that the host can give, within the limit of the container (cgroup) if there is one; None: not known.
+
+    What the kernel keeps of files that were read is given back when memory is asked for, and counts as free.
+    """
     found = []
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -146,8 +149,16 @@ def host_memory(root: Path = Path("/")) -> int | None:
         limit, used = (
             int((group / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current")
         )
-        found.append(max(0, limit - used))
+        found.append(max(0, limit - used + _cached(group)))
     return min(found, default=None)
+
+
+def _cached(group: Path) -> int:
+    """Bytes of files in the memory that a cgroup uses."""
+    with suppress(OSError, ValueError):
+        fields = dict(line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())
+        return sum(int(fields.get(f"{which}_file", 0)) for which in ("active", "inactive"))
+    return 0
 
 
 def describe(memory: RunMemory, *, ranks: int, gpu: bool) -> list[str]:

@@ -331,5 +331,10 @@ def test_the_hosts_memory_is_that_of_the_container(tmp_path: Path) -> None:
     for limit, room in (("max", 8192), ("6000", 5000), ("900", 0), ("99999", 8192)):
         (group / "memory.max").write_text(f"{limit}\n")
         assert host_memory(tmp_path) == room
+    # Of the 1000 bytes in use 600 are of files that were read, which make room when they are asked for.
+    (group / "memory.stat").write_text("anon 300\nfile 700\nshmem 100\ninactive_file 400\nactive_file 200\n")
+    for limit, room in (("6000", 5600), ("1000", 600), ("300", 0), ("99999", 8192)):
+        (group / "memory.max").write_text(f"{limit}\n")
+        assert host_memory(tmp_path) == room
     found = host_memory()
     assert found is None or found > 0
