@@ -52,11 +52,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: WatchServer
 
     def do_GET(self) -> None:
-        # A page elsewhere that has its name resolve to this machine must not read the run.
-        if self.headers.get("Host") not in (
-            f"{ADDRESS}:{self.server.server_port}",
-            f"localhost:{self.server.server_port}",
-        ):
+        # A page elsewhere that has its name resolve to this machine must not read the run. The port says nothing: that
+        # of a tunnel (ssh -L) is another, and browsers leave out port 80.
+        if self.headers.get("Host", "").partition(":")[0] not in (ADDRESS, "localhost"):
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == "/stamp":
             self._answer(self.server.stamp(), "text/plain")

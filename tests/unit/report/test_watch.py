@@ -67,7 +67,11 @@ def test_only_this_machine_reads_it_and_only_the_page(server: WatchServer, tmp_p
     assert server.server_address[0] == "127.0.0.1"
     assert get(server, "/", host=f"evil.example:{server.server_port}")[0] == 403
     assert get(server, "/stamp", host="evil.example")[0] == 403
+    for host in ("", "localhost.evil.example", "evil.example:127.0.0.1", "127.0.0.1.evil.example:80"):
+        assert get(server, "/", host=host)[0] == 403
     assert get(server, "/", host=f"localhost:{server.server_port}")[0] == 200
+    for host in ("localhost:9000", "127.0.0.1:9000", "localhost", "127.0.0.1"):  # by a tunnel, or on port 80
+        assert get(server, "/", host=host)[0] == 200
     for path in ("/metrics.jsonl", "/../config.toml", "//etc/passwd"):
         assert get(server, path)[0] == 404
 
