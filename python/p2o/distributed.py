@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from zlib import crc32
 
 from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
 from p2o.heartbeat import start_heartbeat, stop_heartbeat
@@ -164,9 +165,11 @@ class Processes:
         for rank, theirs in enumerate(everyone):
             for name in sorted(first.keys() | theirs.keys()):
                 if theirs.get(name) != first.get(name):
-                    raise ConfigError(
-                        f"rank {rank} has another {name} than rank 0 ({brief(theirs.get(name))}, not "
-                        f"{brief(first.get(name))}): start all ranks with the same settings, files and packages"
+                    raise _everywhere(
+                        ConfigError(
+                            f"rank {rank} has another {name} than rank 0 ({brief(theirs.get(name))}, not "
+                            f"{brief(first.get(name))}): start all ranks with the same settings, files and packages"
+                        )
                     )
 
     def require_shared(self, folder: Path) -> None:
@@ -189,9 +192,11 @@ class Processes:
             mark.unlink(missing_ok=True)
         for rank, (found, node) in enumerate(seen):
             if not found:
-                raise RunDirectoryError(
-                    f"{folder}: not the same folder on every node, for rank {rank} on {node} does not find what rank 0 "
-                    "writes there: set run.output to a folder that all nodes share"
+                raise _everywhere(
+                    RunDirectoryError(
+                        f"{folder}: not the same folder on every node, for rank {rank} on {node} does not find what "
+                        "rank 0 writes there: set run.output to a folder that all nodes share"
+                    )
                 )
 
     def gather(self, value: T) -> list[T]:
@@ -215,7 +220,7 @@ class Processes:
             error = raised
         failures = [failure for failure in self.gather(error) if failure is not None]
         if failures:
-            raise failures[0] from error
+            raise _everywhere(failures[0]) from error
 
     def broadcast(self, value: T) -> T:
         """Rank 0's value, on every rank."""
@@ -229,8 +234,31 @@ class Processes:
 
 
 def is_told_elsewhere(error: BaseException) -> bool:
-    """Whether the first rank of this node has met the same error, and says so."""
-    return local_rank() > 0 and getattr(error, "everywhere", False)
+    """Whether another rank of this node says the same.
+
+    What all have met together its first rank says, and so it is with p2o's errors before they have joined, which are
+    about settings that all have read. Later each may meet one by itself: who is the first to meet it says it.
+    """
+    if getattr(error, "everywhere", False):
+        return local_rank() > 0
+    if not _joined():
+        return local_rank() > 0 and isinstance(error, P2oError)
+    import torch.distributed as dist
+
+    node, text = dist.get_rank() - local_rank(), repr(error).encode(errors="replace")
+    with suppress(RuntimeError):  # torch's: the store has gone with its process
+        store = dist.distributed_c10d._get_default_store()
+        return int(store.add(f"p2o/told/{node}/{crc32(text)}", 1)) > 1
+    return False
+
+
+def _joined() -> bool:
+    """Whether this process is among others that it can talk to."""
+    if "torch" not in sys.modules:
+        return False
+    import torch.distributed as dist
+
+    return bool(dist.is_available() and dist.is_initialized())
 
 
 def _everywhere(error: BaseException) -> BaseException:
@@ -257,12 +285,10 @@ ONE_PROCESS = Processes()
 
 def leave_processes() -> None:
     """Leaves the process group, if there is one: torch warns of one that is left open at the end."""
-    if "torch" not in sys.modules:
-        return
-    import torch.distributed as dist
-
     stop_heartbeat()
-    if dist.is_available() and dist.is_initialized():
+    if _joined():
+        import torch.distributed as dist
+
         dist.destroy_process_group()
 
 

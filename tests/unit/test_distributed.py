@@ -17,7 +17,7 @@ from torch.distributed import HashStore
 from p2o import distributed
 from p2o.cli.main import main
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, DataError, ReflectionError, RunDirectoryError
+from p2o.errors import ConfigError, DataError, ModelError, ReflectionError, RunDirectoryError
 
 
 class ThreadWorld(Processes):
@@ -228,6 +228,43 @@ def test_a_failure_of_all_ranks_is_told_by_one_of_each_node(
             assert main(["train"]) == 2
             said += capsys.readouterr().err
         assert said == "".join(f"error: {error.filename}: {error.strerror}\n" for error in told)
+
+
+def test_what_a_rank_has_met_by_itself_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GPU that is full, say: the others only learn that a process has ended."""
+
+    def said(rank: int, error: Exception) -> str:
+        for name, number in (("RANK", rank), ("LOCAL_RANK", rank % 2)):
+            monkeypatch.setenv(name, str(number))
+        monkeypatch.setattr("torch.distributed.get_rank", lambda: rank)
+        monkeypatch.setattr("p2o.cli.main.run_command", Mock(side_effect=error))
+        assert main(["train"]) == 2
+        return capsys.readouterr().err
+
+    def told(error: Callable[[], Exception]) -> list[int]:
+        return [rank for rank in (1, 3, 0, 2) if said(rank, error())]
+
+    def refuse(processes: Processes) -> None:
+        processes.require_same({"seed": processes.rank})
+
+    def fail(processes: Processes) -> None:
+        with processes.raising_on_all():
+            raise ModelError("the same")
+
+    assert told(lambda: ModelError("before they join")) == [0, 2], "settings, which all have read"
+    store = HashStore()
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.distributed_c10d._get_default_store", lambda: store)
+    assert said(3, ModelError("out of memory")) == "error: out of memory\n"
+    assert told(lambda: ModelError("too long")) == [1, 3], "the first of each node that comes to it"
+    assert told(lambda: OSError(errno.EIO, "Input/output error")) == [1, 3]
+    for function in (refuse, fail):
+        assert told(lambda: on_ranks(2, function)[1]) == [0, 2], "met together"  # noqa: B023
+    gone = Mock(add=Mock(side_effect=RuntimeError("connection refused")))
+    monkeypatch.setattr("torch.distributed.distributed_c10d._get_default_store", lambda: gone)
+    assert told(lambda: ModelError("without a store")) == [1, 3, 0, 2]
 
 
 def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from p2o import __version__
 from p2o.cli.common import accept_any_text, drop_output, flush_output
-from p2o.distributed import is_told_elsewhere, launched_size, let_threads_sleep, local_rank
+from p2o.distributed import is_told_elsewhere, launched_size, let_threads_sleep
 from p2o.errors import ConfigError, P2oError, harmless
 
 COMMANDS = {
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             flush_output()
     except P2oError as error:
-        if local_rank() == 0:  # the other ranks of the node would only repeat it
+        if not is_told_elsewhere(error):
             print(f"error: {harmless(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
