@@ -9,6 +9,7 @@ timeout.
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import socket
 import sys
@@ -21,7 +22,15 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
-from p2o.errors import ConfigError, P2oError, ReflectionError, RunDirectoryError, TrainingError, brief
+from p2o.errors import (
+    ConfigError,
+    P2oError,
+    ReflectionError,
+    RunDirectoryError,
+    TrainingError,
+    brief,
+    in_one_line,
+)
 from p2o.heartbeat import start_heartbeat, stop_heartbeat
 from p2o.store import CONTROL_TIMEOUT, Notices, WorkQueue
 
@@ -102,10 +111,10 @@ class Processes:
             found = function()
         except Exception as error:
             failure = error
-        outcomes = self.gather((found, failure))
+        outcomes = self.gather((found, None if failure is None else _sendable(failure)))
         for _, raised in outcomes:
             if raised is not None:
-                raise _everywhere(raised)
+                raise _everywhere(raised) from failure  # whose traceback tells where it was raised
         return [found for found, _ in outcomes]
 
     def on_main(self, function: Callable[[], T]) -> T:
@@ -149,7 +158,7 @@ class Processes:
         except BaseException as error:
             # Where an action failed on all ranks the others are gone, and what that does here must not hide the error.
             with suppress(Exception):
-                self.broadcast(("raise", "", error))
+                self.broadcast(("raise", "", _sendable(error)))
             raise
         self.broadcast(("return", "", result))
         return result
@@ -263,6 +272,15 @@ def _joined() -> bool:
 
 def _everywhere(error: BaseException) -> BaseException:
     error.everywhere = True  # type: ignore[attr-defined]
+    return error
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """The error, or what it says, where it is of a class of others whose objects cannot be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # what its class may raise
+        return RuntimeError(in_one_line(error))
     return error
 
 

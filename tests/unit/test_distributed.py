@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -200,6 +201,44 @@ def test_what_rank_0_raises_is_raised_everywhere() -> None:
 
     outcomes = on_ranks(3, lambda processes: processes.on_main(fail))
     assert [str(outcome) for outcome in outcomes] == ["bad"] * 3
+
+
+class Told(Exception):
+    """Cannot be made again of what it holds, as pickle would."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(f"{what} ({code})")
+
+
+class Locked(Exception):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(f"{what} ({code})", threading.Lock())
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@pytest.mark.parametrize("kind", [Told, Locked])
+def test_an_error_that_cannot_be_sent_is_told_in_words(kind: type[Exception]) -> None:
+    """Those of parts of one's own, and of packages, need not be fit for it."""
+
+    class Apart(ThreadWorld):
+        def gather(self, value: Any) -> list[Any]:
+            return [pickle.loads(sent) for sent in super().gather(pickle.dumps(value))]
+
+    def share(items: Sequence[int]) -> list[int]:
+        if items[0] > 0:
+            raise kind("no GPU", 3)
+        return list(items)
+
+    shared = on_ranks(2, lambda processes: processes.map(share, [0, 1]), Apart)
+    assert [repr(error) for error in shared] == [f"RuntimeError('{kind.__name__}: no GPU (3)')"] * 2
+    assert isinstance(shared[1].__cause__, kind), "the rank that failed shows where"
+    first, other = on_ranks(2, lambda processes: processes.on_main(lambda: share([1])), Apart)
+    assert isinstance(first, kind)
+    assert repr(other) == f"RuntimeError('{kind.__name__}: no GPU (3)')"
 
 
 def test_a_failure_of_all_ranks_is_told_by_one_of_each_node(
