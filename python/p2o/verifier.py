@@ -6,16 +6,18 @@ Which answers count as equal is described in docs/verifier.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypedDict, Unpack, overload
+from numbers import Integral, Real
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from p2o import _core
-from p2o.errors import InputError
+from p2o.errors import InputError, brief
 
 Status = Literal["correct", "wrong", "no_answer", "gold_unparsable", "timeout"]
 Tier = Literal["exact", "canonical", "random", "ball", "numeric", "text"]
@@ -105,20 +107,43 @@ def _options(
     require_boxed: bool = False,
     deadline_ms: float | None = 50,
 ) -> _core.VerifyOptions:
-    if compat not in (None, "math-verify"):
-        raise InputError(f"unknown compat {compat!r}: the only one is 'math-verify'")
     profile = compat or ("strict" if strict else "default")
     if compat and strict is False:
         allow = (*allow, "symbols-renamed")
     if compat and allow_set_relation_comp:
         allow = (*allow, "inequality-for-interval")
-    if not isinstance(float_rounding, int) or not 0 <= float_rounding <= 60:
-        raise InputError(f"float_rounding is {float_rounding!r}: it must be an integer from 0 to 60")
     if deadline_ms is not None:
         deadline_ms = float(deadline_ms)
     return _core.VerifyOptions(
-        profile, list(allow), list(deny), float_rounding, list(extraction), require_boxed, deadline_ms
+        profile, list(allow), list(deny), float_rounding, list(extraction), bool(require_boxed), deadline_ms
     )
+
+
+def _take(name: str, value: Any) -> Any:
+    """The value of an option as `_options` takes it.
+
+    Raises:
+        InputError: naming the option, if it is of another type.
+    """
+    if name in ("extraction", "allow", "deny"):
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise InputError(f"{name} is a {type(value).__name__}: it must be a list of strings")
+        items = tuple(value)
+        for place, item in enumerate(items):
+            if not isinstance(item, str):
+                raise InputError(f"{name}[{place}] is of type {type(item).__name__}: it must be a string")
+        return items
+    if name == "compat":
+        fits, wanted = value is None or value == "math-verify", "'math-verify' or None"
+    elif name == "float_rounding":
+        fits, wanted = isinstance(value, int) and 0 <= value <= 60, "an integer from 0 to 60"
+    elif name == "deadline_ms":
+        fits, wanted = value is None or isinstance(value, Real), "a number of milliseconds, or None"
+    else:
+        fits, wanted = value is None or isinstance(value, bool | np.bool_), "true or false"
+    if not fits:
+        raise InputError(f"{name} is {brief(value)}: it must be {wanted}")
+    return value
 
 
 def _checked(options: VerifyOptions) -> _core.VerifyOptions:
@@ -128,12 +153,7 @@ def _checked(options: VerifyOptions) -> _core.VerifyOptions:
     if unknown:
         known = ", ".join(VerifyOptions.__annotations__)
         raise InputError(f"unknown option {sorted(unknown)[0]!r}: the options are {known}")
-    for name in ("extraction", "allow", "deny"):
-        if isinstance(options.get(name), str):
-            raise InputError(f"{name} is a string: it must be a list of strings")
-        if name in options:
-            options[name] = tuple(options[name])
-    return _options(**options)
+    return _options(**{name: _take(name, value) for name, value in options.items()})
 
 
 def _require_strings(**arguments: str) -> None:
@@ -220,10 +240,13 @@ def verify_batch(
         InputError: if the lengths differ, an item is not a string, or an option cannot be used.
     """
     checked = _checked(options)
-    if threads is not None and threads < 1:
-        raise InputError(f"threads is {threads}: it must be at least 1, or None for the default")
-    if isinstance(completions, str) or isinstance(golds, str):
-        raise InputError("completions and golds are lists of strings, not one string")
+    if threads is not None and (not isinstance(threads, Integral) or not 1 <= threads <= sys.maxsize):
+        raise InputError(
+            f"threads is {brief(threads)}: it must be an integer of at least 1, or None for the default"
+        )
+    for texts in (completions, golds):
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise InputError(f"completions and golds are lists of strings, not a {type(texts).__name__}")
     if not return_verdicts:
         return _core.verify_batch(list(completions), list(golds), checked, threads)
     details = _core.verify_batch_details(list(completions), list(golds), checked, threads)

@@ -143,7 +143,17 @@ def test_golds_that_do_not(gold: str) -> None:
         ({"percision": 3}, "percision"),
         ({"extraction": ("regex",)}, "regex"),
         ({"allow": ("unit-droped",)}, "unit-droped"),
-        ({"deny": "unit-dropped"}, "deny is a string"),
+        ({"deny": "unit-dropped"}, "deny is a str: it must be a list of strings"),
+        ({"allow": 5}, "allow is a int: it must be a list of strings"),
+        ({"allow": [5]}, r"allow\[0\] is of type int"),
+        ({"extraction": [["latex"]]}, r"extraction\[0\] is of type list"),
+        ({"compat": ["math-verify"]}, r"compat is \['math-verify'\]"),
+        ({"float_rounding": [6]}, r"float_rounding is \[6\]"),
+        ({"deadline_ms": "50"}, "deadline_ms is '50': it must be a number of milliseconds"),
+        ({"deadline_ms": [50]}, r"deadline_ms is \[50\]"),
+        ({"require_boxed": "no"}, "require_boxed is 'no': it must be true or false"),
+        ({"strict": "no"}, "strict is 'no'"),
+        ({"compat": "math-verify", "allow_set_relation_comp": []}, r"allow_set_relation_comp is \[\]"),
     ],
 )
 def test_bad_options_are_refused(options: VerifyOptions, message: str) -> None:
@@ -156,10 +166,12 @@ def test_bad_batches_are_refused() -> None:
         p2o.verify_batch(["1", "2"], ["1"])
     with pytest.raises(InputError, match=r"golds\[1\] is of type int"):
         p2o.verify_batch(["1", "2"], ["1", 2])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="threads"):
-        p2o.verify_batch(["1"], ["1"], threads=0)
-    with pytest.raises(InputError, match="lists"):
-        p2o.verify_batch("1", "1")
+    for threads in (0, "2", 2.0, 10**30):
+        with pytest.raises(InputError, match=f"threads is {threads!r}: it must be an integer"):
+            p2o.verify_batch(["1"], ["1"], threads=threads)  # type: ignore[call-overload]
+    for texts in ("1", 1):
+        with pytest.raises(InputError, match="lists"):
+            p2o.verify_batch(texts, ["1"])  # type: ignore[arg-type]
 
 
 def test_an_empty_batch() -> None:
