@@ -256,6 +256,12 @@ def _loading(config: Config, repo: str) -> str:
         f'tokenizer = AutoTokenizer.from_pretrained("{repo}")',
         f'messages = [{"".join(f"{message!r}, " for message in messages)}{{"role": "user", {asked}}}]',
     ]
+    if further := config.model.chat_template_kwargs:
+        lines += [
+            "prompt = tokenizer.apply_chat_template(",
+            f"    messages, add_generation_prompt=True, tokenize=False, **{further!r}",
+            ")",
+        ]
     kept = config.run.method == "p2o" and config.context.distillation == "none"
     prompt = (
         "It was trained with templates in its prompts, and is meant to be used with one of them before the problem."

@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from unittest import mock
+from unittest.mock import Mock
 
 import pytest
 import tomli_w
@@ -166,6 +168,22 @@ def test_the_settings_are_told_from_the_recipe_that_the_run_began_with(tmp_path:
     assert config_values(load_config(str(tmp_path / "mine.toml"))) == config_values(config)
     assert r"| device | 2 GPUs\|, 2 processes |" in card
     assert f"| versions | p2o {__version__}, python " in card
+
+
+def test_the_prompt_of_the_card_has_the_arguments_of_the_chat_template(tmp_path: Path) -> None:
+    """Without them it is another than in training: Qwen3 would think first."""
+    run = a_run(tmp_path, "model.chat_template_kwargs={enable_thinking=false}")
+    code = make_card(run, "me/it").text.partition("```python\n")[2].partition("```")[0]
+    model, tokenizer = Mock(), Mock()
+    names: dict[str, Any] = {"problem": "1+1=?"}
+    with mock.patch.multiple("transformers", AutoModelForCausalLM=model, AutoTokenizer=tokenizer):
+        exec(code, names)
+    tokenizer.from_pretrained("me/it").apply_chat_template.assert_called_once_with(
+        [{"role": "user", "content": "1+1=?"}],
+        add_generation_prompt=True,
+        tokenize=False,
+        enable_thinking=False,
+    )
 
 
 def test_a_section_of_another_kind_is_shown_whole(tmp_path: Path) -> None:
