@@ -336,6 +336,7 @@ def test_two_processes_draw_as_one(whole: tuple[Any, Watched, list[Any]], tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"data.train_size": 4}, "data.train_size cannot be set in p2o.trl: the problems are the dataset"),
         ({"rollout.n": 4}, r"rollout.n cannot be set in p2o.trl: set GRPOConfig\(num_generations=...\)"),
         (
             {"optimizer.learning_rate": 1e-3},

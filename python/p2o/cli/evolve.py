@@ -46,6 +46,10 @@ _API_ARGUMENTS = (
 )
 
 
+_OF_FILES = ("train", "evaluation", "train_size", "evaluation_size", "seed")
+"""Settings of `data` that say which problems are used."""
+
+
 class EvolveFile(Settings):
     """The settings file of `p2o evolve`; the arguments of the command override it."""
 
@@ -59,7 +63,7 @@ class EvolveFile(Settings):
     """Budget and rules."""
 
     data: dict[str, Any] = Field(default_factory=dict)
-    """How the JSONL is read: the settings `data.*` of a recipe, without the files."""
+    """How the JSONL is read: the settings `data.*` of a recipe, without those of files and sizes."""
 
     seed: int = 0
     """Seed of the split, the minibatches and the requests."""
@@ -181,6 +185,10 @@ def evolve_file(args: argparse.Namespace, source: Path, output: Path) -> Evoluti
     if args.overrides:
         raise ConfigError("--set goes with a recipe; a .jsonl file takes --config")
     settings = read_settings(args)
+    if ignored := next((name for name in _OF_FILES if name in settings.data), None):
+        raise ConfigError(
+            f"data.{ignored} is without effect here, where all problems of {source} are used: leave it out"
+        )
     check_proposer(settings.evolve, settings.reflection)
     try:
         data = JsonlData.model_validate({**settings.data, "train": source})

@@ -15,7 +15,10 @@ OWNED = {
     "rollout.top_k": "set GRPOConfig(top_k=...)",
     "rollout.max_tokens": "set GRPOConfig(max_completion_length=...)",
     "run.seed": "set GRPOConfig(seed=...)",
-    "data.train": "the problems are the dataset",
+    **dict.fromkeys(
+        ("data.train", "data.evaluation", "data.train_size", "data.evaluation_size", "data.seed"),
+        "the problems are the dataset",
+    ),
     "data.suffix": "write it into the prompts of the dataset",
     "data.system": "write it into the prompts of the dataset",
     "context.distillation": "TRL trains on one prompt, the plain one",

@@ -169,6 +169,9 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
         (["--policy-model", "p"], "evolve = 3\n", "evolve is a value, not a section"),
         (["--policy-model", "p"], "[evolve\n", "not valid TOML"),
         (["--policy-model", "p"], "[data]\nproblem_key = 'q'\n", "line 1: no field 'q'"),
+        # The whole file would be asked about, and paid for.
+        (["--policy-model", "p"], "[data]\ntrain_size = 5\n", "data.train_size is without effect here"),
+        (["--policy-model", "p"], "[data]\ntrain = 'p.jsonl'\n", "data.train is without effect here"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_2(arguments, text, part, server, problems, tmp_path, capsys):
