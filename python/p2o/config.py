@@ -342,7 +342,8 @@ def parse_override(override: str) -> tuple[str, Any]:
     if not equals or not all(names):
         raise ConfigError(f"--set {override!r}: write section.name=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        values = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
-        value = text.strip()  # a bare word is a string
-    return key.strip(), value
+        values = {}
+    # A bare word is a string, and so is what only begins with a value: lines of a prompt, say.
+    return key.strip(), values["value"] if len(values) == 1 else text.strip(" \t")

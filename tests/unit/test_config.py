@@ -12,7 +12,7 @@ import pytest
 import tomli_w
 
 from p2o.cli.main import main_train
-from p2o.config import Config, build_config, load_config, recipe_names
+from p2o.config import Config, build_config, load_config, parse_override, recipe_names
 from p2o.config_errors import ELSEWHERE
 from p2o.data import JsonlData, TinyData
 from p2o.errors import ConfigError
@@ -198,6 +198,20 @@ def test_overrides_take_toml_values() -> None:
     assert config.model.source == "some/model"
     assert config.run.output == Path("a b")
     assert config.loss.name == "gspo"
+
+
+def test_lines_of_text_are_taken_as_they_are() -> None:
+    """As a shell gives them: `--set data.suffix=$'\\nIn a box.'`"""
+    for text in (
+        "\nIn a box.",
+        "In a box.\n",
+        "\n",
+        '"In" a box.\nEnd = 3',
+        '"In a box"\nx = 3',
+        "7\n[run]\n",
+    ):
+        assert parse_override(f"data.suffix={text}") == ("data.suffix", text)
+    assert parse_override(" data.suffix =  In a box. ") == ("data.suffix", "In a box.")
 
 
 def test_toml_writes_paths_tuples_and_whole_floats_its_own_way() -> None:
