@@ -172,14 +172,16 @@ def train(
             if path is None:
                 path = processes.on_main(lambda: run_path(config, name_of(recipe)))
             config = placed(config, path, held, resume=bool(resume))
-            train_at(config, path, base_of(recipe), console, processes, resume=bool(resume))
+            known = None if resume and not isinstance(resume, bool) else base_of(recipe)
+            train_at(config, path, known, console, processes, resume=bool(resume))
     return Result(path)
 
 
 def train_at(
     config: Config, path: Path, recipe: str | None, console: Console, processes: Processes, *, resume: bool
 ) -> LoopState:
-    """Trains in the run directory `path`, and shows the summary; `recipe` is what a new run is noted to be of."""
+    """Trains in the run directory `path`, and shows the summary; `recipe` is what the run is noted to be of, unless it
+    is known already or None."""
     from p2o.assembly import prepare
     from p2o.loop import train
     from p2o.track.about import note_launch

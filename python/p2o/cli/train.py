@@ -97,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
         return check(config, console, processes)
     if not resume:
         path = processes.on_main(lambda: run_path(config, Path(recipe).stem))
-    state = train_at(config, path, recipe, console, processes, resume=resume)
+    # What a run was of that is named by its directory is not known here.
+    state = train_at(config, path, None if args.resume else recipe, console, processes, resume=resume)
     if args.compare is not None:
         other = other_method(config, args.compare, state.generated_tokens)
         other_path = processes.on_main(lambda: run_path(other, Path(recipe).stem))

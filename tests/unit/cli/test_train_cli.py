@@ -1,11 +1,18 @@
-"""What `p2o train --check` remarks on settings that are allowed but hardly meant."""
+"""What `p2o train --check` remarks on settings that are allowed but hardly meant; of what recipe a run is."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
+from unittest.mock import Mock
 
+import pytest
+import tomli_w
+
+import p2o
+from p2o.cli.main import main
 from p2o.cli.train import remarks
 from p2o.config import load_config, recipe_names
+from p2o.track.run_directory import config_values
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
@@ -26,3 +33,24 @@ def test_what_is_hardly_meant_is_remarked_on() -> None:
     ]
     edge = ["optimizer.learning_rate=0.01"]
     assert remarks(load_config("quickstart", edge), edge) == []
+
+
+def test_a_run_that_is_resumed_by_its_directory_is_of_no_known_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `about.json` is lost, the report would tell its settings from those of the recipe of the demo."""
+    monkeypatch.chdir(tmp_path)
+    run = Path("runs/paper_tiny-p2o-seed0")
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(tomli_w.dumps(config_values(load_config("paper_tiny"))))
+    train_at = Mock()
+    monkeypatch.setattr("p2o.cli.train.train_at", train_at)
+    monkeypatch.setattr("p2o.api.train_at", train_at)
+    assert main(["train", "--resume", str(run)]) == 0
+    assert main(["train", "paper_tiny", "--resume"]) == 0
+    assert main(["train"]) == 0
+    p2o.train(resume=run)
+    p2o.train("paper_tiny", resume=True)
+    noted = [(call.args[1], call.args[2]) for call in train_at.call_args_list]
+    new = (Path("runs/quickstart-p2o-seed0"), "quickstart")
+    assert noted == [(run, None), (run, "paper_tiny"), new, (run, None), (run, "paper_tiny")]
