@@ -22,7 +22,7 @@ from pydantic import (
 
 from p2o.config_errors import explain
 from p2o.data import DatasetData, JsonlData, RecordData, TinyData
-from p2o.errors import ConfigError
+from p2o.errors import ConfigError, brief
 from p2o.evolution.config import EvolveConfig, ReflectionConfig, is_greedy, races
 from p2o.guidance.config import WITHOUT_REFLECTION, GuidanceConfig
 from p2o.outcomes.config import AssignConfig, MiningConfig
@@ -32,7 +32,7 @@ from p2o.policy.context import ContextConfig
 from p2o.policy.optimizer_config import OptimizerConfig
 from p2o.rollout.config import RolloutConfig
 from p2o.rollout.reward import RewardConfig
-from p2o.settings import Settings
+from p2o.settings import Settings, not_plain
 from p2o.shipped import load_toml, shipped
 from p2o.track.config import TrackConfig
 
@@ -174,6 +174,17 @@ class Config(Settings):
             raise ValueError(
                 'guidance.kind = "self_hint" needs a reflection model that writes the hints: set reflection.kind'
             )
+        endpoint = self.reflection.endpoint
+        for name, table in (
+            ("model.chat_template_kwargs", self.model.chat_template_kwargs),
+            ("rollout.vllm.extra", self.rollout.vllm.extra),
+            ("reflection.endpoint.extra_body", {} if endpoint is None else endpoint.extra_body),
+        ):
+            for value in not_plain(table):
+                raise ValueError(
+                    f"{name} holds {brief(value)}, which a resumed run could not read as it is: give texts, numbers, "
+                    "booleans, and lists and tables of them"
+                )
         mini = self.run.mini_batch_problems
         if mini is not None and mini > self.run.batch_problems:
             raise ValueError(

@@ -1,5 +1,7 @@
 """The base of every settings class. A module keeps its settings beside its code; `config.py` puts them together."""
 
+import math
+from collections.abc import Iterator
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -39,3 +41,16 @@ class Settings(BaseModel):
             return False
         kinds = get_args(cls.model_fields[name].annotation)
         return type(None) in kinds and not any("none" in get_args(kind) for kind in kinds)
+
+
+def not_plain(value: Any) -> Iterator[Any]:
+    """What of a value of any type would not be the same when a file of settings was written and read: None, dates,
+    objects, numbers that are none."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from not_plain(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from not_plain(item)
+    elif not (isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+        yield value

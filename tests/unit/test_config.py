@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
@@ -198,6 +199,20 @@ def test_overrides_take_toml_values() -> None:
     assert config.model.source == "some/model"
     assert config.run.output == Path("a b")
     assert config.loss.name == "gspo"
+
+
+@pytest.mark.parametrize("value", [None, date(2030, 1, 1), math.inf, Path("a"), object()])
+def test_a_table_of_ones_own_holds_what_a_resumed_run_reads(value: object) -> None:
+    """Given in Python: such a run could not write its settings, or went on with others."""
+    openai = {"reflection.kind": "openai", "reflection.endpoint.model": "m"}
+    for name, others in (
+        ("model.chat_template_kwargs", {}),
+        ("rollout.vllm.extra", {}),
+        ("reflection.endpoint.extra_body", openai),
+    ):
+        load_config("quickstart", {**others, name: {"a": [{"b": True}, "c", (1, 2.5)]}})
+        with pytest.raises(ConfigError, match=f"{re.escape(name)}.* holds "):
+            load_config("quickstart", {**others, name: {"a": [{"b": value}]}})
 
 
 def test_lines_of_text_are_taken_as_they_are() -> None:
