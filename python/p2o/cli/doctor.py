@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the report. Exit code 1 if training cannot work here."""
     print(f"p2o {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    usable = True
+    usable = suitable = True
     for package, purpose, requirement in PARTS:
         found = installed(package)
         if found is None:
@@ -61,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
         else:
             name, number = found
             wrong = unsuitable(package, number)
+            suitable = suitable and (wrong is None or purpose != "training")
             print(f"  {name} {number}: {purpose}{f'; {wrong}' if wrong else ''}")
     if usable:
-        usable = _check_training_stack()
+        usable = _check_training_stack() and suitable
     print(
         "training works here"
         if usable

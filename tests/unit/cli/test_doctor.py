@@ -137,6 +137,20 @@ def test_a_broken_training_stack_is_a_finding(
     assert printed.endswith("training does not work here; the verifier, the front and the packer do\n")
 
 
+def test_training_needs_the_versions_that_it_asks_for(
+    packages: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "requires", lambda name: ['transformers<6,>=5.17; extra == "train"'])
+    monkeypatch.setattr(doctor, "_check_training_stack", lambda: True)
+    packages |= {"torch": "2.11.0", "safetensors": "0.5"}
+    for number, code, end in (("5.17.0", 0, "training works here\n"), ("4.57.6", 1, "packer do\n")):
+        packages["transformers"] = number
+        assert doctor.run(argparse.Namespace()) == code
+        printed = capsys.readouterr().out
+        assert printed.endswith(end)
+        assert ("p2o needs transformers<6,>=5.17" in printed) == (code == 1)
+
+
 def test_nothing_heavy_is_imported_to_look_at_it() -> None:
     import subprocess
     import sys
