@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import isabstract
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
@@ -35,10 +36,13 @@ def look_up(registry: Mapping[Any, T | str], name: str, setting: str) -> T:
 
 
 def look_up_class(registry: Mapping[Any, type[T] | str], name: str, setting: str, base: type[T]) -> type[T]:
-    """As `look_up`, of a class derived from `base`. Raises ConfigError if it is none, too."""
+    """As `look_up`, of a class derived from `base`. Raises ConfigError if it is none, or lacks a method of it, too."""
     found: object = look_up(registry, name, setting)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ConfigError(f"{setting} = {name!r} is no class derived from {base.__module__}.{base.__name__}")
+    if isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))  # type: ignore[attr-defined]
+        raise ConfigError(f"{setting} = {name!r} is a class without {lacking}: define what it lacks")
     return found
 
 

@@ -17,6 +17,7 @@ from p2o.errors import ConfigError
 from p2o.plugins import load, look_up
 from p2o.records import Record
 from p2o.track.run_directory import config_values
+from p2o.track.tracker import Tracker, check_trackers
 
 
 class Sums(RecordData):
@@ -85,6 +86,24 @@ def test_look_up(parts: ModuleType) -> None:
         load("my_parts:number", "section.name")
     with pytest.raises(ConfigError, match=r"^section.name = 'four' is not an import path"):
         look_up({"three": 3}, "four", "section.name")
+
+
+def test_a_class_that_lacks_methods_is_refused_by_name(parts: ModuleType) -> None:
+    """Before anything is loaded: it would fail when the first object of it is made."""
+
+    class Half(RecordData):
+        def training_records(self) -> Iterable[Record]:
+            return []
+
+    class Mute(Tracker):
+        def close(self) -> None: ...
+
+    parts.Half, parts.Mute = Half, Mute  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"kind = 'my_parts:Half' is a class without evaluation_records: "):
+        source("data.kind=my_parts:Half")
+    config = load_config("quickstart", {"track.to": ["my_parts:Mute"]})
+    with pytest.raises(ConfigError, match=r"^track.to = 'my_parts:Mute' is a class without metrics, open: "):
+        check_trackers(config)
 
 
 def test_a_context_mode_that_leads_nowhere_is_refused_before_a_run_starts() -> None:
