@@ -151,6 +151,7 @@ def train(
     """
     parts = {name: part for name, part in (("reward", reward), ("sampler", sampler)) if part is not None}
     arguments.require_parts(parts)
+    arguments.require_callbacks(callbacks)
     given = {"problems": problems, "evaluation": evaluation}
     held = {name: lines_of(items, name) for name, items in given.items() if items is not None}
     wanted = {**by_name(overrides), **{PARTS[name]: path_of(part, name) for name, part in parts.items()}}

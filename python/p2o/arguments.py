@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -63,6 +63,19 @@ def require_parts(parts: Mapping[str, Any]) -> None:
             )
         if not callable(part):
             raise ConfigError(f"{name} = {brief(part)} is not callable: give the function itself")
+
+
+def require_callbacks(callbacks: Any) -> None:
+    """Raises ConfigError unless all are objects of classes derived from `Callback`, as a run would find out late."""
+    from p2o.track.callbacks import Callback
+
+    if not isinstance(callbacks, Sequence):
+        raise ConfigError(f"callbacks = {brief(callbacks)} is no list: give a list of p2o.Callback objects")
+    for place, callback in enumerate(callbacks):
+        if not isinstance(callback, Callback):
+            raise ConfigError(
+                f"callbacks[{place}] = {brief(callback)} is no p2o.Callback: give an object of one"
+            )
 
 
 def path_of(part: Any, name: str) -> str:

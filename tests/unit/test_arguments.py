@@ -179,6 +179,8 @@ def test_recipes_are_named_or_values_or_a_configuration() -> None:
         ({"reward": "x"}, "^reward = 'x' is not callable: give the function itself$"),
         ({"sampler": "vllm"}, "^sampler = 'vllm' is no class derived from .*: set rollout.sampler$"),
         ({"sampler": dict}, "^sampler = <class 'dict'> is no class derived from "),
+        ({"callbacks": p2o.Callback()}, "^callbacks = <.*> is no list: give a list of p2o.Callback objects$"),
+        ({"callbacks": [p2o.Callback(), p2o.Callback]}, r"^callbacks\[1\] = <class .*> is no p2o.Callback: "),
         ({"problems": []}, "^problems: none are given$"),
         ({"overrides": ["nonsense"]}, "write section.name=value"),
         ({"overrides": {"run.epoch": 2}}, "run.epoch"),
