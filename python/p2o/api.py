@@ -289,7 +289,10 @@ def begun(recipe: Recipe | None, held: Held, wanted: Mapping[str, Any]) -> Confi
         case _:
             values = load_recipe(str(recipe or "quickstart"))
     if held:
-        values["data"] = _data_values(values.get("data", {}), held)
+        former = values.get("data", {})
+        if not isinstance(former, Mapping):
+            raise ConfigError("data is a section, not a value: give a mapping")
+        values["data"] = _data_values(former, held)
     apply_overrides(values, wanted)
     return build_config(values)
 
@@ -326,7 +329,8 @@ def resumed(
         RunDirectoryError: if there is no such run.
     """
     if isinstance(resume, bool):
-        path = newest_run(name_of(recipe), begun(recipe, held, wanted).run, wanted)
+        asked = begun(recipe, held, wanted).run  # which refuses a recipe that is none
+        path = newest_run(name_of(recipe), asked, wanted)
     elif recipe is not None:
         raise ConfigError(f"resume={str(resume)!r} takes the settings of that run: leave out the recipe")
     else:

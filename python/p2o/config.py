@@ -338,7 +338,17 @@ def apply_overrides(values: dict[str, Any], overrides: Overrides) -> None:
 
 
 def by_name(overrides: Overrides) -> dict[str, Any]:
-    """Values by dotted names."""
+    """Values by dotted names.
+
+    Raises:
+        ConfigError: if they are neither by names nor a list of texts, or one is not of the form `section.name=value`.
+    """
+    listed = isinstance(overrides, Mapping | Sequence) and not isinstance(overrides, str)
+    if not listed or not all(isinstance(each, str) for each in overrides):
+        raise ConfigError(
+            f"overrides = {brief(overrides)}: give values by name, {{'run.epochs': 2}}, or a list of texts, "
+            "['run.epochs=2']"
+        )
     return dict(overrides) if isinstance(overrides, Mapping) else dict(map(parse_override, overrides))
 
 
