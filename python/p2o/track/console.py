@@ -5,6 +5,7 @@ Template and model texts are printed literally: markup in them is escaped and co
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -27,9 +27,24 @@ SPARSELY = 20.0
 """Least seconds between two lines about work under way."""
 
 
+_MARKUP = re.compile(r"(\\+)(?=\[|\Z)|(:)(?=\S*:)|\[")
+"""Where a text could be taken for markup: at brackets and backslashes before them, or before markup that follows the
+text, and at the first colon of what could be the name of an emoji."""
+
+_APART = "[none][/]"
+"""Markup that shows nothing, and that no other goes past. `rich.markup.escape` knows no emojis, and with it backslashes
+are lost before a bracket that begins no markup, as in LaTeX."""
+
+
 def printable(text: str) -> str:
-    """Text, safe to print: no markup, no control characters (newlines shown as ⏎)."""
-    return escape(harmless(text))
+    """Text as markup that shows it literally, without control characters (newlines shown as ⏎)."""
+
+    def literal(found: re.Match[str]) -> str:
+        if found[0] == "[":
+            return "\\["
+        return (found[0] if found[2] else 2 * found[0]) + _APART
+
+    return _MARKUP.sub(literal, harmless(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +86,7 @@ class Console:
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
         self.rich = rich if rich is not None else RichConsole()
         self._last_line = self._last_step = time.monotonic()
-        self.label = f"[bold]{escape(label)}[/bold]  " if label else ""
+        self.label = f"[bold]{printable(label)}[/bold]  " if label else ""
 
     @classmethod
     def silent(cls) -> Console:
@@ -99,7 +114,7 @@ class Console:
             return
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self.rich, transient=True) as progress:
-            task = progress.add_task(self.label + escape(name), total=total)
+            task = progress.add_task(self.label + printable(name), total=total)
             yield lambda count: progress.advance(task, count)
 
     def note(self, text: str) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from io import StringIO
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
 from p2o.outcomes import Outcomes
 from p2o.state import LoopState
-from p2o.track.console import Console, RunProgress
+from p2o.track.console import Console, RunProgress, printable
 
 
 def console() -> tuple[Console, StringIO]:
@@ -21,6 +23,20 @@ def test_a_line_is_printed_literally() -> None:
     shown, printed = console()
     shown.note("\x1b[31mred\x07 [bold]x[/bold]\r\n")
     assert printed.getvalue() == "\ufffd[31mred\ufffd [bold]x[/bold]\ufffd⏎\n"
+
+
+@given(st.text("[]\\/ab=#@: :100:", min_size=1))
+@example(r"\[x^2 = 4\] so \boxed{[2]} \\ ")
+@example("mixed 3:100:2 and 1 :smile: 2")
+@example(r"\[#=[")
+@example("ends in \\\\")
+def test_a_text_stays_as_it_is_between_markup(text: str) -> None:
+    """Backslashes and colons of LaTeX and of ratios, too, which mean something beside brackets and words."""
+    shown, printed = console()
+    shown.note(text)
+    shown._dim(text)
+    shown.rich.print(f"{printable(text)}[bold]x[/bold]{printable(text)}]", soft_wrap=True, highlight=False)
+    assert printed.getvalue() == f"{text}\n{text}\n{text}x{text}]\n"
 
 
 def test_a_log_is_never_long_silent_and_never_flooded(monkeypatch: pytest.MonkeyPatch) -> None:
