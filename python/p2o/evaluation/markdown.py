@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from p2o.errors import harmless
 from p2o.intervals import Interval
+
+_MARKUP = re.compile(r"[\\`*\[<|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+"""What may be markup; underscores within a word are none."""
 
 
 def with_interval(found: Interval, form: str = ".3f") -> str:
@@ -26,4 +30,4 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def literal(text: str) -> str:
     """Text of a file as it is shown: no markup, no end of the cell or the line."""
-    return "".join(f"\\{c}" if c in "\\`*[<|" else c for c in harmless(text))
+    return _MARKUP.sub(r"\\\g<0>", harmless(text))

@@ -169,7 +169,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def in_one_cell(text: str) -> str:
     """A text of others as a table, or a line, shows it."""
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", " ".join(escape(text).split()))
+    return re.sub(r"([\\`*_~\[\]|])", r"\\\1", " ".join(escape(text).split()))
 
 
 def draw(evaluations: Sequence[Mapping[str, Any]]) -> bytes | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from p2o.errors import RunDirectoryError
 from p2o.evaluation.benchmarks import Benchmark
@@ -15,6 +16,7 @@ from p2o.evaluation.compare import Difference, compare
 from p2o.evaluation.journal import Completion
 from p2o.evaluation.markdown import aligned, literal
 from p2o.evaluation.result import SuiteResult, figures, judge
+from p2o.report.model_card import in_one_cell
 from p2o.types import Problem
 
 
@@ -86,6 +88,25 @@ def test_rewards_of_ones_own_have_no_vote_and_succeed_from_a_threshold() -> None
     found = judge(Benchmark("m", [A], "m.jsonl"), made, 0.5, None)
     assert {name: one.mean for name, one in figures([found]).items()} == {"avg@2": 0.5, "pass@2": 1.0}
     assert found.unanswered is None
+
+
+@pytest.mark.parametrize("shown", [literal, in_one_cell])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"__init__ _a_ a_b_c _ *x* **y** \*z\*",
+        "~~gone~~ ~x~",
+        "&amp; &#35; &x a&b;c",
+        "[a](b) <b> `c` |d| ![e](f)",
+    ],
+)
+def test_a_page_shows_texts_as_they_are(shown: Callable[[str], str], text: str) -> None:
+    """As CommonMark with tables and struck out text reads them: nothing but text is left."""
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    cells = [token for token in page.parse(f"| {shown(text)} |\n| --- |\n") if token.type == "inline"]
+    (parts,) = [cell.children or [] for cell in cells]
+    assert {part.type for part in parts} <= {"text", "text_special"}
+    assert "".join(part.content for part in parts) == text
 
 
 def test_text_of_files_is_no_markup() -> None:
