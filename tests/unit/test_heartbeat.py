@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 from p2o.heartbeat import SILENT_S, Heartbeat
@@ -80,3 +83,33 @@ def test_a_store_that_does_not_answer_is_the_first_node() -> None:
     assert launch.wait(SILENT_S, 4) == [None]  # it may have ended, and this one be about to
     assert launch.wait(1, 4) == ["red"]
     launch.of[8].end()
+
+
+LOST_WITHIN_A_REWARD = """
+import time
+from types import SimpleNamespace
+import torch.distributed as dist
+from p2o import heartbeat
+from p2o.time_limit import no_way_out
+
+heartbeat.BEAT_S, heartbeat.SILENT_S = 0.01, 0.05
+silent = SimpleNamespace(set=lambda key, value: None, check=lambda keys: False)
+dist.TCPStore = lambda *place, **options: silent
+with no_way_out():
+    heartbeat.start_heartbeat(0, {0: "red", 8: "blue"})
+    time.sleep(20)
+print("still here")
+"""
+
+
+def test_a_node_that_is_lost_while_a_reward_is_asked_for_ends_the_process() -> None:
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", LOST_WITHIN_A_REWARD],
+        env={**os.environ, **place},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: the node blue has not been heard of for 0 seconds: ")
