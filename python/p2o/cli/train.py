@@ -142,7 +142,8 @@ HIGH_RATE = 1e-2
 
 def remarks(config: Config, overrides: Sequence[str]) -> list[str]:
     """What is allowed but hardly meant, in a line each: settings given by `--set` without effect, a high rate."""
-    unused = [name for name in by_name(overrides) if name.startswith(("evolve.", "guidance."))]
+    of_templates = ("evolve.", "guidance.", "reflection.", "assign.", "context.")
+    unused = [name for name in by_name(overrides) if name.startswith(of_templates)]
     lines = []
     if config.run.method == "grpo" and unused:
         lines.append(f"without effect under run.method = 'grpo': {', '.join(unused)}")

@@ -21,11 +21,13 @@ def test_shipped_recipes_give_no_cause(recipe: str) -> None:
 
 
 def test_what_is_hardly_meant_is_remarked_on() -> None:
-    given = ["evolve.budget=30", "guidance.every=2", "run.seed=1"]
+    given = ["evolve.budget=30", "guidance.every=2", "run.seed=1", "reflection.max_tokens=9"]
+    given += ["assign.rehearsal=1", "context.c_low=0.4", "mining.min_count=3"]
     assert remarks(load_config("quickstart", given), given) == []
     given = [*given, "run.method=grpo"]
     assert remarks(load_config("quickstart", given), given) == [
-        "without effect under run.method = 'grpo': evolve.budget, guidance.every"
+        "without effect under run.method = 'grpo': evolve.budget, guidance.every, reflection.max_tokens, "
+        "assign.rehearsal, context.c_low"
     ]
     high = ["optimizer.learning_rate=10"]
     assert remarks(load_config("quickstart", high), high) == [
