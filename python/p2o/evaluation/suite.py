@@ -60,9 +60,7 @@ def run_suite(
     Raises:
         P2oError: one line about the data, the model, the settings or the folder.
     """
-    # Nothing is trained, and nothing reflects: what only that would need is not asked for.
-    no_prompt_step = config.run.model_copy(update={"method": "grpo"})
-    config = config.model_copy(update={"run": no_prompt_step, "optimizer": OptimizerConfig(backend="torch")})
+    config = without_training(config)
     given = None if benchmarks is None else [problem for one in benchmarks for problem in one.problems]
     parts = load_parts(config, processes, evaluation=given, trains=False)
     if benchmarks is None:
@@ -96,6 +94,17 @@ def run_suite(
             return result
 
         return processes.lead({"publish": publish, "collect": collect}, lead)
+
+
+def without_training(config: Config) -> Config:
+    """The settings where nothing is trained, and nothing reflects: what only that would need is not asked for."""
+    vllm = config.rollout.vllm.model_copy(update={"lora": "merged"})
+    changed = {
+        "run": config.run.model_copy(update={"method": "grpo"}),
+        "optimizer": OptimizerConfig(backend="torch"),
+        "rollout": config.rollout.model_copy(update={"vllm": vllm, "ahead": 0}),
+    }
+    return config.model_copy(update=changed)
 
 
 def source_of(config: Config) -> str:

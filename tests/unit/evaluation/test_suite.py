@@ -15,8 +15,17 @@ from p2o.errors import RunDirectoryError
 from p2o.evaluate import evaluation_requests
 from p2o.evaluation.benchmarks import Benchmark
 from p2o.evaluation.journal import EvaluationJournal
-from p2o.evaluation.suite import answers_of, draw, header_of, summarise, without_left_out
-from p2o.rollout.sampler import Progress
+from p2o.evaluation.suite import (
+    answers_of,
+    draw,
+    header_of,
+    summarise,
+    without_left_out,
+    without_training,
+)
+from p2o.parts import check_ahead
+from p2o.rollout.reward import make_reward
+from p2o.rollout.sampler import Progress, sampler_class
 from p2o.types import Problem, Rollout
 
 PROBLEMS = [Problem(f"p{i}", ({"role": "user", "content": "?"},), str(i)) for i in range(5)]
@@ -136,6 +145,18 @@ def test_what_an_evaluation_depends_on(shipped_tiny: tuple[Any, Any]) -> None:
         assert header(other) != usual
     assert header(problems=PROBLEMS[:4]) != usual
     assert usual["code of reward.function"] == "c0de"
+
+
+def test_what_only_training_would_need_is_not_asked_for() -> None:
+    """A run that gave an engine its adapters, or drew ahead, is evaluated as a whole model by any sampler."""
+    vllm = ["rollout.sampler=vllm", "rollout.vllm.lora=adapter", "optimizer.lora.rank=16"]
+    for overrides in (vllm, ["rollout.ahead=1"], ["reflection.kind=openai", "reflection.endpoint.model=m"]):
+        config = without_training(load_config("quickstart", overrides))
+        sampler = sampler_class(config.rollout.sampler)
+        sampler.check(config)
+        check_ahead(config, sampler, make_reward(config.reward))
+        assert not config.asks_reflection
+        assert config.rollout.n == 6, "the rest is as it was"
 
 
 def test_answers_are_those_that_the_verifier_judged() -> None:
