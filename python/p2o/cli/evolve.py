@@ -158,15 +158,17 @@ def evolve_recipe(args: argparse.Namespace, output: Path) -> Evolution:
     from p2o.assembly import prepare
     from p2o.batches import roll_out
     from p2o.guidance.evolved import Evolved
+    from p2o.guidance.guidance import guidance_class
     from p2o.track.console import Console
 
-    resume = (output / "config.toml").exists()
-    prepared = prepare(config, output, resume=resume, console=Console.beside_output())
-    guidance = prepared.guidance
-    if not isinstance(guidance, Evolved):
+    if not issubclass(guidance_class(config.guidance.kind), Evolved):
         raise ConfigError(
             f'guidance.kind = {config.guidance.kind!r} evolves nothing: set guidance.kind="evolve"'
         )
+    resume = (output / "config.toml").exists()
+    prepared = prepare(config, output, resume=resume, console=Console.beside_output())
+    guidance = prepared.guidance
+    assert isinstance(guidance, Evolved)
     outcomes, solutions = prepared.state.outcomes, prepared.state.solutions
     groups, _ = roll_out(prepared, prepared.problems, step=0)
     for group in groups:

@@ -132,6 +132,15 @@ def test_a_reflection_model_that_fails_is_told_and_the_best_so_far_kept(server, 
     assert (tmp_path / "out" / "evolution.json").exists()
 
 
+def test_a_recipe_that_evolves_nothing_leaves_nothing_behind(tmp_path, capsys):
+    """A run directory would refuse the next call, with the setting mended."""
+    output = tmp_path / "out"
+    arguments = ["evolve", "quickstart", "--output", str(output), "--set", 'guidance.kind="self_hint"']
+    assert main(arguments) == 2
+    assert "guidance.kind = 'self_hint' evolves nothing" in capsys.readouterr().err
+    assert not output.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text", "part"),
     [
