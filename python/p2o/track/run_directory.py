@@ -272,6 +272,11 @@ def require_resumable(path: Path, config: Config) -> bool:
 def require_free(path: Path) -> None:
     """Raises RunDirectoryError where a new run cannot be made because something is there."""
     require_at_rest(path)  # which is not to be removed
+    if Path.cwd().is_relative_to(path.resolve()):  # it would be moved away from under the process
+        raise RunDirectoryError(
+            f"{path}: the run directory cannot be the folder that p2o is called in, or one above it: set run.output to "
+            "a new folder"
+        )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunDirectoryError(
             f"{path} exists already: continue it with --resume, remove it, or set run.output"

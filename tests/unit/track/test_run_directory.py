@@ -98,6 +98,19 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_loaded(
         require_free(tmp_path / "new")
 
 
+def test_the_folder_that_p2o_is_called_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty as it may be: it would be moved away, and with it relative paths would lead nowhere."""
+    folder = tmp_path / "here" / "below"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    (tmp_path / "link").symlink_to(folder)
+    for path in (Path(), Path(".."), folder, folder.parent, tmp_path / "link"):
+        with pytest.raises(RunDirectoryError, match="the folder that p2o is called in"):
+            RunDirectory.create(path, load_config("quickstart"), {})
+    RunDirectory.create(Path("new"), load_config("quickstart"), {}).unlock()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
 def test_settings_of_memory_may_change_and_others_may_not(tmp_path: Path) -> None:
     path = tmp_path / "run"
     RunDirectory.create(path, load_config("quickstart"), {})
