@@ -353,7 +353,8 @@ def join_processes() -> Processes:
 
     if not dist.is_initialized():
         if torch.cuda.is_available():
-            torch.cuda.set_device(local_rank())
+            if local_rank() < torch.cuda.device_count():  # beyond, only model.device = "cpu" can be meant
+                torch.cuda.set_device(local_rank())
             dist.init_process_group("cpu:gloo,cuda:nccl")
         else:
             dist.init_process_group("gloo")

@@ -12,7 +12,7 @@ import torch
 
 from p2o.config import Config
 from p2o.data import fingerprint, load_data
-from p2o.distributed import ONE_PROCESS, Processes, local_rank
+from p2o.distributed import ONE_PROCESS, Processes, local_rank, local_size
 from p2o.errors import ConfigError
 from p2o.launch import model_facts
 from p2o.model.checks import check_vocabulary
@@ -239,6 +239,11 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     device = settings.device
     if device == "auto":
         device = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
+    elif ":" in device and local_size() > 1 and torch.cuda.device_count() > 1:
+        raise ConfigError(
+            f"model.device = {device!r} is one device for all {local_size()} processes of a node: write auto, cpu or "
+            "cuda"
+        )
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without CUDA

@@ -45,6 +45,18 @@ def test_planned_steps_are_those_of_the_mini_batches(problems: int, mini: int | 
     assert planned_optimizer_steps(load_config("quickstart", overrides), problems) == 2 * expected
 
 
+def test_processes_of_a_node_do_not_share_a_gpu_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them would load their model onto the one that is named."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    config = load_config("quickstart", ["model.device=cuda:1"])
+    with pytest.raises(
+        ConfigError, match=r"^model.device = 'cuda:1' is one device for all 2 processes of a node: "
+    ):
+        load_policy_model(config)
+    load_policy_model(load_config("quickstart", ["model.device=cpu"]))
+
+
 def test_the_reference_is_the_start_at_the_sampling_temperature(tmp_path: Path) -> None:
     """At the start it says what the policy says; it goes on saying it whatever the policy learns."""
     overrides = [*SIZES, "run.method=grpo", "loss.kl_coef=0.1", "rollout.temperature=0.6"]

@@ -326,6 +326,25 @@ def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:
     assert [str(outcome) for outcome in on_ranks(3, function, Left)] == ["the cause"] * 3
 
 
+def test_more_processes_than_gpus_may_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `model.device = "cpu"` they need none; what needs one says so in a line when the model is loaded."""
+    taken: list[int] = []
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    monkeypatch.setattr("torch.distributed.init_process_group", Mock())
+    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "_control_group", Mock())
+    monkeypatch.setattr(distributed, "_control_store", Mock())
+    for rank in range(3):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        monkeypatch.setattr("torch.distributed.get_rank", lambda: rank)  # noqa: B023
+        assert distributed.join_processes().rank == rank
+    assert taken == [0, 1]
+
+
 def test_one_process_needs_no_process_group() -> None:
     assert ONE_PROCESS.map(lambda items: [item + 1 for item in items], [1, 2]) == [2, 3]
     assert ONE_PROCESS.gather("x") == ["x"]
