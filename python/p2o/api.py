@@ -216,8 +216,10 @@ def device_name(config: Config) -> str:
     """What the run computes on."""
     import torch
 
+    from p2o.memory import gpu_of
+
     if torch.cuda.is_available() and not config.model.device.startswith("cpu"):
-        return str(torch.cuda.get_device_name())
+        return str(torch.cuda.get_device_name(gpu_of(config)))
     threads = torch.get_num_threads()
     return f"CPU ({threads} thread{'s' * (threads > 1)})"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from p2o.config import Config
+from p2o.distributed import local_rank
 from p2o.errors import MissingDependencyError
 from p2o.policy.memory import adapter_parameters
 from p2o.sizes import GIB, ITEMSIZE, Item, Place, attention_sizes, largest
@@ -133,6 +134,12 @@ def shortage(memory: RunMemory, available: Mapping[Place, int], *, ranks: int) -
                 "available"
             )
     return None
+
+
+def gpu_of(config: Config) -> int:
+    """The number of the GPU that this process computes on, if it does on one."""
+    number = config.model.device.partition(":")[2]
+    return int(number) if number.isdecimal() else local_rank()
 
 
 def host_memory(root: Path = Path("/")) -> int | None:

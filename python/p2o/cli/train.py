@@ -12,7 +12,7 @@ from p2o.cli.common import add_overrides, positive
 from p2o.cli.settings import annotated
 from p2o.config import Config, by_name, load_config, recipe_names
 from p2o.data import JsonlData
-from p2o.distributed import Processes, join_processes, leave_processes, local_rank, local_size
+from p2o.distributed import Processes, join_processes, leave_processes, local_size
 from p2o.errors import ConfigError
 from p2o.track.run_paths import newest_run, resumed_config, run_path
 
@@ -160,13 +160,15 @@ def check(config: Config, console: Console, processes: Processes) -> int:
     import torch
 
     from p2o.assembly import assemble
-    from p2o.memory import host_memory, shortage
+    from p2o.memory import gpu_of, host_memory, shortage
     from p2o.parts import make_probe
 
     if isinstance(config.data, JsonlData):
         config.data.require_files()  # before the model is looked for
-    gpu = torch.cuda.is_available() and not config.model.device.startswith("cpu")
-    available: dict[Place, int] = {"GPU": torch.cuda.mem_get_info(local_rank())[0]} if gpu else {}
+    gpu, number = torch.cuda.is_available() and not config.model.device.startswith("cpu"), gpu_of(config)
+    available: dict[Place, int] = {}
+    if gpu and number < torch.cuda.device_count():  # of another one the model says that it cannot be used
+        available["GPU"] = torch.cuda.mem_get_info(number)[0]
     if (room := host_memory()) is not None:
         available["host"] = room
     memory = estimate(config, console, ranks=processes.size, gpu=gpu)
@@ -204,7 +206,7 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> RunM
     """Prints the memory of each of `ranks` processes, and returns it; reads only the model's configuration."""
     import torch
 
-    from p2o.memory import describe, run_memory
+    from p2o.memory import describe, gpu_of, run_memory
     from p2o.model.fetch import resolve_source
     from p2o.model.load import load_outline
 
@@ -213,8 +215,8 @@ def estimate(config: Config, console: Console, *, ranks: int, gpu: bool) -> RunM
         dtype=config.model.dtype,
         trust_remote_code=config.model.trust_remote_code,
     )
-    here = gpu and torch.cuda.is_available()
-    size = torch.cuda.get_device_properties(local_rank()).total_memory if here else None
+    here = gpu and torch.cuda.is_available() and gpu_of(config) < torch.cuda.device_count()
+    size = torch.cuda.get_device_properties(gpu_of(config)).total_memory if here else None
     memory = run_memory(config, model, ranks=ranks, gpu=gpu, gpu_memory=size)
     for line in describe(memory, ranks=ranks, gpu=gpu):
         console.note(line)

@@ -37,6 +37,28 @@ def test_what_is_hardly_meant_is_remarked_on() -> None:
     assert remarks(load_config("quickstart", edge), edge) == []
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("cuda:1", "GiB of the GPU's memory, and 0.0 GiB are available: "),
+        ("cuda:0", "model.device = 'cuda:0' cannot be used: "),  # room enough, but there is none here
+        ("auto", "model.device = 'cuda:0' cannot be used: "),
+        ("cuda:7", "model.device = 'cuda:7' cannot be used: "),
+    ],
+)
+def test_the_memory_is_that_of_the_gpu_that_is_named(
+    device: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second of two is full."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda number: ([2**40, 2**20][number], 2**40))
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda number: Mock(total_memory=2**40))
+    monkeypatch.setattr("p2o.memory.host_memory", lambda: 2**40)
+    assert main(["train", "--check", f"--set=model.device={device}", "--set=optimizer.layout=padded"]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_run_that_is_resumed_by_its_directory_is_of_no_known_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
