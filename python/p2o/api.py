@@ -249,10 +249,11 @@ def process_as_it_was() -> Iterator[None]:
 
 @contextmanager
 def torch_as_it_was() -> Iterator[None]:
-    """Leaves torch's random states and threads as they were, and no process group that was not there."""
+    """Leaves torch's random states, threads and current GPU as they were, and no process group that was not there."""
     import torch
 
     threads = torch.get_num_threads()
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() else None
     joined = torch.distributed.is_available() and torch.distributed.is_initialized()
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         try:
@@ -261,6 +262,8 @@ def torch_as_it_was() -> Iterator[None]:
             if not joined:
                 leave_processes()
             torch.set_num_threads(threads)
+            if device is not None:
+                torch.cuda.set_device(device)
 
 
 def name_of(recipe: Recipe | None) -> str:

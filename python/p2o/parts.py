@@ -251,6 +251,9 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
         raise ConfigError(
             f"model.device = {device!r} cannot be used: {reason}; write auto, cpu, cuda or cuda:1"
         ) from None
+    if device.startswith("cuda:"):
+        # CUDA graphs and Triton's kernels go to the current device, wherever the model is.
+        torch.cuda.set_device(device)
     model, tokenizer = load_model(
         resolve_source(settings.source),
         dtype=settings.dtype,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 import transformers
 
+from p2o import parts
 from p2o.assembly import prepare
 from p2o.config import load_config
 from p2o.distributed import ONE_PROCESS
@@ -55,6 +57,21 @@ def test_processes_of_a_node_do_not_share_a_gpu_unasked(monkeypatch: pytest.Monk
     ):
         load_policy_model(config)
     load_policy_model(load_config("quickstart", ["model.device=cpu"]))
+
+
+@pytest.mark.parametrize(("device", "made"), [("cuda:1", ["cuda:1"]), ("auto", ["cuda:0"]), ("cpu", [])])
+def test_the_gpu_that_is_named_is_the_current_one(
+    device: str, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA graphs and Triton's kernels take the current one, whatever the model is on."""
+    chosen: list[str] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    monkeypatch.setattr(parts, "torch", Mock(wraps=torch, empty=Mock()))
+    monkeypatch.setattr(parts, "load_model", Mock(return_value=(None, None)))
+    monkeypatch.setattr(parts, "check_vocabulary", Mock())
+    load_policy_model(load_config("quickstart", [f"model.device={device}"]))
+    assert chosen == made
 
 
 def test_the_reference_is_the_start_at_the_sampling_temperature(tmp_path: Path) -> None:
