@@ -93,6 +93,14 @@ def test_what_was_seen_in_training() -> None:
     ]
 
 
+def test_the_middle_of_the_lengths_is_the_least_that_half_of_them_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "d.jsonl", asked("1?", "1"), asked("What is twenty and five?", "25"))
+    assert main(["data", str(path)]) == 0
+    assert "characters of a problem: 2 to 24, half of them at most 2\n" in capsys.readouterr().out
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, other = write(tmp_path / "d.jsonl", *FILE), write(tmp_path / "e.jsonl", FILE[0], asked("9?", "9"))
     assert main(["data", str(path), "--evaluation", str(other)]) == 1

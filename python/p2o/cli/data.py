@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if found.problems:
         console.note("golds: " + ", ".join(f"{count:,} {kind}" for kind, count in found.golds.most_common()))
     if lengths := found.lengths:
-        middle, most = lengths[len(lengths) // 2], lengths[-1]
+        middle, most = lengths[(len(lengths) - 1) // 2], lengths[-1]
         console.note(f"characters of a problem: {lengths[0]:,} to {most:,}, half of them at most {middle:,}")
     _list(
         console, f"golds that cannot be used (data.on_bad_gold): {len(found.unreadable):,}", found.unreadable
