@@ -5,6 +5,8 @@ Template and model texts are printed literally: markup in them is escaped and co
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,23 +82,31 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes}:{rest:02d} min"
 
 
+class Terminal(RichConsole):
+    """Rich's console. A reader that has gone is the error that it is; rich would call `exit(1)`."""
+
+    def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 class Console:
     """The console of one run. Where it is not a terminal, only lines are printed, no bars."""
 
     def __init__(self, rich: RichConsole | None = None, *, label: str = "") -> None:
-        self.rich = rich if rich is not None else RichConsole()
+        self.rich = rich if rich is not None else Terminal()
         self._last_line = self._last_step = time.monotonic()
         self.label = f"[bold]{printable(label)}[/bold]  " if label else ""
 
     @classmethod
     def silent(cls) -> Console:
         """A console that shows nothing: that of the ranks other than 0."""
-        return cls(RichConsole(quiet=True))
+        return cls(Terminal(quiet=True))
 
     @classmethod
     def beside_output(cls) -> Console:
         """A console on standard error: standard output is for the result."""
-        return cls(RichConsole(stderr=True))
+        return cls(Terminal(stderr=True))
 
     @contextmanager
     def phase(self, name: str, total: int) -> Iterator[ProgressCallback]:

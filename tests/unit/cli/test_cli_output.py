@@ -19,6 +19,7 @@ COMMANDS = {
     "help": ["--help"],
     "summary": ["verify", "pairs.jsonl"],
     "json": ["verify", "pairs.jsonl", "--json"],
+    "console": ["data", "pairs.jsonl", "--set", "data.problem_key=completion"],
 }
 
 
