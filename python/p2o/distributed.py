@@ -316,8 +316,8 @@ def launched_size() -> int:
 
 
 def local_size() -> int:
-    """Processes of the run on this node."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    """Processes of the run on this node: torchrun and deepspeed have a name each for it."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("LOCAL_SIZE") or "1")
 
 
 def local_rank() -> int:

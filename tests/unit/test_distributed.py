@@ -7,6 +7,7 @@ import errno
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -324,6 +325,20 @@ def test_what_failed_everywhere_is_not_hidden_by_ranks_that_are_gone() -> None:
         )
 
     assert [str(outcome) for outcome in on_ranks(3, function, Left)] == ["the cause"] * 3
+
+
+def test_processes_of_a_node_are_counted_under_each_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the memory of a node would be checked for one of them, and one node take itself for several."""
+    if (deepspeed := find_spec("deepspeed")) is not None:
+        launcher = Path(str(deepspeed.origin)).parent / "launcher" / "launch.py"
+        assert 'current_env["LOCAL_SIZE"] = str(num_local_procs)' in launcher.read_text()
+    for name in ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert distributed.local_size() == 1
+    monkeypatch.setenv("LOCAL_SIZE", "8")
+    assert distributed.local_size() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")  # torchrun, whatever else the environment has
+    assert distributed.local_size() == 4
 
 
 def test_more_processes_than_gpus_may_join(monkeypatch: pytest.MonkeyPatch) -> None:
