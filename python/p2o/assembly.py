@@ -55,8 +55,7 @@ def assemble(
     parts.collector.check_templates(
         templates, parts.problems, f"evolve.templates = {config.evolve.templates!r}"
     )
-    if config.run.method == "p2o":
-        check_prompts_fit(config, parts.encoder, parts.collector.sampler.max_model_len)
+    check_prompts_fit(config, parts.encoder, parts.collector.sampler.max_model_len)
     return parts
 
 
@@ -78,7 +77,7 @@ def check_surroundings(config: Config) -> None:
         ConfigError: if a context mode, a proposer, a reflection prompt or an API key is missing.
     """
     look_up(CONTEXT_WEIGHTS, config.context.mode, "context.mode")
-    if config.run.method != "p2o":
+    if not config.asks_reflection:
         return
     check_proposer(config.evolve, config.reflection)
     if config.reflection.kind == "openai":

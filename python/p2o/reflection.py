@@ -128,7 +128,7 @@ def check_prompts_fit(config: Config, encoder: PromptEncoder, limit: int | None)
     Raises:
         ConfigError: naming the prompt, and `limit`, the tokens that model or engine take.
     """
-    if not config.reflection.by_policy:
+    if not (config.asks_reflection and config.reflection.by_policy):
         return
     proposer = proposer_class(config.evolve, config.reflection)
     for about, prompt in proposer.prompts(config.evolve, config.reflection).items():

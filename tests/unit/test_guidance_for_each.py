@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from p2o.assembly import check_surroundings
 from p2o.config import build_config
 from p2o.distributed import ONE_PROCESS
 from p2o.errors import ConfigError, ReflectionError
@@ -20,6 +22,8 @@ from p2o.guidance.guidance import Guidance, GuidanceParts, check_solutions, guid
 from p2o.guidance.self_hint import PROMPT, STRENGTHS
 from p2o.guidance.solution_prefix import prefix_of
 from p2o.outcomes import Outcomes
+from p2o.reflection import check_prompts_fit
+from p2o.rollout.sampler import sampler_class
 from p2o.state import LoopState
 from p2o.templates import PLAIN, make_template
 from p2o.track.console import Console
@@ -255,3 +259,25 @@ def test_what_a_kind_needs_is_asked_for_before_a_run_begins() -> None:
         check_solutions(config, [problem("a", solution="")])
     check_solutions(build_config(base), [problem("a", solution="")])
     assert not config.needs_start_weights
+
+
+def test_a_kind_that_asks_no_reflection_model_needs_no_key_and_no_room_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    engine = {"sampler": "vllm", "max_prompt_tokens": 64, "max_tokens": 64, "vllm": {"max_model_len": 128}}
+    base = {"model": {"source": "x"}, "data": {"kind": "tiny"}, "rollout": engine}
+    openai = {"reflection": {"kind": "openai", "endpoint": {"model": "m"}}}
+    encoder = Mock(encode=Mock(return_value=[0] * 100))
+    prefixes = {"guidance": {"kind": "solution_prefix"}}
+    check_surroundings(build_config({**base, **openai, **prefixes}))
+    config = build_config({**base, **prefixes})
+    sampler_class("vllm").check(config)
+    check_prompts_fit(config, encoder, 128)
+
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        check_surroundings(build_config({**base, **openai}))
+    with pytest.raises(ConfigError, match=r"reflection.max_tokens is 2048, which leaves a request no room"):
+        sampler_class("vllm").check(build_config(base))
+    with pytest.raises(ConfigError, match=r"too many beside reflection.max_tokens = 2048"):
+        check_prompts_fit(build_config(base), encoder, 128)

@@ -127,7 +127,7 @@ class VllmSampler(Sampler):
                 f"{rollout.max_prompt_tokens} and rollout.max_tokens = {rollout.max_tokens} together: raise it or "
                 "lower one of them"
             )
-        reflects = config.run.method == "p2o" and config.reflection.by_policy
+        reflects = config.asks_reflection and config.reflection.by_policy
         if reflects and config.reflection.max_tokens >= limit:
             raise ConfigError(
                 f"reflection.max_tokens is {config.reflection.max_tokens}, which leaves a request no room in the vLLM "
