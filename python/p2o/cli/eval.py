@@ -149,7 +149,8 @@ def with_model(config: Config, source: str) -> Config:
 
 
 def model_of(source: str) -> str:
-    """The model folder of a run directory: the exported one, else the newest checkpoint's. Other sources as given.
+    """The model folder of a run directory: the exported one, or the newest checkpoint's before the run has ended. Other
+    sources as given.
 
     Raises:
         RunDirectoryError: if the run has written no whole model.
@@ -158,9 +159,10 @@ def model_of(source: str) -> str:
     if not (run / "config.toml").exists():
         return source
     from p2o.checkpoint import latest_checkpoint
+    from p2o.track.about import is_under_way
 
     newest = latest_checkpoint(run / "checkpoints")
-    if (run / "model").is_dir():
+    if (run / "model").is_dir() and not is_under_way(run):
         return str(run / "model")
     if newest is None:
         raise RunDirectoryError(f"{run} holds no checkpoint yet")

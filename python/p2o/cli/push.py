@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from p2o.errors import HubError, MissingDependencyError, RunDirectoryError
 from p2o.files import write_bytes, write_text
 from p2o.masking import scrub
+from p2o.track.about import is_under_way
 
 if TYPE_CHECKING:
     from p2o.report.model_card import Card
@@ -92,6 +93,10 @@ def model_files(run: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise RunDirectoryError(
             f"{run} has no trained model: a run writes it when it ends; finish it with p2o-train --resume {run}"
+        )
+    if is_under_way(run):
+        raise RunDirectoryError(
+            f"{run} goes on for more epochs, and its model is that of before: finish it with p2o-train --resume {run}"
         )
     # The card takes the place of a README that came with the base model.
     names = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}

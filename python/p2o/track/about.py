@@ -89,6 +89,13 @@ def note_end(run: Path) -> None:
     _write(run, {**read_about(run), "ended": _now()})
 
 
+def is_under_way(run: Path) -> bool:
+    """Whether a run was launched, also for more epochs than it had, and has not ended since, as far as that is known:
+    a model that is there is one of before."""
+    about = read_about(run)
+    return bool(about.get("launches")) and "ended" not in about
+
+
 def versions() -> dict[str, str]:
     """The versions of p2o, Python and the packages that compute."""
     found = {"p2o": __version__, "python": platform.python_version()}

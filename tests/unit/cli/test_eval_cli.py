@@ -13,6 +13,7 @@ from p2o.cli.eval import add_arguments, model_of, settings_of
 from p2o.cli.main import main
 from p2o.config import Config, load_config
 from p2o.errors import ConfigError, RunDirectoryError
+from p2o.track.about import note_end, note_launch
 from p2o.track.run_directory import config_values
 
 
@@ -33,6 +34,16 @@ def test_the_export_goes_first_then_the_newest_checkpoint(tmp_path: Path) -> Non
     assert model_of(str(run)) == str(run / "model")
     assert model_of("owner/name") == "owner/name"
     assert model_of(str(run / "model")) == str(run / "model")
+
+
+def test_a_run_that_goes_on_is_evaluated_with_its_newest_checkpoint(tmp_path: Path) -> None:
+    """Its export is the model that it had when it first ended."""
+    run = make_run(tmp_path / "run", f"{CHECKPOINT}/state.json", f"{CHECKPOINT}/model/config.json")
+    make_run(run, "model/config.json")
+    note_launch(run, load_config("quickstart"), "quickstart", step=9, device="CPU", processes=1)
+    assert model_of(str(run)) == str(run / CHECKPOINT / "model")
+    note_end(run)
+    assert model_of(str(run)) == str(run / "model")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from p2o.cli.main import main
 from p2o.config import build_config, load_config
 from p2o.files import append_jsonl, json_line, read_jsonl
 from p2o.report.model_card import PICTURE, make_card
-from p2o.track.about import note_launch
+from p2o.track.about import note_end, note_launch
 from p2o.track.run_directory import config_values
 
 TOKEN = "hf_secret_of_this_test"
@@ -265,6 +265,20 @@ def test_a_dry_run_uploads_nothing(
     assert main(["push", str(run), "me/m", "--dry-run", str(tmp_path / "card")]) == 0
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == ["README.md", PICTURE]
     assert hub.asked == []
+
+
+def test_a_run_that_goes_on_is_not_uploaded_with_the_model_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, hub = a_run(tmp_path), use(Hub(), monkeypatch)
+    note_launch(run, load_config("quickstart"), "quickstart", step=9, device="CPU", processes=1)
+    assert main(["push", str(run), "me/tiny"]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {run} goes on for more epochs, and its model is that of "
+    )
+    assert hub.asked == []
+    note_end(run)
+    assert main(["push", str(run), "me/tiny"]) == 0
 
 
 def test_what_has_to_be_private_goes_to_no_public_repository(
