@@ -15,6 +15,7 @@ from p2o.evaluation.benchmarks import BENCHMARKS, load_benchmarks
 from p2o.evaluation.compare import compare
 from p2o.files import read_toml
 from p2o.shipped import load_toml, shipped, unknown
+from p2o.track.run_paths import with_own_problems
 
 PRESETS = "evaluation/presets"
 COMPARE = "compare"
@@ -130,6 +131,8 @@ def settings_of(args: argparse.Namespace) -> tuple[Config, list[str]]:
         values = merged(values, preset)
     apply_overrides(values, args.overrides)
     config = build_config(values)
+    if is_run:
+        config = with_own_problems(config, run)
     if args.samples is not None:
         evaluation = config.evaluation.model_copy(update={"samples": args.samples})
         config = config.model_copy(update={"evaluation": evaluation})

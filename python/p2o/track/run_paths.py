@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from p2o.config import Config, Overrides, RunConfig, apply_overrides, build_config
+from p2o.data import JsonlData
 from p2o.errors import RunDirectoryError
 from p2o.files import read_toml
 from p2o.track.run_directory import RunDirectory
@@ -45,7 +46,18 @@ def resumed_config(path: Path, overrides: Overrides = ()) -> Config:
         # The learning rates of the epochs that are done were those of a shorter run.
         run = config.run.model_copy(update={"schedule_epochs": began.run.epochs})
         config = config.model_copy(update={"run": run})
-    return config
+    return with_own_problems(config, path)
+
+
+def with_own_problems(config: Config, path: Path) -> Config:
+    """The settings of the run at `path` with the problems that are in it, where its settings lead nowhere: those that
+    `p2o.train` was given are named by the place at which the run began, from which it may have been moved."""
+    if not isinstance(config.data, JsonlData):
+        return config
+    named = [file for file in (config.data.train, config.data.evaluation) if file is not None]
+    own = {file: path / file.name for file in named if not file.exists()}
+    moved = {file: here.read_text(encoding="utf-8") for file, here in own.items() if here.is_file()}
+    return config.model_copy(update={"data": config.data.holding(moved)})
 
 
 def newest_run(recipe: str, asked: RunConfig, named: Collection[str]) -> Path:

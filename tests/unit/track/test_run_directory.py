@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 import pandas
 import pytest
 
+from p2o.api import begun, placed
+from p2o.arguments import lines_of
+from p2o.cli.eval import add_arguments, settings_of
 from p2o.config import load_config
-from p2o.data import read_problems
-from p2o.errors import RunDirectoryError
+from p2o.data import load_data, read_problems
+from p2o.errors import DataError, RunDirectoryError
 from p2o.evolution import Candidate, Evolution
 from p2o.evolution.budget import Ledger
 from p2o.files import read_jsonl
@@ -22,7 +26,15 @@ from p2o.outcomes.outcomes import Outcomes
 from p2o.state import LoopState
 from p2o.templates import make_template
 from p2o.track.metrics import followed_first
-from p2o.track.run_directory import LOCK, RunDirectory, require_free, rollout_records, template_records
+from p2o.track.run_directory import (
+    LOCK,
+    RunDirectory,
+    config_values,
+    require_free,
+    require_resumable,
+    rollout_records,
+    template_records,
+)
 from p2o.track.run_paths import newest_run, resumed_config, run_path
 from p2o.types import Group, Problem, Rollout
 
@@ -367,6 +379,38 @@ def test_the_run_of_a_recipe_that_was_at_work_last_is_resumed(
     assert found("run.method") == found("run.method", "run.seed", "run.epochs") == "grpo-seed0"
     elsewhere = asked.model_copy(update={"output": Path("elsewhere")})
     assert newest_run("quickstart", elsewhere, ()) == Path("elsewhere")
+
+
+def eval_arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser
+
+
+def test_a_run_that_was_moved_has_its_problems_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that `p2o.train` was given in memory."""
+    monkeypatch.chdir(tmp_path)
+    problems = [{"problem": f"{n}+1", "answer": str(n + 1)} for n in range(6)]
+    held = {
+        "problems": lines_of(problems[:4], "problems"),
+        "evaluation": lines_of(problems[4:], "evaluation"),
+    }
+    config = placed(begun("smollm2", held, {}), Path("runs/before"), held, resume=False)
+    RunDirectory.create(Path("runs/before"), config, {}).unlock()
+    before = load_data(resumed_config(Path("runs/before")).data)
+    Path("runs/before").rename("moved")
+    resumed = resumed_config(Path("moved"))
+    assert load_data(resumed.data) == before
+    assert config_values(resumed) == config_values(config), "its settings stay as they were"
+    require_resumable(Path("moved"), resumed)
+    Path("moved/model").mkdir()  # that of its end
+    evaluated, _ = settings_of(eval_arguments().parse_args(["moved"]))
+    assert load_data(evaluated.data) == before
+    Path("moved/problems.jsonl").unlink()
+    with pytest.raises(DataError, match=r"^runs/before/problems.jsonl: no such file"):
+        load_data(resumed_config(Path("moved")).data)
 
 
 def test_a_longer_run_keeps_the_learning_rates_of_the_epochs_that_are_done(tmp_path: Path) -> None:
