@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -140,6 +140,8 @@ def page_of(runs: Sequence[Path], *, live: bool = False) -> str:
         RunDirectoryError: naming the run that there is nothing to report of, or whose files are damaged.
     """
     records = [read_run(run) for run in runs]
+    if len({run.name for run in records}) < len(records):  # of the same name in different folders
+        records = [replace(run, name=str(path)) for run, path in zip(records, runs, strict=True)]
     names = " or ".join(map(str, runs))
     with naming_damaged(f"{names}: metrics.jsonl, templates.jsonl, transfer.jsonl or rollouts/"):
         return render(records, live=live)

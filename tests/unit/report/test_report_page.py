@@ -388,6 +388,21 @@ def test_of_a_long_completion_the_end_is_kept() -> None:
     assert shown == f"{10 * 'a'}\n[... 120 characters ...]\n{20 * 'b'}"
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of two machines, say."""
+    monkeypatch.chdir(tmp_path)
+    runs = [Path("one/run"), Path("other/run"), Path("third")]
+    for run in runs:
+        run.mkdir(parents=True)
+        append_jsonl(run / "metrics.jsonl", [{"step": 0, "num_tokens": 0, "evaluation/accuracy": 0.5}])
+    page = page_of(runs)
+    assert "<h1>one/run, other/run and third</h1>" in page
+    assert '"label": "other/run"' in page
+    assert "<h1>run and third</h1>" in page_of(runs[1:])
+
+
 def test_runs_are_compared_line_by_line(tmp_path: Path) -> None:
     settings = {"rollout.n": 6, "run.seed": 1}
     records = [
