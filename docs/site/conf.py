@@ -76,7 +76,6 @@ docs/study
 docs/study/main/tables
 docs/study/ablations/tables
 docs/study/proposals/tables
-docs/study/leak/tables
 docs/study/rivals/tables
 docs/study/pairs/tables
 docs/study/smollm2/tables

@@ -21,7 +21,7 @@ REAL = ['model.source="smollm2"', "data.train=number_sequence.jsonl"]
 """The settings of the command on docs/study.md."""
 
 
-@pytest.mark.parametrize("name", ["ablations", "leak", "main", "proposals", "smollm2", "real"])
+@pytest.mark.parametrize("name", ["ablations", "main", "proposals", "smollm2", "real"])
 def test_recorded_results_are_those_of_today_s_settings(name: str) -> None:
     study = load_study(name, REAL) if name == "real" else load_study(name)
     lines = (STUDIES / name / "results.jsonl").read_text().splitlines()

@@ -39,7 +39,7 @@ def test_shipped_studies_load(name: str) -> None:
 
 
 def test_there_are_studies() -> None:
-    assert {"main", "ablations", "leak", "smoke"} <= set(study_names())
+    assert {"main", "ablations", "proposals", "smoke"} <= set(study_names())
 
 
 def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
