@@ -23,10 +23,9 @@ class Candidate:
     the mean reward of the (first) parent and of the candidate. `scores` are rewards and trials per dev problem id: on
     the whole dev set if accepted, on the part raced over if refused in the race, else empty. `mean` is the mean reward
     of the first rollouts and `success_rate` the share of successes among them: `scores` count replicas, which were made
-    where the first went well. Acceptance goes by
-    `probability_better`, the posterior probability of the race, or by `e_value`, the higher one of the sequential test;
-    under other rules both are None. `made_by` is `plain`, `given`, `mutation`, `crossover`, or another
-    proposer's word; `cost` what its proposal cost.
+    where the first went well. Acceptance goes by `probability_better`, the posterior probability of the race, or by
+    `e_value`, the higher one of the sequential test; under other rules both are None. `made_by` is `plain`, `given`,
+    `mutation`, `crossover`, or another proposer's word; `cost` what its proposal cost.
     """
 
     id: int

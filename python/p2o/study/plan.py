@@ -206,7 +206,9 @@ class Study(Settings):
         if self.selection is None or not self._chooses(by):
             return None
         chosen_in = self.selection.world
-        return (chosen_in.get(world, world) if isinstance(chosen_in, dict) else chosen_in or world), by
+        if isinstance(chosen_in, str):
+            return chosen_in, by
+        return (chosen_in or {}).get(world, world), by
 
     def _selection_worlds(self) -> list[str]:
         """Every world that `selection.world` names."""

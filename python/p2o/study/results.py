@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from p2o.errors import RunDirectoryError
 from p2o.files import read_jsonl, write_jsonl
 from p2o.study.plan import Job
 from p2o.study.statistics import area_under_curve, value_at
+from p2o.track.about import commit_of
 
 RESULTS = "results.jsonl"
 
@@ -135,28 +135,14 @@ def rounded(value: float) -> float:
     return float(f"{value:.4g}") if math.isfinite(value) else value
 
 
-def commit_of(package: Path) -> str | None:
-    """The commit of the checkout that a package lies in, with `+` if that is changed; None if it is installed."""
-    command = ["git", "-C", str(package), "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=9"]
-    try:
-        # A package inside some other project's checkout is not of that project's commit.
-        subprocess.run(
-            ["git", "-C", str(package), "ls-files", "--error-unmatch", "__init__.py"],
-            check=True,
-            capture_output=True,
-        )
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def versions() -> dict[str, str]:
     """What the run was made with: versions, the commit where there is one, and the instructions torch computes with
     (they decide rounding, and so which of two near draws is taken)."""
     import torch
     import transformers
 
-    source = commit_of(Path(__file__).resolve().parents[1])
+    # A package that is installed within some other project's checkout is not of that project's commit.
+    source = commit_of(Path(__file__).resolve().parents[1], holding="__init__.py")
     return {
         "p2o": __version__,
         **({} if source is None else {"commit": source}),
@@ -226,16 +212,16 @@ def seconds_of(record: Mapping[str, Any]) -> float:
 def _share_of_a_core(record: Mapping[str, Any]) -> float:
     """What a run of one thread had of a core beside other work on the machine; 1 where that is not known.
 
-    Records without a commit are older and have `cpu_s` of runs with engines in other processes too.
+    Records that do not name the processor are older and have `cpu_s` of runs with engines in other processes too.
     """
-    known = "commit" in record["versions"] and record.get("cpu_s") and record.get("wall_s")
+    known = "cpu" in record["versions"] and record.get("cpu_s") and record.get("wall_s")
     return float(record["cpu_s"] / record["wall_s"]) if known else 1.0
 
 
 def recorded_alike(records: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether one commit on one kind of processor made them all, so that their seconds can be compared."""
+    """Whether the same versions on one kind of processor made them all, so that their seconds can be compared."""
     made = [record["versions"] for record in records]
-    return all("commit" in versions and versions == made[0] for versions in made)
+    return all("cpu" in versions and versions == made[0] for versions in made)
 
 
 def guided_accuracy(record: Mapping[str, Any], budget: float) -> float | None:

@@ -76,7 +76,7 @@ def note_launch(
             "step": step,
             "device": device,
             "processes": processes,
-            "commit": _commit(),
+            "commit": commit_of(Path.cwd()),
             "versions": versions(),
         }
     )
@@ -121,14 +121,18 @@ def _changes(config: Config, recipe: str | None) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
-    """The commit of the working directory, with `+` if files differ from it; None outside a repository."""
+def commit_of(folder: Path, holding: str | None = None) -> str | None:
+    """The commit that a folder is at, with `+` if files differ from it; None outside a repository, or in one that lacks
+    the folder's file `holding`."""
+    asked = [["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "-uno"]]
+    if holding is not None:
+        asked.append(["ls-files", "--error-unmatch", holding])
     try:
         said = [
             subprocess.run(
-                ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
             ).stdout.strip()
-            for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "-uno"])
+            for arguments in asked
         ]
     except (OSError, subprocess.SubprocessError):
         return None

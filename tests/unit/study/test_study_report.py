@@ -16,9 +16,10 @@ from p2o.files import append_jsonl, with_check
 from p2o.study.plan import Study, make_job
 from p2o.study.plots import hard_curve
 from p2o.study.report import write_report
-from p2o.study.results import Results, commit_of, epochs_of, header_of, record_of
+from p2o.study.results import Results, epochs_of, header_of, record_of
 from p2o.study.selection import all_jobs, choose
 from p2o.study.tables import render
+from p2o.track.about import commit_of
 
 STUDY = Study.model_validate(
     {
@@ -149,7 +150,7 @@ def test_a_checkout_is_named_by_its_commit_and_an_installed_package_by_none(
     package = tmp_path / "python" / "p2o"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    assert commit_of(package) is None
+    assert commit_of(package, "__init__.py") is None
 
     def git(*arguments: str) -> None:
         identity = ("-c", "user.name=A", "-c", "user.email=a@b.c")
@@ -159,14 +160,14 @@ def test_a_checkout_is_named_by_its_commit_and_an_installed_package_by_none(
     (tmp_path / "other").write_text("")
     git("add", "other")
     git("commit", "-m", "other")
-    assert commit_of(package) is None
+    assert commit_of(package, "__init__.py") is None
     git("add", "python")
     git("commit", "-m", "package")
-    clean = commit_of(package)
+    clean = commit_of(package, "__init__.py")
     assert clean is not None
-    assert re.fullmatch("[0-9a-f]{9}", clean)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
     (package / "__init__.py").write_text("changed = 1\n")
-    assert commit_of(package) == f"{clean}+"
+    assert commit_of(package, "__init__.py") == f"{clean}+"
 
 
 def made(arm: str, seed: int, *accuracies: float) -> dict[str, Any]:
