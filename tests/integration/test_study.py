@@ -18,7 +18,7 @@ from p2o.cli.study import UNFINISHED
 from p2o.files import read_jsonl
 from p2o.study import runner as runner_module
 from p2o.study.console import Display
-from p2o.study.plan import load_study
+from p2o.study.plan import load_study, study_names
 from p2o.study.results import Results, header_of
 from p2o.study.runner import Runner, Running
 from p2o.study.worker import run_job
@@ -163,7 +163,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (
             ["nothing"],
-            "no study 'nothing': give one of ablations, leak, main, pairs, proposals, real, rivals, smoke",
+            f"no study 'nothing': give one of {', '.join(study_names())}, or the path of a .toml file",
         ),
         (["one.toml", "--only", "c"], "--only c: the study has the arms taught"),
     ],
