@@ -172,6 +172,7 @@ ADDED: dict[str, Any] = {
     "data.on_conflict": "refuse",
     "correction.old_logprobs": "trainer",
     "evolve.rounds_at_once": 1,
+    "evolve.feedback_size": "all",
     "rollout.ahead": 0,
     "rollout.vllm.lora": "merged",
 }

@@ -65,6 +65,7 @@ def step_inputs(**given: Any) -> StepInputs:
         "outcomes": Outcomes(),
         "dev": [],
         "feedback": [],
+        "shown": given.get("feedback", []),
         "journal": Journal(None, {}),
         "ledger": Ledger(100),
     }

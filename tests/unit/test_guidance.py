@@ -21,7 +21,7 @@ from p2o.guidance.spending import (
     adaptive_allowance,
     allow,
     fruitless_row,
-    rollouts_of_a_race,
+    least_rollouts,
     unlocked_share,
 )
 from p2o.outcomes import Outcomes, likely_hard
@@ -91,12 +91,13 @@ def test_steps_shrink_with_what_they_unlock_and_come_back() -> None:
     assert shares == pytest.approx([1.0, 1.0, 0.8, 0.5, 0.125, 8 / 12])
 
 
-def test_a_step_keeps_what_a_race_costs() -> None:
-    """60 dev problems: the plain prompt three times, a template once, and twice on a minibatch of 3."""
-    assert rollouts_of_a_race(EvolveConfig(), 60) == 60 * 3 + 60 + 2 * 3
-    assert rollouts_of_a_race(EvolveConfig(rollouts_per_evaluation=4), 60) == 60 * 6 + 60 * 4 + 2 * 3 * 4
-    shares = [adaptive_allowance([0.0] * 40, (0, 0), 400, n=6, budget=700, least=n).share for n in (246, 50)]
-    assert shares == pytest.approx([246 / 700, 0.125])
+def test_a_step_keeps_what_a_race_and_twenty_proposals_cost() -> None:
+    """60 dev problems: the plain prompt three times, a template once; twenty minibatches of 3, plain and with a
+    proposal."""
+    assert least_rollouts(EvolveConfig(), 60) == 60 * 3 + 60 + 2 * 20 * 3
+    assert least_rollouts(EvolveConfig(rollouts_per_evaluation=4), 60) == 60 * 6 + 60 * 4 + 2 * 20 * 3 * 4
+    shares = [adaptive_allowance([0.0] * 40, (0, 0), 400, n=6, budget=700, least=n).share for n in (360, 50)]
+    assert shares == pytest.approx([360 / 700, 0.125])
 
 
 def test_the_less_was_unlocked_and_the_fewer_are_hard_the_earlier_plain_rollouts_do() -> None:
@@ -138,7 +139,7 @@ def test_what_a_step_may_spend_follows_from_the_state() -> None:
         state(each) for each in (None, replace(evolution, stop_reason=PLAIN_ENOUGH), evolution)
     )
     first = allow(began, config, hard)
-    assert first == adaptive_allowance([], (0, 0), 100, 6, 2000, 206)
+    assert first == adaptive_allowance([], (0, 0), 100, 6, 2000, 320)
     assert allow(early, config, hard) == first
     assert (began.unlocked, early.unlocked) == ([], [])
     second = allow(went, config, hard)
@@ -152,12 +153,12 @@ def test_what_a_step_may_spend_follows_from_the_state() -> None:
     assert allow(untried, config, hard) == first
     assert untried.unlocked == []
     assert allow(went, load_config("quickstart", ["guidance.spend=fixed"]), hard) == Allowance()
-    few = load_config("quickstart", ["evolve.dev_size=300", "evolve.budget=246"])
+    few = load_config("quickstart", ["evolve.dev_size=300", "evolve.budget=400"])
     assert allow(state(None), few, hard).share == 1.0, (
-        "a race of 50 dev problems costs 206 of 246, the guess more"
+        "twenty proposals and a race of 50 dev problems cost 320 of 400, the guess more"
     )
     exhausted = replace(state(None), unlocked=[0.0] * 100)
-    assert allow(exhausted, few, hard).share == pytest.approx((50 * 4 + 6) / 246)
+    assert allow(exhausted, few, hard).share == pytest.approx((50 * 4 + 120) / 400)
 
 
 def test_untried_problems_are_guided_as_often_as_tried_ones_are_hard() -> None:

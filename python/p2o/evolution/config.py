@@ -56,6 +56,10 @@ class EvolveConfig(Settings):
     dev_size: PositiveInt = 300
     """Problems that score the templates; half of the hard set if that is fewer."""
 
+    feedback_size: PositiveInt | Literal["all"] = 300
+    """Hard problems beside the dev set on which proposals are made and tried out. Each is rolled out once under a
+    parent: the fewer there are, the more proposals the budget pays for. `all`: all of them (the paper)."""
+
     parents: PositiveInt = 16
     """K: parents drawn from the front in each round; as many proposals, one batch, are spread over those there are."""
 

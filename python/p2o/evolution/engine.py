@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from p2o.errors import ConfigError, InputError, TooFewProblemsError
 from p2o.evolution.budget import Ledger, rollouts_of
@@ -176,6 +176,7 @@ def evolve(
             outcomes=outcomes or Outcomes(),
             dev=dev,
             feedback=feedback,
+            shown=shown_problems(feedback, config.feedback_size, seed),
             journal=records,
             ledger=Ledger(rollouts_of(config.budget, len(dev))),
             identity=digest(header),
@@ -280,3 +281,11 @@ def split(problems: Sequence[Problem], dev_size: int, seed: int) -> tuple[list[P
     Random(f"{seed}/split").shuffle(shuffled)
     size = min(dev_size, len(shuffled) // 2)
     return shuffled[:size], shuffled[size:]
+
+
+def shown_problems(feedback: Sequence[Problem], size: int | Literal["all"], seed: int) -> list[Problem]:
+    """Those of the feedback problems that proposals are made from, `size` or all of them, in the order given."""
+    if size == "all" or size >= len(feedback):
+        return list(feedback)
+    places = Random(f"{seed}/shown").sample(range(len(feedback)), size)
+    return [feedback[place] for place in sorted(places)]

@@ -29,6 +29,9 @@ class StepInputs:
     outcomes: Outcomes
     dev: Sequence[Problem]
     feedback: Sequence[Problem]
+    shown: Sequence[Problem]
+    """The feedback problems that minibatches are drawn from; the others only help to judge."""
+
     journal: Journal
     ledger: Ledger
     identity: str = ""

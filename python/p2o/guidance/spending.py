@@ -41,7 +41,7 @@ FRUITLESS = 0.05
 
 LEAST_SHARE = 0.125
 """Share of the budget that a prompt step keeps, however little was unlocked: what helps may still come. It also keeps
-what one race costs, without which it could accept nothing."""
+what `GUESSED_PROPOSALS` and one race cost: with less it would pay for the plain prompt and hardly look for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +94,16 @@ def allow(state: LoopState, config: Config, hard: Collection[str]) -> Allowance:
         state.unlocked += [] if share is None else [share]
     dev_size = min(config.evolve.dev_size, len(hard) // 2)
     budget = rollouts_of(config.evolve.budget, dev_size)
-    least = min(budget, rollouts_of_a_race(config.evolve, dev_size))
+    least = min(budget, least_rollouts(config.evolve, dev_size))
     proposals = state.accepted_proposals, state.tried_proposals
     return adaptive_allowance(state.unlocked, proposals, len(hard), config.rollout.n, budget, least)
 
 
-def rollouts_of_a_race(config: EvolveConfig, dev_size: int) -> int:
-    """Rollouts of the plain prompt, with its repetitions, and of a template on two minibatches and the dev problems."""
+def least_rollouts(config: EvolveConfig, dev_size: int) -> int:
+    """Rollouts of the plain prompt, with its repetitions, and of a template on the dev problems, and of
+    `GUESSED_PROPOSALS` and the plain prompt on minibatches."""
     on_dev = dev_size * (2 * config.rollouts_per_evaluation + REPLICATES)
-    return on_dev + 2 * config.minibatch * config.rollouts_per_evaluation
+    return on_dev + 2 * GUESSED_PROPOSALS * config.minibatch * config.rollouts_per_evaluation
 
 
 def adaptive_allowance(

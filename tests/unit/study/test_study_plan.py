@@ -55,6 +55,7 @@ def test_the_papers_rules_differ_from_ours_in_rules_only() -> None:
         "evolve.acceptance",
         "evolve.carry_over",
         "evolve.cover",
+        "evolve.feedback_size",
         "guidance.spend",
         "guidance.train_on_evaluations",
         "loss.dual_clip",

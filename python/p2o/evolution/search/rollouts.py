@@ -42,7 +42,7 @@ class Rollouts:
         self._turns = inputs.turns
         self._asked: set[Key] = set()
         """What is reserved and not there yet."""
-        self._feedback = {problem.id for problem in inputs.feedback}
+        self._shown = {problem.id for problem in inputs.shown}
         self.one_draw = getattr(inputs.evaluate, "repeats", None) == "same"
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
@@ -147,9 +147,9 @@ class Rollouts:
             self._journal.sync()
 
     def _is_shown(self, key: Key) -> bool:
-        """Whether a reflection may show the text, which is kept (and journaled) only then: a rollout on a feedback
-        problem, be it on a minibatch or in a race."""
-        return key[1] in self._feedback and key[2] < self._first_replica
+        """Whether a reflection may show the text, which is kept (and journaled) only then: a rollout on a problem
+        that minibatches are drawn from, be it on one of them or in a race."""
+        return key[1] in self._shown and key[2] < self._first_replica
 
     def give_back(self, keys: Iterable[Key]) -> None:
         """Returns to the budget what was reserved and never rolled out."""

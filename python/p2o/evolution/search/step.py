@@ -53,7 +53,7 @@ class Step:
         self.rollouts = Rollouts(inputs, lambda count: self.emit(RolloutsDone(count, self.ledger.rollouts)))
         self.rule = ACCEPTANCES[self.config.acceptance](self.rollouts)
         self.proposer = proposer_class(self.config, inputs.reflection)(inputs)
-        self.minibatches = Minibatches(inputs.feedback, self.config.minibatch, self.seed)
+        self.minibatches = Minibatches(inputs.shown, self.config.minibatch, self.seed)
         self.pool = CandidatePool(
             inputs, self.rollouts, self.rule, lambda candidate: self.emit(Decided(candidate))
         )

@@ -663,3 +663,35 @@ def test_the_row_begins_again_with_each_accepted_proposal():
     assert 0 in rows[1:]
     assert all(row < 7 for row in rows[:-1])
     assert (rows[-1] >= 7) == (evolution.stop_reason == "fruitless")
+
+
+def test_a_parent_is_rolled_out_once_on_each_of_the_problems_that_proposals_are_made_from():
+    """60 dev and 60 feedback problems, nobody proposes anything useful: a proposal costs its minibatch of three, and
+    as much again as long as the plain prompt has not met all problems it is drawn from."""
+    worlds = {size: World(plain=0.0, useful=0.0) for size in (6, "all")}
+    found = {
+        size: run(world, make_problems(120), budget=480, dev_size=60, feedback_size=size, parents=5)
+        for size, world in worlds.items()
+    }
+    drawn = {
+        size: {problem for each in evolution.candidates for problem, _, _ in each.minibatch}
+        for size, evolution in found.items()
+    }
+    dev, feedback = set(found[6].dev_ids), set(found[6].feedback_ids)
+    assert len(dev) == len(feedback) == 60, (
+        "the others stay feedback problems: they judge undecided templates"
+    )
+    assert len(drawn[6]) == 6
+    assert drawn[6] < drawn["all"] == feedback
+    plain = {
+        size: sum(template == PLAIN.id for template, _, _ in world.rollouts) for size, world in worlds.items()
+    }
+    assert plain == {6: 60 + 6, "all": 60 + 60}
+    proposals = {size: len(evolution.candidates) - 1 for size, evolution in found.items()}
+    # Beside dev, a race over it and the plain prompt on minibatches, 354 and 300 rollouts are left at three a proposal;
+    # the last is made while a minibatch fits twice.
+    assert proposals == {6: (354 - 3) // 3, "all": (300 - 3) // 3}
+    again = run(
+        World(plain=0.0, useful=0.0), make_problems(120), budget=480, dev_size=60, feedback_size=6, parents=5
+    )
+    assert again.candidates == found[6].candidates
