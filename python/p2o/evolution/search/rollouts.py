@@ -18,7 +18,7 @@ from p2o.types import Problem, Template
 REPLICATES = 2
 """Further rollouts, of the template and of the plain prompt, of each dev problem on which a racing template beat the
 plain prompt, as long as the race is open and the budget allows. They decide the race: who was lucky does not win again.
-In `sequential` the plain prompt has them on all dev problems."""
+In `sequential` the plain prompt has them on all dev problems, unless it hardly ever succeeds."""
 
 
 class Rollouts:
@@ -42,7 +42,7 @@ class Rollouts:
         self._turns = inputs.turns
         self._asked: set[Key] = set()
         """What is reserved and not there yet."""
-        self._shown = {problem.id for problem in inputs.shown}
+        self._shown = {problem.id: problem for problem in inputs.shown}
         self.one_draw = getattr(inputs.evaluate, "repeats", None) == "same"
 
     def requests(self, template: Template, problems: Iterable[Problem]) -> list[EvaluationRequest]:
@@ -166,6 +166,11 @@ class Rollouts:
         """Successes and number of all rollouts of a pair so far."""
         rewards = self._rewards(template, problem, 0, self._most)
         return sum(map(self._outcomes.is_success, rewards)), len(rewards)
+
+    def on_shown(self, template: Template) -> tuple[float, int]:
+        """Sum of rewards and number of a template's rollouts on the problems that minibatches are drawn from."""
+        totals = [self.total(template, problem) for problem in self._shown.values()]
+        return sum(earned for earned, _ in totals), sum(tried for _, tried in totals)
 
     def mean(self, template: Template, problem: Problem) -> float:
         """Mean reward of the evaluation of a pair, replicas left out: they are made where it went well."""

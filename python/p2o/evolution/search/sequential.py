@@ -50,6 +50,10 @@ PROMISING = ((150, 0.97), (75, 0.9), (30, 0.8))
 """The least probability of a gain that it takes to go on after a look at so many dev problems: on few of them chance
 would drop good templates, on many a template that does nothing is known."""
 
+RARELY, LEAST_TRIED = 0.05, 20
+"""Where the plain prompt earned at most so much a rollout on minibatches, of so many rollouts there, one rollout of a
+dev problem is baseline enough: its luck is little. Rollouts on dev must not decide this, or lucky ones would."""
+
 _HELD_OUT_PARTS = 4
 """The held-out problems come in so many parts, with a look after each."""
 
@@ -80,7 +84,10 @@ class Sequential(Rule):
 
     def baseline(self, dev: Sequence[Problem]) -> list[EvaluationRequest]:
         """See [`Rule`][]. All templates are compared with them: the luck of a single draw would be theirs in common."""
-        return [] if self.rollouts.one_draw else self.rollouts.replicas(PLAIN, dev)
+        earned, tried = self.rollouts.on_shown(PLAIN)
+        if self.rollouts.one_draw or (tried >= LEAST_TRIED and earned <= RARELY * tried):
+            return []
+        return self.rollouts.replicas(PLAIN, dev)
 
     def further(
         self, racing: Sequence[Entrant], dev: Sequence[Problem], free: int
@@ -144,7 +151,10 @@ class Sequential(Rule):
             return 1.0
         if self._bound is None:
             repeats = [0.0, 1.0, *self._repeat_rates(PLAIN, dev)]
-            self._bound = fmean(repeats) + pstdev(repeats) / sqrt(len(repeats)) + PERSISTENCE_MARGIN
+            bound = fmean(repeats) + pstdev(repeats) / sqrt(len(repeats)) + PERSISTENCE_MARGIN
+            if len(repeats) == 2:  # nothing was repeated, but may be before a later race
+                return bound
+            self._bound = bound
         return self._bound
 
     def _repetitions(

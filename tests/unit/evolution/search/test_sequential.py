@@ -48,10 +48,12 @@ def raced(
     names: int = 1,
     dev: int = 300,
     held_out: int = 0,
+    shown: int = 0,
     budget: int = 10**6,
     repeats: str = "drawn",
 ) -> tuple[list[Finish], int]:
-    """The ends of a race after the plain prompt's evaluation, and the rollouts spent."""
+    """The ends of a race after the plain prompt's evaluation, also on `shown` problems of minibatches, and the rollouts
+    spent."""
 
     def evaluate(requests: list[EvaluationRequest]) -> list[EvaluationResult]:
         return [EvaluationResult(float(reward(request))) for request in requests]
@@ -59,9 +61,12 @@ def raced(
     evaluate.repeats = repeats  # type: ignore[attr-defined]
     config = EvolveConfig(acceptance="sequential")
     ledger = Ledger(budget)
-    rollouts = Rollouts(step_inputs(evaluate=evaluate, config=config, ledger=ledger), lambda count: None)
-    problems = make_problems(dev + held_out)
-    rollouts.run(rollouts.requests(PLAIN, problems[:dev]))
+    problems = make_problems(dev + held_out + shown)
+    minibatches = problems[dev + held_out :]
+    problems = problems[: dev + held_out]
+    inputs = step_inputs(evaluate=evaluate, config=config, ledger=ledger, shown=minibatches)
+    rollouts = Rollouts(inputs, lambda count: None)
+    rollouts.run(rollouts.requests(PLAIN, [*problems[:dev], *minibatches]))
     entrants = [
         Entrant(number, make_template(f"template {number}"), problems[:dev], held_out=problems[dev:])
         for number in range(names)
@@ -202,6 +207,33 @@ def test_the_wealth_on_what_averages_the_mean_hardly_ever_grows_large() -> None:
             for _ in range(2000)
         )
         assert reached <= 0.06 * 2000
+
+
+@pytest.mark.parametrize(
+    ("shown", "solved", "baseline"),
+    [(20, 0, 60), (20, 1, 60), (20, 2, 180), (19, 0, 180), (0, 0, 180)],
+)
+def test_a_plain_prompt_that_hardly_ever_succeeds_on_minibatches_is_not_repeated_on_dev(
+    shown: int, solved: int, baseline: int
+) -> None:
+    """60 dev problems that the template solves and the plain prompt does not: one rollout each, or three."""
+
+    def reward(request: EvaluationRequest) -> float:
+        if request.template != PLAIN:
+            return 1.0
+        return float(60 <= int(request.problem.id.split("-")[1]) < 60 + solved)
+
+    ends, spent = raced(reward, dev=60, shown=shown)
+    assert ends[0].accepted
+    assert spent == baseline + shown + 60
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])
+def test_without_repetitions_of_the_plain_prompt_no_more_are_wrongly_accepted(rate: float) -> None:
+    """Its luck on dev is then shared by all eight templates of a step: three standard deviations of 60 steps."""
+    no_op = [raced(draws(lambda request: rate, seed), names=8, dev=60, shown=20)[0] for seed in range(60)]
+    assert sum(end.accepted for ends in no_op for end in ends) / 480 <= LEVEL
+    assert sum(any(end.accepted for end in ends) for ends in no_op) <= 4
 
 
 def test_what_is_undecided_after_dev_goes_on_to_held_out_problems() -> None:
