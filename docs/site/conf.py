@@ -63,6 +63,7 @@ examples/README
 :hidden:
 :caption: Parts
 docs/verifier
+docs/equal-answers
 docs/evolve
 docs/acceptance
 docs/pack

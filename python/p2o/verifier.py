@@ -1,7 +1,7 @@
 """Answer verification: is the final answer of a completion equal to the gold?
 
 The work is done in Rust without the interpreter lock; results do not depend on the number of threads.
-Which answers count as equal is described in docs/verifier.md.
+Which answers count as equal is described in docs/equal-answers.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-//! The table of rules in docs/verifier.md says what the verifier does.
+//! The table of rules in docs/equal-answers.md says what the verifier does.
 
 use p2o_core::verify::{Options, Profile, verify};
 
@@ -11,7 +11,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_rule_of_the_page_holds_in_every_profile() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verifier.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/equal-answers.md");
     // The published crate has no pages beside it.
     let Ok(page) = std::fs::read_to_string(page) else { return };
     let (mut held, mut failures) = ([0, 0], Vec::new());
