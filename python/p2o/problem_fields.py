@@ -142,7 +142,9 @@ def lost_backslash(text: str) -> str:
 
 
 def optional_field(record: Mapping[str, Any], key: str) -> Any:
-    """The field `key`, nested or not; None if there is none."""
+    """The field `key`, nested or not; None if there is none, or no key."""
+    if not key:  # pandas gives its numbers of rows a column without a name
+        return None
     try:
         return _field(record, key, "", "")
     except DataError:

@@ -468,6 +468,13 @@ def test_files_are_read_by_their_suffix(tmp_path: Path) -> None:
     assert read(tmp_path / "lines.json")[0].place == f"{tmp_path / 'lines.json'}, line 1"
 
 
+def test_a_column_without_a_name_is_no_solution(tmp_path: Path) -> None:
+    """pandas writes the numbers of the rows into one: they are neither solutions nor, where `id_key` is "", ids."""
+    (tmp_path / "d.csv").write_text(",problem,answer\n7,1+1=?,2\n")
+    (one,) = read(tmp_path / "d.csv", id_key="")
+    assert (one.gold, one.solution, len(one.id)) == ("2", "", 16)
+
+
 def zstd(content: bytes) -> bytes:
     import pyarrow
 
