@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, proxy_bypass
 
 CONNECT_S = 10.0
 """Limit of the one attempt to connect; the hub's client has the same."""
@@ -23,9 +23,10 @@ def hub_answers() -> bool:
     """
     if any(os.environ.get(name, "").upper() in _TRUE for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")):
         return False
-    if getproxies():
-        return True
     address = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    # `NO_PROXY` is listed beside the proxies, as one for "no".
+    if getproxies().keys() - {"no"} and not proxy_bypass(address.hostname or ""):
+        return True
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
         socket.create_connection((address.hostname or "", port), CONNECT_S).close()

@@ -33,6 +33,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "ALL_PROXY",
+        "NO_PROXY",
     ):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -70,6 +71,17 @@ def test_where_the_hub_is(connections: list[Any], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert not hub_answers()
     assert not connections
+
+
+def test_what_goes_past_the_proxy(connections: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`NO_PROXY` alone is no proxy, and a hub that it names is reached without the one there is."""
+    monkeypatch.setenv("NO_PROXY", "localhost,.example.org")
+    assert not hub_answers()
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    assert hub_answers()
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example.org")
+    assert not hub_answers()
+    assert connections == [("huggingface.co", 443), ("mirror.example.org", 443)]
 
 
 def test_a_hub_that_answers() -> None:
