@@ -31,8 +31,11 @@ def why_not_fixed(model: Any, prompts: ReadPrompts) -> str | None:
         return "its cache is more than keys and values"
     if any(not layer.is_initialized for layer in layers):
         return "its layers share their keys and values"
-    if len(set(_windows(prompts))) > 1 and getattr(_text_config(model), "layer_types", None) is None:
+    kinds = getattr(_text_config(model), "layer_types", None)
+    if len(set(_windows(prompts))) > 1 and kinds is None:
         return "it does not tell which layers have a sliding window"
+    if "chunked_attention" in (kinds or ()):  # whose cache is that of a window, but not its mask
+        return "its layers attend within chunks"
     return None
 
 

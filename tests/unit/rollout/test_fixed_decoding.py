@@ -120,6 +120,23 @@ def test_a_model_that_cannot_says_why_once_and_goes_on(caplog: pytest.LogCapture
     assert found == plain.sample(requests(), SamplingParams(max_tokens=5))
 
 
+def test_chunks_of_tokens_are_no_window() -> None:
+    """Llama 4: a token sees those of its own chunk of 6, where a window of 6 would show it the five before."""
+    import transformers
+
+    torch.manual_seed(0)
+    layers = {"layer_types": ["chunked_attention", "full_attention"], "attention_chunk_size": 6}
+    experts = {"num_local_experts": 2, "intermediate_size_mlp": 48}
+    sizes = {**SIZES, **HEADS, **experts, **layers, "num_hidden_layers": 2}
+    model = transformers.Llama4ForCausalLM(transformers.Llama4TextConfig(**sizes)).eval()
+    common = {"end_ids": ENDS, "pad_id": 2}
+    found = HfSampler(model, decoding="fixed", **common).sample(requests(), SamplingParams(20))
+    expected = HfSampler(model, decoding="growing", **common).sample(requests(), SamplingParams(20))
+    assert [s.response_ids for s in found] == [s.response_ids for s in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=2e-4)
+
+
 def test_a_cache_of_more_than_keys_and_values_is_left_alone() -> None:
     model = make_model("llama")
     prompts = read_prompts(model, [(10, 11)], 2)
