@@ -218,32 +218,36 @@ class NcclTransfer:
         self.types = types
         self.rank = rank
         self.way = way
+        self.sent: list[tuple[str, torch.dtype, tuple[int, ...]]] = []
+        """Name, type and shape of every weight."""
         self.engine: Any = None
 
     def push(self, groups: Groups, version: str) -> None:
         """As of [`p2o.rollout.vllm_weights.InProcessTransfer`][]."""
+        remaining = iter(groups())
         try:
+            if not self.sent:  # shapes are only known by gathering: by all ranks once, they don't change
+                self.sent = [
+                    (name, self.types.of(tensor), tuple(tensor.shape))
+                    for group in groups()
+                    for name, tensor in group
+                ]
             if self.engine is None:
-                self.engine = self._connect(groups)
-            self.engine.source.groups = groups
+                self.engine = self._connect()
+            self.engine.source.groups = remaining
             self.engine.send_weights()
             if self.rank == 0:
                 self.control.set_version(version)
         except Exception as error:
             self.engine = None
+            drain(remaining)
             raise failed_push(error) from error
 
-    def _connect(self, groups: Groups) -> Any:
+    def _connect(self) -> Any:
         from vllm.distributed.weight_transfer.base import ParamMeta
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
         from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
 
-        # Shapes are only known by gathering: once, they don't change.
-        metadata = [
-            ParamMeta(name, self.types.of(tensor), tuple(tensor.shape))
-            for group in groups()
-            for name, tensor in group
-        ]
         return WeightTransferTrainerFactory.trainer_init(
             NCCLTrainerInitInfo(
                 master_address=self.way.address,
@@ -252,7 +256,7 @@ class NcclTransfer:
                 rank=self.rank,
             ),
             client=self.control,
-            source=PolicySource(metadata, groups, self.types),
+            source=PolicySource([ParamMeta(*weight) for weight in self.sent], self.types),
         )
 
 
@@ -263,9 +267,10 @@ Transfer = InProcessTransfer | SharedMemoryTransfer | NcclTransfer
 class PolicySource:
     """The policy's weights as vLLM's `WeightSource`: what is sent, and the tensors, on this rank's GPU."""
 
-    def __init__(self, metadata: list[Any], groups: Groups, types: SentTypes) -> None:
+    def __init__(self, metadata: list[Any], types: SentTypes) -> None:
         self._metadata = metadata
-        self.groups = groups
+        self.groups: Iterable[Group] = ()
+        """Those of the push under way."""
         self.types = types
 
     def metadata(self) -> list[Any]:
@@ -274,7 +279,7 @@ class PolicySource:
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors, in the order of `metadata`."""
-        for group in self.groups():
+        for group in self.groups:
             for name, tensor in group:
                 yield name, tensor.to(device="cuda", dtype=self.types.of(tensor))
 

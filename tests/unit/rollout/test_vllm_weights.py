@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from p2o.errors import ConfigError, TrainingError
-from p2o.rollout.vllm_weights import InProcessTransfer, SentTypes, SharedMemoryTransfer
+from p2o.rollout.config import Nccl
+from p2o.rollout.vllm_weights import InProcessTransfer, NcclTransfer, SentTypes, SharedMemoryTransfer
 
 
 class Engine:
@@ -120,3 +123,68 @@ def test_what_is_of_another_type_than_the_policy_keeps_it(tmp_path: Path) -> Non
         assert {name: tensor.dtype for name, tensor in found.items()} == expected
         assert all(torch.equal(found[name].double(), tensor.double()) for name, tensor in group)
     assert len(sent) == 2
+
+
+class Endpoint:
+    """vLLM's end of an NCCL transfer as the trainer sees it: goes through the source, on rank 0 as far as it works."""
+
+    has_failed = False
+    """Whether a broadcast has."""
+
+    def __init__(self, info: Any, source: Any) -> None:
+        self.rank, self.source = info.rank, source
+
+    @classmethod
+    def trainer_init(cls, info: Any, *, client: Any, source: Any) -> Endpoint:
+        if info.rank == 0:
+            client.tries += 1
+            if client.tries == 1:
+                raise RuntimeError("no connection")
+        return cls(info, source)
+
+    def send_weights(self) -> None:
+        for sent, _ in enumerate(self.source):
+            if self.rank == 0 and sent == 1 and not Endpoint.has_failed:
+                Endpoint.has_failed = True
+                raise RuntimeError("a broadcast failed")
+
+
+class NcclServer(SimpleNamespace):
+    tries = 0
+
+    def workers(self) -> int:
+        return 1
+
+    def set_version(self, version: str) -> None:
+        self.version = version
+
+
+def test_ranks_gather_alike_however_an_nccl_push_of_rank_0_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank 0 fails when it connects, then half-way; the third push works. Shapes are gathered once, by both."""
+    module = "vllm.distributed.weight_transfer"
+    parts = {
+        "base": {"ParamMeta": lambda *values: values},
+        "factory": {"WeightTransferTrainerFactory": Endpoint},
+        "nccl_engine": {"NCCLTrainerInitInfo": SimpleNamespace},
+    }
+    for name, values in parts.items():
+        monkeypatch.setitem(sys.modules, f"{module}.{name}", SimpleNamespace(**values))
+    weight = SimpleNamespace(dtype=torch.float32, shape=(4,), to=lambda **_: None)
+
+    class Counted(Gathered):
+        def __call__(self) -> Iterator[list[tuple[str, Any]]]:
+            for group in super().__call__():
+                yield [(name, weight) for name, _ in group]
+
+    server, types = NcclServer(), SentTypes(torch.float32, torch.float32)
+    transfers = [NcclTransfer(server, types, rank=rank, way=Nccl("host", 1)) for rank in (0, 1)]
+    gathered = [Counted(), Counted()]
+    for version, reason in (("1", "no connection"), ("2", "a broadcast failed")):
+        with pytest.raises(TrainingError, match=reason):
+            transfers[0].push(gathered[0], version)
+        transfers[1].push(gathered[1], version)
+        assert gathered[0].count == gathered[1].count
+    for transfer, groups in zip(transfers, gathered, strict=True):
+        transfer.push(groups, "3")
+    assert [groups.count for groups in gathered] == [3 + 3 * 3] * 2
+    assert server.version == "3"
