@@ -116,8 +116,15 @@ class VllmSampler(Sampler):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuses a limit that the longest prompt would meet, or a reflection at the first prompt step."""
+        """Refuses a limit that the longest prompt would meet, or a reflection at the first prompt step; and a GPU
+        that the engine would not be on."""
         check_lora(config)
+        kind, _, index = config.model.device.partition(":")
+        if kind == "cuda" and index.strip("0"):
+            raise ConfigError(
+                f"model.device is {config.model.device!r}, and an engine in the process takes the first GPU that it "
+                f'sees: set CUDA_VISIBLE_DEVICES={index} in the environment and model.device = "cuda"'
+            )
         rollout = config.rollout
         needed = rollout.max_prompt_tokens + rollout.max_tokens
         limit = rollout.vllm.max_model_len or needed

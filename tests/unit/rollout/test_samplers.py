@@ -214,6 +214,20 @@ def test_an_engine_must_take_the_longest_prompts_and_the_reflection() -> None:
         check("reflection.max_tokens=240", *elsewhere)
 
 
+def test_an_engine_in_the_process_is_on_its_first_gpu() -> None:
+    """vLLM 0.32 puts the one worker of an engine on the device 0, and makes that the current one of the process."""
+
+    def check(device: str, sampler: str = "vllm") -> None:
+        config = load_config("quickstart", [f"model.device={device}", f"rollout.sampler={sampler}"])
+        sampler_class(config.rollout.sampler).check(config)
+
+    for device in ("auto", "cpu", "cuda", "cuda:0"):
+        check(device)
+    with pytest.raises(ConfigError, match=r'set CUDA_VISIBLE_DEVICES=10 .* and model\.device = "cuda"'):
+        check("cuda:10")
+    check("cuda:1", "vllm-server")
+
+
 @pytest.mark.parametrize(
     ("text", "way"),
     [
