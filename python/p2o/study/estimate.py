@@ -25,9 +25,7 @@ def describe(study: Study, results: Results, *, jobs: int, only: Collection[str]
     left: Counter[tuple[str, str]] = Counter()
     total = 0.0
     done = 0
-    for job, _ in all_jobs(study, results, lambda job: False):
-        if only and job.arm not in only:
-            continue
+    for job, _ in all_jobs(study, results, lambda job: False, only):
         if results.done(job) is not None:
             done += 1
             continue
@@ -36,9 +34,9 @@ def describe(study: Study, results: Results, *, jobs: int, only: Collection[str]
     width = max(len(arm) for arm in study.arms)
     lines = [f"{study.title}: {done} runs done, {sum(left.values())} to go, {study.tokens:,} tokens each"]
     for arm in study.arms:
-        if only and arm not in only:
-            continue
         selection, final = left[arm, "selection"], left[arm, "final"]
+        if only and arm not in only and not selection:
+            continue
         lines.append(
             f"  {arm:{width}}  {selection:3} to choose the learning rate, {final:3} final, "
             f"{clock(seconds_per_run(study, results, arm))} each"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -188,16 +188,16 @@ class Study(Settings):
         shipped = [SHIPPED_WORLD] if self.include_shipped or not self.worlds else []
         return [*shipped, *self.worlds]
 
-    def cells(self) -> Iterator[tuple[str, str]]:
-        """The pairs (world, arm)."""
+    def cells(self, only: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """The pairs (world, arm), those of the arms `only` where some are named."""
         for world in self.world_names:
             for name, arm in self.arms.items():
-                if arm.worlds is None or world in arm.worlds:
+                if (not only or name in only) and (arm.worlds is None or world in arm.worlds):
                     yield world, name
 
-    def selection_cells(self) -> list[tuple[str, str]]:
-        """The pairs (world, arm) whose runs choose learning rates."""
-        cells = (self.selection_cell(world, arm) for world, arm in self.cells())
+    def selection_cells(self, only: Collection[str] = ()) -> list[tuple[str, str]]:
+        """The pairs (world, arm) whose runs choose learning rates for `cells`; the arm may be none of `only`."""
+        cells = (self.selection_cell(world, arm) for world, arm in self.cells(only))
         return list(dict.fromkeys(cell for cell in cells if cell is not None))
 
     def selection_cell(self, world: str, arm: str) -> tuple[str, str] | None:

@@ -56,7 +56,7 @@ class Runner:
         results: the results so far.
         runs: where run directories, logs and worlds are kept.
         jobs: processes at once.
-        only: arms to run; empty: all.
+        only: arms to run, with the choice of their learning rates; empty: all.
         time_limit: seconds after which no run is started and the running ones are interrupted.
         device: where worlds are made.
         worker: the command that runs a job file; None: `WORKER`.
@@ -106,8 +106,7 @@ class Runner:
         ]
 
     def _all(self) -> list[tuple[Job, bool]]:
-        jobs = all_jobs(self.study, self.results, lambda job: job.fingerprint in self.failed)
-        return [(job, ready) for job, ready in jobs if not self.only or job.arm in self.only]
+        return list(all_jobs(self.study, self.results, lambda job: job.fingerprint in self.failed, self.only))
 
     def _make_worlds(self) -> bool:
         missing = missing_worlds(self.study, self.runs / "worlds")

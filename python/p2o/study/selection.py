@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -62,13 +62,16 @@ def final_jobs(study: Study, world: str, arm: str, choice: Choice) -> list[Job]:
     return [make_job(study, world, arm, "final", seed, choice.rate) for seed in study.seeds]
 
 
-def all_jobs(study: Study, results: Results, failed: Callable[[Job], bool]) -> Iterator[tuple[Job, bool]]:
+def all_jobs(
+    study: Study, results: Results, failed: Callable[[Job], bool], only: Collection[str] = ()
+) -> Iterator[tuple[Job, bool]]:
     """Every run of the study in the order of work, and whether it may start now.
 
-    Selections come first; final runs go by seeds, so that a study cut short has seeds of all arms.
+    Selections come first; final runs go by seeds, so that a study cut short has seeds of all arms. With arms in `only`
+    it is their runs, and those that choose their learning rates, which may be another arm's.
     """
-    choices = {cell: choose(study, results, *cell, failed) for cell in study.cells()}
-    for cell in study.selection_cells():
+    choices = {cell: choose(study, results, *cell, failed) for cell in study.cells(only)}
+    for cell in study.selection_cells(only):
         for jobs in selection_jobs(study, *cell).values():
             yield from ((job, True) for job in jobs)
     finals = {(world, arm): final_jobs(study, world, arm, choice) for (world, arm), choice in choices.items()}

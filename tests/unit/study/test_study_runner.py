@@ -21,6 +21,7 @@ from rich.console import Console
 from p2o.errors import RunDirectoryError
 from p2o.study import runner as runner_module
 from p2o.study.console import Display
+from p2o.study.estimate import describe
 from p2o.study.plan import Study
 from p2o.study.results import Results
 from p2o.study.runner import Runner, Running
@@ -216,6 +217,21 @@ def test_only_some_arms(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.work(only=["b"])
     assert bench.done() == {"b/final-seed0", "b/final-seed1"}
+
+
+def test_only_an_arm_whose_rate_another_one_chooses(tmp_path: Path) -> None:
+    """Arm b takes the rate of a: the three runs that choose it are made, no final one of a."""
+    arms = {"a": {"label": "A"}, "b": {"label": "B", "rate_of": "a"}}
+    bench = Bench(tmp_path, arms=arms, selection=SELECTION)
+    shown = describe(bench.study, Results(tmp_path), jobs=1, only=("b",))
+    assert "0 runs done, 5 to go" in shown
+    assert [line.split(",")[:2] for line in shown.splitlines()[1:3]] == [
+        ["  a    3 to choose the learning rate", "   0 final"],
+        ["  b    0 to choose the learning rate", "   2 final"],
+    ]
+    assert bench.work(only=["b"]).left() == []
+    choice = {f"a/selection-lr{rate}-seed9" for rate in ("0.0001", "0.0002", "0.0004")}
+    assert bench.done() == {*choice, "b/final-seed0", "b/final-seed1"}
 
 
 def test_a_changed_arm_is_run_again_and_the_others_are_not(tmp_path: Path) -> None:
