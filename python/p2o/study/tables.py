@@ -282,8 +282,9 @@ def _failures(study: Study, results: Results) -> str:
 
 
 def _families(cells: Cells) -> list[str]:
-    record = next((_one(records) for records in cells.values()), None)
-    return [] if record is None else list(record["evaluations"][0]["by_family"])
+    """The families of which all runs have evaluated problems: each seed may have problems of its own."""
+    found = [r["evaluations"][0]["by_family"] for records in cells.values() for r in records.values()]
+    return [name for name in found[0] if all(name in families for families in found)] if found else []
 
 
 def _one(records: Mapping[int, Record]) -> Record:

@@ -310,6 +310,16 @@ def test_one_world_and_one_arm_choose_for_others(tmp_path: Path) -> None:
     assert [job.learning_rate for job in ready] == [2e-4] * 4
 
 
+def test_a_family_that_not_all_seeds_evaluate_has_no_column(results: Results) -> None:
+    """With problems of its own a seed may have none of a family."""
+    record = made("b", 1, 0.0, 0.4, 0.6)
+    for point in record["evaluations"]:
+        del point["by_family"]["addition"]
+    results.add(record)
+    head = next(line for line in render(STUDY, results).splitlines() if line.startswith("| arm | seeds"))
+    assert "| accuracy at the end | subtraction | area under the curve |" in head
+
+
 def test_accuracy_under_a_template_has_a_column_of_its_own(results: Results) -> None:
     assert "under its template" not in render(STUDY, results)
     for seed, end in ((0, 0.9), (1, 0.7)):
