@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from pathlib import Path
 from typing import Any
 
+from p2o.files import write_bytes
 from p2o.probe.display import shortened
 from p2o.probe.statistics import ProbeResult
 
@@ -29,11 +32,13 @@ def write_picture(result: ProbeResult, path: Path, *, name: str) -> bool:
     _draw_problems(above, result, f"{name}: {result.headline}")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
     _draw_templates(below, result)
-    temporary = path.with_name(f".{path.name}.tmp")
-    # No version and no date: the same result draws the same file.
-    figure.savefig(temporary, dpi=150, facecolor="white", format="png", metadata={"Software": None})
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # what its font lacks (Chinese) is a box in the picture
+        # No version and no date: the same result draws the same file.
+        figure.savefig(file, dpi=150, facecolor="white", format="png", metadata={"Software": None})
     pyplot.close(figure)
-    temporary.replace(path)
+    write_bytes(path, file.getvalue())
     return True
 
 

@@ -3,6 +3,7 @@ over seeds."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +125,10 @@ def _draw(
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-    figure.tight_layout()
     # No date and no random ids: the same results draw the same file.
-    with pyplot.rc_context({"svg.hashsalt": "p2o"}):
+    with warnings.catch_warnings(), pyplot.rc_context({"svg.hashsalt": "p2o"}):
+        warnings.filterwarnings("ignore", "Glyph")  # what its font lacks (Chinese) is a box in the picture
+        figure.tight_layout()
         figure.savefig(path, bbox_inches="tight", facecolor="white", metadata={"Date": None})
     pyplot.close(figure)
 

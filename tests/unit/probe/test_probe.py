@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from p2o.errors import RunDirectoryError
 from p2o.intervals import Interval
 from p2o.probe import statistics
 from p2o.probe.journal import Outcome, ProbeJournal
+from p2o.probe.plot import write_picture
 from p2o.probe.run import Probe, Rollouts, choose_problems, probe, to_dict
 from p2o.probe.statistics import ProbeResult, summarise, templates_for
 from p2o.rollout.collect import RolloutRequest
@@ -362,6 +364,27 @@ def test_a_journal_of_another_probe_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text() + '{"kind": "batch"}\n')
     with pytest.raises(RunDirectoryError, match="line 3: not a record of a probe"):
         ProbeJournal(path, {"samples": 3, "rollout.n": 6})
+
+
+def test_a_picture_of_templates_that_the_font_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib warns of each character, which is an error here. A disk that is full keeps nothing of it."""
+    result = worked_example()
+    first = replace(result.templates[0], template=make_template("请逐步思考。"))
+    result = replace(result, templates=(first, *result.templates[1:]))
+    picture = tmp_path / "probe.png"
+    assert write_picture(result, picture, name="数学")
+    before = picture.read_bytes()
+    assert before.startswith(b"\x89PNG")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        write_picture(result, picture, name="math")
+    assert caught.value.filename == str(picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["probe.png"]
+    assert picture.read_bytes() == before
 
 
 def test_a_probe_of_the_tiny_world(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

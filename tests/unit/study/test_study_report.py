@@ -446,6 +446,13 @@ def test_a_label_with_dollars_is_no_formula(results: Results, tmp_path: Path) ->
     assert label in (tmp_path / "out" / "s-accuracy.svg").read_text(), "a comment beside the outlines"
 
 
+def test_a_label_that_the_font_lacks_is_drawn_without_a_word(results: Results, tmp_path: Path) -> None:
+    """matplotlib warns of each character, which is an error here."""
+    arms = {**STUDY.arms, "a": STUDY.arms["a"].model_copy(update={"label": "普通提示"})}
+    write_report("s", STUDY.model_copy(update={"arms": arms}), results, tmp_path / "out")
+    assert "普通提示" in (tmp_path / "out" / "s-accuracy.svg").read_text()
+
+
 def test_without_matplotlib_the_tables_are_written(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
