@@ -395,6 +395,7 @@ def _apart(problems: Iterable[Problem], taken: Container[str]) -> list[Problem]:
         identity = problem.id
         while identity in taken or (identity != problem.id and identity in own):
             identity = f"evaluation/{identity}"
+        own.add(identity)
         renamed.append(problem if identity == problem.id else replace(problem, id=identity))
     return renamed
 

@@ -231,6 +231,13 @@ def test_files_that_both_number_their_lines(tmp_path: Path) -> None:
     few, same = load_data(JsonlData(train=train, evaluation=evaluation, train_size=1))
     assert len(few) == 1
     assert same == held_out, "which problems train does not change what is evaluated"
+    taken = ("0", "evaluation/0")
+    train = write(tmp_path / "t.jsonl", *({"id": name, "problem": f"t{name}", "answer": 1} for name in taken))
+    evaluation = write(
+        tmp_path / "e.jsonl", *({"id": name, "problem": f"e{name}", "answer": 1} for name in taken)
+    )
+    _, held_out = load_data(JsonlData(train=train, evaluation=evaluation))
+    assert [problem.id.count("evaluation/") for problem in held_out] == [2, 3], "each has a name of its own"
 
 
 def test_no_training_problem_is_evaluated(tmp_path: Path) -> None:
