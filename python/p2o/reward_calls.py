@@ -96,7 +96,8 @@ class CountingReward:
         self.timeout_s = timeout_s
         self.concurrency = concurrency
         self.code = code
-        self.is_async = inspect.iscoroutinefunction(function)
+        # An object may hold the judge's client, and be called itself.
+        self.is_async = any(map(inspect.iscoroutinefunction, (function, type(function).__call__)))
         self.is_batched = _takes_lists(function)
         self.loop = RewardLoop()
         self.errors: Counter[str] = Counter()

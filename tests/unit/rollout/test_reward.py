@@ -25,6 +25,7 @@ from judged import rewards_of
 from pydantic import ValidationError
 
 from p2o.errors import ConfigError, RewardError
+from p2o.reward_calls import CountingReward
 from p2o.rollout.reward import RewardConfig, make_reward
 from p2o.types import Problem, Rollout
 from p2o.verifier import VerifyOptions
@@ -523,6 +524,19 @@ def test_calls_of_an_async_judge_overlap_up_to_a_limit(awaited: Any) -> None:
     assert judge.most == 2
     assert ask("good") == [1.0]
     assert len(judge.loops) == 2, "one for each reward function, whose clients are bound to it"
+
+
+def test_an_object_may_be_an_async_judge(awaited: Any) -> None:
+    """Its class is none: to call it makes an object."""
+
+    class Judge(AsyncJudge):
+        async def __call__(self, problem: Problem, completion: str) -> Any:
+            return await self.ask(problem, completion)
+
+    ask = awaited(Judge())
+    assert ask.reward.judges_beside(apart=False)
+    assert ask("good", "good") == [1.0, 1.0]
+    assert not CountingReward(Judge, "m:Judge").is_async  # type: ignore[arg-type]
 
 
 async def exits() -> None:
