@@ -96,8 +96,8 @@ class CountingReward:
         self.timeout_s = timeout_s
         self.concurrency = concurrency
         self.code = code
-        # An object may hold the judge's client, and be called itself.
-        self.is_async = any(map(inspect.iscoroutinefunction, (function, type(function).__call__)))
+        called = type(function).__call__  # an object may hold the judge's client
+        self.is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
         self.is_batched = _takes_lists(function)
         self.loop = RewardLoop()
         self.errors: Counter[str] = Counter()
@@ -291,8 +291,8 @@ class AsyncCalls:
                     return self.reward.whole(await self.reward.function(*arguments))
             except BaseException as error:
                 task = asyncio.current_task()
-                if isinstance(error, KeyboardInterrupt) or (task is not None and task.cancelling()):
-                    raise  # Ctrl-C means the run
+                if isinstance(error, KeyboardInterrupt | ConfigError) or (task and task.cancelling()):
+                    raise  # as in `CountingReward._call_one`
                 if limit.expired():
                     return _Raised(OutOfTime(f"no result after reward.timeout_s = {timeout_s:g} s"))
                 return _Raised(error)

@@ -579,6 +579,22 @@ def test_what_fails_of_an_async_judge_scores_0_and_is_counted(awaited: Any, odd:
     assert ask.reward.take_counts() == {counted: 1}
 
 
+def test_an_error_of_settings_in_an_async_judge_means_the_run(awaited: Any) -> None:
+    """As in any other function: what it says all completions would meet."""
+
+    async def badly_set() -> None:
+        raise ConfigError("set P2O_JUDGE")
+
+    with pytest.raises(ConfigError, match=r"^set P2O_JUDGE$"):
+        awaited(AsyncJudge(odd=badly_set).ask)("good", "odd", "good")
+
+    def judge(problem: Problem, completion: str) -> float:
+        raise ConfigError("set P2O_JUDGE")
+
+    with pytest.raises(ConfigError, match=r"^set P2O_JUDGE$"):
+        awaited(judge)("good")
+
+
 def test_an_async_judge_that_does_not_await_is_ended(awaited: Any) -> None:
     ask = awaited(AsyncJudge(odd=blocks).ask, timeout_s=0.05, concurrency=1)
     assert ask("good", "odd", "good") == [1.0, 0.0, 1.0]
