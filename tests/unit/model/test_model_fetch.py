@@ -92,6 +92,26 @@ def test_download_failures_are_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_a_full_disk_is_one_line(offered, converted, tmp_path, capsys, monkeypatch):
+    offered("smollm2", b"GGUF")
+    folder = tmp_path / "full"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+
+    class Full:
+        def __init__(self, path):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zipfile.ZipFile", Full)
+    assert main(["smollm2", "--output", str(tmp_path / "model")]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "error: HuggingFaceTB/SmolLM2-135M-Instruct cannot be put together (No space left on device): make room in the "
+        "folder of temporary files, or set TMPDIR to another\n"
+    )
+    assert list(folder.iterdir()) == []
+
+
 def test_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("P2O_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
