@@ -163,11 +163,20 @@ class HfSampler(Sampler):
     def _draw(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
     ) -> Generator[Ended]:
+        left = dict(enumerate(requests))
         try:
-            yield from self._draw_batch(requests, params, progress)
-        except RecordingError as error:  # at the first step: nothing is lost
+            for ended in self._draw_batch(requests, params, progress):
+                for row, _ in ended:
+                    del left[row]
+                yield ended
+            return
+        except (
+            RecordingError
+        ) as error:  # at the first step, or where a longer cache or fewer rows are recorded
             self._give_up_fixed(str(error))
-            yield from self._draw_batch(requests, params, progress)
+        rows = list(left)  # out here, since the error holds the cache of the batch
+        for ended in self._draw_batch([*left.values()], params, progress):
+            yield [(rows[row], sample) for row, sample in ended]
 
     def _batch_size(self, requests: Sequence[SampleRequest], params: SamplingParams) -> int:
         if self.batch_size is not None or not requests:
@@ -182,7 +191,7 @@ class HfSampler(Sampler):
     def _draw_batch(
         self, requests: Sequence[SampleRequest], params: SamplingParams, progress: Progress | None
     ) -> Generator[Ended]:
-        """What ends of one batch, at each look; nothing before the decoder's first step, which may not work."""
+        """What ends of one batch, at each look."""
         device = self.model.device
         uniforms = torch.from_numpy(
             np.stack(
@@ -203,7 +212,6 @@ class HfSampler(Sampler):
             drawn, logprobs = draw(logits, uniforms[rows, step], params)
             drawn_RT[rows, step], logprobs_RT[rows, step] = drawn, logprobs
             ended = ended | torch.isin(drawn, end_ids)
-            new: list[int] = []
             if step + 1 == params.max_tokens:
                 break
             looks = device.type == "cpu" or (step + 1) % _STEPS_UNSEEN == 0
@@ -212,8 +220,6 @@ class HfSampler(Sampler):
                 if not bool(logprobs[active].isfinite().all()):
                     raise TrainingError(NOT_FINITE)
                 new = sorted(left - set(rows[active].tolist()))
-                if progress is not None and new:
-                    progress(len(new))
                 if not len(active):
                     break
                 if len(active) <= decoder.shrink_at * len(rows):
@@ -222,9 +228,11 @@ class HfSampler(Sampler):
             logits = decoder.step(drawn)
             if looks:
                 left -= set(new)
+                if progress is not None and new:
+                    progress(len(new))
                 yield self._to_samples(new, drawn_RT, logprobs_RT)
-        if progress is not None and len(left) > len(new):
-            progress(len(left) - len(new))
+        if progress is not None:
+            progress(len(left))
         yield self._to_samples(sorted(left), drawn_RT, logprobs_RT)
 
     def _make_decoder(self, prompts: ReadPrompts, max_tokens: int) -> Decoder:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from p2o.policy.attention import varlen_attention
-from p2o.rollout.decoding import GrowingDecoder, read_prompts
+from p2o.rollout.decoding import GrowingDecoder, RecordingError, read_prompts
 from p2o.rollout.fixed_decoding import FixedDecoder, stride_up, why_not_fixed
 from p2o.rollout.hf import HfSampler, cache_bytes_per_token, default_batch_size
 from p2o.rollout.sampler import SampleRequest, SamplingParams
@@ -118,6 +118,36 @@ def test_a_model_that_cannot_says_why_once_and_goes_on(caplog: pytest.LogCapture
     ]
     plain = HfSampler(model, end_ids=ENDS, pad_id=2, batch_size=3, decoding="growing")
     assert found == plain.sample(requests(), SamplingParams(max_tokens=5))
+
+
+@pytest.mark.parametrize("at", [1, 12])
+def test_a_step_that_cannot_be_recorded_costs_nothing_but_time(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one, or one when completions have been handed on, which are drawn only once."""
+    model, steps = make_model("llama"), 0
+    counted: list[int] = []
+    step_of = FixedDecoder.step
+
+    def step(decoder: FixedDecoder, tokens: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == at:
+            raise RecordingError("not while a stream is capturing")
+        return step_of(decoder, tokens)
+
+    monkeypatch.setattr(FixedDecoder, "step", step)
+    sampler = HfSampler(model, end_ids=ENDS, pad_id=2, decoding="fixed")
+    parts = list(sampler.stream(requests(), SamplingParams(30), counted.append))
+    found = [each for ended in parts for each in ended]
+    assert not sampler.fixed
+    assert sorted(number for number, _ in found) == list(range(16)), "each is handed on once"
+    assert sum(counted) == 16
+    growing = HfSampler(model, end_ids=ENDS, pad_id=2, decoding="growing")
+    expected = growing.sample(requests(), SamplingParams(30))
+    assert [sample.response_ids for _, sample in sorted(found, key=lambda each: each[0])] == [
+        sample.response_ids for sample in expected
+    ]
 
 
 def test_chunks_of_tokens_are_no_window() -> None:
