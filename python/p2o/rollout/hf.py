@@ -170,9 +170,8 @@ class HfSampler(Sampler):
                     del left[row]
                 yield ended
             return
-        except (
-            RecordingError
-        ) as error:  # at the first step, or where a longer cache or fewer rows are recorded
+        except RecordingError as error:
+            # At the first step, or where one on a longer cache or with fewer rows is recorded.
             self._give_up_fixed(str(error))
         rows = list(left)  # out here, since the error holds the cache of the batch
         for ended in self._draw_batch([*left.values()], params, progress):
