@@ -18,7 +18,7 @@ from p2o.errors import ModelError
 
 
 class RecordingError(Exception):
-    """A decoding step could not be recorded as a CUDA graph."""
+    """A decoding step could not be taken on a fixed cache, or not recorded as a CUDA graph."""
 
 
 class Decoder(Protocol):

@@ -130,8 +130,22 @@ class FixedDecoder:
         self.logits = prompts.logits_R
 
     def step(self, tokens_R: Tensor) -> Tensor:
-        """See [`Decoder`][p2o.rollout.decoding.Decoder]."""
+        """See [`Decoder`][p2o.rollout.decoding.Decoder].
+
+        Raises:
+            RecordingError: if the model cannot be called so, or its forward pass holds what a graph cannot.
+        """
         self.tokens.copy_(tokens_R[:, None])
+        try:
+            self._append()
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # a model that does not take such a mask or cache can raise anything
+            raise RecordingError(str(error)) from error
+        self.filled += 1
+        return self.logits
+
+    def _append(self) -> None:
         length = stride_up(self.filled + 1)
         if length != self.layers[0].length or self.graph is None:
             for layer in self.layers:
@@ -143,8 +157,6 @@ class FixedDecoder:
         else:
             self._forward()
             self._advance()
-        self.filled += 1
-        return self.logits
 
     def keep(self, positions: Tensor) -> None:
         """See [`Decoder`][p2o.rollout.decoding.Decoder]."""
@@ -185,25 +197,16 @@ class FixedDecoder:
         return mask.masked_fill(self.columns[:length] <= self.column - window, self.hidden)
 
     def _record(self) -> None:
-        """Records a step for the present rows and length. The step is not taken.
-
-        Raises:
-            RecordingError: if the forward pass holds what a graph cannot.
-        """
+        """Records a step for the present rows and length. The step is not taken."""
         self.graph = None  # its memory is free for the next
-        try:
-            if not self.warm:
-                self._warm_up()
-                self.warm = True
-            graph = torch.cuda.CUDAGraph()
-            # What other threads do meanwhile (NCCL's watchdog) is none of the graph's.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._forward()
-                self._advance()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            raise RecordingError(str(error)) from error
+        if not self.warm:
+            self._warm_up()
+            self.warm = True
+        graph = torch.cuda.CUDAGraph()
+        # What other threads do meanwhile (NCCL's watchdog) is none of the graph's.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._forward()
+            self._advance()
         self.graph = graph
 
     def _warm_up(self) -> None:

@@ -120,6 +120,24 @@ def test_a_model_that_cannot_says_why_once_and_goes_on(caplog: pytest.LogCapture
     assert found == plain.sample(requests(), SamplingParams(max_tokens=5))
 
 
+def test_a_model_that_takes_no_such_mask_goes_on_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
+    """Bloom reads its biases off a mask of two dimensions."""
+    import transformers
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "hidden_size": 32, "n_layer": 2, "n_head": 4}
+    model = transformers.BloomForCausalLM(transformers.BloomConfig(**sizes, initializer_range=0.3)).eval()
+    common = {"end_ids": ENDS, "pad_id": 2}
+    sampler = HfSampler(model, decoding="fixed", **common)
+    with caplog.at_level(logging.WARNING):
+        found = sampler.sample(requests(), SamplingParams(5))
+    assert not sampler.fixed
+    (said,) = caplog.messages
+    assert said.startswith("BloomForCausalLM decodes step by step: too many values to unpack")
+    growing = HfSampler(model, decoding="growing", **common)
+    assert found == growing.sample(requests(), SamplingParams(5))
+
+
 @pytest.mark.parametrize("at", [1, 12])
 def test_a_step_that_cannot_be_recorded_costs_nothing_but_time(
     at: int, monkeypatch: pytest.MonkeyPatch
