@@ -23,7 +23,7 @@ import torch
 
 from p2o.distributed import ONE_PROCESS, Processes
 from p2o.errors import ConfigError, P2oError, SamplerError, TrainingError
-from p2o.masking import mask_url
+from p2o.masking import MASK, mask_url, secrets_in_url
 from p2o.rollout import server_client
 from p2o.rollout.config import Nccl, RolloutConfig, SharedMemory, parse_transfer
 from p2o.rollout.encode import end_ids
@@ -140,8 +140,16 @@ class ServerSampler(Sampler):
 
     @classmethod
     def check(cls, config: Config) -> None:
-        """Refuses arguments of an engine that the server has long had, and adapters by NCCL."""
+        """Refuses an address without its secret, arguments of an engine that the server has long had, and adapters by
+        NCCL."""
         check_lora(config)
+        if MASK in secrets_in_url(
+            config.rollout.vllm.url
+        ):  # of a run that goes on by the settings it wrote down
+            raise ConfigError(
+                f"rollout.vllm.url holds {MASK} in place of a secret, as settings are written down: give it again with "
+                "--set rollout.vllm.url=..."
+            )
         if config.rollout.vllm.lora == "adapter" and isinstance(
             parse_transfer(config.rollout.vllm.transfer), Nccl
         ):

@@ -279,6 +279,21 @@ def test_a_sampler_without_make_is_told_what_to_define() -> None:
         load_parts(load_config("quickstart", [f"rollout.sampler={__name__}:Unmade"]))
 
 
+def test_the_address_of_a_server_that_was_written_down_lacks_its_password() -> None:
+    """A resumed run goes by its `config.toml`: it would be told that the server asks for its token."""
+
+    def check(url: str) -> Any:
+        config = load_config("quickstart", [f"rollout.vllm.url={url}", "rollout.sampler=vllm-server"])
+        sampler_class(config.rollout.sampler).check(config)
+        return config
+
+    written = check("https://me:word@host:8443").model_dump()["rollout"]["vllm"]["url"]
+    assert "word" not in written
+    with pytest.raises(ConfigError, match=r"^rollout\.vllm\.url holds \*\*\* .* --set rollout\.vllm\.url="):
+        check(written)
+    check("https://host:8443")
+
+
 def test_further_arguments_of_the_engine_are_refused_where_they_have_a_setting_or_no_effect() -> None:
     def of(extra: str, *more: str) -> Any:
         return load_config("quickstart", [f"rollout.vllm.extra={extra}", *more])
