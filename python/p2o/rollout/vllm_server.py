@@ -143,9 +143,8 @@ class ServerSampler(Sampler):
         """Refuses an address without its secret, arguments of an engine that the server has long had, and adapters by
         NCCL."""
         check_lora(config)
-        if MASK in secrets_in_url(
-            config.rollout.vllm.url
-        ):  # of a run that goes on by the settings it wrote down
+        # A run may go on by the settings that it wrote down.
+        if MASK in secrets_in_url(config.rollout.vllm.url):
             raise ConfigError(
                 f"rollout.vllm.url holds {MASK} in place of a secret, as settings are written down: give it again with "
                 "--set rollout.vllm.url=..."
