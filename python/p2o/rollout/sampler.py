@@ -137,6 +137,7 @@ class Sampler(ABC):
         super().__init_subclass__(**arguments)
         if "sample" in vars(cls) and "stream" not in vars(cls):
             cls.stream = Sampler.stream  # type: ignore[method-assign]
+            cls.refills = False  # that takes all requests at once
 
     @abstractmethod
     def sample(

@@ -314,3 +314,26 @@ def test_a_sampler_that_defines_only_sample_is_streamed_from(random_model: Any) 
     assert [number for number, _ in ended] == list(range(12))
     assert {tuple(sample.response_ids) for _, sample in ended} == {(1,)}
     assert list(sampler.stream([], PARAMS)) == []
+
+
+class Refilling(Engine):
+    refills = True
+
+
+class OnlySampleOfRefilling(Refilling):
+    def sample(self, requests: Any, params: Any, progress: Any = None) -> list[Sample]:
+        return [Sample([request.seed], [-1.0], "stop") for request in requests]
+
+
+def test_one_that_defines_only_sample_does_not_take_what_other_ranks_could_draw() -> None:
+    """It is given a piece of the queue at a time; all at once would leave nothing for the others."""
+    taken: list[list[int]] = []
+
+    def pieces() -> Generator[range]:
+        for piece in (range(2), range(2, 4), range(4, 5)):
+            yield piece
+            taken.append(list(piece))
+
+    collector = collector_of(OnlySampleOfRefilling())
+    first = next(collector._ended(requests("34567"), pieces(), PARAMS, None))
+    assert (sorted(first), taken) == ([0, 1], []), "no second piece was asked for"
