@@ -8,18 +8,25 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, replace
-from itertools import chain, starmap
+from itertools import chain, count, starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p2o.distributed import ONE_PROCESS, Processes
-from p2o.errors import ConfigError, DataError, TrainingError
+from p2o.errors import ConfigError, DataError, InputError, TrainingError
 from p2o.rollout.encode import PromptEncoder
 from p2o.rollout.judging import Judging
 from p2o.rollout.reward import RewardFunction
 from p2o.rollout.rollouts import generated_tokens, is_judged, told, with_rewards
-from p2o.rollout.sampler import Progress, Sample, Sampler, SampleRequest, SamplingParams
+from p2o.rollout.sampler import (
+    Progress,
+    Sample,
+    Sampler,
+    SampleRequest,
+    SamplingParams,
+    checked_samples,
+)
 from p2o.store import Notices
 from p2o.templates import PLAIN, apply_template
 from p2o.types import Problem, Rollout, Template
@@ -306,16 +313,23 @@ class Collector:
         progress: Progress | None,
         at_once: int | None,
     ) -> Generator[list[tuple[int, Rollout]]]:
-        """The rollouts of one stream as they end, by their places; those whose prompt is too long among them."""
-        taken: list[tuple[int, tuple[int, ...]]] = []  # places and prompts
+        """The rollouts of one stream as they end, by their places; those whose prompt is too long among them.
+
+        Raises:
+            InputError: if the stream, which may be the code of a user's own, hands on other samples than one for each.
+        """
+        under_way: dict[
+            int, tuple[int, tuple[int, ...]]
+        ] = {}  # places and prompts, by the numbers in the stream
         ended: list[tuple[int, Rollout]] = []
 
         def fitting() -> Iterator[SampleRequest]:
+            numbers = count()
             for place in places:
                 request = requests[place]
                 prompt = self.prompt_ids(request.problem, request.template)
                 if len(prompt) <= self.max_prompt_tokens:
-                    taken.append((place, prompt))
+                    under_way[next(numbers)] = (place, prompt)
                     yield SampleRequest(prompt, request.seed)
                 else:
                     ended.append((place, self._rollout(request, prompt, TOO_LONG)))
@@ -325,14 +339,21 @@ class Collector:
         with closing(self.sampler.stream(fitting(), params, progress, at_once)) as stream:
             for samples in stream:
                 for number, sample in samples:
+                    if number not in under_way:
+                        raise InputError(
+                            f"rollout.sampler: stream handed on {number!r}, which is not under way"
+                        )
+                    checked_samples([sample], 1)
                     if not np.isfinite(sample.logprobs).all():
                         raise TrainingError(
                             "the sampler gave a log-prob that is no number: are the model's outputs finite?"
                         )
-                    place, prompt = taken[number]
+                    place, prompt = under_way.pop(number)
                     ended.append((place, self._rollout(requests[place], prompt, sample)))
                 yield ended
                 ended.clear()
+        if under_way:
+            raise InputError(f"rollout.sampler: stream ended with {len(under_way)} requests under way")
         yield ended
 
     def _rollout(self, request: RolloutRequest, prompt: Sequence[int], sample: Sample) -> Rollout:

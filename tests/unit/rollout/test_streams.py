@@ -12,7 +12,7 @@ import pytest
 from character_encoder import Encoder
 from judged import TenthReward
 
-from p2o.errors import RewardError, TrainingError
+from p2o.errors import InputError, RewardError, TrainingError
 from p2o.rollout import reward as rewards
 from p2o.rollout.collect import Collector, RolloutRequest
 from p2o.rollout.hf import HfSampler
@@ -337,3 +337,28 @@ def test_one_that_defines_only_sample_does_not_take_what_other_ranks_could_draw(
     collector = collector_of(OnlySampleOfRefilling())
     first = next(collector._ended(requests("34567"), pieces(), PARAMS, None))
     assert (sorted(first), taken) == ([0, 1], []), "no second piece was asked for"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([[0, 1]], "stream ended with 1 requests under way"),
+        ([[0, 1], [1, 2]], "stream handed on 1, which is not under way"),
+        ([[0, 3]], "stream handed on 3, which is not under way"),
+        ([["no tokens"]], "a Sample has 0 tokens and 0 log-probs"),
+    ],
+)
+def test_a_stream_of_one_s_own_hands_on_each_completion_once(given: list[list[Any]], message: str) -> None:
+    class Own(Engine):
+        def stream(self, requests: Iterable[SampleRequest], *_: Any, **__: Any) -> Generator[Ended]:
+            list(requests)
+            for numbers in given:
+                yield [
+                    (0, Sample([], [], "stop"))
+                    if number == "no tokens"
+                    else (number, Sample([5], [0.0], "stop"))
+                    for number in numbers
+                ]
+
+    with pytest.raises(InputError, match=f"^rollout.sampler: {message}"):
+        collector_of(Own()).collect(requests("345"), PARAMS)
