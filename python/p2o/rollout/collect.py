@@ -318,9 +318,7 @@ class Collector:
         Raises:
             InputError: if the stream, which may be the code of a user's own, hands on other samples than one for each.
         """
-        under_way: dict[
-            int, tuple[int, tuple[int, ...]]
-        ] = {}  # places and prompts, by the numbers in the stream
+        under_way: dict[int, tuple[int, tuple[int, ...]]] = {}  # places and prompts, by their numbers
         ended: list[tuple[int, Rollout]] = []
 
         def fitting() -> Iterator[SampleRequest]:
