@@ -12,6 +12,10 @@ mkdir -p "$site" "$wheels"
 export PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH}
 
 install_wheels() {
+	for wheel in "$wheels/$1"/*.whl; do # pip leaves the metadata of a version that it replaces
+		name=${wheel##*/}
+		rm -rf "${2:?}/${name%%-*}"-*.dist-info
+	done
 	"$python" -m pip install --quiet --no-index --no-deps --no-compile --no-cache-dir --no-warn-script-location \
 		--root-user-action=ignore --disable-pip-version-check --upgrade --target "$2" "$wheels/$1"/*.whl
 }
@@ -42,8 +46,9 @@ install_group() {
 		echo "$group: a piece is damaged: carry it again"
 		return 1
 	fi
+	rm -rf "${wheels:?}/$group" # wheels of an earlier bundle: pip takes one version of a package
 	mkdir -p "$wheels/$group"
-	cat "$pieces/$group".tar.[0-9][0-9] | tar -x -C "$wheels/$group" || return 1
+	while read -r _ name; do cat "$pieces/$name"; done < "$sums" | tar -x -C "$wheels/$group" || return 1
 	case $group in
 	vllm) # with a torch of its own, in a folder of its own
 		install_wheels "$group" "$site.vllm" && link_libraries "$site.vllm" || return 1

@@ -179,3 +179,21 @@ def test_pieces_install_as_they_arrive(tmp_path: Path, bundle: Any) -> None:
         digest
         == hashlib.sha256(b"".join(p.read_bytes() for p in sorted(arrived.glob("*.tar.*")))).hexdigest()
     )
+
+
+def test_a_bundle_that_is_carried_anew_takes_the_place_of_the_one_before(tmp_path: Path, bundle: Any) -> None:
+    """It has another version in fewer pieces. With the metadata of both nobody knew which was measured."""
+    arrived, site = tmp_path / "arrived", tmp_path / "site"
+    arrived.mkdir()
+    for number, piece in (("1.0", 2000), ("1.1", 4000)):
+        module = f"number = {number}  # {os.urandom(3000).hex()}".encode()
+        wheel = make_wheel(tmp_path, "p2o_test_only", number, module=module)
+        made = tmp_path / number
+        made.mkdir()
+        bundle.write_pieces("train", [wheel], made, piece=piece)
+        for path in made.iterdir():
+            (arrived / path.name).write_bytes(path.read_bytes())
+        code, lines = install(arrived, site)
+        assert (code, lines[0].partition(" in ")[0]) == (0, "train: installed")
+        assert f"number = {number}".encode() in (site / "p2o_test_only.py").read_bytes()
+        assert [path.name for path in site.glob("*.dist-info")] == [f"p2o_test_only-{number}.dist-info"]
