@@ -38,6 +38,8 @@ class Running:
     """None: it makes a world."""
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int
+    """Bytes of the log that are of earlier attempts."""
     result: Path
     folder: Path
     started: float
@@ -192,6 +194,7 @@ class Runner:
         write_text(file, json.dumps(task))
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
         with log.open("ab") as output:
+            log_start = output.tell()
             process = subprocess.Popen(
                 [*self.worker, str(file)],
                 stdin=subprocess.PIPE,
@@ -203,7 +206,7 @@ class Runner:
         result = file if job is None else self._result(job)
         folder = self.runs / stem
         key = name if job is None else job.fingerprint
-        self.running[key] = Running(name, job, process, log, result, folder, time.monotonic())
+        self.running[key] = Running(name, job, process, log, log_start, result, folder, time.monotonic())
 
     def _late(self) -> bool:
         return self.deadline is not None and time.monotonic() >= self.deadline
@@ -228,7 +231,7 @@ class Runner:
             self.display.finished(run.name, run.seconds)
         else:
             # With code 0 something of the user's own, a sampler say, called exit().
-            reason = "it ended without a result" if code == 0 else _last_line(run.log) or f"exit code {code}"
+            reason = "it ended without a result" if code == 0 else _last_line(run) or f"exit code {code}"
             self.failed[key] = reason
             if run.job is not None:
                 self.results.add(failure_of(run.job, reason))
@@ -267,6 +270,6 @@ def _close(stream: IO[bytes] | None) -> None:
         stream.close()
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+def _last_line(run: Running) -> str:
+    lines = run.log.read_bytes()[run.log_start :].decode(errors="replace").strip().splitlines()
     return lines[-1].strip()[:300] if lines else ""

@@ -118,6 +118,19 @@ def test_a_process_that_ends_without_a_result_has_failed(tmp_path: Path) -> None
         world.work(worker=(sys.executable, "-c", "pass"))
 
 
+def test_a_process_that_is_killed_without_a_word_does_not_have_the_last_words_of_another(
+    tmp_path: Path,
+) -> None:
+    """As the system does where memory is short. The log of a run keeps what its earlier attempts said."""
+    bench = Bench(tmp_path, seeds=[0], arms={"a": {"label": "A"}})
+    bench.behave(a__final_seed0="fail")
+    assert list(bench.work().failed.values()) == ["something went wrong"]
+    killed = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert list(bench.work(worker=killed).failed.values()) == ["exit code -9"]
+    (log,) = bench.runs.glob("p2o-tiny--a--*.log")
+    assert "something went wrong" in log.read_text()
+
+
 def test_seeds_come_in_turn_so_that_a_study_cut_short_compares_arms(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.work(jobs=1)
