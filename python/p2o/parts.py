@@ -237,9 +237,14 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     """Model and tokenizer of `config.model`; `p2o-tiny` is the shipped one."""
     settings = config.model
     device = settings.device
+    gpus = torch.cuda.device_count()
+    if device in ("auto", "cuda") and 0 < gpus < local_size():
+        raise ConfigError(
+            f'{local_size()} processes of a node share {gpus} GPUs: start one for each GPU, or set model.device = "cpu"'
+        )
     if device == "auto":
         device = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
-    elif ":" in device and local_size() > 1 and torch.cuda.device_count() > 1:
+    elif ":" in device and local_size() > 1 and gpus > 1:
         raise ConfigError(
             f"model.device = {device!r} is one device for all {local_size()} processes of a node: write auto, cpu or "
             "cuda"

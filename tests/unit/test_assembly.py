@@ -59,6 +59,18 @@ def test_processes_of_a_node_do_not_share_a_gpu_unasked(monkeypatch: pytest.Monk
     load_policy_model(load_config("quickstart", ["model.device=cpu"]))
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_process_has_a_gpu_of_its_own(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On each of them, so that none waits: the third would ask for a GPU that is not there, or share the first."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    for rank in range(3):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        with pytest.raises(ConfigError, match=r"^3 processes of a node share 2 GPUs: "):
+            load_policy_model(load_config("quickstart", [f"model.device={device}"]))
+
+
 @pytest.mark.parametrize(("device", "made"), [("cuda:1", ["cuda:1"]), ("auto", ["cuda:0"]), ("cpu", [])])
 def test_the_gpu_that_is_named_is_the_current_one(
     device: str, made: list[str], monkeypatch: pytest.MonkeyPatch
