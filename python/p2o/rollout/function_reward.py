@@ -25,6 +25,9 @@ LOGGER = logging.getLogger(__name__)
 WAITS = (1.0, 5.0, 25.0)
 """Seconds after which a function that does not work is asked again."""
 
+HANGING = 3
+"""Calls out of time, before any completion could be judged, from which a function counts as one that hangs."""
+
 NETWORK = frozenset(
     {
         *("aiohttp", "grpc", "http", "httpcore", "httpx", "requests", "socket", "ssl", "urllib", "urllib3"),
@@ -72,7 +75,7 @@ class FunctionReward:
         """
         for pair, answer in zip(asked, answers, strict=True):
             self.remember(pair, answer)
-        if answers and self._judged is None:
+        if answers and not self.has_worked:
             raise RewardError(
                 f"reward.function = {self.function.name!r} failed on all {len(answers)} completions of a batch: "
                 f"{_first_error(answers)}"
@@ -91,6 +94,11 @@ class FunctionReward:
         """Keeps what could be judged last."""
         if not _has_failed(answer):
             self._judged = pair
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it could ever judge anything."""
+        return self._judged is not None
 
     def works(self) -> bool:
         """Whether it judges what it judged before."""
@@ -180,6 +188,8 @@ class Called(Asked):
         self.apart = apart
         self.hangs: OutOfTime | None = None
         """What the function answers since it is known not to work: each call would take as long."""
+        self.late = 0
+        """Calls that were out of time."""
 
     def turn(self) -> None:
         """See [`Judging`][]."""
@@ -196,8 +206,11 @@ class Called(Asked):
             answer = self.hangs or self.reward.function.ask(*pair)
             self.answers[number] = answer
             self.reward.remember(pair, answer)
-            if isinstance(answer, OutOfTime) and self.hangs is None and not self.reward.works():
-                self.hangs = answer
+            if isinstance(answer, OutOfTime) and self.hangs is None:
+                self.late += 1
+                # While it has judged nothing, the completion may be to blame.
+                if (self.reward.has_worked or self.late == HANGING) and not self.reward.works():
+                    self.hangs = answer
 
 
 class Awaited(Asked):

@@ -286,6 +286,19 @@ def test_a_judge_that_hangs_is_not_asked_about_everything(judged: Any) -> None:
     assert len(judge.calls) == 5, "one completion, and one that it had judged, now and after each wait"
 
 
+def test_the_first_completion_of_a_run_may_make_it_hang(judged: Any) -> None:
+    """Two do; a function that has judged nothing after three is not asked about the others."""
+    judge = Judge(odd=threading.Event().wait)
+    ask = judged(judge, timeout_s=0.02)
+    assert ask("odd", "odd", "good", "bad") == [0.0, 0.0, 1.0, 0.25]
+    judge = Judge()
+    judge.down = threading.Event().wait
+    ask = judged(judge, timeout_s=0.02)
+    with pytest.raises(RewardError, match="JUDGE' failed on all 50 completions of a batch: OutOfTime"):
+        ask(*["bad"] * 50)
+    assert len(judge.calls) == 3
+
+
 class Late(Exception):
     pass
 
