@@ -102,5 +102,9 @@ def study_arguments(
     common = ["study", study, "--output", str(output), "--time-limit", str(max(1, int(seconds)))]
     if settings is None:
         return [*common, "--jobs", "1"]
-    changed = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    changed = [
+        part
+        for key, value in settings.items()
+        for part in ("--set", f"{key}={json.dumps(value, ensure_ascii=False)}")
+    ]
     return [*common, *changed, "--jobs", "5", *more]

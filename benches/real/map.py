@@ -45,13 +45,13 @@ def task_of(cell: str) -> tuple[str, str]:
 def settings(path: Path, suffix: str, args: argparse.Namespace) -> list[str]:
     """The overrides of a cell over the recipe `smollm2`."""
     return [
-        f"model.source={json.dumps(args.model)}",
+        f"model.source={json.dumps(args.model, ensure_ascii=False)}",
         f"model.dtype={args.dtype}",
         f"model.device={args.device}",
-        f"data.train={json.dumps(str(path))}",
+        f"data.train={json.dumps(str(path), ensure_ascii=False)}",
         f"data.train_size={args.problems}",
         "data.evaluation_size=1",
-        f"data.suffix={json.dumps(suffix)}",
+        f"data.suffix={json.dumps(suffix, ensure_ascii=False)}",
         f"rollout.max_tokens={args.max_tokens}",
         "rollout.temperature=1.0",
         f"rollout.batch_size={args.batch_size}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -333,11 +332,11 @@ def make_job(
         given["data.seed"] = seed
     given["run.max_generated_tokens"] = study.tokens
     try:
-        planned = load_config(recipe, overrides(given))
+        planned = load_config(recipe, given)
         if planned.run.schedule_epochs is None:
             given["run.schedule_epochs"] = planned.run.epochs
-        config = load_config(recipe, overrides({**given, "run.epochs": ENDLESS}))
-        common = load_config(study.recipe, overrides(flatten(study.set)))
+        config = load_config(recipe, {**given, "run.epochs": ENDLESS})
+        common = load_config(study.recipe, flatten(study.set))
         if config.reflection.endpoint is not None and arm.teacher:
             useful_share(config.reflection.endpoint.model)
     except (ConfigError, InputError) as error:
@@ -353,12 +352,6 @@ def make_job(
         world_recipe={} if world == SHIPPED_WORLD else study.worlds[world].recipe(),
         differs=_difference(config, common),
     )
-
-
-def overrides(values: Mapping[str, Any]) -> list[str]:
-    """Dotted keys and values as `load_config` takes them. JSON's numbers, strings and arrays are TOML's too, but for
-    infinity."""
-    return [f"{key}={'inf' if value == math.inf else json.dumps(value)}" for key, value in values.items()]
 
 
 def _difference(config: Config, common: Config) -> dict[str, Any]:

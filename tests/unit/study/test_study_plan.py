@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,14 @@ def test_the_selection_has_its_own_problems_and_the_budget_of_all() -> None:
     assert final.config.data.seed == 0
     assert final.config.run.max_generated_tokens == job.config.run.max_generated_tokens == 1000
     assert final.config.run.schedule_epochs == load_config("quickstart").run.epochs
+
+
+def test_settings_reach_the_arms_as_they_are_written() -> None:
+    """Signs outside of Unicode's first plane, which JSON writes as two halves, and what has no form in JSON."""
+    given = {"loss": {"clip": [0.2, math.inf]}, "run": {"output": "𝑥\U0001f600\x7f"}}
+    config = make_job(study(set=given), "p2o-tiny", "a", "final", 0, None).config
+    assert config.loss.clip == (0.2, math.inf)
+    assert str(config.run.output) == "𝑥\U0001f600\x7f"
 
 
 def test_what_differs_is_said_once() -> None:
