@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_serializer, field_validator
 
@@ -135,6 +136,18 @@ class VllmConfig(Settings):
                 raise ValueError(f"{name} is not one of them: set {setting}")
             if name in FIXED:
                 raise ValueError(f"{name} cannot be set: p2o's own value is needed for training")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_called(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            whole = parts.hostname and parts.port != 0 and not (parts.query or parts.fragment)
+        except ValueError:  # a port that is no number, or too large
+            whole = False
+        if not whole or not value.isprintable() or " " in value:
+            raise ValueError("that is no address of a server: write http://HOST:PORT")
         return value
 
     @field_serializer("url")

@@ -279,6 +279,31 @@ def test_a_sampler_without_make_is_told_what_to_define() -> None:
         load_parts(load_config("quickstart", [f"rollout.sampler={__name__}:Unmade"]))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://host:80x", "http://host:99999", "http://host:0", "http://:80", "http://[::1"),
+        *("http://ho st", "http://host\n", "http://host?x=1", "host:8000", "http://host/path"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_the_settings(url: str) -> None:
+    """An HTTP client would raise something of its own, when the model has been loaded."""
+    with pytest.raises(ConfigError, match=r"rollout\.vllm\.url") as caught:
+        load_config("quickstart", {"rollout.vllm.url": url})
+    assert "\n" not in str(caught.value)
+
+
+def test_addresses_of_servers() -> None:
+    for url in (
+        "http://host",
+        "https://host:8443/",
+        "http://[::1]:8000",
+        "http://10.0.0.7:1",
+        "http://me:word@host:1",
+    ):
+        assert load_config("quickstart", {"rollout.vllm.url": url}).rollout.vllm.url == url
+
+
 def test_the_address_of_a_server_that_was_written_down_lacks_its_password() -> None:
     """A resumed run goes by its `config.toml`: it would be told that the server asks for its token."""
 
