@@ -153,6 +153,12 @@ class Study(Settings):
                 raise ValueError(
                     f"arms.{name}.rate_of names {arm.rate_of!r}: no such arm has a choice of its own"
                 )
+        for field in ("label", "cell"):  # of two, tables and pictures would show one
+            by: dict[Any, str] = {}
+            for name, arm in self.arms.items():
+                value = getattr(arm, field)
+                if value is not None and by.setdefault(value, name) != name:
+                    raise ValueError(f"arms.{name}.{field} is that of arms.{by[value]}: give each its own")
         for name in self._selection_worlds():
             if name not in self.world_names:
                 raise ValueError(f"selection.world names {name!r}: there is no such world")

@@ -83,6 +83,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "unknown setting arms.a.sets; did you mean arms.a.set?",
     ),
     "an arm without a label": ({"arms": {"a": {}}}, "setting arms.a.label is missing"),
+    "two arms of a label": (
+        {"arms": {"a": {"label": "A"}, "b": {"label": "A"}}},
+        "arms.b.label is that of arms.a: give each its own",
+    ),
+    "two arms in a cell": (
+        {"arms": {name: {"label": name, "cell": ["x", "y"]} for name in "ab"}},
+        "arms.b.cell is that of arms.a: give each its own",
+    ),
     "no arms": ({"arms": {}}, "setting arms = {}: "),
     "a comparison with no arm": ({"compare": [["a", "c"]]}, "compare names 'c': there is no such arm"),
     "a world that is not there": (
