@@ -57,8 +57,12 @@ def render(study: Study, results: Results) -> str:
 
 
 def world_title(study: Study, world: str) -> str:
-    """A world's name and leak."""
-    return "shipped world, leak 0.0005" if world == SHIPPED_WORLD else f"leak {study.worlds[world].leak:g}"
+    """A world's leak, and its name where another one has the same."""
+    if world == SHIPPED_WORLD:
+        return "shipped world, leak 0.0005"
+    leak = study.worlds[world].leak
+    alike = sum(other.leak == leak for other in study.worlds.values()) > 1
+    return f"leak {leak:g}, {world}" if alike else f"leak {leak:g}"
 
 
 def _by_arm(study: Study, cells: Cells, world: str) -> Iterator[tuple[str, dict[int, Record]]]:

@@ -18,7 +18,7 @@ from p2o.study.plots import hard_curve
 from p2o.study.report import write_report
 from p2o.study.results import Results, epochs_of, header_of, record_of
 from p2o.study.selection import all_jobs, choose
-from p2o.study.tables import render
+from p2o.study.tables import render, world_title
 from p2o.track.about import commit_of
 
 STUDY = Study.model_validate(
@@ -330,6 +330,17 @@ def test_accuracy_under_a_template_has_a_column_of_its_own(results: Results) -> 
     text = render(STUDY, results)
     assert "| 0.075 [0.050, 0.100] |  |" in text, "of arm a nothing is known"
     assert "| 0.350 [0.350, 0.350] | 0.800 [0.700, 0.900] |" in text
+
+
+def test_worlds_of_one_leak_are_told_apart() -> None:
+    worlds = {"one": {"leak": 0.01}, "two": {"leak": 0.01, "seed": 1}, "other": {"leak": 0.003}}
+    study = Study.model_validate({**STUDY.model_dump(exclude={"selection"}), "worlds": worlds})
+    assert [world_title(study, world) for world in study.world_names] == [
+        "shipped world, leak 0.0005",
+        "leak 0.01, one",
+        "leak 0.01, two",
+        "leak 0.003",
+    ]
 
 
 def test_figures_by_world_by_hand(tmp_path: Path) -> None:
