@@ -7,11 +7,14 @@ import os
 import struct
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,6 +84,17 @@ def test_the_lists_are_exact_and_apart(bundle: Any) -> None:
     assert {name for name in unused if seen.get(name, "machine") != "machine"} == set(), (
         "bundled, so not unused"
     )
+
+
+def test_what_p2o_requires_is_bundled_or_on_the_machine(bundle: Any) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    packages = ROOT / "benches/gpu/packages"
+    have = {**bundle.pinned(packages / "machine.txt"), **bundle.pinned(packages / "core.txt")}
+    for line in (*project["dependencies"], *project["optional-dependencies"]["train"]):
+        needed = Requirement(line)
+        number = have.get(canonicalize_name(needed.name))
+        assert number is not None, needed
+        assert not number or needed.specifier.contains(number), f"{needed}: there is {number}"
 
 
 def fat_binary(*entries: tuple[int, int, bytes]) -> bytes:
