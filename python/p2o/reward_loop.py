@@ -27,12 +27,17 @@ def inside_a_loop() -> bool:
 class RewardLoop:
     """An event loop in the thread of its caller, who waits for its calls, or gives them a turn now and then.
 
-    Where the caller is inside a loop already, another one runs in a thread of its own.
+    Where a caller is inside a loop already, another one runs in a thread of its own, from then on for all callers.
     """
 
     def __init__(self) -> None:
         self._runner: asyncio.Runner | None = None
         self._aside: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def _beside(self) -> bool:
+        """Whether the loop runs without its caller."""
+        return self._aside is not None or inside_a_loop()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """The result of `work` to come."""
@@ -40,7 +45,7 @@ class RewardLoop:
 
     def turn(self) -> None:
         """Does what can be done without waiting."""
-        if inside_a_loop():
+        if self._beside:
             return
         loop = self._loop()
         for _ in range(ITERATIONS):
@@ -49,7 +54,7 @@ class RewardLoop:
 
     def wait(self, future: Future[Any]) -> None:
         """Returns when the future is done, whatever came of it."""
-        if inside_a_loop():
+        if self._beside:
             future.exception()
         elif not future.done():
             loop = self._loop()
@@ -58,7 +63,7 @@ class RewardLoop:
                 loop.run_forever()
 
     def _loop(self) -> asyncio.AbstractEventLoop:
-        if not inside_a_loop():
+        if not self._beside:
             if self._runner is None:
                 self._runner = asyncio.Runner()
                 weakref.finalize(self, self._runner.close)

@@ -626,6 +626,19 @@ def test_an_async_judge_is_asked_from_within_a_loop(awaited: Any) -> None:
     assert len(judge.loops) == 1
 
 
+def test_an_async_judge_that_was_asked_from_within_a_loop_stays_in_its_own(awaited: Any) -> None:
+    """In a notebook with `rollout.ahead` evaluations are judged there, rollouts from a thread that has no loop."""
+    judge = AsyncJudge()
+    ask = awaited(judge.ask)
+
+    async def cell() -> list[float]:
+        return list(ask("good"))
+
+    assert asyncio.run(cell()) == [1.0]
+    assert ask("good", "good") == [1.0, 1.0]
+    assert len(judge.loops) == 1, "its clients are bound to it"
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Ctrl-C raises, even if whoever started the tests has it ignored (a shell, for jobs in the background)."""
