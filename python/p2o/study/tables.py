@@ -17,7 +17,7 @@ from p2o.study.results import (
     recorded_alike,
     seconds_of,
 )
-from p2o.study.selection import choose, final_jobs
+from p2o.study.selection import all_jobs, choose, final_jobs
 from p2o.study.statistics import paired_difference, value_at
 
 Record = Mapping[str, Any]
@@ -279,10 +279,15 @@ def _settings(study: Study, arm: str) -> dict[str, Any]:
 
 
 def _failures(study: Study, results: Results) -> str:
-    failed = [r for r in results.records.values() if r["status"] == "failed" and r["arm"] in study.arms]
-    if not failed:
+    """The runs of the study as it stands that have failed; a setting that was changed may have mended others."""
+    if all(record["status"] != "failed" for record in results.records.values()):
+        return ""  # most have none, and to list all runs takes a second
+    jobs = [job for job, _ in all_jobs(study, results, results.failed) if results.failed(job)]
+    if not jobs:
         return ""
-    return "Runs that failed:\n\n" + "\n".join(f"- `{r['id']}`: {r['error']}" for r in failed)
+    return "Runs that failed:\n\n" + "\n".join(
+        f"- `{job.id}`: {results.records[job.id]['error']}" for job in jobs
+    )
 
 
 def _families(cells: Cells) -> list[str]:

@@ -414,6 +414,15 @@ def test_failures_are_listed(results: Results) -> None:
     assert "| Arm B | 1 |" in text
 
 
+def test_a_failure_under_former_settings_is_none_of_the_study_as_it_stands(results: Results) -> None:
+    """The arm was changed, or a rate was taken out, and nothing has run since."""
+    job = make_job(STUDY, "p2o-tiny", "b", "final", 1, 2e-4)
+    results.add({**header_of(job), "status": "failed", "error": "broken", "fingerprint": "0123456789ab"})
+    job = make_job(STUDY, "p2o-tiny", "b", "selection", 9, 0.5)
+    results.add({**header_of(job), "status": "failed", "error": "broken"})
+    assert "broken" not in render(STUDY, results)
+
+
 def test_a_torn_last_line_costs_one_result_and_no_more(results: Results) -> None:
     lines = results.path.read_text().splitlines(keepends=True)
     results.path.write_text("".join(lines[:-1]) + lines[-1][:50])
