@@ -235,6 +235,9 @@ class NcclTransfer:
             if self.engine is None:
                 self.engine = self._connect()
             self.engine.source.groups = remaining
+            if torch.cuda.is_available():
+                # vLLM packs weights on streams of its own, which do not wait for what the optimizer has still to do.
+                torch.cuda.current_stream().synchronize()
             self.engine.send_weights()
             if self.rank == 0:
                 self.control.set_version(version)

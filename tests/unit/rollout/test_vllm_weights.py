@@ -159,8 +159,8 @@ class NcclServer(SimpleNamespace):
         self.version = version
 
 
-def test_ranks_gather_alike_however_an_nccl_push_of_rank_0_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rank 0 fails when it connects, then half-way; the third push works. Shapes are gathered once, by both."""
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     module = "vllm.distributed.weight_transfer"
     parts = {
         "base": {"ParamMeta": lambda *values: values},
@@ -169,6 +169,26 @@ def test_ranks_gather_alike_however_an_nccl_push_of_rank_0_fails(monkeypatch: py
     }
     for name, values in parts.items():
         monkeypatch.setitem(sys.modules, f"{module}.{name}", SimpleNamespace(**values))
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_an_nccl_push_waits_for_the_optimizer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM 0.32 packs on side streams that wait for nothing: half of a step's weights could be those of before."""
+    done: list[str] = []
+    stream = SimpleNamespace(synchronize=lambda: done.append("synchronized"))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.current_stream", lambda: stream)
+    monkeypatch.setattr(Endpoint, "send_weights", lambda self: done.append("sent"))
+    types = SentTypes(torch.float32, torch.float32)
+    transfer = NcclTransfer(NcclServer(), types, rank=1, way=Nccl("host", 1))
+    for version in ("1", "2"):
+        transfer.push(Gathered(), version)
+    assert done == ["synchronized", "sent"] * 2
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_ranks_gather_alike_however_an_nccl_push_of_rank_0_fails() -> None:
+    """Rank 0 fails when it connects, then half-way; the third push works. Shapes are gathered once, by both."""
     weight = SimpleNamespace(dtype=torch.float32, shape=(4,), to=lambda **_: None)
 
     class Counted(Gathered):
