@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="runs at once, each on one thread (default: cores)",
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="ARM", help="run this arm alone; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="ARM",
+        help="run this arm alone, and what chooses its learning rate; may be repeated",
     )
     add_overrides(parser, "a setting of every arm, overriding the study's own")
     parser.add_argument(
