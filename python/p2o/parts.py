@@ -238,11 +238,11 @@ def load_policy_model(config: Config) -> tuple[Any, Any]:
     settings = config.model
     device = settings.device
     gpus = torch.cuda.device_count()
-    if device in ("auto", "cuda") and 0 < gpus < local_size():
-        raise ConfigError(
-            f'{local_size()} processes of a node share {gpus} GPUs: start one for each GPU, or set model.device = "cpu"'
-        )
     if device == "auto":
+        if 0 < gpus < local_size():
+            raise ConfigError(
+                f"{local_size()} processes of a node share {gpus} GPUs: start one for each GPU, or set model.device"
+            )
         device = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
     elif ":" in device and local_size() > 1 and gpus > 1:
         raise ConfigError(

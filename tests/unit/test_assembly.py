@@ -59,15 +59,21 @@ def test_processes_of_a_node_do_not_share_a_gpu_unasked(monkeypatch: pytest.Monk
     load_policy_model(load_config("quickstart", ["model.device=cpu"]))
 
 
-@pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_a_process_has_a_gpu_of_its_own(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On each of them, so that none waits: the third would ask for a GPU that is not there, or share the first."""
+def test_a_process_has_a_gpu_of_its_own_unless_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them refuses, so that none waits: `auto` would be a GPU that is not there for the third."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setattr(parts, "load_model", Mock(return_value=(None, None)))
+    monkeypatch.setattr(parts, "check_vocabulary", Mock())
+    monkeypatch.setattr("torch.empty", Mock())
     for rank in range(3):
         monkeypatch.setenv("LOCAL_RANK", str(rank))
-        with pytest.raises(ConfigError, match=r"^3 processes of a node share 2 GPUs: "):
+        with pytest.raises(
+            ConfigError, match=r"^3 processes of a node share 2 GPUs: .* or set model\.device$"
+        ):
+            load_policy_model(load_config("quickstart", ["model.device=auto"]))
+        for device in ("cuda", "cpu"):
             load_policy_model(load_config("quickstart", [f"model.device={device}"]))
 
 
