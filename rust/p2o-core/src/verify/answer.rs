@@ -1,5 +1,6 @@
 //! The public functions: read the gold once, find and read the answer, compare.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,8 +78,9 @@ impl Gold {
             Mark::Loose | Mark::Prose | Mark::Several => options.profile == Profile::MathVerify,
         };
         let found = candidates(gold, &unboxed).filter(marks).map(|candidate| candidate.text);
+        let formula = formula_of_gold(gold).map(Cow::Owned);
         let mut first = None;
-        for text in found.chain(formula_of_gold(gold)) {
+        for text in found.chain(formula) {
             let reading = Reading::new(&text, &mut fuel);
             if reading.is_readable() {
                 // The same sentence is an answer too.
@@ -111,16 +113,16 @@ impl Gold {
             Outcome::Different(_) if fuel.exhausted() => (Status::Timeout, None),
             Outcome::Different(tier) => (Status::Wrong, Some(tier)),
         };
-        Verdict { status, extracted: Some(candidate.text), tier, licences }
+        Verdict { status, extracted: Some(candidate.text.into_owned()), tier, licences }
     }
 
     /// The first place that holds something this gold can be compared with.
-    fn first_readable(
+    fn first_readable<'a>(
         &self,
-        found: impl Iterator<Item = Candidate>,
+        found: impl Iterator<Item = Candidate<'a>>,
         options: &Options,
         fuel: &mut Fuel,
-    ) -> Option<(Candidate, Reading)> {
+    ) -> Option<(Candidate<'a>, Reading)> {
         let textual = self.reading.words.is_some()
             || self.reading.choice.is_some()
             || self.reading.literal().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));

@@ -1,5 +1,7 @@
 //! `\boxed{..}` and `\fbox{..}`.
 
+use std::borrow::Cow;
+
 use crate::verify::language::behind;
 use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role, one_of};
@@ -9,58 +11,74 @@ use crate::verify::language::text::{around, behind_closing, boundary};
 use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
+/// The answer in a text's boxes.
+pub(super) struct Boxed<'a> {
+    pub(super) content: Cow<'a, str>,
+    pub(super) end: usize,
+    /// Where the last box of the text begins, whatever it holds.
+    last: usize,
+}
+
 /// The content of the last closed `\boxed{..}` or `\fbox{..}` that is not empty, and where it ends. Boxes that follow
 /// each other with nothing between but what [`is_separator`] knows are one answer.
-pub(super) fn last_box(text: &str) -> Option<(String, usize)> {
+pub(super) fn last_box(text: &str) -> Option<Boxed<'_>> {
     let mut end_of_search = text.len();
-    let mut joined: Option<(Vec<&str>, usize, usize)> = None;
+    let mut last = None;
+    // The content, those of the boxes before it, where the first of them starts, and where it ends.
+    let mut joined: Option<(&str, Vec<&str>, usize, usize)> = None;
     let mut alternatives = false;
     // Each step looks at one more box from the end; unclosed ones are skipped at a cost bounded by the tail.
     for _ in 0..256 {
         let Some((start, content, end)) = box_before(text, end_of_search) else { break };
         end_of_search = start;
+        last.get_or_insert(start);
         let content = content.trim();
         if content.is_empty() || is_denied(&text[..start]) || behind::denies_box(&text[end..]) {
             continue;
         }
         match &mut joined {
-            None => joined = Some((vec![content], start, end)),
-            Some((contents, first, _)) => {
+            None => joined = Some((content, Vec::new(), start, end)),
+            Some((last, earlier, first, _)) => {
                 // Of a box in a box the outer one is the answer.
                 if end > *first {
-                    joined = Some((vec![content], start, end));
+                    joined = Some((content, Vec::new(), start, end));
                     continue;
                 }
                 let Some(gap) = text.get(end..*first).filter(|gap| is_separator(gap)) else { break };
                 // Said twice it is one answer.
-                if contents[0] == content && !gap.contains([',', ';']) {
+                if *earlier.last().unwrap_or(last) == content && !gap.contains([',', ';']) {
                     *first = start;
                     continue;
                 }
                 alternatives |= gap.contains("or");
-                contents.insert(0, content);
+                earlier.push(content);
                 *first = start;
             }
         }
     }
-    joined.map(|(contents, start, end)| {
-        let joined = contents.join(if alternatives { " or " } else { ", " });
-        let mut joined = in_its_term(text, start, end, &joined).unwrap_or(joined);
-        if let Some(other) = other_behind(&text[end..]) {
-            joined.extend([" or ", other]);
+    joined.map(|(content, earlier, start, end)| {
+        let mut joined = Cow::Borrowed(content);
+        if !earlier.is_empty() {
+            let all: Vec<&str> = earlier.into_iter().rev().chain([content]).collect();
+            joined = Cow::Owned(all.join(if alternatives { " or " } else { ", " }));
         }
-        (joined, end)
+        let mut content = in_its_term(text, start, end, &joined).map_or(joined, Cow::Owned);
+        if let Some(other) = other_behind(&text[end..]) {
+            content.to_mut().extend([" or ", other]);
+        }
+        Boxed { content, end, last: last.unwrap_or(start) }
     })
 }
 
 /// Boxes behind the numbers of parts, as one answer: "(a) \\boxed{3} (b) \\boxed{7}".
-pub(super) fn in_parts(text: &str) -> Option<String> {
-    let mut parts = Vec::new();
-    let mut last = box_before(text, text.len());
-    // Most boxes stand in a line without a label, and the search for the one before is long.
-    if !text[..last?.0].rsplit('\n').next()?.contains([')', ':']) {
+pub(super) fn in_parts(text: &str, boxed: &Boxed<'_>) -> Option<String> {
+    // Most boxes stand in a line without a label.
+    let line = text[..boxed.last].rsplit('\n').next()?;
+    if !line.contains(')') && !line.contains(':') {
         return None;
     }
+    let mut parts = Vec::new();
+    let mut last = box_before(text, text.len());
     while let Some((start, content, _)) = last {
         last = box_before(text, start);
         let begin = last.map_or(0, |(_, _, end)| end).min(start);
@@ -86,7 +104,8 @@ fn other_behind(behind: &str) -> Option<&str> {
 
 /// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
 fn is_denied(before: &str) -> bool {
-    if statement::tempts(before.rsplit(['\n', '.']).next().unwrap_or("")) {
+    let line = before.rsplit('\n').next().unwrap_or("");
+    if statement::tempts(line.rsplit('.').next().unwrap_or("")) {
         return true;
     }
     if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {
@@ -113,8 +132,12 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
     let rest = &text[end + line.len()..];
     let in_mathematics = ["$", "\\)", "\\]"].iter().any(|close| rest.starts_with(close));
     let before = term_before(text, start, in_mathematics);
-    let opens = before.matches(['{', '(']).count() > before.matches(['}', ')']).count();
     let behind = line.trim().trim_end_matches('.');
+    let said = behind_closing(&text[end..]);
+    if before.is_empty() && behind.is_empty() && !said.starts_with(char::is_alphabetic) {
+        return None;
+    }
+    let opens = before.matches(['{', '(']).count() > before.matches(['}', ')']).count();
     let (operand, word) = match words_of(behind, 2).next() {
         Some((at, _)) if !opens => (behind[..at].trim_end(), true),
         _ => (behind, false),
@@ -133,7 +156,6 @@ fn in_its_term(text: &str, start: usize, end: usize, content: &str) -> Option<St
     if !before.is_empty() && !equation {
         return Some(format!("{before}({content})"));
     }
-    let said = behind_closing(&text[end..]);
     let said = said.strip_prefix("text{").map_or(said, |words| words.trim_start_matches([' ', '~']));
     let word = &said[..said.find(|next: char| !next.is_alphabetic()).unwrap_or(said.len())];
     let scales = numerals::scale(word).is_some()
@@ -209,12 +231,11 @@ pub(super) fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize
         // The search for one character is far faster than that for a word.
         let start = text[..limit].rfind('\\')?;
         limit = start;
-        let Some(command) = ["\\boxed", "\\fbox"].into_iter().find(|name| text[start..].starts_with(name))
-        else {
+        let command = &text[start + 1..];
+        let Some(rest) = command.strip_prefix("boxed").or_else(|| command.strip_prefix("fbox")) else {
             continue;
         };
-        let after = start + command.len();
-        let rest = &text[after..];
+        let after = text.len() - rest.len();
         let gap = rest.len() - rest.trim_start().len();
         let rest = rest.trim_start();
         if rest.starts_with('{') {

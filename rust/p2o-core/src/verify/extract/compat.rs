@@ -31,7 +31,7 @@ struct Match {
 }
 
 /// Places to look, best first.
-pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
+pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate<'_>> {
     let mut groups = if sources.latex { grouped(text) } else { Vec::new() };
     let mut plain = Vec::new();
     if sources.expressions {
@@ -66,7 +66,7 @@ pub(super) fn candidates(text: &str, sources: Sources) -> Vec<Candidate> {
         first.cmp(second).then(right.end.cmp(&left.end)).then(left.start.cmp(&right.start))
     });
     ranked.truncate(2 * ANCHORS);
-    ranked.into_iter().map(|(_, found)| Candidate { text: found.text, mark: Mark::Stated }).collect()
+    ranked.into_iter().map(|(_, found)| Candidate::new(found.text, Mark::Stated)).collect()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Answers that nothing marks but their place at the end.
 
+use std::borrow::Cow;
+
 use super::environments::ENVIRONMENTS;
 use super::sentence::counted;
 use super::{Candidate, LONGEST, Mark};
@@ -14,7 +16,7 @@ use crate::verify::language::units;
 use crate::verify::parse::lex::balanced;
 
 /// Plain answers: bold text, the last line, the last number.
-pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
+pub(super) fn loose<'a>(text: &'a str, found: &mut Vec<Candidate<'a>>) {
     if let Some(end) = text.rfind("**")
         && let Some(start) = text[..end].rfind("**")
     {
@@ -46,8 +48,8 @@ pub(super) fn loose(text: &str, found: &mut Vec<Candidate>) {
     }
     if let Some(number) = numbers(text).pop().filter(|number| !is_denied(text, number)) {
         let unit = around(text, number).1.strip_prefix(' ').and_then(units::alone);
-        let with_unit = unit.map(|unit| format!("{number} {unit}"));
-        found.push(Candidate::new(with_unit.unwrap_or_else(|| number.to_string()), Mark::Loose));
+        let with_unit = unit.map(|unit| format!("{number} {unit}").into());
+        found.push(Candidate::new(with_unit.unwrap_or(Cow::Borrowed(number)), Mark::Loose));
     }
 }
 

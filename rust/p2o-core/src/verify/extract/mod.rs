@@ -17,8 +17,8 @@ use std::borrow::Cow;
 use super::{Options, Profile};
 use crate::verify::language::lexicon;
 use crate::verify::language::retraction::{gives_up, retraction};
-use crate::verify::language::text::{boundary, choice, half_width};
-use boxes::{behind_boxes, ends_inside_box, in_parts, last_box, opens_before};
+use crate::verify::language::text::{boundary, choice, half_width, may_be_choice};
+use boxes::{Boxed, behind_boxes, ends_inside_box, in_parts, last_box, opens_before};
 use environments::last;
 use loose::{
     concluded, is_denied, is_subject, last_line, letter, line_of_choice, loose, without_afterthought,
@@ -59,13 +59,13 @@ pub(crate) enum Mark {
 
 /// A place where the answer may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) text: String,
+pub(crate) struct Candidate<'a> {
+    pub(crate) text: Cow<'a, str>,
     pub(crate) mark: Mark,
 }
 
-impl Candidate {
-    fn new(text: impl Into<String>, mark: Mark) -> Self {
+impl<'a> Candidate<'a> {
+    fn new(text: impl Into<Cow<'a, str>>, mark: Mark) -> Self {
         Self { text: text.into(), mark }
     }
 }
@@ -102,9 +102,9 @@ fn without_struck(text: &str) -> String {
 /// The part of a completion that may hold the answer.
 fn scanned(completion: &str) -> &str {
     let tail = tail(completion);
-    // The search for one character is far faster.
-    if !tail.contains('<') {
-        return turn(tail);
+    // Most completions hold no token of a chat template.
+    if !tail.contains('<') && !tail.contains("[/INST]") {
+        return tail;
     }
     let said = match tail.rfind("</think>") {
         Some(end) => &tail[end + "</think>".len()..],
@@ -115,7 +115,10 @@ fn scanned(completion: &str) -> &str {
 }
 
 /// Places to look, best first. Those that nothing marks are looked up only when they are asked for.
-pub(crate) fn candidates(completion: &str, options: &Options) -> impl Iterator<Item = Candidate> {
+pub(crate) fn candidates<'a>(
+    completion: &'a str,
+    options: &Options,
+) -> impl Iterator<Item = Candidate<'a>> + use<'a> {
     let (found, rest) = if options.profile == Profile::MathVerify && !options.require_boxed {
         (compat::candidates(tail(completion), options.sources), None)
     } else {
@@ -125,17 +128,17 @@ pub(crate) fn candidates(completion: &str, options: &Options) -> impl Iterator<I
 }
 
 /// Answers in boxes, in tags and behind phrases, and the text to search if none of them can be read.
-fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option<&'a str>) {
+fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate<'a>>, Option<&'a str>) {
     let mut text = scanned(completion);
     let mut found = Vec::new();
     let mut boxed = last_box(text);
     // "\\boxed{7}. Wait, that is wrong."
-    if let Some((_, end)) = boxed
+    if let Some(Boxed { end, .. }) = boxed
         && let Some(at) = retraction(&text[end..], false)
     {
         (text, boxed) = (&text[end + at..], None);
     }
-    let boxed_end = boxed.as_ref().map_or(0, |(_, end)| *end);
+    let boxed_end = boxed.as_ref().map_or(0, |boxed| boxed.end);
     let mut phrase = (!options.require_boxed).then(|| phrase(text, boxed_end)).flatten();
     if let Some((_, content, _)) = phrase.filter(|_| boxed.is_none())
         && let Some(at) = retraction(content, true)
@@ -143,8 +146,11 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         (text, phrase) = (&content[at..], None);
     }
     // "Answer: D" is the choice where the box holds another thing.
-    let other = boxed.as_ref().is_some_and(|(content, _)| choice(content).is_none());
-    let chosen = |said: &str| choice(sentence(line(said))).filter(|_| other);
+    let other = boxed.as_ref().is_some_and(|boxed| choice(&boxed.content).is_none());
+    let chosen = |said: &str| {
+        let line = Some(line(said)).filter(|line| other && may_be_choice(line))?;
+        choice(sentence(line))
+    };
     if let Some((_, content, _)) = phrase
         .take_if(|(kind, said, at)| *kind == Phrase::Final && *at >= boxed_end && chosen(said).is_none())
     {
@@ -155,11 +161,15 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
         }
     }
     if let Some((letter, _)) = phrase.and_then(|(_, said, _)| chosen(said)) {
-        found.push(Candidate::new(letter, Mark::Letter));
+        found.push(Candidate::new(letter.to_string(), Mark::Letter));
     }
-    if let Some((content, _)) = boxed {
-        found.extend(in_parts(text).map(|parts| Candidate::new(parts, Mark::Several)));
-        found.push(Candidate::new(counted(&content), Mark::Boxed));
+    if let Some(boxed) = boxed {
+        found.extend(in_parts(text, &boxed).map(|parts| Candidate::new(parts, Mark::Several)));
+        let content = match boxed.content {
+            Cow::Borrowed(content) => counted(content).into(),
+            Cow::Owned(content) => counted(&content).to_string().into(),
+        };
+        found.push(Candidate { text: content, mark: Mark::Boxed });
     }
     // A box that begins before the tail is too long to be read, and its inside is no answer.
     if found.is_empty() && opens_before(completion, text) {
@@ -186,7 +196,7 @@ fn marked<'a>(completion: &'a str, options: &Options) -> (Vec<Candidate>, Option
 }
 
 /// Answers that only their place at the end makes answers.
-fn unmarked(text: &str) -> Vec<Candidate> {
+fn unmarked(text: &str) -> Vec<Candidate<'_>> {
     let mut found = Vec::new();
     let asks = text.trim_end().strip_suffix('?').and_then(|text| text.rsplit(['.', '\n', '?']).next());
     let asks = asks
@@ -202,7 +212,7 @@ fn unmarked(text: &str) -> Vec<Candidate> {
     if let Some(letter) = letter(text).filter(|_| !is_choice) {
         found.push(Candidate::new(letter, Mark::Letter));
     }
-    found.extend(line_of_choice(text).map(|letter| Candidate::new(letter, Mark::Letter)));
+    found.extend(line_of_choice(text).map(|letter| Candidate::new(letter.to_string(), Mark::Letter)));
     if let Some(at) = ["(a)", "(1)", "(i)"].iter().filter_map(|first| text.rfind(first)).max()
         && text[at..].contains('\n')
     {
@@ -241,7 +251,7 @@ mod tests {
     use super::*;
 
     fn first(text: &str) -> Option<String> {
-        candidates(text, &Options::default()).next().map(|candidate| candidate.text)
+        candidates(text, &Options::default()).next().map(|candidate| candidate.text.into_owned())
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence, yes_or_no};
 use super::{Candidate, Mark};
 use crate::verify::language::statement;
-use crate::verify::language::text::around;
+use crate::verify::language::text::{around, has_prefix, has_suffix};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phrase {
@@ -17,27 +17,26 @@ pub(super) enum Phrase {
 
 /// What follows the last "final answer is", or else the last "answer is" / "answer:".
 pub(super) fn phrase(text: &str, boxed_end: usize) -> Option<(Phrase, &str, usize)> {
-    let lower = text.to_ascii_lowercase();
     let mut best: Option<(Phrase, &str, usize)> = None;
-    let mut limit = lower.len();
+    let mut limit = text.len();
     // The last phrase wins; a final answer beats any other.
     for _ in 0..64 {
-        let Some(at) = lower[..limit].rfind("answer") else { break };
+        let Some(at) = answer_before(text, limit) else { break };
         limit = at;
-        let after = &lower[at + "answer".len()..];
-        if let Some(value) = json_value(&text[at + "answer".len()..]) {
+        let after = &text[at + "answer".len()..];
+        if let Some(value) = json_value(after) {
             best = best.or(Some((Phrase::Field, value, at)));
             continue;
         }
         let Some(skip) = introduction(after) else { continue };
-        if at >= boxed_end && !statement::names_answer(&text[..at + "answer".len() + skip]) {
+        if at >= boxed_end && !statement::names_answer(&text[..text.len() - after.len() + skip]) {
             continue;
         }
-        let named = lower[..at].trim_end();
+        let named = |name: &str| has_suffix(text[..at].trim_end(), name);
         // Behind a box "the correct answer" is another one than that.
-        let corrects = at >= boxed_end && boxed_end > 0 && named.ends_with("correct");
-        let kind = if corrects || named.ends_with("final") { Phrase::Final } else { Phrase::Plain };
-        let found = Some((kind, &text[at + "answer".len() + skip..], at));
+        let corrects = at >= boxed_end && boxed_end > 0 && named("correct");
+        let kind = if corrects || named("final") { Phrase::Final } else { Phrase::Plain };
+        let found = Some((kind, &after[skip..], at));
         if kind == Phrase::Final {
             return found;
         }
@@ -45,12 +44,34 @@ pub(super) fn phrase(text: &str, boxed_end: usize) -> Option<(Phrase, &str, usiz
     }
     best.or_else(|| {
         // "Ans. 42", "答案: 42"
+        let lower = text.to_ascii_lowercase();
         ["ans. ", "ans: ", "答案", "故选", "应选"].into_iter().find_map(|word| {
             let at = lower.rfind(word).filter(|at| !lower[..*at].ends_with(char::is_alphabetic))?;
             let after = lower[at + word.len()..].trim_start_matches(['是', '为', '选', '】', ':', ' ']);
             Some((Phrase::Plain, &text[lower.len() - after.len()..], at))
         })
     })
+}
+
+/// The last place where "answer" stands in front of another one, in whatever case.
+fn answer_before(text: &str, limit: usize) -> Option<usize> {
+    let mut end = limit;
+    // The search for one character is far faster than that for a word, and few words have this one.
+    let mut small = text[..end].rfind('w');
+    loop {
+        let gap = small.map_or(0, |at| at + 1);
+        if let Some(at) = text[gap..end].rfind('W') {
+            end = gap + at;
+        } else {
+            end = small?;
+            small = text[..end].rfind('w');
+        }
+        let start = end.saturating_sub("ans".len());
+        let word = text.as_bytes()[..limit].get(start..start + "answer".len());
+        if word.is_some_and(|word| word.eq_ignore_ascii_case(b"answer")) {
+            return Some(start);
+        }
+    }
 }
 
 /// The value behind `"answer` in an object of JSON.
@@ -79,16 +100,17 @@ fn introduction(after: &str) -> Option<usize> {
         return Some(after.len() - trimmed.trim_start().len());
     }
     for start in ["is:", "is", ":", "=", "s are:", "s are", "to the problem is", "to the question is"] {
-        if let Some(rest) = trimmed.strip_prefix(start) {
+        if has_prefix(trimmed, start) {
+            let rest = &trimmed[start.len()..];
             if matches!(start, "is" | "s are")
                 && rest.starts_with(|character: char| character.is_alphabetic())
             {
                 continue;
             }
             let rest = rest.trim_start_matches(['*', '_', ' ', ':']);
-            if rest.starts_with("not ") {
+            if has_prefix(rest, "not ") {
                 // "not 3 but 4"
-                let but = line(rest).find(" but ")?;
+                let but = line(rest).to_ascii_lowercase().find(" but ")?;
                 return Some(after.len() - rest.len() + but + " but ".len());
             }
             return Some(after.len() - rest.len());
@@ -97,12 +119,12 @@ fn introduction(after: &str) -> Option<usize> {
     // "the answer to part (a) is"
     let near: String =
         trimmed.chars().take(48).take_while(|&character| !matches!(character, '\n' | '.' | '$')).collect();
-    let is = near.find(" is ")?;
+    let is = near.to_ascii_lowercase().find(" is ")?;
     Some(after.len() - trimmed.len() + is + " is ".len())
 }
 
 /// Readings of what follows a phrase: the sentence, its mathematics, its first number.
-pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
+pub(super) fn stated<'a>(content: &'a str, found: &mut Vec<Candidate<'a>>) {
     let quoted = content.trim_start_matches(' ').starts_with('\n');
     let content = content.trim_start();
     let content = content.strip_prefix("> ").filter(|_| quoted).unwrap_or(content);
@@ -117,7 +139,7 @@ pub(super) fn stated(content: &str, found: &mut Vec<Candidate>) {
     }
     let said = if display { content } else { sentence };
     // Of "5, or maybe 6" and of "at most 9" nothing is the answer.
-    let mut value = |text: &str, parts: &[&str], mark: fn(&str) -> Mark| {
+    let mut value = |text: &str, parts: &[&'a str], mark: fn(&str) -> Mark| {
         let says = |part: &&&str| {
             !is_subject(text, part) && !is_denied(text, part) && statement::leads_to(around(text, part).0)
         };

@@ -273,6 +273,64 @@ pub(crate) const fn split<const N: usize>(list: &'static str) -> [&'static str; 
     words
 }
 
+/// The first and the last letter and the length of some words, by which most texts are seen to have none of them.
+pub(crate) struct Outlines([u64; 26]);
+
+impl Outlines {
+    /// Those of the words with some roles and of some lists in lower case.
+    pub(crate) const fn of(roles: &[Role], lists: &[&str]) -> Self {
+        let mut outlines = Self([0; 26]);
+        let mut row = 0;
+        while row < CLASSES.len() {
+            let mut role = 0;
+            while role < roles.len() {
+                if CLASSES[row].0 as u32 == roles[role] as u32 {
+                    outlines.add(CLASSES[row].1);
+                }
+                role += 1;
+            }
+            row += 1;
+        }
+        let mut list = 0;
+        while list < lists.len() {
+            outlines.add(lists[list]);
+            list += 1;
+        }
+        outlines
+    }
+
+    const fn add(&mut self, list: &str) {
+        let bytes = list.as_bytes();
+        let (mut start, mut at) = (0, 0);
+        while at <= bytes.len() {
+            if at == bytes.len() || bytes[at] == b' ' {
+                // Texts with other letters are not looked at.
+                if bytes[start].is_ascii() {
+                    let (row, bit) = Self::place(bytes[start], bytes[at - 1], at - start);
+                    self.0[row] |= bit;
+                }
+                start = at + 1;
+            }
+            at += 1;
+        }
+    }
+
+    const fn place(first: u8, last: u8, length: usize) -> (usize, u64) {
+        let last = last.to_ascii_lowercase() as usize;
+        ((first.to_ascii_lowercase() - b'a') as usize, 1 << ((last + 7 * length) % 64))
+    }
+
+    /// Whether one of the words may stand in a text, in whatever case.
+    pub(crate) fn may_be_in(&self, text: &str) -> bool {
+        let may_be = |word: &[u8]| {
+            let (Some(first), Some(last)) = (word.first(), word.last()) else { return false };
+            let (row, bit) = Self::place(*first, *last, word.len());
+            self.0[row] & bit != 0
+        };
+        !text.is_ascii() || text.as_bytes().split(|byte| !byte.is_ascii_alphabetic()).any(may_be)
+    }
+}
+
 fn unspaced(roles: &[Role]) -> impl Iterator<Item = &'static str> {
     UNSPACED.iter().filter(|(class, _)| roles.contains(class)).flat_map(|(_, words)| words.split(' '))
 }

@@ -6,7 +6,7 @@ use super::denial;
 use super::lexicon::{self, Role, has, one_of};
 use super::numerals;
 use super::statement::is_digit;
-use super::text::around;
+use super::text::{around, has_prefix};
 
 /// Beginnings of sentences behind which the answer is looked for again, single words that are such a beginning, and those that
 /// only lead to one.
@@ -167,11 +167,6 @@ fn is_wrong(judged: &[&str]) -> bool {
 
 fn is_among(word: &str, known: &str) -> bool {
     known.split(' ').any(|known| known.eq_ignore_ascii_case(word))
-}
-
-/// Whether a text begins so, in whatever case.
-fn has_prefix(text: &str, begin: &str) -> bool {
-    text.get(..begin.len()).is_some_and(|first| first.eq_ignore_ascii_case(begin))
 }
 
 /// Whether a sentence of the text says that its author has no answer: "I cannot solve it".

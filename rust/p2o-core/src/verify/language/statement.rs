@@ -2,7 +2,7 @@
 //! [`behind`]; any other word makes the sentence one about something else.
 
 use super::behind;
-use super::lexicon::{self, Role, has, one_of};
+use super::lexicon::{self, Outlines, Role, has, one_of};
 use super::numerals;
 use super::text::around;
 use super::units;
@@ -298,6 +298,12 @@ pub(super) fn is_digit(word: &str) -> bool {
 /// that it is", "if order mattered, there would be", "twice the answer is", "an upper bound is".
 pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
+    const OTHERS: &str = "suppose assume imagine if had were bound common typical naive mistake guess";
+    static SIGNS: Outlines =
+        Outlines::of(&[Role::Operation, Role::Judgement, Role::Belief], &[SEEMS, OTHERS]);
+    if !SIGNS.may_be_in(sentence) {
+        return false;
+    }
     let words: Vec<&str> = lexicon::words(sentence.rsplit(',').next().unwrap_or("")).collect();
     let first = lexicon::words(sentence).next().unwrap_or("");
     let supposed = one_of!(first, "Suppose Assume Imagine") && !sentence.contains([',', ';']);

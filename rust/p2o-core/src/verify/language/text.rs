@@ -27,6 +27,19 @@ pub(crate) fn behind_closing(text: &str) -> &str {
     text.trim_start_matches(['$', ' ', '\\', ')', ']', '*'])
 }
 
+/// Whether a text begins so, in whatever case.
+pub(crate) fn has_prefix(text: &str, begin: &str) -> bool {
+    text.get(..begin.len()).is_some_and(|first| first.eq_ignore_ascii_case(begin))
+}
+
+/// Whether a text ends so, in whatever case.
+pub(crate) fn has_suffix(text: &str, end: &str) -> bool {
+    text.len()
+        .checked_sub(end.len())
+        .and_then(|at| text.get(at..))
+        .is_some_and(|last| last.eq_ignore_ascii_case(end))
+}
+
 /// Signs behind a value that say that it is wrong, or not known to be right.
 pub(crate) const REFUSALS: [char; 4] = ['?', '✗', '✘', '❌'];
 
@@ -224,7 +237,7 @@ pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
 /// The letter of a multiple-choice answer, `C`, `(C)`, `C.`, `\textbf{(C)}\ 42`, and what stands behind it. Who names a
 /// second letter has not chosen.
 pub(crate) fn choice(text: &str) -> Option<(char, String)> {
-    if !text.bytes().any(|byte| (b'A'..=b'J').contains(&byte)) {
+    if !may_be_choice(text) {
         return None;
     }
     let plain = unwrapped(text);
@@ -250,6 +263,11 @@ pub(crate) fn choice(text: &str) -> Option<(char, String)> {
         _ => rest.strip_prefix([')', '.', ':']).filter(|behind| !behind.starts_with('.'))?,
     };
     (!names_choice(behind.trim(), letter)).then(|| (letter, behind.trim().to_string()))
+}
+
+/// Whether a text has one of the letters that name a choice.
+pub(crate) fn may_be_choice(text: &str) -> bool {
+    text.bytes().any(|byte| (b'A'..=b'J').contains(&byte))
 }
 
 /// Whether the text behind a letter names another one: "(B)", "B)", "or B".
