@@ -39,7 +39,8 @@ pub(super) fn ends(expr: &Expr) -> Option<[bool; 2]> {
 }
 
 fn is_infinite(end: &Expr) -> bool {
-    *end == infinity(true) || *end == infinity(false)
+    let infinity = |expr: &Expr| matches!(expr, Expr::Constant(Constant::Infinity));
+    infinity(end) || matches!(end, Expr::Neg(inner) if infinity(inner))
 }
 
 fn infinity(positive: bool) -> Expr {

@@ -111,12 +111,16 @@ const EXPLAINS: &str =
 
 /// Whether words in brackets behind an answer explain it or say it again, and are no part of it.
 fn is_remark(inside: &str) -> bool {
-    let words: Vec<&str> =
-        inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).collect();
-    let explains = words.first().is_some_and(|first| lexicon::one_of!(&first.to_ascii_lowercase(), EXPLAINS));
+    let mut words =
+        inside.split(|character: char| !character.is_alphabetic()).filter(|word| !word.is_empty()).peekable();
+    let explains = words.peek().is_some_and(|first| lexicon::one_of!(&first.to_ascii_lowercase(), EXPLAINS));
     let prose = inside
         .chars()
         .all(|character| character.is_alphabetic() || matches!(character, ' ' | '-' | ',' | '.' | '\''));
+    if !explains && !prose && !inside.contains('=') {
+        return false;
+    }
+    let words: Vec<&str> = words.collect();
     let long = words.iter().any(|word| word.len() >= 4);
     // "x = 5 (x = -5 is rejected)"
     let other = inside.contains('=') && words.last().is_some_and(|last| lexicon::is(last, Role::Judgement));
@@ -143,14 +147,14 @@ pub(crate) fn without_brackets(text: &str) -> Option<String> {
     let said = plain.trim().strip_suffix(')')?.trim();
     let (unit, power) = said.split_at(said.find('^').unwrap_or(said.len()));
     let number = value.ends_with(|last: char| last.is_ascii_digit() || last == '}');
-    let known = unit.len() > 1 && units::spelled(unit).is_some();
+    let known = || unit.len() > 1 && units::spelled(unit).is_some();
     let other = |word: &str| {
         lexicon::is_any(word, &[Role::Alternative, Role::Verb, Role::Approximation])
             || words::plain_word(word).is_some()
     };
     let open = text::is_prose(unit) && unit.len() > 3 && power.is_empty() && !unit.split(' ').any(other);
-    let counts = open && !changes_value(unit) && numerals::spelled_value(unit).is_none();
-    if number && (known || counts) {
+    let counts = || open && !changes_value(unit) && numerals::spelled_value(unit).is_none();
+    if number && (known() || counts()) {
         return Some(format!("{value} \\text{{ {unit}}}{power}"));
     }
     // "5 (since 2+3=5)", "7 (not 8)", "fifty-eight (58)"

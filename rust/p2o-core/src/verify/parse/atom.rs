@@ -26,7 +26,7 @@ impl Parser<'_, '_> {
                 }
                 // "1101 (base 2)"
                 let braced = usize::from(self.is_op('{'));
-                if self.peek_at(braced) == Some(&Kind::Op('('))
+                if self.is_op_at(braced, '(')
                     && matches!(self.peek_at(braced + 1), Some(Kind::Text("base" | "in base")))
                 {
                     let number = self.at - 1;
@@ -208,7 +208,7 @@ impl Parser<'_, '_> {
         }
         let applies = matches!(bare.as_str(), "f" | "g" | "h" | "F" | "G" | "H") && self.is_op('(');
         // A factor of zero is never written: `I(0)` is a value of I.
-        let at_zero = self.is_op('(') && self.is_zero(1) && self.peek_at(2) == Some(&Kind::Op(')'));
+        let at_zero = self.is_op('(') && self.is_zero(1) && self.is_op_at(2, ')');
         // "y(t) = ..": an unknown function.
         let solution = matches!(bare.as_str(), "y" | "x" | "u" | "v" | "s" | "r" | "N" | "P" | "T")
             && self.at == 1

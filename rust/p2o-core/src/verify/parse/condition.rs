@@ -40,7 +40,7 @@ impl Parser<'_, '_> {
 
     /// Whether a symbol or a number and a sign of inequality stand at an offset.
     pub(super) fn bound_at(&self, offset: usize) -> bool {
-        let sign = usize::from(self.peek_at(offset) == Some(&Kind::Op('-')));
+        let sign = usize::from(self.is_op_at(offset, '-'));
         matches!(self.peek_at(offset + sign), Some(Kind::Symbol(_) | Kind::Number(_)))
             && matches!(self.peek_at(offset + sign + 1), Some(Kind::Op('<' | '≤' | '>' | '≥' | '≠')))
     }

@@ -13,7 +13,7 @@ impl Parser<'_, '_> {
             "triangle" => "triangle",
             _ => return None,
         };
-        let braced = usize::from(self.peek() == Some(&Kind::Op('{')));
+        let braced = usize::from(self.is_op('{'));
         let mut letters: Vec<&str> = self.tokens[self.at + braced..]
             .iter()
             .map_while(|token| match token.kind {
@@ -24,7 +24,7 @@ impl Parser<'_, '_> {
             })
             .collect();
         let end = braced + letters.len();
-        if letters.is_empty() || braced == 1 && self.peek_at(end) != Some(&Kind::Op('}')) {
+        if letters.is_empty() || braced == 1 && !self.is_op_at(end, '}') {
             return None;
         }
         let corresponds = |kind: &Kind<'_>| matches!(kind, Kind::Symbol("cong") | Kind::Op('∼' | '≅' | '='));

@@ -117,7 +117,11 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn is_op(&self, op: char) -> bool {
-        self.peek() == Some(&Kind::Op(op))
+        self.is_op_at(0, op)
+    }
+
+    fn is_op_at(&self, offset: usize, op: char) -> bool {
+        matches!(self.peek_at(offset), Some(Kind::Op(found)) if *found == op)
     }
 
     fn take_op(&mut self, op: char) -> bool {
@@ -131,7 +135,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn take_command(&mut self, name: &str) -> bool {
-        let found = self.peek() == Some(&Kind::Command(name));
+        let found = matches!(self.peek(), Some(Kind::Command(found)) if *found == name);
         self.at += usize::from(found);
         found
     }
@@ -167,7 +171,11 @@ impl<'a> Parser<'a, '_> {
 
     /// Items between commas, semicolons, "and", "or". One item is itself.
     fn list(&mut self) -> Result<Expr, Halt> {
-        let mut items = vec![self.relation()?];
+        let first = self.relation()?;
+        if self.at_end_of_list() {
+            return Ok(first);
+        }
+        let mut items = vec![first];
         let mut joint = Joint::Comma;
         loop {
             let before = self.at;
@@ -244,6 +252,11 @@ impl<'a> Parser<'a, '_> {
         matches!(self.peek(), None | Some(Kind::Op(')' | ']' | '}') | Kind::SetClose))
     }
 
+    /// Whether what has been read goes on behind no operator: a comma, a closing bracket or nothing is next.
+    fn at_end_of_item(&self) -> bool {
+        matches!(self.peek(), None | Some(Kind::Op(',' | ';' | ')' | ']') | Kind::SetClose))
+    }
+
     fn set_expression(&mut self) -> Result<Expr, Halt> {
         let mut left = self.ratio()?;
         for _ in 0..SET_OPERATIONS {
@@ -261,11 +274,15 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn sum(&mut self) -> Result<Expr, Halt> {
-        let mut terms = vec![self.product()?];
+        let first = self.product()?;
+        if self.at_end_of_item() {
+            return Ok(first);
+        }
+        let mut terms = vec![first];
         while let Some(Kind::Op(sign @ ('+' | '-' | '±' | '∓'))) = self.peek() {
             let sign = *sign;
             self.at += 1;
-            if sign == '+' && self.is_op('…') && self.peek_at(1) == Some(&Kind::Op('+')) {
+            if sign == '+' && self.is_op('…') && self.is_op_at(1, '+') {
                 self.at += 2;
                 let last = self.product()?;
                 terms = vec![ellipsis::sum(&terms, &last).ok_or(Halt::Unsupported)?];

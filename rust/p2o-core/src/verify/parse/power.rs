@@ -60,7 +60,7 @@ impl Parser<'_, '_> {
     fn postfix(&mut self, mut base: Expr) -> Result<Expr, Halt> {
         for _ in 0..POSTFIXES {
             base = match self.peek() {
-                Some(Kind::Op('!')) if self.peek_at(1) == Some(&Kind::Op('!')) => {
+                Some(Kind::Op('!')) if self.is_op_at(1, '!') => {
                     self.at += 1;
                     double_factorial(&base).ok_or(Halt::Unsupported)?
                 }
@@ -90,17 +90,15 @@ impl Parser<'_, '_> {
     /// `^\circ` gives 0, `^{\prime\prime}` and `''` the number of primes; anything else is an exponent.
     pub(super) fn degree_or_prime(&mut self) -> Option<usize> {
         let raised = usize::from(self.is_op('^'));
-        let braced = raised == 1 && self.peek_at(1) == Some(&Kind::Op('{'));
+        let braced = raised == 1 && self.is_op_at(1, '{');
         let first = raised + usize::from(braced);
-        let primes = (first..self.tokens.len())
-            .take_while(|&offset| self.peek_at(offset) == Some(&Kind::Op('\'')))
-            .count();
+        let primes = (first..self.tokens.len()).take_while(|&offset| self.is_op_at(offset, '\'')).count();
         let circle = matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')));
         if primes == 0 && !circle {
             return None;
         }
         let after = first + primes.max(1);
-        if braced && self.peek_at(after) != Some(&Kind::Op('}')) {
+        if braced && !self.is_op_at(after, '}') {
             return None;
         }
         self.at += after + usize::from(braced);
@@ -109,7 +107,7 @@ impl Parser<'_, '_> {
 
     /// Whether `^\circ` or `^{\circ}` is next.
     pub(super) fn degree_ahead(&self) -> bool {
-        let first = 1 + usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
+        let first = 1 + usize::from(self.is_op_at(1, '{'));
         matches!(self.peek_at(first), Some(Kind::Word(Word::Degree) | Kind::Op('°' | '∘')))
     }
 

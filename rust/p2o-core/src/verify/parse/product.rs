@@ -38,7 +38,11 @@ impl Parser<'_, '_> {
 
     fn factors(&mut self) -> Result<Expr, Halt> {
         // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
-        let mut factors = vec![self.first_factor()?];
+        let first = self.first_factor()?;
+        if self.at_end_of_item() {
+            return Ok(first);
+        }
+        let mut factors = vec![first];
         let mut divisors = Vec::new();
         let mut has_unit = false;
         loop {
@@ -151,21 +155,25 @@ impl Parser<'_, '_> {
             self.at += 1;
             return self.signed_factor();
         }
-        let Some(Kind::Number(literal)) = self.peek() else { return self.power() };
+        let fraction_ahead = match self.peek_at(1) {
+            Some(Kind::Command("frac" | "dfrac" | "tfrac" | "vulgar")) => true,
+            Some(Kind::Number(_)) => self.tokens[self.at + 1].spaced,
+            _ => false,
+        };
+        let Some(Kind::Number(literal)) = self.peek().filter(|_| fraction_ahead) else { return self.power() };
         if !literal.number.value.is_int() || literal.number.decimal || literal.exponent != 0 {
             return self.power();
         }
         let whole = literal.number.value.clone();
         let start = self.at;
         let fraction = match self.peek_at(1) {
-            Some(Kind::Command("frac" | "dfrac" | "tfrac" | "vulgar")) => {
+            Some(Kind::Command(_)) => {
                 self.at += 1;
                 let fraction = self.nested(Self::atom)?;
                 let squared = self.is_op('^') && !self.degree_ahead();
                 numeric_fraction(&fraction).filter(|_| !squared)
             }
-            Some(Kind::Number(_)) if self.tokens[self.at + 1].spaced => self.inline_fraction(),
-            _ => None,
+            _ => self.inline_fraction(),
         };
         if let Some(fraction) = fraction {
             self.note(Licence::MixedNumber);
@@ -194,10 +202,9 @@ impl Parser<'_, '_> {
 
     /// The `x` of `4.5 x 10^33`.
     fn scientific_cross(&mut self) -> bool {
-        let ten = RBig::from(10);
-        let cross = self.peek() == Some(&Kind::Symbol("x"))
+        let cross = matches!(self.peek(), Some(Kind::Symbol("x")))
             && matches!(self.tokens[self.at - 1].kind, Kind::Number(_))
-            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value == ten)
+            && matches!(self.peek_at(1), Some(Kind::Number(literal)) if literal.number.value == RBig::from(10))
             && matches!(self.peek_at(2), Some(Kind::Op('^')));
         self.at += usize::from(cross);
         cross

@@ -13,6 +13,9 @@ impl Parser<'_, '_> {
             return Ok(time);
         }
         let mut first = self.sum()?;
+        if self.at_end_of_item() {
+            return Ok(first);
+        }
         if self.take_command("over") {
             first = Expr::Div(Box::new((first, self.sum()?)));
         }
@@ -55,10 +58,10 @@ impl Parser<'_, '_> {
             digits.parse::<u8>().ok().map(|value| (value, digits.len()))
         };
         let close = |offset: usize| self.tokens.get(self.at + offset).is_some_and(|token| !token.spaced);
-        let (hour, _) = number(0, 2)?;
-        if self.colons > 0 || self.peek_at(1) != Some(&Kind::Op(':')) || !close(1) || !close(2) {
+        if self.colons > 0 || !self.is_op_at(1, ':') || !close(1) || !close(2) {
             return None;
         }
+        let (hour, _) = number(0, 2)?;
         let (minute, digits) = number(2, 2)?;
         let more = matches!(self.peek_at(3), Some(Kind::Op(':' | '/' | '^' | '!' | '%' | '*' | '.')));
         if hour > 24 || minute > 59 || digits != 2 || more {

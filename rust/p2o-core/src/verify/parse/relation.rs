@@ -45,7 +45,11 @@ impl Parser<'_, '_> {
         if let Some(mapping) = self.mapping() {
             return mapping;
         }
-        let mut operands = vec![self.set_expression()?];
+        let first = self.set_expression()?;
+        if self.at_end_of_item() {
+            return Ok(first);
+        }
+        let mut operands = vec![first];
         let mut relations = Vec::new();
         while let Some(relation) = self.relation_operator() {
             self.at += 1;

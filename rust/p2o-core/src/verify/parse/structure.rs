@@ -74,7 +74,7 @@ impl Parser<'_, '_> {
             return self.scripts_in_front();
         }
         // `{x|x>0}` of a gold that has lost its backslashes
-        if self.peek_at(1) == Some(&Kind::Op('|')) {
+        if self.is_op_at(1, '|') {
             return self.either(Self::set, Self::group);
         }
         self.group()
@@ -283,7 +283,13 @@ fn determinant(rows: &[Vec<&Expr>]) -> Option<Expr> {
 
 /// Drops doubled brackets, `((x))` or `{{x}}`, so that nesting without meaning costs no recursion.
 pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
-    if tokens.len() < 4 {
+    let doubled = |pair: &[Token<'_>]| {
+        matches!(
+            (&pair[0].kind, &pair[1].kind),
+            (Kind::Op('('), Kind::Op('(')) | (Kind::Op('{'), Kind::Op('{'))
+        )
+    };
+    if !tokens.windows(2).any(doubled) {
         return tokens;
     }
     let closer = |kind: &Kind| match kind {

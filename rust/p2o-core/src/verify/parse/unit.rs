@@ -45,7 +45,7 @@ impl Parser<'_, '_> {
         if *base != Expr::Reals && !whole {
             return None;
         }
-        let braced = usize::from(self.peek_at(1) == Some(&Kind::Op('{')));
+        let braced = usize::from(self.is_op_at(1, '{'));
         let Some(Kind::Op(sign)) = self.peek_at(1 + braced) else { return None };
         let (above, reached, width) = match (self.peek()?, sign) {
             (Kind::Op('^'), '+' | '-') => (*sign == '+', false, 1),

@@ -260,14 +260,16 @@ pub(crate) fn fingerprint(expr: &Expr, fuel: &mut Fuel) -> Option<u64> {
 /// The order of two real constants, if it can be decided.
 pub(crate) fn order(left: &Expr, right: &Expr, fuel: &mut Fuel) -> Option<Ordering> {
     let (left, right) = (&*lowered(left), &*lowered(right));
-    if equal(left, right, fuel).is_equal() {
-        return Some(Ordering::Equal);
+    match (beside_numbers(left), beside_numbers(right)) {
+        (None, None) => {}
+        (left, right) if left == right => return Some(Ordering::Equal),
+        (left, right) => return left.or_else(|| right.map(Ordering::reverse)),
     }
-    if let (Some(left), Some(right)) = (rational(left, fuel), rational(right, fuel)) {
+    if let (Some(left), Some(right)) = (exact::rational(left, fuel), exact::rational(right, fuel)) {
         return Some(left.cmp(&right));
     }
-    if let Some(side) = beside_numbers(left).or_else(|| beside_numbers(right).map(Ordering::reverse)) {
-        return Some(side);
+    if equal(left, right, fuel).is_equal() {
+        return Some(Ordering::Equal);
     }
     for bits in PRECISIONS {
         let mut evaluator = Evaluator { values: &[], bits, fuel };

@@ -42,6 +42,11 @@ fn digits(text: &str) -> usize {
 
 /// The length of a separator at the start of `text` that is followed by exactly three digits.
 fn separator(text: &str, commas: bool) -> Option<(usize, bool)> {
+    if text
+        .starts_with(|first: char| first.is_ascii() && !matches!(first, '{' | ',' | '\\' | '~' | '\'' | ' '))
+    {
+        return None;
+    }
     let mut choices = SEPARATORS.iter().map(|&spelling| (spelling, false)).chain([(" ", false), (",", true)]);
     let (spelling, comma) = choices.find(|(spelling, _)| text.starts_with(spelling))?;
     let grouped = digits(&text[spelling.len()..]) == 3;
@@ -51,7 +56,7 @@ fn separator(text: &str, commas: bool) -> Option<(usize, bool)> {
 /// Reads the literal at the start of `text`; `commas` allows `1,234` to be one number.
 pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     let first = digits(text);
-    let mut whole = String::from(&text[..first]);
+    let mut whole = Cow::Borrowed(&text[..first]);
     let mut at = first;
     let mut grouped_by_comma = false;
     let mut notation = Licences::NONE;
@@ -64,12 +69,12 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
             }
             grouped_by_comma |= comma;
             notation = Licence::DigitsGrouped.into();
-            whole.push_str(&text[at + length..at + length + 3]);
+            whole.to_mut().push_str(&text[at + length..at + length + 3]);
             at += length + 3;
         }
     }
-    let mut fraction = String::new();
-    let mut repeating = String::new();
+    let mut fraction = "";
+    let mut repeating = Cow::Borrowed("");
     let mut point = false;
     // `2{,}5` is 2.5 in half of the world.
     let comma = text[at..].strip_prefix("{,}").filter(|tail| !matches!(digits(tail), 0 | 3));
@@ -79,14 +84,14 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
         let count = digits(tail);
         let after = &tail[count..];
         if count > 0 || repeating_digits(after).is_some() {
-            fraction.push_str(&tail[..count]);
+            fraction = &tail[..count];
             point = true;
             at += mark + count;
             if let Some((repeated, length)) = repeating_digits(after) {
-                repeating.push_str(&repeated);
+                repeating = repeated;
                 at += length;
             } else if let Some((block, length)) = repeats(&tail[..count], after) {
-                repeating.push_str(&tail[count - block..count]);
+                repeating = Cow::Borrowed(&tail[count - block..count]);
                 at += length;
             }
         } else if first > 0 && !after.trim_start().is_empty() && !after.starts_with("..") {
@@ -108,7 +113,7 @@ pub(crate) fn literal(text: &str, commas: bool) -> Option<Literal> {
     at += length;
     let decimal = (point || length > 0) && repeating.is_empty();
     let shift = exponent.filter(|value| value.abs() <= LARGEST_EXPONENT).unwrap_or(0);
-    let value = assemble(&whole, &fraction, &repeating, shift)?;
+    let value = assemble(whole, fraction, &repeating, shift)?;
     let exponent = exponent.filter(|value| value.abs() > LARGEST_EXPONENT).unwrap_or(0);
     Some(Literal {
         number: Number { value, decimal, places: fraction.len() },
@@ -193,20 +198,19 @@ fn exponent(text: &str) -> (Option<i64>, usize) {
     (Some(if bytes.get(1) == Some(&b'-') { -magnitude } else { magnitude }), length)
 }
 
-fn assemble(whole: &str, fraction: &str, repeating: &str, shift: i64) -> Option<RBig> {
-    let mut all = String::with_capacity(whole.len() + fraction.len() + repeating.len());
-    all.push_str(whole);
-    all.push_str(fraction);
+fn assemble(whole: Cow<'_, str>, fraction: &str, repeating: &str, shift: i64) -> Option<RBig> {
+    let places = shift - i64::try_from(fraction.len()).ok()?;
+    let all = whole + fraction;
     let mut numerator = parse(&all)?;
+    if places == 0 && repeating.is_empty() {
+        return Some(RBig::from(numerator));
+    }
     let mut denominator = UBig::ONE;
     if !repeating.is_empty() {
         // 0.ab(cd) = (abcd - ab) / 9900
-        let prefix = numerator.clone();
-        all.push_str(repeating);
-        numerator = parse(&all)? - prefix;
+        numerator = parse(&(all + repeating))? - numerator;
         denominator = UBig::from(10u8).pow(repeating.len()) - UBig::ONE;
     }
-    let places = shift - i64::try_from(fraction.len()).ok()?;
     let power = UBig::from(10u8).pow(usize::try_from(places.unsigned_abs()).ok()?);
     if places >= 0 {
         numerator *= power;
