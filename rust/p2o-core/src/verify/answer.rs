@@ -126,12 +126,12 @@ impl Gold {
         let textual = self.reading.words.is_some()
             || self.reading.choice.is_some()
             || self.reading.literal().is_none_or(|expr| matches!(expr, Expr::EmptySet | Expr::Reals));
-        let several = self.reading.literal().is_some_and(Expr::is_several);
+        let several = || self.reading.literal().is_some_and(Expr::is_several);
         let licences = options.licences();
         let mut fallback = None;
         for candidate in found {
             let unexpected = match candidate.mark {
-                Mark::Several => !several,
+                Mark::Several => !several(),
                 Mark::Letter => self.reading.choice.is_none(),
                 Mark::Prose => !textual,
                 Mark::YesNo => {

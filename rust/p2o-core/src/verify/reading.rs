@@ -98,17 +98,15 @@ impl Reading {
             let parsed = parse(&text.filter(|text| !text.is_empty())?, true, fuel).ok()?;
             Some(Meaning::by(licence, parsed))
         };
-        let meanings = [
-            literal,
-            spelled.map(|value| Meaning::of(Licence::NumberInWords, value)),
-            as_list.map(|parsed| Meaning::by(Licence::CommaList, parsed)),
-            read(Licence::ChoiceValue, behind),
-            read(Licence::ScaleDropped, english::without_scale(text)),
-        ];
+        let mut meanings: Vec<Meaning> = literal.into_iter().collect();
+        meanings.extend(spelled.map(|value| Meaning::of(Licence::NumberInWords, value)));
+        meanings.extend(as_list.map(|parsed| Meaning::by(Licence::CommaList, parsed)));
+        meanings.extend(read(Licence::ChoiceValue, behind));
+        meanings.extend(read(Licence::ScaleDropped, english::without_scale(text)));
         let label = label.map(text::normalized_words).filter(|label| !english::says_nothing(label));
         Self {
             label,
-            meanings: meanings.into_iter().flatten().collect(),
+            meanings,
             words,
             choice,
             letters: text::letters_only(text),

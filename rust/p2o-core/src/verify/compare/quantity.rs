@@ -151,10 +151,10 @@ pub(super) fn with_unit_of_letters(expr: &Expr) -> Option<(Expr, String)> {
     };
     // A unit stands behind its number: `A5` is no current.
     let Expr::Mul(factors) = above else { return None };
-    let (letters, mut numbers): (Vec<Expr>, Vec<Expr>) = factors.iter().cloned().partition(is_unit);
-    if is_unit(&factors[0]) || letters.is_empty() {
+    if is_unit(&factors[0]) || !factors[1..].iter().any(is_unit) {
         return None;
     }
+    let (letters, mut numbers): (Vec<Expr>, Vec<Expr>) = factors.iter().cloned().partition(is_unit);
     let mut parts = Vec::new();
     unit_parts(&Expr::Mul(letters), 1, &mut parts)?;
     below.map_or(Some(()), |below| unit_parts(below, -1, &mut parts))?;

@@ -78,7 +78,7 @@ fn tail(completion: &str) -> &str {
 pub(crate) fn plain_characters(completion: &str) -> Cow<'_, str> {
     let end = tail(completion);
     match half_width(end) {
-        Cow::Borrowed(_) if !end.contains(" ~~") => Cow::Borrowed(completion),
+        Cow::Borrowed(_) if !end.contains('~') || !end.contains(" ~~") => Cow::Borrowed(completion),
         plain => {
             let plain = without_struck(&plain);
             let before = tail(&completion[..completion.len() - end.len()]);
@@ -102,8 +102,8 @@ fn without_struck(text: &str) -> String {
 /// The part of a completion that may hold the answer.
 fn scanned(completion: &str) -> &str {
     let tail = tail(completion);
-    // Most completions hold no token of a chat template.
-    if !tail.contains('<') && !tail.contains("[/INST]") {
+    let may_end = tail.contains('<') || tail.contains('[') && tail.contains("[/INST]");
+    if !may_end {
         return tail;
     }
     let said = match tail.rfind("</think>") {

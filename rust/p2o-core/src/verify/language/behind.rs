@@ -189,10 +189,14 @@ fn is_predicate(words: &[&str]) -> bool {
 
 /// Whether words behind a box say that another value is the answer: "is the square of the answer", "or so".
 pub(crate) fn denies_box(behind: &str) -> bool {
+    if behind_closing(behind).starts_with(REFUSALS) {
+        return true;
+    }
     let mut words = lexicon::words(behind);
-    let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    let Some(first) = words.next() else { return false };
+    let second = words.next().unwrap_or("");
     let times = one_of!(first, "times plus minus") && lexicon::is(second, Role::Article);
-    let more = second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
+    let more = || second == "so" || lexicon::is_any(second, &[Role::Bound, Role::Hedge]);
     // "must be the answer"
     let clause = || {
         let words = lexicon::words(behind.split(['.', ',', ';', '\n']).next().unwrap_or(""));
@@ -205,10 +209,7 @@ pub(crate) fn denies_box(behind: &str) -> bool {
         !said.contains("theorem") && said.split(' ').any(so_far)
     };
     let judged = |said: &str| about_answer(said) == Some(false) || earlier(said);
-    behind_closing(behind).starts_with(REFUSALS)
-        || times
-        || first == "or" && more
-        || lexicon::is(first, Role::Verb) && judged(&clause())
+    times || first == "or" && more() || lexicon::is(first, Role::Verb) && judged(&clause())
 }
 
 /// Whether a clause behind a value explains it or says it again, and takes nothing back.

@@ -72,7 +72,7 @@ pub(crate) fn changes_value(words: &str) -> bool {
 
 /// The text without its words of scale, as Math-Verify reads it; none if it has no such word.
 pub(crate) fn without_scale(text: &str) -> Option<String> {
-    if !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
+    if !text.contains('n') || !["illion", "thousand", "hundred"].iter().any(|part| text.contains(part)) {
         return None;
     }
     let is_letter = |letter: char| letter.is_ascii_alphabetic();

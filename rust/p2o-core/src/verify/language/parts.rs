@@ -63,7 +63,8 @@ fn numbered(text: &str, numbers: &[&str]) -> Option<String> {
 
 /// A quotient with its remainder, "7 R 3", as two values with names.
 pub(crate) fn remainder(text: &str) -> Option<String> {
-    if !text.starts_with(|first: char| first.is_ascii_digit()) || !text.contains(['R', 'r', '余']) {
+    let divides = || text.contains('R') || text.contains('余') || text.contains("remainder");
+    if !text.starts_with(|first: char| first.is_ascii_digit()) || !divides() {
         return None;
     }
     let plain = unwrapped(text);

@@ -40,6 +40,9 @@ const NEEDS: &str = "we We I must should need have to still also now then Finall
 /// Where the first sentence begins that takes back what stands before the text. Who only reconsiders may come to the same
 /// answer: that counts if `doubts` do. Without them a sentence further on is about something else.
 pub(crate) fn retraction(text: &str, doubts: bool) -> Option<usize> {
+    if !text.contains(char::is_alphanumeric) {
+        return None;
+    }
     let near = if doubts { usize::MAX } else { 2 };
     // "7 is wrong.", "7 (wrong)", "7 was my first guess, but it is wrong."
     let goes_on = |at: usize, sentence: &str| {

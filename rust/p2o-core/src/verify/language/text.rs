@@ -228,9 +228,10 @@ pub(crate) fn is_prose_with_numbers(text: &str) -> bool {
 /// break a line in environments alone.
 pub(crate) fn with_single_escapes(text: &str) -> Cow<'_, str> {
     let doubled = |at: usize| text[at + 2..].starts_with(|next: char| next.is_ascii_alphabetic());
-    // The search for whether is far faster than that for where.
-    let doubles = text.contains("\\\\") && text.match_indices("\\\\").any(|(at, _)| doubled(at));
-    if !doubles || text.contains("\\begin") {
+    let pairs = || text.as_bytes().windows(2);
+    let escaped =
+        pairs().any(|pair| pair == b"\\\\") && text.match_indices("\\\\").any(|(at, _)| doubled(at));
+    if !escaped || text.contains("\\begin") {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.replace("\\\\", "\\"))
@@ -346,7 +347,8 @@ fn says_no_solution(normalized: &str) -> bool {
 pub(crate) fn reals_in_words(text: &str) -> Option<String> {
     const ALL: &str = "all real numbers x|all real x|all x|all real numbers";
     reals_except(text).or_else(|| {
-        if !text.contains(' ') {
+        let says_all = || text.as_bytes().windows(2).any(|pair| pair.eq_ignore_ascii_case(b"ll"));
+        if !text.contains(' ') || !says_all() {
             return None;
         }
         let joint = ["such that", "with", "satisfying"].into_iter().find(|joint| text.contains(joint))?;
@@ -359,7 +361,11 @@ pub(crate) fn reals_in_words(text: &str) -> Option<String> {
 
 /// "All real numbers except 1" as a difference of sets.
 fn reals_except(text: &str) -> Option<String> {
-    let (before, points) = if text.contains("except") { text.split_once("except") } else { None }?;
+    const SHORTEST: usize = "all reals except 1".len();
+    if text.len() < SHORTEST || !text.contains("except") {
+        return None;
+    }
+    let (before, points) = text.split_once("except")?;
     let all = matches!(
         normalized_words(before).as_str(),
         "all real numbers" | "all reals" | "all real x" | "all real numbers x" | "x is any real number"

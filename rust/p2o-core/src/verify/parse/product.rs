@@ -29,19 +29,16 @@ impl Parser<'_, '_> {
             return Ok(signed(sign, operand));
         }
         let outer = self.currency.take();
-        let product = self.factors()?;
+        let first = self.first_factor()?;
+        let product = if self.at_end_of_item() { first } else { self.factors(first)? };
         Ok(match std::mem::replace(&mut self.currency, outer) {
             Some(currency) => in_currency(product, currency),
             None => product,
         })
     }
 
-    fn factors(&mut self) -> Result<Expr, Halt> {
+    fn factors(&mut self, first: Expr) -> Result<Expr, Halt> {
         // `a / b c / d` is `(a c) / (b d)`: one level of the tree however long the chain.
-        let first = self.first_factor()?;
-        if self.at_end_of_item() {
-            return Ok(first);
-        }
         let mut factors = vec![first];
         let mut divisors = Vec::new();
         let mut has_unit = false;

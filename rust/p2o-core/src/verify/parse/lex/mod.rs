@@ -70,7 +70,8 @@ pub(crate) fn lex<'a>(text: &'a str, commas: bool, fuel: &mut Fuel) -> Result<To
         commas,
         spaced: false,
         upright_until: 0,
-        list: Vec::new(),
+        // Most tokens have two bytes and more.
+        list: Vec::with_capacity((text.len() / 2).clamp(8, 64)),
         grouped: false,
         notation: Licences::NONE,
     };
