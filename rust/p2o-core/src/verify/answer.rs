@@ -13,11 +13,7 @@ use super::licence::{Licence, Licences};
 use super::reading::Reading;
 use super::scalar::Outcome;
 use super::{Options, Profile, Status, Tier, Verdict};
-use crate::verify::language::chemistry;
-use crate::verify::language::dates;
-use crate::verify::language::lexicon;
-use crate::verify::language::sayings;
-use crate::verify::language::text;
+use crate::verify::language::{chemistry, dates, lexicon, sayings, text};
 
 /// A gold answer, parsed once for all the completions it is compared with.
 #[derive(Clone, Debug, Default)]

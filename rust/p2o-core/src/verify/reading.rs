@@ -4,11 +4,7 @@ use super::expr::Expr;
 use super::fuel::Fuel;
 use super::licence::{Licence, Licences};
 use super::parse::{Parsed, parse};
-use crate::verify::language::chemistry;
-use crate::verify::language::english;
-use crate::verify::language::numerals;
-use crate::verify::language::parts;
-use crate::verify::language::text;
+use crate::verify::language::{chemistry, english, numerals, parts, text};
 
 /// Longest text that is parsed.
 const LONGEST: usize = 1 << 16;

@@ -2,13 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::verify::language::behind;
-use crate::verify::language::denial;
 use crate::verify::language::lexicon::{self, Role, one_of};
-use crate::verify::language::numerals;
-use crate::verify::language::statement;
 use crate::verify::language::text::{around, behind_closing, boundary};
-use crate::verify::language::units;
+use crate::verify::language::{behind, denial, numerals, statement, units};
 use crate::verify::parse::lex::balanced;
 
 /// The answer in a text's boxes.
@@ -104,8 +100,8 @@ fn other_behind(behind: &str) -> Option<&str> {
 
 /// Whether words say of the box behind them that it is not the answer: "it is not", "half of", "the answer is at least".
 fn is_denied(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or("");
-    if statement::tempts(line.rsplit('.').next().unwrap_or("")) {
+    let clause = before.rsplit('.').next().unwrap_or("");
+    if statement::tempts(clause.rsplit('\n').next().unwrap_or("")) {
         return true;
     }
     if !(denial::denies_next(before) || before.ends_with("\\neq ") || before.ends_with("\\ne ")) {

@@ -5,14 +5,11 @@ use std::borrow::Cow;
 use super::environments::ENVIRONMENTS;
 use super::sentence::counted;
 use super::{Candidate, LONGEST, Mark};
-use crate::verify::language::denial;
-use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
 use crate::verify::language::numerals::spelled_number;
 use crate::verify::language::retraction::retraction;
-use crate::verify::language::statement;
 use crate::verify::language::text::{around, boundary, choice, normalized_words, reals_in_words};
-use crate::verify::language::units;
+use crate::verify::language::{denial, english, statement, units};
 use crate::verify::parse::lex::balanced;
 
 /// Plain answers: bold text, the last line, the last number.

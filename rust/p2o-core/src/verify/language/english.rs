@@ -1,11 +1,8 @@
 //! What English words around a value say about it.
 
 use super::lexicon::{self, Role};
-use super::numerals;
-use super::statement;
-use super::text;
-use super::units;
 use super::words::{self, Word};
+use super::{numerals, statement, text, units};
 use crate::verify::expr::Relation;
 
 /// The relation that words in front of a bound say: "at least", "is greater than", "all real numbers less than".

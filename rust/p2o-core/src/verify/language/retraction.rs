@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::denial;
 use super::lexicon::{self, Role, has, one_of};
-use super::numerals;
 use super::statement::is_digit;
 use super::text::{around, has_prefix};
+use super::{denial, numerals};
 
 /// Beginnings of sentences behind which the answer is looked for again, single words that are such a beginning, and those that
 /// only lead to one.

@@ -1,9 +1,8 @@
 //! Whether words say what is expected of them.
 
-use super::dates;
 use super::lexicon::{self, Role};
 use super::text::normalized_words;
-use super::units;
+use super::{dates, units};
 
 /// Words in lower case without the articles in front of them: "an ellipse" is "ellipse", "on a Friday" is "Friday".
 pub(crate) fn without_article(words: &str) -> &str {

@@ -1,11 +1,9 @@
 //! Whether a sentence states a value in it. What may stand before the value is listed here, what may stand behind it in
 //! [`behind`]; any other word makes the sentence one about something else.
 
-use super::behind;
 use super::lexicon::{self, Outlines, Role, has, one_of};
-use super::numerals;
 use super::text::around;
-use super::units;
+use super::{behind, numerals, units};
 
 /// What may stand between the verb that states a value and the value: "is exactly the number".
 const NEUTRAL: &[Role] =

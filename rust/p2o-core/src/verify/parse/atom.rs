@@ -8,9 +8,8 @@ use super::figure::ends_of_segment;
 use super::lex::Kind;
 use crate::verify::expr::{Constant, Expr, Function, Series};
 use crate::verify::fuel::Halt;
-use crate::verify::language::numerals;
-use crate::verify::language::statement;
 use crate::verify::language::words::Word;
+use crate::verify::language::{numerals, statement};
 
 impl Parser<'_, '_> {
     pub(super) fn atom(&mut self) -> Result<Expr, Halt> {

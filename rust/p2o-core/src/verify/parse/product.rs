@@ -6,12 +6,8 @@ use super::lex::Kind;
 use super::{Parser, signed};
 use crate::verify::expr::Expr;
 use crate::verify::fuel::Halt;
-use crate::verify::language::behind;
-use crate::verify::language::english;
-use crate::verify::language::numerals;
-use crate::verify::language::statement;
-use crate::verify::language::units;
 use crate::verify::language::words::Word;
+use crate::verify::language::{behind, english, numerals, statement, units};
 use crate::verify::licence::Licence;
 
 impl Parser<'_, '_> {

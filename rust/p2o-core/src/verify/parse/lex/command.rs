@@ -2,9 +2,8 @@
 
 use super::{Kind, Lexer};
 use crate::verify::fuel::Halt;
-use crate::verify::language::english;
-use crate::verify::language::units;
 use crate::verify::language::words::{self, Command, Word};
+use crate::verify::language::{english, units};
 
 impl<'a> Lexer<'a, '_> {
     pub(super) fn command(&mut self) -> Result<(), Halt> {

@@ -6,11 +6,9 @@ mod command;
 pub(in crate::verify) mod number;
 
 use crate::verify::fuel::{Fuel, Halt};
-use crate::verify::language::english;
 use crate::verify::language::lexicon::{self, Role};
-use crate::verify::language::statement;
-use crate::verify::language::units;
 use crate::verify::language::words::{self, Word};
+use crate::verify::language::{english, statement, units};
 use crate::verify::licence::Licences;
 use crate::verify::parse::lex::number::{Literal, literal};
 
