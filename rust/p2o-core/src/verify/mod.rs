@@ -46,24 +46,27 @@ pub enum Status {
     Timeout,
 }
 
-impl Status {
-    /// The name used in reports: `correct`, `wrong`, `no_answer`, `gold_unparsable`, `timeout`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Correct => "correct",
-            Self::Wrong => "wrong",
-            Self::NoAnswer => "no_answer",
-            Self::GoldUnparsable => "gold_unparsable",
-            Self::Timeout => "timeout",
+/// The names of a type's variants in reports.
+macro_rules! named {
+    ($type:ident: $($variant:ident $name:literal),+) => {
+        impl $type {
+            #[doc = concat!("The name used in reports:", $(" `", $name, "`",)+ ".")]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
         }
-    }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.pad(self.name())
+            }
+        }
+    };
 }
 
-impl fmt::Display for Status {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
+named!(Status: Correct "correct", Wrong "wrong", NoAnswer "no_answer", GoldUnparsable "gold_unparsable", Timeout "timeout");
 
 /// The method that decided, from the surest to the one that rests on a convention. A comparison of structures reports
 /// the last tier that one of its parts needed.
@@ -84,25 +87,7 @@ pub enum Tier {
     Text,
 }
 
-impl Tier {
-    /// The name used in reports: `exact`, `canonical`, `random`, `ball`, `numeric`, `text`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Canonical => "canonical",
-            Self::Random => "random",
-            Self::Ball => "ball",
-            Self::Numeric => "numeric",
-            Self::Text => "text",
-        }
-    }
-}
-
-impl fmt::Display for Tier {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.name())
-    }
-}
+named!(Tier: Exact "exact", Canonical "canonical", Random "random", Ball "ball", Numeric "numeric", Text "text");
 
 /// The result of one verification.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Dates in words.
 
+use super::lexicon::split;
+
 /// Whether two texts are one date: "january 5" and "5th of jan". One of them may say its day of the week.
 pub(crate) fn same_date(left: &str, right: &str) -> bool {
     let ((day, left), (other, right)) = (without_weekday(left), without_weekday(right));
@@ -17,11 +19,8 @@ fn without_weekday(words: &str) -> (Option<&str>, &str) {
 
 /// The parts of a date in words, sorted: "january 5 2020", "5th jan 2020".
 fn date(words: &str) -> Option<Vec<String>> {
-    #[rustfmt::skip]
-    const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-        "december",
-    ];
+    const MONTHS: [&str; 12] =
+        split("january february march april may june july august september october november december");
     if !words.bytes().any(|byte| byte.is_ascii_digit()) {
         return None;
     }

@@ -125,6 +125,15 @@ pub(super) const CLASSES: &[(Role, &str)] = &[
     (Role::Heading, "step case part section problem question exercise example figure equation method lemma"),
 ];
 
+/// The words of a class.
+pub(super) const fn class(role: Role) -> &'static str {
+    let mut row = 0;
+    while CLASSES[row].0 as u32 != role as u32 {
+        row += 1;
+    }
+    CLASSES[row].1
+}
+
 /// Those of languages that set no space between words, or none behind a number.
 const UNSPACED: &[(Role, &str)] = &[
     (Role::Verb, "是 为 等于 有 得 需 要 剩 共 了"),
@@ -277,42 +286,27 @@ pub(crate) const fn split<const N: usize>(list: &'static str) -> [&'static str; 
 pub(crate) struct Outlines([u64; 26]);
 
 impl Outlines {
-    /// Those of the words with some roles and of some lists in lower case.
-    pub(crate) const fn of(roles: &[Role], lists: &[&str]) -> Self {
-        let mut outlines = Self([0; 26]);
-        let mut row = 0;
-        while row < CLASSES.len() {
-            let mut role = 0;
-            while role < roles.len() {
-                if CLASSES[row].0 as u32 == roles[role] as u32 {
-                    outlines.add(CLASSES[row].1);
-                }
-                role += 1;
-            }
-            row += 1;
-        }
+    /// Those of the words of some lists in lower case.
+    pub(crate) const fn of<const N: usize>(lists: [&str; N]) -> Self {
+        let mut outlines = [0; 26];
         let mut list = 0;
-        while list < lists.len() {
-            outlines.add(lists[list]);
+        while list < N {
+            let letters = lists[list].as_bytes();
+            let (mut start, mut at) = (0, 0);
+            while at <= letters.len() {
+                if at == letters.len() || letters[at] == b' ' {
+                    // Texts with other letters are not looked at.
+                    if letters[start].is_ascii() {
+                        let (row, bit) = Self::place(letters[start], letters[at - 1], at - start);
+                        outlines[row] |= bit;
+                    }
+                    start = at + 1;
+                }
+                at += 1;
+            }
             list += 1;
         }
-        outlines
-    }
-
-    const fn add(&mut self, list: &str) {
-        let bytes = list.as_bytes();
-        let (mut start, mut at) = (0, 0);
-        while at <= bytes.len() {
-            if at == bytes.len() || bytes[at] == b' ' {
-                // Texts with other letters are not looked at.
-                if bytes[start].is_ascii() {
-                    let (row, bit) = Self::place(bytes[start], bytes[at - 1], at - start);
-                    self.0[row] |= bit;
-                }
-                start = at + 1;
-            }
-            at += 1;
-        }
+        Self(outlines)
     }
 
     const fn place(first: u8, last: u8, length: usize) -> (usize, u64) {

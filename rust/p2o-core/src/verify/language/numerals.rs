@@ -164,12 +164,11 @@ fn denominator(word: &str) -> Option<i64> {
 }
 
 fn small_number(word: &str) -> Option<i64> {
-    #[rustfmt::skip]
-    const BELOW_TWENTY: [&str; 20] = [
-        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-        "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-    ];
-    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+    const BELOW_TWENTY: [&str; 20] = lexicon::split(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
+         seventeen eighteen nineteen",
+    );
+    const TENS: [&str; 8] = lexicon::split("twenty thirty forty fifty sixty seventy eighty ninety");
     let place = |words: &[&str]| words.iter().position(|known| *known == word);
     let value = place(&BELOW_TWENTY).or_else(|| place(&TENS).map(|tens| 10 * (tens + 2)))?;
     i64::try_from(value).ok()

@@ -23,15 +23,7 @@ const ERRS: &str =
 const REDOES: &str = "recounted recomputed recalculated rechecked redid";
 /// What a sentence about a value begins with, and the beginnings of one that takes it back.
 const SUBJECTS: &str = "that this it the there above previous my answer result value";
-const TAKEN: [&str; 7] = [
-    "scratch that",
-    "strike that",
-    "disregard",
-    "ignore that",
-    "ignore the above",
-    "never mind",
-    "nevermind",
-];
+const TAKEN: &str = "scratch that|strike that|disregard|ignore that|ignore the above|never mind|nevermind";
 /// What is still to be done with a value, and the words that lead to it.
 const ALTERS: &str = "subtract add divide multiply exclude remove double halve discard deduct include";
 const NEEDS: &str = "we We I must should need have to still also now then Finally finally";
@@ -143,7 +135,7 @@ fn slips(before: &str, said: &str) -> bool {
         || judged
         || concludes && erred
         || absurd
-        || TAKEN.iter().any(|begin| has_prefix(said, begin))
+        || TAKEN.split('|').any(|begin| has_prefix(said, begin))
         || hesitant && (wrong || erred)
         || changes
 }

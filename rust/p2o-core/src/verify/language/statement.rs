@@ -1,7 +1,7 @@
 //! Whether a sentence states a value in it. What may stand before the value is listed here, what may stand behind it in
 //! [`behind`]; any other word makes the sentence one about something else.
 
-use super::lexicon::{self, Outlines, Role, has, one_of};
+use super::lexicon::{self, Outlines, Role, class, has, one_of};
 use super::text::around;
 use super::{behind, numerals, units};
 
@@ -298,7 +298,7 @@ pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
     const OTHERS: &str = "suppose assume imagine if had were bound common typical naive mistake guess";
     static SIGNS: Outlines =
-        Outlines::of(&[Role::Operation, Role::Judgement, Role::Belief], &[SEEMS, OTHERS]);
+        Outlines::of([SEEMS, OTHERS, class(Role::Operation), class(Role::Judgement), class(Role::Belief)]);
     if !SIGNS.may_be_in(sentence) {
         return false;
     }

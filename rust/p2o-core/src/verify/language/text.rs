@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 
+use super::lexicon::{one_of, split};
 use super::{denial, words};
 use crate::verify::expr::Expr;
 
 /// Font commands around words; their argument is the text.
-#[rustfmt::skip]
-const WRAPPERS: [&str; 14] = [
-    "\\text", "\\textbf", "\\textit", "\\textrm", "\\mathrm", "\\mathbf", "\\mathit", "\\mathsf", "\\mbox", "\\hbox",
-    "\\operatorname", "\\emph", "\\textsf", "\\texttt",
-];
+const WRAPPERS: [&str; 14] = split(
+    "\\text \\textbf \\textit \\textrm \\mathrm \\mathbf \\mathit \\mathsf \\mbox \\hbox \\operatorname \\emph \
+     \\textsf \\texttt",
+);
 
 /// Short words that are answers by themselves.
-const SHORT: [&str; 14] =
-    ["yes", "no", "odd", "even", "true", "none", "all", "dne", "both", "red", "two", "one", "six", "ten"];
+const SHORT: &str = "yes no odd even true none all dne both red two one six ten";
 
 /// What stands before a part of a text, and what stands behind it.
 pub(crate) fn around<'a>(text: &'a str, part: &str) -> (&'a str, &'a str) {
@@ -207,7 +206,7 @@ pub(crate) fn is_prose(text: &str) -> bool {
             && (unspaced
                 || length >= 4
                 || name
-                || SHORT.contains(&lower.as_str())
+                || one_of!(&lower, SHORT)
                 || length >= 2 && upright && !choices)
     })
 }
@@ -312,35 +311,28 @@ const NONE: &str = "no solution|none|no solutions|no real solution|no real solut
 
 /// The set that some words stand for: none, or all real numbers.
 pub(crate) fn set_in_words(normalized: &str) -> Option<Expr> {
-    if matches!(
-        normalized,
-        "all real numbers" | "all reals" | "the set of all real numbers" | "any real number"
-    ) {
+    const REALS: &str = "all real numbers|all reals|the set of all real numbers|any real number";
+    let among = |phrases: &str| phrases.split('|').any(|said| said == normalized);
+    if among(NONE) || says_no_solution(normalized) {
+        return Some(Expr::EmptySet);
+    }
+    if among(REALS) {
         return Some(Expr::Reals);
     }
-    let half = |above: bool, reached: bool| Some(Expr::half_line(Expr::integer(0), above, reached));
-    match normalized.strip_prefix("all ").unwrap_or(normalized) {
-        "positive real numbers" | "positive reals" => return half(true, false),
-        "nonnegative real numbers" | "non negative real numbers" | "nonnegative reals" => {
-            return half(true, true);
-        }
-        "negative real numbers" | "negative reals" => return half(false, false),
-        _ => {}
-    }
-    let none = says_no_solution(normalized) || NONE.split('|').any(|said| said == normalized);
-    none.then_some(Expr::EmptySet)
+    let (above, reached) = match normalized.strip_prefix("all ").unwrap_or(normalized) {
+        "positive real numbers" | "positive reals" => (true, false),
+        "nonnegative real numbers" | "non negative real numbers" | "nonnegative reals" => (true, true),
+        "negative real numbers" | "negative reals" => (false, false),
+        _ => return None,
+    };
+    Some(Expr::half_line(Expr::integer(0), above, reached))
 }
 
 /// "The equation has no real solutions", "there is no such value".
 fn says_no_solution(normalized: &str) -> bool {
     let said = ["no solution", "no solutions", "no real solution", "no real solutions"];
     let before = said.iter().find_map(|end| normalized.strip_suffix(end));
-    before.is_some_and(|before| {
-        before.ends_with("has ")
-            || before.ends_with("have ")
-            || before.ends_with("is ")
-            || before.ends_with("are ")
-    })
+    before.is_some_and(|before| ["has ", "have ", "is ", "are "].iter().any(|verb| before.ends_with(verb)))
 }
 
 /// "All real numbers except 1" as `\\mathbb{R} \\setminus \\{1\\}`, and the condition of "all real numbers $x$ such that $x \\le 4$".

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
+use super::lexicon::split;
 use crate::verify::expr::Function;
 
 /// Names with a meaning of their own.
@@ -178,10 +179,8 @@ pub(crate) fn letter_name(character: char) -> Option<&'static str> {
 
 /// A Greek letter written out in plain text.
 pub(crate) fn spelled_letter(run: &str) -> Option<&'static str> {
-    #[rustfmt::skip]
-    const SPELLED: [&str; 13] = [
-        "alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "rho", "sigma", "tau", "phi", "omega",
-    ];
+    const SPELLED: [&str; 13] =
+        split("alpha beta gamma delta epsilon theta lambda mu rho sigma tau phi omega");
     SPELLED.into_iter().find(|letter| *letter == run)
 }
 

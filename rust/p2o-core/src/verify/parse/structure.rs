@@ -283,31 +283,22 @@ fn determinant(rows: &[Vec<&Expr>]) -> Option<Expr> {
 
 /// Drops doubled brackets, `((x))` or `{{x}}`, so that nesting without meaning costs no recursion.
 pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
-    let doubled = |pair: &[Token<'_>]| {
-        matches!(
-            (&pair[0].kind, &pair[1].kind),
-            (Kind::Op('('), Kind::Op('(')) | (Kind::Op('{'), Kind::Op('{'))
-        )
-    };
+    let doubled =
+        |pair: &[Token<'_>]| matches!(pair[0].kind, Kind::Op('(' | '{')) && pair[0].kind == pair[1].kind;
     if !tokens.windows(2).any(doubled) {
         return tokens;
     }
-    let closer = |kind: &Kind| match kind {
-        Kind::Op('(') => Some(Kind::Op(')')),
-        Kind::Op('{') => Some(Kind::Op('}')),
-        _ => None,
+    let closes = |open: &Kind, close: &Kind| {
+        matches!((open, close), (Kind::Op('('), Kind::Op(')')) | (Kind::Op('{'), Kind::Op('}')))
     };
-    let mut partner = vec![usize::MAX; tokens.len()];
+    let mut partner = vec![None; tokens.len()];
     let mut open = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
         match &token.kind {
             Kind::Op('(' | '{' | '[') | Kind::SetOpen => open.push(index),
             Kind::Op(')' | '}' | ']') | Kind::SetClose => {
-                if let Some(start) = open.pop()
-                    && closer(&tokens[start].kind).is_some_and(|expected| expected == token.kind)
-                {
-                    partner[start] = index;
-                    partner[index] = start;
+                if let Some(start) = open.pop().filter(|start| closes(&tokens[*start].kind, &token.kind)) {
+                    partner[start] = Some(index);
                 }
             }
             _ => {}
@@ -315,14 +306,10 @@ pub(super) fn without_redundant_brackets(tokens: Vec<Token<'_>>) -> Vec<Token<'_
     }
     let mut redundant = vec![false; tokens.len()];
     for index in 0..tokens.len() - 1 {
-        let (outer, inner) = (partner[index], partner[index + 1]);
-        let doubled = outer != usize::MAX
-            && inner != usize::MAX
-            && outer > index
-            && inner > index + 1
+        if let (Some(outer), Some(inner)) = (partner[index], partner[index + 1])
             && outer == inner + 1
-            && tokens[index].kind == tokens[index + 1].kind;
-        if doubled {
+            && tokens[index].kind == tokens[index + 1].kind
+        {
             redundant[index + 1] = true;
             redundant[inner] = true;
         }
