@@ -1,9 +1,10 @@
 //! The public functions: read the gold once, find and read the answer, compare.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustc_hash::FxHashMap;
 
 use super::compare::Comparer;
 use super::expr::Expr;
@@ -356,7 +357,7 @@ where
 
 /// The different golds, and for each gold which of them it is.
 fn distinct<G: AsRef<str>>(golds: &[G]) -> (Vec<&str>, Vec<usize>) {
-    let mut index_of: HashMap<&str, usize> = HashMap::new();
+    let mut index_of: FxHashMap<&str, usize> = FxHashMap::default();
     let mut distinct: Vec<&str> = Vec::new();
     let which = golds
         .iter()

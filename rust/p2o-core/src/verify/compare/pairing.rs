@@ -1,6 +1,6 @@
 //! Items of two lists paired off, each with one that equals it.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::Comparer;
 use crate::verify::Tier;
@@ -15,7 +15,7 @@ impl Comparer<'_> {
             gold,
             answer,
             partners: vec![None; answer.len()],
-            compared: HashMap::new(),
+            compared: FxHashMap::default(),
             tier: Tier::Exact,
         };
         for left in pairing.exact(self) {
@@ -39,7 +39,7 @@ struct Pairing<'a> {
     /// The gold that each answer is paired with.
     partners: Vec<Option<usize>>,
     /// The licences by which two items are equal, none if they are not.
-    compared: HashMap<(usize, usize), Option<Licences>>,
+    compared: FxHashMap<(usize, usize), Option<Licences>>,
     tier: Tier,
 }
 
@@ -47,7 +47,7 @@ impl Pairing<'_> {
     /// Pairs off what has the same exact value or the same fingerprint, and returns the golds that are left; that settles
     /// most lists at once.
     fn exact(&mut self, comparer: &mut Comparer<'_>) -> Vec<usize> {
-        let mut free: HashMap<u64, Vec<usize>> = HashMap::new();
+        let mut free: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
         for (index, item) in self.answer.iter().enumerate().rev() {
             if let Some(key) = fingerprint(item, comparer.fuel) {
                 free.entry(key).or_default().push(index);

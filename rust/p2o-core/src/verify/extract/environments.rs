@@ -45,11 +45,6 @@ fn ends_proof(content: &str) -> bool {
         || content.strip_prefix('\\').and_then(words::command) == Some(words::Command::Invisible)
 }
 
-/// The contents of the math environments, in order.
-pub(super) fn environments(text: &str) -> Vec<&str> {
-    environments_at(text).into_iter().map(|(_, _, content)| content).collect()
-}
-
 /// Start, end and content of each `$..$`, `$$..$$`, `\(..\)`, `\[..\]`, in order; the last ones of a long text.
 pub(super) fn environments_at(text: &str) -> Vec<(usize, usize, &str)> {
     let mut found = Vec::new();

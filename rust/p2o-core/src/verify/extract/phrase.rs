@@ -1,6 +1,6 @@
 //! Phrases that say the answer: "the answer is 5", "Answer: 5", `"answer": 5`.
 
-use super::environments::environments;
+use super::environments::environments_at;
 use super::loose::{is_denied, is_subject, numbers};
 use super::sentence::{line, sentence, yes_or_no};
 use super::{Candidate, Mark};
@@ -148,7 +148,8 @@ pub(super) fn stated<'a>(content: &'a str, found: &mut Vec<Candidate<'a>>) {
     };
     // What stands between two prices is no formula.
     let formula = |part: &str| if part.contains('\\') { Mark::Formula } else { Mark::Stated };
-    value(said, &environments(said), formula);
+    let formulas: Vec<&str> = environments_at(said).into_iter().map(|(_, _, content)| content).collect();
+    value(said, &formulas, formula);
     let all = numbers(sentence);
     value(sentence, &all, |_| Mark::Stated);
     if !numbers(line(content)).is_empty() {
