@@ -196,17 +196,16 @@ impl Gold {
             reading.literal().is_some() && (written.contains("\\text") || written.split(' ').any(is_word))
         };
         let equal = outcome.is_equal() && options.profile != Profile::MathVerify;
-        let differ = equal && worded(gold) && worded(answer);
-        let differ = differ && sayings::count_differently(&gold.written, &answer.written);
-        let outcome = if differ { Outcome::Different(Tier::Text) } else { outcome };
-        let identical =
-            gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
-        let same = |gold: &str, answer: &str| identical || chemistry::same(gold, answer);
-        let outcome = if !outcome.is_equal() && same(&gold.written, &answer.written) {
-            Outcome::Equal(Tier::Text)
+        let differ = || sayings::count_differently(&gold.written, &answer.written);
+        let outcome = if equal && worded(gold) && worded(answer) && differ() {
+            Outcome::Different(Tier::Text)
         } else {
             outcome
         };
+        let identical =
+            gold.written == answer.written && !answer.written.is_empty() && gold.label == answer.label;
+        let same = || identical || chemistry::same(&gold.written, &answer.written);
+        let outcome = if !outcome.is_equal() && same() { Outcome::Equal(Tier::Text) } else { outcome };
         (outcome, comparer.used())
     }
 }

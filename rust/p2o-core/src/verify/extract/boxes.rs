@@ -231,16 +231,15 @@ pub(super) fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize
         let Some(rest) = command.strip_prefix("boxed").or_else(|| command.strip_prefix("fbox")) else {
             continue;
         };
-        let after = text.len() - rest.len();
-        let gap = rest.len() - rest.trim_start().len();
         let rest = rest.trim_start();
+        let inside = text.len() - rest.len();
         if rest.starts_with('{') {
             looked_at += 1;
             if let Some(content) = balanced(rest) {
-                return Some((start, content, after + gap + content.len() + 2));
+                return Some((start, content, inside + content.len() + 2));
             }
             if let Some(content) = unclosed(rest) {
-                return Some((start, content, after + gap + 1 + content.len()));
+                return Some((start, content, inside + 1 + content.len()));
             }
             if looked_at > 16 {
                 return None;
@@ -250,7 +249,7 @@ pub(super) fn box_before(text: &str, limit: usize) -> Option<(usize, &str, usize
         {
             // `\boxed 7`
             let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '.')).unwrap_or(rest.len());
-            return Some((start, rest[..length].trim_end_matches('.'), after + gap + length));
+            return Some((start, rest[..length].trim_end_matches('.'), inside + length));
         }
     }
 }

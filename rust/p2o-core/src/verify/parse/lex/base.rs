@@ -1,25 +1,32 @@
 //! Digits in a base beyond ten, or in one that a prefix names.
 
-use super::Lexer;
+use super::{Kind, Lexer};
 
 impl<'a> Lexer<'a, '_> {
-    /// The `1F` of `1F_{16}`: digits beyond nine in front of a base that has them.
-    pub(super) fn digits_of_base(&self) -> Option<&'a str> {
-        let (digits, rest) = upper_digits(self.rest());
-        has_base(digits, rest).then_some(digits)
-    }
-
-    /// Those of `(1F)_{16}`.
-    pub(super) fn bracketed_digits(&self) -> Option<&'a str> {
-        let (digits, rest) = upper_digits(&self.rest()[1..]);
-        rest.strip_prefix(')').is_some_and(|rest| has_base(digits, rest)).then_some(digits)
+    /// Whether such digits are ahead, which are read: `1F_{16}`, `(1F)_{16}`, `0x1F`.
+    pub(super) fn digits_of_base(&mut self) -> bool {
+        let bracket = usize::from(self.rest().starts_with('('));
+        let (digits, rest) = upper_digits(&self.rest()[bracket..]);
+        let rest = if bracket == 1 { rest.strip_prefix(')') } else { Some(rest) };
+        if rest.is_some_and(|rest| has_base(digits, rest)) {
+            self.at += bracket;
+            self.push(Kind::Digits(digits), digits.len());
+            self.at += bracket;
+            return true;
+        }
+        let Some((digits, base)) = self.prefixed_digits() else { return false };
+        self.at += 2;
+        self.push(Kind::Digits(digits), digits.len());
+        self.push(Kind::Op('_'), 0);
+        self.push(Kind::Text(base), 0);
+        true
     }
 
     /// The digits of `0x1F` and `0b101`, and their base.
-    pub(super) fn prefixed_digits(&self) -> Option<(&'a str, &'static str)> {
-        let (base, name) = match self.rest().as_bytes().get(1)? {
-            b'x' => (16, "sixteen"),
-            b'b' => (2, "two"),
+    fn prefixed_digits(&self) -> Option<(&'a str, &'static str)> {
+        let (base, name) = match self.rest().get(..2)? {
+            "0x" => (16, "sixteen"),
+            "0b" => (2, "two"),
             _ => return None,
         };
         let digits = &self.rest()[2..];

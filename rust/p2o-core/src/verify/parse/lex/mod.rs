@@ -118,24 +118,7 @@ impl<'a> Lexer<'a, '_> {
         let length = character.len_utf8();
         match character {
             '\\' => self.command()?,
-            '0'..='9' | 'A'..='Z' if self.digits_of_base().is_some() => {
-                let digits = self.digits_of_base().unwrap_or_default();
-                self.push(Kind::Digits(digits), digits.len());
-            }
-            '0' if self.prefixed_digits().is_some() => {
-                let (digits, base) = self.prefixed_digits().unwrap_or_default();
-                self.at += 2;
-                self.push(Kind::Digits(digits), digits.len());
-                self.push(Kind::Op('_'), 0);
-                self.push(Kind::Text(base), 0);
-            }
-            // `(2A)_{16}`
-            '(' if self.bracketed_digits().is_some() => {
-                let digits = self.bracketed_digits().unwrap_or_default();
-                self.at += 1;
-                self.push(Kind::Digits(digits), digits.len());
-                self.at += 1;
-            }
+            '0'..='9' | 'A'..='Z' | '(' if self.digits_of_base() => {}
             '0'..='9' => self.number(),
             '.' => match literal(rest, false) {
                 Some(_) if !self.after_digit() => self.number(),
