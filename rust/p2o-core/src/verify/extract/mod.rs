@@ -281,6 +281,7 @@ mod tests {
         assert_eq!(first("The answer is $x=3$. Good.").as_deref(), Some("$x=3$"));
         assert_eq!(first("**Answer:** 4.5").as_deref(), Some("4.5"));
         assert_eq!(first("work\n#### 42").as_deref(), Some("42"));
+        assert_eq!(first("Two ways. THE ANSWER IS NOT 3 BUT 4. Now WOW").as_deref(), Some("4"));
     }
 
     #[test]

@@ -335,3 +335,21 @@ pub(crate) fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
         .map(|word| word.trim_matches(|character: char| !character.is_alphanumeric()))
         .filter(|word| !word.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outlines_miss_no_word() {
+        for (role, list) in CLASSES {
+            let outlines = Outlines::of([class(*role)]);
+            for word in list.split(' ') {
+                assert!(outlines.may_be_in(&format!("7, {}.", word.to_uppercase())), "{word}");
+            }
+        }
+        let outlines = Outlines::of([class(Role::Operation)]);
+        assert!(!outlines.may_be_in("Therefore the final answer is $"));
+        assert!(outlines.may_be_in("Половина"));
+    }
+}
