@@ -297,6 +297,7 @@ pub(super) fn is_digit(word: &str) -> bool {
 pub(crate) fn tempts(sentence: &str) -> bool {
     const SEEMS: &str = "tempting doubt doubts doubtful unlikely unclear uncertain";
     const OTHERS: &str = "suppose assume imagine if had were bound common typical naive mistake guess";
+    // Each rule below needs one of these words: most sentences have none. A new rule's must be among them.
     static SIGNS: Outlines =
         Outlines::of([SEEMS, OTHERS, class(Role::Operation), class(Role::Judgement), class(Role::Belief)]);
     if !SIGNS.may_be_in(sentence) {
