@@ -93,19 +93,24 @@ def test_the_same_request_gives_the_same_completion_whatever_the_batch(sampler: 
 
 
 def test_a_stream_that_is_closed_leaves_nothing_and_counts_its_tokens(sampler: ServerSampler) -> None:
-    """The server says how many it has made, of those that it is still ending a moment later; those that were received
-    are known."""
+    """The server says how many it has made; those that were received are known. Requests that were under way may just
+    have ended as well, or not have begun: then there are none."""
     requests = tiny_requests(copies=4)
     expected = [sample.response_ids for sample in sampler.sample(requests, SAMPLED)]
     assert sampler.given_up(sampler.received) == 0
-    stream = sampler.stream(requests, SAMPLED)
-    ended = next(filter(None, stream))
-    stream.close()
-    assert len(ended) < len(requests)
-    given_up = sampler.given_up(sampler.received)
-    assert [sample.response_ids for sample in sampler.sample(requests, SAMPLED)] == expected
-    given_up += sampler.given_up(sampler.received)
-    assert 0 < given_up <= SAMPLED.max_tokens * (len(requests) - len(ended))
+    given_up = 0
+    for _ in range(20):
+        stream = sampler.stream(requests, SAMPLED)
+        ended = next(filter(None, stream))
+        stream.close()
+        assert len(ended) < len(requests)
+        given_up = sampler.given_up(sampler.received)
+        assert [sample.response_ids for sample in sampler.sample(requests, SAMPLED)] == expected
+        given_up += sampler.given_up(sampler.received)
+        assert given_up <= SAMPLED.max_tokens * (len(requests) - len(ended))
+        if given_up:
+            break
+    assert given_up > 0
 
 
 def test_a_response_ends_at_an_end_token_and_carries_it(sampler: ServerSampler) -> None:
